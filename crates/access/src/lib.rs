@@ -1,0 +1,26 @@
+//! Who may reach what: names, principals, applications, grant rules and the decision over them.
+//!
+//! INVARIANT: nothing in this crate performs I/O, reads a clock, draws randomness or spawns a task.
+//! The current time and fresh random bytes are arguments.
+
+mod application;
+mod code;
+mod id;
+mod name;
+mod policy;
+mod principal;
+mod rule;
+mod token;
+
+pub use application::{Address, AddressError, Application, Kind, Login, Site};
+pub use code::{Code, Explain};
+pub use id::{
+    AgentId, ApplicationId, ConnectorId, GroupId, RuleId, SessionId, SiteId, TokenId, UserId,
+};
+pub use name::{Name, NameError};
+pub use policy::{
+    Context, Deny, EndReason, Grant, PolicyData, PolicySnapshot, Side, Standing, Unfound,
+};
+pub use principal::{Authenticated, Credential, SshKey, User};
+pub use rule::{Rule, Shortfall, Subject, Target, Terms};
+pub use token::{CaPin, TokenDigest, TokenError, TokenKind, TokenText};

@@ -1,0 +1,534 @@
+//! The decision: an immutable snapshot of who may reach what.
+
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use serde::Serialize;
+
+use crate::{
+    AgentId, Application, ApplicationId, Authenticated, Code, Credential, Explain, Rule, RuleId,
+    SessionId, Shortfall, Terms, TokenId, User, UserId,
+};
+
+/// Everything the decision needs, as the store holds it at one version.
+#[derive(Clone, Debug, Default)]
+pub struct PolicyData {
+    pub version: u64,
+    pub users: Vec<User>,
+    pub applications: Vec<Application>,
+    pub rules: Vec<Rule>,
+    /// Tokens that are neither revoked nor purged, used up or not.
+    pub tokens: Vec<TokenId>,
+    /// Agents that are enrolled and not revoked, with the end of their enrolment.
+    pub agents: Vec<(AgentId, SystemTime)>,
+    /// Sessions an admin has ended.
+    pub killed: Vec<SessionId>,
+}
+
+/// An immutable, indexed [`PolicyData`]. Deciding does no I/O.
+#[derive(Debug, Default)]
+pub struct PolicySnapshot {
+    version: u64,
+    users: HashMap<UserId, User>,
+    key_owners: HashMap<String, UserId>,
+    applications: HashMap<ApplicationId, Arc<Application>>,
+    by_name: HashMap<String, Vec<ApplicationId>>,
+    rules: HashMap<ApplicationId, Vec<Arc<Rule>>>,
+    tokens: HashSet<TokenId>,
+    agents: HashMap<AgentId, SystemTime>,
+    killed: HashSet<SessionId>,
+}
+
+/// What a decision depends on besides who and what.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Context {
+    /// The peer's address.
+    pub from: IpAddr,
+    /// The account at the target, where the protocol names one. `None`: raw bytes.
+    pub login: Option<String>,
+}
+
+/// Proof that access was allowed. Spent by opening one session.
+#[derive(Debug)]
+pub struct Grant {
+    standing: Standing,
+}
+
+/// What a session stands on, for deciding again when policy changes. Proves nothing.
+#[derive(Clone, Debug)]
+pub struct Standing {
+    who: Arc<Authenticated>,
+    application: Arc<Application>,
+    context: Context,
+    rule: Arc<Rule>,
+    expires: Option<SystemTime>,
+}
+
+/// Why access was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Deny {
+    #[error("the user is disabled or gone")]
+    User,
+    #[error("the credential is revoked or unknown")]
+    Revoked,
+    #[error("the credential has expired")]
+    Expired,
+    #[error("the token is for another application")]
+    OtherApplication,
+    #[error("the token's kind opens no application")]
+    Kind,
+    #[error("the application does not allow api tokens")]
+    ApiNotAllowed,
+    #[error("the application is gone")]
+    Gone,
+    #[error("no rule names this user and application")]
+    NoRule,
+    #[error("rule {0} falls short by {term}", term = .1.as_str())]
+    Short(RuleId, Shortfall),
+}
+
+/// Why a session ended: one word for the code, the audit row and the metric label.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EndReason {
+    /// The relay's process ended without closing it; written at the next start.
+    Abandoned,
+    /// A side failed.
+    Broken,
+    /// A side closed in order.
+    Closed,
+    /// The relay is stopping.
+    Drained,
+    /// The allowed time was over.
+    Expired,
+    /// It never reached its target.
+    Failed,
+    /// It carried no byte for longer than the rule allows.
+    Idle,
+    /// An admin ended it.
+    Killed,
+    /// What it stood on was withdrawn.
+    Revoked,
+}
+
+impl EndReason {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Abandoned => "abandoned",
+            Self::Broken => "broken",
+            Self::Closed => "closed",
+            Self::Drained => "drained",
+            Self::Expired => "expired",
+            Self::Failed => "failed",
+            Self::Idle => "idle",
+            Self::Killed => "killed",
+            Self::Revoked => "revoked",
+        }
+    }
+
+    /// The number by which an aborted stream tells its peer why it ended.
+    pub fn number(self) -> u32 {
+        match self {
+            Self::Closed => 0,
+            Self::Broken => 1,
+            Self::Failed => 2,
+            Self::Abandoned => 3,
+            Self::Drained => 4,
+            Self::Expired => 5,
+            Self::Idle => 6,
+            Self::Killed => 7,
+            Self::Revoked => 8,
+        }
+    }
+
+    /// The reason behind a [`number`](Self::number); one that a newer peer sent reads as broken.
+    pub fn from_number(number: u32) -> Self {
+        match number {
+            0 => Self::Closed,
+            2 => Self::Failed,
+            3 => Self::Abandoned,
+            4 => Self::Drained,
+            5 => Self::Expired,
+            6 => Self::Idle,
+            7 => Self::Killed,
+            8 => Self::Revoked,
+            _ => Self::Broken,
+        }
+    }
+}
+
+impl Explain for EndReason {
+    fn code(&self) -> Code {
+        Code(match self {
+            Self::Abandoned => "session.abandoned",
+            Self::Broken => "session.broken",
+            Self::Closed => "session.closed",
+            Self::Drained => "session.drained",
+            Self::Expired => "session.expired",
+            Self::Failed => "session.failed",
+            Self::Idle => "session.idle",
+            Self::Killed => "session.killed",
+            Self::Revoked => "session.revoked",
+        })
+    }
+
+    fn public(&self) -> Cow<'static, str> {
+        Cow::Borrowed(match self {
+            Self::Abandoned => "the relay stopped unexpectedly",
+            Self::Broken => "the connection broke",
+            Self::Closed => "the session is over",
+            Self::Drained => "the relay is stopping; connect again",
+            Self::Expired => "the allowed time is over",
+            Self::Failed => "the application could not be reached",
+            Self::Idle => "nothing was sent for too long",
+            Self::Killed => "an administrator ended this session",
+            Self::Revoked => "your access was withdrawn",
+        })
+    }
+}
+
+/// Which end of a session something happened at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Side {
+    Client,
+    Relay,
+    Target,
+}
+
+/// Why a text names no application.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unfound {
+    #[error("no application is called {0:?}")]
+    Unknown(String),
+    #[error("{0:?} is at several sites")]
+    Ambiguous(String),
+}
+
+impl PolicySnapshot {
+    /// Indexes `data`.
+    pub fn new(data: PolicyData) -> Self {
+        let applications: HashMap<_, _> =
+            data.applications.into_iter().map(|app| (app.id, Arc::new(app))).collect();
+        let key_owners = data
+            .users
+            .iter()
+            .flat_map(|user| user.ssh_keys.iter().map(|key| (key.fingerprint.clone(), user.id)))
+            .collect();
+        Self {
+            version: data.version,
+            key_owners,
+            by_name: names(&applications),
+            rules: rules_by_application(data.rules, &applications),
+            applications,
+            users: data.users.into_iter().map(|user| (user.id, user)).collect(),
+            tokens: data.tokens.into_iter().collect(),
+            agents: data.agents.into_iter().collect(),
+            killed: data.killed.into_iter().collect(),
+        }
+    }
+
+    /// Grows with every change.
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    pub fn user(&self, id: UserId) -> Option<&User> {
+        self.users.get(&id)
+    }
+
+    /// Who registered the SSH key with this `SHA256:…` fingerprint.
+    pub fn key_owner(&self, fingerprint: &str) -> Option<&User> {
+        self.users.get(self.key_owners.get(fingerprint)?)
+    }
+
+    pub fn application(&self, id: ApplicationId) -> Option<&Arc<Application>> {
+        self.applications.get(&id)
+    }
+
+    /// Finds an application by what people write: `app`, `app.site` or the label `app-site`.
+    ///
+    /// `who` breaks a tie between sites: only one of them may be open to that user.
+    pub fn find(&self, text: &str, who: &Authenticated) -> Result<&Arc<Application>, Unfound> {
+        let named = self.by_name.get(text).map(Vec::as_slice).unwrap_or_default();
+        let reachable = |id: &&ApplicationId| self.may_see(who, **id);
+        let mut open = named.iter().filter(reachable);
+        let chosen = match (named, open.next(), open.next()) {
+            ([only], _, _) => only,
+            (_, Some(only), None) => only,
+            (_, Some(_), Some(_)) => return Err(Unfound::Ambiguous(text.to_owned())),
+            _ => return Err(Unfound::Unknown(text.to_owned())),
+        };
+        self.applications.get(chosen).ok_or_else(|| Unfound::Unknown(text.to_owned()))
+    }
+
+    /// The applications some rule opens to `who`, by name, whatever its terms are.
+    pub fn reachable(&self, who: &Authenticated) -> Vec<&Arc<Application>> {
+        let mut open: Vec<_> =
+            self.applications.values().filter(|app| self.may_see(who, app.id)).collect();
+        open.sort_by(|a, b| (&a.name, &a.site.name).cmp(&(&b.name, &b.site.name)));
+        open
+    }
+
+    /// Decides whether `who` may open `application` now. Deny by default.
+    ///
+    /// Of several rules that allow it, the one with the widest terms is chosen, so that the order in
+    /// which rules were written does not matter.
+    pub fn authorize(
+        &self,
+        who: &Authenticated,
+        application: &Arc<Application>,
+        context: Context,
+        now: SystemTime,
+    ) -> Result<Grant, Deny> {
+        let (rule, application) = self.decide(who, application, &context, now)?;
+        let expires = earliest([
+            self.credential_end(who),
+            rule.terms.valid_until(),
+            rule.terms.max_session.and_then(|s| now.checked_add(Duration::from_secs(s))),
+        ]);
+        let who = Arc::new(who.clone());
+        Ok(Grant { standing: Standing { who, application, context, rule, expires } })
+    }
+
+    /// Decides again for a session that is open; `Some` says why it must end.
+    pub fn recheck(
+        &self,
+        session: SessionId,
+        standing: &Standing,
+        now: SystemTime,
+    ) -> Option<EndReason> {
+        if self.killed.contains(&session) {
+            return Some(EndReason::Killed);
+        }
+        if standing.expires.is_some_and(|end| now >= end) {
+            return Some(EndReason::Expired);
+        }
+        match self.decide(&standing.who, &standing.application, &standing.context, now) {
+            Ok((rule, application)) => {
+                let same = same_target(&application, &standing.application)
+                    && no_narrower(&rule.terms, &standing.rule.terms);
+                (!same).then_some(EndReason::Revoked)
+            }
+            Err(Deny::Expired) => Some(EndReason::Expired),
+            Err(_) => Some(EndReason::Revoked),
+        }
+    }
+
+    fn decide(
+        &self,
+        who: &Authenticated,
+        application: &Arc<Application>,
+        context: &Context,
+        now: SystemTime,
+    ) -> Result<(Arc<Rule>, Arc<Application>), Deny> {
+        let user = self.users.get(&who.user()).filter(|user| user.enabled).ok_or(Deny::User)?;
+        let application = self.applications.get(&application.id).ok_or(Deny::Gone)?;
+        self.check_credential(who, user, application, now)?;
+        let rules = self.rules.get(&application.id).map(Vec::as_slice).unwrap_or_default();
+        let mut nearest = Deny::NoRule;
+        let mut best: Option<&Arc<Rule>> = None;
+        for rule in rules.iter().filter(|rule| rule.names(user)) {
+            match rule.terms.shortfall(context, now) {
+                Some(term) => nearest = Deny::Short(rule.id, term),
+                None if best.is_none_or(|best| width(rule) > width(best)) => best = Some(rule),
+                None => {}
+            }
+        }
+        best.map(|rule| (rule.clone(), application.clone())).ok_or(nearest)
+    }
+
+    fn check_credential(
+        &self,
+        who: &Authenticated,
+        user: &User,
+        application: &Application,
+        now: SystemTime,
+    ) -> Result<(), Deny> {
+        let over = |end: Option<SystemTime>| end.is_some_and(|end| now >= end);
+        match who.credential() {
+            Credential::Token { id, kind, application: bound, expires } => {
+                if !self.tokens.contains(id) {
+                    return Err(Deny::Revoked);
+                }
+                if over(*expires) {
+                    return Err(Deny::Expired);
+                }
+                if !kind.opens() {
+                    return Err(Deny::Kind);
+                }
+                if bound.is_some_and(|bound| bound != application.id) {
+                    return Err(Deny::OtherApplication);
+                }
+                if *kind == crate::TokenKind::Api && !application.allow_api {
+                    return Err(Deny::ApiNotAllowed);
+                }
+                Ok(())
+            }
+            Credential::SshKey { fingerprint } => {
+                let key = user.ssh_keys.iter().find(|key| key.fingerprint == *fingerprint);
+                let key = key.ok_or(Deny::Revoked)?;
+                if over(key.expires) { Err(Deny::Expired) } else { Ok(()) }
+            }
+            Credential::Agent { id } => {
+                let end = *self.agents.get(id).ok_or(Deny::Revoked)?;
+                if over(Some(end)) { Err(Deny::Expired) } else { Ok(()) }
+            }
+        }
+    }
+
+    fn credential_end(&self, who: &Authenticated) -> Option<SystemTime> {
+        match who.credential() {
+            Credential::Token { expires, .. } => *expires,
+            Credential::SshKey { fingerprint } => {
+                let user = self.users.get(&who.user())?;
+                user.ssh_keys.iter().find(|key| key.fingerprint == *fingerprint)?.expires
+            }
+            Credential::Agent { id } => self.agents.get(id).copied(),
+        }
+    }
+
+    fn may_see(&self, who: &Authenticated, application: ApplicationId) -> bool {
+        let bound = match who.credential() {
+            Credential::Token { application, .. } => *application,
+            Credential::SshKey { .. } | Credential::Agent { .. } => None,
+        };
+        let Some(user) = self.users.get(&who.user()).filter(|user| user.enabled) else {
+            return false;
+        };
+        bound.is_none_or(|bound| bound == application)
+            && self
+                .rules
+                .get(&application)
+                .is_some_and(|rules| rules.iter().any(|rule| rule.names(user)))
+    }
+}
+
+impl Grant {
+    pub fn who(&self) -> &Authenticated {
+        &self.standing.who
+    }
+
+    pub fn application(&self) -> &Arc<Application> {
+        &self.standing.application
+    }
+
+    /// The account at the target, where the protocol names one.
+    pub fn login(&self) -> Option<&str> {
+        self.standing.context.login.as_deref()
+    }
+
+    pub fn terms(&self) -> &Terms {
+        &self.standing.rule.terms
+    }
+
+    /// When the session must end at the latest.
+    pub fn expires(&self) -> Option<SystemTime> {
+        self.standing.expires
+    }
+
+    /// The rule that allowed it.
+    pub fn rule(&self) -> RuleId {
+        self.standing.rule.id
+    }
+
+    pub fn standing(&self) -> &Standing {
+        &self.standing
+    }
+}
+
+impl Explain for Deny {
+    fn code(&self) -> Code {
+        Code(match self {
+            Self::User => "access.user_disabled",
+            Self::Revoked => "token.revoked",
+            Self::Expired => "token.expired",
+            Self::OtherApplication | Self::Gone | Self::NoRule | Self::Short(..) => "access.denied",
+            Self::Kind => "token.wrong_kind",
+            Self::ApiNotAllowed => "token.api_not_allowed",
+        })
+    }
+
+    fn public(&self) -> Cow<'static, str> {
+        Cow::Borrowed(match self {
+            Self::User => "your account is disabled",
+            Self::Revoked => "your token or login was revoked",
+            Self::Expired => "your token or login has expired",
+            Self::OtherApplication | Self::Gone | Self::NoRule | Self::Short(..) => {
+                "there is no such application, or you have no access to it"
+            }
+            Self::Kind => "this kind of token opens no application",
+            Self::ApiNotAllowed => "this application does not accept api tokens",
+        })
+    }
+
+    fn hint(&self) -> Option<Cow<'static, str>> {
+        Some(Cow::Borrowed(match self {
+            Self::User => "ask your administrator",
+            Self::Revoked | Self::Expired => "get a new one: `adit token new APP` or `adit login`",
+            Self::OtherApplication | Self::Gone | Self::NoRule | Self::Short(..) => {
+                "`adit ls` shows what you can reach"
+            }
+            Self::Kind => "use an api or access token: `adit token new APP`",
+            Self::ApiNotAllowed => "use an access token: `adit token new APP`",
+        }))
+    }
+}
+
+fn names(
+    applications: &HashMap<ApplicationId, Arc<Application>>,
+) -> HashMap<String, Vec<ApplicationId>> {
+    let mut names: HashMap<String, Vec<ApplicationId>> = HashMap::new();
+    for app in applications.values() {
+        let forms = [app.name.to_string(), format!("{}.{}", app.name, app.site.name), app.label()];
+        for form in forms {
+            let named = names.entry(form).or_default();
+            if !named.contains(&app.id) {
+                named.push(app.id);
+            }
+        }
+    }
+    names
+}
+
+fn rules_by_application(
+    rules: Vec<Rule>,
+    applications: &HashMap<ApplicationId, Arc<Application>>,
+) -> HashMap<ApplicationId, Vec<Arc<Rule>>> {
+    let mut by_application: HashMap<ApplicationId, Vec<Arc<Rule>>> = HashMap::new();
+    for rule in rules.into_iter().map(Arc::new) {
+        for app in applications.values().filter(|app| rule.covers(app)) {
+            by_application.entry(app.id).or_default().push(rule.clone());
+        }
+    }
+    by_application
+}
+
+// Orders rules by what they allow; the id makes it total, so that the choice is repeatable.
+fn width(rule: &Rule) -> (bool, u64, u64, u64, RuleId) {
+    let open = |limit: Option<u64>| limit.unwrap_or(u64::MAX);
+    let terms = &rule.terms;
+    (terms.forwarding, open(terms.max_session), open(terms.idle), open(terms.valid_until), rule.id)
+}
+
+fn no_narrower(now: &Terms, then: &Terms) -> bool {
+    let open = |limit: Option<u64>| limit.unwrap_or(u64::MAX);
+    (now.forwarding || !then.forwarding)
+        && open(now.max_session) >= open(then.max_session)
+        && open(now.idle) >= open(then.idle)
+        && open(now.valid_until) >= open(then.valid_until)
+}
+
+fn same_target(now: &Application, then: &Application) -> bool {
+    now.site.id == then.site.id
+        && now.kind == then.kind
+        && now.address == then.address
+        && now.login == then.login
+}
+
+fn earliest(ends: [Option<SystemTime>; 3]) -> Option<SystemTime> {
+    ends.into_iter().flatten().min()
+}

@@ -1,0 +1,89 @@
+//! Who somebody is, once vouched for.
+
+use std::net::IpAddr;
+use std::time::SystemTime;
+
+use crate::{AgentId, ApplicationId, GroupId, Name, TokenId, TokenKind, UserId};
+
+/// A user, human or machine, as policy sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct User {
+    pub id: UserId,
+    pub name: Name,
+    pub enabled: bool,
+    /// May administer the relay through its API. Gives access to no application.
+    pub admin: bool,
+    pub groups: Vec<GroupId>,
+    pub ssh_keys: Vec<SshKey>,
+}
+
+/// A registered SSH public key of a user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SshKey {
+    /// `SHA256:…` as `ssh-keygen -l` prints it.
+    pub fingerprint: String,
+    pub expires: Option<SystemTime>,
+}
+
+/// Proof that a peer showed a credential that is good. Made only by the relay's `authn`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Authenticated {
+    user: UserId,
+    name: Name,
+    credential: Credential,
+    from: IpAddr,
+}
+
+impl Authenticated {
+    /// Vouches that the peer at `from` showed `credential` of `user`.
+    ///
+    /// Only the relay's `authn` may call this (`clippy.toml` holds it): anywhere else it forges a
+    /// principal.
+    pub fn assertion(user: UserId, name: Name, credential: Credential, from: IpAddr) -> Self {
+        Self { user, name, credential, from }
+    }
+
+    pub fn user(&self) -> UserId {
+        self.user
+    }
+
+    pub fn name(&self) -> &Name {
+        &self.name
+    }
+
+    pub fn credential(&self) -> &Credential {
+        &self.credential
+    }
+
+    /// The peer's address.
+    pub fn from(&self) -> IpAddr {
+        self.from
+    }
+}
+
+/// What was shown. A session stands on its credential and ends when that is withdrawn.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Credential {
+    /// An issued token; `application` is the only one it opens, where it names one.
+    Token {
+        id: TokenId,
+        kind: TokenKind,
+        application: Option<ApplicationId>,
+        expires: Option<SystemTime>,
+    },
+    /// A registered SSH public key that signed this connection.
+    SshKey { fingerprint: String },
+    /// The key of an enrolled agent, by mutual TLS.
+    Agent { id: AgentId },
+}
+
+impl Credential {
+    /// A short word for records: `token`, `ssh-key` or `agent`.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Token { .. } => "token",
+            Self::SshKey { .. } => "ssh-key",
+            Self::Agent { .. } => "agent",
+        }
+    }
+}

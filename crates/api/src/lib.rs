@@ -1,0 +1,1 @@
+//! The messages of the HTTPS API, as relay and agent share them.

@@ -1,0 +1,186 @@
+//! What is recorded, and the promise that it will be.
+
+use std::net::IpAddr;
+use std::time::SystemTime;
+
+use access::{Code, EndReason, Kind, Name, RuleId, SessionId, Side, TokenId};
+use async_trait::async_trait;
+use serde::Serialize;
+use tokio::sync::mpsc::OwnedPermit;
+
+/// Where a protocol enters the relay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Door {
+    /// The agent's QUIC connection.
+    Agent,
+    /// The HTTPS API.
+    Api,
+    /// The port connectors dial.
+    Connector,
+    /// The SSH door.
+    Ssh,
+}
+
+impl Door {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Agent => "agent",
+            Self::Api => "api",
+            Self::Connector => "connector",
+            Self::Ssh => "ssh",
+        }
+    }
+}
+
+/// One row of the audit table. Serialised with its `action` as the tag.
+#[derive(Clone, Debug, Serialize)]
+#[serde(tag = "action")]
+pub enum AuditEvent {
+    #[serde(rename = "session.opened")]
+    SessionOpened {
+        session: SessionId,
+        user: Name,
+        application: Name,
+        site: Name,
+        kind: Kind,
+        door: Door,
+        from: IpAddr,
+        /// `token`, `ssh-key` or `agent`.
+        credential: &'static str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        token: Option<TokenId>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        login: Option<String>,
+        rule: RuleId,
+    },
+    #[serde(rename = "session.ended")]
+    SessionEnded {
+        session: SessionId,
+        user: Name,
+        application: Name,
+        site: Name,
+        door: Door,
+        reason: EndReason,
+        side: Side,
+        /// Bytes from the client to the target.
+        up: u64,
+        /// Bytes from the target to the client.
+        down: u64,
+        /// How long it was open, in milliseconds.
+        millis: u64,
+    },
+    /// Something a session did inside its protocol: a channel, a command, a forward.
+    #[serde(rename = "session.action")]
+    SessionAction {
+        session: SessionId,
+        user: Name,
+        application: Name,
+        what: String,
+        detail: String,
+    },
+    #[serde(rename = "authn.failed")]
+    AuthnFailed {
+        door: Door,
+        from: IpAddr,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        user: Option<String>,
+        code: Code,
+        /// The full reason, for the auditor only.
+        detail: String,
+        /// How many alike were left out since the last row from this address.
+        suppressed: u64,
+    },
+    #[serde(rename = "access.denied")]
+    AccessDenied {
+        door: Door,
+        from: IpAddr,
+        user: Name,
+        /// As the user wrote it.
+        application: String,
+        code: Code,
+        /// The full reason, for the auditor only.
+        detail: String,
+    },
+    /// A change by an admin, or by a user of what is theirs.
+    #[serde(rename = "admin.changed")]
+    AdminChanged { actor: String, from: IpAddr, change: String, object: String, detail: String },
+    /// Access was withdrawn: how many live sessions ended with it.
+    #[serde(rename = "access.withdrawn")]
+    AccessWithdrawn { actor: String, change: String, object: String, ended: u64, millis: u64 },
+    #[serde(rename = "connector.state")]
+    ConnectorState { site: Name, connector: String, state: String, from: IpAddr },
+}
+
+impl AuditEvent {
+    /// The word in the `action` column.
+    pub fn action(&self) -> &'static str {
+        match self {
+            Self::SessionOpened { .. } => "session.opened",
+            Self::SessionEnded { .. } => "session.ended",
+            Self::SessionAction { .. } => "session.action",
+            Self::AuthnFailed { .. } => "authn.failed",
+            Self::AccessDenied { .. } => "access.denied",
+            Self::AdminChanged { .. } => "admin.changed",
+            Self::AccessWithdrawn { .. } => "access.withdrawn",
+            Self::ConnectorState { .. } => "connector.state",
+        }
+    }
+
+    /// The session it belongs to.
+    pub fn session(&self) -> Option<SessionId> {
+        match self {
+            Self::SessionOpened { session, .. }
+            | Self::SessionEnded { session, .. }
+            | Self::SessionAction { session, .. } => Some(*session),
+            Self::AuthnFailed { .. }
+            | Self::AccessDenied { .. }
+            | Self::AdminChanged { .. }
+            | Self::AccessWithdrawn { .. }
+            | Self::ConnectorState { .. } => None,
+        }
+    }
+}
+
+/// An event and when it happened.
+#[derive(Clone, Debug)]
+pub struct Stamped {
+    pub at: SystemTime,
+    pub event: AuditEvent,
+}
+
+/// Where events are recorded. Not the log: its own queue and its own table.
+#[async_trait]
+pub trait AuditLog: Send + Sync {
+    /// Keeps a place for an event that must not be refused later. Waits while all are taken.
+    async fn reserve(&self) -> Result<ClosingSlot, AuditError>;
+
+    /// Stores the event durably before it returns.
+    async fn append(&self, event: AuditEvent) -> Result<(), AuditError>;
+
+    /// Records the event if there is room, without waiting; counts it as dropped if there is none.
+    fn note(&self, event: AuditEvent);
+}
+
+/// A reserved place for a session's last record: filling it neither waits nor fails.
+#[derive(Debug)]
+pub struct ClosingSlot(OwnedPermit<Stamped>);
+
+impl ClosingSlot {
+    pub fn new(permit: OwnedPermit<Stamped>) -> Self {
+        Self(permit)
+    }
+
+    pub fn fill(self, event: Stamped) {
+        self.0.send(event);
+    }
+}
+
+/// The audit log does not take events.
+#[derive(Debug, thiserror::Error)]
+pub enum AuditError {
+    #[error("the audit writer has stopped")]
+    Stopped,
+    #[error("the event could not be stored")]
+    Store { source: Box<dyn std::error::Error + Send + Sync> },
+}

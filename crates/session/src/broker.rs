@@ -1,0 +1,384 @@
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use access::{
+    Application, Code, Credential, EndReason, Explain, Grant, Kind, Name, PolicySnapshot,
+    SessionId, Side, Terms,
+};
+use serde::Serialize;
+use splice::{BoxStream, Counters, Finish, Joined, Stream, join};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::lease::Clock;
+use crate::{
+    AuditError, AuditEvent, AuditLog, ClosingSlot, DialError, DialRequest, Dialer, Door, Lease,
+    Stamped,
+};
+
+/// Turns grants into sessions. Cheap to clone.
+#[derive(Clone)]
+pub struct Broker {
+    inner: Arc<Inner>,
+}
+
+/// Bounds of one relay.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    pub max_sessions: usize,
+}
+
+/// A session that is open, as lists show it.
+#[derive(Clone, Debug, Serialize)]
+pub struct LiveSession {
+    pub id: SessionId,
+    pub user: Name,
+    pub application: Name,
+    pub site: Name,
+    pub kind: Kind,
+    pub door: Door,
+    pub from: IpAddr,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub login: Option<String>,
+    /// Unix milliseconds.
+    pub opened: u64,
+    /// Bytes from the client to the target.
+    pub up: u64,
+    /// Bytes from the target to the client.
+    pub down: u64,
+}
+
+/// One open session. Dropping it writes its closing record, whatever happened.
+pub struct Session {
+    id: SessionId,
+    door: Door,
+    grant: Grant,
+    lease: Lease,
+    counters: Arc<Counters>,
+    clock: Clock,
+    end: (EndReason, Side),
+    slot: Option<ClosingSlot>,
+    broker: Broker,
+    _permit: OwnedSemaphorePermit,
+}
+
+/// How a spliced session came to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ended {
+    pub reason: EndReason,
+    pub side: Side,
+}
+
+/// Why a granted session did not open.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error("the relay is stopping")]
+    Draining,
+    #[error("all {limit} session slots are taken")]
+    Full { limit: usize },
+    #[error("the session could not be recorded")]
+    Audit(#[from] AuditError),
+}
+
+impl Broker {
+    pub fn new(
+        audit: Arc<dyn AuditLog>,
+        dialer: Arc<dyn Dialer>,
+        policy: watch::Receiver<Arc<PolicySnapshot>>,
+        drain: CancellationToken,
+        limits: Limits,
+    ) -> Self {
+        let slots = Arc::new(Semaphore::new(limits.max_sessions));
+        let (open, _) = watch::channel(0);
+        let live = Mutex::default();
+        Self { inner: Arc::new(Inner { audit, dialer, policy, drain, limits, slots, live, open }) }
+    }
+
+    /// The policy in force.
+    pub fn policy(&self) -> Arc<PolicySnapshot> {
+        self.inner.policy.borrow().clone()
+    }
+
+    /// Where gateways record what is not a session's opening or end.
+    pub fn audit(&self) -> &Arc<dyn AuditLog> {
+        &self.inner.audit
+    }
+
+    /// Spends a grant. The session's record is stored before this returns, and the place for its
+    /// closing record is kept: no record, no session.
+    pub async fn open(
+        &self,
+        grant: Grant,
+        door: Door,
+        now: SystemTime,
+    ) -> Result<Session, OpenError> {
+        let inner = &self.inner;
+        if inner.drain.is_cancelled() {
+            return Err(OpenError::Draining);
+        }
+        let limit = inner.limits.max_sessions;
+        let permit =
+            inner.slots.clone().try_acquire_owned().map_err(|_| OpenError::Full { limit })?;
+        let slot = inner.audit.reserve().await?;
+        let session = self.session(grant, door, now, permit);
+        inner.audit.append(session.opened()).await?;
+        Ok(session.enter(slot))
+    }
+
+    /// The sessions open now.
+    pub fn live(&self) -> Vec<LiveSession> {
+        let live = self.inner.live.lock().unwrap_or_else(PoisonError::into_inner);
+        live.values().map(Live::show).collect()
+    }
+
+    /// Completes when no session is open.
+    pub async fn emptied(&self) {
+        // The sender lives as long as we do.
+        drop(self.inner.open.subscribe().wait_for(|open| *open == 0).await);
+    }
+
+    fn session(
+        &self,
+        grant: Grant,
+        door: Door,
+        now: SystemTime,
+        permit: OwnedSemaphorePermit,
+    ) -> Session {
+        let id = SessionId(Uuid::new_v4());
+        let counters = Arc::new(Counters::default());
+        let clock = Clock::starting(now);
+        let lease = Lease::new(
+            id,
+            grant.standing().clone(),
+            (grant.expires(), grant.terms().idle.map(Duration::from_secs)),
+            self.inner.policy.clone(),
+            self.inner.drain.clone(),
+            counters.clone(),
+            clock,
+        );
+        let end = (EndReason::Failed, Side::Relay);
+        let broker = self.clone();
+        Session {
+            id,
+            door,
+            grant,
+            lease,
+            counters,
+            clock,
+            end,
+            slot: None,
+            broker,
+            _permit: permit,
+        }
+    }
+}
+
+impl Session {
+    pub fn id(&self) -> SessionId {
+        self.id
+    }
+
+    pub fn application(&self) -> &Arc<Application> {
+        self.grant.application()
+    }
+
+    /// The account at the target, where the protocol names one.
+    pub fn login(&self) -> Option<&str> {
+        self.grant.login()
+    }
+
+    pub fn terms(&self) -> &Terms {
+        self.grant.terms()
+    }
+
+    pub fn user(&self) -> &Name {
+        self.grant.who().name()
+    }
+
+    /// The right to go on, for whoever must notice its end.
+    pub fn lease(&self) -> Lease {
+        self.lease.clone()
+    }
+
+    /// Where gateways that carry bytes themselves count them.
+    pub fn counters(&self) -> &Arc<Counters> {
+        &self.counters
+    }
+
+    /// Opens a stream to the session's application through one of its site's connectors.
+    pub async fn dial(&self) -> Result<BoxStream, DialError> {
+        let request = DialRequest { session: self.id, application: self.application().clone() };
+        self.broker.inner.dialer.dial(request).await
+    }
+
+    /// Records something the session does inside its protocol.
+    pub fn note(&self, what: &str, detail: &str) {
+        self.broker.inner.audit.note(AuditEvent::SessionAction {
+            session: self.id,
+            user: self.user().clone(),
+            application: self.application().name.clone(),
+            what: what.to_owned(),
+            detail: detail.chars().take(MAX_DETAIL).collect(),
+        });
+    }
+
+    /// Carries bytes until either side ends or the lease does; then both streams are ended.
+    pub async fn splice<C: Stream, T: Stream>(mut self, mut client: C, mut target: T) -> Ended {
+        let counters = self.counters.clone();
+        let (reason, side) = tokio::select! {
+            biased;
+            reason = self.lease.ended() => (reason, Side::Relay),
+            finish = join(&mut client, &mut target, &counters) => outcome(&finish),
+        };
+        if reason != EndReason::Closed {
+            let code = reason.number();
+            client.abort(code);
+            target.abort(code);
+        }
+        self.end(reason, side);
+        Ended { reason, side }
+    }
+
+    /// Ends the session for this reason.
+    pub fn end(mut self, reason: EndReason, side: Side) {
+        self.end = (reason, side);
+    }
+
+    fn opened(&self) -> AuditEvent {
+        let (who, application) = (self.grant.who(), self.application());
+        let token = match who.credential() {
+            Credential::Token { id, .. } => Some(id.clone()),
+            Credential::SshKey { .. } | Credential::Agent { .. } => None,
+        };
+        AuditEvent::SessionOpened {
+            session: self.id,
+            user: who.name().clone(),
+            application: application.name.clone(),
+            site: application.site.name.clone(),
+            kind: application.kind,
+            door: self.door,
+            from: who.from(),
+            credential: who.credential().word(),
+            token,
+            login: self.grant.login().map(str::to_owned),
+            rule: self.grant.rule(),
+        }
+    }
+
+    fn enter(mut self, slot: ClosingSlot) -> Self {
+        self.slot = Some(slot);
+        let inner = &self.broker.inner;
+        let live = Live { show: self.listed(), counters: self.counters.clone() };
+        inner.live.lock().unwrap_or_else(PoisonError::into_inner).insert(self.id, live);
+        inner.open.send_modify(|open| *open += 1);
+        self
+    }
+
+    fn listed(&self) -> LiveSession {
+        let (who, application) = (self.grant.who(), self.application());
+        LiveSession {
+            id: self.id,
+            user: who.name().clone(),
+            application: application.name.clone(),
+            site: application.site.name.clone(),
+            kind: application.kind,
+            door: self.door,
+            from: who.from(),
+            login: self.grant.login().map(str::to_owned),
+            opened: millis(self.clock.now()),
+            up: 0,
+            down: 0,
+        }
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        // Without a slot the opening was never stored, so there is nothing to close.
+        let Some(slot) = self.slot.take() else { return };
+        let inner = &self.broker.inner;
+        inner.live.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.id);
+        let application = self.application();
+        let event = AuditEvent::SessionEnded {
+            session: self.id,
+            user: self.user().clone(),
+            application: application.name.clone(),
+            site: application.site.name.clone(),
+            door: self.door,
+            reason: self.end.0,
+            side: self.end.1,
+            up: self.counters.up(),
+            down: self.counters.down(),
+            millis: u64::try_from(self.clock.elapsed().as_millis()).unwrap_or(u64::MAX),
+        };
+        slot.fill(Stamped { at: self.clock.now(), event });
+        inner.open.send_modify(|open| *open -= 1);
+    }
+}
+
+impl Explain for OpenError {
+    fn code(&self) -> Code {
+        Code(match self {
+            Self::Draining => "session.drained",
+            Self::Full { .. } => "session.full",
+            Self::Audit(_) => "audit.unavailable",
+        })
+    }
+
+    fn public(&self) -> Cow<'static, str> {
+        Cow::Borrowed(match self {
+            Self::Draining => "the relay is stopping; connect again",
+            Self::Full { .. } => "the relay has as many sessions as it may",
+            Self::Audit(_) => "the relay can not record the session, so it can not open it",
+        })
+    }
+
+    fn hint(&self) -> Option<Cow<'static, str>> {
+        Some(Cow::Borrowed("try again in a minute, or ask your administrator"))
+    }
+}
+
+struct Inner {
+    audit: Arc<dyn AuditLog>,
+    dialer: Arc<dyn Dialer>,
+    policy: watch::Receiver<Arc<PolicySnapshot>>,
+    drain: CancellationToken,
+    limits: Limits,
+    slots: Arc<Semaphore>,
+    live: Mutex<HashMap<SessionId, Live>>,
+    open: watch::Sender<usize>,
+}
+
+struct Live {
+    show: LiveSession,
+    counters: Arc<Counters>,
+}
+
+impl Live {
+    fn show(&self) -> LiveSession {
+        LiveSession { up: self.counters.up(), down: self.counters.down(), ..self.show.clone() }
+    }
+}
+
+/// The longest detail of a record, in characters.
+const MAX_DETAIL: usize = 1024;
+
+fn outcome(finish: &Finish) -> (EndReason, Side) {
+    let side = |joined: &Joined| match joined {
+        Joined::First => Side::Client,
+        Joined::Second => Side::Target,
+    };
+    match finish {
+        Finish::Closed(joined) => (EndReason::Closed, side(joined)),
+        Finish::Broken(joined, _) => (EndReason::Broken, side(joined)),
+    }
+}
+
+fn millis(at: SystemTime) -> u64 {
+    let since = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,112 @@
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use access::{EndReason, PolicySnapshot, SessionId, Standing};
+use splice::Counters;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+/// The right to keep a session open. It can end at any moment.
+#[derive(Clone, Debug)]
+pub struct Lease {
+    session: SessionId,
+    standing: Standing,
+    policy: watch::Receiver<Arc<PolicySnapshot>>,
+    drain: CancellationToken,
+    counters: Arc<Counters>,
+    clock: Clock,
+    expires: Option<SystemTime>,
+    idle: Option<Duration>,
+}
+
+impl Lease {
+    pub(crate) fn new(
+        session: SessionId,
+        standing: Standing,
+        limits: (Option<SystemTime>, Option<Duration>),
+        policy: watch::Receiver<Arc<PolicySnapshot>>,
+        drain: CancellationToken,
+        counters: Arc<Counters>,
+        clock: Clock,
+    ) -> Self {
+        let (expires, idle) = limits;
+        Self { session, standing, policy, drain, counters, clock, expires, idle }
+    }
+
+    /// Completes when the session must stop, and says why. Cancel-safe: it holds nothing between
+    /// polls but its place in the policy's versions.
+    pub async fn ended(&mut self) -> EndReason {
+        loop {
+            // Marked as seen before it is read: a change in between wakes us again.
+            let snapshot = self.policy.borrow_and_update().clone();
+            if let Some(reason) = snapshot.recheck(self.session, &self.standing, self.clock.now()) {
+                return reason;
+            }
+            drop(snapshot);
+            let (drain, expires) = (self.drain.clone(), self.clock.instant(self.expires));
+            tokio::select! {
+                biased;
+                () = drain.cancelled() => return EndReason::Drained,
+                changed = self.policy.changed() => {
+                    if changed.is_err() {
+                        // No one can withdraw access any more, so no one may keep it.
+                        return EndReason::Revoked;
+                    }
+                }
+                () = at(expires) => return EndReason::Expired,
+                () = quiet(&self.counters, self.idle) => return EndReason::Idle,
+            }
+        }
+    }
+}
+
+/// Wall time that follows tokio's clock, so that tests own both.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Clock {
+    wall: SystemTime,
+    start: Instant,
+}
+
+impl Clock {
+    pub(crate) fn starting(wall: SystemTime) -> Self {
+        Self { wall, start: Instant::now() }
+    }
+
+    pub(crate) fn now(&self) -> SystemTime {
+        self.wall + self.start.elapsed()
+    }
+
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.start.elapsed()
+    }
+
+    fn instant(&self, wall: Option<SystemTime>) -> Option<Instant> {
+        let left = wall?.duration_since(self.wall).unwrap_or_default();
+        self.start.checked_add(left)
+    }
+}
+
+async fn at(instant: Option<Instant>) {
+    match instant {
+        Some(instant) => sleep_until(instant).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Completes once no byte was carried for `limit`.
+async fn quiet(counters: &Counters, limit: Option<Duration>) {
+    let Some(limit) = limit else { return std::future::pending().await };
+    let mut seen = (counters.up(), counters.down());
+    let mut since = Instant::now();
+    // Looks four times per period: the end comes at most a quarter late and never early.
+    loop {
+        tokio::time::sleep(limit / 4).await;
+        let carried = (counters.up(), counters.down());
+        if carried != seen {
+            (seen, since) = (carried, Instant::now());
+        } else if since.elapsed() >= limit {
+            return;
+        }
+    }
+}

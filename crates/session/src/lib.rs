@@ -1,0 +1,17 @@
+//! One access of one user to one application, from open to end.
+//!
+//! The only way from a peer to a target is `Grant` → [`Broker::open`] → [`Session::dial`] →
+//! [`Session::splice`]. A session cannot open without a stored record and cannot end without one.
+
+mod audit;
+mod broker;
+mod lease;
+mod ports;
+
+pub use audit::{AuditError, AuditEvent, AuditLog, ClosingSlot, Door, Stamped};
+pub use broker::{Broker, Ended, Limits, LiveSession, OpenError, Session};
+pub use lease::Lease;
+pub use ports::{
+    Authn, AuthnError, DialError, DialRequest, Dialer, HostKeyVerdict, HostKeys, SecretError,
+    Secrets, TargetCredential,
+};

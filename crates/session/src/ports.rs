@@ -1,0 +1,216 @@
+//! What gateways need of the relay, as traits the relay implements.
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use access::{Application, ApplicationId, Authenticated, Code, Explain, SessionId};
+use async_trait::async_trait;
+use secrecy::SecretString;
+use splice::BoxStream;
+
+use crate::Door;
+
+/// What is dialled, for whom.
+#[derive(Clone, Debug)]
+pub struct DialRequest {
+    pub session: SessionId,
+    pub application: Arc<Application>,
+}
+
+/// Reaches targets through a site's connectors.
+#[async_trait]
+pub trait Dialer: Send + Sync {
+    /// Opens a stream to the application. One deadline stands around the whole step.
+    async fn dial(&self, request: DialRequest) -> Result<BoxStream, DialError>;
+}
+
+/// Why a target could not be reached.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DialError {
+    #[error("no connector of site {site} is connected")]
+    Offline { site: String },
+    #[error("the connector's own list does not allow this address")]
+    NotAllowed,
+    #[error("the target's name does not resolve")]
+    Unresolved,
+    #[error("the target refused the connection")]
+    Refused,
+    #[error("the target is unreachable")]
+    Unreachable,
+    #[error("no answer within {after:?}")]
+    TimedOut { after: Duration },
+    #[error("the tunnel broke: {detail}")]
+    Tunnel { detail: String },
+}
+
+impl Explain for DialError {
+    fn code(&self) -> Code {
+        Code(match self {
+            Self::Offline { .. } => "connector.offline",
+            Self::NotAllowed => "dial.not_allowed",
+            Self::Unresolved => "dial.unresolved",
+            Self::Refused => "dial.refused",
+            Self::Unreachable => "dial.unreachable",
+            Self::TimedOut { .. } => "dial.timeout",
+            Self::Tunnel { .. } => "dial.tunnel",
+        })
+    }
+
+    fn public(&self) -> Cow<'static, str> {
+        Cow::Borrowed(match self {
+            Self::Offline { .. } => "the application's site is offline",
+            Self::NotAllowed => "the site's connector does not allow this application's address",
+            Self::Unresolved => "the application's host name does not resolve in its site",
+            Self::Refused => "the application refused the connection",
+            Self::Unreachable => "the application's host is unreachable from its site",
+            Self::TimedOut { .. } => "the application does not answer",
+            Self::Tunnel { .. } => "the connection to the application's site broke",
+        })
+    }
+
+    fn hint(&self) -> Option<Cow<'static, str>> {
+        Some(Cow::Borrowed(match self {
+            Self::Offline { .. } => "an admin sees its connectors with `adit admin connector ls`",
+            Self::NotAllowed => "an admin adds it to `allow` in the connector's connector.toml",
+            Self::Unresolved => "an admin checks the application's address",
+            Self::Refused | Self::Unreachable | Self::TimedOut { .. } => {
+                "check that the service is running and reachable from its connector"
+            }
+            Self::Tunnel { .. } => "try again",
+        }))
+    }
+}
+
+/// Vouches for peers. The relay's `authn` is the only implementation outside tests.
+#[async_trait]
+pub trait Authn: Send + Sync {
+    /// Checks a token's text and counts one use of it.
+    async fn token(
+        &self,
+        text: &SecretString,
+        door: Door,
+        from: IpAddr,
+    ) -> Result<Authenticated, AuthnError>;
+
+    /// Vouches for the owner of a registered SSH key, after the caller has verified a signature by
+    /// it over this connection. `fingerprint` is `SHA256:…`.
+    async fn ssh_key(&self, fingerprint: &str, from: IpAddr) -> Result<Authenticated, AuthnError>;
+
+    /// Whether a signature by this key could be worth asking for. Proves nothing.
+    fn may_be_registered(&self, fingerprint: &str) -> bool;
+}
+
+/// Why a credential was not accepted. The words for users tell apart only what the holder of the
+/// genuine secret may know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AuthnError {
+    #[error("not a token")]
+    Form,
+    #[error("the token's checksum is wrong: mistyped or cut")]
+    Mistyped,
+    #[error("no such token or key")]
+    Unknown,
+    #[error("the token has expired")]
+    Expired,
+    #[error("the token was revoked")]
+    Revoked,
+    #[error("the token is used up")]
+    UsedUp,
+    #[error("the token's kind is not for this door")]
+    WrongKind,
+    #[error("the user is disabled")]
+    UserDisabled,
+    #[error("too many failures from this address")]
+    Throttled,
+    #[error("the store does not answer")]
+    Unavailable,
+}
+
+impl Explain for AuthnError {
+    fn code(&self) -> Code {
+        Code(match self {
+            Self::Form | Self::Mistyped | Self::Unknown => "authn.failed",
+            Self::Expired => "token.expired",
+            Self::Revoked => "token.revoked",
+            Self::UsedUp => "token.used_up",
+            Self::WrongKind => "token.wrong_kind",
+            Self::UserDisabled => "access.user_disabled",
+            Self::Throttled => "authn.throttled",
+            Self::Unavailable => "store.unavailable",
+        })
+    }
+
+    fn public(&self) -> Cow<'static, str> {
+        Cow::Borrowed(match self {
+            Self::Form | Self::Mistyped | Self::Unknown => "sign-in failed",
+            Self::Expired => "this token has expired",
+            Self::Revoked => "this token was revoked",
+            Self::UsedUp => "this token is used up",
+            Self::WrongKind => "this kind of token is not for this door",
+            Self::UserDisabled => "your account is disabled",
+            Self::Throttled => "too many failed sign-ins from your address",
+            Self::Unavailable => "the relay can not check sign-ins just now",
+        })
+    }
+
+    fn hint(&self) -> Option<Cow<'static, str>> {
+        Some(Cow::Borrowed(match self {
+            Self::Form | Self::Mistyped | Self::Unknown => "copy the whole token and try again",
+            Self::Expired | Self::Revoked | Self::UsedUp => {
+                "get a new one: `adit token new APP`, or ask your administrator"
+            }
+            Self::WrongKind => "`adit token new APP` issues one that opens an application",
+            Self::UserDisabled => "ask your administrator",
+            Self::Throttled | Self::Unavailable => "wait a minute and try again",
+        }))
+    }
+}
+
+/// Stored credentials for targets of managed applications.
+#[async_trait]
+pub trait Secrets: Send + Sync {
+    async fn credential(
+        &self,
+        application: ApplicationId,
+    ) -> Result<Option<TargetCredential>, SecretError>;
+}
+
+/// How the relay logs in to a managed target.
+#[derive(Debug)]
+pub enum TargetCredential {
+    Password(SecretString),
+    /// A private key in OpenSSH PEM form, without a passphrase.
+    SshKey(SecretString),
+}
+
+/// A stored credential could not be read.
+#[derive(Debug, thiserror::Error)]
+#[error("the stored credential could not be read: {detail}")]
+pub struct SecretError {
+    pub detail: String,
+}
+
+/// The SSH host keys of targets: pinned on the application or learned once, then enforced.
+#[async_trait]
+pub trait HostKeys: Send + Sync {
+    /// Compares `presented` (`ssh-ed25519 AAAA…`, no comment) with what is known of the application,
+    /// and stores it where nothing is.
+    async fn check(
+        &self,
+        application: &Application,
+        presented: &str,
+    ) -> Result<HostKeyVerdict, SecretError>;
+}
+
+/// What a target's host key turned out to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HostKeyVerdict {
+    /// As pinned or learned.
+    Known,
+    /// The first one seen; now enforced.
+    Learned,
+    /// Another than the known one, given in OpenSSH form.
+    Changed { known: String },
+}

@@ -1,0 +1,228 @@
+use std::future::poll_fn;
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+
+use crate::Stream;
+
+/// Bytes carried so far, readable while a [`join`] runs.
+#[derive(Debug, Default)]
+pub struct Counters {
+    up: AtomicU64,
+    down: AtomicU64,
+}
+
+impl Counters {
+    /// Bytes from the first stream to the second.
+    pub fn up(&self) -> u64 {
+        self.up.load(Relaxed)
+    }
+
+    /// Bytes from the second stream to the first.
+    pub fn down(&self) -> u64 {
+        self.down.load(Relaxed)
+    }
+
+    pub fn add_up(&self, bytes: u64) {
+        self.up.fetch_add(bytes, Relaxed);
+    }
+
+    pub fn add_down(&self, bytes: u64) {
+        self.down.fetch_add(bytes, Relaxed);
+    }
+}
+
+/// Which of the two joined streams.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Joined {
+    First,
+    Second,
+}
+
+/// How a [`join`] came to its end.
+#[derive(Debug)]
+pub enum Finish {
+    /// Both sides ended in order; this one did so first.
+    Closed(Joined),
+    /// This side failed.
+    Broken(Joined, io::Error),
+}
+
+/// Carries bytes between two streams until both sides have ended or one breaks.
+///
+/// A side that ends in order closes only its direction. The number of bytes under way is bounded by
+/// one chunk in each direction: a reader that stops, stops its writer. Cancel-safe in that dropping
+/// the future leaves both streams usable, less a chunk that was received and not yet sent.
+pub async fn join<A: Stream, B: Stream>(
+    first: &mut A,
+    second: &mut B,
+    counters: &Counters,
+) -> Finish {
+    let mut up = Flow::default();
+    let mut down = Flow::default();
+    let mut ended_first = None;
+    poll_fn(move |cx| {
+        let forward = up.poll(cx, first, second, &counters.up);
+        if let Poll::Ready(Err((at, error))) = forward {
+            let side = if at == End::From { Joined::First } else { Joined::Second };
+            return Poll::Ready(Finish::Broken(side, error));
+        }
+        if up.over() && ended_first.is_none() {
+            ended_first = Some(Joined::First);
+        }
+        let backward = down.poll(cx, second, first, &counters.down);
+        if let Poll::Ready(Err((at, error))) = backward {
+            let side = if at == End::From { Joined::Second } else { Joined::First };
+            return Poll::Ready(Finish::Broken(side, error));
+        }
+        if down.over() && ended_first.is_none() {
+            ended_first = Some(Joined::Second);
+        }
+        match (forward, backward, ended_first) {
+            (Poll::Ready(_), Poll::Ready(_), Some(side)) => Poll::Ready(Finish::Closed(side)),
+            _ => Poll::Pending,
+        }
+    })
+    .await
+}
+
+/// One direction.
+#[derive(Default)]
+struct Flow {
+    chunk: Bytes,
+    unflushed: bool,
+    state: State,
+}
+
+#[derive(Default, PartialEq)]
+enum State {
+    #[default]
+    Carrying,
+    Finishing,
+    Done,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum End {
+    From,
+    To,
+}
+
+impl Flow {
+    fn over(&self) -> bool {
+        self.state != State::Carrying
+    }
+
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &mut impl Stream,
+        to: &mut impl Stream,
+        count: &AtomicU64,
+    ) -> Poll<Result<(), (End, io::Error)>> {
+        for _ in 0..TURN {
+            match self.state {
+                State::Done => return Poll::Ready(Ok(())),
+                State::Finishing => {
+                    let finished = to.poll_finish(cx).map_err(|error| (End::To, error))?;
+                    if finished.is_pending() {
+                        return Poll::Pending;
+                    }
+                    self.state = State::Done;
+                }
+                State::Carrying if self.chunk.is_empty() => {
+                    match from.poll_recv(cx).map_err(|error| (End::From, error))? {
+                        Poll::Pending => return self.flush(cx, to),
+                        Poll::Ready(Some(chunk)) => self.chunk = chunk,
+                        Poll::Ready(None) => self.state = State::Finishing,
+                    }
+                }
+                State::Carrying => {
+                    let before = self.chunk.len();
+                    let sent =
+                        to.poll_send(cx, &mut self.chunk).map_err(|error| (End::To, error))?;
+                    if sent.is_pending() {
+                        return Poll::Pending;
+                    }
+                    self.unflushed = true;
+                    count.fetch_add((before - self.chunk.len()) as u64, Relaxed);
+                }
+            }
+        }
+        // A stream that always has more must not starve the other direction and other sessions.
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    fn flush(
+        &mut self,
+        cx: &mut Context<'_>,
+        to: &mut impl Stream,
+    ) -> Poll<Result<(), (End, io::Error)>> {
+        if self.unflushed {
+            let flushed = to.poll_flush(cx).map_err(|error| (End::To, error))?;
+            self.unflushed = flushed.is_pending();
+        }
+        Poll::Pending
+    }
+}
+
+/// Steps of one direction before the other one has its turn.
+const TURN: usize = 32;
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+
+    use super::*;
+    use crate::FromIo;
+
+    #[tokio::test]
+    async fn a_half_closed_side_still_receives() {
+        let (mut client, relay_client) = duplex(64);
+        let (relay_target, mut target) = duplex(64);
+        let task = tokio::spawn(async move {
+            let counters = Counters::default();
+            let finish =
+                join(&mut FromIo::new(relay_client), &mut FromIo::new(relay_target), &counters)
+                    .await;
+            (finish, counters.up(), counters.down())
+        });
+        client.write_all(&[1; 1000]).await.unwrap_or_default();
+        client.shutdown().await.unwrap_or_default();
+        let mut got = Vec::new();
+        target.read_to_end(&mut got).await.unwrap_or_default();
+        assert_eq!(got, [1; 1000]);
+        target.write_all(&[2; 500]).await.unwrap_or_default();
+        drop(target);
+        let mut back = Vec::new();
+        client.read_to_end(&mut back).await.unwrap_or_default();
+        assert_eq!(back, [2; 500]);
+        let (finish, up, down) = task.await.unwrap_or_else(|error| panic!("{error}"));
+        assert!(matches!(finish, Finish::Closed(Joined::First)), "{finish:?}");
+        assert_eq!((up, down), (1000, 500));
+    }
+
+    #[tokio::test]
+    async fn a_reader_that_stops_stops_the_writer() {
+        let (mut client, relay_client) = duplex(64);
+        let (relay_target, target) = duplex(64);
+        let counters = Counters::default();
+        let (mut first, mut second) = (FromIo::new(relay_client), FromIo::new(relay_target));
+        let writer = async {
+            let written = tokio::time::timeout(
+                std::time::Duration::from_millis(50),
+                client.write_all(&[0; 1 << 20]),
+            );
+            assert!(written.await.is_err(), "the writer was not held back");
+        };
+        tokio::select! {
+            _ = join(&mut first, &mut second, &counters) => unreachable!("nothing ended"),
+            () = writer => {}
+        }
+        assert!(counters.up() <= 128, "{} bytes were taken", counters.up());
+        drop(target);
+    }
+}

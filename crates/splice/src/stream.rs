@@ -1,0 +1,51 @@
+use std::io;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+
+/// A byte stream in both directions that hands out what it has received as it stands, so that a
+/// chunk which came in on one stream goes out on another without being copied.
+///
+/// Polling one direction never loses the waker of the other. All methods are cancel-safe.
+pub trait Stream: Send + Unpin {
+    /// The next bytes received; `None` once the peer has ended its side in order.
+    fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<Bytes>>>;
+
+    /// Takes at least one byte from the front of `data`, which is not empty.
+    fn poll_send(&mut self, cx: &mut Context<'_>, data: &mut Bytes) -> Poll<io::Result<()>>;
+
+    /// Completes when what was taken is on its way.
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+
+    /// Ends our side in order; the peer's side stays open.
+    fn poll_finish(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+
+    /// Ends both sides at once, so that the peer sees a broken stream and not an orderly end.
+    /// `code` tells it why where the transport can carry one.
+    fn abort(&mut self, code: u32);
+}
+
+/// A stream that changes hands.
+pub type BoxStream = Box<dyn Stream>;
+
+impl<S: Stream + ?Sized> Stream for Box<S> {
+    fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<Bytes>>> {
+        (**self).poll_recv(cx)
+    }
+
+    fn poll_send(&mut self, cx: &mut Context<'_>, data: &mut Bytes) -> Poll<io::Result<()>> {
+        (**self).poll_send(cx, data)
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        (**self).poll_flush(cx)
+    }
+
+    fn poll_finish(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        (**self).poll_finish(cx)
+    }
+
+    fn abort(&mut self, code: u32) {
+        (**self).abort(code);
+    }
+}
