@@ -249,6 +249,16 @@ impl PolicySnapshot {
         self.applications.get(&id)
     }
 
+    /// Whether a token of this id is neither revoked nor purged. The id is public: this proves nothing.
+    pub fn knows_token(&self, id: &TokenId) -> bool {
+        self.tokens.contains(id)
+    }
+
+    /// Until when an agent is enrolled; `None` when it is unknown or revoked.
+    pub fn agent_end(&self, id: AgentId) -> Option<SystemTime> {
+        self.agents.get(&id).copied()
+    }
+
     /// Finds an application by what people write: `app`, `app.site` or the label `app-site`.
     ///
     /// `who` breaks a tie between sites: only one of them may be open to that user.
