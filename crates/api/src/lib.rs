@@ -1,5 +1,25 @@
 //! The messages of the HTTPS API, as relay and agent share them. Pure data.
+//!
+//! Times are Unix seconds, or milliseconds where the field's name ends in `_ms`; lengths of time
+//! are texts such as `12h` ([`Span`]).
 
+mod admin;
 mod document;
+mod enrol;
+mod me;
+mod problem;
+mod secret;
+mod span;
+mod token;
 
+pub use admin::{
+    ApplicationRow, Applied, ApplyRequest, AuditPage, AuditRow, ConnectorRow, GrantRow, GroupRow,
+    Removed, SessionRow, SiteRow, UserRow, Withdrawn,
+};
 pub use document::{ApplicationSpec, Change, Document, GrantSpec, GroupSpec, SiteSpec, UserSpec};
+pub use enrol::{Health, Info, JoinRequest, Joined, LoggedIn, LoginRequest};
+pub use me::{Me, MyApplication, MyToken};
+pub use problem::{Fault, Problem};
+pub use secret::Secret;
+pub use span::{Span, SpanError};
+pub use token::{IssueToken, Issued, JoinToken, TokenRow, TokenState};

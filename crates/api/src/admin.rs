@@ -1,0 +1,159 @@
+//! What admins list and change.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use access::{Address, ConnectorId, Kind, Login, Name, RuleId, SessionId};
+use serde::{Deserialize, Serialize};
+
+use crate::{Change, Document, GrantSpec};
+
+/// One row of `GET /sites`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SiteRow {
+    pub name: Name,
+    /// How many connectors are enrolled, and how many of them are connected.
+    pub connectors: usize,
+    pub online: usize,
+    pub applications: usize,
+}
+
+/// One row of `GET /connectors`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConnectorRow {
+    pub id: ConnectorId,
+    pub name: String,
+    pub site: Name,
+    pub online: bool,
+    /// Where it dialled from, while it is connected; so for the fields below.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
+    /// Connected since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    #[serde(default)]
+    pub sessions: usize,
+}
+
+/// One row of `GET /applications`. Holds no secret.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApplicationRow {
+    pub name: Name,
+    pub site: Name,
+    pub kind: Kind,
+    pub address: Address,
+    pub login: Login,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host_key: Option<String>,
+    pub allow_api: bool,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tags: BTreeMap<String, String>,
+}
+
+/// One row of `GET /users`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UserRow {
+    pub name: Name,
+    pub admin: bool,
+    pub enabled: bool,
+    pub groups: Vec<Name>,
+    /// `SHA256:…` fingerprints.
+    pub ssh_keys: Vec<String>,
+}
+
+/// One row of `GET /groups`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupRow {
+    pub name: Name,
+    pub members: Vec<Name>,
+}
+
+/// One row of `GET /grants`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GrantRow {
+    pub id: RuleId,
+    pub grant: GrantSpec,
+}
+
+/// One row of `GET /sessions`: a session that is open now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionRow {
+    pub id: SessionId,
+    pub user: Name,
+    pub application: Name,
+    pub site: Name,
+    pub kind: Kind,
+    pub door: String,
+    pub from: IpAddr,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub login: Option<String>,
+    pub opened_ms: u64,
+    /// Bytes from the client to the target.
+    pub up: u64,
+    /// Bytes from the target to the client.
+    pub down: u64,
+}
+
+/// One record of the audit log. `event` holds all its fields.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AuditRow {
+    pub seq: u64,
+    pub at_ms: u64,
+    pub action: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<SessionId>,
+    pub event: serde_json::Value,
+}
+
+/// `GET /audit`: records in order.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct AuditPage {
+    pub events: Vec<AuditRow>,
+    /// Ask for the next page with `after` set to this; absent on the last one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<u64>,
+}
+
+/// `POST /apply`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ApplyRequest {
+    pub document: Document,
+    /// Only say what would change.
+    pub plan: bool,
+    /// Also remove what the document does not name.
+    pub prune: bool,
+}
+
+/// What was changed, or would be.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Applied {
+    pub changes: Vec<Change>,
+    pub applied: bool,
+    #[serde(flatten)]
+    pub withdrawn: Withdrawn,
+}
+
+/// What withdrawing access ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Withdrawn {
+    /// How many live sessions ended.
+    pub ended: u64,
+    /// In how many milliseconds.
+    pub millis: u64,
+}
+
+/// The answer to removing, disabling, revoking and killing.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Removed {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub changes: Vec<Change>,
+    /// How many objects it concerned.
+    pub count: u64,
+    #[serde(flatten)]
+    pub withdrawn: Withdrawn,
+}

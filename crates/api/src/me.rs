@@ -1,0 +1,53 @@
+//! What a user sees of and does for themselves.
+
+use std::collections::BTreeMap;
+
+use access::{AgentId, Kind, Login, Name, TokenKind};
+use serde::{Deserialize, Serialize};
+
+use crate::Span;
+
+/// `GET /me`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Me {
+    pub user: Name,
+    pub admin: bool,
+    /// What was shown: `agent` or `token`.
+    pub credential: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<AgentId>,
+    /// When the token or the agent's enrolment ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<u64>,
+}
+
+/// One row of `GET /me/applications`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MyApplication {
+    pub name: Name,
+    pub site: Name,
+    pub kind: Kind,
+    /// `<app>-<site>`, its name under the relay's domain.
+    pub label: String,
+    pub login: Login,
+    pub allow_api: bool,
+    /// Whether a connector of its site is connected.
+    pub online: bool,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tags: BTreeMap<String, String>,
+}
+
+/// `POST /me/tokens`: a token for oneself.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MyToken {
+    /// `app` or `app.site`.
+    pub application: String,
+    /// `access` where absent; or `api`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<TokenKind>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<Span>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uses: Option<u32>,
+}
