@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use access::{
     Application, Code, Credential, EndReason, Explain, Grant, Kind, Name, PolicySnapshot,
-    SessionId, Side, Terms,
+    SessionId, Side, Standing, Terms,
 };
 use serde::Serialize;
 use splice::{BoxStream, Counters, Finish, Joined, Stream, join};
@@ -133,6 +133,12 @@ impl Broker {
     pub fn live(&self) -> Vec<LiveSession> {
         let live = self.inner.live.lock().unwrap_or_else(PoisonError::into_inner);
         live.values().map(Live::show).collect()
+    }
+
+    /// What each session open now stands on, for telling which of them a change will end.
+    pub fn standings(&self) -> Vec<(SessionId, Standing)> {
+        let live = self.inner.live.lock().unwrap_or_else(PoisonError::into_inner);
+        live.iter().map(|(id, live)| (*id, live.standing.clone())).collect()
     }
 
     /// Completes when no session is open.
@@ -272,7 +278,11 @@ impl Session {
     fn enter(mut self, slot: ClosingSlot) -> Self {
         self.slot = Some(slot);
         let inner = &self.broker.inner;
-        let live = Live { show: self.listed(), counters: self.counters.clone() };
+        let live = Live {
+            show: self.listed(),
+            standing: self.grant.standing().clone(),
+            counters: self.counters.clone(),
+        };
         inner.live.lock().unwrap_or_else(PoisonError::into_inner).insert(self.id, live);
         inner.open.send_modify(|open| *open += 1);
         self
@@ -355,6 +365,7 @@ struct Inner {
 
 struct Live {
     show: LiveSession,
+    standing: Standing,
     counters: Arc<Counters>,
 }
 
