@@ -1,1 +1,18 @@
-//! (being written)
+//! The relay: doors, authentication, policy, connectors and agents, and the order in which they
+//! start and stop.
+
+pub mod agents;
+pub mod api;
+pub mod authn;
+pub mod ca;
+pub mod config;
+pub mod connectors;
+pub mod init;
+mod listen;
+mod lobby;
+pub mod policy;
+pub mod serve;
+pub mod state;
+pub mod tokens;
+
+pub use state::{AgentIdentity, AppState, Peer, RelayInfo};

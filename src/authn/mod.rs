@@ -1,0 +1,223 @@
+//! Who somebody is. The only place that vouches for principals.
+
+mod failures;
+mod throttle;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use access::{Authenticated, Credential, Name, PolicySnapshot, TokenError, TokenKind, TokenText, UserId};
+use async_trait::async_trait;
+use secrecy::{ExposeSecret, SecretString};
+use session::{AuditLog, AuthnError, Door};
+use store::{Store, UseTokenError, UsedToken};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::AgentIdentity;
+use failures::Failures;
+pub(crate) use throttle::network;
+use throttle::Throttle;
+
+/// Checks credentials against the store and the policy in force.
+pub struct Authn {
+    store: Store,
+    policy: watch::Receiver<Arc<PolicySnapshot>>,
+    throttle: Throttle,
+    failures: Failures,
+}
+
+impl Authn {
+    pub fn new(
+        store: Store,
+        policy: watch::Receiver<Arc<PolicySnapshot>>,
+        audit: Arc<dyn AuditLog>,
+    ) -> Self {
+        Self { store, policy, throttle: Throttle::default(), failures: Failures::new(audit) }
+    }
+
+    /// Vouches for the owner of a login or admin token at the API, and counts one use of it.
+    pub async fn bearer(
+        &self,
+        text: &SecretString,
+        from: IpAddr,
+    ) -> Result<Authenticated, AuthnError> {
+        let kinds = [TokenKind::Login, TokenKind::Admin];
+        let used = self.use_token(text, &kinds, Door::Api, from).await?;
+        self.owner(used, Door::Api, from)
+    }
+
+    /// Uses up a join token and says which site it enrols a connector of.
+    pub async fn join_token(
+        &self,
+        text: &SecretString,
+        from: IpAddr,
+    ) -> Result<UsedToken, AuthnError> {
+        self.use_token(text, &[TokenKind::Join], Door::Connector, from).await
+    }
+
+    /// Vouches for the user of an agent whose registered key the transport has verified.
+    pub fn agent(&self, agent: &AgentIdentity, from: IpAddr) -> Result<Authenticated, AuthnError> {
+        let policy = self.policy.borrow();
+        let end = policy.agent_end(agent.id).ok_or(AuthnError::Revoked)?;
+        if SystemTime::now() >= end {
+            return Err(AuthnError::Expired);
+        }
+        let user = policy.user(agent.user).ok_or(AuthnError::Unknown)?;
+        if !user.enabled {
+            return Err(AuthnError::UserDisabled);
+        }
+        Ok(vouch(user.id, user.name.clone(), Credential::Agent { id: agent.id }, from))
+    }
+
+    /// Records that a machine's key was not accepted.
+    pub(crate) fn refused_key(&self, door: Door, from: IpAddr, detail: &str) {
+        self.failures.note(door, from, AuthnError::Unknown, detail, Instant::now());
+    }
+
+    async fn use_token(
+        &self,
+        text: &SecretString,
+        kinds: &[TokenKind],
+        door: Door,
+        from: IpAddr,
+    ) -> Result<UsedToken, AuthnError> {
+        let failed = match self.try_token(text, kinds, from).await {
+            Ok(used) => return Ok(used),
+            Err(failed) => failed,
+        };
+        let now = Instant::now();
+        // Nobody guesses by being slow, and a store that is down is not the peer's fault.
+        if !matches!(failed.error, AuthnError::Throttled | AuthnError::Unavailable) {
+            self.throttle.failed(from, now);
+        }
+        self.failures.note(door, from, failed.error, &failed.detail, now);
+        Err(failed.error)
+    }
+
+    async fn try_token(
+        &self,
+        text: &SecretString,
+        kinds: &[TokenKind],
+        from: IpAddr,
+    ) -> Result<UsedToken, Failed> {
+        let token: TokenText = text.expose_secret().parse().map_err(Failed::parsing)?;
+        // A stranger behind the same address must not lock out who holds a live token. Its id is
+        // public, so knowing it passes the throttle and nothing else.
+        let known = self.policy.borrow().knows_token(token.id());
+        if !known && self.throttle.blocked(from, Instant::now()) {
+            return Err(Failed::new(AuthnError::Throttled, format!("token {}", token.id())));
+        }
+        // The kind stands in the text itself; a use must not be spent at the wrong door.
+        if !kinds.contains(&token.kind()) {
+            let detail = format!("token {} of kind {}", token.id(), token.kind());
+            return Err(Failed::new(AuthnError::WrongKind, detail));
+        }
+        let used = self.store.use_token(&token, SystemTime::now(), from).await;
+        used.map_err(|error| Failed::using(&token, &error))
+    }
+
+    fn owner(
+        &self,
+        used: UsedToken,
+        door: Door,
+        from: IpAddr,
+    ) -> Result<Authenticated, AuthnError> {
+        let UsedToken { id, kind, user, application, expires, .. } = used;
+        let Some((user, name, _)) = user else {
+            let detail = format!("token {id} has no user");
+            self.failures.note(door, from, AuthnError::WrongKind, &detail, Instant::now());
+            return Err(AuthnError::WrongKind);
+        };
+        Ok(vouch(user, name, Credential::Token { id, kind, application, expires }, from))
+    }
+}
+
+#[async_trait]
+impl session::Authn for Authn {
+    async fn token(
+        &self,
+        text: &SecretString,
+        door: Door,
+        from: IpAddr,
+    ) -> Result<Authenticated, AuthnError> {
+        let used = self.use_token(text, &[TokenKind::Api, TokenKind::Access], door, from).await?;
+        self.owner(used, door, from)
+    }
+
+    async fn ssh_key(&self, fingerprint: &str, from: IpAddr) -> Result<Authenticated, AuthnError> {
+        let policy = self.policy.borrow().clone();
+        let failed = match key_owner(&policy, fingerprint, SystemTime::now()) {
+            Ok((user, name)) => {
+                let credential = Credential::SshKey { fingerprint: fingerprint.to_owned() };
+                return Ok(vouch(user, name, credential, from));
+            }
+            Err(failed) => failed,
+        };
+        let now = Instant::now();
+        self.throttle.failed(from, now);
+        self.failures.note(Door::Ssh, from, failed, &format!("key {fingerprint}"), now);
+        Err(failed)
+    }
+
+    fn may_be_registered(&self, fingerprint: &str) -> bool {
+        self.policy.borrow().key_owner(fingerprint).is_some()
+    }
+}
+
+fn key_owner(
+    policy: &PolicySnapshot,
+    fingerprint: &str,
+    now: SystemTime,
+) -> Result<(UserId, Name), AuthnError> {
+    let user = policy.key_owner(fingerprint).ok_or(AuthnError::Unknown)?;
+    let key = user.ssh_keys.iter().find(|key| key.fingerprint == fingerprint);
+    if key.and_then(|key| key.expires).is_some_and(|end| now >= end) {
+        return Err(AuthnError::Expired);
+    }
+    if !user.enabled {
+        return Err(AuthnError::UserDisabled);
+    }
+    Ok((user.id, user.name.clone()))
+}
+
+#[expect(clippy::disallowed_methods, reason = "this is `authn`, the one place that vouches")]
+fn vouch(user: UserId, name: Name, credential: Credential, from: IpAddr) -> Authenticated {
+    Authenticated::assertion(user, name, credential, from)
+}
+
+/// A failure and what the auditor should know of it.
+struct Failed {
+    error: AuthnError,
+    detail: String,
+}
+
+impl Failed {
+    fn new(error: AuthnError, detail: String) -> Self {
+        Self { error, detail }
+    }
+
+    fn parsing(error: TokenError) -> Self {
+        let kind = match error {
+            TokenError::Form => AuthnError::Form,
+            TokenError::Checksum => AuthnError::Mistyped,
+        };
+        Self::new(kind, error.to_string())
+    }
+
+    fn using(token: &TokenText, error: &UseTokenError) -> Self {
+        let kind = match error {
+            UseTokenError::Unknown => AuthnError::Unknown,
+            UseTokenError::Expired => AuthnError::Expired,
+            UseTokenError::Revoked => AuthnError::Revoked,
+            UseTokenError::UsedUp => AuthnError::UsedUp,
+            UseTokenError::UserDisabled => AuthnError::UserDisabled,
+            UseTokenError::Store(source) => {
+                tracing::error!(error = %source, "Could not check a token");
+                AuthnError::Unavailable
+            }
+        };
+        Self::new(kind, format!("token {}: {error}", token.id()))
+    }
+}

@@ -1,0 +1,249 @@
+//! The relay's own certificate authority.
+
+use std::time::{Duration, SystemTime};
+
+use access::CaPin;
+use aws_lc_rs::digest::{SHA256, digest};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertificateSigningRequestParams, DistinguishedName,
+    DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, PublicKeyData,
+};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, CertificateSigningRequestDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use store::{Store, StoreError};
+use time::OffsetDateTime;
+use zeroize::Zeroizing;
+
+/// Signs the certificates of connectors, agents and the relay itself. Its key stays sealed in the
+/// store and in this process.
+pub struct Ca {
+    issuer: Issuer<'static, KeyPair>,
+    certificate: CertificateDer<'static>,
+    certificate_pem: String,
+}
+
+/// The relay's own certificate and key.
+pub struct ServerCertificate {
+    /// The leaf, then the CA.
+    pub chain: Vec<CertificateDer<'static>>,
+    pub key: PrivateKeyDer<'static>,
+}
+
+/// Why the CA did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum CaError {
+    #[error("this store has no CA; run `adit-relay init` first")]
+    Absent,
+    #[error("the stored CA can not be read")]
+    Stored,
+    #[error("the store failed")]
+    Store(#[from] StoreError),
+    #[error("the certificate could not be made")]
+    Sign(#[from] rcgen::Error),
+    #[error("the request is no PKCS #10 request in PEM form, of at most {MAX_CSR} characters")]
+    Form,
+    #[error("the request's key is not ECDSA P-256")]
+    Key,
+}
+
+impl Ca {
+    /// Makes a new CA for `domain` and stores it sealed.
+    pub async fn create(store: &Store, domain: &str, now: SystemTime) -> Result<Self, CaError> {
+        let key = KeyPair::generate()?;
+        let mut params = CertificateParams::default();
+        params.distinguished_name = common_name(&format!("Adit CA of {domain}"));
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        (params.not_before, params.not_after) = validity(now, CA_LIFETIME);
+        let pem = params.self_signed(&key)?.pem();
+        store.put_secret(CA_KEY, Zeroizing::new(key.serialize_pem()).as_bytes()).await?;
+        store.put_secret(CA_CERTIFICATE, pem.as_bytes()).await?;
+        Self::new(pem, key)
+    }
+
+    /// Opens the CA that [`create`](Self::create) stored.
+    pub async fn load(store: &Store) -> Result<Self, CaError> {
+        let key = text(store, CA_KEY).await?.ok_or(CaError::Absent)?;
+        let pem = text(store, CA_CERTIFICATE).await?.ok_or(CaError::Absent)?;
+        Self::new(pem.to_string(), KeyPair::from_pem(&key)?)
+    }
+
+    fn new(pem: String, key: KeyPair) -> Result<Self, CaError> {
+        let der = CertificateDer::from_pem_slice(pem.as_bytes()).map_err(|_| CaError::Stored)?;
+        let issuer = Issuer::from_ca_cert_der(&der, key)?;
+        Ok(Self { issuer, certificate: der, certificate_pem: pem })
+    }
+
+    pub fn certificate_pem(&self) -> &str {
+        &self.certificate_pem
+    }
+
+    pub fn certificate(&self) -> &CertificateDer<'static> {
+        &self.certificate
+    }
+
+    /// By which machines that enrol know this relay.
+    pub fn pin(&self) -> CaPin {
+        CaPin::of(&self.certificate)
+    }
+
+    /// Signs a client certificate for the key in `csr_pem`, with the name `cn`, and says the SHA-256
+    /// of that key's SubjectPublicKeyInfo. Nothing of the request but its key is looked at.
+    pub fn sign_client(
+        &self,
+        csr_pem: &str,
+        cn: &str,
+    ) -> Result<(String, [u8; 32]), CaError> {
+        self.sign_client_at(csr_pem, cn, SystemTime::now())
+    }
+
+    fn sign_client_at(
+        &self,
+        csr_pem: &str,
+        cn: &str,
+        now: SystemTime,
+    ) -> Result<(String, [u8; 32]), CaError> {
+        if csr_pem.len() > MAX_CSR {
+            return Err(CaError::Form);
+        }
+        let der = CertificateSigningRequestDer::from_pem_slice(csr_pem.as_bytes())
+            .map_err(|_| CaError::Form)?;
+        // Checks the request's own signature: whoever asks holds the key.
+        let request = CertificateSigningRequestParams::from_der(&der).map_err(|_| CaError::Form)?;
+        let key = request.public_key;
+        if *key.algorithm() != rcgen::PKCS_ECDSA_P256_SHA256 {
+            return Err(CaError::Key);
+        }
+        let mut params = CertificateParams::default();
+        params.distinguished_name = common_name(cn);
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        params.use_authority_key_identifier_extension = true;
+        (params.not_before, params.not_after) = validity(now, CLIENT_LIFETIME);
+        let certificate = params.signed_by(&key, &self.issuer)?;
+        Ok((certificate.pem(), spki_hash(&key.subject_public_key_info())))
+    }
+
+    /// The relay's certificate for these names: the stored one, or a new one where that is about to
+    /// expire or was made for other names.
+    pub async fn server_certificate(
+        &self,
+        store: &Store,
+        names: &[String],
+        now: SystemTime,
+    ) -> Result<ServerCertificate, CaError> {
+        let stored = (text(store, SERVER_KEY).await?, text(store, SERVER_CERTIFICATE).await?);
+        if let (Some(key), Some(pem)) = stored
+            && still_good(&pem, names, now)
+        {
+            return self.served(&pem, &key);
+        }
+        let key = KeyPair::generate()?;
+        let mut params = CertificateParams::new(names)?;
+        params.distinguished_name = common_name(names.first().map_or("adit", String::as_str));
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        params.use_authority_key_identifier_extension = true;
+        (params.not_before, params.not_after) = validity(now, SERVER_LIFETIME);
+        let pem = params.signed_by(&key, &self.issuer)?.pem();
+        let key = Zeroizing::new(key.serialize_pem());
+        store.put_secret(SERVER_KEY, key.as_bytes()).await?;
+        store.put_secret(SERVER_CERTIFICATE, pem.as_bytes()).await?;
+        self.served(&pem, &key)
+    }
+
+    fn served(&self, pem: &str, key: &str) -> Result<ServerCertificate, CaError> {
+        let leaf = CertificateDer::from_pem_slice(pem.as_bytes()).map_err(|_| CaError::Stored)?;
+        let key = PrivatePkcs8KeyDer::from_pem_slice(key.as_bytes()).map_err(|_| CaError::Stored)?;
+        Ok(ServerCertificate { chain: vec![leaf, self.certificate.clone()], key: key.into() })
+    }
+}
+
+/// The names a relay's certificate carries.
+pub fn server_names(domain: &str, extra: &[String]) -> Vec<String> {
+    let mut names = vec![domain.to_owned(), format!("*.{domain}")];
+    names.extend(["localhost", "127.0.0.1", "::1"].map(str::to_owned));
+    names.extend(extra.iter().filter(|name| *name != domain).cloned());
+    names
+}
+
+/// SHA-256 of a SubjectPublicKeyInfo: how a registered key is known.
+pub fn spki_hash(spki: &[u8]) -> [u8; 32] {
+    let mut bytes = [0; 32];
+    bytes.copy_from_slice(digest(&SHA256, spki).as_ref());
+    bytes
+}
+
+fn still_good(pem: &str, names: &[String], now: SystemTime) -> bool {
+    let Ok(der) = CertificateDer::from_pem_slice(pem.as_bytes()) else { return false };
+    let Ok((_, certificate)) = x509_parser::parse_x509_certificate(&der) else { return false };
+    let renew_at = OffsetDateTime::from(now + RENEW_BEFORE);
+    let wanted = sans(names);
+    certificate.validity().not_after.to_datetime() > renew_at && sans_of(&certificate) == wanted
+}
+
+fn sans(names: &[String]) -> Vec<String> {
+    let mut sans: Vec<String> = names
+        .iter()
+        .map(|name| match name.parse::<std::net::IpAddr>() {
+            Ok(ip) => ip.to_string(),
+            Err(_) => name.clone(),
+        })
+        .collect();
+    sans.sort();
+    sans
+}
+
+fn sans_of(certificate: &x509_parser::certificate::X509Certificate<'_>) -> Vec<String> {
+    use x509_parser::extensions::GeneralName;
+    let names = certificate.subject_alternative_name().ok().flatten();
+    let mut sans: Vec<String> = names
+        .map(|extension| extension.value.general_names.as_slice())
+        .unwrap_or_default()
+        .iter()
+        .filter_map(|name| match name {
+            GeneralName::DNSName(name) => Some((*name).to_owned()),
+            GeneralName::IPAddress(bytes) => address(bytes),
+            _ => None,
+        })
+        .collect();
+    sans.sort();
+    sans
+}
+
+fn address(bytes: &[u8]) -> Option<String> {
+    let v4 = <[u8; 4]>::try_from(bytes).map(std::net::IpAddr::from);
+    let v6 = <[u8; 16]>::try_from(bytes).map(std::net::IpAddr::from);
+    v4.or(v6).ok().map(|ip| ip.to_string())
+}
+
+fn common_name(text: &str) -> DistinguishedName {
+    let mut name = DistinguishedName::new();
+    name.push(DnType::CommonName, text);
+    name
+}
+
+/// Begins a little early: the machines that check it have clocks of their own.
+fn validity(now: SystemTime, lifetime: Duration) -> (OffsetDateTime, OffsetDateTime) {
+    (OffsetDateTime::from(now - CLOCK_SKEW), OffsetDateTime::from(now + lifetime))
+}
+
+async fn text(store: &Store, name: &str) -> Result<Option<Zeroizing<String>>, CaError> {
+    let Some(bytes) = store.secret(name).await? else { return Ok(None) };
+    let text = std::str::from_utf8(&bytes).map_err(|_| CaError::Stored)?;
+    Ok(Some(Zeroizing::new(text.to_owned())))
+}
+
+const CA_KEY: &str = "ca-key";
+const CA_CERTIFICATE: &str = "ca-certificate";
+const SERVER_KEY: &str = "server-key";
+const SERVER_CERTIFICATE: &str = "server-certificate";
+const DAY: Duration = Duration::from_secs(24 * 3600);
+const CA_LIFETIME: Duration = DAY.saturating_mul(3650);
+const SERVER_LIFETIME: Duration = DAY.saturating_mul(90);
+const RENEW_BEFORE: Duration = DAY.saturating_mul(30);
+/// How long a connector or agent may be away and come back without renewing first.
+pub const CLIENT_LIFETIME: Duration = DAY;
+const CLOCK_SKEW: Duration = Duration::from_secs(300);
+/// The longest request read; one with a P-256 key has some 500 characters.
+const MAX_CSR: usize = 8192;

@@ -1,0 +1,184 @@
+//! The connectors that are connected, and dialling through them.
+
+mod dial;
+mod link;
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
+
+use access::{ConnectorId, Name, SiteId};
+use serde::Serialize;
+use session::{AuditEvent, AuditLog};
+
+pub use link::Link;
+pub(crate) use link::QuicLink;
+
+/// The directory of live connectors, by site.
+///
+/// A connection is known by its epoch, never by its connector's id alone: a connector that comes
+/// back before its old connection was noticed dead has two for a moment, and the old one's end must
+/// not remove the new one.
+pub struct Connectors {
+    sites: Mutex<HashMap<SiteId, Vec<Arc<Member>>>>,
+    epochs: AtomicU64,
+    audit: Arc<dyn AuditLog>,
+}
+
+/// One connection of a connector.
+pub struct Member {
+    epoch: u64,
+    pub connector: ConnectorIdentity,
+    pub address: SocketAddr,
+    pub since: SystemTime,
+    /// The connector's software, as it said itself.
+    pub version: String,
+    link: Arc<dyn Link>,
+}
+
+/// A connector as its registered key says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConnectorIdentity {
+    pub id: ConnectorId,
+    pub name: String,
+    pub site: SiteId,
+    pub site_name: Name,
+}
+
+/// A connector that is connected, as lists show it.
+#[derive(Clone, Debug, Serialize)]
+pub struct LiveConnector {
+    pub id: ConnectorId,
+    pub name: String,
+    pub site: Name,
+    pub address: SocketAddr,
+    /// Unix seconds.
+    pub since: u64,
+    pub version: String,
+    pub sessions: usize,
+}
+
+/// A connection's place in the directory. Dropping it gives up this place and no other.
+pub struct Membership {
+    connectors: Arc<Connectors>,
+    member: Arc<Member>,
+}
+
+impl Connectors {
+    pub fn new(audit: Arc<dyn AuditLog>) -> Arc<Self> {
+        Arc::new(Self { sites: Mutex::default(), epochs: AtomicU64::new(1), audit })
+    }
+
+    /// Enters a connection. An older one of the same connector is told to go.
+    pub fn join(
+        self: &Arc<Self>,
+        connector: ConnectorIdentity,
+        address: SocketAddr,
+        version: String,
+        link: Arc<dyn Link>,
+    ) -> Membership {
+        let (epoch, since) = (self.epochs.fetch_add(1, Relaxed), SystemTime::now());
+        let member = Arc::new(Member { epoch, connector, address, since, version, link });
+        let replaced = self.enter(&member);
+        for old in replaced {
+            old.link.close("replaced by a newer connection of the same connector");
+        }
+        self.note(&member, "connected");
+        Membership { connectors: self.clone(), member }
+    }
+
+    /// The connectors connected now, by site and name.
+    pub fn list(&self) -> Vec<LiveConnector> {
+        let sites = self.sites.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut list: Vec<_> = sites.values().flatten().map(|member| member.show()).collect();
+        list.sort_by(|a, b| (&a.site, &a.name, a.since).cmp(&(&b.site, &b.name, b.since)));
+        list
+    }
+
+    /// Cuts the connections of a connector that was removed. Whether it had any.
+    pub fn disconnect(&self, id: ConnectorId) -> bool {
+        let sites = self.sites.lock().unwrap_or_else(PoisonError::into_inner);
+        let own = sites.values().flatten().filter(|member| member.connector.id == id);
+        own.map(|member| member.link.close("removed by an administrator")).count() > 0
+    }
+
+    /// The connection of `site` that carries the fewest streams, but none of `tried`.
+    fn choose(&self, site: SiteId, tried: &[u64]) -> Option<Arc<Member>> {
+        let sites = self.sites.lock().unwrap_or_else(PoisonError::into_inner);
+        let fit = |member: &&Arc<Member>| !tried.contains(&member.epoch) && member.link.is_open();
+        let members = sites.get(&site).map(Vec::as_slice).unwrap_or_default();
+        members.iter().filter(fit).min_by_key(|member| member.link.streams()).cloned()
+    }
+
+    fn enter(&self, member: &Arc<Member>) -> Vec<Arc<Member>> {
+        let mut sites = self.sites.lock().unwrap_or_else(PoisonError::into_inner);
+        let id = member.connector.id;
+        // By id over all sites: a connector removed and enrolled elsewhere is still one connector.
+        let replaced = sites
+            .values()
+            .flatten()
+            .filter(|other| other.connector.id == id)
+            .cloned()
+            .collect();
+        for members in sites.values_mut() {
+            members.retain(|other| other.connector.id != id);
+        }
+        sites.entry(member.connector.site).or_default().push(member.clone());
+        replaced
+    }
+
+    /// Whether the directory still held this very connection.
+    fn leave(&self, member: &Member) -> bool {
+        let mut sites = self.sites.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(members) = sites.get_mut(&member.connector.site) else { return false };
+        let before = members.len();
+        members.retain(|other| other.epoch != member.epoch);
+        let held = members.len() < before;
+        if members.is_empty() {
+            sites.remove(&member.connector.site);
+        }
+        held
+    }
+
+    fn note(&self, member: &Member, state: &str) {
+        let connector = &member.connector;
+        tracing::info!(connector = %connector.id, site = %connector.site_name, state, "Connector");
+        self.audit.note(AuditEvent::ConnectorState {
+            site: connector.site_name.clone(),
+            connector: connector.name.clone(),
+            state: state.to_owned(),
+            from: member.address.ip(),
+        });
+    }
+}
+
+impl Member {
+    fn show(&self) -> LiveConnector {
+        let since = self.since.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        LiveConnector {
+            id: self.connector.id,
+            name: self.connector.name.clone(),
+            site: self.connector.site_name.clone(),
+            address: self.address,
+            since: since.as_secs(),
+            version: self.version.clone(),
+            sessions: self.link.streams(),
+        }
+    }
+}
+
+impl Drop for Membership {
+    fn drop(&mut self) {
+        let state = match self.connectors.leave(&self.member) {
+            true => "disconnected",
+            // A newer connection has its place; the site was never without it.
+            false => "replaced",
+        };
+        self.connectors.note(&self.member, state);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,157 @@
+//! Where peers wait that nobody has vouched for yet: bounded, and fair between addresses.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio_util::sync::CancellationToken;
+
+use crate::authn::network;
+
+/// The unauthenticated peers of one listener.
+///
+/// A newcomer always comes in. When the lobby is full, whoever has waited longest from the address
+/// that holds the most places has to go, so a crowd from one address crowds out only itself.
+pub(crate) struct Lobby {
+    most: usize,
+    most_per_address: usize,
+    state: Mutex<State>,
+}
+
+/// A peer's place in the lobby, given back when it is dropped.
+pub(crate) struct Guest {
+    lobby: Arc<Lobby>,
+    address: IpAddr,
+    number: u64,
+    ousted: CancellationToken,
+}
+
+#[derive(Default)]
+struct State {
+    next: u64,
+    count: usize,
+    addresses: HashMap<IpAddr, BTreeMap<u64, CancellationToken>>,
+}
+
+impl Lobby {
+    pub(crate) fn new(most: usize) -> Arc<Self> {
+        // A quarter for one address, yet enough for an office behind one.
+        let most_per_address = (most / 4).max(most.min(16));
+        Arc::new(Self { most: most.max(1), most_per_address, state: Mutex::default() })
+    }
+
+    pub(crate) fn enter(self: &Arc<Self>, from: IpAddr) -> Guest {
+        let address = network(from);
+        let ousted = CancellationToken::new();
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let own = state.addresses.get(&address).map_or(0, BTreeMap::len);
+        if own >= self.most_per_address {
+            state.oust(address);
+        } else if state.count >= self.most
+            && let Some(greediest) = state.greediest()
+        {
+            state.oust(greediest);
+        }
+        let number = state.next;
+        state.next += 1;
+        state.count += 1;
+        state.addresses.entry(address).or_default().insert(number, ousted.clone());
+        Guest { lobby: self.clone(), address, number, ousted }
+    }
+
+    #[cfg(test)]
+    fn len(&self) -> usize {
+        self.state.lock().unwrap().count
+    }
+}
+
+impl State {
+    /// The address with the most places; of several, the one that has waited longest.
+    fn greediest(&self) -> Option<IpAddr> {
+        let weight = |places: &BTreeMap<u64, CancellationToken>| {
+            let oldest = places.first_key_value().map_or(u64::MAX, |(number, _)| *number);
+            (places.len(), std::cmp::Reverse(oldest))
+        };
+        let most = self.addresses.iter().max_by_key(|(_, places)| weight(places));
+        most.map(|(address, _)| *address)
+    }
+
+    fn oust(&mut self, address: IpAddr) {
+        let Some(places) = self.addresses.get_mut(&address) else { return };
+        if let Some((_, ousted)) = places.pop_first() {
+            ousted.cancel();
+            self.count -= 1;
+        }
+        if places.is_empty() {
+            self.addresses.remove(&address);
+        }
+    }
+
+    fn leave(&mut self, address: IpAddr, number: u64) {
+        let Some(places) = self.addresses.get_mut(&address) else { return };
+        // Whoever was ousted has left already.
+        if places.remove(&number).is_some() {
+            self.count -= 1;
+        }
+        if places.is_empty() {
+            self.addresses.remove(&address);
+        }
+    }
+}
+
+impl Guest {
+    /// Completes when this peer has to make room for another.
+    pub(crate) async fn ousted(&self) {
+        self.ousted.cancelled().await;
+    }
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        let mut state = self.lobby.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.leave(self.address, self.number);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_crowd_from_one_address_crowds_out_only_itself() {
+        let lobby = Lobby::new(64);
+        let honest = lobby.enter(address(9));
+        let crowd: Vec<Guest> = (0..1000).map(|_| lobby.enter(address(1))).collect();
+        assert!(!honest.ousted.is_cancelled());
+        assert!(crowd[0].ousted.is_cancelled() && !crowd[999].ousted.is_cancelled());
+        assert_eq!(lobby.len(), 1 + 16);
+    }
+
+    #[test]
+    fn a_crowd_from_many_addresses_does_not_crowd_out_a_newcomer() {
+        let lobby = Lobby::new(64);
+        let crowd: Vec<Guest> = (0..1000).map(|n| lobby.enter(address(n % 20))).collect();
+        let honest = lobby.enter(address(99));
+        let more: Vec<Guest> = (0..60).map(|n| lobby.enter(address(n % 20))).collect();
+        assert!(!honest.ousted.is_cancelled());
+        assert_eq!(lobby.len(), 64);
+        drop((crowd, more));
+        assert_eq!(lobby.len(), 1);
+    }
+
+    #[test]
+    fn a_place_is_given_back_once() {
+        let lobby = Lobby::new(1);
+        let first = lobby.enter(address(1));
+        let second = lobby.enter(address(2));
+        assert!(first.ousted.is_cancelled());
+        drop(first);
+        assert_eq!(lobby.len(), 1);
+        drop(second);
+        assert_eq!(lobby.len(), 0);
+    }
+
+    fn address(n: u32) -> IpAddr {
+        IpAddr::V4((0x0a00_0000 + n).into())
+    }
+}

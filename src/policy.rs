@@ -1,0 +1,127 @@
+//! Publishes the policy in force.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use access::{PolicyData, PolicySnapshot, SessionId};
+use session::Broker;
+use store::{Store, StoreError};
+use tokio::sync::{Mutex as AsyncMutex, watch};
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+
+/// Loads policy from the store and publishes it to every lease and door.
+///
+/// Kills are kept here and not in the store: they end sessions of this process only.
+pub struct PolicyPublisher {
+    store: Store,
+    loaded: AsyncMutex<PolicyData>,
+    killed: Mutex<HashSet<SessionId>>,
+    live: OnceLock<Broker>,
+    sender: watch::Sender<Arc<PolicySnapshot>>,
+}
+
+impl PolicyPublisher {
+    /// Loads the first snapshot; without one nothing can start.
+    pub async fn start(store: Store) -> Result<Arc<Self>, StoreError> {
+        let data = store.load_policy().await?;
+        let (sender, _) = watch::channel(Arc::new(PolicySnapshot::new(data.clone())));
+        let (loaded, killed, live) = (AsyncMutex::new(data), Mutex::default(), OnceLock::new());
+        Ok(Arc::new(Self { store, loaded, killed, live, sender }))
+    }
+
+    /// Tells which sessions are open, so that kills are forgotten with their sessions.
+    pub(crate) fn watch_sessions(&self, broker: Broker) {
+        // Set once, by `serve`; a second broker would be a second relay.
+        drop(self.live.set(broker));
+    }
+
+    pub fn subscribe(&self) -> watch::Receiver<Arc<PolicySnapshot>> {
+        self.sender.subscribe()
+    }
+
+    /// The policy in force.
+    pub fn current(&self) -> Arc<PolicySnapshot> {
+        self.sender.borrow().clone()
+    }
+
+    /// Loads and publishes, and says which version is in force. When this returns, every lease has
+    /// been told. A store that does not answer leaves the last version in force.
+    pub async fn refresh(&self) -> u64 {
+        let mut loaded = self.loaded.lock().await;
+        match self.store.load_policy().await {
+            Ok(data) => *loaded = data,
+            Err(error) => tracing::error!(%error, "Could not load policy"),
+        }
+        self.publish(&loaded);
+        loaded.version
+    }
+
+    /// Ends a session that is open. Whether it was.
+    pub async fn kill(&self, session: SessionId) -> bool {
+        let open = self.open_sessions().contains(&session);
+        if open {
+            let loaded = self.loaded.lock().await;
+            self.killed.lock().unwrap_or_else(PoisonError::into_inner).insert(session);
+            self.publish(&loaded);
+        }
+        open
+    }
+
+    /// Publishes each change of the store until `stop`. While the store does not answer, the last
+    /// snapshot stays in force for [`MAX_AGE`]; then nobody has access any more.
+    pub async fn follow(&self, stop: CancellationToken) {
+        let mut changed = self.store.changed();
+        let mut fresh = Instant::now();
+        loop {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                change = changed.changed() => if change.is_err() { return },
+                () = sleep(POLL) => {}
+            }
+            fresh = self.follow_once(fresh).await;
+        }
+    }
+
+    async fn follow_once(&self, fresh: Instant) -> Instant {
+        let mut loaded = self.loaded.lock().await;
+        match self.store.load_policy().await {
+            Ok(data) if data.version == loaded.version => return Instant::now(),
+            Ok(data) => *loaded = data,
+            Err(error) if fresh.elapsed() < MAX_AGE => {
+                tracing::warn!(%error, age = ?fresh.elapsed(), "Policy may be out of date");
+                return fresh;
+            }
+            Err(error) => {
+                tracing::error!(%error, "Policy is too old to be trusted: all access ends");
+                *loaded = PolicyData::default();
+                self.publish(&loaded);
+                return fresh;
+            }
+        }
+        self.publish(&loaded);
+        Instant::now()
+    }
+
+    fn publish(&self, loaded: &PolicyData) {
+        let open = self.open_sessions();
+        let mut killed = self.killed.lock().unwrap_or_else(PoisonError::into_inner);
+        killed.retain(|session| open.contains(session));
+        let killed = killed.iter().copied().collect();
+        let snapshot = PolicySnapshot::new(PolicyData { killed, ..loaded.clone() });
+        self.sender.send_replace(Arc::new(snapshot));
+    }
+
+    fn open_sessions(&self) -> HashSet<SessionId> {
+        let live = self.live.get().map(Broker::live).unwrap_or_default();
+        live.into_iter().map(|session| session.id).collect()
+    }
+}
+
+/// How often the store is asked without having said that something changed.
+const POLL: Duration = Duration::from_secs(30);
+
+/// How long a snapshot may be trusted while the store does not answer.
+pub const MAX_AGE: Duration = Duration::from_secs(3600);

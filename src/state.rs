@@ -1,0 +1,58 @@
+//! What the HTTPS API is handed.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use access::{AgentId, Name, UserId};
+use session::Broker;
+use store::Store;
+
+use crate::agents::Agents;
+use crate::authn::Authn;
+use crate::ca::Ca;
+use crate::connectors::Connectors;
+use crate::policy::PolicyPublisher;
+
+/// Everything the API's handlers reach. Gateways get none of this.
+#[derive(Clone)]
+pub struct AppState {
+    pub store: Store,
+    pub authn: Arc<Authn>,
+    pub broker: Broker,
+    pub policy: Arc<PolicyPublisher>,
+    pub connectors: Arc<Connectors>,
+    pub agents: Arc<Agents>,
+    pub ca: Arc<Ca>,
+    pub info: Arc<RelayInfo>,
+}
+
+/// What a relay says about itself.
+#[derive(Clone, Debug)]
+pub struct RelayInfo {
+    pub name: String,
+    pub version: &'static str,
+    pub domain: String,
+    /// The ports in use, which may have been chosen by the system.
+    pub https_port: u16,
+    pub quic_port: u16,
+    pub ssh_port: u16,
+    /// The SSH door's public keys in OpenSSH form.
+    pub ssh_host_keys: Vec<String>,
+}
+
+/// The peer of one HTTPS connection; an extension of each of its requests.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    pub addr: SocketAddr,
+    /// Known from the verified client certificate of an `adit-api/1` connection.
+    pub agent: Option<AgentIdentity>,
+}
+
+/// An enrolled agent, as its registered key says. Its rights are decided anew at each use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AgentIdentity {
+    pub id: AgentId,
+    pub user: UserId,
+    pub user_name: Name,
+    pub device: String,
+}
