@@ -1,0 +1,244 @@
+//! The messages. Fields may be added: readers ignore those they do not know. Kinds may be added:
+//! readers see `Unknown` and refuse politely.
+
+use std::borrow::Cow;
+
+use access::{Name, SessionId};
+use serde::{Deserialize, Serialize};
+
+use crate::VersionRange;
+
+/// What is said on the control stream: the first stream the dialling side opens.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Control {
+    /// First word of the dialling side.
+    Hello {
+        versions: VersionRange,
+        /// Program and version, for people.
+        #[serde(default)]
+        software: String,
+        #[serde(default)]
+        capabilities: Vec<String>,
+    },
+    /// The relay's answer to a hello it accepts.
+    Welcome {
+        version: u16,
+        /// Program and version of the relay, for people.
+        #[serde(default)]
+        relay: String,
+        /// The certificate has expired: no session is carried until it is renewed.
+        #[serde(default)]
+        renew_now: bool,
+    },
+    /// The relay's answer to a hello or a renewal it does not accept.
+    Refused(Refusal),
+    Ping {
+        n: u64,
+    },
+    Pong {
+        n: u64,
+    },
+    /// Asks for a new certificate for the same key.
+    Renew {
+        csr_pem: String,
+    },
+    Renewed {
+        certificate_pem: String,
+    },
+    /// The sender takes no more sessions; those under way go on.
+    Drain,
+    /// The sender is about to close.
+    Goodbye,
+    /// A kind this build does not know.
+    #[serde(other)]
+    Unknown,
+}
+
+/// The first message of a session's stream.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Header {
+    Dial(Dial),
+    Open(Open),
+    #[serde(other)]
+    Unknown,
+}
+
+/// The relay asks a connector for a target.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dial {
+    pub session: SessionId,
+    pub application: Name,
+    /// A host name or an IP address without brackets, as the site understands it.
+    pub host: String,
+    pub port: u16,
+}
+
+/// An agent asks the relay for an application.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Open {
+    /// `app`, `app.site` or `app-site`.
+    pub application: String,
+    /// Bytes straight to the target, past any door that speaks the application's protocol.
+    #[serde(default)]
+    pub raw: bool,
+}
+
+/// The one answer to a [`Header`]; after `Opened` the stream carries raw bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Reply {
+    Opened {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        session: Option<SessionId>,
+        #[serde(default)]
+        mode: Mode,
+    },
+    Refused(Refusal),
+    #[serde(other)]
+    Unknown,
+}
+
+/// What is at the other end of an opened stream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// The target itself.
+    #[default]
+    Raw,
+    /// A door of the relay that speaks the application's protocol.
+    Door,
+}
+
+/// Why something was refused, in words for the person who asked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[error("{message} ({code})")]
+pub struct Refusal {
+    /// Stable, such as `access.denied`.
+    pub code: String,
+    pub message: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+}
+
+impl Refusal {
+    /// What `error` says to the person who met it.
+    pub fn of(error: &impl access::Explain) -> Self {
+        Self {
+            code: error.code().to_string(),
+            message: error.public().into_owned(),
+            hint: error.hint().map(Cow::into_owned),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde::de::DeserializeOwned;
+
+    use super::*;
+    use crate::{Inbox, VERSIONS, encode};
+
+    #[test]
+    fn each_message_reads_as_it_was_written() {
+        let refusal = Refusal { code: "a.b".into(), message: "no".into(), hint: Some("go".into()) };
+        let control = [
+            Control::Hello {
+                versions: VERSIONS,
+                software: "adit-connector 0.1.0".into(),
+                capabilities: vec!["drain".into()],
+            },
+            Control::Welcome { version: 1, relay: "adit-relay 0.1.0".into(), renew_now: true },
+            Control::Refused(refusal.clone()),
+            Control::Ping { n: u64::MAX },
+            Control::Pong { n: 0 },
+            Control::Renew { csr_pem: "-----BEGIN".into() },
+            Control::Renewed { certificate_pem: "-----BEGIN".into() },
+            Control::Drain,
+            Control::Goodbye,
+            Control::Unknown,
+        ];
+        for message in control {
+            assert_eq!(round_trip(&message), message);
+        }
+        let session = Some(SessionId(uuid::Uuid::from_u128(7)));
+        let replies = [
+            Reply::Opened { session, mode: Mode::Door },
+            Reply::Opened { session: None, mode: Mode::Raw },
+            Reply::Refused(refusal),
+        ];
+        for message in replies {
+            assert_eq!(round_trip(&message), message);
+        }
+    }
+
+    #[test]
+    fn messages_stand_on_the_wire_as_documented() {
+        let dial = Header::Dial(Dial {
+            session: SessionId(uuid::Uuid::nil()),
+            application: "web1".parse().unwrap(),
+            host: "10.0.0.7".into(),
+            port: 22,
+        });
+        let opened = Reply::Opened { session: None, mode: Mode::Raw };
+        let written = [
+            (
+                serde_json::to_string(&dial).unwrap(),
+                r#"{"kind":"dial","session":"00000000-0000-0000-0000-000000000000","application":"web1","host":"10.0.0.7","port":22}"#,
+            ),
+            (serde_json::to_string(&opened).unwrap(), r#"{"kind":"opened","mode":"raw"}"#),
+            (serde_json::to_string(&Control::Drain).unwrap(), r#"{"kind":"drain"}"#),
+        ];
+        for (text, expected) in written {
+            assert_eq!(text, expected);
+        }
+    }
+
+    #[test]
+    fn what_a_newer_peer_adds_is_not_an_error() {
+        let table = [
+            (r#"{"kind":"ping","n":1,"colour":"red"}"#, Control::Ping { n: 1 }),
+            (r#"{"kind":"teleport","to":[1,2]}"#, Control::Unknown),
+        ];
+        for (text, expected) in table {
+            assert_eq!(serde_json::from_str::<Control>(text).unwrap(), expected);
+        }
+        let header: Header = serde_json::from_str(r#"{"kind":"bind","port":1}"#).unwrap();
+        assert_eq!(header, Header::Unknown);
+        let open: Header =
+            serde_json::from_str(r#"{"kind":"open","application":"db","via":"x"}"#).unwrap();
+        assert_eq!(open, Header::Open(Open { application: "db".into(), raw: false }));
+    }
+
+    proptest! {
+        #[test]
+        fn any_dial_and_open_read_as_they_were_written(
+            session: u128, host in "\\PC{0,200}", port: u16, application in "\\PC*", raw: bool,
+        ) {
+            let dial = Header::Dial(Dial {
+                session: SessionId(uuid::Uuid::from_u128(session)),
+                application: "db".parse().unwrap(),
+                host,
+                port,
+            });
+            prop_assert_eq!(round_trip(&dial), dial);
+            let open = Header::Open(Open { application, raw });
+            prop_assert_eq!(round_trip(&open), open);
+        }
+
+        #[test]
+        fn no_text_makes_a_reader_panic(text in "\\PC*") {
+            drop(serde_json::from_str::<Control>(&text));
+            drop(serde_json::from_str::<Header>(&format!("{{\"kind\":\"dial\",{text}}}")));
+            drop(serde_json::from_str::<Reply>(&format!("{{\"kind\":{text}}}")));
+        }
+    }
+
+    fn round_trip<T: Serialize + DeserializeOwned>(message: &T) -> T {
+        let mut inbox = Inbox::default();
+        inbox.push(encode(message).unwrap());
+        inbox.message().unwrap().expect("one whole frame")
+    }
+}
