@@ -450,6 +450,29 @@ impl Grant {
     }
 }
 
+impl Explain for Unfound {
+    fn code(&self) -> Code {
+        match self {
+            Self::Unknown(_) => Deny::NoRule.code(),
+            Self::Ambiguous(_) => Code("access.ambiguous"),
+        }
+    }
+
+    fn public(&self) -> Cow<'static, str> {
+        match self {
+            Self::Unknown(_) => Deny::NoRule.public(),
+            Self::Ambiguous(_) => Cow::Borrowed("several sites have an application of that name"),
+        }
+    }
+
+    fn hint(&self) -> Option<Cow<'static, str>> {
+        match self {
+            Self::Unknown(_) => Deny::NoRule.hint(),
+            Self::Ambiguous(_) => Some(Cow::Borrowed("name its site too: `app.site`")),
+        }
+    }
+}
+
 impl Explain for Deny {
     fn code(&self) -> Code {
         Code(match self {
