@@ -141,6 +141,11 @@ impl Broker {
         live.iter().map(|(id, live)| (*id, live.standing.clone())).collect()
     }
 
+    /// Whether the relay is stopping, so that nothing new opens.
+    pub fn is_draining(&self) -> bool {
+        self.inner.drain.is_cancelled()
+    }
+
     /// Completes when no session is open.
     pub async fn emptied(&self) {
         // The sender lives as long as we do.
