@@ -1,5 +1,7 @@
 //! Issuing tokens and listing them.
 
+use std::net::IpAddr;
+
 use access::{Name, TokenId, TokenKind};
 use serde::{Deserialize, Serialize};
 
@@ -74,8 +76,14 @@ pub struct TokenRow {
     pub created: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires: Option<u64>,
+    /// `None`: as often as wanted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uses_left: Option<u32>,
+    /// When and from where it was used last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub used: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub used_from: Option<IpAddr>,
 }
 
 /// Whether a token still opens anything.
