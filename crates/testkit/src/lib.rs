@@ -1,1 +1,24 @@
-//! (being written)
+//! Real servers and a whole deployment, for tests and for the demo.
+//!
+//! Everything here is owned: dropping a value ends the processes it started, by their own ids, and
+//! removes what it put on the disk. Every wait has a deadline.
+
+mod account;
+mod deployment;
+mod ports;
+mod postgres;
+mod process;
+mod run;
+mod sshd;
+mod targets;
+mod wait;
+
+pub use account::{Account, current_account, is_root};
+pub use deployment::{Builder, ConnectorProcess, Deployment, Doors, bin_dir};
+pub use ports::{free_port, free_udp_port};
+pub use postgres::{Postgres, postgres_binaries};
+pub use process::Process;
+pub use run::{Output, run, run_with_input};
+pub use sshd::{Sshd, SshdOptions};
+pub use targets::{BlackHole, Echo, Refusing, Resetting, Silent};
+pub use wait::{eventually, until};

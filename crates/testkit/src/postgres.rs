@@ -1,0 +1,187 @@
+use std::fs;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use tempfile::TempDir;
+
+use crate::account::{id, random_hex};
+use crate::process::Process;
+use crate::run::{Output, run};
+use crate::wait::eventually;
+use crate::{free_port, is_root};
+
+/// A PostgreSQL server of its own, on a port of its own, with a database and an account in it.
+#[derive(Debug)]
+pub struct Postgres {
+    // Dropped before the directory it writes to.
+    _process: Process,
+    port: u16,
+    password: String,
+    bin: PathBuf,
+    _dir: TempDir,
+}
+
+impl Postgres {
+    /// The account that owns [`Self::DATABASE`].
+    pub const USER: &str = "reporting";
+    pub const DATABASE: &str = "orders";
+
+    /// Starts one on this port, or a free one.
+    pub fn start(port: Option<u16>) -> Result<Self> {
+        let bin = postgres_binaries()
+            .context("there is no PostgreSQL: install postgresql (`cargo xtask test` does)")?;
+        let dir = tempfile::Builder::new().prefix("adit-postgres-").tempdir()?;
+        let password = random_hex()?;
+        let password_file = dir.path().join("password");
+        fs::write(&password_file, &password)?;
+        let owner = Owner::find()?;
+        owner.give(dir.path())?;
+        let data = dir.path().join("data");
+        initialise(&owner, &bin, &data, &password_file)?;
+        let port = port.map_or_else(free_port, Ok)?;
+        let process = launch(&owner, &bin, &data, port, dir.path())?;
+        let server = Self { _process: process, port, password, bin, _dir: dir };
+        server.fill()?;
+        Ok(server)
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// The password of [`Self::USER`].
+    pub fn password(&self) -> &str {
+        &self.password
+    }
+
+    /// Runs `psql` against `port`, which may be a tunnel's.
+    pub fn psql(&self, port: u16, sql: &str) -> Result<Output> {
+        self.psql_as(port, Self::USER, Self::DATABASE, sql)
+    }
+
+    /// `pgbench` or `psql` with this server's account, against `port`.
+    pub fn client(&self, program: &str, port: u16) -> Command {
+        self.client_as(program, port, Self::USER)
+    }
+
+    fn client_as(&self, program: &str, port: u16, user: &str) -> Command {
+        let mut command = Command::new(self.bin.join(program));
+        command.env("PGPASSWORD", &self.password).env("PGCONNECT_TIMEOUT", "10");
+        command.args(["-h", "127.0.0.1", "-p", &port.to_string(), "-U", user]);
+        command
+    }
+
+    fn psql_as(&self, port: u16, user: &str, database: &str, sql: &str) -> Result<Output> {
+        let mut psql = self.client_as("psql", port, user);
+        psql.args(["-X", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", database, "-c", sql]);
+        run(&mut psql, SOON)
+    }
+
+    fn fill(&self) -> Result<()> {
+        let (user, database, password) = (Self::USER, Self::DATABASE, &self.password);
+        let admin = |database: &str, sql: &str| {
+            self.psql_as(self.port, ADMIN, database, sql)?.ok().map(drop)
+        };
+        eventually(SOON, "PostgreSQL answers", || admin(ADMIN, "select 1").is_ok())?;
+        admin(ADMIN, &format!("create role {user} login password '{password}'"))?;
+        admin(ADMIN, &format!("create database {database} owner {user}"))?;
+        self.psql(self.port, SAMPLE)?.ok().map(drop)
+    }
+}
+
+/// The newest installed PostgreSQL's folder of binaries, where Debian puts it or in the path.
+pub fn postgres_binaries() -> Option<PathBuf> {
+    let mut found: Vec<_> = fs::read_dir("/usr/lib/postgresql")
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path().join("bin"))
+        .collect();
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    found.sort_by_key(|bin| std::cmp::Reverse(version(bin)));
+    found.extend(std::env::split_paths(&path));
+    found.into_iter().find(|bin| bin.join("initdb").exists())
+}
+
+const ADMIN: &str = "postgres";
+const SOON: Duration = Duration::from_secs(30);
+const SAMPLE: &str = "
+create table orders (id int primary key, customer text not null, cents int not null);
+insert into orders select n, 'customer ' || n % 7, n * 125 from generate_series(1, 100) n;";
+
+fn version(bin: &Path) -> u32 {
+    let name = bin.parent().and_then(Path::file_name).unwrap_or_default();
+    name.to_string_lossy().parse().unwrap_or(0)
+}
+
+/// The account the server runs as: it refuses to run as root.
+struct Owner {
+    ids: Option<(u32, u32)>,
+}
+
+impl Owner {
+    fn find() -> Result<Self> {
+        if !is_root() {
+            return Ok(Self { ids: None });
+        }
+        let ids = (id(&["-u", ADMIN])?.parse()?, id(&["-g", ADMIN])?.parse()?);
+        Ok(Self { ids: Some(ids) })
+    }
+
+    fn give(&self, dir: &Path) -> Result<()> {
+        if let Some((user, group)) = self.ids {
+            std::os::unix::fs::chown(dir, Some(user), Some(group))?;
+        }
+        Ok(())
+    }
+
+    fn command(&self, program: &Path, dir: &Path) -> Command {
+        let mut command = Command::new(program);
+        command.current_dir(dir);
+        if let Some((user, group)) = self.ids {
+            command.uid(user).gid(group);
+        }
+        command
+    }
+}
+
+fn initialise(owner: &Owner, bin: &Path, data: &Path, password: &Path) -> Result<()> {
+    let mut initdb = owner.command(&bin.join("initdb"), Path::new("/"));
+    initdb.args(["-U", ADMIN, "--auth=scram-sha-256", "--no-sync", "-E", "UTF8", "--locale=C"]);
+    initdb.arg("--pwfile").arg(password).arg("-D").arg(data);
+    run(&mut initdb, SOON)?.ok().map(drop)
+}
+
+fn launch(owner: &Owner, bin: &Path, data: &Path, port: u16, dir: &Path) -> Result<Process> {
+    let mut server = owner.command(&bin.join("postgres"), Path::new("/"));
+    server.arg("-D").arg(data).args(["-p", &port.to_string()]);
+    for setting in [
+        "listen_addresses=127.0.0.1",
+        "unix_socket_directories=",
+        "fsync=off",
+        "max_connections=200",
+    ] {
+        server.args(["-c", setting]);
+    }
+    Process::start("postgres", server, &dir.join("log"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_database_answers_its_own_account() -> Result<()> {
+        let server = Postgres::start(None)?;
+        let rows = server.psql(server.port(), "select count(*) from orders")?.ok()?;
+        assert_eq!(rows.trim(), "100");
+        Ok(())
+    }
+}

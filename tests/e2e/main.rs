@@ -1,0 +1,1 @@
+//! End to end: the three programs as they are shipped, real clients, real servers.
