@@ -82,10 +82,25 @@ pub async fn join<A: Stream, B: Stream>(
         }
         match (forward, backward, ended_first) {
             (Poll::Ready(_), Poll::Ready(_), Some(side)) => Poll::Ready(Finish::Closed(side)),
-            _ => Poll::Pending,
+            _ => gone(cx, (first, up.over()), (second, down.over())),
         }
     })
     .await
+}
+
+/// Whether a side that has ended its own direction, and so is no longer read, has broken since.
+fn gone(
+    cx: &mut Context<'_>,
+    (first, first_over): (&mut impl Stream, bool),
+    (second, second_over): (&mut impl Stream, bool),
+) -> Poll<Finish> {
+    if first_over && let Poll::Ready(error) = first.poll_gone(cx) {
+        return Poll::Ready(Finish::Broken(Joined::First, error));
+    }
+    if second_over && let Poll::Ready(error) = second.poll_gone(cx) {
+        return Poll::Ready(Finish::Broken(Joined::Second, error));
+    }
+    Poll::Pending
 }
 
 /// One direction.
@@ -181,8 +196,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_half_closed_side_still_receives() {
-        let (mut client, relay_client) = duplex(64);
-        let (relay_target, mut target) = duplex(64);
+        let (mut client, relay_client) = duplex(2048);
+        let (relay_target, mut target) = duplex(2048);
+        #[expect(clippy::disallowed_methods, reason = "the test waits for it")]
         let task = tokio::spawn(async move {
             let counters = Counters::default();
             let finish =

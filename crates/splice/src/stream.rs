@@ -20,6 +20,14 @@ pub trait Stream: Send + Unpin {
     /// Ends our side in order; the peer's side stays open.
     fn poll_finish(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
 
+    /// Completes when the peer will take no more, asked once its own side has ended: without it the
+    /// end of a peer that has nothing left to say would go unnoticed until something is sent to it.
+    /// A transport that cannot tell stays pending.
+    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
+        let _ = cx;
+        Poll::Pending
+    }
+
     /// Ends both sides at once, so that the peer sees a broken stream and not an orderly end.
     /// `code` tells it why where the transport can carry one.
     fn abort(&mut self, code: u32);
@@ -43,6 +51,10 @@ impl<S: Stream + ?Sized> Stream for Box<S> {
 
     fn poll_finish(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         (**self).poll_finish(cx)
+    }
+
+    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
+        (**self).poll_gone(cx)
     }
 
     fn abort(&mut self, code: u32) {

@@ -1,0 +1,383 @@
+//! The promises of one session: recorded, revocable, ended once.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
+
+use access::{
+    Application, ApplicationId, Authenticated, Context, Credential, EndReason, Kind, Login,
+    PolicyData, PolicySnapshot, Rule, RuleId, Side, Site, SiteId, Subject, Target, Terms, TokenId,
+    TokenKind, User, UserId,
+};
+use async_trait::async_trait;
+use session::{
+    AuditError, AuditEvent, AuditLog, Broker, ClosingSlot, DialError, DialRequest, Dialer, Door,
+    Limits, OpenError, Session, Stamped,
+};
+use splice::{BoxStream, FromIo};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+#[tokio::test(start_paused = true)]
+async fn a_session_ends_when_its_time_is_over() {
+    let world = World::new(Terms { max_session: Some(3600), ..Terms::default() });
+    let (_client, _target, running) = world.running().await;
+    let started = Instant::now();
+    assert_eq!(within(running).await.reason, EndReason::Expired);
+    assert_eq!(started.elapsed(), Duration::from_secs(3600));
+    world.records_pair_up(EndReason::Expired, Side::Relay);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_ends_when_its_token_expires() {
+    let world = World::with_token(Some(NOW + Duration::from_secs(60)));
+    let (_client, _target, running) = world.running().await;
+    let started = Instant::now();
+    assert_eq!(within(running).await.reason, EndReason::Expired);
+    assert_eq!(started.elapsed(), Duration::from_secs(60));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_quiet_session_ends_and_a_busy_one_stays() {
+    let world = World::new(Terms { idle: Some(100), ..Terms::default() });
+    let (mut client, mut target, running) = world.running().await;
+    let started = Instant::now();
+    let busy = async {
+        for _ in 0..10 {
+            tokio::time::sleep(Duration::from_secs(60)).await;
+            client.write_all(b"x").await.unwrap();
+            target.read_u8().await.unwrap();
+        }
+        std::future::pending::<()>().await
+    };
+    let ended = tokio::select! { ended = within(running) => ended, () = busy => unreachable!() };
+    assert_eq!(ended.reason, EndReason::Idle);
+    let lasted = started.elapsed().as_secs();
+    assert!((700..=750).contains(&lasted), "ended after {lasted} s");
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_way_of_withdrawing_access_ends_the_session() {
+    type Withdrawal = fn(&mut PolicyData, &Session);
+    let ways: [(&str, Withdrawal, EndReason); 9] = [
+        ("token revoked", |data, _| data.tokens.clear(), EndReason::Revoked),
+        ("user disabled", |data, _| data.users[0].enabled = false, EndReason::Revoked),
+        ("user removed", |data, _| data.users.clear(), EndReason::Revoked),
+        ("rule removed", |data, _| data.rules.clear(), EndReason::Revoked),
+        ("rule narrowed", |data, _| data.rules[0].terms.max_session = Some(1), EndReason::Revoked),
+        (
+            "rule without this login",
+            |d, _| d.rules[0].terms.logins = Some(vec![]),
+            EndReason::Revoked,
+        ),
+        ("application removed", |data, _| data.applications.clear(), EndReason::Revoked),
+        (
+            "application moved",
+            |data, _| data.applications[0].address = "10.0.0.2:22".parse().unwrap(),
+            EndReason::Revoked,
+        ),
+        ("killed", |data, session| data.killed.push(session.id()), EndReason::Killed),
+    ];
+    for (way, withdraw, reason) in ways {
+        let world = World::new(Terms::default());
+        let session = world.open().await;
+        let mut data = world.data.clone();
+        withdraw(&mut data, &session);
+        let (_client, near) = duplex(64);
+        let (far, _target) = duplex(64);
+        let running = session.splice(FromIo::new(near), FromIo::new(far));
+        let withdrawal = async {
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            world.publish(data);
+        };
+        let started = Instant::now();
+        let (ended, ()) = tokio::join!(within(running), withdrawal);
+        assert_eq!(ended.reason, reason, "{way}");
+        assert_eq!(started.elapsed(), Duration::from_secs(5), "{way}");
+        world.records_pair_up(reason, Side::Relay);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_that_takes_nothing_away_ends_nothing() {
+    let world = World::new(Terms::default());
+    let (mut client, mut target, running) = world.running().await;
+    let mut data = world.data.clone();
+    data.rules[0].terms.forwarding = true;
+    data.users.push(User { id: UserId(Uuid::new_v4()), name: "bob".parse().unwrap(), ..alice() });
+    let talk = async {
+        world.publish(data);
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        client.write_all(b"still here").await.unwrap();
+        let mut got = [0; 10];
+        target.read_exact(&mut got).await.unwrap();
+        assert_eq!(&got, b"still here");
+        drop((client, target));
+    };
+    let (ended, ()) = tokio::join!(within(running), talk);
+    assert_eq!(ended.reason, EndReason::Closed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_ends_when_no_one_can_withdraw_access_any_more() {
+    let mut world = World::new(Terms::default());
+    let (_client, _target, running) = world.running().await;
+    world.policy = None;
+    assert_eq!(within(running).await.reason, EndReason::Revoked);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drained_relay_ends_sessions_and_opens_none() {
+    let world = World::new(Terms::default());
+    let (_client, _target, running) = world.running().await;
+    world.drain.cancel();
+    assert_eq!(within(running).await.reason, EndReason::Drained);
+    let error = world.broker.open(world.grant(), Door::Ssh, NOW).await.err();
+    assert!(matches!(error, Some(OpenError::Draining)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn withdrawn_access_stops_bytes_even_while_they_flow() {
+    let world = World::new(Terms::default());
+    let (mut client, mut target, running) = world.running().await;
+    let write = async move { while client.write_all(&[0; 4096]).await.is_ok() {} };
+    let read = async move { while target.read_u8().await.is_ok() {} };
+    let withdrawal = async {
+        tokio::task::yield_now().await;
+        world.publish(PolicyData::default());
+    };
+    let (ended, (), (), ()) = tokio::join!(within(running), write, read, withdrawal);
+    assert_eq!(ended.reason, EndReason::Revoked);
+}
+
+#[tokio::test]
+async fn no_session_opens_that_can_not_be_recorded() {
+    let world = World::new(Terms::default());
+    world.audit.refuse(true);
+    let error = world.broker.open(world.grant(), Door::Ssh, NOW).await.err();
+    assert!(matches!(error, Some(OpenError::Audit(_))));
+    assert!(world.broker.live().is_empty());
+    world.audit.refuse(false);
+    drop(world.open().await);
+    world.records_pair_up(EndReason::Failed, Side::Relay);
+}
+
+#[tokio::test]
+async fn a_session_that_panics_is_still_closed_in_the_records() {
+    let world = World::new(Terms::default());
+    let session = world.open().await;
+    let mut tasks = tokio::task::JoinSet::new();
+    tasks.spawn(async move {
+        let _session = session;
+        panic!("on purpose");
+    });
+    assert!(tasks.join_next().await.is_some_and(|ended| ended.is_err()));
+    world.records_pair_up(EndReason::Failed, Side::Relay);
+    assert!(world.broker.live().is_empty());
+}
+
+#[tokio::test]
+async fn the_relay_opens_no_more_sessions_than_it_may() {
+    let world = World::new(Terms::default());
+    let held = (world.open().await, world.open().await);
+    let error = world.broker.open(world.grant(), Door::Ssh, NOW).await.err();
+    assert!(matches!(error, Some(OpenError::Full { limit: 2 })));
+    assert_eq!(world.broker.live().len(), 2);
+    drop(held);
+    world.broker.emptied().await;
+    drop(world.open().await);
+}
+
+const NOW: SystemTime = SystemTime::UNIX_EPOCH;
+
+/// One user, one application, one rule, and ports that remember.
+struct World {
+    data: PolicyData,
+    policy: Option<watch::Sender<Arc<PolicySnapshot>>>,
+    audit: Arc<Records>,
+    broker: Broker,
+    drain: CancellationToken,
+    token_end: Option<SystemTime>,
+}
+
+impl World {
+    fn new(terms: Terms) -> Self {
+        Self::build(terms, None)
+    }
+
+    fn with_token(expires: Option<SystemTime>) -> Self {
+        Self::build(Terms::default(), expires)
+    }
+
+    fn build(terms: Terms, token_end: Option<SystemTime>) -> Self {
+        let application = web1();
+        let rule = Rule {
+            id: RuleId(Uuid::nil()),
+            subject: Subject::User(alice().id),
+            target: Target::Application(application.id),
+            terms,
+        };
+        let data = PolicyData {
+            users: vec![alice()],
+            applications: vec![application],
+            rules: vec![rule],
+            tokens: vec![token()],
+            ..PolicyData::default()
+        };
+        let (sender, policy) = watch::channel(Arc::new(PolicySnapshot::new(data.clone())));
+        let (audit, drain) = (Arc::new(Records::default()), CancellationToken::new());
+        let limits = Limits { max_sessions: 2 };
+        let broker = Broker::new(audit.clone(), Arc::new(NoDialer), policy, drain.clone(), limits);
+        Self { data, policy: Some(sender), audit, broker, drain, token_end }
+    }
+
+    fn publish(&self, data: PolicyData) {
+        if let Some(policy) = &self.policy {
+            policy.send_replace(Arc::new(PolicySnapshot::new(data)));
+        }
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "the test is its own authority")]
+    fn grant(&self) -> access::Grant {
+        let credential = Credential::Token {
+            id: token(),
+            kind: TokenKind::Access,
+            application: None,
+            expires: self.token_end,
+        };
+        let from = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        let who = Authenticated::assertion(alice().id, alice().name, credential, from);
+        let context = Context { from, login: Some("ubuntu".into()) };
+        let policy = PolicySnapshot::new(self.data.clone());
+        policy.authorize(&who, &Arc::new(web1()), context, NOW).unwrap()
+    }
+
+    async fn open(&self) -> Session {
+        self.broker.open(self.grant(), Door::Ssh, NOW).await.unwrap()
+    }
+
+    async fn running(
+        &self,
+    ) -> (DuplexStream, DuplexStream, impl Future<Output = session::Ended> + use<>) {
+        let session = self.open().await;
+        let (client, near) = duplex(64);
+        let (far, target) = duplex(64);
+        (client, target, session.splice(FromIo::new(near), FromIo::new(far)))
+    }
+
+    /// Every opened has exactly one ended, and the last one has this reason.
+    fn records_pair_up(&self, reason: EndReason, side: Side) {
+        let events = self.audit.events();
+        let opened: Vec<_> =
+            events.iter().filter(|event| event.action() == "session.opened").collect();
+        for event in &opened {
+            let ends = events.iter().filter(|other| {
+                other.action() == "session.ended" && other.session() == event.session()
+            });
+            assert_eq!(ends.count(), 1, "{event:?}");
+        }
+        assert!(!opened.is_empty());
+        assert!(
+            matches!(events.last(), Some(AuditEvent::SessionEnded { reason: r, side: s, .. })
+                if *r == reason && *s == side),
+            "{:?}",
+            events.last()
+        );
+    }
+}
+
+/// An audit log in memory that can refuse.
+struct Records {
+    stored: Mutex<Vec<AuditEvent>>,
+    refusing: Mutex<bool>,
+    queue: mpsc::Sender<Stamped>,
+    closing: Mutex<mpsc::Receiver<Stamped>>,
+}
+
+impl Default for Records {
+    fn default() -> Self {
+        let (queue, closing) = mpsc::channel(16);
+        let closing = Mutex::new(closing);
+        Self { stored: Mutex::default(), refusing: Mutex::default(), queue, closing }
+    }
+}
+
+impl Records {
+    fn refuse(&self, refuse: bool) {
+        *self.refusing.lock().unwrap() = refuse;
+    }
+
+    fn events(&self) -> Vec<AuditEvent> {
+        let mut stored = self.stored.lock().unwrap();
+        while let Ok(stamped) = self.closing.lock().unwrap().try_recv() {
+            stored.push(stamped.event);
+        }
+        stored.clone()
+    }
+}
+
+#[async_trait]
+impl AuditLog for Records {
+    async fn reserve(&self) -> Result<ClosingSlot, AuditError> {
+        let permit = self.queue.clone().reserve_owned().await;
+        permit.map(ClosingSlot::new).map_err(|_| AuditError::Stopped)
+    }
+
+    async fn append(&self, event: AuditEvent) -> Result<(), AuditError> {
+        if *self.refusing.lock().unwrap() {
+            return Err(AuditError::Stopped);
+        }
+        self.stored.lock().unwrap().push(event);
+        Ok(())
+    }
+
+    fn note(&self, event: AuditEvent) {
+        self.stored.lock().unwrap().push(event);
+    }
+}
+
+struct NoDialer;
+
+#[async_trait]
+impl Dialer for NoDialer {
+    async fn dial(&self, _request: DialRequest) -> Result<BoxStream, DialError> {
+        Err(DialError::Refused)
+    }
+}
+
+async fn within<T>(future: impl Future<Output = T>) -> T {
+    let day = Duration::from_secs(24 * 3600);
+    tokio::time::timeout(day, future).await.unwrap_or_else(|_| panic!("still open after a day"))
+}
+
+fn token() -> TokenId {
+    TokenId::from("0123456789".to_owned())
+}
+
+fn alice() -> User {
+    User {
+        id: UserId(Uuid::nil()),
+        name: "alice".parse().unwrap(),
+        enabled: true,
+        admin: false,
+        groups: vec![],
+        ssh_keys: vec![],
+    }
+}
+
+fn web1() -> Application {
+    Application {
+        id: ApplicationId(Uuid::nil()),
+        name: "web1".parse().unwrap(),
+        site: Site { id: SiteId(Uuid::nil()), name: "hq".parse().unwrap() },
+        kind: Kind::Ssh,
+        address: "10.0.0.1:22".parse().unwrap(),
+        login: Login::Transparent,
+        host_key: None,
+        allow_api: true,
+        tags: [].into(),
+    }
+}
