@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::{
     AgentId, Application, ApplicationId, Authenticated, Code, Credential, Explain, Rule, RuleId,
-    SessionId, Shortfall, Terms, TokenId, User, UserId,
+    SessionId, Shortfall, Terms, TokenId, TokenKind, User, UserId,
 };
 
 /// Everything the decision needs, as the store holds it at one version.
@@ -348,7 +348,12 @@ impl PolicySnapshot {
                 None => {}
             }
         }
-        best.map(|rule| (rule.clone(), application.clone())).ok_or(nearest)
+        let best = best.ok_or(nearest)?;
+        // Told only to whom a rule opens it: others must not learn that it is there.
+        if by_api_token(who) && !application.allow_api {
+            return Err(Deny::ApiNotAllowed);
+        }
+        Ok((best.clone(), application.clone()))
     }
 
     fn check_credential(
@@ -372,9 +377,6 @@ impl PolicySnapshot {
                 }
                 if bound.is_some_and(|bound| bound != application.id) {
                     return Err(Deny::OtherApplication);
-                }
-                if *kind == crate::TokenKind::Api && !application.allow_api {
-                    return Err(Deny::ApiNotAllowed);
                 }
                 Ok(())
             }
@@ -509,6 +511,10 @@ impl Explain for Deny {
             Self::ApiNotAllowed => "use an access token: `adit token new APP`",
         }))
     }
+}
+
+fn by_api_token(who: &Authenticated) -> bool {
+    matches!(who.credential(), Credential::Token { kind: TokenKind::Api, .. })
 }
 
 fn names(
