@@ -1,0 +1,85 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::commands::{admin, completions, login, ssh, ssh_config, token};
+
+/// Reach the applications behind an Adit relay with the clients you already have.
+#[derive(Debug, Parser)]
+#[command(
+    name = "adit",
+    version,
+    propagate_version = true,
+    after_help = AFTER_HELP,
+    subcommand_required = true,
+    arg_required_else_help = true,
+    disable_help_subcommand = true
+)]
+pub struct Cli {
+    #[command(flatten)]
+    pub globals: Globals,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What every command takes.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Globals {
+    /// The relay, for example https://relay.example.com
+    #[arg(long, global = true, env = "ADIT_RELAY", value_name = "URL", hide_env_values = true)]
+    pub relay: Option<String>,
+    /// The relay's CA certificate (PEM), where it is not publicly trusted
+    #[arg(long, global = true, env = "ADIT_CA", value_name = "FILE", hide_env_values = true)]
+    pub ca: Option<PathBuf>,
+    /// Print data as JSON
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Sign this machine in to a relay
+    Login(login::LoginArgs),
+    /// Sign this machine out and remove its key
+    Logout,
+    /// List the applications you can reach
+    Ls,
+    /// Log in to an SSH application with the system's ssh
+    Ssh(ssh::SshArgs),
+    /// Issue, list and revoke your own tokens
+    Token(token::TokenArgs),
+    /// Print or install SSH configuration, so that `ssh APP.adit` just works
+    SshConfig(ssh_config::SshConfigArgs),
+    /// Print a completion script for a shell
+    Completions(completions::CompletionsArgs),
+    /// Show who you are signed in as, and whether the relay answers
+    Status,
+    /// Administer the relay
+    Admin(admin::AdminArgs),
+}
+
+const AFTER_HELP: &str = "\
+Environment:
+  ADIT_RELAY  the relay, as --relay
+  ADIT_CA     the relay's CA certificate, as --ca
+  ADIT_TOKEN  an admin or login token, for use without `adit login`
+  ADIT_HOME   where the login is kept (default: ~/.config/adit)
+
+Exit codes:
+  0  done             3  denied, or not signed in
+  1  failed           4  no such thing
+  2  wrong usage      5  the relay does not answer";
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

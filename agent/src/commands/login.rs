@@ -1,0 +1,117 @@
+//! `adit login URL`
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use access::{TokenKind, TokenText};
+use clap::Args;
+use secrecy::{ExposeSecret, SecretString};
+use zeroize::Zeroizing;
+
+use crate::context::Context;
+use crate::exit::Failure;
+use crate::settings::{RelayUrl, parse_token};
+use crate::{prompt, relay, times};
+
+#[derive(Debug, Args)]
+pub struct LoginArgs {
+    /// The relay, for example https://relay.example.com
+    url: Option<String>,
+    /// Read the token from a file; `-` is stdin [default: ADIT_TOKEN, else ask]
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+}
+
+pub async fn run(args: LoginArgs, context: &Context) -> Result<(), Failure> {
+    let relay: RelayUrl = match &args.url {
+        Some(url) => url.parse()?,
+        None => context.settings.relay().map_err(|_| {
+            Failure::usage("which relay?").hint("run `adit login https://relay.example.com`")
+        })?,
+    };
+    let token = token(args.token_file.as_deref(), context)?;
+    let login = relay::login(&relay, &token, &context.settings).await?;
+    let until = match login.expires {
+        Some(expires) => format!(" until {}", times::utc(expires)),
+        None => String::new(),
+    };
+    context.ui.say(format_args!("Signed in to {relay} as {}{until}.", login.user));
+    context.ui.say("`adit ls` lists what you can reach.");
+    Ok(())
+}
+
+/// The token of a file, else of the environment, else of whoever sits at the terminal. Never of the
+/// command line, which every user of the machine can read.
+fn token(file: Option<&Path>, context: &Context) -> Result<TokenText, Failure> {
+    if let Some(file) = file {
+        let text = read(file).map_err(|error| {
+            Failure::usage(format!("the token cannot be read from {}: {error}", file.display()))
+        })?;
+        return enrolling(parse_token(text.expose_secret())?);
+    }
+    if let Some(token) = context.settings.token()? {
+        return enrolling(token);
+    }
+    match prompt::secret("Login token: ")? {
+        Some(text) => enrolling(parse_token(text.expose_secret())?),
+        None => Err(Failure::usage("there is no terminal to ask for the token on")
+            .hint("give --token-file FILE, or set ADIT_TOKEN")),
+    }
+}
+
+fn read(file: &Path) -> std::io::Result<SecretString> {
+    let mut text = Zeroizing::new(String::with_capacity(LONGEST));
+    let source: Box<dyn Read> = match file {
+        stdin if stdin == Path::new("-") => Box::new(std::io::stdin()),
+        file => Box::new(std::fs::File::open(file)?),
+    };
+    source.take(LONGEST as u64).read_to_string(&mut text)?;
+    Ok(text.as_str().to_owned().into())
+}
+
+/// The kinds that enrol an agent; another one is refused before it is sent anywhere.
+pub fn enrolling(token: TokenText) -> Result<TokenText, Failure> {
+    let wrong = |what: &str| {
+        Failure::coded("token.wrong_kind", format!("this token {what}"))
+            .hint("ask your administrator for a login token")
+    };
+    match token.kind() {
+        TokenKind::Login | TokenKind::Admin => Ok(token),
+        TokenKind::Api | TokenKind::Access => {
+            Err(wrong("opens one application, it does not sign you in"))
+        }
+        TokenKind::Join => Err(wrong("enrols a connector, it does not sign you in")),
+    }
+}
+
+/// A longer text is no token.
+const LONGEST: usize = 4096;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exit::Exit;
+
+    #[test]
+    fn only_tokens_that_sign_in_are_sent() {
+        for kind in TokenKind::ALL {
+            let token = TokenText::new(kind, [1; 7], [2; 20], None);
+            let sent = enrolling(token).map(drop).map_err(|failure| failure.exit());
+            let expected = match kind {
+                TokenKind::Login | TokenKind::Admin => Ok(()),
+                TokenKind::Api | TokenKind::Access | TokenKind::Join => Err(Exit::Denied),
+            };
+            assert_eq!(sent, expected, "{kind}");
+        }
+    }
+
+    #[test]
+    fn a_token_file_may_end_in_a_line_break() {
+        let dir = tempfile::tempdir().unwrap();
+        let token = TokenText::new(TokenKind::Login, [1; 7], [2; 20], None);
+        let file = dir.path().join("token");
+        std::fs::write(&file, format!("{}\n", token.expose())).unwrap();
+        let text = read(&file).unwrap();
+        assert_eq!(parse_token(text.expose_secret()).unwrap().id(), token.id());
+    }
+}

@@ -1,0 +1,30 @@
+//! One file per command.
+
+pub mod admin;
+pub mod completions;
+pub mod login;
+pub mod logout;
+pub mod ls;
+pub mod ssh;
+pub mod ssh_config;
+pub mod status;
+pub mod token;
+
+use crate::cli::Command;
+use crate::context::Context;
+use crate::exit::Failure;
+
+/// Runs one command.
+pub async fn run(command: Command, context: &Context) -> Result<(), Failure> {
+    match command {
+        Command::Login(args) => login::run(args, context).await,
+        Command::Logout => logout::run(context).await,
+        Command::Ls => ls::run(context).await,
+        Command::Ssh(args) => ssh::run(&args, context),
+        Command::Token(args) => token::run(args.command, context).await,
+        Command::SshConfig(args) => ssh_config::run(&args, context),
+        Command::Completions(args) => completions::run(&args, context),
+        Command::Status => status::run(context).await,
+        Command::Admin(args) => admin::run(args, context).await,
+    }
+}

@@ -1,0 +1,123 @@
+//! `adit token new|ls|revoke`: a user's own tokens.
+
+use access::TokenKind;
+use api::{Issued, MyToken, Span, TokenRow};
+use clap::{Args, Subcommand};
+
+use crate::context::{Context, segment};
+use crate::exit::Failure;
+use crate::times;
+
+#[derive(Debug, Args)]
+pub struct TokenArgs {
+    #[command(subcommand)]
+    pub command: TokenCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum TokenCommand {
+    /// Issue a token that opens an application; it is printed once, on stdout
+    New(NewArgs),
+    /// List your tokens
+    Ls,
+    /// Revoke a token; sessions that stand on it end at once
+    Revoke(RevokeArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct NewArgs {
+    /// The application: APP, or APP.SITE where several sites have one of that name
+    #[arg(value_name = "APP")]
+    application: String,
+    /// access: for a person, a number of times; api: for a program, until revoked
+    #[arg(long, value_name = "KIND", value_parser = kind)]
+    kind: Option<TokenKind>,
+    /// How long it is good, for example 30m, 12h, 7d
+    #[arg(long, value_name = "TIME")]
+    expires: Option<Span>,
+    /// How often it may be used
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    uses: Option<u32>,
+}
+
+#[derive(Debug, Args)]
+pub struct RevokeArgs {
+    /// The token's id, as `adit token ls` shows it
+    id: String,
+}
+
+pub async fn run(command: TokenCommand, context: &Context) -> Result<(), Failure> {
+    match command {
+        TokenCommand::New(args) => new(args, context).await,
+        TokenCommand::Ls => list(context).await,
+        TokenCommand::Revoke(args) => revoke(&args, context).await,
+    }
+}
+
+async fn new(args: NewArgs, context: &Context) -> Result<(), Failure> {
+    let NewArgs { application, kind, expires, uses } = args;
+    let wanted = MyToken { application, kind, expires, uses };
+    let issued: Issued = context.post("/api/v1/me/tokens", &wanted).await?;
+    show_issued(&issued, context)
+}
+
+/// The token alone on stdout, so that a script can take it; the rest on stderr.
+fn show_issued(issued: &Issued, context: &Context) -> Result<(), Failure> {
+    let ui = &context.ui;
+    if ui.wants_json() {
+        return ui.json(issued);
+    }
+    ui.data(issued.token.expose())?;
+    let uses = match issued.uses {
+        Some(1) => "once".to_owned(),
+        Some(uses) => format!("{uses} times"),
+        None => "any number of times".to_owned(),
+    };
+    let until = match issued.expires {
+        Some(expires) => format!("until {}", times::utc(expires)),
+        None => "until revoked".to_owned(),
+    };
+    ui.say(format_args!("Good {uses}, {until}. Its id is {}.", issued.id));
+    if let Some(command) = &issued.command {
+        ui.say(format_args!("Use it with: {command}"));
+    }
+    for warning in &issued.warnings {
+        ui.say(format_args!("Note: {warning}"));
+    }
+    Ok(())
+}
+
+async fn list(context: &Context) -> Result<(), Failure> {
+    let tokens: Vec<TokenRow> = context.get("/api/v1/me/tokens").await?;
+    context.ui.list(
+        &tokens,
+        "You have no tokens.",
+        ["id", "kind", "application", "state", "uses left", "expires"],
+        |token| {
+            [
+                token.id.to_string(),
+                token.kind.to_string(),
+                token.application.clone().unwrap_or_default(),
+                token.state.as_str().to_owned(),
+                token.uses_left.map_or_else(|| "any".to_owned(), |uses| uses.to_string()),
+                token.expires.map_or_else(|| "never".to_owned(), times::utc),
+            ]
+        },
+    )
+}
+
+async fn revoke(args: &RevokeArgs, context: &Context) -> Result<(), Failure> {
+    let path = format!("/api/v1/me/tokens/{}", segment(&args.id));
+    let _: serde_json::Value = context.delete(&path).await?;
+    context.ui.say(format_args!("Revoked {}.", args.id));
+    Ok(())
+}
+
+fn kind(text: &str) -> Result<TokenKind, String> {
+    match text.parse()? {
+        kind @ (TokenKind::Access | TokenKind::Api) => Ok(kind),
+        TokenKind::Login | TokenKind::Join | TokenKind::Admin => {
+            Err("you can issue yourself `access` and `api` tokens".to_owned())
+        }
+    }
+}
