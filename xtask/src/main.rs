@@ -1,1 +1,45 @@
-fn main() {}
+//! What is done with this repository besides compiling it.
+
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "this program talks to its caller")]
+
+mod arch;
+mod cargo;
+mod errors;
+mod packages;
+mod verify;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", about = "Tasks of the Adit repository")]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Check formatting, lints, structure and every test, with the real clients they need
+    Test(verify::Args),
+    /// Compare the edges between crates with docs/edges.txt
+    Arch,
+    /// Check that each error code stands once in docs/errors.md
+    Errors,
+}
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().task {
+        Task::Test(args) => verify::run(&args),
+        Task::Arch => arch::run(),
+        Task::Errors => errors::run(),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! What tests and demo need of the operating system.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+
+use crate::cargo::step;
+
+/// A program or file, and the Debian package it comes in.
+pub(crate) struct Need {
+    pub(crate) file: &'static str,
+    pub(crate) package: &'static str,
+}
+
+/// The clients and servers the tests use.
+pub(crate) const FOR_TESTS: &[Need] = &[
+    Need { file: "/usr/sbin/sshd", package: "openssh-server" },
+    Need { file: "/usr/lib/openssh/sftp-server", package: "openssh-sftp-server" },
+    Need { file: "/usr/bin/ssh", package: "openssh-client" },
+    Need { file: "/usr/bin/sshpass", package: "sshpass" },
+    Need { file: "/usr/bin/plink", package: "putty-tools" },
+    Need { file: "/usr/bin/psftp", package: "putty-tools" },
+    Need { file: "/usr/bin/rsync", package: "rsync" },
+    Need { file: "/usr/bin/curl", package: "curl" },
+    Need { file: "/usr/lib/postgresql", package: "postgresql" },
+    Need { file: "/usr/bin/psql", package: "postgresql-client" },
+    Need { file: "/usr/bin/python3", package: "python3" },
+    Need { file: "/usr/lib/python3/dist-packages/paramiko", package: "python3-paramiko" },
+    Need { file: "/usr/lib/python3/dist-packages/asyncssh", package: "python3-asyncssh" },
+];
+
+/// What the demo's SSH host needs.
+pub(crate) const FOR_DEMO: &[Need] = &[
+    Need { file: "/usr/sbin/sshd", package: "openssh-server" },
+    Need { file: "/usr/bin/ssh-keygen", package: "openssh-client" },
+];
+
+/// Installs what is missing, saying so; where this is not Debian, says what to install.
+pub(crate) fn ensure(needs: &[Need]) -> Result<()> {
+    let missing = missing(needs);
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let list = missing.join(" ");
+    if !Path::new("/usr/bin/apt-get").exists() {
+        bail!(
+            "install these with your package manager (Debian's names), then run this again: {list}"
+        );
+    }
+    eprintln!("Installing what is missing: {list}");
+    install(&missing).with_context(|| format!("install by hand: apt-get install {list}"))
+}
+
+fn missing(needs: &[Need]) -> Vec<&'static str> {
+    let absent = needs.iter().filter(|need| !is_there(need.file));
+    let mut packages: Vec<_> = absent.map(|need| need.package).collect();
+    packages.sort_unstable();
+    packages.dedup();
+    packages
+}
+
+/// At Debian's place, or, for a program, anywhere in the path.
+fn is_there(file: &str) -> bool {
+    let name = Path::new(file).file_name().unwrap_or_default();
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let in_path = || std::env::split_paths(&path).any(|folder| folder.join(name).is_file());
+    Path::new(file).exists() || in_path()
+}
+
+fn install(packages: &[&str]) -> Result<()> {
+    let install = ["install", "--yes", "--no-install-recommends"];
+    // The package lists of a fresh image are empty or old; those of a machine in use are not.
+    if step(apt().args(install).args(packages)).is_ok() {
+        return Ok(());
+    }
+    step(apt().arg("update"))?;
+    step(apt().args(install).args(packages))
+}
+
+fn apt() -> Command {
+    let mut command = if testkit::is_root() {
+        Command::new("apt-get")
+    } else {
+        let mut sudo = Command::new("sudo");
+        sudo.args(["--preserve-env=DEBIAN_FRONTEND", "apt-get"]);
+        sudo
+    };
+    command.env("DEBIAN_FRONTEND", "noninteractive").stdin(Stdio::null()).arg("--quiet");
+    command
+}
