@@ -1,0 +1,228 @@
+#!/usr/bin/env python3
+"""Measures Adit beside a direct connection in the same run and prints the tables of
+docs/performance.md.
+
+Starts a relay, a connector and an agent's tunnel from target/release on free ports, with the target
+of `loadgen`, a throw-away sshd and (where Debian's PostgreSQL is installed) a throw-away database.
+Needs root for pinning and for the SSH part. `cargo xtask bench` builds what it needs and calls it.
+
+  run.py [--parts bulk latency connect memory ssh pg] [--reps 5] [--pin 1] [--gb 2]"""
+import argparse
+import json
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+PARTS = ["bulk", "latency", "connect", "memory", "ssh", "pg"]
+
+options = argparse.ArgumentParser(description=__doc__)
+options.add_argument("--parts", nargs="+", default=PARTS, choices=PARTS)
+options.add_argument("--bin", default=str(HERE.parent / "target/release"))
+options.add_argument("--reps", type=int, default=5)
+options.add_argument("--gb", type=float, default=2.0)
+options.add_argument("--pin", default="1", help="CPU for everything that takes part; empty: all CPUs")
+options.add_argument("--memory-steps", type=int, nargs="+", default=[1000, 3000])
+opts = options.parse_args()
+
+started = []
+root = Path(tempfile.mkdtemp(prefix="adit-bench-"))
+root.chmod(0o755)
+
+
+def start(name, *command, env=None, **more):
+    log = open(root / f"{name}.log", "ab")
+    child = subprocess.Popen([str(c) for c in command], stdout=log, stderr=log, env=env, **more)
+    started.append(child)
+    return child
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def wait_for(what, ready, seconds=30):
+    end = time.time() + seconds
+    while time.time() < end:
+        if ready():
+            return
+        time.sleep(0.05)
+    for log in root.glob("*.log"):
+        print(f"--- {log.name}\n{log.read_text()[-2000:]}", file=sys.stderr)
+    sys.exit(f"{what} did not come up")
+
+
+def answers(port):
+    def ask():
+        with socket.socket() as s:
+            return s.connect_ex(("127.0.0.1", port)) == 0
+    return ask
+
+
+class Deployment:
+    """A relay, one connector and the admin's agent, as their users would set them up."""
+
+    def __init__(self):
+        self.https, self.quic, self.ssh = free_port(), free_port(), free_port()
+        data, self.home, self.site = root / "relay", root / "home", root / "connector"
+        setup = self.run("adit-relay", "init", "--data", data, "--domain", "adit.localhost",
+                         "--https", f"127.0.0.1:{self.https}", "--quic", f"127.0.0.1:{self.quic}",
+                         "--ssh", f"127.0.0.1:{self.ssh}")
+        self.relay = start("relay", self.bin("adit-relay"), "serve", "--config", data / "relay.toml")
+        wait_for("the relay", answers(self.https))
+        (root / "setup").write_text(setup)
+        self.adit("login", f"https://127.0.0.1:{self.https}", "--token-file", root / "setup")
+        self.adit("admin", "site", "add", "hq")
+        (root / "join").write_text(self.adit("admin", "site", "join-token", "hq"))
+        self.run("adit-connector", "join", f"https://127.0.0.1:{self.https}", "--token-file",
+                 root / "join", "--state", self.site, "--allow", "127.0.0.0/8:*")
+        self.connector = start("connector", self.bin("adit-connector"), "run", "--state", self.site)
+
+    def bin(self, name):
+        return Path(opts.bin) / name
+
+    def run(self, name, *args):
+        env = dict(os.environ, ADIT_HOME=str(self.home))
+        done = subprocess.run([str(self.bin(name)), *map(str, args)], env=env, capture_output=True,
+                              text=True, timeout=60)
+        if done.returncode:
+            sys.exit(f"{name} {' '.join(map(str, args))}: {done.stderr}")
+        return done.stdout.strip()
+
+    def adit(self, *args):
+        return self.run("adit", *args)
+
+    def application(self, name, kind, port, *more):
+        self.adit("admin", "app", "add", name, "--site", "hq", "--kind", kind, "--address",
+                  f"127.0.0.1:{port}", "--allow-api", *more)
+        self.adit("admin", "grant", "add", "--user", "admin", "--application", name, "--forwarding")
+
+    def tunnel(self, name):
+        port = free_port()
+        env = dict(os.environ, ADIT_HOME=str(self.home))
+        agent = start(f"tunnel-{name}", self.bin("adit"), "tunnel", name, "--listen",
+                      f"127.0.0.1:{port}", env=env)
+        wait_for(f"the tunnel to {name}", answers(port))
+        return port, agent
+
+    def pids(self, *more):
+        return ",".join(str(p.pid) for p in (self.relay, self.connector, *more))
+
+
+def bench(script, *args):
+    env = dict(os.environ, LOADGEN=str(HERE / "loadgen/target/release/loadgen"))
+    common = ["--reps", opts.reps, "--quiet-limit", "10"] + (["--pin", opts.pin] if opts.pin else [])
+    subprocess.run([sys.executable, HERE / script, *map(str, common + list(args))], env=env, check=False)
+
+
+def loopback(deployment):
+    port = free_port()
+    target = start("target", HERE / "loadgen/target/release/loadgen", "serve", "--listen", f"127.0.0.1:{port}")
+    wait_for("the target", answers(port))
+    deployment.application("echo", "tcp", port)
+    local, agent = deployment.tunnel("echo")
+    ways = ["--direct", f"127.0.0.1:{port}@{target.pid}",
+            "--via", f"adit tunnel=127.0.0.1:{local}@{deployment.pids(agent)}"]
+    if "memory" in opts.parts:
+        bench("memory.py", *ways, "--steps", *opts.memory_steps)
+    if "latency" in opts.parts:
+        bench("latency.py", *ways)
+    if "connect" in opts.parts:
+        bench("connect.py", *ways)
+    if "bulk" in opts.parts:
+        bench("bulk.py", *ways, "--gb", opts.gb)
+
+
+def ssh(deployment):
+    home, port = root / "sshd", free_port()
+    home.mkdir()
+    for key in ("host", "user"):
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", home / key], check=True)
+    shutil.copy(home / "user.pub", home / "authorized")
+    (home / "config").write_text(
+        f"Port {port}\nListenAddress 127.0.0.1\nHostKey {home}/host\nPidFile none\nUsePAM no\n"
+        f"AuthorizedKeysFile {home}/authorized\nStrictModes no\nPermitRootLogin yes\nMaxStartups 200\n"
+        "Subsystem sftp internal-sftp\n")
+    Path("/run/sshd").mkdir(exist_ok=True)
+    sshd = start("sshd", "/usr/sbin/sshd", "-D", "-e", "-f", home / "config")
+    wait_for("sshd", answers(port))
+    user = pwd.getpwuid(os.getuid()).pw_name
+    deployment.application("web1", "ssh", port, "--account", user, "--key-file", home / "user")
+    token = deployment.adit("admin", "token", "issue", "--user", "admin", "--application", "web1")
+    askpass = home / "askpass"
+    askpass.write_text(f"#!/bin/sh\necho {token}\n")
+    askpass.chmod(0o700)
+    os.environ.update(SSH_ASKPASS=str(askpass), SSH_ASKPASS_REQUIRE="force")
+    (home / "ssh_config").write_text(f"""
+Host *
+  HostName 127.0.0.1
+  User {user}
+  UserKnownHostsFile /dev/null
+  StrictHostKeyChecking no
+  LogLevel ERROR
+Host direct
+  Port {port}
+  IdentityFile {home}/user
+Host door
+  Port {deployment.ssh}
+  PubkeyAuthentication no
+""")
+    bench("ssh.py", "--config", home / "ssh_config", "--direct", f"x=direct@{sshd.pid}",
+          "--via", f"ssh door=door@{deployment.pids()}", "--gb", 1)
+
+
+def postgres(deployment):
+    binaries = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+    if not binaries:
+        print("PostgreSQL is not installed: no database table\n")
+        return
+    home, port, user = root / "pg", free_port(), pwd.getpwnam("postgres")
+    home.mkdir()
+    os.chown(home, user.pw_uid, user.pw_gid)
+    as_postgres = {"user": "postgres", "group": "postgres", "cwd": "/"}
+    subprocess.run([binaries[-1] / "initdb", "-D", home / "data", "-A", "trust", "-U", "bench"],
+                   check=True, stdout=subprocess.DEVNULL, **as_postgres)
+    server = start("postgres", binaries[-1] / "postgres", "-D", home / "data", "-p", port, "-k", home,
+                   "-c", "listen_addresses=127.0.0.1", **as_postgres)
+    wait_for("PostgreSQL", lambda: subprocess.run(
+        ["pg_isready", "-q", "-h", "127.0.0.1", "-p", str(port)]).returncode == 0)
+    subprocess.run(["pgbench", "-q", "-i", "-s", "10", "-h", "127.0.0.1", "-p", str(port), "-U", "bench",
+                    "postgres"], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deployment.application("orders-db", "postgres", port)
+    local, agent = deployment.tunnel("orders-db")
+    bench("pg.py", "--direct", f"127.0.0.1:{port}@{server.pid}", "--via",
+          f"adit tunnel=127.0.0.1:{local}@{deployment.pids(agent)}", "--conn", "=user=bench,dbname=postgres")
+
+
+def main():
+    deployment = Deployment()
+    cpu = next(l.split(":")[1].strip() for l in open("/proc/cpuinfo") if l.startswith("model name"))
+    print(f"`benches/run.py --parts {' '.join(opts.parts)} --reps {opts.reps} --pin {opts.pin}`, "
+          f"{time.strftime('%Y-%m-%d')}, {os.cpu_count()} × {cpu}\n", flush=True)
+    if {"bulk", "latency", "connect", "memory"} & set(opts.parts):
+        loopback(deployment)
+    if "ssh" in opts.parts:
+        ssh(deployment)
+    if "pg" in opts.parts:
+        postgres(deployment)
+
+
+try:
+    main()
+finally:
+    for child in reversed(started):
+        child.terminate()
+    for child in started:
+        try:
+            child.wait(15)
+        except subprocess.TimeoutExpired:
+            child.kill()
+    shutil.rmtree(root, ignore_errors=True)
