@@ -5,11 +5,11 @@ use std::time::SystemTime;
 
 use access::{Code, EndReason, Kind, Name, RuleId, SessionId, Side, TokenId};
 use async_trait::async_trait;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc::OwnedPermit;
 
 /// Where a protocol enters the relay.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Door {
     /// The agent's QUIC connection.
