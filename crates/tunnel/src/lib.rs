@@ -1,1 +1,24 @@
-//! (being written)
+//! The wire protocol over QUIC: dialling out, accepting, and the streams in between. Free of policy
+//! and of the store.
+//!
+//! [`dial_out`] and [`accept`] give a [`Connection`] whose two sides have greeted each other, know
+//! when the other is gone, and renew the machine's certificate. Sessions are [`Stream`]s on it.
+
+mod accept;
+pub mod certificate;
+mod closed;
+mod connection;
+mod control;
+mod dial;
+pub mod endpoint;
+pub mod https;
+pub mod identity;
+mod stream;
+pub mod tls;
+
+pub use accept::{Knock, Renewer, accept};
+pub use closed::{Closed, ConnectError, OpenError};
+pub use connection::{Connection, Opened, Peer};
+pub use dial::{DialOut, dial_out};
+pub use identity::Identity;
+pub use stream::{Stream, StreamError, end_reason};

@@ -1,0 +1,127 @@
+//! The relay's side of a greeting.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use access::EndReason;
+use async_trait::async_trait;
+use quinn::VarInt;
+use rustls::pki_types::CertificateDer;
+use tokio::time::timeout;
+use wire::{Control, Refusal, VERSIONS};
+
+use crate::certificate::Facts;
+use crate::closed::ConnectError;
+use crate::connection::{Connection, Link, Peer};
+use crate::control::{ControlLoop, Role};
+use crate::stream::{Counted, Stream};
+
+/// Signs certificates for one connected machine.
+#[async_trait]
+pub trait Renewer: Send + Sync {
+    /// A new certificate for a request whose key was compared with the connection's already.
+    async fn renew(&self, csr_pem: &str) -> Result<String, Refusal>;
+}
+
+/// A peer that has shown a certificate of the CA and said hello. Nobody has yet said who it is:
+/// look its key up, then [`welcome`](Self::welcome) or [`refuse`](Self::refuse).
+pub struct Knock {
+    quic: quinn::Connection,
+    control: Stream,
+    peer: Peer,
+    certificate: Facts,
+}
+
+/// Takes an incoming connection through the handshake and its hello, within a deadline.
+pub async fn accept(incoming: quinn::Incoming) -> Result<Knock, ConnectError> {
+    match timeout(GREETING, greet(incoming)).await {
+        Ok(knock) => knock,
+        Err(_) => Err(ConnectError::TimedOut { after: GREETING }),
+    }
+}
+
+impl Knock {
+    /// The peer's certificate; its key is the machine's identity.
+    pub fn certificate(&self) -> &Facts {
+        &self.certificate
+    }
+
+    pub fn peer(&self) -> &Peer {
+        &self.peer
+    }
+
+    pub fn remote_address(&self) -> SocketAddr {
+        self.quic.remote_address()
+    }
+
+    /// Accepts the peer. Where its certificate has expired, the connection carries sessions only
+    /// after it was renewed.
+    pub async fn welcome(
+        mut self,
+        relay: &str,
+        renewer: Arc<dyn Renewer>,
+    ) -> Result<Connection, ConnectError> {
+        let renew_now = self.certificate.expired(SystemTime::now());
+        let version = self.peer.version;
+        let welcome = Control::Welcome { version, relay: relay.to_owned(), renew_now };
+        self.say(&welcome).await?;
+        let link = Link::new(self.quic, None, !renew_now);
+        let role = Role::Listener { renewer, key: self.certificate.spki };
+        let control = ControlLoop { link: link.clone(), stream: self.control, role };
+        Ok(Connection::start(link, self.peer, control))
+    }
+
+    /// Turns the peer away, and waits a moment so that it hears why.
+    pub async fn refuse(mut self, refusal: Refusal) {
+        if self.say(&Control::Refused(refusal)).await.is_ok() {
+            drop(timeout(FAREWELL, self.control.deliver()).await);
+        }
+        self.quic.close(VarInt::from_u32(EndReason::Failed.number()), b"refused");
+    }
+
+    async fn say(&mut self, message: &Control) -> Result<(), ConnectError> {
+        match timeout(GREETING, self.control.send_frame(message)).await {
+            Ok(sent) => sent.map_err(|source| ConnectError::Greeting { source }),
+            Err(_) => Err(ConnectError::TimedOut { after: GREETING }),
+        }
+    }
+}
+
+async fn greet(incoming: quinn::Incoming) -> Result<Knock, ConnectError> {
+    let quic = incoming.await.map_err(|source| ConnectError::Handshake { source })?;
+    let chain = quic.peer_identity().and_then(|any| any.downcast::<Vec<CertificateDer>>().ok());
+    let leaf = chain.as_ref().and_then(|chain| chain.first()).ok_or(ConnectError::NoCertificate)?;
+    let certificate = Facts::of(leaf).map_err(|source| ConnectError::Certificate { source })?;
+    let (send, recv) =
+        quic.accept_bi().await.map_err(|source| ConnectError::Handshake { source })?;
+    let mut control = Stream::new(send, recv, Counted::new(&Arc::default()));
+    let hello = control.recv_frame().await.map_err(|source| ConnectError::Greeting { source })?;
+    let Control::Hello { versions, software, capabilities } = hello else {
+        return Err(ConnectError::Protocol);
+    };
+    let agreed = VERSIONS.agree(versions);
+    let peer = Peer { version: agreed.unwrap_or_default(), software, capabilities };
+    let knock = Knock { quic, control, peer, certificate };
+    match agreed {
+        Some(_) => Ok(knock),
+        None => {
+            knock.refuse(no_version()).await;
+            Err(ConnectError::Refused { source: no_version() })
+        }
+    }
+}
+
+fn no_version() -> Refusal {
+    let (min, max) = (VERSIONS.min, VERSIONS.max);
+    Refusal {
+        code: "wire.version".into(),
+        message: format!("this relay speaks versions {min} to {max} of the protocol"),
+        hint: Some("install the version of Adit that the relay has".into()),
+    }
+}
+
+/// From the first packet to the hello.
+const GREETING: Duration = Duration::from_secs(5);
+/// For the last word to a peer that is turned away.
+const FAREWELL: Duration = Duration::from_secs(1);

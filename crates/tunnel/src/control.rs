@@ -1,0 +1,171 @@
+//! The control stream: liveness, renewal, drain.
+
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use access::EndReason;
+use tokio::time::{Instant, sleep_until, timeout};
+use wire::{Action, Control, Liveness, Refusal};
+
+use crate::accept::Renewer;
+use crate::certificate::{Spki, requested_key};
+use crate::closed::Closed;
+use crate::connection::Link;
+use crate::{Identity, Stream};
+
+/// Serves one connection's control stream until the connection is over.
+pub(crate) struct ControlLoop {
+    pub(crate) link: Link,
+    pub(crate) stream: Stream,
+    pub(crate) role: Role,
+}
+
+/// What only one of the two sides does.
+pub(crate) enum Role {
+    /// Renews its own certificate.
+    Dialler { identity: Identity, due: SystemTime },
+    /// Signs for the peer, whose key this is.
+    Listener { renewer: Arc<dyn Renewer>, key: Spki },
+}
+
+impl ControlLoop {
+    pub(crate) async fn run(mut self) {
+        // The peer's answer must not stand in line behind bulk data.
+        self.stream.prioritise(1);
+        let mut liveness = Liveness::new(Instant::now().into_std());
+        match self.serve(&mut liveness).await {
+            Ok(()) => self.link.close(Closed::Silent, EndReason::Broken, "you did not answer"),
+            Err(error) => {
+                let ended = Closed::Broken { detail: error.to_string() };
+                self.link.close(ended, EndReason::Broken, "the control stream broke");
+            }
+        }
+    }
+
+    /// Ends in order when the peer is silent.
+    async fn serve(&mut self, liveness: &mut Liveness) -> io::Result<()> {
+        let mut pings = 0;
+        let shared = Arc::clone(&self.link.shared);
+        loop {
+            self.renew_when_due().await?;
+            let timeout = Instant::from_std(liveness.poll_timeout());
+            tokio::select! {
+                message = self.stream.recv_frame() => {
+                    liveness.heard(Instant::now().into_std());
+                    self.handle(message?).await?;
+                }
+                () = shared.drain.notified() => self.send(&Control::Drain).await?,
+                () = sleep_until(timeout) => {
+                    match liveness.handle_timeout(Instant::now().into_std()) {
+                        Some(Action::GiveUp) => return Ok(()),
+                        Some(Action::Probe) => {
+                            pings += 1;
+                            self.send(&Control::Ping { n: pings }).await?;
+                        }
+                        None => {}
+                    }
+                }
+            }
+        }
+    }
+
+    async fn handle(&mut self, message: Control) -> io::Result<()> {
+        match message {
+            Control::Ping { n } => self.send(&Control::Pong { n }).await,
+            Control::Drain | Control::Goodbye => {
+                self.link.shared.draining.send_replace(true);
+                Ok(())
+            }
+            Control::Renew { csr_pem } => self.handle_renew(&csr_pem).await,
+            Control::Renewed { certificate_pem } => {
+                self.handle_renewed(certificate_pem).await;
+                Ok(())
+            }
+            Control::Refused(refusal) => {
+                tracing::warn!(%refusal, "The relay did not renew the certificate");
+                Ok(())
+            }
+            Control::Pong { .. } => Ok(()),
+            // A newer peer may say more; nothing here depends on it.
+            Control::Hello { .. } | Control::Welcome { .. } | Control::Unknown => Ok(()),
+        }
+    }
+
+    async fn renew_when_due(&mut self) -> io::Result<()> {
+        // Wall time, read anew: a laptop that slept must renew when it wakes.
+        let now = SystemTime::now();
+        let Role::Dialler { identity, due } = &mut self.role else { return Ok(()) };
+        if now < *due {
+            return Ok(());
+        }
+        *due = now + RETRY;
+        let csr_pem = identity.csr_pem().map_err(io::Error::other)?;
+        self.send(&Control::Renew { csr_pem }).await
+    }
+
+    async fn handle_renewed(&mut self, certificate_pem: String) {
+        let Role::Dialler { identity, due } = &mut self.role else { return };
+        match renewed(identity.clone(), certificate_pem).await {
+            Ok(new) => {
+                tracing::info!(name = new.name(), "Renewed the certificate");
+                (*due, *identity) = (new.half_life(), new);
+            }
+            Err(error) => tracing::warn!(%error, "Could not take the renewed certificate"),
+        }
+    }
+
+    async fn handle_renew(&mut self, csr_pem: &str) -> io::Result<()> {
+        let Role::Listener { renewer, key } = &self.role else { return Ok(()) };
+        let signed = match requested_key(csr_pem) {
+            Ok(requested) if requested == *key => {
+                timeout(SIGN, renewer.renew(csr_pem)).await.unwrap_or_else(|_| Err(slow()))
+            }
+            Ok(_) | Err(_) => Err(other_key()),
+        };
+        match signed {
+            Ok(certificate_pem) => {
+                self.send(&Control::Renewed { certificate_pem }).await?;
+                self.link.shared.ready.send_replace(true);
+                Ok(())
+            }
+            Err(refusal) => self.send(&Control::Refused(refusal)).await,
+        }
+    }
+
+    /// A peer that does not read is as good as silent.
+    async fn send(&mut self, message: &Control) -> io::Result<()> {
+        match timeout(Liveness::ANSWER_WITHIN, self.stream.send_frame(message)).await {
+            Ok(sent) => sent,
+            Err(_) => Err(io::ErrorKind::TimedOut.into()),
+        }
+    }
+}
+
+/// Takes the new certificate and writes it to disk, off the reactor.
+pub(crate) async fn renewed(mut identity: Identity, pem: String) -> io::Result<Identity> {
+    tokio::task::spawn_blocking(move || identity.renew(pem).map(|()| identity))
+        .await?
+        .map_err(io::Error::other)
+}
+
+/// Between two attempts to renew.
+const RETRY: Duration = Duration::from_secs(60);
+/// How long signing may take.
+const SIGN: Duration = Duration::from_secs(5);
+
+fn other_key() -> Refusal {
+    Refusal {
+        code: "certificate.other_key".into(),
+        message: "a certificate is renewed for the key it was issued for".into(),
+        hint: Some("enrol this machine again".into()),
+    }
+}
+
+fn slow() -> Refusal {
+    Refusal {
+        code: "certificate.unavailable".into(),
+        message: "the relay can not sign just now".into(),
+        hint: None,
+    }
+}

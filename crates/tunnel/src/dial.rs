@@ -1,0 +1,133 @@
+//! The machine's side of a greeting.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout};
+use wire::{Control, VERSIONS};
+
+use crate::Identity;
+use crate::closed::ConnectError;
+use crate::connection::{Connection, Link, Peer};
+use crate::control::{self, ControlLoop, Role};
+use crate::endpoint::{self, Congestion};
+use crate::stream::{Counted, Stream};
+use crate::tls::TlsError;
+
+/// What an agent or connector dials its relay with.
+#[derive(Clone, Debug)]
+pub struct DialOut<'a> {
+    /// `host:port` of the relay's QUIC listener.
+    pub relay: &'a str,
+    /// The name in the relay's certificate.
+    pub domain: &'a str,
+    pub identity: Identity,
+    /// Program and version of this side, for people.
+    pub software: &'a str,
+    pub capabilities: Vec<String>,
+    pub congestion: Congestion,
+}
+
+/// Dials the relay and greets it, within a deadline. An expired certificate is renewed before the
+/// connection is handed out.
+pub async fn dial_out(how: DialOut<'_>) -> Result<Connection, ConnectError> {
+    match timeout(DEADLINE, first_that_answers(&how)).await {
+        Ok(connection) => connection,
+        Err(_) => Err(ConnectError::TimedOut { after: DEADLINE }),
+    }
+}
+
+/// Tries each address the name has; the last one has all the time that is left.
+async fn first_that_answers(how: &DialOut<'_>) -> Result<Connection, ConnectError> {
+    let resolve = |source| ConnectError::Resolve { host: how.relay.to_owned(), source };
+    let config = endpoint::client_config(&how.identity, how.congestion)
+        .map_err(|source: TlsError| ConnectError::Tls { source })?;
+    let mut failed = resolve(std::io::ErrorKind::NotFound.into());
+    for address in tokio::net::lookup_host(how.relay).await.map_err(resolve)? {
+        let started = Instant::now();
+        match timeout(PER_ADDRESS, connect(how, &config, address)).await {
+            Ok(Ok(quic)) => return greet(how, quic).await,
+            Ok(Err(error)) => failed = error,
+            Err(_) => failed = ConnectError::TimedOut { after: started.elapsed() },
+        }
+        tracing::debug!(%address, error = %failed, "Address does not answer");
+    }
+    Err(failed)
+}
+
+async fn connect(
+    how: &DialOut<'_>,
+    config: &quinn::ClientConfig,
+    address: SocketAddr,
+) -> Result<(quinn::Endpoint, quinn::Connection), ConnectError> {
+    let endpoint = endpoint::dialler(address).map_err(|source| ConnectError::Socket { source })?;
+    let connecting = endpoint
+        .connect_with(config.clone(), address, how.domain)
+        .map_err(|_| ConnectError::ServerName { name: how.domain.to_owned() })?;
+    let quic = connecting.await.map_err(|source| ConnectError::Handshake { source })?;
+    Ok((endpoint, quic))
+}
+
+async fn greet(
+    how: &DialOut<'_>,
+    (endpoint, quic): (quinn::Endpoint, quinn::Connection),
+) -> Result<Connection, ConnectError> {
+    let (send, recv) = quic.open_bi().await.map_err(|source| ConnectError::Handshake { source })?;
+    let mut stream = Stream::new(send, recv, Counted::new(&Arc::default()));
+    let hello = Control::Hello {
+        versions: VERSIONS,
+        software: how.software.to_owned(),
+        capabilities: how.capabilities.clone(),
+    };
+    let (peer, renew_now) = match ask(&mut stream, &hello).await? {
+        Control::Welcome { version, relay, renew_now } => {
+            (Peer { version, software: relay, capabilities: Vec::new() }, renew_now)
+        }
+        other => return Err(refused(other)),
+    };
+    let identity = match renew_now {
+        true => renew(&mut stream, how.identity.clone()).await?,
+        false => how.identity.clone(),
+    };
+    let link = Link::new(quic, Some(endpoint), true);
+    let due = identity.half_life();
+    let role = Role::Dialler { identity, due };
+    let control = ControlLoop { link: link.clone(), stream, role };
+    Ok(Connection::start(link, peer, control))
+}
+
+async fn renew(stream: &mut Stream, identity: Identity) -> Result<Identity, ConnectError> {
+    let greeting = |source| ConnectError::Greeting { source };
+    let csr_pem = identity.csr_pem().map_err(|error| greeting(std::io::Error::other(error)))?;
+    match ask(stream, &Control::Renew { csr_pem }).await? {
+        Control::Renewed { certificate_pem } => {
+            control::renewed(identity, certificate_pem).await.map_err(greeting)
+        }
+        other => Err(refused(other)),
+    }
+}
+
+async fn ask(stream: &mut Stream, question: &Control) -> Result<Control, ConnectError> {
+    let greeting = |source| ConnectError::Greeting { source };
+    stream.send_frame(question).await.map_err(greeting)?;
+    loop {
+        match stream.recv_frame().await.map_err(greeting)? {
+            // The relay's control task may ask first whether we live. It will ask again.
+            Control::Ping { .. } => {}
+            answer => return Ok(answer),
+        }
+    }
+}
+
+fn refused(answer: Control) -> ConnectError {
+    match answer {
+        Control::Refused(source) => ConnectError::Refused { source },
+        _ => ConnectError::Protocol,
+    }
+}
+
+/// From the name to the welcome.
+const DEADLINE: Duration = Duration::from_secs(10);
+/// For one of several addresses.
+const PER_ADDRESS: Duration = Duration::from_secs(4);

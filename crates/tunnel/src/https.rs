@@ -1,0 +1,244 @@
+//! A small HTTPS client for the relay's JSON API.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue, USER_AGENT};
+use hyper::http::{self, Method, Request, Response, Uri};
+use hyper_util::rt::TokioIo;
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use secrecy::{ExposeSecret, SecretString};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use crate::Identity;
+use crate::tls::{self, TlsError, Trust};
+
+/// Calls the API of one relay. Holds no connection between calls.
+#[derive(Clone)]
+pub struct Client {
+    host: String,
+    port: u16,
+    name: ServerName<'static>,
+    tls: TlsConnector,
+}
+
+/// The relay's own answer to a request it does not fulfil (RFC 9457 with Adit's members).
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{}", problem.say())]
+pub struct ApiError {
+    pub status: u16,
+    pub problem: Box<Problem>,
+}
+
+/// `application/problem+json`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Problem {
+    pub title: String,
+    pub code: String,
+    pub detail: Option<String>,
+    pub hint: Option<String>,
+    pub request_id: Option<String>,
+    /// One entry for each mistake, in the shape the operation documents.
+    pub errors: Vec<serde_json::Value>,
+}
+
+/// Why a call gave no result.
+#[derive(Debug, thiserror::Error)]
+pub enum CallError {
+    #[error("{url:?} is not the URL of a relay (https://host or https://host:port)")]
+    Url { url: String },
+    #[error("the keys or certificates on this side are not usable")]
+    Tls {
+        #[from]
+        source: TlsError,
+    },
+    #[error("{host}:{port} does not answer")]
+    Connect { host: String, port: u16, source: io::Error },
+    #[error("{host} is not the relay this machine trusts, or does not trust this machine")]
+    Handshake { host: String, source: io::Error },
+    #[error("the request is not one")]
+    Request { source: http::Error },
+    #[error("the connection to the relay broke")]
+    Exchange { source: hyper::Error },
+    #[error("the relay's answer is not readable")]
+    Body { source: Box<dyn std::error::Error + Send + Sync> },
+    #[error("the relay's answer is not what this version expects")]
+    Json { source: serde_json::Error },
+    #[error(transparent)]
+    Refused(#[from] ApiError),
+    #[error("no answer within {after:?}")]
+    TimedOut { after: Duration },
+}
+
+impl Client {
+    /// For the relay at `url`. With an identity every call shows its certificate.
+    pub fn new(url: &str, trust: &Trust, identity: Option<&Identity>) -> Result<Self, CallError> {
+        let (host, port) = parse(url).ok_or_else(|| CallError::Url { url: url.to_owned() })?;
+        let name = ServerName::try_from(host.clone())
+            .map_err(|_| CallError::Url { url: url.to_owned() })?;
+        let mut config: ClientConfig = tls::client_config(trust, identity)?;
+        config.alpn_protocols = vec![match identity {
+            Some(_) => wire::ALPN_API.to_vec(),
+            None => b"http/1.1".to_vec(),
+        }];
+        Ok(Self { host, port, name, tls: TlsConnector::from(Arc::new(config)) })
+    }
+
+    /// One request and its answer, within a deadline. An empty answer reads as `()`.
+    pub async fn call<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        bearer: Option<&SecretString>,
+        body: Option<&(impl Serialize + Sync)>,
+    ) -> Result<T, CallError> {
+        let request = self.request(method, path, bearer, body)?;
+        let answer = timeout(DEADLINE, self.exchange(request)).await;
+        let (status, body) = answer.map_err(|_| CallError::TimedOut { after: DEADLINE })??;
+        if !status.is_success() {
+            return Err(
+                ApiError { status: status.as_u16(), problem: problem(status, &body) }.into()
+            );
+        }
+        let json = if body.is_empty() { &b"null"[..] } else { &body[..] };
+        serde_json::from_slice(json).map_err(|source| CallError::Json { source })
+    }
+
+    fn request(
+        &self,
+        method: Method,
+        path: &str,
+        bearer: Option<&SecretString>,
+        body: Option<&impl Serialize>,
+    ) -> Result<Request<Full<Bytes>>, CallError> {
+        let mut request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(HOST, self.authority())
+            .header(USER_AGENT, concat!("adit/", env!("CARGO_PKG_VERSION")))
+            .header(ACCEPT, "application/json");
+        if let Some(token) = bearer {
+            let mut value = HeaderValue::try_from(format!("Bearer {}", token.expose_secret()))
+                .map_err(|error| CallError::Request { source: error.into() })?;
+            value.set_sensitive(true);
+            request = request.header(AUTHORIZATION, value);
+        }
+        let body = match body {
+            Some(body) => {
+                request = request.header(CONTENT_TYPE, "application/json");
+                serde_json::to_vec(body).map_err(|source| CallError::Json { source })?.into()
+            }
+            None => Bytes::new(),
+        };
+        request.body(Full::new(body)).map_err(|source| CallError::Request { source })
+    }
+
+    fn authority(&self) -> String {
+        if self.host.contains(':') {
+            format!("[{}]:{}", self.host, self.port)
+        } else {
+            format!("{}:{}", self.host, self.port)
+        }
+    }
+
+    async fn exchange(
+        &self,
+        request: Request<Full<Bytes>>,
+    ) -> Result<(http::StatusCode, Bytes), CallError> {
+        let broke = |source| CallError::Exchange { source };
+        let io = TokioIo::new(self.connect().await?);
+        let (mut sender, connection) =
+            hyper::client::conn::http1::handshake(io).await.map_err(broke)?;
+        let mut exchange =
+            Box::pin(async move { read(sender.send_request(request).await.map_err(broke)?).await });
+        tokio::select! {
+            answer = &mut exchange => answer,
+            // The end of the connection may stand before the last of the answer is read.
+            _ = connection => exchange.await,
+        }
+    }
+
+    async fn connect(&self) -> Result<TlsStream<TcpStream>, CallError> {
+        let failed =
+            |source| CallError::Connect { host: self.host.clone(), port: self.port, source };
+        let address = (self.host.as_str(), self.port);
+        let socket = match timeout(CONNECT, TcpStream::connect(address)).await {
+            Ok(connected) => connected.map_err(failed)?,
+            Err(_) => return Err(failed(io::ErrorKind::TimedOut.into())),
+        };
+        socket.set_nodelay(true).map_err(failed)?;
+        let shaken = self.tls.connect(self.name.clone(), socket).await;
+        shaken.map_err(|source| CallError::Handshake { host: self.host.clone(), source })
+    }
+}
+
+impl Problem {
+    fn say(&self) -> &str {
+        self.detail.as_deref().unwrap_or(&self.title)
+    }
+}
+
+async fn read(response: Response<Incoming>) -> Result<(http::StatusCode, Bytes), CallError> {
+    let status = response.status();
+    let body = Limited::new(response.into_body(), MAX_BODY).collect().await;
+    let body = body.map_err(|source| CallError::Body { source })?;
+    Ok((status, body.to_bytes()))
+}
+
+/// What an error answer says, also when it comes from something in between that is no relay.
+fn problem(status: http::StatusCode, body: &[u8]) -> Box<Problem> {
+    let problem = serde_json::from_slice(body).unwrap_or_else(|_| Problem {
+        title: status.to_string(),
+        code: format!("http.{}", status.as_u16()),
+        ..Problem::default()
+    });
+    Box::new(problem)
+}
+
+fn parse(url: &str) -> Option<(String, u16)> {
+    let uri: Uri = url.parse().ok()?;
+    let bare = uri.path_and_query().is_none_or(|path| path.as_str() == "/");
+    if uri.scheme_str() != Some("https") || !bare {
+        return None;
+    }
+    let host = uri.host()?.trim_start_matches('[').trim_end_matches(']');
+    Some((host.to_owned(), uri.port_u16().unwrap_or(443)))
+}
+
+const DEADLINE: Duration = Duration::from_secs(30);
+const CONNECT: Duration = Duration::from_secs(10);
+const MAX_BODY: usize = 16 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_relays_url_is_taken() {
+        let table = [
+            ("https://relay.example", Some(("relay.example", 443))),
+            ("https://relay.example:8443/", Some(("relay.example", 8443))),
+            ("https://[::1]:8443", Some(("::1", 8443))),
+            ("https://127.0.0.1", Some(("127.0.0.1", 443))),
+            ("http://relay.example", None),
+            ("relay.example", None),
+            ("https://relay.example/api", None),
+            ("", None),
+        ];
+        for (url, expected) in table {
+            let parsed = parse(url);
+            let parsed = parsed.as_ref().map(|(host, port)| (host.as_str(), *port));
+            assert_eq!(parsed, expected, "{url}");
+        }
+    }
+}

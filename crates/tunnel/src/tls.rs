@@ -1,0 +1,251 @@
+//! TLS on both sides of a tunnel: one crypto provider, TLS 1.3, the relay's own CA.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use access::CaPin;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{Resumption, verify_server_cert_signed_by_trust_anchor};
+use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::server::{NoServerSessionStorage, ParsedCertificate, WebPkiClientVerifier};
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, RootCertStore,
+    ServerConfig, SignatureScheme,
+};
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::Identity;
+use crate::certificate::{self, Facts};
+
+/// Why keys and certificates could not be put to use.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    #[error("a certificate is not readable")]
+    Certificate {
+        #[from]
+        source: certificate::CertificateError,
+    },
+    #[error("the private key is not readable")]
+    Key,
+    #[error("key and certificate are not usable together")]
+    Rustls {
+        #[from]
+        source: rustls::Error,
+    },
+    #[error("the CA certificate is not usable")]
+    Ca { source: rustls::server::VerifierBuilderError },
+    #[error("not usable for QUIC")]
+    Quic { source: quinn::crypto::rustls::NoInitialCipherSuite },
+}
+
+/// How a machine knows that a server is its relay.
+#[derive(Clone, Debug)]
+pub enum Trust {
+    /// By the CA's fingerprint from an enrolling token; the server's name is not compared.
+    Pin(CaPin),
+    /// By a CA certificate in PEM form, and the server's name.
+    Ca(String),
+    /// By the machine's own list of public CAs, and the server's name.
+    System,
+}
+
+/// What a client certificate's end means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expiry {
+    /// An expired certificate is refused in the handshake.
+    Enforced,
+    /// An expired certificate is let in, so that the connection can renew it. Who accepts the
+    /// connection must look at [`Facts::expired`] and allow nothing else.
+    ForRenewal,
+}
+
+/// The only crypto provider: aws-lc-rs, X25519MLKEM768 preferred.
+pub fn provider() -> Arc<CryptoProvider> {
+    Arc::new(rustls::crypto::aws_lc_rs::default_provider())
+}
+
+/// A client's configuration, without ALPN. With an identity it shows that certificate.
+pub fn client_config(trust: &Trust, identity: Option<&Identity>) -> Result<ClientConfig, TlsError> {
+    let provider = provider();
+    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+        .with_protocol_versions(&[&rustls::version::TLS13])?;
+    let builder = match trust {
+        Trust::Ca(pem) => builder.with_root_certificates(roots(pem)?),
+        Trust::Pin(pin) => {
+            let algorithms = provider.signature_verification_algorithms;
+            let verifier = PinnedCa { pin: *pin, algorithms };
+            builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier))
+        }
+        Trust::System => {
+            let verifier = rustls_platform_verifier::Verifier::new(provider)?;
+            builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier))
+        }
+    };
+    let mut config = match identity {
+        Some(identity) => {
+            let key = private_key(identity.key_pem())?;
+            builder.with_client_auth_cert(certificate::chain(identity.certificate_pem())?, key)?
+        }
+        None => builder.with_no_client_auth(),
+    };
+    // A resumed connection would show the certificate of the first one, renewed or not.
+    config.resumption = Resumption::disabled();
+    Ok(config)
+}
+
+/// A server's configuration, without ALPN. With a verifier it demands a client certificate.
+pub fn server_config(
+    chain_pem: &str,
+    key_pem: &SecretString,
+    verifier: Option<Arc<dyn ClientCertVerifier>>,
+) -> Result<ServerConfig, TlsError> {
+    let builder = ServerConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&rustls::version::TLS13])?;
+    let builder = match verifier {
+        Some(verifier) => builder.with_client_cert_verifier(verifier),
+        None => builder.with_no_client_auth(),
+    };
+    let chain = certificate::chain(chain_pem)?;
+    let mut config = builder.with_single_cert(chain, private_key(key_pem)?)?;
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.send_tls13_tickets = 0;
+    Ok(config)
+}
+
+/// Demands a client certificate of the CA.
+pub fn client_verifier(
+    ca_pem: &str,
+    expiry: Expiry,
+) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+    let roots = Arc::new(roots(ca_pem)?);
+    let inner = WebPkiClientVerifier::builder_with_provider(roots, provider())
+        .build()
+        .map_err(|source| TlsError::Ca { source })?;
+    Ok(match expiry {
+        Expiry::Enforced => inner,
+        Expiry::ForRenewal => Arc::new(Renewable { inner }),
+    })
+}
+
+fn roots(pem: &str) -> Result<RootCertStore, TlsError> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificate::chain(pem)? {
+        roots.add(certificate)?;
+    }
+    Ok(roots)
+}
+
+fn private_key(pem: &SecretString) -> Result<PrivateKeyDer<'static>, TlsError> {
+    PrivateKeyDer::from_pem_slice(pem.expose_secret().as_bytes()).map_err(|_| TlsError::Key)
+}
+
+/// Accepts a server whose chain holds the pinned CA and whose leaf that CA signed.
+#[derive(Debug)]
+struct PinnedCa {
+    pin: CaPin,
+    algorithms: WebPkiSupportedAlgorithms,
+}
+
+impl ServerCertVerifier for PinnedCa {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let ca = intermediates
+            .iter()
+            .find(|certificate| CaPin::of(certificate) == self.pin)
+            .ok_or(CertificateError::UnknownIssuer)?;
+        let mut roots = RootCertStore::empty();
+        roots.add(ca.clone().into_owned())?;
+        verify_server_cert_signed_by_trust_anchor(
+            &ParsedCertificate::try_from(end_entity)?,
+            &roots,
+            intermediates,
+            now,
+            self.algorithms.all,
+        )?;
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        rustls::crypto::verify_tls12_signature(message, certificate, signature, &self.algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        rustls::crypto::verify_tls13_signature(message, certificate, signature, &self.algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.algorithms.supported_schemes()
+    }
+}
+
+/// Verifies a client certificate as of its last valid moment at the latest.
+struct Renewable {
+    inner: Arc<dyn ClientCertVerifier>,
+}
+
+impl ClientCertVerifier for Renewable {
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        self.inner.root_hint_subjects()
+    }
+
+    fn verify_client_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, rustls::Error> {
+        let facts = Facts::of(end_entity).map_err(|_| CertificateError::BadEncoding)?;
+        let end = facts.not_after.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let now = Duration::from_secs(now.as_secs()).min(end);
+        let now = UnixTime::since_unix_epoch(now);
+        self.inner.verify_client_cert(end_entity, intermediates, now)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.inner.verify_tls12_signature(message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.inner.verify_tls13_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.inner.supported_verify_schemes()
+    }
+}
+
+impl fmt::Debug for Renewable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Renewable")
+    }
+}
