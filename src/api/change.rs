@@ -1,0 +1,212 @@
+//! One change: recorded whatever happens, in force before it is answered, with a receipt of what it
+//! ended.
+
+use std::collections::HashSet;
+use std::net::IpAddr;
+use std::time::{Duration, SystemTime};
+
+use access::{EndReason, PolicySnapshot, SessionId, Standing};
+use api::{Change, Withdrawn};
+use futures_util::future::try_join_all;
+use session::{AuditEvent, AuditLog, Broker, ClosingSlot, Stamped};
+use tokio::time::{Instant, sleep};
+
+use super::caller::Caller;
+use super::error::ApiError;
+use crate::AppState;
+
+/// Who changes something, as records name them.
+#[derive(Clone, Debug)]
+pub(super) struct Actor {
+    pub(super) name: String,
+    pub(super) from: IpAddr,
+}
+
+/// What somebody is about to change.
+#[derive(Clone, Debug)]
+pub(super) struct Intent {
+    pub(super) action: &'static str,
+    pub(super) object: String,
+}
+
+/// Carries out `act`, puts the policy that follows from it in force, and records it.
+///
+/// `act` says what it changed; it changed nothing when it fails.
+pub(super) async fn change<T>(
+    state: &AppState,
+    actor: Actor,
+    intent: Intent,
+    act: impl Future<Output = Result<(T, Vec<Change>), ApiError>>,
+) -> Result<(T, Withdrawn), ApiError> {
+    let pending = Pending::begin(state, actor, intent).await?;
+    let before = state.broker.standings();
+    let (value, changes) = match act.await {
+        Ok(done) => done,
+        Err(error) => return Err(pending.nothing(error)),
+    };
+    let start = Instant::now();
+    state.policy.refresh().await;
+    let doomed = doomed(&state.policy.current(), &before, SystemTime::now());
+    let withdrawn = until_ended(&state.broker, &doomed, start).await;
+    pending.record(&changes, withdrawn).await?;
+    Ok((value, withdrawn))
+}
+
+/// Ends one session that is open and records who did.
+pub(super) async fn kill(
+    state: &AppState,
+    actor: Actor,
+    session: SessionId,
+) -> Result<Withdrawn, ApiError> {
+    let intent = Intent { action: "kill", object: format!("session {session}") };
+    let pending = Pending::begin(state, actor, intent.clone()).await?;
+    let start = Instant::now();
+    if !state.policy.kill(session).await {
+        return Err(pending.nothing(ApiError::not_found("session", &session.to_string())));
+    }
+    let withdrawn = until_ended(&state.broker, &HashSet::from([session]), start).await;
+    pending.record(&[done(&intent, "")], withdrawn).await?;
+    Ok(withdrawn)
+}
+
+/// The one change that an intent named, as done.
+pub(super) fn done(intent: &Intent, detail: impl Into<String>) -> Change {
+    let (action, object) = (intent.action.to_owned(), intent.object.clone());
+    Change { action, object, detail: detail.into() }
+}
+
+/// Runs `then` when dropped: also for a caller who hung up before the answer.
+pub(super) fn finally<F: FnMut()>(then: F) -> impl Drop {
+    Finally(then)
+}
+
+struct Finally<F: FnMut()>(F);
+
+impl<F: FnMut()> Drop for Finally<F> {
+    fn drop(&mut self) {
+        (self.0)();
+    }
+}
+
+/// A change on its way. One that is dropped before its end is recorded as begun: hanging up early
+/// must not be a way to change something unseen.
+struct Pending {
+    audit: std::sync::Arc<dyn AuditLog>,
+    actor: Actor,
+    intent: Intent,
+    place: Option<ClosingSlot>,
+}
+
+impl Pending {
+    /// Keeps the place for its record first: no record, no change.
+    async fn begin(state: &AppState, actor: Actor, intent: Intent) -> Result<Self, ApiError> {
+        let audit = state.broker.audit().clone();
+        let place = Some(audit.reserve().await?);
+        Ok(Self { audit, actor, intent, place })
+    }
+
+    /// Nothing was changed, so nothing is recorded.
+    fn nothing(mut self, why: ApiError) -> ApiError {
+        self.place = None;
+        why
+    }
+
+    async fn record(mut self, changes: &[Change], withdrawn: Withdrawn) -> Result<(), ApiError> {
+        let mut events: Vec<_> = changes.iter().map(|change| self.changed(change)).collect();
+        if WITHDRAWALS.contains(&self.intent.action) || withdrawn.ended > 0 {
+            events.push(self.receipt(withdrawn));
+        }
+        try_join_all(events.into_iter().map(|event| self.audit.append(event))).await?;
+        self.place = None;
+        Ok(())
+    }
+
+    fn changed(&self, change: &Change) -> AuditEvent {
+        AuditEvent::AdminChanged {
+            actor: self.actor.name.clone(),
+            from: self.actor.from,
+            change: change.action.clone(),
+            object: change.object.clone(),
+            detail: change.detail.clone(),
+        }
+    }
+
+    fn receipt(&self, withdrawn: Withdrawn) -> AuditEvent {
+        AuditEvent::AccessWithdrawn {
+            actor: self.actor.name.clone(),
+            change: self.intent.action.to_owned(),
+            object: self.intent.object.clone(),
+            ended: withdrawn.ended,
+            millis: withdrawn.millis,
+        }
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        let Some(place) = self.place.take() else { return };
+        let begun = done(&self.intent, "the caller hung up before the outcome was recorded");
+        place.fill(Stamped { at: SystemTime::now(), event: self.changed(&begun) });
+    }
+}
+
+impl From<&Caller> for Actor {
+    fn from(caller: &Caller) -> Self {
+        Self { name: caller.who.name().to_string(), from: caller.who.from() }
+    }
+}
+
+/// The sessions that the policy now in force ends.
+fn doomed(
+    policy: &PolicySnapshot,
+    before: &[(SessionId, Standing)],
+    now: SystemTime,
+) -> HashSet<SessionId> {
+    let withdrawn =
+        |(id, standing): &&(SessionId, Standing)| match policy.recheck(*id, standing, now) {
+            Some(EndReason::Revoked | EndReason::Killed) => true,
+            Some(
+                EndReason::Abandoned
+                | EndReason::Broken
+                | EndReason::Closed
+                | EndReason::Drained
+                | EndReason::Expired
+                | EndReason::Failed
+                | EndReason::Idle,
+            )
+            | None => false,
+        };
+    before.iter().filter(withdrawn).map(|(id, _)| *id).collect()
+}
+
+/// Waits until the doomed sessions have ended, though no longer than the promise to end them lasts.
+async fn until_ended(broker: &Broker, doomed: &HashSet<SessionId>, start: Instant) -> Withdrawn {
+    let mut left = still_open(broker, doomed);
+    while left > 0 && start.elapsed() < PROMISE {
+        sleep(LOOK_AGAIN).await;
+        left = still_open(broker, doomed);
+    }
+    let millis = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
+    if left > 0 {
+        tracing::error!(left, "Sessions are open that should have ended");
+    }
+    let ended = u64::try_from(doomed.len() - left).unwrap_or(u64::MAX);
+    match doomed.is_empty() {
+        true => Withdrawn::default(),
+        false => Withdrawn { ended, millis },
+    }
+}
+
+fn still_open(broker: &Broker, doomed: &HashSet<SessionId>) -> usize {
+    if doomed.is_empty() {
+        return 0;
+    }
+    broker.live().iter().filter(|session| doomed.contains(&session.id)).count()
+}
+
+/// Actions that get a receipt even when no session stood on what they took away.
+const WITHDRAWALS: [&str; 5] = ["disable", "kill", "logout", "remove", "revoke"];
+
+/// Within this long, withdrawn access has ended.
+const PROMISE: Duration = Duration::from_secs(1);
+const LOOK_AGAIN: Duration = Duration::from_millis(5);

@@ -1,0 +1,138 @@
+//! What anybody may ask, and how machines are enrolled.
+
+use std::time::{Duration, SystemTime};
+
+use access::{AgentId, Code, ConnectorId};
+use api::{Health, Info, JoinRequest, Joined, LoggedIn, LoginRequest};
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::{Extension, Json};
+use uuid::Uuid;
+
+use super::caller::sign_in;
+use super::change::{Actor, Intent, change, done};
+use super::error::ApiError;
+use super::extract::Body;
+use crate::ca::CaError;
+use crate::{AppState, Peer};
+
+pub(super) async fn healthz(State(state): State<AppState>) -> (StatusCode, Json<Health>) {
+    let ready = !state.broker.is_draining();
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(Health { ready }))
+}
+
+pub(super) async fn info(State(state): State<AppState>) -> Json<Info> {
+    let info = &state.info;
+    Json(Info {
+        name: info.name.clone(),
+        version: info.version.to_owned(),
+        domain: info.domain.clone(),
+        quic_port: info.quic_port,
+        ssh_port: info.ssh_port,
+        https_port: info.https_port,
+        ca_pem: state.ca.certificate_pem().to_owned(),
+        ssh_host_keys: info.ssh_host_keys.clone(),
+    })
+}
+
+/// Enrols a connector. Its request is signed before its token is used up: one that can't be signed
+/// costs no token.
+pub(super) async fn join(
+    State(state): State<AppState>,
+    Extension(peer): Extension<Peer>,
+    Body(request): Body<JoinRequest>,
+) -> Result<Json<Joined>, ApiError> {
+    let from = peer.addr.ip().to_canonical();
+    let id = ConnectorId(Uuid::new_v4());
+    let (certificate_pem, spki) = sign(&state, &request.csr_pem, &format!("connector:{id}"))?;
+    let used = state.authn.join_token(&request.token.into_inner(), from).await?;
+    let site = site_of(&state, used.site).await?;
+    let name = label(request.name.as_deref()).unwrap_or_else(|| made_up(&site.name, id));
+    let actor = Actor { name: format!("token {}", used.id), from };
+    let intent = Intent { action: "join", object: format!("connector {id}") };
+    let told = vec![done(&intent, format!("{name} at {}", site.name))];
+    let act = async {
+        state.store.enrol_connector(id, site.id, &name, spki).await?;
+        Ok(((), told))
+    };
+    change(&state, actor, intent, act).await?;
+    Ok(Json(Joined {
+        id,
+        name,
+        site: site.name,
+        domain: state.info.domain.clone(),
+        quic_port: state.info.quic_port,
+        certificate_pem,
+        ca_pem: state.ca.certificate_pem().to_owned(),
+    }))
+}
+
+/// Enrols an agent for the owner of a login or admin token.
+pub(super) async fn login(
+    State(state): State<AppState>,
+    Extension(peer): Extension<Peer>,
+    headers: HeaderMap,
+    Body(request): Body<LoginRequest>,
+) -> Result<Json<LoggedIn>, ApiError> {
+    let id = AgentId(Uuid::new_v4());
+    let (certificate_pem, spki) = sign(&state, &request.csr_pem, &format!("agent:{id}"))?;
+    // Only a token enrols: an agent's certificate must not multiply into more agents.
+    let caller = sign_in(&state, &headers, Some(&Peer { agent: None, ..peer })).await?;
+    let device = label(Some(&request.device)).unwrap_or_else(|| "unnamed".to_owned());
+    let expires = SystemTime::now() + AGENT_LIFETIME;
+    let intent = Intent { action: "login", object: format!("agent {id}") };
+    let told = vec![done(&intent, format!("{} on {device}", caller.who.name()))];
+    let act = async {
+        state.store.enrol_agent(id, caller.who.user(), &device, spki, expires).await?;
+        Ok(((), told))
+    };
+    change(&state, (&caller).into(), intent, act).await?;
+    let info = &state.info;
+    Ok(Json(LoggedIn {
+        id,
+        user: caller.who.name().clone(),
+        domain: info.domain.clone(),
+        quic_port: info.quic_port,
+        ssh_port: info.ssh_port,
+        https_port: info.https_port,
+        certificate_pem,
+        ca_pem: state.ca.certificate_pem().to_owned(),
+        ssh_host_keys: info.ssh_host_keys.clone(),
+        expires: expires.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs(),
+    }))
+}
+
+fn sign(state: &AppState, csr_pem: &str, cn: &str) -> Result<(String, [u8; 32]), ApiError> {
+    state.ca.sign_client(csr_pem, cn).map_err(|error| match error {
+        CaError::Form | CaError::Key => {
+            ApiError::new(StatusCode::BAD_REQUEST, Code("request.csr"), error.to_string())
+        }
+        CaError::Absent | CaError::Stored | CaError::Store(_) | CaError::Sign(_) => {
+            ApiError::internal(error)
+        }
+    })
+}
+
+async fn site_of(state: &AppState, id: Option<access::SiteId>) -> Result<store::SiteRow, ApiError> {
+    let sites = state.store.sites().await?;
+    let site = sites.into_iter().find(|site| Some(site.id) == id);
+    site.ok_or_else(|| ApiError::not_found("site", "of this token"))
+}
+
+/// A machine's name as it says itself, fit for lists and terminals.
+fn label(text: Option<&str>) -> Option<String> {
+    let shown: String =
+        text?.trim().chars().filter(|c| !c.is_control()).take(LONGEST_LABEL).collect();
+    (!shown.is_empty()).then_some(shown)
+}
+
+fn made_up(site: &access::Name, id: ConnectorId) -> String {
+    let id = id.0.simple().to_string();
+    format!("{site}-{}", &id[..6])
+}
+
+const LONGEST_LABEL: usize = 64;
+
+/// How long an agent is enrolled; then its user logs in again.
+const AGENT_LIFETIME: Duration = Duration::from_secs(30 * 24 * 3600);

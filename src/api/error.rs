@@ -1,0 +1,214 @@
+//! Failures as the API tells them: `application/problem+json`, each with a stable code.
+
+use access::{Code, Explain, Unfound};
+use api::{Fault, Problem};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use session::{AuditError, AuthnError};
+use store::StoreError;
+
+/// Why a request was not served. Its answer is written by [`super::envelope`], which knows the
+/// request's id.
+#[derive(Clone, Debug)]
+pub(super) struct ApiError {
+    status: StatusCode,
+    code: Code,
+    detail: String,
+    hint: Option<String>,
+    errors: Vec<Fault>,
+}
+
+impl ApiError {
+    pub(super) fn new(status: StatusCode, code: Code, detail: impl Into<String>) -> Self {
+        let detail = detail.into();
+        Self { status, code, detail, hint: None, errors: Vec::new() }
+    }
+
+    #[must_use]
+    pub(super) fn hint(self, hint: impl Into<String>) -> Self {
+        Self { hint: Some(hint.into()), ..self }
+    }
+
+    /// What was sent is not what is understood.
+    pub(super) fn invalid(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, Code("request.invalid"), detail)
+    }
+
+    /// There is no such `what`: `user`, `session`…
+    pub(super) fn not_found(what: &str, name: &str) -> Self {
+        let listed = LISTED.iter().find(|(listed, ..)| *listed == what);
+        let code = listed.map_or(Code("request.not_found"), |(_, code, _)| *code);
+        let error = Self::new(StatusCode::NOT_FOUND, code, format!("there is no {what} {name:?}"));
+        match listed {
+            Some((.., command)) => error.hint(format!("`adit admin {command} ls` lists them")),
+            None => error,
+        }
+    }
+
+    /// The relay itself failed; the cause is for the operator's log.
+    pub(super) fn internal(cause: impl std::fmt::Display) -> Self {
+        tracing::error!(error = %cause, "A request failed");
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, Code("relay.failed"), "the relay failed")
+            .hint("ask the relay's operator to look for this request's id in its log")
+    }
+
+    /// What an [`Explain`] tells its user.
+    pub(super) fn explained(status: StatusCode, what: &impl Explain) -> Self {
+        let error = Self::new(status, what.code(), what.public());
+        match what.hint() {
+            Some(hint) => error.hint(hint),
+            None => error,
+        }
+    }
+
+    pub(super) fn signed_out() -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, Code("authn.required"), "you are not signed in").hint(
+            "run `adit login URL`, or send `Authorization: Bearer TOKEN` with an admin or login \
+             token (`ADIT_TOKEN` for adit)",
+        )
+    }
+
+    pub(super) fn not_admin() -> Self {
+        let detail = "only administrators may do this";
+        Self::new(StatusCode::FORBIDDEN, Code("access.admin_required"), detail)
+            .hint("ask an administrator of the relay")
+    }
+
+    fn problem(&self) -> Problem {
+        Problem {
+            title: self.status.canonical_reason().unwrap_or("Error").to_owned(),
+            status: self.status.as_u16(),
+            code: self.code.to_string(),
+            detail: self.detail.clone(),
+            hint: self.hint.clone(),
+            request_id: String::new(),
+            errors: self.errors.clone(),
+        }
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let mut response = self.status.into_response();
+        response.extensions_mut().insert(self.problem());
+        response
+    }
+}
+
+impl From<AuthnError> for ApiError {
+    fn from(error: AuthnError) -> Self {
+        let status = match error {
+            AuthnError::Form
+            | AuthnError::Mistyped
+            | AuthnError::Unknown
+            | AuthnError::Expired
+            | AuthnError::Revoked
+            | AuthnError::UsedUp
+            | AuthnError::WrongKind
+            | AuthnError::UserDisabled => StatusCode::UNAUTHORIZED,
+            AuthnError::Throttled => StatusCode::TOO_MANY_REQUESTS,
+            AuthnError::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        let told = Self::explained(status, &error);
+        match error {
+            AuthnError::WrongKind => {
+                told.hint("the API takes login and admin tokens; an admin issues them with `adit admin token issue`")
+            }
+            _ => told,
+        }
+    }
+}
+
+impl From<AuditError> for ApiError {
+    fn from(error: AuditError) -> Self {
+        tracing::error!(%error, "Could not record a change");
+        let detail = "the relay can not record changes just now";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, Code("audit.unavailable"), detail)
+            .hint("try again in a minute, or look at the relay's log")
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Invalid(problems) => Self::from(problems),
+            StoreError::NotFound(what) => match what.split_once(' ') {
+                Some((kind, name)) if LISTED.iter().any(|(listed, ..)| *listed == kind) => {
+                    Self::not_found(kind, name.trim_matches('"'))
+                }
+                Some(_) | None => {
+                    let detail = format!("there is no {what}");
+                    Self::new(StatusCode::NOT_FOUND, Code("request.not_found"), detail)
+                }
+            },
+            StoreError::Ambiguous(text) => {
+                Self::explained(StatusCode::UNPROCESSABLE_ENTITY, &Unfound::Ambiguous(text))
+            }
+            StoreError::Database(_)
+            | StoreError::Migrate(_)
+            | StoreError::File { .. }
+            | StoreError::InUse
+            | StoreError::WrongKey
+            | StoreError::Sealed { .. }
+            | StoreError::Corrupt { .. } => {
+                tracing::error!(error = %Chain(&error), "The store failed");
+                let detail = "the relay's store does not answer just now";
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, Code("store.unavailable"), detail)
+                    .hint("try again in a minute; the relay's log says more")
+            }
+        }
+    }
+}
+
+impl From<Vec<store::Problem>> for ApiError {
+    fn from(problems: Vec<store::Problem>) -> Self {
+        let error = match problems.as_slice() {
+            [one] => Self::new(of(one), one.code, format!("{}: {}", one.object, one.detail)),
+            many => {
+                let detail = format!("{} things are not valid; nothing was changed", many.len());
+                Self::new(StatusCode::UNPROCESSABLE_ENTITY, Code("request.refused"), detail)
+                    .hint("`errors` names each")
+            }
+        };
+        let fault = |problem: store::Problem| Fault {
+            object: problem.object,
+            code: problem.code.to_string(),
+            detail: problem.detail,
+        };
+        Self { errors: problems.into_iter().map(fault).collect(), ..error }
+    }
+}
+
+fn of(problem: &store::Problem) -> StatusCode {
+    match problem.code.0.ends_with(".exists") {
+        true => StatusCode::CONFLICT,
+        false => StatusCode::UNPROCESSABLE_ENTITY,
+    }
+}
+
+/// An error and all its causes in one line.
+struct Chain<'a>(&'a dyn std::error::Error);
+
+impl std::fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut cause = self.0.source();
+        while let Some(error) = cause {
+            write!(f, ": {error}")?;
+            cause = error.source();
+        }
+        Ok(())
+    }
+}
+
+/// What can be listed, its code where it is not there, and the command that lists it.
+const LISTED: [(&str, Code, &str); 8] = [
+    ("site", Code("site.not_found"), "site"),
+    ("connector", Code("connector.not_found"), "connector"),
+    ("application", Code("application.not_found"), "app"),
+    ("user", Code("user.not_found"), "user"),
+    ("group", Code("group.not_found"), "group"),
+    ("grant", Code("grant.not_found"), "grant"),
+    ("token", Code("token.not_found"), "token"),
+    ("session", Code("session.not_found"), "session"),
+];

@@ -1,0 +1,75 @@
+//! What handlers take out of a request. Each refusal is a problem like every other.
+
+use access::Code;
+use std::fmt::Display;
+use std::str::FromStr;
+
+use axum::Json;
+use axum::extract::rejection::JsonRejection;
+use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
+use axum::http::StatusCode;
+use axum::http::request::Parts;
+use serde::de::DeserializeOwned;
+
+use super::error::ApiError;
+
+/// A JSON body.
+pub(super) struct Body<T>(pub(super) T);
+
+/// The one parameter in the path. One that cannot be the name of anything names nothing.
+pub(super) struct Param<T>(pub(super) T);
+
+/// The query.
+pub(super) struct Params<T>(pub(super) T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        let Json(body) = Json::from_request(request, state).await.map_err(unread)?;
+        Ok(Self(body))
+    }
+}
+
+impl<T, S> FromRequestParts<S> for Param<T>
+where
+    T: FromStr<Err: Display>,
+    S: Send + Sync,
+{
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let read: Result<Path<String>, _> = Path::from_request_parts(parts, state).await;
+        let Path(text) = read.map_err(|error| ApiError::invalid(error.body_text()))?;
+        let value = text.parse().map_err(|error| {
+            let detail = format!("there is no {text:?}: {error}");
+            ApiError::new(StatusCode::NOT_FOUND, Code("request.not_found"), detail)
+        })?;
+        Ok(Self(value))
+    }
+}
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Params<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let read: Result<Query<T>, _> = Query::from_request_parts(parts, state).await;
+        let Query(query) = read.map_err(|error| ApiError::invalid(error.body_text()))?;
+        Ok(Self(query))
+    }
+}
+
+fn unread(rejection: JsonRejection) -> ApiError {
+    match rejection.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => {
+            let detail = "a request's body is at most 1 MiB";
+            ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, Code("request.too_large"), detail)
+        }
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => {
+            let detail = "a body is JSON and says so";
+            ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, Code("request.media_type"), detail)
+                .hint("send `Content-Type: application/json`")
+        }
+        _ => ApiError::invalid(rejection.body_text()),
+    }
+}

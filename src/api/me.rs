@@ -1,0 +1,151 @@
+//! What users see of and do for themselves.
+
+use std::time::SystemTime;
+
+use access::{AgentId, Application, Credential, Deny, PolicySnapshot, TokenId, Unfound};
+use api::{Issued, Me, MyApplication, MyToken, Removed, TokenRow};
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use session::{AuditEvent, Door};
+
+use super::caller::Caller;
+use super::change::{Intent, change, done, finally};
+use super::error::ApiError;
+use super::extract::{Body, Param};
+use super::rows;
+use super::tokens::{Order, revoke_one};
+use crate::AppState;
+
+pub(super) async fn show(State(state): State<AppState>, caller: Caller) -> Json<Me> {
+    let (agent, end) = match caller.who.credential() {
+        Credential::Agent { id } => (Some(*id), state.policy.current().agent_end(*id)),
+        Credential::Token { expires, .. } => (None, *expires),
+        Credential::SshKey { .. } => (None, None),
+    };
+    Json(Me {
+        user: caller.who.name().clone(),
+        admin: caller.admin,
+        credential: caller.who.credential().word().to_owned(),
+        agent,
+        expires: end
+            .map(|end| end.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs()),
+    })
+}
+
+pub(super) async fn applications(
+    State(state): State<AppState>,
+    caller: Caller,
+) -> Json<Vec<MyApplication>> {
+    let connected = state.connectors.list();
+    let online = |app: &Application| connected.iter().any(|live| live.site == app.site.name);
+    let policy = state.policy.current();
+    let reachable = policy.reachable(&caller.who);
+    Json(reachable.into_iter().map(|app| listed(app, online(app))).collect())
+}
+
+pub(super) async fn tokens(
+    State(state): State<AppState>,
+    caller: Caller,
+) -> Result<Json<Vec<TokenRow>>, ApiError> {
+    let now = SystemTime::now();
+    let tokens = state.store.tokens(Some(caller.who.name()), None).await?;
+    Ok(Json(tokens.into_iter().map(|row| rows::token(row, now)).collect()))
+}
+
+pub(super) async fn issue(
+    State(state): State<AppState>,
+    caller: Caller,
+    Body(asked): Body<MyToken>,
+) -> Result<(StatusCode, Json<Issued>), ApiError> {
+    let MyToken { application, kind, expires, uses } = asked;
+    let reference = reachable(&state, &state.policy.current(), &caller, &application)?;
+    let row = state.store.application(&reference).await?;
+    let application = row.ok_or_else(|| ApiError::explained(StatusCode::FORBIDDEN, &Deny::Gone))?;
+    let owner = state.store.user(caller.who.name()).await?;
+    let owner = owner.ok_or(session::AuthnError::UserDisabled)?;
+    let order = Order::own(owner, application, kind, expires, uses)?;
+    Ok((StatusCode::CREATED, Json(order.issue(&state, (&caller).into()).await?)))
+}
+
+pub(super) async fn revoke(
+    State(state): State<AppState>,
+    caller: Caller,
+    Param(id): Param<String>,
+) -> Result<Json<Removed>, ApiError> {
+    revoke_one(&state, (&caller).into(), TokenId::from(id), Some(caller.who.user())).await
+}
+
+/// Ends the enrolment of the agent that asks.
+pub(super) async fn logout(
+    State(state): State<AppState>,
+    caller: Caller,
+) -> Result<Json<Removed>, ApiError> {
+    let id = own_agent(&caller)?;
+    let intent = Intent { action: "logout", object: format!("agent {id}") };
+    let changes = vec![done(&intent, "")];
+    let act = async {
+        match state.store.revoke_agent(id).await? {
+            true => Ok((changes.clone(), changes)),
+            false => Err(ApiError::not_found("agent", &id.to_string())),
+        }
+    };
+    let _cut = finally(|| drop(state.agents.disconnect(id)));
+    let (changes, withdrawn) = change(&state, (&caller).into(), intent, act).await?;
+    Ok(Json(Removed { changes, count: 1, withdrawn }))
+}
+
+fn own_agent(caller: &Caller) -> Result<AgentId, ApiError> {
+    match caller.who.credential() {
+        Credential::Agent { id } => Ok(*id),
+        Credential::Token { .. } | Credential::SshKey { .. } => {
+            Err(ApiError::invalid("a token does not sign out; an agent does")
+                .hint("revoke a token with `adit token revoke ID`"))
+        }
+    }
+}
+
+/// The `app.site` of an application the caller can reach. What is absent and what is forbidden are
+/// answered alike, and only the audit log tells them apart.
+fn reachable(
+    state: &AppState,
+    policy: &PolicySnapshot,
+    caller: &Caller,
+    text: &str,
+) -> Result<String, ApiError> {
+    let detail = match policy.find(text, &caller.who) {
+        Ok(app) if policy.reachable(&caller.who).iter().any(|open| open.id == app.id) => {
+            return Ok(format!("{}.{}", app.name, app.site.name));
+        }
+        Err(unfound @ Unfound::Ambiguous(_)) => {
+            return Err(ApiError::explained(StatusCode::UNPROCESSABLE_ENTITY, &unfound));
+        }
+        Ok(_) => Deny::NoRule.to_string(),
+        Err(Unfound::Unknown(_)) => format!("no application is called {text:?}"),
+    };
+    state.broker.audit().note(AuditEvent::AccessDenied {
+        door: Door::Api,
+        from: caller.who.from(),
+        user: caller.who.name().clone(),
+        application: text.chars().take(LONGEST_TEXT).collect(),
+        code: access::Explain::code(&Deny::NoRule),
+        detail: format!("asked for a token: {detail}"),
+    });
+    Err(ApiError::explained(StatusCode::FORBIDDEN, &Deny::NoRule))
+}
+
+fn listed(app: &Application, online: bool) -> MyApplication {
+    MyApplication {
+        name: app.name.clone(),
+        site: app.site.name.clone(),
+        kind: app.kind,
+        label: app.label(),
+        login: app.login.clone(),
+        allow_api: app.allow_api,
+        online,
+        tags: app.tags.clone(),
+    }
+}
+
+/// The longest application text that a record keeps, in characters.
+const LONGEST_TEXT: usize = 128;

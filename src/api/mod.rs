@@ -1,0 +1,40 @@
+//! The HTTPS API, `/api/v1`: the only way to administer a relay.
+
+mod caller;
+mod change;
+mod connectors;
+mod enrol;
+mod envelope;
+mod error;
+mod extract;
+mod me;
+mod objects;
+mod routes;
+mod rows;
+mod sessions;
+#[cfg(test)]
+mod tests;
+mod tokens;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::middleware::{from_fn, from_fn_with_state};
+
+use crate::AppState;
+
+/// The API's router. Each request needs the extension [`crate::Peer`].
+pub fn router(state: AppState) -> Router {
+    let mut router = Router::new();
+    for route in routes::routes() {
+        let guard = from_fn_with_state((state.clone(), route.role), caller::guard);
+        router = router.route(route.path, route.handler.layer(guard));
+    }
+    router
+        .fallback(envelope::no_such_path)
+        .method_not_allowed_fallback(envelope::no_such_method)
+        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .layer(from_fn(envelope::envelope))
+        .with_state(state)
+}
+
+const MAX_BODY: usize = 1 << 20;

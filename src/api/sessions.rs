@@ -1,0 +1,98 @@
+//! Sessions open now, and the records of all there ever were.
+
+use access::SessionId;
+use api::{AuditPage, Removed, SessionRow};
+use axum::Json;
+use axum::body::{Body, Bytes};
+use axum::extract::State;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use futures_util::stream::{self, StreamExt};
+use serde::Deserialize;
+use store::{AuditQuery, AuditRow, Store, StoreError};
+
+use super::caller::Caller;
+use super::change;
+use super::error::ApiError;
+use super::extract::{Param, Params};
+use super::rows;
+use crate::AppState;
+
+pub(super) async fn list(State(state): State<AppState>) -> Json<Vec<SessionRow>> {
+    let mut live = state.broker.live();
+    live.sort_by_key(|session| (session.opened, session.id));
+    Json(live.into_iter().map(rows::session).collect())
+}
+
+pub(super) async fn kill(
+    State(state): State<AppState>,
+    caller: Caller,
+    Param(id): Param<SessionId>,
+) -> Result<Json<Removed>, ApiError> {
+    let withdrawn = change::kill(&state, (&caller).into(), id).await?;
+    Ok(Json(Removed { count: 1, withdrawn, ..Removed::default() }))
+}
+
+/// Everything recorded about one session, a line of JSON each.
+pub(super) async fn events(
+    State(state): State<AppState>,
+    Param(id): Param<SessionId>,
+) -> Result<Response, ApiError> {
+    let first = page(&state.store, id, 0).await?;
+    if first.is_empty() {
+        return Err(ApiError::not_found("session", &id.to_string()));
+    }
+    let pages = stream::try_unfold(Some(first), move |page| next(state.store.clone(), id, page));
+    let kind = [(CONTENT_TYPE, "application/x-ndjson")];
+    Ok((kind, Body::from_stream(pages.boxed())).into_response())
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Asked {
+    #[serde(default)]
+    after: u64,
+    limit: Option<u32>,
+    action: Option<String>,
+    session: Option<SessionId>,
+    user: Option<String>,
+}
+
+pub(super) async fn audit(
+    State(state): State<AppState>,
+    Params(asked): Params<Asked>,
+) -> Result<Json<AuditPage>, ApiError> {
+    let limit = asked.limit.unwrap_or(USUAL_PAGE).clamp(1, LONGEST_PAGE);
+    let Asked { after, action, session, user, .. } = asked;
+    let found = state.store.audit_events(AuditQuery { after, limit, action, session, user });
+    let events: Vec<_> = found.await?.into_iter().map(rows::audit).collect();
+    let full = events.len() == limit as usize;
+    let next = events.last().filter(|_| full).map(|event| event.seq);
+    Ok(Json(AuditPage { events, next }))
+}
+
+/// The lines of this page, and the page after it.
+async fn next(
+    store: Store,
+    id: SessionId,
+    rows: Option<Vec<AuditRow>>,
+) -> Result<Option<(Bytes, Option<Vec<AuditRow>>)>, StoreError> {
+    let Some(rows) = rows.filter(|rows| !rows.is_empty()) else { return Ok(None) };
+    let last = rows.last().map_or(0, |row| row.seq);
+    let full = rows.len() == LONGEST_PAGE as usize;
+    let lines =
+        rows.into_iter().map(rows::audit).filter_map(|row| serde_json::to_string(&row).ok());
+    let lines: String = lines.map(|line| line + "\n").collect();
+    let after = if full { Some(page(&store, id, last).await?) } else { None };
+    Ok(Some((Bytes::from(lines), after)))
+}
+
+async fn page(store: &Store, id: SessionId, after: u64) -> Result<Vec<AuditRow>, StoreError> {
+    let session = Some(id);
+    store
+        .audit_events(AuditQuery { after, limit: LONGEST_PAGE, session, ..Default::default() })
+        .await
+}
+
+const USUAL_PAGE: u32 = 100;
+const LONGEST_PAGE: u32 = 1000;

@@ -1,0 +1,211 @@
+//! Issuing, listing and revoking tokens.
+
+mod order;
+
+use std::time::SystemTime;
+
+use access::{Code, Name, TokenId, TokenKind};
+use api::{IssueToken, Issued, JoinToken, Removed, TokenRow};
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde::Deserialize;
+use store::{ApplicationRow, NewToken};
+
+use super::caller::Caller;
+use super::change::{Actor, Intent, change, done};
+use super::error::ApiError;
+use super::extract::{Body, Param, Params};
+use super::rows;
+use crate::AppState;
+pub(super) use order::Order;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Whose {
+    user: Option<Name>,
+    application: Option<String>,
+}
+
+pub(super) async fn list(
+    State(state): State<AppState>,
+    Params(whose): Params<Whose>,
+) -> Result<Json<Vec<TokenRow>>, ApiError> {
+    let (user, application) = found(&state, &whose).await?;
+    let now = SystemTime::now();
+    let tokens = state.store.tokens(user, application.as_deref()).await?;
+    Ok(Json(tokens.into_iter().map(|row| rows::token(row, now)).collect()))
+}
+
+pub(super) async fn issue(
+    State(state): State<AppState>,
+    caller: Caller,
+    Body(asked): Body<IssueToken>,
+) -> Result<(StatusCode, Json<Issued>), ApiError> {
+    let order = Order::by_admin(&state, asked).await?;
+    Ok((StatusCode::CREATED, Json(order.issue(&state, (&caller).into()).await?)))
+}
+
+pub(super) async fn issue_join(
+    State(state): State<AppState>,
+    caller: Caller,
+    Param(name): Param<Name>,
+    Body(asked): Body<JoinToken>,
+) -> Result<(StatusCode, Json<Issued>), ApiError> {
+    let site = state.store.sites().await?.into_iter().find(|site| site.name == name);
+    let site = site.ok_or_else(|| ApiError::not_found("site", name.as_str()))?;
+    let order = Order::to_join(site, asked.expires);
+    Ok((StatusCode::CREATED, Json(order.issue(&state, (&caller).into()).await?)))
+}
+
+pub(super) async fn revoke(
+    State(state): State<AppState>,
+    caller: Caller,
+    Param(id): Param<String>,
+) -> Result<Json<Removed>, ApiError> {
+    revoke_one(&state, (&caller).into(), TokenId::from(id), None).await
+}
+
+/// Revokes every live token of a user, of an application, or of a user for an application.
+pub(super) async fn revoke_all(
+    State(state): State<AppState>,
+    caller: Caller,
+    Params(whose): Params<Whose>,
+) -> Result<Json<Removed>, ApiError> {
+    if whose.user.is_none() && whose.application.is_none() {
+        let detail = "name a user, an application, or both";
+        return Err(ApiError::invalid(detail).hint("?user=alice&application=web1"));
+    }
+    let (user, application) = found(&state, &whose).await?;
+    let intent = Intent { action: "revoke", object: whose.describe() };
+    let act = async {
+        let application = application.as_deref();
+        let count = state.store.revoke_tokens(user, application, SystemTime::now()).await?;
+        match count {
+            0 => Err(no_live_token(&whose)),
+            count => Ok((count, vec![done(&intent, format!("{count} revoked"))])),
+        }
+    };
+    let (count, withdrawn) = change(&state, (&caller).into(), intent.clone(), act).await?;
+    Ok(Json(Removed { changes: Vec::new(), count, withdrawn }))
+}
+
+/// Revokes one token; with `owner`, only where it is theirs.
+pub(super) async fn revoke_one(
+    state: &AppState,
+    actor: Actor,
+    id: TokenId,
+    owner: Option<access::UserId>,
+) -> Result<Json<Removed>, ApiError> {
+    let intent = Intent { action: "revoke", object: format!("token {id}") };
+    let changes = vec![done(&intent, "")];
+    let act = async {
+        match state.store.revoke_token(&id, owner, SystemTime::now()).await? {
+            true => Ok((changes.clone(), changes)),
+            false => Err(ApiError::not_found("token", id.as_str())),
+        }
+    };
+    let (changes, withdrawn) = change(state, actor, intent, act).await?;
+    Ok(Json(Removed { changes, count: 1, withdrawn }))
+}
+
+impl Order {
+    /// Makes the token, stores its hash and puts it in force.
+    pub(super) async fn issue(self, state: &AppState, actor: Actor) -> Result<Issued, ApiError> {
+        let token = crate::tokens::issue(self.kind, state.ca.pin());
+        let now = SystemTime::now();
+        let new = NewToken {
+            user: self.user.as_ref().map(|user| user.id),
+            application: self.application.as_ref().map(|application| application.id),
+            site: self.site.as_ref().map(|site| site.id),
+            expires: self.expires.and_then(|span| now.checked_add(span.duration())),
+            uses: self.uses,
+        };
+        let intent = Intent { action: "issue", object: format!("token {}", token.id()) };
+        let told = vec![done(&intent, self.describe())];
+        let act = async { Ok((state.store.issue_token(&token, new, now).await?, told)) };
+        let (row, _) = change(state, actor, intent, act).await?;
+        Ok(Issued {
+            id: row.id,
+            token: token.expose().to_owned().into(),
+            kind: row.kind,
+            command: self.command(state),
+            user: row.user,
+            application: row.application,
+            site: row.site,
+            expires: row.expires,
+            uses: row.uses_left,
+            warnings: self.warnings,
+        })
+    }
+
+    fn describe(&self) -> String {
+        let user = self.user.as_ref().map(|user| format!(" of {}", user.name));
+        let application = self.application.as_ref().map(|app| format!(" for {}", app.reference()));
+        let site = self.site.as_ref().map(|site| format!(" for site {}", site.name));
+        let parts = [user, application, site].into_iter().flatten().collect::<String>();
+        format!("{}{parts}", self.kind)
+    }
+
+    /// How the token is used, to paste. The token itself is not in it: command lines are seen by
+    /// every process of the machine.
+    fn command(&self, state: &AppState) -> Option<String> {
+        let info = &state.info;
+        let url = format!("https://{}{}", info.domain, https_port(info.https_port));
+        match self.kind {
+            TokenKind::Api | TokenKind::Access => {
+                self.application.as_ref().map(|app| opening(app, &info.domain, info.ssh_port))
+            }
+            TokenKind::Login => Some(format!("adit login {url} --token-file FILE")),
+            TokenKind::Join => {
+                Some(format!("adit-connector join {url} --token-file FILE --state DIR"))
+            }
+            TokenKind::Admin => None,
+        }
+    }
+}
+
+impl Whose {
+    fn describe(&self) -> String {
+        let user = self.user.as_ref().map(|user| format!(" of {user}")).unwrap_or_default();
+        let application = self.application.as_ref().map(|app| format!(" for {app}"));
+        format!("tokens{user}{}", application.unwrap_or_default())
+    }
+}
+
+fn no_live_token(whose: &Whose) -> ApiError {
+    let detail = format!("there are no live {}", whose.describe());
+    ApiError::new(StatusCode::NOT_FOUND, Code("token.not_found"), detail)
+        .hint("`adit admin token ls` lists them")
+}
+
+/// The user and the application as `app.site`, once both are known to be there.
+async fn found<'a>(
+    state: &AppState,
+    whose: &'a Whose,
+) -> Result<(Option<&'a Name>, Option<String>), ApiError> {
+    if let Some(user) = &whose.user {
+        order::user(state, user).await?;
+    }
+    let application = match &whose.application {
+        Some(text) => Some(order::application(state, text).await?.reference()),
+        None => None,
+    };
+    Ok((whose.user.as_ref(), application))
+}
+
+fn opening(app: &ApplicationRow, domain: &str, ssh_port: u16) -> String {
+    match (app.kind, &app.login) {
+        (access::Kind::Ssh, access::Login::Managed { account }) => {
+            format!("ssh -p {ssh_port} {account}@{domain}")
+        }
+        (access::Kind::Ssh, access::Login::Transparent) => {
+            format!("ssh -p {ssh_port} LOGIN@{domain}")
+        }
+        _ => format!("adit tunnel {}", app.reference()),
+    }
+}
+
+fn https_port(port: u16) -> String {
+    if port == 443 { String::new() } else { format!(":{port}") }
+}

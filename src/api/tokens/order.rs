@@ -1,0 +1,175 @@
+//! What token is asked for, checked against what its kind allows.
+
+use access::{Code, Name, TokenKind};
+use api::{GrantSpec, IssueToken, Span};
+use axum::http::StatusCode;
+use store::{ApplicationRow, SiteRow, UserRow};
+
+use crate::AppState;
+use crate::api::error::ApiError;
+
+/// A token that may be issued.
+#[derive(Debug)]
+pub(in crate::api) struct Order {
+    pub(super) kind: TokenKind,
+    pub(super) user: Option<UserRow>,
+    pub(super) application: Option<ApplicationRow>,
+    pub(super) site: Option<SiteRow>,
+    pub(super) expires: Option<Span>,
+    pub(super) uses: Option<u32>,
+    pub(super) warnings: Vec<String>,
+}
+
+impl Order {
+    /// What an admin asks for. A token for a user without a grant may be made, with a warning: the
+    /// grant may come later.
+    pub(super) async fn by_admin(state: &AppState, asked: IssueToken) -> Result<Self, ApiError> {
+        let owner = user(state, &asked.user).await?;
+        let application = match &asked.application {
+            Some(text) => Some(application(state, text).await?),
+            None => None,
+        };
+        let usual = if application.is_some() { TokenKind::Access } else { TokenKind::Login };
+        let kind = asked.kind.unwrap_or(usual);
+        let mut order = Self::new(kind, owner, application, asked.expires, asked.uses)?;
+        order.warn(&state.store.grants().await?);
+        Ok(order)
+    }
+
+    /// What a user asks for themselves, of an application they can reach.
+    pub(in crate::api) fn own(
+        owner: UserRow,
+        application: ApplicationRow,
+        kind: Option<TokenKind>,
+        expires: Option<Span>,
+        uses: Option<u32>,
+    ) -> Result<Self, ApiError> {
+        let kind = kind.unwrap_or(TokenKind::Access);
+        if !kind.opens() {
+            let detail = format!("{kind} tokens are issued by an administrator");
+            return Err(ApiError::new(
+                StatusCode::FORBIDDEN,
+                Code("token.kind_not_allowed"),
+                detail,
+            )
+            .hint("for yourself, issue kind `access` or `api`"));
+        }
+        Self::new(kind, owner, Some(application), expires, uses)
+    }
+
+    pub(super) fn to_join(site: SiteRow, expires: Option<Span>) -> Self {
+        Self {
+            kind: TokenKind::Join,
+            user: None,
+            application: None,
+            site: Some(site),
+            expires: expires.or(usual_life(TokenKind::Join)),
+            uses: Some(1),
+            warnings: Vec::new(),
+        }
+    }
+
+    fn new(
+        kind: TokenKind,
+        user: UserRow,
+        application: Option<ApplicationRow>,
+        expires: Option<Span>,
+        uses: Option<u32>,
+    ) -> Result<Self, ApiError> {
+        check(kind, &user, application.as_ref())?;
+        let uses = allowed_uses(kind, uses)?;
+        let expires = expires.or(usual_life(kind));
+        let (site, warnings) = (None, Vec::new());
+        Ok(Self { kind, user: Some(user), application, site, expires, uses, warnings })
+    }
+
+    fn warn(&mut self, grants: &[store::GrantRow]) {
+        let Some(user) = &self.user else { return };
+        if !user.enabled {
+            self.warnings.push(format!("{} is disabled: the token opens nothing", user.name));
+        }
+        let Some(application) = &self.application else { return };
+        if !grants.iter().any(|grant| opens(&grant.spec, user, application)) {
+            let application = application.reference();
+            self.warnings.push(format!(
+                "no grant lets {} reach {application}: the token opens nothing until one does",
+                user.name
+            ));
+        }
+    }
+}
+
+pub(super) async fn user(state: &AppState, name: &Name) -> Result<UserRow, ApiError> {
+    let found = state.store.user(name).await?;
+    found.ok_or_else(|| ApiError::not_found("user", name.as_str()))
+}
+
+pub(super) async fn application(state: &AppState, text: &str) -> Result<ApplicationRow, ApiError> {
+    let found = state.store.application(text).await?;
+    found.ok_or_else(|| ApiError::not_found("application", text))
+}
+
+fn check(
+    kind: TokenKind,
+    user: &UserRow,
+    application: Option<&ApplicationRow>,
+) -> Result<(), ApiError> {
+    match (kind, application) {
+        (TokenKind::Api, Some(app)) if !app.allow_api => Err(api_not_allowed(app)),
+        (TokenKind::Api | TokenKind::Access, Some(_)) => Ok(()),
+        (TokenKind::Api | TokenKind::Access, None) => {
+            Err(ApiError::invalid(format!("a token of kind {kind} is for one application"))
+                .hint("name it in `application`, or with --application"))
+        }
+        (TokenKind::Login | TokenKind::Admin, Some(_)) => {
+            Err(ApiError::invalid(format!("a token of kind {kind} is for no application")))
+        }
+        (TokenKind::Join, _) => Err(ApiError::invalid("join tokens are issued for a site")
+            .hint("`adit admin site join-token SITE`")),
+        (TokenKind::Admin, None) if !user.admin => {
+            let detail = format!("{} is no administrator", user.name);
+            Err(ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, Code("token.not_admin"), detail)
+                .hint("admin tokens are for users with `admin = true`"))
+        }
+        (TokenKind::Login | TokenKind::Admin, None) => Ok(()),
+    }
+}
+
+fn api_not_allowed(app: &ApplicationRow) -> ApiError {
+    let detail = format!("{} does not allow API tokens", app.reference());
+    ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, Code("token.api_not_allowed"), detail).hint(
+        "an administrator sets `allow_api = true` on the application (`adit admin apply`), or \
+         issue a token of kind `access`",
+    )
+}
+
+/// How often it may be used. For access tokens 0 asks for no limit; they still expire.
+fn allowed_uses(kind: TokenKind, asked: Option<u32>) -> Result<Option<u32>, ApiError> {
+    match (kind, asked) {
+        (TokenKind::Access, Some(0)) => Ok(None),
+        (_, Some(0)) => Err(ApiError::invalid("a token may be used at least once")),
+        (_, Some(uses)) => Ok(Some(uses)),
+        (TokenKind::Access | TokenKind::Login | TokenKind::Join, None) => Ok(Some(1)),
+        (TokenKind::Api | TokenKind::Admin, None) => Ok(None),
+    }
+}
+
+/// How long a token is good where nobody said.
+fn usual_life(kind: TokenKind) -> Option<Span> {
+    match kind {
+        TokenKind::Access => Span::from_seconds(12 * 3600),
+        TokenKind::Login | TokenKind::Join => Span::from_seconds(24 * 3600),
+        TokenKind::Api | TokenKind::Admin => None,
+    }
+}
+
+fn opens(grant: &GrantSpec, user: &UserRow, app: &ApplicationRow) -> bool {
+    let subject = grant.user.as_ref() == Some(&user.name)
+        || grant.group.as_ref().is_some_and(|group| user.groups.contains(group));
+    let named = grant.application.as_deref().is_some_and(|text| {
+        text == app.name.as_str() || text == app.reference() || text == app.label
+    });
+    let tagged = grant.tag.as_deref().and_then(|tag| tag.split_once('='));
+    let tagged = tagged.is_some_and(|(key, value)| app.tags.get(key).is_some_and(|v| v == value));
+    subject && (named || tagged)
+}
