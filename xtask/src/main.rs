@@ -4,6 +4,7 @@
 
 mod arch;
 mod cargo;
+mod demo;
 mod errors;
 mod packages;
 mod verify;
@@ -21,6 +22,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Task {
+    /// Run a relay, a connector and applications on this machine, and print commands to paste
+    Demo(demo::Args),
     /// Check formatting, lints, structure and every test, with the real clients they need
     Test(verify::Args),
     /// Compare the edges between crates with docs/edges.txt
@@ -31,6 +34,7 @@ enum Task {
 
 fn main() -> ExitCode {
     let done = match Cli::parse().task {
+        Task::Demo(args) => demo::run(&args),
         Task::Test(args) => verify::run(&args),
         Task::Arch => arch::run(),
         Task::Errors => errors::run(),

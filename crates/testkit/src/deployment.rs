@@ -38,6 +38,7 @@ pub struct Doors {
 pub struct Builder {
     pub doors: Doors,
     pub domain: String,
+    /// The folder of the three programs.
     pub bin: PathBuf,
     /// The site that is made first.
     pub site: String,
@@ -54,6 +55,8 @@ pub struct ConnectorProcess {
     pub site: String,
     pub state: PathBuf,
     pub process: Process,
+    /// Whether its end has been told to whoever watches it.
+    pub reported: bool,
 }
 
 impl Deployment {
@@ -125,7 +128,7 @@ impl Deployment {
         run(&mut join, SOON)?.ok().with_context(|| format!("enrol connector {name}"))?;
         let process = self.run_connector(name, &state)?;
         let (name, site) = (name.to_owned(), site.to_owned());
-        self.connectors.push(ConnectorProcess { name, site, state, process });
+        self.connectors.push(ConnectorProcess { name, site, state, process, reported: false });
         self.wait_for_connectors(self.connectors.len())
     }
 
@@ -134,6 +137,7 @@ impl Deployment {
         let connector = &self.connectors[index];
         let (name, state) = (connector.name.clone(), connector.state.clone());
         self.connectors[index].process = self.run_connector(&name, &state)?;
+        self.connectors[index].reported = false;
         Ok(())
     }
 
@@ -296,13 +300,18 @@ impl Deployment {
         let mut issue = self.adit("admin");
         issue.args(["admin", "token", "issue", "--user", "admin", "--kind", "admin"]);
         self.admin_token = run(&mut issue, SOON)?.ok()?.trim().to_owned();
-        fs::write(self.known_hosts(), self.scan_host_keys()?).context("known hosts")
+        fs::write(self.known_hosts(), self.host_key_lines()?).context("known hosts")
     }
 
-    fn scan_host_keys(&self) -> Result<String> {
-        let mut scan = Command::new("ssh-keyscan");
-        scan.args(["-p", &self.doors.ssh.to_string(), "127.0.0.1", "localhost"]);
-        run(&mut scan, SOON)?.ok()
+    /// The SSH door's host keys, as the relay told the login over a connection that it pinned.
+    fn host_key_lines(&self) -> Result<String> {
+        let login = fs::read_to_string(self.home("admin").join("login.json"))?;
+        let login: Value = serde_json::from_str(&login)?;
+        let keys = login["ssh_host_keys"].as_array().context("host keys of the SSH door")?;
+        let port = self.doors.ssh;
+        let hosts = format!("[127.0.0.1]:{port},[localhost]:{port}");
+        let lines = keys.iter().filter_map(Value::as_str).map(|key| format!("{hosts} {key}\n"));
+        Ok(lines.collect())
     }
 }
 
