@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::commands::{admin, completions, login, ssh, ssh_config, token};
+use crate::commands::{admin, completions, login, proxy, ssh, ssh_config, token, tunnel};
 
 /// Reach the applications behind an Adit relay with the clients you already have.
 #[derive(Debug, Parser)]
@@ -48,6 +48,10 @@ pub enum Command {
     Ls,
     /// Log in to an SSH application with the system's ssh
     Ssh(ssh::SshArgs),
+    /// Connect stdin and stdout to an application
+    Proxy(proxy::ProxyArgs),
+    /// Open a local port that leads to an application
+    Tunnel(tunnel::TunnelArgs),
     /// Issue, list and revoke your own tokens
     Token(token::TokenArgs),
     /// Print or install SSH configuration, so that `ssh APP.adit` just works

@@ -45,17 +45,18 @@ impl Exit {
 }
 
 /// Why a command failed, in words for the person who ran it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Failure {
     exit: Exit,
     message: String,
     hint: Option<String>,
     code: Option<String>,
+    details: Vec<String>,
 }
 
 impl Failure {
     pub fn new(exit: Exit, message: impl Into<String>) -> Self {
-        Self { exit, message: message.into(), hint: None, code: None }
+        Self { exit, message: message.into(), hint: None, code: None, details: Vec::new() }
     }
 
     /// A mistake in the command line or in a file it names.
@@ -85,6 +86,12 @@ impl Failure {
         Self { hint: Some(hint.into()), ..self }
     }
 
+    /// Adds what stands below it, one line each: every mistake of several.
+    #[must_use]
+    pub fn details(self, details: impl IntoIterator<Item = String>) -> Self {
+        Self { details: details.into_iter().map(|detail| one_line(&detail)).collect(), ..self }
+    }
+
     /// Names what it was about: `orders-db: the application does not answer`.
     #[must_use]
     pub fn about(self, subject: &str) -> Self {
@@ -95,6 +102,10 @@ impl Failure {
     #[must_use]
     pub fn exiting(self, exit: Exit) -> Self {
         Self { exit, ..self }
+    }
+
+    pub fn all_details(&self) -> &[String] {
+        &self.details
     }
 
     pub fn exit(&self) -> Exit {

@@ -9,11 +9,15 @@ pub mod commands;
 pub mod context;
 pub mod exit;
 pub mod files;
+pub mod forward;
 pub mod os;
 pub mod prompt;
 pub mod relay;
 pub mod settings;
 pub mod state;
+pub mod stop;
+#[cfg(test)]
+mod testing;
 pub mod times;
 pub mod ui;
 

@@ -5,8 +5,10 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use access::TokenText;
+use access::{CaPin, TokenText};
 use secrecy::{ExposeSecret, SecretString};
+use tunnel::certificate;
+use tunnel::tls::Trust;
 
 use crate::cli::Globals;
 use crate::exit::{Exit, Failure};
@@ -27,17 +29,6 @@ pub struct Settings {
 pub struct RelayUrl {
     host: String,
     port: u16,
-}
-
-/// How the relay's certificate is judged before a login has stored its CA.
-#[derive(Clone, Debug)]
-pub enum RelayTrust {
-    /// By the CA certificate in this PEM text.
-    Ca(String),
-    /// By the pin inside the token.
-    Pin(access::CaPin),
-    /// As the machine's browsers would.
-    System,
 }
 
 impl Settings {
@@ -106,17 +97,21 @@ impl Settings {
         }
     }
 
-    /// How to judge the relay's certificate, with the pin of `token` where no CA file is named.
-    pub fn trust(&self, token: Option<&TokenText>) -> Result<RelayTrust, Failure> {
+    /// How to know `relay`: by the CA file that was named, else by the pin of `token`, else by what
+    /// a login to it stored, else as the machine's browsers would.
+    pub fn trust(&self, relay: &RelayUrl, token: Option<&TokenText>) -> Result<Trust, Failure> {
         if let Some(file) = &self.ca {
-            return Ok(RelayTrust::Ca(read_ca(file)?));
+            return Ok(Trust::Ca(read_ca(file)?));
         }
         if let Some(pin) = token.and_then(TokenText::pin) {
-            return Ok(RelayTrust::Pin(pin));
+            return Ok(Trust::Pin(pin));
         }
-        match self.login()? {
-            Some(_) => Ok(RelayTrust::Ca(self.state()?.ca_pem()?)),
-            None => Ok(RelayTrust::System),
+        let Some(state) = &self.state else { return Ok(Trust::System) };
+        match state.login()? {
+            Some(login) if login.relay()? == *relay => {
+                trust_in(&state.ca_pem()?, &login.domain, relay)
+            }
+            Some(_) | None => Ok(Trust::System),
         }
     }
 
@@ -138,6 +133,19 @@ pub fn parse_token(text: &str) -> Result<TokenText, Failure> {
     text.trim().parse().map_err(|error: access::TokenError| {
         Failure::usage(error.to_string()).hint("copy the whole token and try again")
     })
+}
+
+/// Trust in the relay's own CA. Where the relay is dialled by another name than the one in its
+/// certificate, the CA alone is compared.
+pub fn trust_in(ca_pem: &str, domain: &str, relay: &RelayUrl) -> Result<Trust, Failure> {
+    if relay.host() == domain {
+        return Ok(Trust::Ca(ca_pem.to_owned()));
+    }
+    let chain = certificate::chain(ca_pem).map_err(|error| {
+        Failure::new(Exit::Failed, format!("the relay's CA certificate is not usable: {error}"))
+            .hint("run `adit login URL` again")
+    })?;
+    Ok(Trust::Pin(CaPin::of(&chain[0])))
 }
 
 fn absolute(path: &Path) -> OsString {

@@ -58,9 +58,12 @@ impl Ui {
         drop(write_line(&self.err, &format_args!("{start}{line}")));
     }
 
-    /// One line about something that went wrong.
+    /// One line about what went wrong, and one for each of its details.
     pub fn complain(&self, failure: &Failure) {
         self.say(format_args!("adit: {failure}"));
+        for detail in failure.all_details() {
+            self.say(format_args!("  {detail}"));
+        }
     }
 
     /// Rewrites the last line of a terminal; does nothing where there is none.

@@ -5,10 +5,12 @@ pub mod completions;
 pub mod login;
 pub mod logout;
 pub mod ls;
+pub mod proxy;
 pub mod ssh;
 pub mod ssh_config;
 pub mod status;
 pub mod token;
+pub mod tunnel;
 
 use crate::cli::Command;
 use crate::context::Context;
@@ -21,6 +23,8 @@ pub async fn run(command: Command, context: &Context) -> Result<(), Failure> {
         Command::Logout => logout::run(context).await,
         Command::Ls => ls::run(context).await,
         Command::Ssh(args) => ssh::run(&args, context),
+        Command::Proxy(args) => proxy::run(&args, context).await,
+        Command::Tunnel(args) => tunnel::run(&args, context).await,
         Command::Token(args) => token::run(args.command, context).await,
         Command::SshConfig(args) => ssh_config::run(&args, context),
         Command::Completions(args) => completions::run(&args, context),

@@ -1,23 +1,13 @@
-//! The way to the relay.
+//! The way to the relay: its HTTPS API, enrolment, and the QUIC connection that carries sessions.
 
-use std::sync::Arc;
+mod enrol;
+mod failures;
+mod https;
+mod link;
 
-use access::TokenText;
+pub use enrol::{Enrolled, login};
+pub use https::api;
+pub use link::{Link, Way, open_once};
 
-use crate::context::Api;
-use crate::exit::Failure;
-use crate::settings::{RelayUrl, Settings};
-use crate::state::Login;
-
-pub async fn api(settings: &Settings) -> Result<Arc<dyn Api>, Failure> {
-    Err(Failure::coded("relay.unreachable", format!("{} does not answer", settings.relay()?)))
-}
-
-pub async fn login(
-    relay: &RelayUrl,
-    token: &TokenText,
-    settings: &Settings,
-) -> Result<Login, Failure> {
-    settings.trust(Some(token))?;
-    Err(Failure::coded("relay.unreachable", format!("{relay} does not answer")))
-}
+/// How this program calls itself to the relay.
+const SOFTWARE: &str = concat!("adit/", env!("CARGO_PKG_VERSION"));

@@ -1,0 +1,128 @@
+//! `adit proxy APP`: stdin and stdout are the connection, as ssh's ProxyCommand wants it.
+
+use std::path::Path;
+use std::pin::pin;
+use std::time::Duration;
+
+use access::EndReason;
+use clap::Args;
+use splice::{Counters, Finish, Joined, Stream, join};
+use tokio::time::{sleep, timeout};
+use tunnel::Opened;
+use wire::Mode;
+
+use super::ssh_config::SUFFIX;
+use crate::context::Context;
+use crate::exit::{Exit, Failure};
+use crate::files;
+use crate::forward::{standard_streams, told};
+use crate::relay::{Enrolled, open_once};
+use crate::state::StateDir;
+use crate::stop::Stop;
+
+#[derive(Debug, Args)]
+pub struct ProxyArgs {
+    /// The application; APP.adit is APP
+    #[arg(value_name = "APP")]
+    application: String,
+}
+
+/// Carries bytes until both sides have ended, and says why where the relay ended the session.
+pub async fn run(args: &ProxyArgs, context: &Context) -> Result<(), Failure> {
+    let stop = Stop::new()?;
+    let name = &args.application;
+    let application = name.strip_suffix(SUFFIX).unwrap_or(name);
+    let enrolled = Box::pin(Enrolled::new(&context.settings)).await?;
+    let carried = connect(application, &enrolled, stop, |opened| {
+        vouch(name, opened, &enrolled, context.settings.state()?)
+    });
+    let ended = carried.await;
+    enrolled.end().await;
+    ended.map_err(|failure| failure.about(application))
+}
+
+async fn connect(
+    application: &str,
+    enrolled: &Enrolled,
+    stop: Stop,
+    before: impl FnOnce(Opened) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let connection = enrolled.dial().await?;
+    let (remote, opened) = open_once(&connection, application).await?;
+    before(opened)?;
+    let ended = carry(standard_streams()?, remote, stop).await;
+    connection.close(EndReason::Closed, "goodbye");
+    sleep(LAST_WORD).await;
+    ended
+}
+
+async fn carry(
+    mut local: impl Stream,
+    mut remote: impl Stream,
+    mut stop: Stop,
+) -> Result<(), Failure> {
+    let counters = Counters::default();
+    let finish = {
+        let mut joined = pin!(join(&mut local, &mut remote, &counters));
+        tokio::select! {
+            finish = &mut joined => Some(finish),
+            // ssh closes its pipes and tells us to go in one breath: the last bytes still count.
+            () = stop.asked() => timeout(LAST_BYTES, joined).await.ok(),
+        }
+    };
+    match finish {
+        None | Some(Finish::Closed(_)) => Ok(()),
+        Some(Finish::Broken(Joined::First, _)) => {
+            remote.abort(EndReason::Broken.number());
+            Ok(())
+        }
+        Some(Finish::Broken(Joined::Second, error)) => {
+            Err(told(&error).unwrap_or_else(|| Failure::explained(&EndReason::Broken)))
+        }
+    }
+}
+
+/// Where the relay itself speaks SSH, its host keys are known from the login: ssh need not take them
+/// on trust.
+fn vouch(host: &str, opened: Opened, enrolled: &Enrolled, state: &StateDir) -> Result<(), Failure> {
+    if opened.mode != Mode::Door || !host.ends_with(SUFFIX) {
+        return Ok(());
+    }
+    state.prepare()?;
+    remember(&state.known_hosts(), host, enrolled.ssh_host_keys())
+        .map_err(|error| Failure::new(Exit::Failed, format!("known_hosts: {error}")))
+}
+
+fn remember(file: &Path, host: &str, keys: &[String]) -> std::io::Result<()> {
+    let known = files::read(file)?.unwrap_or_default();
+    for key in keys {
+        let key: Vec<_> = key.split_whitespace().take(2).collect();
+        let line = format!("{host} {}", key.join(" "));
+        if key.len() == 2 && !known.lines().any(|known| known == line) {
+            files::append(file, &format!("{line}\n"))?;
+        }
+    }
+    Ok(())
+}
+
+/// For what is still on its way when we are told to go.
+const LAST_BYTES: Duration = Duration::from_millis(500);
+/// For the packet that tells the relay.
+const LAST_WORD: Duration = Duration::from_millis(2);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_relays_host_keys_are_remembered_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("known_hosts");
+        let keys = ["ssh-ed25519 AAAA relay".to_owned(), "damaged".to_owned()];
+        remember(&file, "web1.adit", &keys).unwrap();
+        remember(&file, "web1.adit", &keys).unwrap();
+        remember(&file, "web2.adit", &keys).unwrap();
+        let known = std::fs::read_to_string(&file).unwrap();
+        assert_eq!(known, "web1.adit ssh-ed25519 AAAA\nweb2.adit ssh-ed25519 AAAA\n");
+    }
+}

@@ -1,0 +1,132 @@
+//! `adit tunnel APP[:PORT]`
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use access::Kind;
+use api::MyApplication;
+use clap::Args;
+use serde::Serialize;
+use tokio::net::TcpListener;
+
+use crate::context::Context;
+use crate::exit::{Exit, Failure};
+use crate::forward::{Board, LocalPort, bind, serve};
+use crate::relay::{Enrolled, Link, Way};
+use crate::stop::Stop;
+use crate::ui::Ui;
+
+#[derive(Debug, Args)]
+pub struct TunnelArgs {
+    /// The application, and the local port to open for it (default: any free one)
+    #[arg(value_name = "APP[:PORT]")]
+    application: String,
+    /// The local address to listen on, for example 127.0.0.1:5433
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<String>,
+}
+
+/// What `--json` prints once the port is open.
+#[derive(Debug, Serialize)]
+struct Listening<'a> {
+    listening: SocketAddr,
+    application: &'a str,
+    kind: Kind,
+}
+
+/// Carries connections until it is interrupted, or the relay signs this machine out.
+pub async fn run(args: &TunnelArgs, context: &Context) -> Result<(), Failure> {
+    let port = LocalPort::parse(&args.application, args.listen.as_deref())?;
+    // Before anything is asked of the relay: a taken port must not use a token up.
+    let listener = bind(port.listen)?;
+    let address = listener.local_addr()?;
+    let stop = Stop::new()?;
+    let enrolled = Arc::new(Box::pin(Enrolled::new(&context.settings)).await?);
+    let port = Open { listener, address, application: port.application };
+    let ended = forward(&enrolled, port, &context.ui, stop).await;
+    enrolled.end().await;
+    ended
+}
+
+/// The open port.
+struct Open {
+    listener: TcpListener,
+    address: SocketAddr,
+    application: String,
+}
+
+async fn forward(enrolled: &Arc<Enrolled>, port: Open, ui: &Ui, stop: Stop) -> Result<(), Failure> {
+    let kind = find(enrolled, &port.application).await?;
+    let link = Link::new(Arc::clone(enrolled), ui.clone()).await?;
+    announce(ui, &port.application, kind, port.address)?;
+    carry(port, link, ui, stop).await
+}
+
+async fn carry(port: Open, link: Link, ui: &Ui, mut stop: Stop) -> Result<(), Failure> {
+    let Open { listener, application, .. } = port;
+    let link = Arc::new(link);
+    let board = Arc::new(Board::new(ui.clone(), &application));
+    let way = Arc::new(Way::raw(Arc::clone(&link), &application));
+    let ended = tokio::select! {
+        () = stop.asked() => Ok(()),
+        failure = link.refused() => Err(failure),
+        () = serve(listener, Arc::clone(&way), Arc::clone(&board)) => Ok(()),
+        () = board.show() => Ok(()),
+    };
+    if ui.is_live() {
+        ui.say(board.summary());
+    }
+    drop(way);
+    if let Some(mut link) = Arc::into_inner(link) {
+        link.close().await;
+    }
+    ended
+}
+
+/// Looks the application up, so that a mistyped name is told now and not to the first client.
+async fn find(enrolled: &Enrolled, application: &str) -> Result<Kind, Failure> {
+    let answer = enrolled.api()?.send(hyper::Method::GET, "/api/v1/me/applications", None).await?;
+    let mine: Vec<MyApplication> = serde_json::from_value(answer).map_err(std::io::Error::from)?;
+    let named = |app: &&MyApplication| {
+        application == app.name.as_str()
+            || application == app.label
+            || application.split_once('.') == Some((app.name.as_str(), app.site.as_str()))
+    };
+    match mine.iter().find(named) {
+        Some(app) => Ok(app.kind),
+        None => Err(Failure::coded("access.denied", "you have no access to that application")
+            .hint("run `adit ls` to see what you can reach")
+            .about(application)
+            .exiting(Exit::NotFound)),
+    }
+}
+
+fn announce(ui: &Ui, application: &str, kind: Kind, address: SocketAddr) -> Result<(), Failure> {
+    ui.say(format_args!("listening on {address} → {application}"));
+    if !address.ip().is_loopback() {
+        ui.say("Whoever reaches this address uses your access.");
+    }
+    if ui.is_live()
+        && let Some(command) = example(kind, address)
+    {
+        ui.say(format_args!("Try: {command}"));
+    }
+    match ui.wants_json() {
+        true => ui.json_line(&Listening { listening: address, application, kind }),
+        false => Ok(()),
+    }
+}
+
+/// What to type into another terminal.
+fn example(kind: Kind, address: SocketAddr) -> Option<String> {
+    let (host, port) = (address.ip(), address.port());
+    match kind {
+        Kind::Ssh => Some(format!("ssh -p {port} {host}")),
+        Kind::Postgres => Some(format!("psql -h {host} -p {port}")),
+        Kind::Mysql => Some(format!("mysql -h {host} -P {port}")),
+        Kind::Redis => Some(format!("redis-cli -h {host} -p {port}")),
+        Kind::Web => Some(format!("curl http://{address}/")),
+        Kind::Rdp => Some(format!("mstsc /v:{address}")),
+        Kind::Tcp => None,
+    }
+}

@@ -1,0 +1,255 @@
+//! A local port whose connections each become a session.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use access::EndReason;
+use splice::{Finish, Joined, Stream, Tcp, join};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::task::{JoinError, JoinSet};
+
+use super::{Board, Opener, told};
+use crate::exit::{Exit, Failure};
+
+/// Opens the local port.
+pub fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
+    listen(address).map_err(|error| {
+        let failure = match error.kind() {
+            io::ErrorKind::AddrInUse => {
+                format!("another program already listens on {address}")
+            }
+            _ => format!("cannot listen on {address}: {error}"),
+        };
+        Failure::new(Exit::Failed, failure).hint("choose another port with --listen")
+    })
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // A tunnel that is started again must not wait for the old one's connections to time out.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+/// Carries connections until it is dropped, which ends them all. How many there can be at once is
+/// bounded by the process's limit of open files.
+pub async fn serve<O: Opener>(listener: TcpListener, opener: Arc<O>, board: Arc<Board>) {
+    let mut sessions = JoinSet::new();
+    loop {
+        tokio::select! {
+            biased;
+            Some(done) = sessions.join_next(), if !sessions.is_empty() => note(done),
+            accepted = listener.accept() => match accepted {
+                Ok((socket, _)) => {
+                    sessions.spawn(carry(socket, Arc::clone(&opener), Arc::clone(&board)));
+                }
+                Err(error) => {
+                    board.complain(Failure::new(Exit::Failed, format!("cannot accept: {error}")));
+                    // Out of files or memory: that does not pass within a microsecond.
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            },
+        }
+    }
+}
+
+async fn carry<O: Opener>(socket: TcpStream, opener: Arc<O>, board: Arc<Board>) {
+    // Fails where the client is gone already.
+    let Ok(socket) = Tcp::new(socket) else { return };
+    let mut local = Local { socket, orderly: false };
+    match opener.open().await {
+        Ok(mut remote) => {
+            let _live = board.session();
+            match join(&mut local.socket, &mut remote, board.carried()).await {
+                Finish::Closed(_) => local.orderly = true,
+                Finish::Broken(Joined::First, _) => remote.abort(EndReason::Broken.number()),
+                Finish::Broken(Joined::Second, error) => {
+                    told(&error).into_iter().for_each(|failure| board.complain(failure));
+                }
+            }
+        }
+        Err(failure) => board.complain(failure),
+    }
+}
+
+/// A client's connection. Unless both sides have ended in order, dropping it resets it: half of a
+/// transfer must never look like the whole, whatever ends this program.
+struct Local {
+    socket: Tcp,
+    orderly: bool,
+}
+
+impl Drop for Local {
+    fn drop(&mut self) {
+        if !self.orderly {
+            self.socket.abort(EndReason::Broken.number());
+        }
+    }
+}
+
+fn note(done: Result<(), JoinError>) {
+    if let Err(error) = done {
+        tracing::error!(%error, "A session panicked");
+    }
+}
+
+const BACKLOG: u32 = 4096;
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+#[cfg(test)]
+mod tests {
+    use std::task::{Context, Poll};
+
+    use bytes::Bytes;
+    use splice::FromIo;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+    use tokio::sync::mpsc;
+    use tokio::time::timeout;
+    use tunnel::StreamError;
+
+    use super::*;
+    use crate::testing::Paper;
+
+    #[tokio::test]
+    async fn each_local_connection_becomes_a_session_of_its_own() {
+        let (opener, mut targets) = fake();
+        let paper = Paper::default();
+        let (address, _serving) = start(opener, &paper);
+        let mut first = TcpStream::connect(address).await.unwrap();
+        let mut second = TcpStream::connect(address).await.unwrap();
+        for client in [&mut first, &mut second] {
+            client.write_all(b"ping").await.unwrap();
+            let mut target = within(targets.recv()).await.unwrap();
+            let mut got = [0; 4];
+            target.read_exact(&mut got).await.unwrap();
+            target.write_all(b"pong").await.unwrap();
+            client.read_exact(&mut got).await.unwrap();
+            assert_eq!(&got, b"pong");
+        }
+        assert_eq!(paper.err(), "");
+    }
+
+    #[tokio::test]
+    async fn an_orderly_end_is_passed_on_as_one() {
+        let (opener, mut targets) = fake();
+        let (address, _serving) = start(opener, &Paper::default());
+        let mut client = TcpStream::connect(address).await.unwrap();
+        let mut target = within(targets.recv()).await.unwrap();
+        client.shutdown().await.unwrap();
+        assert_eq!(within(target.read(&mut [0])).await.unwrap(), 0);
+        target.write_all(b"rest").await.unwrap();
+        drop(target);
+        let mut rest = String::new();
+        within(client.read_to_string(&mut rest)).await.unwrap();
+        assert_eq!(rest, "rest");
+    }
+
+    #[tokio::test]
+    async fn a_session_the_relay_ends_is_explained_and_reset() {
+        let (opener, mut targets) = fake();
+        let opener = Fake { end: Some(EndReason::Killed), ..opener };
+        let paper = Paper::default();
+        let (address, _serving) = start(opener, &paper);
+        let mut client = TcpStream::connect(address).await.unwrap();
+        let _target = within(targets.recv()).await.unwrap();
+        let error = within(client.read(&mut [0])).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+        let told = "adit: db: an administrator ended this session [session.killed]\n";
+        assert_eq!(paper.err(), told);
+    }
+
+    #[tokio::test]
+    async fn a_refused_session_resets_its_connection_at_once_and_is_explained() {
+        let (opener, _targets) = fake();
+        let opener = Fake { refuse: Some("access.denied"), ..opener };
+        let paper = Paper::default();
+        let (address, _serving) = start(opener, &paper);
+        let mut client = TcpStream::connect(address).await.unwrap();
+        let error = within(client.read(&mut [0])).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+        assert_eq!(paper.err(), "adit: db: no [access.denied]\n");
+    }
+
+    #[tokio::test]
+    async fn stopping_the_tunnel_breaks_its_sessions_visibly() {
+        let (opener, mut targets) = fake();
+        let (address, serving) = start(opener, &Paper::default());
+        let mut client = TcpStream::connect(address).await.unwrap();
+        let _target = within(targets.recv()).await.unwrap();
+        drop(serving);
+        let error = within(client.read(&mut [0])).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+        assert!(TcpStream::connect(address).await.is_err());
+    }
+
+    struct Fake {
+        refuse: Option<&'static str>,
+        end: Option<EndReason>,
+        targets: mpsc::Sender<DuplexStream>,
+    }
+
+    impl Opener for Fake {
+        type Stream = FakeStream;
+
+        async fn open(&self) -> Result<FakeStream, Failure> {
+            if let Some(code) = self.refuse {
+                return Err(Failure::coded(code, "no"));
+            }
+            let (ours, theirs) = duplex(1024);
+            self.targets.send(theirs).await.unwrap();
+            Ok(FakeStream { io: FromIo::new(ours), end: self.end })
+        }
+    }
+
+    /// A stream to a target; with `end` the relay has ended it before its first byte.
+    struct FakeStream {
+        io: FromIo<DuplexStream>,
+        end: Option<EndReason>,
+    }
+
+    impl Stream for FakeStream {
+        fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<Bytes>>> {
+            match self.end {
+                Some(reason) => Poll::Ready(Err(io::Error::other(StreamError::Ended(reason)))),
+                None => self.io.poll_recv(cx),
+            }
+        }
+
+        fn poll_send(&mut self, cx: &mut Context<'_>, data: &mut Bytes) -> Poll<io::Result<()>> {
+            self.io.poll_send(cx, data)
+        }
+
+        fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+            self.io.poll_flush(cx)
+        }
+
+        fn poll_finish(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+            self.io.poll_finish(cx)
+        }
+
+        fn abort(&mut self, code: u32) {
+            self.io.abort(code);
+        }
+    }
+
+    fn fake() -> (Fake, mpsc::Receiver<DuplexStream>) {
+        let (targets, receiver) = mpsc::channel(8);
+        (Fake { refuse: None, end: None, targets }, receiver)
+    }
+
+    fn start(opener: Fake, paper: &Paper) -> (SocketAddr, JoinSet<()>) {
+        let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        let address = listener.local_addr().unwrap();
+        let board = Arc::new(Board::new(paper.ui(false), "db"));
+        let mut serving = JoinSet::new();
+        serving.spawn(serve(listener, Arc::new(opener), board));
+        (address, serving)
+    }
+
+    async fn within<T>(future: impl Future<Output = T>) -> T {
+        timeout(Duration::from_secs(5), future).await.expect("took too long")
+    }
+}

@@ -1,0 +1,156 @@
+//! Becoming an agent of a user: a key made here, and a certificate the relay signs for it.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use access::TokenText;
+use api::{LoggedIn, LoginRequest};
+use hyper::Method;
+use tokio::time::timeout;
+use tunnel::endpoint::Congestion;
+use tunnel::https::Client;
+use tunnel::identity::Key;
+use tunnel::tls::Trust;
+use tunnel::{Connection, DialOut, Identity, dial_out};
+
+use super::https::Https;
+use super::{SOFTWARE, failures};
+use crate::context::Api;
+use crate::exit::Failure;
+use crate::os::host_name;
+use crate::settings::{RelayUrl, Settings, trust_in};
+use crate::state::Login;
+
+/// What it takes to reach the relay as one of its agents.
+pub struct Enrolled {
+    relay: RelayUrl,
+    domain: String,
+    quic_port: u16,
+    ssh_host_keys: Vec<String>,
+    identity: Identity,
+    /// Made for this process only: to be ended with it.
+    temporary: bool,
+}
+
+/// Enrols this machine and keeps what that gave.
+pub async fn login(
+    relay: &RelayUrl,
+    token: &TokenText,
+    settings: &Settings,
+) -> Result<Login, Failure> {
+    let state = settings.state()?;
+    state.prepare()?;
+    let (answer, mut identity) = enrol(relay, token, &settings.trust(relay, Some(token))?).await?;
+    identity.save(state.path()).map_err(|error| failures::identity(&error))?;
+    let login = Login {
+        relay: relay.to_string(),
+        domain: answer.domain,
+        user: answer.user.to_string(),
+        agent: answer.id.to_string(),
+        device: host_name(),
+        quic_port: answer.quic_port,
+        ssh_port: answer.ssh_port,
+        expires: Some(answer.expires),
+        ssh_host_keys: answer.ssh_host_keys,
+    };
+    state.save_login(&login)?;
+    Ok(login)
+}
+
+impl Enrolled {
+    /// The token's user for this process where there is a token, else the stored login's.
+    pub async fn new(settings: &Settings) -> Result<Self, Failure> {
+        let Some(token) = settings.token()? else { return Self::stored(settings).await };
+        let token = crate::commands::login::enrolling(token)?;
+        let relay = settings.relay()?;
+        let (answer, identity) =
+            enrol(&relay, &token, &settings.trust(&relay, Some(&token))?).await?;
+        let LoggedIn { domain, quic_port, ssh_host_keys, .. } = answer;
+        Ok(Self { relay, domain, quic_port, ssh_host_keys, identity, temporary: true })
+    }
+
+    /// The stored login, its certificate renewed if that has expired.
+    pub(super) async fn stored(settings: &Settings) -> Result<Self, Failure> {
+        let login = settings.signed_in()?;
+        let directory = settings.state()?.path();
+        let load = || Identity::load(directory).map_err(|error| failures::identity(&error));
+        let mut enrolled = Self {
+            relay: login.relay()?,
+            domain: login.domain,
+            quic_port: login.quic_port,
+            ssh_host_keys: login.ssh_host_keys,
+            identity: load()?,
+            temporary: false,
+        };
+        if enrolled.identity.not_after() <= SystemTime::now() + MARGIN {
+            // Dialling renews it and writes it to where it was read from.
+            enrolled.dial().await?.goodbye(access::EndReason::Closed, "renewed").await;
+            enrolled.identity = load()?;
+        }
+        Ok(enrolled)
+    }
+
+    pub fn relay(&self) -> &RelayUrl {
+        &self.relay
+    }
+
+    /// The relay's own SSH host keys, as OpenSSH lines.
+    pub fn ssh_host_keys(&self) -> &[String] {
+        &self.ssh_host_keys
+    }
+
+    /// The API, signed in by the certificate.
+    pub fn api(&self) -> Result<Arc<dyn Api>, Failure> {
+        let relay = self.relay.clone();
+        let trust = trust_in(self.identity.ca_pem(), &self.domain, &relay)?;
+        let client = Client::new(&relay.to_string(), &trust, Some(&self.identity))
+            .map_err(|error| failures::call(&relay, &error))?;
+        Ok(Arc::new(Https { relay, client, bearer: None }))
+    }
+
+    /// A connection that carries sessions.
+    pub async fn dial(&self) -> Result<Connection, Failure> {
+        let how = DialOut {
+            relay: &format!("{}:{}", self.relay.host(), self.quic_port),
+            domain: &self.domain,
+            identity: self.identity.clone(),
+            software: SOFTWARE,
+            capabilities: Vec::new(),
+            congestion: Congestion::default(),
+        };
+        let dialled = Box::pin(dial_out(how)).await;
+        dialled.map_err(|error| failures::connect(&self.relay, self.quic_port, &error))
+    }
+
+    /// Ends an enrolment that was made for this process only. The relay forgets it by itself a day
+    /// later where it cannot be told.
+    pub async fn end(&self) {
+        if self.temporary
+            && let Ok(api) = self.api()
+        {
+            drop(timeout(FAREWELL, api.send(Method::DELETE, "/api/v1/me/agent", None)).await);
+        }
+    }
+}
+
+async fn enrol(
+    relay: &RelayUrl,
+    token: &TokenText,
+    trust: &Trust,
+) -> Result<(LoggedIn, Identity), Failure> {
+    let failed = |error| failures::call(relay, &error);
+    let unusable = |error| failures::identity(&error);
+    let key = Key::generate().map_err(unusable)?;
+    let request = LoginRequest { csr_pem: key.csr_pem().map_err(unusable)?, device: host_name() };
+    let client = Client::new(&relay.to_string(), trust, None).map_err(failed)?;
+    let bearer = token.expose().to_owned().into();
+    let path = "/api/v1/agents/login";
+    let answer: LoggedIn =
+        client.call(Method::POST, path, Some(&bearer), Some(&request)).await.map_err(failed)?;
+    let identity = Identity::new(&key, answer.certificate_pem.clone(), answer.ca_pem.clone());
+    Ok((answer, identity.map_err(unusable)?))
+}
+
+/// A certificate that ends while it is being shown has ended.
+const MARGIN: Duration = Duration::from_secs(60);
+const FAREWELL: Duration = Duration::from_secs(2);
