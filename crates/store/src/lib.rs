@@ -1,1 +1,28 @@
-//! (being written)
+//! What the relay keeps: configuration, tokens, machines, sealed secrets and the audit log.
+//!
+//! INVARIANT: a change is stored whole or not at all, and the configuration's version grows in the
+//! same transaction. An audit event that was acknowledged is on the disk.
+
+mod audit;
+mod clock;
+mod columns;
+mod config;
+mod db;
+mod error;
+mod keys;
+mod machines;
+mod rows;
+mod seal;
+mod secrets;
+mod tokens;
+
+pub use audit::AuditQuery;
+pub use config::{Apply, Object};
+pub use db::Store;
+pub use error::{Problem, StoreError, UseTokenError};
+pub use rows::{
+    AgentRow, ApplicationRow, AuditRow, ConnectorRow, GrantRow, GroupRow, SiteRow, SshKeyRow,
+    TokenRow, TokenState, UserRow,
+};
+pub use seal::{MasterKey, MasterKeyError};
+pub use tokens::{NewToken, UsedToken};

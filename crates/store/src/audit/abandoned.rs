@@ -1,0 +1,80 @@
+//! Sessions of a relay that ended without closing them.
+
+use std::time::{Duration, SystemTime};
+
+use access::{EndReason, Name, SessionId, Side};
+use serde::Deserialize;
+use session::{AuditEvent, Door, Stamped};
+use sqlx::SqliteConnection;
+
+use super::table::{Row, insert};
+use crate::{Store, StoreError, clock};
+
+impl Store {
+    /// Writes `session.ended` with reason `abandoned` for each session that was opened and has no
+    /// end, and says how many. The relay calls this before it opens its first session.
+    ///
+    /// It claims the database for this process: a second relay would end the first one's sessions.
+    pub async fn close_abandoned(&self, now: SystemTime) -> Result<u64, StoreError> {
+        self.claim()?;
+        let mut tx = self.inner.writer.begin_with("BEGIN IMMEDIATE").await?;
+        let ends = unclosed(&mut tx, now).await?;
+        let rows = ends.iter().map(Row::of).collect::<Result<Vec<_>, _>>();
+        let rows = rows.map_err(|error| corrupt(&error))?;
+        insert(&mut tx, &rows.iter().collect::<Vec<_>>()).await?;
+        sqlx::query(LOOKED).execute(&mut *tx).await?;
+        tx.commit().await?;
+        Ok(u64::try_from(rows.len()).unwrap_or(u64::MAX))
+    }
+}
+
+/// What a closing record takes over from the opening one.
+#[derive(Deserialize)]
+struct Opened {
+    session: SessionId,
+    user: Name,
+    application: Name,
+    site: Name,
+    door: Door,
+}
+
+async fn unclosed(db: &mut SqliteConnection, now: SystemTime) -> Result<Vec<Stamped>, StoreError> {
+    let opened: Vec<(i64, String)> = sqlx::query_as(UNCLOSED).fetch_all(db).await?;
+    opened.into_iter().map(|(at_ms, event)| end(at_ms, &event, now)).collect()
+}
+
+fn end(at_ms: i64, event: &str, now: SystemTime) -> Result<Stamped, StoreError> {
+    let opened: Opened = serde_json::from_str(event).map_err(|error| corrupt(&error))?;
+    let since =
+        SystemTime::UNIX_EPOCH + Duration::from_millis(clock::number(at_ms, "audit event")?);
+    let open = now.duration_since(since).unwrap_or_default();
+    let event = AuditEvent::SessionEnded {
+        session: opened.session,
+        user: opened.user,
+        application: opened.application,
+        site: opened.site,
+        door: opened.door,
+        reason: EndReason::Abandoned,
+        side: Side::Relay,
+        // What it carried is not known, nor when it ended: at the latest now.
+        up: 0,
+        down: 0,
+        millis: u64::try_from(open.as_millis()).unwrap_or(u64::MAX),
+    };
+    Ok(Stamped { at: now, event })
+}
+
+fn corrupt(error: &serde_json::Error) -> StoreError {
+    StoreError::Corrupt { what: "audit event", detail: error.to_string() }
+}
+
+const UNCLOSED: &str = "SELECT at_ms, event FROM audit AS opened
+    WHERE action = 'session.opened'
+        AND seq > (SELECT value FROM counters WHERE name = 'abandoned')
+        AND NOT EXISTS (SELECT 1 FROM audit AS ended
+            WHERE ended.session = opened.session AND ended.action = 'session.ended')
+    ORDER BY seq";
+
+// Up to here every session has its end, so the next start need not look again.
+const LOOKED: &str = "UPDATE counters SET value = (SELECT COALESCE(MAX(seq), 0) FROM audit)
+    WHERE name = 'abandoned'";

@@ -1,0 +1,148 @@
+//! The configuration as rows for lists, and as a document.
+
+use access::{Name, RuleId};
+use api::{ApplicationSpec, Document, GrantSpec, GroupSpec, SiteSpec, UserSpec};
+
+use super::policy::login;
+use super::state::{App, AppName, Grant, GrantName, State, Subject, Target, User};
+use super::terms;
+use crate::{ApplicationRow, GrantRow, GroupRow, SiteRow, SshKeyRow, Store, StoreError, UserRow};
+
+impl Store {
+    pub async fn sites(&self) -> Result<Vec<SiteRow>, StoreError> {
+        let sites = self.state().await?.sites;
+        Ok(sites.into_iter().map(|(name, id)| SiteRow { id, name }).collect())
+    }
+
+    pub async fn users(&self) -> Result<Vec<UserRow>, StoreError> {
+        let state = self.state().await?;
+        Ok(state.users.iter().map(|(name, user)| user_row(&state, name, user)).collect())
+    }
+
+    pub async fn groups(&self) -> Result<Vec<GroupRow>, StoreError> {
+        let groups = self.state().await?.groups.into_iter();
+        let row = |(name, group): (Name, super::state::Group)| GroupRow {
+            id: group.id,
+            name,
+            members: group.members.into_iter().collect(),
+        };
+        Ok(groups.map(row).collect())
+    }
+
+    pub async fn applications(&self) -> Result<Vec<ApplicationRow>, StoreError> {
+        let state = self.state().await?;
+        let row = |(name, app)| application_row(&state, name, app);
+        Ok(state.applications.iter().filter_map(row).collect())
+    }
+
+    pub async fn grants(&self) -> Result<Vec<GrantRow>, StoreError> {
+        let grants = self.state().await?.grants;
+        let row = |(name, grant): (&GrantName, &Grant)| {
+            let id: RuleId = grant.id;
+            GrantRow { id, spec: grant_spec(name, grant) }
+        };
+        Ok(grants.iter().map(row).collect())
+    }
+
+    pub async fn user(&self, name: &Name) -> Result<Option<UserRow>, StoreError> {
+        let state = self.state().await?;
+        Ok(state.users.get(name).map(|user| user_row(&state, name, user)))
+    }
+
+    /// The application called `app` or `app.site`.
+    pub async fn application(&self, text: &str) -> Result<Option<ApplicationRow>, StoreError> {
+        let state = self.state().await?;
+        let Some(name) = state.find(text)? else { return Ok(None) };
+        let app = state.applications.get(name);
+        Ok(app.and_then(|app| application_row(&state, name, app)))
+    }
+
+    /// The configuration as a document, without secrets: applying it again changes nothing.
+    pub async fn export(&self) -> Result<Document, StoreError> {
+        let state = self.state().await?;
+        let users = state.users.iter().map(|(name, user)| user_spec(&state, name, user));
+        let groups = state.groups.keys().cloned();
+        Ok(Document {
+            sites: state.sites.keys().cloned().map(|name| SiteSpec { name }).collect(),
+            users: users.collect(),
+            // Who is in them stands with the users.
+            groups: groups.map(|name| GroupSpec { name, members: None }).collect(),
+            applications: state.applications.iter().map(application_spec).collect(),
+            grants: state.grants.iter().map(|(name, grant)| grant_spec(name, grant)).collect(),
+        })
+    }
+}
+
+fn groups_of(state: &State, user: &Name) -> Vec<Name> {
+    let groups = state.groups.iter().filter(|(_, group)| group.members.contains(user));
+    groups.map(|(name, _)| name.clone()).collect()
+}
+
+fn user_row(state: &State, name: &Name, user: &User) -> UserRow {
+    let key = |(fingerprint, key): (&String, &super::state::Key)| SshKeyRow {
+        fingerprint: fingerprint.clone(),
+        key: key.text.clone(),
+        expires: key.expires,
+    };
+    UserRow {
+        id: user.id,
+        name: name.clone(),
+        admin: user.admin,
+        enabled: user.enabled,
+        groups: groups_of(state, name),
+        ssh_keys: user.keys.iter().map(key).collect(),
+    }
+}
+
+fn application_row(state: &State, name: &AppName, app: &App) -> Option<ApplicationRow> {
+    Some(ApplicationRow {
+        id: app.id,
+        name: name.name.clone(),
+        site_id: *state.sites.get(&name.site)?,
+        site: name.site.clone(),
+        label: name.label(),
+        kind: app.kind,
+        address: app.address.clone(),
+        login: login(app),
+        host_key: app.host_key.clone(),
+        allow_api: app.allow_api,
+        tags: app.tags.clone(),
+    })
+}
+
+fn user_spec(state: &State, name: &Name, user: &User) -> UserSpec {
+    UserSpec {
+        name: name.clone(),
+        admin: user.admin,
+        enabled: user.enabled,
+        groups: Some(groups_of(state, name)),
+        ssh_keys: Some(user.keys.values().map(|key| key.text.clone()).collect()),
+    }
+}
+
+fn application_spec((name, app): (&AppName, &App)) -> ApplicationSpec {
+    ApplicationSpec {
+        name: name.name.clone(),
+        site: name.site.clone(),
+        kind: app.kind,
+        address: app.address.clone(),
+        account: app.account.clone(),
+        password: None,
+        key: None,
+        host_key: app.host_key.clone(),
+        allow_api: app.allow_api,
+        tags: app.tags.clone(),
+    }
+}
+
+fn grant_spec(name: &GrantName, grant: &Grant) -> GrantSpec {
+    let (user, group) = match &name.subject {
+        Subject::User(user) => (Some(user.clone()), None),
+        Subject::Group(group) => (None, Some(group.clone())),
+    };
+    let (application, tag) = match &name.target {
+        Target::Application(app) => (Some(app.to_string()), None),
+        Target::Tag { key, value } => (None, Some(format!("{key}={value}"))),
+    };
+    terms::write(&grant.terms, GrantSpec { user, group, application, tag, ..GrantSpec::default() })
+}

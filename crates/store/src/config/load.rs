@@ -1,0 +1,118 @@
+//! The configuration as the tables hold it.
+
+use access::{Name, SiteId};
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Row, SqliteConnection};
+
+use super::state::{
+    App, AppName, Grant, GrantName, Group, Key, Secret, State, Subject, Target, User,
+};
+use crate::StoreError;
+use crate::columns::Columns;
+
+impl State {
+    /// Reads it all; the caller's transaction makes it one moment.
+    pub(crate) async fn load(db: &mut SqliteConnection) -> Result<Self, StoreError> {
+        let mut state = Self::default();
+        for row in sqlx::query("SELECT id, name FROM sites").fetch_all(&mut *db).await? {
+            state.sites.insert(row.parsed("name")?, row.parsed::<SiteId>("id")?);
+        }
+        for row in sqlx::query(USERS).fetch_all(&mut *db).await? {
+            state.users.insert(row.parsed("name")?, user(&row)?);
+        }
+        for row in sqlx::query(KEYS).fetch_all(&mut *db).await? {
+            let key =
+                Key { text: row.try_get("public_key")?, expires: row.perhaps_number("expires")? };
+            if let Some(user) = state.users.get_mut(&row.parsed::<Name>("name")?) {
+                user.keys.insert(row.try_get("fingerprint")?, key);
+            }
+        }
+        state.load_groups(db).await?;
+        for row in sqlx::query(APPLICATIONS).fetch_all(&mut *db).await? {
+            let name = AppName { name: row.parsed("name")?, site: row.parsed("site")? };
+            state.applications.insert(name, app(&row)?);
+        }
+        for row in sqlx::query(GRANTS).fetch_all(&mut *db).await? {
+            let grant = Grant { id: row.parsed("id")?, terms: row.json("terms")? };
+            state.grants.insert(grant_name(&row)?, grant);
+        }
+        Ok(state)
+    }
+
+    async fn load_groups(&mut self, db: &mut SqliteConnection) -> Result<(), StoreError> {
+        for row in sqlx::query("SELECT id, name FROM user_groups").fetch_all(&mut *db).await? {
+            let group = Group { id: row.parsed("id")?, members: Default::default() };
+            self.groups.insert(row.parsed("name")?, group);
+        }
+        for row in sqlx::query(MEMBERS).fetch_all(&mut *db).await? {
+            if let Some(group) = self.groups.get_mut(&row.parsed::<Name>("group_name")?) {
+                group.members.insert(row.parsed("user_name")?);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn user(row: &SqliteRow) -> Result<User, sqlx::Error> {
+    Ok(User {
+        id: row.parsed("id")?,
+        admin: row.flag("admin")?,
+        enabled: row.flag("enabled")?,
+        keys: Default::default(),
+    })
+}
+
+fn app(row: &SqliteRow) -> Result<App, sqlx::Error> {
+    let secret = match row.try_get("credential")? {
+        Some(kind) => Some(Secret { kind, sealed: row.try_get("sealed")? }),
+        None => None,
+    };
+    Ok(App {
+        id: row.parsed("id")?,
+        kind: row.parsed("kind")?,
+        address: row.parsed("address")?,
+        account: row.try_get("account")?,
+        host_key: row.try_get("host_key")?,
+        allow_api: row.flag("allow_api")?,
+        tags: row.json("tags")?,
+        secret,
+    })
+}
+
+fn grant_name(row: &SqliteRow) -> Result<GrantName, sqlx::Error> {
+    let subject = match row.perhaps("user_name")? {
+        Some(user) => Subject::User(user),
+        None => Subject::Group(row.parsed("group_name")?),
+    };
+    let target = match row.perhaps("application")? {
+        Some(name) => Target::Application(AppName { name, site: row.parsed("site")? }),
+        None => Target::Tag { key: row.try_get("tag_key")?, value: row.try_get("tag_value")? },
+    };
+    Ok(GrantName { subject, target })
+}
+
+const USERS: &str = "SELECT id, name, admin, enabled FROM users";
+
+const KEYS: &str = "SELECT users.name, fingerprint, public_key, expires
+    FROM ssh_keys JOIN users ON users.id = user_id";
+
+const MEMBERS: &str = "SELECT user_groups.name AS group_name, users.name AS user_name
+    FROM members
+    JOIN user_groups ON user_groups.id = group_id
+    JOIN users ON users.id = user_id";
+
+const APPLICATIONS: &str = "SELECT applications.id, applications.name, sites.name AS site,
+        applications.kind, address, account, host_key, allow_api, tags,
+        credentials.kind AS credential, sealed
+    FROM applications
+    JOIN sites ON sites.id = site_id
+    LEFT JOIN credentials ON credentials.application_id = applications.id";
+
+const GRANTS: &str = "SELECT grants.id, users.name AS user_name,
+        user_groups.name AS group_name, applications.name AS application,
+        sites.name AS site, tag_key, tag_value, terms
+    FROM grants
+    LEFT JOIN users ON users.id = grants.user_id
+    LEFT JOIN user_groups ON user_groups.id = grants.group_id
+    LEFT JOIN applications ON applications.id = grants.application_id
+    LEFT JOIN sites ON sites.id = applications.site_id";

@@ -1,0 +1,142 @@
+//! Applications and the credentials of those whose login is managed.
+
+use std::collections::BTreeMap;
+
+use access::ApplicationId;
+use api::{ApplicationSpec, Document};
+use uuid::Uuid;
+
+use super::{Merge, Named};
+use crate::StoreError;
+use crate::config::state::{App, AppName, Secret};
+use crate::config::terms::is_account;
+use crate::keys::{KeyError, PublicKey, check_private_key};
+use crate::secrets::{PASSWORD, SSH_KEY, credential};
+
+/// How a document's application is known.
+pub(super) fn name(spec: &ApplicationSpec) -> AppName {
+    AppName { name: spec.name.clone(), site: spec.site.clone() }
+}
+
+impl Merge<'_> {
+    pub(super) fn applications(&mut self, document: &Document) -> Result<(), StoreError> {
+        let mut named = Named::new("application");
+        for spec in &document.applications {
+            let name = name(spec);
+            let exists = self.before.applications.contains_key(&name);
+            named.check(&name, exists, self.how, &mut self.problems);
+            let app = self.application(spec, &name)?;
+            self.after.applications.insert(name, app);
+        }
+        Ok(())
+    }
+
+    fn application(&mut self, spec: &ApplicationSpec, name: &AppName) -> Result<App, StoreError> {
+        let object = format!("application {name}");
+        if !self.after.sites.contains_key(&spec.site) {
+            let detail = format!("there is no site {}", spec.site);
+            self.problem(&object, "site.unknown", detail);
+        }
+        let old = self.after.applications.get(name);
+        let id = old.map_or_else(|| ApplicationId(Uuid::new_v4()), |old| old.id);
+        let stored = old.and_then(|old| old.secret.clone());
+        self.check_login(spec, stored.is_some(), &object);
+        self.check_tags(&spec.tags, &object);
+        Ok(App {
+            id,
+            kind: spec.kind,
+            address: spec.address.clone(),
+            account: spec.account.clone(),
+            host_key: self.host_key(spec, &object),
+            allow_api: spec.allow_api,
+            tags: spec.tags.clone(),
+            secret: self.secret(spec, id, stored)?,
+        })
+    }
+
+    fn check_login(&mut self, spec: &ApplicationSpec, stored: bool, object: &str) {
+        let given = spec.password.is_some() || spec.key.is_some();
+        match &spec.account {
+            None if given => {
+                let detail = "a password or key is for an account; name it";
+                self.problem(object, "application.no_account", detail);
+            }
+            Some(account) if !is_account(account) => {
+                let detail = format!("{account:?} is no account name");
+                self.problem(object, "application.account", detail);
+            }
+            Some(_) if !given && !stored => {
+                let detail = "the relay needs a password or key for the account";
+                self.problem(object, "application.no_secret", detail);
+            }
+            None | Some(_) => {}
+        }
+        if spec.password.is_some() && spec.key.is_some() {
+            let detail = "it has a password and a key; one is enough";
+            self.problem(object, "application.two_secrets", detail);
+        }
+        if spec.password.as_ref().is_some_and(|p| p.is_empty() || p.len() > MAX_PASSWORD) {
+            let detail = format!("a password has 1 to {MAX_PASSWORD} bytes");
+            self.problem(object, "application.password", detail);
+        }
+        if let Some(Err(error)) = spec.key.as_deref().map(check_private_key) {
+            self.problem(object, "application.key", error.to_string());
+        }
+    }
+
+    fn check_tags(&mut self, tags: &BTreeMap<String, String>, object: &str) {
+        for (key, value) in tags.iter().filter(|(key, value)| !is_tag(key, value)) {
+            let detail = format!(
+                "tag {key:?}={value:?}: a key has letters, digits and . _ - /, both at most 63 \
+                 characters"
+            );
+            self.problem(object, "application.tag", detail);
+        }
+    }
+
+    fn host_key(&mut self, spec: &ApplicationSpec, object: &str) -> Option<String> {
+        let read: Result<PublicKey, KeyError> = spec.host_key.as_ref()?.parse();
+        match read {
+            Ok(key) => Some(key.to_string()),
+            Err(error) => {
+                self.problem(object, "application.host_key", format!("host_key: {error}"));
+                None
+            }
+        }
+    }
+
+    /// The credential to keep: the one given, sealed; or the stored one, if it is still used.
+    fn secret(
+        &self,
+        spec: &ApplicationSpec,
+        id: ApplicationId,
+        stored: Option<Secret>,
+    ) -> Result<Option<Secret>, StoreError> {
+        let given = match (&spec.account, &spec.password, &spec.key) {
+            (None, ..) => return Ok(None),
+            (Some(_), Some(password), _) => (PASSWORD, password),
+            (Some(_), None, Some(key)) => (SSH_KEY, key),
+            (Some(_), None, None) => return Ok(stored),
+        };
+        let (kind, value) = given;
+        if let Some(stored) = stored.filter(|stored| stored.kind == kind)
+            && *self.sealer.open(&credential(id), &stored.sealed)? == value.as_bytes()
+        {
+            return Ok(Some(stored));
+        }
+        let sealed = self.sealer.seal(&credential(id), value.as_bytes())?;
+        Ok(Some(Secret { kind: kind.to_owned(), sealed }))
+    }
+}
+
+const MAX_PASSWORD: usize = 1024;
+
+/// Whether a text can stand before the `=` of a tag, and another behind it.
+pub(super) fn is_tag(key: &str, value: &str) -> bool {
+    let in_key = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '/');
+    !key.is_empty()
+        && key.len() <= 63
+        && key.chars().all(in_key)
+        && value.chars().count() <= 63
+        && !value.chars().any(char::is_control)
+}

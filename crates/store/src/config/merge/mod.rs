@@ -1,0 +1,140 @@
+//! What the configuration should become, and everything that is wrong with that.
+
+mod applications;
+mod grants;
+mod people;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
+
+use access::SiteId;
+use api::Document;
+use uuid::Uuid;
+
+use super::state::{AppName, State};
+use super::{Apply, last_admin};
+use crate::seal::Sealer;
+use crate::{Problem, StoreError};
+
+/// The state after `document` is applied to `before`, or every problem with it.
+pub(super) fn merge(
+    before: &State,
+    document: &Document,
+    how: Apply,
+    sealer: &Sealer,
+) -> Result<State, StoreError> {
+    let mut merge = Merge { before, after: before.clone(), how, sealer, problems: Vec::new() };
+    if how.prune {
+        merge.prune(document);
+    }
+    merge.sites(document);
+    merge.users(document);
+    merge.groups(document);
+    merge.applications(document)?;
+    merge.grants(document);
+    merge.labels();
+    merge.key_owners();
+    merge.problems.extend(last_admin(before, &merge.after));
+    if merge.problems.is_empty() {
+        Ok(merge.after)
+    } else {
+        Err(StoreError::Invalid(merge.problems))
+    }
+}
+
+struct Merge<'a> {
+    before: &'a State,
+    after: State,
+    how: Apply,
+    sealer: &'a Sealer,
+    problems: Vec<Problem>,
+}
+
+impl Merge<'_> {
+    /// Takes out what the document does not name. Grants follow once their names are understood.
+    fn prune(&mut self, document: &Document) {
+        let sites: BTreeSet<_> = document.sites.iter().map(|site| &site.name).collect();
+        let users: BTreeSet<_> = document.users.iter().map(|user| &user.name).collect();
+        let groups: BTreeSet<_> = document.groups.iter().map(|group| &group.name).collect();
+        let applications: BTreeSet<_> =
+            document.applications.iter().map(applications::name).collect();
+        self.after.sites.retain(|name, _| sites.contains(name));
+        self.after.users.retain(|name, _| users.contains(name));
+        self.after.groups.retain(|name, _| groups.contains(name));
+        self.after.applications.retain(|name, _| applications.contains(name));
+        self.after.tidy();
+    }
+
+    fn sites(&mut self, document: &Document) {
+        let mut named = Named::new("site");
+        for site in &document.sites {
+            let exists = self.before.sites.contains_key(&site.name);
+            named.check(&site.name, exists, self.how, &mut self.problems);
+            self.after.sites.entry(site.name.clone()).or_insert_with(|| SiteId(Uuid::new_v4()));
+        }
+    }
+
+    /// Two applications with one DNS label could not be told apart.
+    fn labels(&mut self) {
+        let mut labels: BTreeMap<String, &AppName> = BTreeMap::new();
+        for app in self.after.applications.keys() {
+            if let Some(other) = labels.insert(app.label(), app) {
+                let label = app.label();
+                let detail = format!("its label {label} is that of application {other} too");
+                let object = format!("application {app}");
+                self.problems.push(Problem::new(object, "application.label_taken", detail));
+            }
+        }
+    }
+
+    /// A key tells who somebody is, so it has one owner.
+    fn key_owners(&mut self) {
+        let mut owners = BTreeMap::new();
+        for (name, user) in &self.after.users {
+            for fingerprint in user.keys.keys() {
+                if let Some(other) = owners.insert(fingerprint, name) {
+                    let detail = format!("SSH key {fingerprint} is registered for {other} too");
+                    let object = format!("user {name}");
+                    self.problems.push(Problem::new(object, "user.ssh_key_taken", detail));
+                }
+            }
+        }
+    }
+
+    fn problem(&mut self, object: &str, code: &'static str, detail: impl Into<String>) {
+        self.problems.push(Problem::new(object, code, detail));
+    }
+}
+
+/// The names of one kind of object that a document has mentioned so far.
+struct Named {
+    kind: &'static str,
+    seen: BTreeSet<String>,
+}
+
+impl Named {
+    fn new(kind: &'static str) -> Self {
+        Self { kind, seen: BTreeSet::new() }
+    }
+
+    /// Reports a name that stands twice, or that is taken where it must be new.
+    fn check(&mut self, name: &impl Display, exists: bool, how: Apply, into: &mut Vec<Problem>) {
+        let object = format!("{} {name}", self.kind);
+        if !self.seen.insert(name.to_string()) {
+            into.push(Problem::new(&object, "document.twice", "it stands in the document twice"));
+        }
+        if exists && how.create_only {
+            into.push(Problem::new(&object, self.taken(), "there is one already"));
+        }
+    }
+
+    fn taken(&self) -> &'static str {
+        match self.kind {
+            "site" => "site.exists",
+            "user" => "user.exists",
+            "group" => "group.exists",
+            "application" => "application.exists",
+            _ => "grant.exists",
+        }
+    }
+}

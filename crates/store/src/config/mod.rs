@@ -1,0 +1,146 @@
+//! The configuration: sites, users, groups, applications and grants.
+//!
+//! Every change goes one way: the whole [`State`](state::State) is loaded, changed in memory,
+//! checked, compared, and the difference is stored, all in one transaction.
+
+mod list;
+mod load;
+mod merge;
+mod plan;
+mod policy;
+mod state;
+mod terms;
+mod write;
+
+use std::time::SystemTime;
+
+use access::{Name, RuleId};
+use api::{Change, Document};
+
+use crate::db::Changing;
+use crate::{Problem, Store, StoreError};
+use merge::merge;
+use plan::Plan;
+use state::State;
+
+/// How a document is applied.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Apply {
+    /// Say what would change, and change nothing.
+    pub plan: bool,
+    /// What the document names must not be there yet.
+    pub create_only: bool,
+    /// Remove what the document does not name.
+    pub prune: bool,
+}
+
+/// Something that can be removed, and with it what only stands because of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Object {
+    Site(Name),
+    User(Name),
+    Group(Name),
+    Application { name: Name, site: Option<Name> },
+    Grant(RuleId),
+}
+
+impl Store {
+    /// Makes the configuration what `document` says, whole or not at all. Every mistake in it is
+    /// reported; what it does not name stays as it is, unless it is to be pruned.
+    pub async fn apply(
+        &self,
+        document: &Document,
+        how: Apply,
+        now: SystemTime,
+    ) -> Result<Vec<Change>, StoreError> {
+        if how.plan {
+            let before = self.state().await?;
+            let after = merge(&before, document, how, &self.inner.sealer)?;
+            return Ok(Plan::between(&before, &after).changes(now));
+        }
+        let mut change = self.changing().await?;
+        let before = State::load(change.db()).await?;
+        let after = merge(&before, document, how, &self.inner.sealer)?;
+        carry_out(change, &before, &after, now).await
+    }
+
+    /// Removes an object with all that hangs on it, and says what went.
+    pub async fn remove(&self, what: Object) -> Result<Vec<Change>, StoreError> {
+        let mut change = self.changing().await?;
+        let before = State::load(change.db()).await?;
+        let mut after = before.clone();
+        take_out(&mut after, what)?;
+        after.tidy();
+        keep_an_admin(&before, &after)?;
+        carry_out(change, &before, &after, SystemTime::now()).await
+    }
+
+    /// Lets a user in again, or shuts them out of everything at once.
+    pub async fn set_enabled(&self, user: &Name, enabled: bool) -> Result<(), StoreError> {
+        let mut change = self.changing().await?;
+        let before = State::load(change.db()).await?;
+        let mut after = before.clone();
+        let found = after.users.get_mut(user);
+        found.ok_or_else(|| StoreError::NotFound(format!("user {user}")))?.enabled = enabled;
+        keep_an_admin(&before, &after)?;
+        carry_out(change, &before, &after, SystemTime::now()).await.map(drop)
+    }
+
+    async fn state(&self) -> Result<State, StoreError> {
+        let mut tx = self.reading().await?;
+        State::load(&mut tx).await
+    }
+}
+
+async fn carry_out(
+    mut change: Changing,
+    before: &State,
+    after: &State,
+    now: SystemTime,
+) -> Result<Vec<Change>, StoreError> {
+    let plan = Plan::between(before, after);
+    let changes = plan.changes(now);
+    if !changes.is_empty() {
+        plan.write(change.db()).await?;
+        change.commit().await?;
+    }
+    Ok(changes)
+}
+
+fn take_out(state: &mut State, what: Object) -> Result<(), StoreError> {
+    let (taken, what) = match what {
+        Object::Site(name) => (state.sites.remove(&name).is_some(), format!("site {name}")),
+        Object::User(name) => (state.users.remove(&name).is_some(), format!("user {name}")),
+        Object::Group(name) => (state.groups.remove(&name).is_some(), format!("group {name}")),
+        Object::Application { name, site } => {
+            let text = site.map_or_else(|| name.to_string(), |site| format!("{name}.{site}"));
+            let found = state.find(&text)?.cloned();
+            let taken = found.is_some_and(|found| state.applications.remove(&found).is_some());
+            (taken, format!("application {text}"))
+        }
+        Object::Grant(id) => {
+            let count = state.grants.len();
+            state.grants.retain(|_, grant| grant.id != id);
+            (state.grants.len() < count, format!("grant {id}"))
+        }
+    };
+    if taken { Ok(()) } else { Err(StoreError::NotFound(what)) }
+}
+
+/// Refuses to leave the relay with nobody who may administer it.
+fn keep_an_admin(before: &State, after: &State) -> Result<(), StoreError> {
+    match last_admin(before, after) {
+        Some(problem) => Err(StoreError::Invalid(vec![problem])),
+        None => Ok(()),
+    }
+}
+
+fn last_admin(before: &State, after: &State) -> Option<Problem> {
+    let admin = |state: &State| {
+        let mut admins = state.users.iter().filter(|(_, user)| user.admin && user.enabled);
+        admins.next().map(|(name, _)| name.clone())
+    };
+    let last = admin(before).filter(|_| admin(after).is_none())?;
+    let detail = "it is the last admin who is enabled; make another one first";
+    Some(Problem::new(format!("user {last}"), "user.last_admin", detail))
+}

@@ -1,0 +1,179 @@
+//! The difference between two configurations, in words.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::time::SystemTime;
+
+use access::{Name, SiteId};
+use api::{Change, GrantSpec};
+
+use super::state::{App, AppName, Grant, GrantName, Group, State, User};
+use super::terms;
+use crate::clock;
+
+/// What must be stored to get from one state to another.
+pub(super) struct Plan<'a> {
+    pub(super) sites: Vec<Step<'a, Name, SiteId>>,
+    pub(super) users: Vec<Step<'a, Name, User>>,
+    pub(super) groups: Vec<Step<'a, Name, Group>>,
+    pub(super) applications: Vec<Step<'a, AppName, App>>,
+    pub(super) grants: Vec<Step<'a, GrantName, Grant>>,
+    /// Where names get their ids from.
+    pub(super) after: &'a State,
+}
+
+/// What happens to one object: it had no `from` if it is new, has no `to` if it goes.
+pub(super) struct Step<'a, K, V> {
+    pub(super) name: &'a K,
+    pub(super) from: Option<&'a V>,
+    pub(super) to: Option<&'a V>,
+}
+
+impl<'a> Plan<'a> {
+    pub(super) fn between(before: &'a State, after: &'a State) -> Self {
+        Self {
+            sites: steps(&before.sites, &after.sites),
+            users: steps(&before.users, &after.users),
+            groups: steps(&before.groups, &after.groups),
+            applications: steps(&before.applications, &after.applications),
+            grants: steps(&before.grants, &after.grants),
+            after,
+        }
+    }
+
+    /// The steps as people read them.
+    pub(super) fn changes(&self, now: SystemTime) -> Vec<Change> {
+        let mut changes = Vec::new();
+        changes.extend(self.sites.iter().map(|step| change("site", step, |_| Vec::new())));
+        changes.extend(self.users.iter().map(|step| change("user", step, user)));
+        changes.extend(self.groups.iter().map(|step| change("group", step, group)));
+        changes.extend(self.applications.iter().map(application_change));
+        changes.extend(self.grants.iter().map(|step| grant_change(step, now)));
+        changes
+    }
+}
+
+fn steps<'a, K: Ord, V: PartialEq>(
+    before: &'a BTreeMap<K, V>,
+    after: &'a BTreeMap<K, V>,
+) -> Vec<Step<'a, K, V>> {
+    let gone = before.iter().filter(|(name, _)| !after.contains_key(name));
+    let gone = gone.map(|(name, from)| Step { name, from: Some(from), to: None });
+    let here = after.iter().map(|(name, to)| Step { name, from: before.get(name), to: Some(to) });
+    gone.chain(here.filter(|step| step.from != step.to)).collect()
+}
+
+/// What an object has, in words: a field that is absent says nothing.
+type Fields = Vec<(&'static str, String)>;
+
+fn change<K: Display, V>(
+    kind: &str,
+    step: &Step<'_, K, V>,
+    fields: impl Fn(&V) -> Fields,
+) -> Change {
+    let object = format!("{kind} {}", step.name);
+    let (action, details) = match (step.from, step.to) {
+        (None, Some(to)) => ("add", fields(to).into_iter().map(in_words).collect()),
+        (Some(from), Some(to)) => ("change", differences(fields(from), fields(to))),
+        (_, None) => ("remove", Vec::new()),
+    };
+    Change { action: action.to_owned(), object, detail: details.join("; ") }
+}
+
+fn in_words((field, value): (&'static str, String)) -> String {
+    format!("{field} {value}")
+}
+
+fn differences(from: Fields, to: Fields) -> Vec<String> {
+    let (from, to): (BTreeMap<_, _>, BTreeMap<_, _>) =
+        (from.into_iter().collect(), to.into_iter().collect());
+    let gone = from.keys().filter(|field| !to.contains_key(*field));
+    let gone = gone.map(|field| format!("no {field}"));
+    let here = to.iter().filter_map(|(field, new)| match from.get(field) {
+        Some(old) if old == new => None,
+        Some(old) => Some(format!("{field} {old} → {new}")),
+        None => Some(format!("{field} {new}")),
+    });
+    gone.chain(here).collect()
+}
+
+fn user(user: &User) -> Fields {
+    let mut fields = vec![];
+    if user.admin {
+        fields.push(("admin", "yes".to_owned()));
+    }
+    if !user.enabled {
+        fields.push(("disabled", "yes".to_owned()));
+    }
+    if !user.keys.is_empty() {
+        fields.push(("ssh_keys", list(user.keys.keys())));
+    }
+    fields
+}
+
+fn group(group: &Group) -> Fields {
+    match group.members.is_empty() {
+        true => vec![],
+        false => vec![("members", list(&group.members))],
+    }
+}
+
+fn application_change(step: &Step<'_, AppName, App>) -> Change {
+    let mut change = change("application", step, application);
+    let sealed = |app: Option<&App>| app.and_then(|app| app.secret.clone());
+    if let (Some(from), Some(to)) = (sealed(step.from), sealed(step.to))
+        && from != to
+    {
+        let word = format!("{} replaced", to.kind);
+        let comma = if change.detail.is_empty() { "" } else { "; " };
+        change.detail = format!("{}{comma}{word}", change.detail);
+    }
+    change
+}
+
+fn application(app: &App) -> Fields {
+    let mut fields = vec![("kind", app.kind.to_string()), ("address", app.address.to_string())];
+    fields.extend(app.account.clone().map(|account| ("account", account)));
+    fields.extend(app.secret.as_ref().map(|secret| ("with", format!("a {}", secret.kind))));
+    fields.extend(app.host_key.clone().map(|key| ("host_key", key)));
+    if app.allow_api {
+        fields.push(("allow_api", "yes".to_owned()));
+    }
+    if !app.tags.is_empty() {
+        let tags = app.tags.iter().map(|(key, value)| format!("{key}={value}"));
+        fields.push(("tags", list(tags)));
+    }
+    fields
+}
+
+fn grant_change(step: &Step<'_, GrantName, Grant>, now: SystemTime) -> Change {
+    let mut change = change("grant", step, grant);
+    let until = step.to.and_then(|grant| grant.terms.valid_until);
+    if until.is_some_and(|until| until <= clock::seconds(now)) {
+        change.detail.push_str(" (which is over: it opens nothing)");
+    }
+    change
+}
+
+fn grant(grant: &Grant) -> Fields {
+    let spec = terms::write(&grant.terms, GrantSpec::default());
+    let mut fields = vec![];
+    fields.extend(spec.logins.map(|logins| ("logins", list(logins))));
+    if spec.forwarding {
+        fields.push(("forwarding", "yes".to_owned()));
+    }
+    fields.extend(spec.sources.map(|sources| ("sources", list(sources))));
+    let rest = [
+        ("max_session", spec.max_session),
+        ("idle", spec.idle),
+        ("valid_from", spec.valid_from),
+        ("valid_until", spec.valid_until),
+    ];
+    fields.extend(rest.into_iter().filter_map(|(field, value)| Some((field, value?))));
+    fields
+}
+
+fn list<T: Display>(items: impl IntoIterator<Item = T>) -> String {
+    let items: Vec<_> = items.into_iter().map(|item| item.to_string()).collect();
+    if items.is_empty() { "none".to_owned() } else { items.join(", ") }
+}

@@ -1,0 +1,109 @@
+//! What the decision needs, at one version.
+
+use std::collections::HashMap;
+
+use access::{
+    AgentId, Application, GroupId, Login, Name, PolicyData, Rule, Site, SshKey, TokenId, User,
+};
+use sqlx::SqliteConnection;
+
+use super::state::{App, AppName, Grant, GrantName, State, Subject, Target};
+use crate::columns::Columns;
+use crate::db::version;
+use crate::{Store, StoreError, clock};
+
+impl Store {
+    /// The policy as it is stored, in one consistent view. `killed` is the relay's to fill.
+    pub async fn load_policy(&self) -> Result<PolicyData, StoreError> {
+        let mut tx = self.reading().await?;
+        let version = version(&mut tx).await?;
+        let state = State::load(&mut tx).await?;
+        Ok(PolicyData {
+            version,
+            users: users(&state),
+            applications: applications(&state),
+            rules: state.grants.iter().filter_map(|grant| rule(&state, grant)).collect(),
+            tokens: tokens(&mut tx).await?,
+            agents: agents(&mut tx).await?,
+            killed: Vec::new(),
+        })
+    }
+}
+
+fn users(state: &State) -> Vec<User> {
+    let mut groups: HashMap<&Name, Vec<GroupId>> = HashMap::new();
+    for group in state.groups.values() {
+        for member in &group.members {
+            groups.entry(member).or_default().push(group.id);
+        }
+    }
+    let user = |(name, user): (&Name, &super::state::User)| User {
+        id: user.id,
+        name: name.clone(),
+        enabled: user.enabled,
+        admin: user.admin,
+        groups: groups.remove(name).unwrap_or_default(),
+        ssh_keys: user
+            .keys
+            .iter()
+            .map(|(fingerprint, key)| SshKey {
+                fingerprint: fingerprint.clone(),
+                expires: key.expires.map(clock::at),
+            })
+            .collect(),
+    };
+    state.users.iter().map(user).collect()
+}
+
+fn applications(state: &State) -> Vec<Application> {
+    let application = |(name, app): (&AppName, &App)| {
+        let site = Site { id: *state.sites.get(&name.site)?, name: name.site.clone() };
+        Some(Application {
+            id: app.id,
+            name: name.name.clone(),
+            site,
+            kind: app.kind,
+            address: app.address.clone(),
+            login: login(app),
+            host_key: app.host_key.clone(),
+            allow_api: app.allow_api,
+            tags: app.tags.clone(),
+        })
+    };
+    state.applications.iter().filter_map(application).collect()
+}
+
+pub(super) fn login(app: &App) -> Login {
+    match &app.account {
+        Some(account) => Login::Managed { account: account.clone() },
+        None => Login::Transparent,
+    }
+}
+
+fn rule(state: &State, (name, grant): (&GrantName, &Grant)) -> Option<Rule> {
+    let subject = match &name.subject {
+        Subject::User(user) => access::Subject::User(state.users.get(user)?.id),
+        Subject::Group(group) => access::Subject::Group(state.groups.get(group)?.id),
+    };
+    let target = match &name.target {
+        Target::Application(app) => access::Target::Application(state.applications.get(app)?.id),
+        Target::Tag { key, value } => {
+            access::Target::Tag { key: key.clone(), value: value.clone() }
+        }
+    };
+    Some(Rule { id: grant.id, subject, target, terms: grant.terms.clone() })
+}
+
+// Used-up tokens too: sessions stand on them.
+async fn tokens(db: &mut SqliteConnection) -> Result<Vec<TokenId>, StoreError> {
+    let ids = sqlx::query_scalar::<_, String>("SELECT id FROM tokens WHERE revoked IS NULL");
+    Ok(ids.fetch_all(db).await?.into_iter().map(TokenId::from).collect())
+}
+
+async fn agents(
+    db: &mut SqliteConnection,
+) -> Result<Vec<(AgentId, std::time::SystemTime)>, StoreError> {
+    let rows = sqlx::query("SELECT id, expires FROM agents").fetch_all(db).await?;
+    let agents = rows.iter().map(|row| Ok((row.parsed("id")?, clock::at(row.number("expires")?))));
+    agents.collect()
+}

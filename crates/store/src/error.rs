@@ -1,0 +1,83 @@
+use access::{Code, TokenId};
+use serde::Serialize;
+
+/// Why the store did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error("the database does not answer or takes no changes")]
+    Database(#[from] sqlx::Error),
+    #[error("the database could not be brought to this version's tables")]
+    Migrate(#[from] sqlx::migrate::MigrateError),
+    #[error("the database file could not be opened")]
+    File { source: std::io::Error },
+    #[error("another relay serves from this database")]
+    InUse,
+    #[error("this is not the master key that the database was sealed with")]
+    WrongKey,
+    #[error("the sealed record {record} can not be opened: it was changed")]
+    Sealed { record: String },
+    #[error("the stored {what} can not be read: {detail}")]
+    Corrupt { what: &'static str, detail: String },
+    /// Every mistake of the request; nothing of it was stored.
+    #[error("{} not valid: {}", count(.0), list(.0))]
+    Invalid(Vec<Problem>),
+    #[error("there is no {0}")]
+    NotFound(String),
+    #[error("{0:?} is at several sites; write app.site")]
+    Ambiguous(String),
+}
+
+/// One mistake in what was asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Problem {
+    /// What it is about: `application web1.hq`, `grant alice → web1`.
+    pub object: String,
+    pub code: Code,
+    /// What is wrong and what was expected, in one sentence.
+    pub detail: String,
+}
+
+impl Problem {
+    pub(crate) fn new(
+        object: impl Into<String>,
+        code: &'static str,
+        detail: impl Into<String>,
+    ) -> Self {
+        Self { object: object.into(), code: Code(code), detail: detail.into() }
+    }
+}
+
+/// Why a token is not good.
+#[derive(Debug, thiserror::Error)]
+pub enum UseTokenError {
+    #[error("there is no such token")]
+    Unknown,
+    #[error("token {0} has expired")]
+    Expired(TokenId),
+    #[error("token {0} was revoked")]
+    Revoked(TokenId),
+    #[error("token {0} is used up")]
+    UsedUp(TokenId),
+    #[error("the user of token {0} is disabled")]
+    UserDisabled(TokenId),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<sqlx::Error> for UseTokenError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Store(error.into())
+    }
+}
+
+fn count(problems: &[Problem]) -> String {
+    match problems.len() {
+        1 => "one thing is".to_owned(),
+        many => format!("{many} things are"),
+    }
+}
+
+fn list(problems: &[Problem]) -> String {
+    let each = problems.iter().map(|problem| format!("{}: {}", problem.object, problem.detail));
+    each.collect::<Vec<_>>().join("; ")
+}

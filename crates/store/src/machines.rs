@@ -1,0 +1,193 @@
+//! Enrolled agents and connectors, known by the SHA-256 of their public key.
+
+use std::time::SystemTime;
+
+use access::{AgentId, ConnectorId, Name, SiteId, UserId};
+use data_encoding::HEXLOWER;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{FromRow, Row};
+
+use crate::columns::{Columns, scalar};
+use crate::{AgentRow, ConnectorRow, Store, StoreError, clock};
+
+impl Store {
+    /// Registers an agent's key for its user until `expires`.
+    pub async fn enrol_agent(
+        &self,
+        id: AgentId,
+        user: UserId,
+        device: &str,
+        spki: [u8; 32],
+        expires: SystemTime,
+    ) -> Result<(), StoreError> {
+        let mut change = self.changing().await?;
+        let known = scalar(change.db(), "SELECT 1 FROM users WHERE id = $1", user.to_string());
+        known.await?.ok_or_else(|| StoreError::NotFound("such user".to_owned()))?;
+        sqlx::query(ENROL_AGENT)
+            .bind(id.to_string())
+            .bind(user.to_string())
+            .bind(device)
+            .bind(HEXLOWER.encode(&spki))
+            .bind(clock::column(clock::seconds(expires)))
+            .bind(clock::column(clock::seconds(SystemTime::now())))
+            .execute(change.db())
+            .await?;
+        change.commit().await
+    }
+
+    /// Registers the agent's next key and the next end of its enrolment. `false`: it is revoked.
+    pub async fn renew_agent(
+        &self,
+        id: AgentId,
+        spki: [u8; 32],
+        expires: SystemTime,
+    ) -> Result<bool, StoreError> {
+        let mut change = self.changing().await?;
+        let renewed = sqlx::query("UPDATE agents SET spki = $2, expires = $3 WHERE id = $1")
+            .bind(id.to_string())
+            .bind(HEXLOWER.encode(&spki))
+            .bind(clock::column(clock::seconds(expires)))
+            .execute(change.db())
+            .await?;
+        Ok(change.commit_if(renewed.rows_affected()).await? > 0)
+    }
+
+    /// Whose key this is, whether or not its enrolment has ended.
+    pub async fn agent_by_key(&self, spki: [u8; 32]) -> Result<Option<AgentRow>, StoreError> {
+        let agent = sqlx::query_as(AGENT_BY_KEY).bind(HEXLOWER.encode(&spki));
+        Ok(agent.fetch_optional(&self.inner.readers).await?)
+    }
+
+    /// The agents of a user, or all.
+    pub async fn agents(&self, user: Option<&Name>) -> Result<Vec<AgentRow>, StoreError> {
+        let agents = sqlx::query_as(AGENTS).bind(user.map(Name::as_str));
+        Ok(agents.fetch_all(&self.inner.readers).await?)
+    }
+
+    /// Forgets an agent and its key. `false`: there is no such agent.
+    pub async fn revoke_agent(&self, id: AgentId) -> Result<bool, StoreError> {
+        self.forget("DELETE FROM agents WHERE id = $1", id.to_string()).await
+    }
+
+    /// Registers a connector's key for its site.
+    pub async fn enrol_connector(
+        &self,
+        id: ConnectorId,
+        site: SiteId,
+        name: &str,
+        spki: [u8; 32],
+    ) -> Result<(), StoreError> {
+        let mut change = self.changing().await?;
+        let known = scalar(change.db(), "SELECT 1 FROM sites WHERE id = $1", site.to_string());
+        known.await?.ok_or_else(|| StoreError::NotFound("such site".to_owned()))?;
+        sqlx::query(ENROL_CONNECTOR)
+            .bind(id.to_string())
+            .bind(site.to_string())
+            .bind(name)
+            .bind(HEXLOWER.encode(&spki))
+            .bind(clock::column(clock::seconds(SystemTime::now())))
+            .execute(change.db())
+            .await?;
+        change.commit().await
+    }
+
+    /// Registers the connector's next key. `false`: it is removed.
+    pub async fn renew_connector(
+        &self,
+        id: ConnectorId,
+        spki: [u8; 32],
+    ) -> Result<bool, StoreError> {
+        let mut change = self.changing().await?;
+        let renewed = sqlx::query("UPDATE connectors SET spki = $2 WHERE id = $1")
+            .bind(id.to_string())
+            .bind(HEXLOWER.encode(&spki))
+            .execute(change.db())
+            .await?;
+        Ok(change.commit_if(renewed.rows_affected()).await? > 0)
+    }
+
+    /// Whose key this is.
+    pub async fn connector_by_key(
+        &self,
+        spki: [u8; 32],
+    ) -> Result<Option<ConnectorRow>, StoreError> {
+        let connector = sqlx::query_as(CONNECTOR_BY_KEY).bind(HEXLOWER.encode(&spki));
+        Ok(connector.fetch_optional(&self.inner.readers).await?)
+    }
+
+    /// All connectors, by site and name.
+    pub async fn connectors(&self) -> Result<Vec<ConnectorRow>, StoreError> {
+        Ok(sqlx::query_as(CONNECTORS).fetch_all(&self.inner.readers).await?)
+    }
+
+    /// Forgets a connector and its key. `false`: there is no such connector.
+    pub async fn remove_connector(&self, id: ConnectorId) -> Result<bool, StoreError> {
+        self.forget("DELETE FROM connectors WHERE id = $1", id.to_string()).await
+    }
+
+    async fn forget(&self, statement: &'static str, id: String) -> Result<bool, StoreError> {
+        let mut change = self.changing().await?;
+        let removed = sqlx::query(statement).bind(id).execute(change.db()).await?;
+        Ok(change.commit_if(removed.rows_affected()).await? > 0)
+    }
+}
+
+impl FromRow<'_, SqliteRow> for AgentRow {
+    fn from_row(row: &SqliteRow) -> Result<Self, sqlx::Error> {
+        Ok(Self {
+            id: row.parsed("id")?,
+            user: row.parsed("user_id")?,
+            user_name: row.parsed("user_name")?,
+            admin: row.flag("admin")?,
+            enabled: row.flag("enabled")?,
+            device: row.try_get("device")?,
+            expires: row.number("expires")?,
+            created: row.number("created")?,
+        })
+    }
+}
+
+impl FromRow<'_, SqliteRow> for ConnectorRow {
+    fn from_row(row: &SqliteRow) -> Result<Self, sqlx::Error> {
+        Ok(Self {
+            id: row.parsed("id")?,
+            name: row.try_get("name")?,
+            site_id: row.parsed("site_id")?,
+            site_name: row.parsed("site_name")?,
+            created: row.number("created")?,
+        })
+    }
+}
+
+macro_rules! agents {
+    ($which:literal) => {
+        concat!(
+            "SELECT agents.id, user_id, users.name AS user_name, admin, enabled, device, expires,
+                created
+            FROM agents JOIN users ON users.id = agents.user_id ",
+            $which
+        )
+    };
+}
+
+macro_rules! connectors {
+    ($which:literal) => {
+        concat!(
+            "SELECT connectors.id, connectors.name, site_id, sites.name AS site_name, created
+            FROM connectors JOIN sites ON sites.id = connectors.site_id ",
+            $which
+        )
+    };
+}
+
+const AGENT_BY_KEY: &str = agents!("WHERE spki = $1");
+const AGENTS: &str = agents!(
+    "WHERE CAST($1 AS TEXT) IS NULL OR users.name = $1 ORDER BY users.name, device, agents.id"
+);
+const CONNECTOR_BY_KEY: &str = connectors!("WHERE spki = $1");
+const CONNECTORS: &str = connectors!("ORDER BY sites.name, connectors.name, connectors.id");
+
+const ENROL_AGENT: &str = "INSERT INTO agents (id, user_id, device, spki, expires, created)
+    VALUES ($1, $2, $3, $4, $5, $6)";
+const ENROL_CONNECTOR: &str = "INSERT INTO connectors (id, site_id, name, spki, created)
+    VALUES ($1, $2, $3, $4, $5)";

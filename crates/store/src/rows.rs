@@ -1,0 +1,165 @@
+//! What the store gives back, ready to be listed.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::SystemTime;
+
+use access::{
+    Address, AgentId, ApplicationId, ConnectorId, GroupId, Kind, Login, Name, RuleId, SessionId,
+    SiteId, TokenId, TokenKind, UserId,
+};
+use api::GrantSpec;
+use serde::Serialize;
+
+use crate::clock::seconds;
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SiteRow {
+    pub id: SiteId,
+    pub name: Name,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct UserRow {
+    pub id: UserId,
+    pub name: Name,
+    pub admin: bool,
+    pub enabled: bool,
+    pub groups: Vec<Name>,
+    pub ssh_keys: Vec<SshKeyRow>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SshKeyRow {
+    /// `SHA256:…` as `ssh-keygen -l` prints it.
+    pub fingerprint: String,
+    /// In OpenSSH form.
+    pub key: String,
+    /// Unix seconds.
+    pub expires: Option<u64>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct GroupRow {
+    pub id: GroupId,
+    pub name: Name,
+    pub members: Vec<Name>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ApplicationRow {
+    pub id: ApplicationId,
+    pub name: Name,
+    pub site_id: SiteId,
+    pub site: Name,
+    /// The DNS label `<app>-<site>`.
+    pub label: String,
+    pub kind: Kind,
+    pub address: Address,
+    pub login: Login,
+    pub host_key: Option<String>,
+    pub allow_api: bool,
+    pub tags: BTreeMap<String, String>,
+}
+
+impl ApplicationRow {
+    /// `app.site`.
+    pub fn reference(&self) -> String {
+        format!("{}.{}", self.name, self.site)
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct GrantRow {
+    pub id: RuleId,
+    #[serde(flatten)]
+    pub spec: GrantSpec,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct TokenRow {
+    pub id: TokenId,
+    pub kind: TokenKind,
+    pub user: Option<Name>,
+    /// `app.site`.
+    pub application: Option<String>,
+    pub site: Option<Name>,
+    /// Unix seconds, as are the other times.
+    pub created: u64,
+    pub expires: Option<u64>,
+    /// `None`: as often as wanted.
+    pub uses_left: Option<u32>,
+    /// When it was used last, to the minute for tokens of unlimited use.
+    pub used: Option<u64>,
+    pub used_from: Option<IpAddr>,
+    pub revoked: Option<u64>,
+}
+
+impl TokenRow {
+    /// Whether it is good at `now`, and if not, why.
+    pub fn state(&self, now: SystemTime) -> TokenState {
+        if self.revoked.is_some() {
+            TokenState::Revoked
+        } else if self.expires.is_some_and(|end| seconds(now) >= end) {
+            TokenState::Expired
+        } else if self.uses_left == Some(0) {
+            TokenState::UsedUp
+        } else {
+            TokenState::Live
+        }
+    }
+}
+
+/// Whether a token is good, and if not, why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TokenState {
+    Live,
+    Expired,
+    Revoked,
+    UsedUp,
+}
+
+impl TokenState {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::Expired => "expired",
+            Self::Revoked => "revoked",
+            Self::UsedUp => "used-up",
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct AgentRow {
+    pub id: AgentId,
+    pub user: UserId,
+    pub user_name: Name,
+    pub admin: bool,
+    /// Whether its user is.
+    pub enabled: bool,
+    pub device: String,
+    /// Unix seconds, as is `created`.
+    pub expires: u64,
+    pub created: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ConnectorRow {
+    pub id: ConnectorId,
+    pub name: String,
+    pub site_id: SiteId,
+    pub site_name: Name,
+    /// Unix seconds.
+    pub created: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct AuditRow {
+    pub seq: u64,
+    pub at_ms: u64,
+    pub action: String,
+    pub session: Option<SessionId>,
+    pub event: serde_json::Value,
+}

@@ -1,0 +1,137 @@
+//! Sealed blobs, credentials of managed targets, and the host keys of targets.
+
+use access::{Application, ApplicationId};
+use async_trait::async_trait;
+use secrecy::SecretString;
+use session::{HostKeyVerdict, HostKeys, SecretError, Secrets, TargetCredential};
+use zeroize::Zeroizing;
+
+use crate::keys::PublicKey;
+use crate::{Store, StoreError};
+
+impl Store {
+    /// Seals `value` and keeps it under `name`, in place of what was there.
+    pub async fn put_secret(&self, name: &str, value: &[u8]) -> Result<(), StoreError> {
+        let sealed = self.inner.sealer.seal(&blob(name), value)?;
+        sqlx::query(PUT).bind(name).bind(sealed).execute(&self.inner.writer).await?;
+        Ok(())
+    }
+
+    /// What [`put_secret`](Self::put_secret) keeps under `name`.
+    pub async fn secret(&self, name: &str) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {
+        let sealed = sqlx::query_scalar("SELECT sealed FROM secrets WHERE name = $1").bind(name);
+        let sealed: Option<String> = sealed.fetch_optional(&self.inner.readers).await?;
+        sealed.map(|sealed| self.inner.sealer.open(&blob(name), &sealed)).transpose()
+    }
+
+    /// Forgets a target's learned host key, so that the next connection learns it anew.
+    pub async fn forget_host_key(&self, application: ApplicationId) -> Result<bool, StoreError> {
+        let forgotten = sqlx::query("DELETE FROM host_keys WHERE application_id = $1")
+            .bind(application.to_string())
+            .execute(&self.inner.writer)
+            .await?;
+        Ok(forgotten.rows_affected() > 0)
+    }
+
+    async fn target_credential(
+        &self,
+        application: ApplicationId,
+    ) -> Result<Option<TargetCredential>, StoreError> {
+        let found = sqlx::query_as(CREDENTIAL).bind(application.to_string());
+        let found: Option<(String, String)> = found.fetch_optional(&self.inner.readers).await?;
+        let Some((kind, sealed)) = found else { return Ok(None) };
+        let bytes = self.inner.sealer.open(&credential(application), &sealed)?;
+        let corrupt =
+            |detail: &str| StoreError::Corrupt { what: "credential", detail: detail.to_owned() };
+        let text = str::from_utf8(&bytes).map_err(|_| corrupt("it is no text"))?;
+        let text = SecretString::from(text);
+        match kind.as_str() {
+            PASSWORD => Ok(Some(TargetCredential::Password(text))),
+            SSH_KEY => Ok(Some(TargetCredential::SshKey(text))),
+            _ => Err(corrupt("its kind is unknown")),
+        }
+    }
+
+    async fn learned(&self, application: &Application) -> Result<Option<String>, StoreError> {
+        let known = sqlx::query_scalar(HOST_KEY).bind(application.id.to_string());
+        Ok(known.fetch_optional(&self.inner.readers).await?)
+    }
+
+    /// Keeps the first key shown. `false`: another connection was first.
+    async fn learn(&self, application: &Application, key: &str) -> Result<bool, StoreError> {
+        let learned = sqlx::query(LEARN).bind(application.id.to_string()).bind(key);
+        Ok(learned.execute(&self.inner.writer).await?.rows_affected() > 0)
+    }
+}
+
+#[async_trait]
+impl Secrets for Store {
+    async fn credential(
+        &self,
+        application: ApplicationId,
+    ) -> Result<Option<TargetCredential>, SecretError> {
+        self.target_credential(application).await.map_err(|error| detail(&error))
+    }
+}
+
+#[async_trait]
+impl HostKeys for Store {
+    async fn check(
+        &self,
+        application: &Application,
+        presented: &str,
+    ) -> Result<HostKeyVerdict, SecretError> {
+        let shown: PublicKey = presented
+            .parse()
+            .map_err(|_| SecretError { detail: "the target's host key is unreadable".into() })?;
+        let known = match &application.host_key {
+            Some(pinned) => Some(pinned.clone()),
+            None => self.learned(application).await.map_err(|error| detail(&error))?,
+        };
+        if let Some(known) = known {
+            return Ok(verdict(known, &shown));
+        }
+        if self.learn(application, &shown.bare()).await.map_err(|error| detail(&error))? {
+            return Ok(HostKeyVerdict::Learned);
+        }
+        let first = self.learned(application).await.map_err(|error| detail(&error))?;
+        let gone = || SecretError { detail: "the application is gone".into() };
+        first.map(|first| verdict(first, &shown)).ok_or_else(gone)
+    }
+}
+
+/// The record a credential is sealed as.
+pub(crate) fn credential(application: ApplicationId) -> String {
+    format!("credential {application}")
+}
+
+/// Kinds of credentials, as the table has them.
+pub(crate) const PASSWORD: &str = "password";
+pub(crate) const SSH_KEY: &str = "ssh-key";
+
+fn blob(name: &str) -> String {
+    format!("secret {name}")
+}
+
+fn verdict(known: String, shown: &PublicKey) -> HostKeyVerdict {
+    // A pinned key may carry a comment; what counts is the key.
+    if known.parse::<PublicKey>().is_ok_and(|known| known.same_key(shown)) {
+        HostKeyVerdict::Known
+    } else {
+        HostKeyVerdict::Changed { known }
+    }
+}
+
+fn detail(error: &StoreError) -> SecretError {
+    tracing::warn!(error = error as &dyn std::error::Error, "Could not read a target's secrets");
+    SecretError { detail: error.to_string() }
+}
+
+const PUT: &str = "INSERT INTO secrets (name, sealed) VALUES ($1, $2)
+    ON CONFLICT (name) DO UPDATE SET sealed = excluded.sealed";
+const CREDENTIAL: &str = "SELECT kind, sealed FROM credentials WHERE application_id = $1";
+const HOST_KEY: &str = "SELECT public_key FROM host_keys WHERE application_id = $1";
+// The application may have been removed while its target was being dialled.
+const LEARN: &str = "INSERT INTO host_keys (application_id, public_key)
+    SELECT id, $2 FROM applications WHERE id = $1
+    ON CONFLICT (application_id) DO NOTHING";

@@ -1,0 +1,8 @@
+//! Issued tokens: their digests, their uses, their end.
+
+mod issue;
+mod list;
+mod spend;
+
+pub use issue::NewToken;
+pub use spend::UsedToken;

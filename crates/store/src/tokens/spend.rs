@@ -1,0 +1,182 @@
+use std::net::IpAddr;
+use std::time::SystemTime;
+
+use access::{ApplicationId, Name, SiteId, TokenDigest, TokenId, TokenKind, TokenText, UserId};
+use data_encoding::HEXLOWER;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{FromRow, Row};
+
+use crate::columns::Columns;
+use crate::{Store, StoreError, UseTokenError, clock};
+
+/// A token that was good, with one use of it spent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UsedToken {
+    pub id: TokenId,
+    pub kind: TokenKind,
+    /// Whose it is, and whether they are an admin.
+    pub user: Option<(UserId, Name, bool)>,
+    pub application: Option<ApplicationId>,
+    pub site: Option<SiteId>,
+    pub expires: Option<SystemTime>,
+    /// `None`: as often as wanted.
+    pub uses_left: Option<u32>,
+}
+
+impl Store {
+    /// Checks a token and spends one use of it. Of any number of calls at once, no more succeed
+    /// than it had uses.
+    pub async fn use_token(
+        &self,
+        token: &TokenText,
+        now: SystemTime,
+        from: IpAddr,
+    ) -> Result<UsedToken, UseTokenError> {
+        // A guess costs one read: it neither holds the writer nor waits for it.
+        let held = self.held(token).await?;
+        held.check(token, now)?;
+        let uses_left = match held.uses_left {
+            Some(_) => Some(self.spend(token, now, from).await?),
+            None => self.stamp(&held, token.id(), now, from).await.map(|()| None)?,
+        };
+        Ok(held.used(token, uses_left))
+    }
+
+    async fn held(&self, token: &TokenText) -> Result<Held, UseTokenError> {
+        let held = sqlx::query_as(HELD).bind(token.id().as_str());
+        held.fetch_optional(&self.inner.readers).await?.ok_or(UseTokenError::Unknown)
+    }
+
+    async fn spend(
+        &self,
+        token: &TokenText,
+        now: SystemTime,
+        from: IpAddr,
+    ) -> Result<u32, UseTokenError> {
+        // To its last row: a statement that is dropped before reports no failed commit.
+        let spent: Vec<i64> = sqlx::query_scalar(SPEND)
+            .bind(token.id().as_str())
+            .bind(HEXLOWER.encode(&token.digest().0))
+            .bind(clock::column(clock::seconds(now)))
+            .bind(from.to_string())
+            .fetch_all(&self.inner.writer)
+            .await?;
+        if let Some(&left) = spent.first() {
+            return Ok(u32::try_from(left).unwrap_or(0));
+        }
+        // Something changed since it was read: say what.
+        self.held(token).await?.check(token, now)?;
+        Err(UseTokenError::UsedUp(token.id().clone()))
+    }
+
+    /// Notes when a token of unlimited use was used, at most once a minute.
+    async fn stamp(
+        &self,
+        held: &Held,
+        id: &TokenId,
+        now: SystemTime,
+        from: IpAddr,
+    ) -> Result<(), StoreError> {
+        let now = clock::seconds(now);
+        if held.used.is_some_and(|used| now < used + STAMP_EVERY) {
+            return Ok(());
+        }
+        sqlx::query("UPDATE tokens SET used = $2, used_from = $3 WHERE id = $1")
+            .bind(id.as_str())
+            .bind(clock::column(now))
+            .bind(from.to_string())
+            .execute(&self.inner.writer)
+            .await?;
+        Ok(())
+    }
+}
+
+/// A token as it stands in the store.
+struct Held {
+    kind: TokenKind,
+    digest: String,
+    user: Option<(UserId, Name, bool)>,
+    user_enabled: bool,
+    application: Option<ApplicationId>,
+    site: Option<SiteId>,
+    expires: Option<u64>,
+    uses_left: Option<u32>,
+    used: Option<u64>,
+    revoked: Option<u64>,
+}
+
+impl Held {
+    /// Who does not hold the genuine text learns nothing about the token.
+    fn check(&self, token: &TokenText, now: SystemTime) -> Result<(), UseTokenError> {
+        let id = || token.id().clone();
+        if !self.is(token) {
+            Err(UseTokenError::Unknown)
+        } else if self.revoked.is_some() {
+            Err(UseTokenError::Revoked(id()))
+        } else if self.expires.is_some_and(|end| clock::seconds(now) >= end) {
+            Err(UseTokenError::Expired(id()))
+        } else if self.uses_left == Some(0) {
+            Err(UseTokenError::UsedUp(id()))
+        } else if !self.user_enabled {
+            Err(UseTokenError::UserDisabled(id()))
+        } else {
+            Ok(())
+        }
+    }
+
+    fn is(&self, token: &TokenText) -> bool {
+        let digest = HEXLOWER.decode(self.digest.as_bytes()).ok();
+        let digest = digest.and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
+        let genuine = digest.is_some_and(|digest| TokenDigest(digest).matches(&token.digest()));
+        genuine && self.kind == token.kind()
+    }
+
+    fn used(self, token: &TokenText, uses_left: Option<u32>) -> UsedToken {
+        UsedToken {
+            id: token.id().clone(),
+            kind: self.kind,
+            user: self.user,
+            application: self.application,
+            site: self.site,
+            expires: self.expires.map(clock::at),
+            uses_left,
+        }
+    }
+}
+
+impl FromRow<'_, SqliteRow> for Held {
+    fn from_row(row: &SqliteRow) -> Result<Self, sqlx::Error> {
+        let user = match row.perhaps("user_id")? {
+            Some(id) => Some((id, row.parsed("user_name")?, row.flag("user_admin")?)),
+            None => None,
+        };
+        Ok(Self {
+            kind: row.parsed("kind")?,
+            digest: row.try_get("digest")?,
+            user,
+            user_enabled: row.flag("user_enabled")?,
+            application: row.perhaps("application_id")?,
+            site: row.perhaps("site_id")?,
+            expires: row.perhaps_number("expires")?,
+            uses_left: row.perhaps_number("uses_left")?,
+            used: row.perhaps_number("used")?,
+            revoked: row.perhaps_number("revoked")?,
+        })
+    }
+}
+
+const STAMP_EVERY: u64 = 60;
+
+const HELD: &str = "SELECT tokens.kind, digest, user_id, users.name AS user_name,
+        users.admin AS user_admin, COALESCE(users.enabled, 1) AS user_enabled,
+        application_id, site_id, expires, uses_left, used, revoked
+    FROM tokens LEFT JOIN users ON users.id = tokens.user_id
+    WHERE tokens.id = $1";
+
+// The row that comes back is the use: whoever gets none has not used it.
+const SPEND: &str = "UPDATE tokens SET uses_left = uses_left - 1, used = $3, used_from = $4
+    WHERE id = $1 AND digest = $2 AND uses_left > 0 AND revoked IS NULL
+        AND (expires IS NULL OR expires > $3)
+        AND (user_id IS NULL
+            OR EXISTS (SELECT 1 FROM users WHERE users.id = user_id AND enabled = 1))
+    RETURNING uses_left";
