@@ -32,7 +32,9 @@ pub(super) async fn remove(
             false => Err(ApiError::not_found("connector", &id.to_string())),
         }
     };
-    let _cut = finally(|| drop(state.connectors.disconnect(id)));
+    let _cut = finally(|| {
+        state.connectors.disconnect(id);
+    });
     let (changes, withdrawn) = change(&state, (&caller).into(), intent, act).await?;
     Ok(Json(Removed { changes, count: 1, withdrawn }))
 }

@@ -2,14 +2,14 @@
 
 use std::time::{Duration, SystemTime};
 
-use access::{AgentId, Code, ConnectorId};
+use access::{AgentId, Code, ConnectorId, Credential, TokenKind};
 use api::{Health, Info, JoinRequest, Joined, LoggedIn, LoginRequest};
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::{Extension, Json};
 use uuid::Uuid;
 
-use super::caller::sign_in;
+use super::caller::{Caller, sign_in};
 use super::change::{Actor, Intent, change, done};
 use super::error::ApiError;
 use super::extract::Body;
@@ -80,7 +80,7 @@ pub(super) async fn login(
     // Only a token enrols: an agent's certificate must not multiply into more agents.
     let caller = sign_in(&state, &headers, Some(&Peer { agent: None, ..peer })).await?;
     let device = label(Some(&request.device)).unwrap_or_else(|| "unnamed".to_owned());
-    let expires = SystemTime::now() + AGENT_LIFETIME;
+    let expires = enrolled_until(&caller, SystemTime::now());
     let intent = Intent { action: "login", object: format!("agent {id}") };
     let told = vec![done(&intent, format!("{} on {device}", caller.who.name()))];
     let act = async {
@@ -101,6 +101,15 @@ pub(super) async fn login(
         ssh_host_keys: info.ssh_host_keys.clone(),
         expires: expires.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs(),
     }))
+}
+
+/// What an admin token enrols ends with it; a login token is only the way in.
+fn enrolled_until(caller: &Caller, now: SystemTime) -> SystemTime {
+    let usual = now + AGENT_LIFETIME;
+    match caller.who.credential() {
+        Credential::Token { kind: TokenKind::Admin, expires: Some(end), .. } => usual.min(*end),
+        Credential::Token { .. } | Credential::SshKey { .. } | Credential::Agent { .. } => usual,
+    }
 }
 
 fn sign(state: &AppState, csr_pem: &str, cn: &str) -> Result<(String, [u8; 32]), ApiError> {

@@ -162,20 +162,18 @@ impl From<StoreError> for ApiError {
 
 impl From<Vec<store::Problem>> for ApiError {
     fn from(problems: Vec<store::Problem>) -> Self {
-        let error = match problems.as_slice() {
-            [one] => Self::new(of(one), one.code, format!("{}: {}", one.object, one.detail)),
-            many => {
-                let detail = format!("{} things are not valid; nothing was changed", many.len());
-                Self::new(StatusCode::UNPROCESSABLE_ENTITY, Code("request.refused"), detail)
-                    .hint("`errors` names each")
-            }
-        };
+        if let [one] = problems.as_slice() {
+            return Self::new(of(one), one.code, format!("{}: {}", one.object, one.detail));
+        }
         let fault = |problem: store::Problem| Fault {
             object: problem.object,
             code: problem.code.to_string(),
             detail: problem.detail,
         };
-        Self { errors: problems.into_iter().map(fault).collect(), ..error }
+        let detail = format!("{} things are not valid; nothing was changed", problems.len());
+        let status = StatusCode::UNPROCESSABLE_ENTITY;
+        let errors = problems.into_iter().map(fault).collect();
+        Self { errors, ..Self::new(status, Code("request.refused"), detail) }
     }
 }
 

@@ -26,7 +26,8 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
-        let Json(body) = Json::from_request(request, state).await.map_err(unread)?;
+        let Json(body) =
+            Json::from_request(request, state).await.map_err(|error| unread(&error))?;
         Ok(Self(body))
     }
 }
@@ -59,7 +60,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Params<T> {
     }
 }
 
-fn unread(rejection: JsonRejection) -> ApiError {
+fn unread(rejection: &JsonRejection) -> ApiError {
     match rejection.status() {
         StatusCode::PAYLOAD_TOO_LARGE => {
             let detail = "a request's body is at most 1 MiB";

@@ -90,7 +90,9 @@ pub(super) async fn logout(
             false => Err(ApiError::not_found("agent", &id.to_string())),
         }
     };
-    let _cut = finally(|| drop(state.agents.disconnect(id)));
+    let _cut = finally(|| {
+        state.agents.disconnect(id);
+    });
     let (changes, withdrawn) = change(&state, (&caller).into(), intent, act).await?;
     Ok(Json(Removed { changes, count: 1, withdrawn }))
 }

@@ -10,6 +10,7 @@ use crate::AppState;
 
 /// A method of a path, its role and its handler.
 pub(super) struct Route {
+    #[cfg_attr(not(test), expect(dead_code, reason = "for the test that walks the table"))]
     pub(super) method: Method,
     pub(super) path: &'static str,
     pub(super) role: Role,
