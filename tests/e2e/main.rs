@@ -1,1 +1,15 @@
 //! End to end: the three programs as they are shipped, real clients, real servers.
+//!
+//! Each test has a deployment of its own. Tests in `alone` measure time or count descriptors, and
+//! the test runner gives them the machine for themselves (`.config/nextest.toml`).
+
+mod alone;
+mod clients;
+mod connectors;
+mod demo;
+mod ssh;
+mod support;
+mod targets;
+mod tokens;
+mod transfer;
+mod tunnel;

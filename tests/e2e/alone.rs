@@ -1,0 +1,135 @@
+//! Tests that count or time what the machine as a whole does.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+use testkit::{Process, eventually, run};
+
+use crate::support::{SOON, World};
+
+#[test]
+fn five_hundred_sessions_leave_nothing_behind() -> Result<()> {
+    let mut world = World::start()?;
+    world.deployment.login("alice")?;
+    let (tunnel, port) = world.deployment.tunnel("alice", "echo")?;
+    // Warm: what is opened once and kept is not a leak.
+    open_and_close(port, 50)?;
+    eventually(SOON, "all sessions have ended", || sessions(&world) == Some(0))?;
+    let before = descriptors(&mut world, &tunnel)?;
+    let open = connect(port, 500)?;
+    assert_eq!(sessions(&world), Some(500));
+    assert_eq!(world.echo.open(), 500);
+    drop(open);
+    eventually(SOON, "all sessions have ended", || sessions(&world) == Some(0))?;
+    eventually(SOON, "the target's connections are closed", || world.echo.open() == 0)?;
+    eventually(SOON, "no file descriptor is left", || {
+        let after = descriptors(&mut world, &tunnel).unwrap_or_default();
+        after.iter().zip(&before).all(|(after, before)| after <= &(before + 3))
+    })?;
+    let opened = ids(&world.deployment.audit("session.opened")?);
+    let ended = ids(&world.deployment.audit("session.ended")?);
+    assert_eq!(opened.len(), 550);
+    assert_eq!(opened, ended, "each opened session has exactly one end");
+    Ok(())
+}
+
+#[test]
+fn a_killed_session_and_a_revoked_token_end_within_a_second() -> Result<()> {
+    let world = World::start()?;
+    let mut slowest = Duration::ZERO;
+    for round in 0..20 {
+        let token = world.token("web1")?;
+        let mut ssh = world.ssh(&world.at("web1"), &token)?;
+        ssh.arg("echo started; sleep 300");
+        let log = world.deployment.dir().join(format!("client-{round}.log"));
+        let mut client = Process::start("ssh", ssh, &log)?;
+        client.wait_for_log("started", SOON)?;
+        let session = world.deployment.sessions()?;
+        let id = session[0]["id"].as_str().context("an id")?.to_owned();
+        let started = Instant::now();
+        let withdraw = match round % 2 {
+            0 => world.deployment.admin(&["session", "kill", &id])?,
+            _ => world.deployment.admin(&[
+                "token",
+                "revoke",
+                "--user",
+                "alice",
+                "--application",
+                "web1",
+            ])?,
+        };
+        client.wait(SOON)?;
+        slowest = slowest.max(started.elapsed());
+        withdraw.ok()?;
+    }
+    assert!(slowest < Duration::from_secs(1), "the slowest took {slowest:?}");
+    let reasons = world.deployment.audit("session.ended")?;
+    let count =
+        |reason: &str| reasons.iter().filter(|row| row.to_string().contains(reason)).count();
+    assert_eq!((count("\"killed\""), count("\"revoked\"")), (10, 10));
+    Ok(())
+}
+
+#[test]
+fn a_thousand_silent_strangers_shut_no_door() -> Result<()> {
+    let world = World::start()?;
+    let token = world.token("web1")?;
+    let quiet = honest_login(&world, &token)?;
+    let doors = world.deployment.doors();
+    for port in [doors.ssh, doors.https] {
+        let silent: Vec<_> =
+            (0..1000).map_while(|_| TcpStream::connect(("127.0.0.1", port)).ok()).collect();
+        assert_eq!(silent.len(), 1000, "port {port}");
+        let busy = honest_login(&world, &token)?;
+        let limit = (quiet * 2).max(Duration::from_secs(1));
+        assert!(busy <= limit, "port {port}: {busy:?} instead of {quiet:?}");
+        world.deployment.sessions().with_context(|| format!("the API with port {port} crowded"))?;
+        drop(silent);
+    }
+    Ok(())
+}
+
+/// From another address than the strangers', as an honest user's would be.
+fn honest_login(world: &World, token: &str) -> Result<Duration> {
+    let mut ssh = world.ssh(&world.at("web1"), token)?;
+    ssh.args(["-b", "127.0.0.7", "echo in"]);
+    let started = Instant::now();
+    assert_eq!(run(&mut ssh, SOON)?.ok()?, "in\n");
+    Ok(started.elapsed())
+}
+
+fn open_and_close(port: u16, count: usize) -> Result<()> {
+    connect(port, count).map(drop)
+}
+
+/// Connections that each have carried a byte to the target and back.
+fn connect(port: u16, count: usize) -> Result<Vec<TcpStream>> {
+    let one = |_| {
+        let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+        stream.set_read_timeout(Some(SOON))?;
+        stream.write_all(b"x")?;
+        stream.read_exact(&mut [0])?;
+        Ok(stream)
+    };
+    (0..count).map(one).collect()
+}
+
+fn sessions(world: &World) -> Option<usize> {
+    world.deployment.sessions().ok().map(|sessions| sessions.len())
+}
+
+fn descriptors(world: &mut World, tunnel: &Process) -> Result<[usize; 3]> {
+    let relay = world.deployment.relay().descriptors()?;
+    let connector = world.deployment.connectors()[0].process.descriptors()?;
+    Ok([relay, connector, tunnel.descriptors()?])
+}
+
+fn ids(rows: &[Value]) -> Vec<String> {
+    let id = |row: &Value| row["session"].as_str().map(str::to_owned);
+    let mut ids: Vec<_> = rows.iter().filter_map(id).collect();
+    ids.sort_unstable();
+    ids
+}
