@@ -1,1 +1,103 @@
-//! (being written)
+//! The SSH door: an SSH server towards the user, an SSH client towards the target.
+//!
+//! The user shows a token or a registered key; the relay decides, records and dials; then channels
+//! are carried between two SSH connections, so that each can be seen, refused and ended.
+
+mod bridge;
+mod channel;
+mod config;
+mod connection;
+mod dialogue;
+mod forward;
+mod guard;
+mod inbox;
+mod login;
+pub mod proto;
+mod reach;
+mod server;
+mod target;
+mod terminal;
+mod words;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use access::{ApplicationId, Authenticated};
+use russh::keys::PrivateKey;
+use session::{Authn, Broker, HostKeys, Secrets};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_util::sync::CancellationToken;
+
+/// What the door needs of the relay.
+pub struct SshConfig {
+    pub host_keys: Vec<PrivateKey>,
+    pub broker: Broker,
+    pub authn: Arc<dyn Authn>,
+    pub secrets: Arc<dyn Secrets>,
+    pub target_keys: Arc<dyn HostKeys>,
+    /// The relay's own domain, which people may write behind an application's name.
+    pub domain: String,
+}
+
+/// The SSH door. Cheap to clone.
+#[derive(Clone)]
+pub struct SshGateway {
+    gateway: Arc<Gateway>,
+}
+
+impl SshGateway {
+    pub fn new(config: SshConfig) -> Self {
+        let SshConfig { host_keys, broker, authn, secrets, target_keys, domain } = config;
+        let server = Arc::new(config::server(host_keys));
+        let held = Arc::default();
+        let gateway = Gateway { server, broker, authn, secrets, target_keys, domain, held };
+        Self { gateway: Arc::new(gateway) }
+    }
+
+    /// Carries one connection to its end. `vouched`: the stream came from an agent, which needs no
+    /// login here and reaches this application only.
+    ///
+    /// The caller turns Nagle's algorithm off and bounds how many run at one time. Dropping the
+    /// future cuts the connection.
+    pub async fn serve<S>(
+        &self,
+        io: S,
+        peer: SocketAddr,
+        vouched: Option<(Authenticated, ApplicationId)>,
+        drain: CancellationToken,
+    ) where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let proven = CancellationToken::new();
+        connection::serve(self.gateway.clone(), io, peer, vouched, proven, drain).await;
+    }
+
+    /// Carries the connection of somebody nobody knows yet. `proven` is cancelled once they have
+    /// shown who they are: until then the caller may give their place to others.
+    pub async fn serve_stranger<S>(
+        &self,
+        io: S,
+        peer: SocketAddr,
+        proven: CancellationToken,
+        drain: CancellationToken,
+    ) where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        connection::serve(self.gateway.clone(), io, peer, None, proven, drain).await;
+    }
+
+    /// How often a connection was held because a channel's reader did not move.
+    pub fn held(&self) -> u64 {
+        self.gateway.held.count()
+    }
+}
+
+struct Gateway {
+    server: Arc<russh::server::Config>,
+    broker: Broker,
+    authn: Arc<dyn Authn>,
+    secrets: Arc<dyn Secrets>,
+    target_keys: Arc<dyn HostKeys>,
+    domain: String,
+    held: Arc<inbox::Held>,
+}

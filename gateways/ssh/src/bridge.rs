@@ -1,0 +1,226 @@
+//! Carrying one channel: between the user's channel and the target's, or a raw stream.
+
+use std::sync::Arc;
+
+use access::{EndReason, Side};
+use bytes::{Bytes, BytesMut};
+use russh::{ChannelMsg, ChannelWriteHalf, client, server};
+use splice::{BoxStream, Counters, Io};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
+
+use crate::inbox::Inbox;
+
+/// A channel of the user's, and what is needed to answer on it.
+pub(crate) struct UserSide {
+    pub(crate) writer: ChannelWriteHalf<server::Msg>,
+    pub(crate) handle: server::Handle,
+}
+
+/// How a bridge came to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Over {
+    /// The user closed, or is gone.
+    User,
+    /// The target closed in order; `refused`: it did not start the program.
+    Target { refused: bool },
+    /// The connection to the target broke.
+    Lost,
+}
+
+/// Carries a channel until either side closes it.
+pub(crate) async fn channels(
+    user: &UserSide,
+    from_user: &mut Inbox,
+    target: &ChannelWriteHalf<client::Msg>,
+    from_target: &mut Inbox,
+    counters: &Counters,
+) -> Over {
+    let mut up = std::pin::pin!(upward(from_user, target, counters));
+    let mut down = std::pin::pin!(downward(from_target, user, counters));
+    tokio::select! {
+        over = &mut down => over,
+        over = &mut up => match over {
+            Over::User => Over::User,
+            // The target takes no more input; what it still says is carried.
+            Over::Lost | Over::Target { .. } => down.await,
+        },
+    }
+}
+
+async fn upward(
+    from: &mut Inbox,
+    target: &ChannelWriteHalf<client::Msg>,
+    counters: &Counters,
+) -> Over {
+    while let Some(message) = from.next().await {
+        if matches!(message, ChannelMsg::Close) {
+            return Over::User;
+        }
+        if from.during(pass_up(message, target, counters)).await.is_err() {
+            // It is still read, so that its connection goes on.
+            while let Some(message) = from.next().await {
+                if matches!(message, ChannelMsg::Close) {
+                    return Over::User;
+                }
+            }
+        }
+    }
+    Over::User
+}
+
+async fn pass_up(
+    message: ChannelMsg,
+    target: &ChannelWriteHalf<client::Msg>,
+    counters: &Counters,
+) -> Result<(), russh::Error> {
+    match message {
+        ChannelMsg::Data { data } => {
+            let length = data.len() as u64;
+            target.data_bytes(data).await?;
+            counters.add_up(length);
+        }
+        ChannelMsg::ExtendedData { data, ext } => {
+            let length = data.len() as u64;
+            target.extended_data_bytes(ext, data).await?;
+            counters.add_up(length);
+        }
+        ChannelMsg::Eof => target.eof().await?,
+        ChannelMsg::WindowChange { col_width, row_height, pix_width, pix_height } => {
+            target.window_change(col_width, row_height, pix_width, pix_height).await?;
+        }
+        ChannelMsg::Signal { signal } => target.signal(signal).await?,
+        // What else a user may say on a running channel was refused when it arrived.
+        _ => {}
+    }
+    Ok(())
+}
+
+async fn downward(from: &mut Inbox, user: &UserSide, counters: &Counters) -> Over {
+    let mut refused = false;
+    while let Some(message) = from.next().await {
+        match message {
+            ChannelMsg::Close => return Over::Target { refused },
+            ChannelMsg::Failure => refused = true,
+            message => {
+                if from.during(pass_down(message, user, counters)).await.is_err() {
+                    return Over::User;
+                }
+            }
+        }
+        if refused {
+            return Over::Target { refused };
+        }
+    }
+    Over::Lost
+}
+
+async fn pass_down(message: ChannelMsg, user: &UserSide, counters: &Counters) -> Result<(), ()> {
+    let id = user.writer.id();
+    match message {
+        ChannelMsg::Data { data } => {
+            let length = data.len() as u64;
+            user.writer.data_bytes(data).await.map_err(drop)?;
+            counters.add_down(length);
+        }
+        ChannelMsg::ExtendedData { data, ext } => {
+            let length = data.len() as u64;
+            user.writer.extended_data_bytes(ext, data).await.map_err(drop)?;
+            counters.add_down(length);
+        }
+        ChannelMsg::Eof => user.writer.eof().await.map_err(drop)?,
+        ChannelMsg::ExitStatus { exit_status } => {
+            user.handle.exit_status_request(id, exit_status).await?;
+        }
+        ChannelMsg::ExitSignal { signal_name, core_dumped, error_message, lang_tag } => {
+            let handle = &user.handle;
+            handle
+                .exit_signal_request(id, signal_name, core_dumped, error_message, lang_tag)
+                .await?;
+        }
+        ChannelMsg::XonXoff { client_can_do } => {
+            user.handle.xon_xoff_request(id, client_can_do).await?;
+        }
+        // Replies to requests that were answered before the target was asked.
+        _ => {}
+    }
+    Ok(())
+}
+
+/// Carries a channel to and from a raw stream until both directions have ended or one breaks.
+pub(crate) async fn stream(
+    user: &UserSide,
+    from_user: &mut Inbox,
+    stream: BoxStream,
+    counters: &Arc<Counters>,
+) -> (EndReason, Side) {
+    let (reader, writer) = tokio::io::split(Io::new(stream));
+    let mut up = std::pin::pin!(raw_up(from_user, writer, counters));
+    let mut down = std::pin::pin!(raw_down(reader, user, counters));
+    tokio::select! {
+        end = &mut up => end,
+        end = &mut down => {
+            if end == (EndReason::Closed, Side::Target) {
+                // A client that was told the end may still have something to say, and then closes.
+                drop(tokio::time::timeout(LINGER, up).await);
+            }
+            end
+        }
+    }
+}
+
+async fn raw_up(
+    from: &mut Inbox,
+    mut to: WriteHalf<Io<BoxStream>>,
+    counters: &Counters,
+) -> (EndReason, Side) {
+    loop {
+        match from.next().await {
+            Some(ChannelMsg::Data { data }) => {
+                let sent = async {
+                    to.write_all(&data).await?;
+                    to.flush().await
+                };
+                if from.during(sent).await.is_err() {
+                    return (EndReason::Broken, Side::Target);
+                }
+                counters.add_up(data.len() as u64);
+            }
+            Some(ChannelMsg::Eof) => {
+                if from.during(to.shutdown()).await.is_err() {
+                    return (EndReason::Broken, Side::Target);
+                }
+            }
+            Some(ChannelMsg::Close) | None => return (EndReason::Closed, Side::Client),
+            Some(_) => {}
+        }
+    }
+}
+
+async fn raw_down(
+    mut from: ReadHalf<Io<BoxStream>>,
+    user: &UserSide,
+    counters: &Counters,
+) -> (EndReason, Side) {
+    let mut buffer = BytesMut::new();
+    loop {
+        buffer.reserve(COPY);
+        match from.read_buf(&mut buffer).await {
+            Ok(0) => {
+                drop(user.writer.eof().await);
+                return (EndReason::Closed, Side::Target);
+            }
+            Ok(_) => {
+                let data: Bytes = buffer.split().freeze();
+                let length = data.len() as u64;
+                if user.writer.data_bytes(data).await.is_err() {
+                    return (EndReason::Closed, Side::Client);
+                }
+                counters.add_down(length);
+            }
+            Err(_) => return (EndReason::Broken, Side::Target),
+        }
+    }
+}
+
+const COPY: usize = 32 * 1024;
+const LINGER: std::time::Duration = std::time::Duration::from_secs(10);

@@ -1,0 +1,297 @@
+//! A session channel: what it asks for, the program it runs at the target, and its last words.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use access::{EndReason, Kind, Side};
+use russh::server::Msg;
+use russh::{Channel, ChannelId, ChannelMsg, ChannelWriteHalf, Pty, client};
+use tokio::time::timeout;
+
+use crate::bridge::{self, Over, UserSide};
+use crate::config::TARGET_DEADLINE;
+use crate::connection::{Connection, Place};
+use crate::inbox::Inbox;
+use crate::reach::Reach;
+use crate::target::Target;
+use crate::terminal::{Applicant, Gone, Terminal};
+use crate::words;
+
+/// Serves a session channel to its end.
+pub(crate) async fn serve(connection: Arc<Connection>, channel: Channel<Msg>, _place: Place) {
+    let Some(handle) = connection.handle() else { return };
+    let id = channel.id();
+    let (reader, writer) = channel.split();
+    let user = UserSide { writer, handle };
+    let inbox = Inbox::new(reader, id, connection.up.clone());
+    let last = tokio::select! {
+        biased;
+        text = connection.ending() => Some(text),
+        // Its queue is let go with it, so that a connection that was held goes on.
+        () = work(&connection, inbox, &user) => None,
+    };
+    if let Some(text) = last {
+        drop(timeout(LAST_WORDS, fail(&user, &text)).await);
+    }
+}
+
+/// Says why on the terminal, or on the standard error of what was asked for, and ends the channel.
+async fn fail(user: &UserSide, text: &str) {
+    let line = format!("{text}\r\n").into_bytes();
+    // A user who does not read can't be told here; the connection's goodbye may still reach them.
+    drop(timeout(LAST_WORDS / 2, user.writer.extended_data_bytes(STDERR, line)).await);
+    finish(user, Some(EXIT_FAILED)).await;
+}
+
+async fn finish(user: &UserSide, status: Option<u32>) {
+    if let Some(status) = status {
+        let told = user.handle.exit_status_request(user.writer.id(), status).await;
+        if told.is_err() {
+            return;
+        }
+    }
+    // The connection may be gone already, and then there is nobody to tell.
+    drop(user.writer.eof().await);
+    drop(user.writer.close().await);
+}
+
+async fn work(connection: &Arc<Connection>, mut inbox: Inbox, user: &UserSide) {
+    let Some((wishes, program)) = wishes(&mut inbox).await else { return };
+    inbox.open_up();
+    match start(connection, &mut inbox, user, &wishes, &program).await {
+        Ok(Some(running)) => {
+            carry(connection, &mut inbox, user, running).await;
+        }
+        Ok(None) => finish(user, Some(EXIT_FAILED)).await,
+        Err(text) => inbox.during(fail(user, &text)).await,
+    }
+}
+
+/// What a client said before it named a program.
+#[derive(Default)]
+struct Wishes {
+    pty: Option<Terms>,
+    environment: Vec<(String, String)>,
+    agent: bool,
+}
+
+struct Terms {
+    term: String,
+    size: [u32; 4],
+    modes: Vec<(Pty, u32)>,
+}
+
+enum Program {
+    Shell,
+    Exec(Vec<u8>),
+    Subsystem(String),
+}
+
+impl Program {
+    fn is_shell(&self) -> bool {
+        matches!(self, Self::Shell)
+    }
+
+    /// The action's name and detail in the record.
+    fn noted(&self) -> (&'static str, String) {
+        match self {
+            Self::Shell => ("ssh.shell", String::new()),
+            Self::Exec(command) => ("ssh.exec", String::from_utf8_lossy(command).into_owned()),
+            Self::Subsystem(name) if name == "sftp" => ("ssh.sftp", String::new()),
+            Self::Subsystem(name) => ("ssh.subsystem", name.clone()),
+        }
+    }
+}
+
+async fn wishes(inbox: &mut Inbox) -> Option<(Wishes, Program)> {
+    let mut wishes = Wishes::default();
+    loop {
+        match inbox.next().await? {
+            ChannelMsg::RequestPty {
+                term,
+                col_width,
+                row_height,
+                pix_width,
+                pix_height,
+                terminal_modes: modes,
+                ..
+            } => {
+                let size = [col_width, row_height, pix_width, pix_height];
+                wishes.pty = Some(Terms { term, size, modes });
+            }
+            ChannelMsg::WindowChange { col_width, row_height, pix_width, pix_height } => {
+                if let Some(pty) = &mut wishes.pty {
+                    pty.size = [col_width, row_height, pix_width, pix_height];
+                }
+            }
+            ChannelMsg::SetEnv { variable_name, variable_value, .. } => {
+                let bytes = variable_name.len() + variable_value.len();
+                if wishes.environment.len() < MAX_VARIABLES && bytes <= MAX_VARIABLE {
+                    wishes.environment.push((variable_name, variable_value));
+                }
+            }
+            ChannelMsg::AgentForward { .. } => wishes.agent = true,
+            ChannelMsg::RequestShell { .. } => return Some((wishes, Program::Shell)),
+            ChannelMsg::Exec { command, .. } => return Some((wishes, Program::Exec(command))),
+            ChannelMsg::RequestSubsystem { name, .. } => {
+                return Some((wishes, Program::Subsystem(name)));
+            }
+            ChannelMsg::Close | ChannelMsg::Eof => return None,
+            // Before there is a program, nothing else has a meaning.
+            _ => {}
+        }
+    }
+}
+
+/// A program at the target, and the connection it runs on.
+struct Running {
+    reach: Arc<Reach>,
+    writer: ChannelWriteHalf<client::Msg>,
+    inbox: Inbox,
+    _target: Arc<Target>,
+}
+
+/// `Ok(None)`: the user went away from the menu or a question.
+async fn start(
+    connection: &Arc<Connection>,
+    inbox: &mut Inbox,
+    user: &UserSide,
+    wishes: &Wishes,
+    program: &Program,
+) -> Result<Option<Running>, String> {
+    let terminal = wishes.pty.is_some() && program.is_shell();
+    let reach = match connection.reach() {
+        Some(reach) => reach.clone(),
+        None if terminal => match menu(connection, inbox, user).await? {
+            Some(reach) => reach,
+            None => return Ok(None),
+        },
+        None => return Err(words::NO_APPLICATION.to_owned()),
+    };
+    // A command on a terminal (ssh -t) can be asked for a password too.
+    let has_terminal = wishes.pty.is_some();
+    let target = match has_terminal {
+        true => {
+            let terminal = Terminal { inbox, writer: &user.writer };
+            let mut applicant = Applicant { agent: wishes.agent, terminal: Some(terminal) };
+            Box::pin(reach.target(connection, &mut applicant)).await?
+        }
+        false => {
+            let mut applicant = Applicant { agent: wishes.agent, terminal: None };
+            inbox.during(Box::pin(reach.target(connection, &mut applicant))).await?
+        }
+    };
+    let opening = timeout(TARGET_DEADLINE, target.handle.channel_open_session());
+    let opened = inbox.during(opening).await;
+    let Ok(Ok(channel)) = opened else { return Err(words::PROGRAM_REFUSED.to_owned()) };
+    let (what, detail) = program.noted();
+    reach.note(what, &detail).await;
+    let id = channel.id();
+    let (reader, writer) = channel.split();
+    let mut target_inbox = Inbox::new(reader, id, connection.down.clone());
+    target_inbox.open_up();
+    let asked = ask(&reach, &target, &writer, wishes, program);
+    if inbox.during(target_inbox.during(asked)).await.is_err() {
+        return Err(words::CONNECTION_LOST.to_owned());
+    }
+    Ok(Some(Running { reach, writer, inbox: target_inbox, _target: target }))
+}
+
+/// Repeats the user's wishes to the target. Only the program's answer is asked for, so that there is
+/// one answer and it is the program's.
+async fn ask(
+    reach: &Reach,
+    target: &Target,
+    writer: &ChannelWriteHalf<client::Msg>,
+    wishes: &Wishes,
+    program: &Program,
+) -> Result<(), russh::Error> {
+    if wishes.agent && reach.forwarding() {
+        target.allow_agent();
+        reach.note("ssh.agent", "").await;
+        writer.agent_forward(false).await?;
+    }
+    if let Some(Terms { term, size: [columns, rows, width, height], modes }) = &wishes.pty {
+        writer.request_pty(false, term, *columns, *rows, *width, *height, modes).await?;
+    }
+    for (name, value) in &wishes.environment {
+        writer.set_env(false, name.as_str(), value.as_str()).await?;
+    }
+    match program {
+        Program::Shell => writer.request_shell(true).await,
+        Program::Exec(command) => writer.exec(true, command.clone()).await,
+        Program::Subsystem(name) => writer.request_subsystem(true, name.as_str()).await,
+    }
+}
+
+/// Lets the user pick an application at their terminal.
+async fn menu(
+    connection: &Arc<Connection>,
+    inbox: &mut Inbox,
+    user: &UserSide,
+) -> Result<Option<Arc<Reach>>, String> {
+    let Some(who) = connection.who() else { return Err(words::INTERNAL.to_owned()) };
+    let policy = connection.gateway.broker.policy();
+    let ssh = |app: &&&Arc<access::Application>| app.kind == Kind::Ssh;
+    let applications: Vec<_> = policy.reachable(who).iter().filter(ssh).copied().cloned().collect();
+    if applications.is_empty() {
+        return Err(words::NOTHING_REACHABLE.to_owned());
+    }
+    let mut terminal = Terminal { inbox: &mut *inbox, writer: &user.writer };
+    let chosen = match terminal.choose(&applications).await {
+        Ok(index) => applications[index].clone(),
+        Err(Gone) => return Ok(None),
+    };
+    let login = connection.login().to_owned();
+    inbox.during(Reach::open(connection, who, chosen, &login)).await.map(Some)
+}
+
+async fn carry(
+    connection: &Arc<Connection>,
+    inbox: &mut Inbox,
+    user: &UserSide,
+    mut running: Running,
+) {
+    let reach = running.reach.clone();
+    let carried =
+        bridge::channels(user, inbox, &running.writer, &mut running.inbox, reach.counters());
+    match carried.await {
+        Over::Target { refused: false } => {
+            drop(user.writer.close().await);
+        }
+        Over::Target { refused: true } => fail(user, words::PROGRAM_REFUSED).await,
+        Over::User => drop(running.writer.close().await),
+        Over::Lost => {
+            reach.went_wrong(EndReason::Broken, Side::Target);
+            tracing::debug!(peer = %connection.peer, "The target was lost");
+            inbox.during(fail(user, words::CONNECTION_LOST)).await;
+        }
+    }
+}
+
+/// The exit status of what could not be run, as ssh(1) gives it.
+const EXIT_FAILED: u32 = 255;
+const STDERR: u32 = 1;
+const LAST_WORDS: Duration = Duration::from_millis(300);
+const MAX_VARIABLES: usize = 128;
+const MAX_VARIABLE: usize = 32 * 1024;
+
+/// Carries a channel that only has bytes, such as a forwarded port or an agent.
+pub(crate) async fn carry_bytes(
+    connection: &Arc<Connection>,
+    reach: &Reach,
+    user: &UserSide,
+    inbox: &mut Inbox,
+    target: Channel<client::Msg>,
+) {
+    let id: ChannelId = target.id();
+    let (reader, writer) = target.split();
+    let mut target_inbox = Inbox::new(reader, id, connection.down.clone());
+    target_inbox.open_up();
+    inbox.open_up();
+    let over = bridge::channels(user, inbox, &writer, &mut target_inbox, reach.counters()).await;
+    match over {
+        Over::User => drop(writer.close().await),
+        Over::Target { .. } | Over::Lost => drop(user.writer.close().await),
+    }
+}

@@ -1,0 +1,192 @@
+//! How the door speaks SSH: algorithms, windows and limits, towards users and towards targets.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use russh::keys::{Algorithm, EcdsaCurve, HashAlg, PrivateKey};
+use russh::{
+    Limits, MethodKind, MethodSet, Preferred, SshId, cipher, client, compression, kex, mac, server,
+};
+
+use crate::inbox::WINDOW;
+
+/// From accept to the first sign-in request.
+pub(crate) const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
+
+/// From accept to a proven credential.
+pub(crate) const LOGIN_DEADLINE: Duration = Duration::from_secs(30);
+
+/// From a proven credential to the end of the target's own questions.
+pub(crate) const TARGET_LOGIN_DEADLINE: Duration = Duration::from_secs(90);
+
+/// The target's handshake, from dialling on, and each of its answers.
+pub(crate) const TARGET_DEADLINE: Duration = Duration::from_secs(20);
+
+/// Every refusal of a credential takes this long, so that its time tells nothing.
+pub(crate) const REFUSAL_TIME: Duration = Duration::from_millis(300);
+
+/// Refused credentials before the connection is cut.
+pub(crate) const MAX_FAILURES: u32 = 6;
+
+/// Offered keys and other free questions before the connection is cut.
+const MAX_REQUESTS: usize = 24;
+
+/// Channels open at one time on one connection.
+pub(crate) const MAX_CHANNELS: usize = 256;
+
+/// Towards users.
+pub(crate) fn server(host_keys: Vec<PrivateKey>) -> server::Config {
+    let key = host_key_algorithms(&host_keys);
+    server::Config {
+        server_id: SshId::Standard(Cow::Borrowed("SSH-2.0-Adit")),
+        methods: methods(),
+        // Offers of unknown keys are refused at once; credentials take `REFUSAL_TIME`.
+        auth_rejection_time: Duration::from_millis(20),
+        auth_rejection_time_initial: Some(Duration::ZERO),
+        keys: host_keys,
+        certificates: Vec::new(),
+        limits: limits(),
+        window_size: WINDOW,
+        maximum_packet_size: PACKET,
+        channel_buffer_size: HAND_OVER,
+        event_buffer_size: 32,
+        preferred: Preferred { key: Cow::Owned(key), ..preferred() },
+        max_auth_attempts: MAX_REQUESTS,
+        inactivity_timeout: None,
+        keepalive_interval: Some(KEEPALIVE),
+        keepalive_max: 4,
+        nodelay: true,
+    }
+}
+
+/// Towards a target whose pinned host key, if any, is `pinned`.
+pub(crate) fn client(pinned: Option<&str>) -> Arc<client::Config> {
+    let mut key = target_key_algorithms();
+    if let Some(name) = pinned.and_then(|line| line.split_ascii_whitespace().next()) {
+        // Asking for another kind of key than the known one would look like a changed key.
+        key.sort_by_key(|algorithm| !same_kind(algorithm, name));
+    }
+    Arc::new(client::Config {
+        client_id: SshId::Standard(Cow::Borrowed("SSH-2.0-Adit")),
+        limits: limits(),
+        window_size: WINDOW,
+        maximum_packet_size: PACKET,
+        channel_buffer_size: HAND_OVER,
+        preferred: Preferred {
+            key: Cow::Owned(key),
+            kex: Cow::Borrowed(TARGET_KEX),
+            ..preferred()
+        },
+        inactivity_timeout: None,
+        keepalive_interval: Some(KEEPALIVE),
+        keepalive_max: 4,
+        nodelay: true,
+        ..client::Config::default()
+    })
+}
+
+/// The ways of signing in that are offered.
+pub(crate) fn methods() -> MethodSet {
+    let methods = [MethodKind::PublicKey, MethodKind::Password, MethodKind::KeyboardInteractive];
+    MethodSet::from(&methods[..])
+}
+
+/// The ways left for a second, typed answer.
+pub(crate) fn typed_methods() -> MethodSet {
+    MethodSet::from(&[MethodKind::Password, MethodKind::KeyboardInteractive][..])
+}
+
+const PACKET: u32 = 32 * 1024;
+
+/// Messages the library may hand over before a channel's own queue has taken them.
+const HAND_OVER: usize = 8;
+
+const KEEPALIVE: Duration = Duration::from_secs(30);
+
+fn limits() -> Limits {
+    // RFC 4253, section 9: after a gigabyte or an hour.
+    Limits::new(1 << 30, 1 << 30, Duration::from_secs(3600))
+}
+
+fn preferred() -> Preferred {
+    Preferred {
+        kex: Cow::Borrowed(KEX),
+        key: Cow::Borrowed(&[]),
+        host_key_certificates: Cow::Borrowed(&[]),
+        cipher: Cow::Borrowed(CIPHERS),
+        mac: Cow::Borrowed(MACS),
+        // Compression before or beside secrets tells their length; tunnels carry packed bytes.
+        compression: Cow::Borrowed(&[compression::NONE]),
+    }
+}
+
+const KEX: &[kex::Name] = &[
+    kex::MLKEM768X25519_SHA256,
+    kex::CURVE25519,
+    kex::CURVE25519_PRE_RFC_8731,
+    kex::DH_G18_SHA512,
+    kex::DH_G16_SHA512,
+    kex::EXTENSION_SUPPORT_AS_SERVER,
+    kex::EXTENSION_OPENSSH_STRICT_KEX_AS_SERVER,
+];
+
+const TARGET_KEX: &[kex::Name] = &[
+    kex::MLKEM768X25519_SHA256,
+    kex::CURVE25519,
+    kex::CURVE25519_PRE_RFC_8731,
+    kex::ECDH_SHA2_NISTP256,
+    kex::DH_GEX_SHA256,
+    kex::DH_G18_SHA512,
+    kex::DH_G16_SHA512,
+    kex::DH_G14_SHA256,
+    kex::EXTENSION_SUPPORT_AS_CLIENT,
+    kex::EXTENSION_OPENSSH_STRICT_KEX_AS_CLIENT,
+];
+
+const CIPHERS: &[cipher::Name] = &[
+    cipher::AES_128_GCM,
+    cipher::AES_256_GCM,
+    cipher::CHACHA20_POLY1305,
+    cipher::AES_256_CTR,
+    cipher::AES_128_CTR,
+];
+
+// The last two are for clients that know nothing newer (libssh2 1.10).
+const MACS: &[mac::Name] =
+    &[mac::HMAC_SHA256_ETM, mac::HMAC_SHA512_ETM, mac::HMAC_SHA256, mac::HMAC_SHA512];
+
+/// ECDSA host keys are shown only where there is no other.
+fn host_key_algorithms(keys: &[PrivateKey]) -> Vec<Algorithm> {
+    let modern = [
+        Algorithm::Ed25519,
+        Algorithm::Rsa { hash: Some(HashAlg::Sha512) },
+        Algorithm::Rsa { hash: Some(HashAlg::Sha256) },
+    ];
+    let known =
+        |key: &PrivateKey| key.algorithm() == Algorithm::Ed25519 || key.algorithm().is_rsa();
+    let mut algorithms = modern.to_vec();
+    if !keys.iter().any(known) {
+        algorithms.extend(ECDSA.map(|curve| Algorithm::Ecdsa { curve }));
+    }
+    algorithms
+}
+
+fn target_key_algorithms() -> Vec<Algorithm> {
+    let mut algorithms = vec![Algorithm::Ed25519];
+    algorithms.extend(ECDSA.map(|curve| Algorithm::Ecdsa { curve }));
+    algorithms.push(Algorithm::Rsa { hash: Some(HashAlg::Sha512) });
+    algorithms.push(Algorithm::Rsa { hash: Some(HashAlg::Sha256) });
+    algorithms
+}
+
+const ECDSA: [EcdsaCurve; 3] = [EcdsaCurve::NistP256, EcdsaCurve::NistP384, EcdsaCurve::NistP521];
+
+/// Whether keys of OpenSSH type `name` sign with `algorithm`.
+fn same_kind(algorithm: &Algorithm, name: &str) -> bool {
+    if matches!(algorithm, Algorithm::Rsa { .. }) {
+        name == "ssh-rsa"
+    } else {
+        algorithm.as_str() == name
+    }
+}

@@ -1,0 +1,191 @@
+//! Forwarded ports and agents: each channel is its own decision, recorded.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use access::{Application, Authenticated, EndReason, Explain, Kind, Side};
+use russh::server::{self, Msg};
+use russh::{Channel, ChannelOpenFailure, client};
+use session::{Door, Session};
+use splice::BoxStream;
+use tokio::time::timeout;
+
+use crate::bridge::{self, UserSide};
+use crate::channel::carry_bytes;
+use crate::config::TARGET_DEADLINE;
+use crate::connection::{Connection, Place};
+use crate::inbox::Inbox;
+use crate::proto::destination;
+use crate::reach::authorize;
+use crate::terminal::Applicant;
+use crate::words;
+
+/// Serves `ssh -L`, `-W`, `-J` and `-D`: to an application of that name, else through the target.
+pub(crate) async fn direct(
+    connection: Arc<Connection>,
+    channel: Channel<Msg>,
+    reply: server::ChannelOpenHandle,
+    to: (String, u32),
+    _place: Place,
+) {
+    let forwarding = async {
+        let (host, port) = to;
+        match named(&connection, &host, port) {
+            Some((who, application)) => {
+                to_application(&connection, &who, application, channel, reply).await;
+            }
+            None => through_target(&connection, (host, port), channel, reply).await,
+        }
+    };
+    tokio::select! {
+        biased;
+        _ = connection.ending() => {}
+        () = forwarding => {}
+    }
+}
+
+/// Joins a channel that a target opened to the user's agent.
+pub(crate) fn agent(
+    connection: &Arc<Connection>,
+    channel: Channel<client::Msg>,
+    reply: client::ChannelOpenHandle,
+) {
+    let Some(place) = connection.place() else { return };
+    let shared = connection.clone();
+    let joining = async move {
+        let _place = place;
+        let (Some(handle), Some(reach)) = (shared.handle(), shared.reach().cloned()) else {
+            return;
+        };
+        let opening = timeout(TARGET_DEADLINE, handle.channel_open_agent()).await;
+        let Ok(Ok(user)) = opening else { return };
+        reply.accept().await;
+        let id = user.id();
+        let (reader, writer) = user.split();
+        let mut inbox = Inbox::new(reader, id, shared.up.clone());
+        let side = UserSide { writer, handle };
+        tokio::select! {
+            biased;
+            _ = shared.ending() => {}
+            () = carry_bytes(&shared, &reach, &side, &mut inbox, channel) => {}
+        }
+    };
+    // Without room the reply is dropped with the task, which refuses the channel.
+    connection.try_run(joining);
+}
+
+/// The application a destination names, if the user may see one of that name.
+fn named(
+    connection: &Connection,
+    host: &str,
+    port: u32,
+) -> Option<(Authenticated, Arc<Application>)> {
+    let who = connection.who()?;
+    let name = destination(host, &connection.gateway.domain);
+    let policy = connection.gateway.broker.policy();
+    let application = policy.find(&name, who).ok()?;
+    let reachable = policy.reachable(who).iter().any(|open| open.id == application.id);
+    let usual = application.kind == Kind::Ssh && port == SSH_PORT;
+    let same_port = port == u32::from(application.address.port()) || port == 0 || usual;
+    (reachable && same_port).then(|| (who.clone(), application.clone()))
+}
+
+/// Opens the application as raw bytes, under a session of its own.
+async fn to_application(
+    connection: &Arc<Connection>,
+    who: &Authenticated,
+    application: Arc<Application>,
+    channel: Channel<Msg>,
+    reply: server::ChannelOpenHandle,
+) {
+    let opened = open(connection, who, &application).await;
+    let (session, stream) = match opened {
+        Ok(opened) => opened,
+        Err(failure) => return reply.reject(failure).await,
+    };
+    let Some((user, mut inbox)) = accept(connection, channel, reply).await else { return };
+    let (mut lease, counters) = (session.lease(), session.counters().clone());
+    let (reason, side) = tokio::select! {
+        biased;
+        reason = lease.ended() => (reason, Side::Relay),
+        _ = connection.ending() => (EndReason::Closed, Side::Client),
+        end = bridge::stream(&user, &mut inbox, stream, &counters) => end,
+    };
+    if reason != EndReason::Closed {
+        tracing::debug!(reason = reason.as_str(), "A forward to an application ended");
+    }
+    drop(inbox);
+    drop(user.writer.close().await);
+    session.end(reason, side);
+}
+
+async fn open(
+    connection: &Connection,
+    who: &Authenticated,
+    application: &Arc<Application>,
+) -> Result<(Session, BoxStream), ChannelOpenFailure> {
+    let grant = authorize(connection, who, application, None).map_err(|text| refusal(&text))?;
+    let opened = connection.gateway.broker.open(grant, Door::Ssh, SystemTime::now()).await;
+    let session = opened.map_err(|error| refusal(&words::explain(&error)))?;
+    match session.dial().await {
+        Ok(stream) => Ok((session, stream)),
+        Err(error) => {
+            session.end(EndReason::Failed, Side::Target);
+            tracing::info!(%error, code = %error.code(), "Could not reach a forward's application");
+            let reason = words::explain(&error);
+            Err(ChannelOpenFailure::Other { code: CONNECT_FAILED, reason })
+        }
+    }
+}
+
+/// Asks the connection's target to connect, where the terms allow it.
+async fn through_target(
+    connection: &Arc<Connection>,
+    (host, port): (String, u32),
+    channel: Channel<Msg>,
+    reply: server::ChannelOpenHandle,
+) {
+    let destination = format!("{host}:{port}");
+    let Some(reach) = connection.reach().filter(|reach| reach.forwarding()).cloned() else {
+        connection.note("ssh.forward_refused", &destination).await;
+        return reply.reject(refusal(words::FORWARD_REFUSED)).await;
+    };
+    reach.note("ssh.forward", &destination).await;
+    let target = match Box::pin(reach.target(connection, &mut Applicant::nobody())).await {
+        Ok(target) => target,
+        Err(reason) => {
+            return reply.reject(ChannelOpenFailure::Other { code: CONNECT_FAILED, reason }).await;
+        }
+    };
+    let opening = target.handle.channel_open_direct_tcpip(host, port, "127.0.0.1", 0);
+    let there = match timeout(TARGET_DEADLINE, opening).await {
+        Ok(Ok(there)) => there,
+        Ok(Err(russh::Error::ChannelOpenFailure(failure))) => return reply.reject(failure).await,
+        Ok(Err(_)) | Err(_) => return reply.reject(ChannelOpenFailure::ConnectFailed).await,
+    };
+    let Some((user, mut inbox)) = accept(connection, channel, reply).await else { return };
+    carry_bytes(connection, &reach, &user, &mut inbox, there).await;
+}
+
+async fn accept(
+    connection: &Arc<Connection>,
+    channel: Channel<Msg>,
+    reply: server::ChannelOpenHandle,
+) -> Option<(UserSide, Inbox)> {
+    let handle = connection.handle()?;
+    reply.accept().await;
+    let id = channel.id();
+    let (reader, writer) = channel.split();
+    let mut inbox = Inbox::new(reader, id, connection.up.clone());
+    inbox.open_up();
+    Some((UserSide { writer, handle }, inbox))
+}
+
+/// Administratively prohibited, in our own words.
+fn refusal(text: &str) -> ChannelOpenFailure {
+    ChannelOpenFailure::Other { code: PROHIBITED, reason: text.to_owned() }
+}
+
+const PROHIBITED: u32 = 1;
+const CONNECT_FAILED: u32 = 2;
+const SSH_PORT: u32 = 22;

@@ -1,0 +1,328 @@
+//! Signing in: first to the relay, then, where the user shows the target their own login, to the
+//! target. Nothing is trusted before a token or a signature was vouched for.
+
+use std::sync::Arc;
+
+use access::{Application, ApplicationId, Authenticated, Credential, Login as Mode, Unfound};
+use secrecy::{ExposeSecret, SecretString};
+use session::{AuthnError, Door};
+use tokio::time::{Instant, sleep_until};
+
+use crate::config::{MAX_FAILURES, REFUSAL_TIME};
+use crate::connection::{Connection, Phase};
+use crate::dialogue::{Dialogue, Prefer, Question, Step};
+use crate::proto::{UserName, looks_like_token};
+use crate::reach::{Reach, denied};
+use crate::terminal::Applicant;
+use crate::words;
+
+/// One connection's way in. Belongs to one user name: with another, the connection is cut.
+pub(crate) struct Login {
+    connection: Arc<Connection>,
+    vouched: Option<(Authenticated, ApplicationId)>,
+    user: Option<String>,
+    stage: Stage,
+    failures: u32,
+    last_failure: String,
+}
+
+/// The answer to one request.
+#[derive(Debug)]
+pub(crate) enum Verdict {
+    Accept,
+    Reject,
+    /// Right so far; a typed answer for the target is still wanted.
+    Again,
+    Ask(Question),
+    Cut,
+}
+
+enum Stage {
+    /// Nothing is proven.
+    Token,
+    /// The relay knows who it is; the target is asking.
+    Target { reach: Arc<Reach>, dialogue: Box<Dialogue>, question: Question },
+    /// Nothing more is asked here.
+    Over,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Interactive,
+    Password,
+    /// A key or an agent's word: nothing can be typed.
+    Silent,
+}
+
+impl Login {
+    pub(crate) fn new(
+        connection: Arc<Connection>,
+        vouched: Option<(Authenticated, ApplicationId)>,
+    ) -> Self {
+        Self {
+            connection,
+            vouched,
+            user: None,
+            stage: Stage::Token,
+            failures: 0,
+            last_failure: String::new(),
+        }
+    }
+
+    /// The request every client begins with; enough where an agent's connection vouches.
+    pub(crate) async fn none(&mut self, user: &str) -> Verdict {
+        if !self.belongs_to(user).await {
+            return Verdict::Cut;
+        }
+        let Some((who, application)) = self.vouched.take() else { return Verdict::Reject };
+        match self.connection.gateway.broker.policy().application(application).cloned() {
+            Some(application) => self.enter(who, Some(application), Way::Silent).await,
+            None => self.deny(&who, "", "the application is gone").await,
+        }
+    }
+
+    pub(crate) async fn password(&mut self, user: &str, text: SecretString) -> Verdict {
+        if !self.belongs_to(user).await {
+            return Verdict::Cut;
+        }
+        match &self.stage {
+            Stage::Token => self.token(text, Way::Password).await,
+            Stage::Target { .. } => self.answer(vec![text], Way::Password).await,
+            Stage::Over => Verdict::Cut,
+        }
+    }
+
+    /// Whether a signature by this key is worth asking for. Changes nothing.
+    pub(crate) async fn key_offered(&mut self, user: &str, fingerprint: &str) -> bool {
+        self.belongs_to(user).await
+            && matches!(self.stage, Stage::Token)
+            && self.connection.gateway.authn.may_be_registered(fingerprint)
+    }
+
+    /// A key whose signature over this connection was verified.
+    pub(crate) async fn key(&mut self, user: &str, fingerprint: &str) -> Verdict {
+        if !self.belongs_to(user).await || !matches!(self.stage, Stage::Token) {
+            return Verdict::Cut;
+        }
+        let started = Instant::now();
+        let from = self.connection.peer.ip();
+        match self.connection.gateway.authn.ssh_key(fingerprint, from).await {
+            Ok(who) => self.proven(who, Way::Silent).await,
+            Err(error) => self.refused(error, started).await,
+        }
+    }
+
+    /// `answers` to the last question; `None` begins anew.
+    pub(crate) async fn interactive(
+        &mut self,
+        user: &str,
+        answers: Option<Vec<SecretString>>,
+    ) -> Verdict {
+        if !self.belongs_to(user).await {
+            return Verdict::Cut;
+        }
+        match (&self.stage, answers) {
+            (Stage::Token, None) => Verdict::Ask(Question {
+                name: String::new(),
+                instructions: std::mem::take(&mut self.last_failure),
+                prompts: vec![(words::TOKEN_PROMPT.to_owned(), false)],
+            }),
+            (Stage::Token, Some(answers)) => match answers.into_iter().next() {
+                Some(text) => self.token(text, Way::Interactive).await,
+                None => Verdict::Reject,
+            },
+            (Stage::Target { question, .. }, None) => Verdict::Ask(question.clone()),
+            (Stage::Target { .. }, Some(answers)) => self.answer(answers, Way::Interactive).await,
+            (Stage::Over, _) => Verdict::Cut,
+        }
+    }
+
+    /// What was proven for one name does not count for another.
+    async fn belongs_to(&mut self, user: &str) -> bool {
+        match &self.user {
+            Some(known) if known == user => true,
+            Some(_) if !matches!(self.stage, Stage::Token) => false,
+            known => {
+                let first = known.is_none();
+                if UserName::parse(user).is_err() {
+                    return false;
+                }
+                self.user = Some(user.to_owned());
+                if first {
+                    self.connection.phase(Phase::Asked).await;
+                }
+                true
+            }
+        }
+    }
+
+    async fn token(&mut self, text: SecretString, way: Way) -> Verdict {
+        let started = Instant::now();
+        let text = SecretString::from(text.expose_secret().trim());
+        let from = self.connection.peer.ip();
+        match self.connection.gateway.authn.token(&text, Door::Ssh, from).await {
+            Ok(who) => self.proven(who, way).await,
+            Err(error) => self.refused(error, started).await,
+        }
+    }
+
+    /// All refusals take the same time, whatever was wrong.
+    async fn refused(&mut self, error: AuthnError, started: Instant) -> Verdict {
+        self.failures += 1;
+        self.last_failure = words::explain(&error);
+        sleep_until(started + REFUSAL_TIME).await;
+        if self.failures < MAX_FAILURES {
+            return Verdict::Reject;
+        }
+        self.end(words::TOO_MANY_FAILURES.to_owned()).await
+    }
+
+    async fn proven(&mut self, who: Authenticated, way: Way) -> Verdict {
+        let user = self.user.clone().unwrap_or_default();
+        let named = UserName::parse(&user).ok().and_then(|name| name.application);
+        let policy = self.connection.gateway.broker.policy();
+        let bound = match who.credential() {
+            Credential::Token { application: Some(id), .. } => Some(*id),
+            Credential::Token { application: None, .. }
+            | Credential::SshKey { .. }
+            | Credential::Agent { .. } => None,
+        };
+        let found = match named {
+            Some(text) => match policy.find(text, &who) {
+                Ok(application) => Some(application.clone()),
+                Err(Unfound::Ambiguous(text)) => {
+                    return self.end(words::ambiguous(&text)).await;
+                }
+                Err(error @ Unfound::Unknown(_)) => {
+                    return self.deny(&who, text, &error.to_string()).await;
+                }
+            },
+            None => bound.and_then(|id| policy.application(id).cloned()),
+        };
+        let agrees = found.as_ref().map(|application| application.id) == bound;
+        if bound.is_some() && !agrees {
+            let asked = named.unwrap_or_default();
+            return self.deny(&who, asked, "the token is for another application").await;
+        }
+        self.enter(who, found, way).await
+    }
+
+    async fn enter(
+        &mut self,
+        who: Authenticated,
+        application: Option<Arc<Application>>,
+        way: Way,
+    ) -> Verdict {
+        let user = self.user.clone().unwrap_or_default();
+        let login = UserName::parse(&user).map_or("", |name| name.login);
+        self.connection.signed_in(who.clone(), login);
+        self.connection.phase(Phase::Proven).await;
+        let Some(application) = application else { return self.inside().await };
+        if login.is_empty() && application.login == Mode::Transparent {
+            return self.end(words::no_login(&application)).await;
+        }
+        match Reach::open(&self.connection, &who, application, login).await {
+            Ok(reach) => self.towards(reach, way).await,
+            Err(text) => self.end(text).await,
+        }
+    }
+
+    /// Goes on to the target, as far as that is possible before there is a channel.
+    async fn towards(&mut self, reach: Arc<Reach>, way: Way) -> Verdict {
+        let prefer = match way {
+            _ if reach.is_managed() => {
+                self.warm(reach).await;
+                return self.inside().await;
+            }
+            Way::Silent => return self.inside().await,
+            Way::Interactive => Prefer::Questions,
+            Way::Password => Prefer::Password,
+        };
+        let Some((dialogue, question)) = Box::pin(reach.begin(&self.connection, prefer)).await
+        else {
+            return self.inside().await;
+        };
+        self.asking(reach, Box::new(dialogue), question, way)
+    }
+
+    /// Connects to a managed target while the client prepares its first channel.
+    async fn warm(&self, reach: Arc<Reach>) {
+        let connection = self.connection.clone();
+        self.connection
+            .run(async move {
+                // A failure is told on the first channel.
+                drop(Box::pin(reach.target(&connection, &mut Applicant::nobody())).await);
+            })
+            .await;
+    }
+
+    fn asking(
+        &mut self,
+        reach: Arc<Reach>,
+        dialogue: Box<Dialogue>,
+        question: Question,
+        way: Way,
+    ) -> Verdict {
+        self.stage = Stage::Target { reach, dialogue, question: question.clone() };
+        match way {
+            Way::Interactive => Verdict::Ask(question),
+            Way::Password | Way::Silent => Verdict::Again,
+        }
+    }
+
+    async fn answer(&mut self, mut answers: Vec<SecretString>, way: Way) -> Verdict {
+        let stage = std::mem::replace(&mut self.stage, Stage::Over);
+        let Stage::Target { reach, mut dialogue, question } = stage else { return Verdict::Cut };
+        answers.resize(question.prompts.len(), SecretString::default());
+        let alone = answers.len() == 1 && answers[0].expose_secret().is_empty();
+        let token = answers.iter().any(|text| looks_like_token(text.expose_secret()));
+        // No target is ever shown a token: it means that there is nothing else to type.
+        if token || (alone && dialogue.takes_keys()) {
+            reach.adopt_half(*dialogue).await;
+            return self.inside().await;
+        }
+        let prefer = if way == Way::Password { Prefer::Password } else { Prefer::Questions };
+        match dialogue.answer(answers, prefer).await {
+            Ok(Step::In) => {
+                reach.adopt(*dialogue).await;
+                self.inside().await
+            }
+            Ok(Step::Ask(question)) => {
+                let verdict = self.asking(reach, dialogue, question, way);
+                if way == Way::Interactive { verdict } else { Verdict::Reject }
+            }
+            Ok(Step::Stuck) if dialogue.takes_keys() => {
+                reach.adopt_half(*dialogue).await;
+                self.inside().await
+            }
+            Ok(Step::Stuck) => {
+                let refused = crate::target::TargetError::Refused;
+                let text = words::explain(&refused);
+                reach.give_up(&refused).await;
+                self.end(text).await
+            }
+            Err(error) => {
+                reach.give_up(&error).await;
+                self.inside().await
+            }
+        }
+    }
+
+    async fn inside(&mut self) -> Verdict {
+        self.stage = Stage::Over;
+        self.connection.phase(Phase::In).await;
+        Verdict::Accept
+    }
+
+    async fn deny(&mut self, who: &Authenticated, asked: &str, detail: &str) -> Verdict {
+        denied(&self.connection, who, asked, detail);
+        self.end(words::DENIED.to_owned()).await
+    }
+
+    /// Ends the connection with these words, which every client shows.
+    async fn end(&mut self, text: String) -> Verdict {
+        self.stage = Stage::Over;
+        self.connection.refuse(text).await;
+        Verdict::Reject
+    }
+}

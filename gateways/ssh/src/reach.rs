@@ -1,0 +1,331 @@
+//! The application a connection was opened to: its one session, and its connections to the target.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use access::{Application, Authenticated, Context, EndReason, Grant, Kind, Login, Side};
+use session::{AuditEvent, Door, Lease, Session};
+use splice::Counters;
+use tokio::sync::RwLock;
+use tokio::time::{Instant, timeout};
+
+use crate::connection::Connection;
+use crate::dialogue::{Dialogue, Means, Prefer, Step};
+use crate::target::{Target, TargetError};
+use crate::terminal::Applicant;
+use crate::words;
+
+/// One application's session on one user connection.
+pub(crate) struct Reach {
+    session: RwLock<Option<Session>>,
+    lease: Lease,
+    application: Arc<Application>,
+    login: String,
+    forwarding: bool,
+    counters: Arc<Counters>,
+    pool: tokio::sync::Mutex<Pool>,
+    outcome: Mutex<Option<(EndReason, Side)>>,
+}
+
+#[derive(Default)]
+struct Pool {
+    targets: Vec<Arc<Target>>,
+    means: Option<Means>,
+    half: Option<Dialogue>,
+    failure: Option<(Instant, String)>,
+}
+
+/// Decides whether `who` may reach `application`, and records a refusal.
+pub(crate) fn authorize(
+    connection: &Connection,
+    who: &Authenticated,
+    application: &Arc<Application>,
+    login: Option<String>,
+) -> Result<Grant, String> {
+    let context = Context { from: who.from(), login };
+    let now = SystemTime::now();
+    let policy = connection.gateway.broker.policy();
+    policy.authorize(who, application, context, now).map_err(|deny| {
+        denied(connection, who, application.name.as_str(), &deny.to_string());
+        words::DENIED.to_owned()
+    })
+}
+
+/// Records that `who` asked for an application that they may not reach, or that is not there.
+pub(crate) fn denied(connection: &Connection, who: &Authenticated, asked: &str, detail: &str) {
+    connection.gateway.broker.audit().note(AuditEvent::AccessDenied {
+        door: Door::Ssh,
+        from: who.from(),
+        user: who.name().clone(),
+        application: asked.to_owned(),
+        code: access::Code("access.denied"),
+        detail: detail.to_owned(),
+    });
+}
+
+impl Reach {
+    /// Spends the way in: decides, records, and hands the lease to the connection's owner.
+    pub(crate) async fn open(
+        connection: &Arc<Connection>,
+        who: &Authenticated,
+        application: Arc<Application>,
+        typed: &str,
+    ) -> Result<Arc<Self>, String> {
+        // A managed application has one account; what the user typed plays no part.
+        let login = match &application.login {
+            Login::Managed { account } => account.clone(),
+            Login::Transparent => typed.to_owned(),
+        };
+        let grant = authorize(connection, who, &application, Some(login.clone()))?;
+        if application.kind != Kind::Ssh {
+            return Err(words::not_ssh(&application));
+        }
+        let opened = connection.gateway.broker.open(grant, Door::Ssh, SystemTime::now()).await;
+        let session = opened.map_err(|error| words::explain(&error))?;
+        let reach = Arc::new(Self {
+            lease: session.lease(),
+            application: session.application().clone(),
+            login,
+            forwarding: session.terms().forwarding,
+            counters: session.counters().clone(),
+            session: RwLock::new(Some(session)),
+            pool: tokio::sync::Mutex::default(),
+            outcome: Mutex::default(),
+        });
+        connection.reached(reach.clone()).await;
+        Ok(reach)
+    }
+
+    pub(crate) fn lease(&self) -> Lease {
+        self.lease.clone()
+    }
+
+    pub(crate) fn counters(&self) -> &Arc<Counters> {
+        &self.counters
+    }
+
+    /// Whether ports and the agent may be forwarded to the target.
+    pub(crate) fn forwarding(&self) -> bool {
+        self.forwarding
+    }
+
+    pub(crate) fn is_managed(&self) -> bool {
+        matches!(self.application.login, Login::Managed { .. })
+    }
+
+    pub(crate) async fn note(&self, what: &str, detail: &str) {
+        if let Some(session) = &*self.session.read().await {
+            session.note(what, detail);
+        }
+    }
+
+    /// Remembers that the session will not have ended in order.
+    pub(crate) fn went_wrong(&self, reason: EndReason, side: Side) {
+        *self.outcome.lock().unwrap_or_else(PoisonError::into_inner) = Some((reason, side));
+    }
+
+    /// Closes the connections to the target and writes the session's end.
+    pub(crate) async fn close(&self, reason: EndReason, side: Side) {
+        let pool =
+            timeout(GOODBYE, self.pool.lock()).await.map(|mut pool| std::mem::take(&mut *pool));
+        if let Ok(pool) = pool {
+            for target in &pool.targets {
+                target.close().await;
+            }
+        }
+        let outcome = self.outcome.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let (reason, side) = match (reason, outcome) {
+            (EndReason::Closed, Some(outcome)) => outcome,
+            (reason, _) => (reason, side),
+        };
+        if let Some(session) = self.session.write().await.take() {
+            session.end(reason, side);
+        }
+    }
+
+    /// Begins the target's own login while the user is still signing in. Returns what the target
+    /// asks; `None` once there is nothing to type, whether it is in or not.
+    pub(crate) async fn begin(
+        &self,
+        connection: &Arc<Connection>,
+        prefer: Prefer,
+    ) -> Option<(Dialogue, crate::dialogue::Question)> {
+        let mut pool = self.pool.lock().await;
+        let (mut dialogue, open) = match self.dial(connection).await {
+            Ok(begun) => begun,
+            Err(error) => {
+                drop(self.failed(&mut pool, &error));
+                return None;
+            }
+        };
+        if open {
+            self.keep(&mut pool, dialogue);
+            return None;
+        }
+        match dialogue.question(prefer).await {
+            Ok(Step::Ask(question)) => Some((dialogue, question)),
+            Ok(Step::In) => {
+                self.keep(&mut pool, dialogue);
+                None
+            }
+            Ok(Step::Stuck) => {
+                pool.half = Some(dialogue);
+                None
+            }
+            Err(error) => {
+                drop(self.failed(&mut pool, &error));
+                None
+            }
+        }
+    }
+
+    /// Takes over a login that was begun while the user signed in and is now complete.
+    pub(crate) async fn adopt(&self, dialogue: Dialogue) {
+        self.keep(&mut *self.pool.lock().await, dialogue);
+    }
+
+    /// Takes over a login that goes on once the user's agent or terminal is there.
+    pub(crate) async fn adopt_half(&self, dialogue: Dialogue) {
+        self.pool.lock().await.half = Some(dialogue);
+    }
+
+    /// Remembers why a login that was begun while the user signed in came to nothing.
+    pub(crate) async fn give_up(&self, error: &TargetError) {
+        drop(self.failed(&mut *self.pool.lock().await, error));
+    }
+
+    /// A connection to the target for one more channel: one that no channel uses, else a new one
+    /// where the login can be repeated, else a shared one. What fails is told in the user's words.
+    pub(crate) async fn target(
+        &self,
+        connection: &Arc<Connection>,
+        applicant: &mut Applicant<'_>,
+    ) -> Result<Arc<Target>, String> {
+        let mut pool = applicant.wait(self.pool.lock()).await;
+        pool.targets.retain(|target| !target.is_closed());
+        if let Some(idle) = pool.targets.iter().find(|target| Arc::strong_count(target) == 1) {
+            return Ok(idle.clone());
+        }
+        if pool.targets.len() < MAX_TARGETS && self.can_repeat(&pool) {
+            match applicant.wait(self.again(connection, &mut pool)).await {
+                Ok(target) => return Ok(target),
+                Err(error) if pool.targets.is_empty() => return Err(self.failed(&mut pool, &error)),
+                Err(error) => tracing::info!(%error, "Sharing a connection to the target"),
+            }
+        }
+        if let Some(least) = pool.targets.iter().min_by_key(|target| Arc::strong_count(target)) {
+            return Ok(least.clone());
+        }
+        if let Some((at, text)) = &pool.failure
+            && at.elapsed() < FAILURE_HOLDS
+        {
+            return Err(text.clone());
+        }
+        match Box::pin(self.first(connection, &mut pool, applicant)).await {
+            Ok(target) => Ok(target),
+            Err(error) => Err(self.failed(&mut pool, &error)),
+        }
+    }
+
+    fn can_repeat(&self, pool: &Pool) -> bool {
+        self.is_managed() || matches!(pool.means, Some(Means::Open | Means::Password(_)))
+    }
+
+    /// Logs in as before, without asking anybody.
+    async fn again(
+        &self,
+        connection: &Arc<Connection>,
+        pool: &mut Pool,
+    ) -> Result<Arc<Target>, TargetError> {
+        let (mut dialogue, open) = self.dial(connection).await?;
+        let inside = match (&pool.means, open) {
+            (_, true) => true,
+            _ if self.is_managed() => self.managed(connection, &mut dialogue).await?,
+            (Some(Means::Password(password)), false) => dialogue.password(password.clone()).await?,
+            (Some(Means::Open | Means::Once) | None, false) => false,
+        };
+        if !inside {
+            return Err(TargetError::Refused);
+        }
+        Ok(self.keep(pool, dialogue))
+    }
+
+    /// Logs in with the user's agent, or with what they type at their terminal.
+    async fn first(
+        &self,
+        connection: &Arc<Connection>,
+        pool: &mut Pool,
+        applicant: &mut Applicant<'_>,
+    ) -> Result<Arc<Target>, TargetError> {
+        let (mut dialogue, open) = match pool.half.take() {
+            Some(dialogue) => (dialogue, false),
+            None => applicant.wait(self.dial(connection)).await?,
+        };
+        let mut inside = open;
+        if !inside && applicant.agent && dialogue.takes_keys() {
+            let user = connection.handle().ok_or(TargetError::Over)?;
+            inside = applicant.wait(Box::pin(dialogue.agent(&user))).await?;
+        }
+        if !inside {
+            inside = applicant.ask(&mut dialogue).await?;
+        }
+        if !inside {
+            return Err(TargetError::Refused);
+        }
+        Ok(self.keep(pool, dialogue))
+    }
+
+    async fn dial(&self, connection: &Arc<Connection>) -> Result<(Dialogue, bool), TargetError> {
+        let stream = match &*self.session.read().await {
+            Some(session) => session.dial().await?,
+            None => return Err(TargetError::Over),
+        };
+        let target = Target::connect(stream, &self.application, connection).await?;
+        Dialogue::begin(target, self.login.clone(), self.application.clone()).await
+    }
+
+    async fn managed(
+        &self,
+        connection: &Arc<Connection>,
+        dialogue: &mut Dialogue,
+    ) -> Result<bool, TargetError> {
+        let found = connection.gateway.secrets.credential(self.application.id).await;
+        match found {
+            Ok(Some(credential)) => dialogue.managed(credential).await,
+            Ok(None) => Err(TargetError::Credential),
+            Err(error) => {
+                tracing::error!(%error, "Could not read a stored credential");
+                Err(TargetError::Credential)
+            }
+        }
+    }
+
+    fn keep(&self, pool: &mut Pool, dialogue: Dialogue) -> Arc<Target> {
+        let (target, means) = dialogue.finish();
+        let target = Arc::new(target);
+        pool.targets.push(target.clone());
+        pool.means = Some(means);
+        pool.failure = None;
+        *self.outcome.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        target
+    }
+
+    fn failed(&self, pool: &mut Pool, error: &TargetError) -> String {
+        let text = words::explain(error);
+        let error: &dyn std::error::Error = error;
+        tracing::info!(error, application = %self.application.name, "Could not reach the target");
+        if pool.targets.is_empty() {
+            self.went_wrong(EndReason::Failed, Side::Target);
+        }
+        pool.failure = Some((Instant::now(), text.clone()));
+        text
+    }
+}
+
+/// Connections to one target for one user connection. Beyond, channels share.
+const MAX_TARGETS: usize = 8;
+
+/// How long a failure is told again without another try.
+const FAILURE_HOLDS: Duration = Duration::from_secs(3);
+
+const GOODBYE: Duration = Duration::from_millis(200);

@@ -1,0 +1,297 @@
+//! The library's view of a user connection. Decides nothing but what must be answered at once.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use access::{ApplicationId, Authenticated};
+use russh::keys::{Algorithm, HashAlg};
+use russh::server::{
+    Auth, ChannelOpenHandle, Handler, Msg, PublicKeyOffer, Response, Session, VerifiedPublicKey,
+};
+use russh::{Channel, ChannelId, ChannelOpenFailure, Pty};
+use secrecy::SecretString;
+
+use crate::config::{methods, typed_methods};
+use crate::connection::Connection;
+use crate::inbox::WINDOW;
+use crate::login::{Login, Verdict};
+use crate::{channel, forward};
+
+pub(crate) struct DoorHandler {
+    connection: Arc<Connection>,
+    login: Login,
+    /// Channels whose one program was asked for.
+    started: HashSet<ChannelId>,
+}
+
+impl DoorHandler {
+    pub(crate) fn new(
+        connection: Arc<Connection>,
+        vouched: Option<(Authenticated, ApplicationId)>,
+    ) -> Self {
+        let login = Login::new(connection.clone(), vouched);
+        Self { connection, login, started: HashSet::new() }
+    }
+
+    /// Answers a request for a channel's one program. What becomes of it is told on the channel:
+    /// the target may first want something typed there, or the user's agent.
+    fn program(&mut self, channel: ChannelId, session: &mut Session) -> Result<(), russh::Error> {
+        match self.started.insert(channel) {
+            true => session.channel_success(channel),
+            false => session.channel_failure(channel),
+        }
+    }
+}
+
+/// Waits for a verdict no longer than the connection lasts: the library reads nothing meanwhile.
+macro_rules! verdict {
+    ($handler:expr, $asked:expr) => {{
+        let connection = $handler.connection.clone();
+        tokio::select! {
+            biased;
+            () = connection.over() => Ok(Auth::reject()),
+            verdict = $asked => answer(verdict),
+        }
+    }};
+}
+
+impl Handler for DoorHandler {
+    type Error = russh::Error;
+
+    async fn auth_none(&mut self, user: &str) -> Result<Auth, russh::Error> {
+        verdict!(self, self.login.none(user))
+    }
+
+    async fn auth_password(&mut self, user: &str, password: &str) -> Result<Auth, russh::Error> {
+        verdict!(self, self.login.password(user, SecretString::from(password)))
+    }
+
+    async fn auth_publickey_offered(
+        &mut self,
+        user: &str,
+        offer: PublicKeyOffer<'_>,
+    ) -> Result<Auth, russh::Error> {
+        // SHA-1 signatures are worth nothing.
+        let sound = *offer.algorithm != Algorithm::Rsa { hash: None };
+        let fingerprint = offer.public_key.fingerprint(HashAlg::Sha256).to_string();
+        let known = self.login.key_offered(user, &fingerprint).await;
+        answer(if sound && known { Verdict::Accept } else { Verdict::Reject })
+    }
+
+    async fn auth_publickey(
+        &mut self,
+        user: &str,
+        key: VerifiedPublicKey<'_>,
+    ) -> Result<Auth, russh::Error> {
+        let fingerprint = key.public_key.fingerprint(HashAlg::Sha256).to_string();
+        verdict!(self, self.login.key(user, &fingerprint))
+    }
+
+    async fn auth_keyboard_interactive<'a>(
+        &'a mut self,
+        user: &str,
+        _: &str,
+        response: Option<Response<'a>>,
+    ) -> Result<Auth, russh::Error> {
+        let text =
+            |bytes: bytes::Bytes| SecretString::from(String::from_utf8_lossy(&bytes).into_owned());
+        let answers = response.map(|response| response.take(MAX_ANSWERS).map(text).collect());
+        verdict!(self, self.login.interactive(user, answers))
+    }
+
+    async fn auth_succeeded(&mut self, session: &mut Session) -> Result<(), russh::Error> {
+        self.connection.set_handle(session.handle());
+        Ok(())
+    }
+
+    async fn channel_open_session(
+        &mut self,
+        channel: Channel<Msg>,
+        reply: ChannelOpenHandle,
+        _: &mut Session,
+    ) -> Result<(), russh::Error> {
+        match self.connection.place() {
+            Some(place) => {
+                reply.accept().await;
+                let serving = channel::serve(self.connection.clone(), channel, place);
+                self.connection.run(serving).await;
+            }
+            None => reply.reject(ChannelOpenFailure::ResourceShortage).await,
+        }
+        Ok(())
+    }
+
+    async fn channel_open_direct_tcpip(
+        &mut self,
+        channel: Channel<Msg>,
+        host: &str,
+        port: u32,
+        _: &str,
+        _: u32,
+        reply: ChannelOpenHandle,
+        _: &mut Session,
+    ) -> Result<(), russh::Error> {
+        match self.connection.place() {
+            Some(place) => {
+                let to = (host.to_owned(), port);
+                let serving = forward::direct(self.connection.clone(), channel, reply, to, place);
+                self.connection.run(serving).await;
+            }
+            None => reply.reject(ChannelOpenFailure::ResourceShortage).await,
+        }
+        Ok(())
+    }
+
+    async fn channel_open_x11(
+        &mut self,
+        _: Channel<Msg>,
+        _: &str,
+        _: u32,
+        _: ChannelOpenHandle,
+        _: &mut Session,
+    ) -> Result<(), russh::Error> {
+        // Dropping the reply refuses, here and below.
+        Ok(())
+    }
+
+    async fn channel_close(
+        &mut self,
+        channel: ChannelId,
+        _: &mut Session,
+    ) -> Result<(), russh::Error> {
+        self.started.remove(&channel);
+        Ok(())
+    }
+
+    async fn data(
+        &mut self,
+        channel: ChannelId,
+        data: &[u8],
+        _: &mut Session,
+    ) -> Result<(), russh::Error> {
+        // A stalled channel asks for window a few bytes at a time; it may do so at leisure.
+        if data.len() <= TRICKLE as usize && self.connection.up.is_stalled(channel) {
+            tokio::time::sleep(LEISURE).await;
+        }
+        Ok(())
+    }
+
+    /// The library asks this for the whole connection, and only when it has just given a channel
+    /// window back: the answer counts for whichever channel's data comes next. A channel whose
+    /// reader is behind keeps asking for a trickle, the others are given a whole window.
+    fn adjust_window(&mut self, channel: ChannelId, _: u32) -> u32 {
+        if self.connection.up.is_stalled(channel) { TRICKLE } else { WINDOW }
+    }
+
+    async fn pty_request(
+        &mut self,
+        channel: ChannelId,
+        _: &str,
+        _: u32,
+        _: u32,
+        _: u32,
+        _: u32,
+        _: &[(Pty, u32)],
+        session: &mut Session,
+    ) -> Result<(), russh::Error> {
+        session.channel_success(channel)
+    }
+
+    async fn x11_request(
+        &mut self,
+        channel: ChannelId,
+        _: bool,
+        _: &str,
+        _: &str,
+        _: u32,
+        session: &mut Session,
+    ) -> Result<(), russh::Error> {
+        session.channel_failure(channel)
+    }
+
+    async fn env_request(
+        &mut self,
+        channel: ChannelId,
+        _: &str,
+        _: &str,
+        session: &mut Session,
+    ) -> Result<(), russh::Error> {
+        session.channel_success(channel)
+    }
+
+    async fn shell_request(
+        &mut self,
+        channel: ChannelId,
+        session: &mut Session,
+    ) -> Result<(), russh::Error> {
+        self.program(channel, session)
+    }
+
+    async fn exec_request(
+        &mut self,
+        channel: ChannelId,
+        _: &[u8],
+        session: &mut Session,
+    ) -> Result<(), russh::Error> {
+        self.program(channel, session)
+    }
+
+    async fn subsystem_request(
+        &mut self,
+        channel: ChannelId,
+        _: &str,
+        session: &mut Session,
+    ) -> Result<(), russh::Error> {
+        self.program(channel, session)
+    }
+
+    async fn window_change_request(
+        &mut self,
+        channel: ChannelId,
+        _: u32,
+        _: u32,
+        _: u32,
+        _: u32,
+        session: &mut Session,
+    ) -> Result<(), russh::Error> {
+        session.channel_success(channel)
+    }
+
+    /// The agent may log in to a transparent target even where it may not be forwarded to it.
+    async fn agent_request(&mut self, _: ChannelId, _: &mut Session) -> Result<bool, russh::Error> {
+        let reach = self.connection.reach();
+        Ok(reach.is_none_or(|reach| reach.forwarding() || !reach.is_managed()))
+    }
+}
+
+/// The least window the library can be made to give: it gives back when less than half is left.
+const TRICKLE: u32 = 2;
+
+/// Between two trickles of a stalled channel.
+const LEISURE: Duration = Duration::from_millis(5);
+
+const MAX_ANSWERS: usize = 16;
+
+fn answer(verdict: Verdict) -> Result<Auth, russh::Error> {
+    let reject = |methods, partial_success| Auth::Reject {
+        proceed_with_methods: Some(methods),
+        partial_success,
+    };
+    Ok(match verdict {
+        Verdict::Accept => Auth::Accept,
+        Verdict::Reject => reject(methods(), false),
+        Verdict::Again => reject(typed_methods(), true),
+        Verdict::Ask(question) => Auth::Partial {
+            name: Cow::Owned(question.name),
+            instructions: Cow::Owned(question.instructions),
+            prompts: question
+                .prompts
+                .into_iter()
+                .map(|(prompt, echo)| (Cow::Owned(prompt), echo))
+                .collect(),
+        },
+        Verdict::Cut => return Err(russh::Error::Disconnect),
+    })
+}

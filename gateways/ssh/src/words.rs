@@ -1,0 +1,73 @@
+//! Every text a user of the door reads.
+
+use std::sync::Arc;
+
+use access::{Application, Explain};
+
+/// The keyboard-interactive prompt for the token. Clients' scripts look for exactly this.
+pub(crate) const TOKEN_PROMPT: &str = "Access token:";
+
+/// Said where the target has more than one way in.
+pub(crate) const AGENT_HINT: &str = "Leave it empty to log in with your forwarded agent (ssh -A).";
+
+pub(crate) const LOGIN_TOO_SLOW: &str = "adit: you did not sign in in time";
+
+pub(crate) const TOO_MANY_FAILURES: &str = "adit: too many failed sign-ins";
+
+/// Unknown and forbidden applications are told alike.
+pub(crate) const DENIED: &str = "adit: you have no access to that application (access.denied); `adit ls` shows what you can reach";
+
+pub(crate) const NO_APPLICATION: &str = "adit: no application is named: connect as login+app, for \
+     example ubuntu+web1 (`adit ls` shows what you can reach)";
+
+pub(crate) const NOTHING_REACHABLE: &str =
+    "adit: there is no SSH application that you can reach; ask your administrator";
+
+pub(crate) const CONNECTION_LOST: &str = "adit: the connection to the application broke";
+
+pub(crate) const PROGRAM_REFUSED: &str = "adit: the application refused to start it";
+
+pub(crate) const DRAINING: &str = "adit: the relay is stopping; connect again";
+
+pub(crate) const INTERNAL: &str = "adit: the relay failed (relay.internal); try again";
+
+/// An explained failure in one line, with what to do next.
+pub(crate) fn explain(failure: &dyn Explain) -> String {
+    let hint = failure.hint().map(|hint| format!("; {hint}")).unwrap_or_default();
+    format!("adit: {} ({}){hint}", failure.public(), failure.code())
+}
+
+/// The target's password, asked as OpenSSH asks for it.
+pub(crate) fn password_prompt(login: &str, application: &Application) -> String {
+    format!("{login}@{}'s password: ", application.name)
+}
+
+pub(crate) fn not_ssh(application: &Application) -> String {
+    format!(
+        "adit: {name} is a {kind} application; reach it with `adit tunnel {name}` or ssh -W/-L",
+        name = application.name,
+        kind = application.kind,
+    )
+}
+
+/// The numbered list of applications, for a terminal in raw mode.
+pub(crate) fn menu(applications: &[Arc<Application>]) -> String {
+    let mut text = "\r\nApplications you can reach:\r\n\r\n".to_owned();
+    for (index, application) in applications.iter().enumerate() {
+        let (number, name, site) = (index + 1, &application.name, &application.site.name);
+        text.push_str(&format!("  {number:>3}  {name}.{site}\r\n"));
+    }
+    text.push_str("\r\nNumber or name: ");
+    text
+}
+
+pub(crate) fn ambiguous(name: &str) -> String {
+    format!("adit: several sites have an application {name}: name it as {name}.SITE (`adit ls`)")
+}
+
+pub(crate) fn no_login(application: &Application) -> String {
+    format!("adit: name the account at the application, for example ubuntu+{}", application.name)
+}
+
+pub(crate) const FORWARD_REFUSED: &str =
+    "adit: forwarding is not allowed here, or no application of that name is open to you";
