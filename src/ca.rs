@@ -9,7 +9,8 @@ use rcgen::{
     DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, PublicKeyData,
 };
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, CertificateSigningRequestDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::pki_types::{CertificateDer, CertificateSigningRequestDer};
+use secrecy::SecretString;
 use store::{Store, StoreError};
 use time::OffsetDateTime;
 use zeroize::Zeroizing;
@@ -25,8 +26,8 @@ pub struct Ca {
 /// The relay's own certificate and key.
 pub struct ServerCertificate {
     /// The leaf, then the CA.
-    pub chain: Vec<CertificateDer<'static>>,
-    pub key: PrivateKeyDer<'static>,
+    pub chain_pem: String,
+    pub key_pem: SecretString,
 }
 
 /// Why the CA did not do what was asked.
@@ -89,11 +90,7 @@ impl Ca {
 
     /// Signs a client certificate for the key in `csr_pem`, with the name `cn`, and says the SHA-256
     /// of that key's SubjectPublicKeyInfo. Nothing of the request but its key is looked at.
-    pub fn sign_client(
-        &self,
-        csr_pem: &str,
-        cn: &str,
-    ) -> Result<(String, [u8; 32]), CaError> {
+    pub fn sign_client(&self, csr_pem: &str, cn: &str) -> Result<(String, [u8; 32]), CaError> {
         self.sign_client_at(csr_pem, cn, SystemTime::now())
     }
 
@@ -136,7 +133,7 @@ impl Ca {
         if let (Some(key), Some(pem)) = stored
             && still_good(&pem, names, now)
         {
-            return self.served(&pem, &key);
+            return Ok(self.served(&pem, &key));
         }
         let key = KeyPair::generate()?;
         let mut params = CertificateParams::new(names)?;
@@ -149,13 +146,24 @@ impl Ca {
         let key = Zeroizing::new(key.serialize_pem());
         store.put_secret(SERVER_KEY, key.as_bytes()).await?;
         store.put_secret(SERVER_CERTIFICATE, pem.as_bytes()).await?;
-        self.served(&pem, &key)
+        Ok(self.served(&pem, &key))
     }
 
-    fn served(&self, pem: &str, key: &str) -> Result<ServerCertificate, CaError> {
-        let leaf = CertificateDer::from_pem_slice(pem.as_bytes()).map_err(|_| CaError::Stored)?;
-        let key = PrivatePkcs8KeyDer::from_pem_slice(key.as_bytes()).map_err(|_| CaError::Stored)?;
-        Ok(ServerCertificate { chain: vec![leaf, self.certificate.clone()], key: key.into() })
+    /// The key by which the relay's QUIC socket tells peers of the time before a restart that their
+    /// connection is gone.
+    pub async fn reset_key(&self, store: &Store) -> Result<[u8; 32], CaError> {
+        let stored = store.secret(RESET_KEY).await?;
+        if let Some(key) = stored.and_then(|bytes| <[u8; 32]>::try_from(bytes.as_slice()).ok()) {
+            return Ok(key);
+        }
+        let key: [u8; 32] = rand::random();
+        store.put_secret(RESET_KEY, &key).await?;
+        Ok(key)
+    }
+
+    fn served(&self, pem: &str, key: &str) -> ServerCertificate {
+        let chain_pem = format!("{}\n{}", pem.trim_end(), self.certificate_pem);
+        ServerCertificate { chain_pem, key_pem: key.to_owned().into() }
     }
 }
 
@@ -236,6 +244,7 @@ async fn text(store: &Store, name: &str) -> Result<Option<Zeroizing<String>>, Ca
 
 const CA_KEY: &str = "ca-key";
 const CA_CERTIFICATE: &str = "ca-certificate";
+const RESET_KEY: &str = "quic-reset-key";
 const SERVER_KEY: &str = "server-key";
 const SERVER_CERTIFICATE: &str = "server-certificate";
 const DAY: Duration = Duration::from_secs(24 * 3600);

@@ -7,6 +7,7 @@ pub mod authn;
 pub mod ca;
 pub mod config;
 pub mod connectors;
+pub mod host_keys;
 pub mod init;
 mod listen;
 mod lobby;

@@ -35,9 +35,8 @@ struct State {
 
 impl Lobby {
     pub(crate) fn new(most: usize) -> Arc<Self> {
-        // A quarter for one address, yet enough for an office behind one.
-        let most_per_address = (most / 4).max(most.min(16));
-        Arc::new(Self { most: most.max(1), most_per_address, state: Mutex::default() })
+        let (most, most_per_address) = (most.max(1), most.div_ceil(2));
+        Arc::new(Self { most, most_per_address, state: Mutex::default() })
     }
 
     pub(crate) fn enter(self: &Arc<Self>, from: IpAddr) -> Guest {
@@ -57,6 +56,11 @@ impl Lobby {
         state.count += 1;
         state.addresses.entry(address).or_default().insert(number, ousted.clone());
         Guest { lobby: self.clone(), address, number, ousted }
+    }
+
+    /// Whether half of the places are taken.
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).count * 2 >= self.most
     }
 
     #[cfg(test)]
@@ -124,7 +128,7 @@ mod tests {
         let crowd: Vec<Guest> = (0..1000).map(|_| lobby.enter(address(1))).collect();
         assert!(!honest.ousted.is_cancelled());
         assert!(crowd[0].ousted.is_cancelled() && !crowd[999].ousted.is_cancelled());
-        assert_eq!(lobby.len(), 1 + 16);
+        assert_eq!(lobby.len(), 1 + 32);
     }
 
     #[test]

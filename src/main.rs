@@ -1,1 +1,114 @@
-fn main() {}
+//! The relay's command line.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::SystemTime;
+
+use adit_relay::config::Config;
+use adit_relay::init::Init;
+use adit_relay::serve::{Exit, serve};
+use anyhow::Context;
+use clap::{Parser, Subcommand};
+
+/// A zero-trust access relay: connectors dial out to it, people reach what is behind them.
+#[derive(Debug, Parser)]
+#[command(name = "adit-relay", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Set a relay up; prints the first admin's setup token
+    ///
+    /// The token signs the first admin in, once, within 24 hours: `adit login URL --token-file F`.
+    Init(Init),
+    /// Serve until SIGTERM
+    ///
+    /// Exits 0 when every session ended in order, 3 when some had to be cut.
+    Serve {
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+    },
+    /// Tell every mistake in a configuration file, with its line; exits 2 when there is one
+    CheckConfig {
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
+    /// Say how to see everything work on one machine
+    Demo,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run(Cli::parse().command).await {
+        Ok(code) => code,
+        Err(error) => {
+            tell(&format!("adit-relay: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Init(init) => run_init(&init).await,
+        Command::Serve { config } => match read(&config) {
+            Ok(config) => run_serve(config).await,
+            Err(code) => Ok(code),
+        },
+        Command::CheckConfig { file } => Ok(read(&file).map_or_else(
+            |code| code,
+            |_| {
+                tell(&format!("{}: no mistakes", file.display()));
+                ExitCode::SUCCESS
+            },
+        )),
+        Command::Demo => {
+            tell(
+                "Run `cargo xtask demo` in Adit's source folder: relay, connector and targets on this machine.",
+            );
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+async fn run_init(init: &Init) -> anyhow::Result<ExitCode> {
+    let token = init.run(SystemTime::now()).await.context("no relay was set up")?;
+    let config = init.data.join("relay.toml");
+    tell(&format!("The relay is set up. Start it: adit-relay serve --config {}", config.display()));
+    tell(
+        "The first admin's setup token, good once and for 24 hours (adit login URL --token-file F):",
+    );
+    print(token.expose());
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn run_serve(config: Config) -> anyhow::Result<ExitCode> {
+    telemetry::init(&config.log.level, config.log.format).context("could not start the log")?;
+    match serve(config).await.context("the relay did not start")? {
+        Exit::Clean => Ok(ExitCode::SUCCESS),
+        Exit::Cut { .. } => Ok(ExitCode::from(CUT)),
+    }
+}
+
+fn read(path: &std::path::Path) -> Result<Config, ExitCode> {
+    Config::read(path).map_err(|error| {
+        tell(&format!("{:#}", anyhow::Error::from(error)));
+        ExitCode::from(MISTAKES)
+    })
+}
+
+#[expect(clippy::print_stdout, reason = "data goes to stdout")]
+fn print(text: &str) {
+    println!("{text}");
+}
+
+#[expect(clippy::print_stderr, reason = "talk goes to stderr")]
+fn tell(text: &str) {
+    eprintln!("{text}");
+}
+
+const MISTAKES: u8 = 2;
+const CUT: u8 = 3;

@@ -7,7 +7,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use access::{Authenticated, Credential, Name, PolicySnapshot, TokenError, TokenKind, TokenText, UserId};
+use access::{
+    Authenticated, Credential, Name, PolicySnapshot, TokenError, TokenKind, TokenText, UserId,
+};
 use async_trait::async_trait;
 use secrecy::{ExposeSecret, SecretString};
 use session::{AuditLog, AuthnError, Door};
@@ -17,8 +19,8 @@ use tokio::time::Instant;
 
 use crate::AgentIdentity;
 use failures::Failures;
-pub(crate) use throttle::network;
 use throttle::Throttle;
+pub(crate) use throttle::network;
 
 /// Checks credentials against the store and the policy in force.
 pub struct Authn {
@@ -209,10 +211,10 @@ impl Failed {
     fn using(token: &TokenText, error: &UseTokenError) -> Self {
         let kind = match error {
             UseTokenError::Unknown => AuthnError::Unknown,
-            UseTokenError::Expired => AuthnError::Expired,
-            UseTokenError::Revoked => AuthnError::Revoked,
-            UseTokenError::UsedUp => AuthnError::UsedUp,
-            UseTokenError::UserDisabled => AuthnError::UserDisabled,
+            UseTokenError::Expired(_) => AuthnError::Expired,
+            UseTokenError::Revoked(_) => AuthnError::Revoked,
+            UseTokenError::UsedUp(_) => AuthnError::UsedUp,
+            UseTokenError::UserDisabled(_) => AuthnError::UserDisabled,
             UseTokenError::Store(source) => {
                 tracing::error!(error = %source, "Could not check a token");
                 AuthnError::Unavailable

@@ -68,7 +68,7 @@ async fn ask(member: Arc<Member>, request: &DialRequest) -> Result<BoxStream, Di
 }
 
 /// From the request to the connector's answer, over all connectors asked.
-pub const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long a connector may be silent before another one is asked too.
 const PATIENCE: Duration = Duration::from_secs(2);

@@ -1,8 +1,11 @@
 //! One connector's connection, as dialling sees it.
 
+use access::EndReason;
 use async_trait::async_trait;
 use session::{DialError, DialRequest};
 use splice::BoxStream;
+use tunnel::{Connection, OpenError};
+use wire::{Dial, Header, Refusal};
 
 /// A way to reach the targets of a site.
 #[async_trait]
@@ -17,6 +20,65 @@ pub trait Link: Send + Sync {
     /// Streams open or being opened.
     fn streams(&self) -> usize;
 
+    /// Asks the connector to take its sessions elsewhere; those under way go on.
+    fn drain(&self);
+
     /// Ends the connection and with it every stream.
-    fn close(&self, why: &str);
+    fn close(&self, reason: EndReason, why: &str);
 }
+
+#[async_trait]
+impl Link for Connection {
+    async fn dial(&self, request: &DialRequest) -> Result<BoxStream, DialError> {
+        let application = &request.application;
+        let header = Header::Dial(Dial {
+            session: request.session,
+            application: application.name.clone(),
+            host: application.address.host().to_owned(),
+            port: application.address.port(),
+        });
+        match self.open(&header).await {
+            Ok((stream, _)) => Ok(Box::new(stream)),
+            Err(error) => Err(dial_error(&error)),
+        }
+    }
+
+    fn is_open(&self) -> bool {
+        Self::is_open(self) && !self.is_draining()
+    }
+
+    fn streams(&self) -> usize {
+        Self::streams(self)
+    }
+
+    fn drain(&self) {
+        Self::drain(self);
+    }
+
+    fn close(&self, reason: EndReason, why: &str) {
+        Self::close(self, reason, why);
+    }
+}
+
+fn dial_error(error: &OpenError) -> DialError {
+    match error {
+        OpenError::Refused { source } => refused(source),
+        OpenError::Broken { source } => DialError::Tunnel { detail: source.to_string() },
+        OpenError::Unknown => DialError::Tunnel { detail: error.to_string() },
+    }
+}
+
+/// What a connector's refusal says of the target; one that says nothing of it is the tunnel's.
+fn refused(refusal: &Refusal) -> DialError {
+    match refusal.code.as_str() {
+        "dial.not_allowed" => DialError::NotAllowed,
+        "dial.unresolved" => DialError::Unresolved,
+        "dial.refused" => DialError::Refused,
+        "dial.unreachable" => DialError::Unreachable,
+        "dial.timeout" => DialError::TimedOut { after: CONNECTOR_TIMEOUT },
+        _ => DialError::Tunnel { detail: refusal.to_string() },
+    }
+}
+
+/// How long a connector waits for a target.
+const CONNECTOR_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(8);

@@ -9,12 +9,11 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
-use access::{ConnectorId, Name, SiteId};
+use access::{ConnectorId, EndReason, Name, SiteId};
 use serde::Serialize;
 use session::{AuditEvent, AuditLog};
 
 pub use link::Link;
-pub(crate) use link::QuicLink;
 
 /// The directory of live connectors, by site.
 ///
@@ -83,7 +82,8 @@ impl Connectors {
         let member = Arc::new(Member { epoch, connector, address, since, version, link });
         let replaced = self.enter(&member);
         for old in replaced {
-            old.link.close("replaced by a newer connection of the same connector");
+            old.link
+                .close(EndReason::Closed, "replaced by a newer connection of the same connector");
         }
         self.note(&member, "connected");
         Membership { connectors: self.clone(), member }
@@ -101,7 +101,14 @@ impl Connectors {
     pub fn disconnect(&self, id: ConnectorId) -> bool {
         let sites = self.sites.lock().unwrap_or_else(PoisonError::into_inner);
         let own = sites.values().flatten().filter(|member| member.connector.id == id);
-        own.map(|member| member.link.close("removed by an administrator")).count() > 0
+        own.map(|member| member.link.close(EndReason::Revoked, "the connector was removed")).count()
+            > 0
+    }
+
+    /// Asks every connector to take its sessions elsewhere.
+    pub(crate) fn drain(&self) {
+        let sites = self.sites.lock().unwrap_or_else(PoisonError::into_inner);
+        sites.values().flatten().for_each(|member| member.link.drain());
     }
 
     /// The connection of `site` that carries the fewest streams, but none of `tried`.
@@ -116,12 +123,8 @@ impl Connectors {
         let mut sites = self.sites.lock().unwrap_or_else(PoisonError::into_inner);
         let id = member.connector.id;
         // By id over all sites: a connector removed and enrolled elsewhere is still one connector.
-        let replaced = sites
-            .values()
-            .flatten()
-            .filter(|other| other.connector.id == id)
-            .cloned()
-            .collect();
+        let replaced =
+            sites.values().flatten().filter(|other| other.connector.id == id).cloned().collect();
         for members in sites.values_mut() {
             members.retain(|other| other.connector.id != id);
         }

@@ -1,0 +1,184 @@
+//! Reads values out of a TOML document and keeps every mistake with its place.
+
+use std::borrow::Cow;
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
+use std::rc::Rc;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::Mistake;
+
+/// A table that is being read. What is not asked for is a mistake too.
+///
+/// The readers give `None` for a value with a mistake and `Some(None)` for an absent one.
+pub(super) struct Section<'a> {
+    text: &'a str,
+    name: Option<&'a str>,
+    table: Option<&'a DeTable<'a>>,
+    known: BTreeSet<&'static str>,
+    mistakes: Rc<RefCell<Vec<Mistake>>>,
+}
+
+impl<'a> Section<'a> {
+    pub(super) fn root(text: &'a str, table: &'a DeTable<'a>) -> Self {
+        Self {
+            text,
+            name: None,
+            table: Some(table),
+            known: BTreeSet::new(),
+            mistakes: Rc::default(),
+        }
+    }
+
+    /// A text that `read` accepts.
+    pub(super) fn text<T>(
+        &mut self,
+        key: &'static str,
+        expected: &str,
+        read: impl Fn(&str) -> Option<T>,
+    ) -> Option<Option<T>> {
+        let Some(value) = self.take(key) else { return Some(None) };
+        self.read_text(key, value, expected, read).map(Some)
+    }
+
+    /// A list of texts that `read` accepts.
+    pub(super) fn texts<T>(
+        &mut self,
+        key: &'static str,
+        expected: &str,
+        read: impl Fn(&str) -> Option<T>,
+    ) -> Option<Option<Vec<T>>> {
+        let Some(value) = self.take(key) else { return Some(None) };
+        let Some(items) = value.get_ref().as_array() else {
+            self.mistake(value.span().start, key, "a list, each item being", expected, value);
+            return None;
+        };
+        let read: Vec<_> =
+            items.iter().map(|item| self.read_text(key, item, expected, &read)).collect();
+        read.into_iter().collect::<Option<Vec<_>>>().map(Some)
+    }
+
+    /// A whole number within `range`.
+    pub(super) fn count(
+        &mut self,
+        key: &'static str,
+        range: RangeInclusive<usize>,
+    ) -> Option<Option<usize>> {
+        let Some(value) = self.take(key) else { return Some(None) };
+        let number = value.get_ref().as_integer();
+        let number = number.and_then(|n| usize::from_str_radix(n.as_str(), n.radix()).ok());
+        let fits = number.filter(|number| range.contains(number));
+        if fits.is_none() {
+            let expected = format!("{} to {}", range.start(), range.end());
+            self.mistake(value.span().start, key, "a whole number from", &expected, value);
+        }
+        fits.map(Some)
+    }
+
+    /// A table that `resolve` reads; an absent one reads as an empty one.
+    pub(super) fn section<T>(
+        &mut self,
+        key: &'static str,
+        resolve: impl Fn(&mut Section<'a>) -> Option<T>,
+    ) -> Option<T> {
+        let value = self.take(key);
+        let table = value.and_then(|value| value.get_ref().as_table());
+        if let (Some(value), None) = (value, table) {
+            self.mistake(value.span().start, key, "a table", &format!("[{key}]"), value);
+            return None;
+        }
+        let mistakes = self.mistakes.clone();
+        let (text, known) = (self.text, BTreeSet::new());
+        let mut section = Section { text, name: Some(key), table, known, mistakes };
+        let resolved = resolve(&mut section);
+        section.refuse_the_rest();
+        resolved
+    }
+
+    /// The value of a key that must be there.
+    pub(super) fn required<T>(
+        &mut self,
+        key: &str,
+        expected: &str,
+        value: Option<Option<T>>,
+    ) -> Option<T> {
+        let value = value?;
+        if value.is_none() {
+            let text = format!("`{key}` is missing: expected {expected}");
+            self.mistakes.borrow_mut().push(Mistake { line: 1, text });
+        }
+        value
+    }
+
+    /// All mistakes of the document.
+    pub(super) fn finish(self) -> Vec<Mistake> {
+        self.refuse_the_rest();
+        self.mistakes.take()
+    }
+
+    fn take(&mut self, key: &'static str) -> Option<&'a Spanned<DeValue<'a>>> {
+        self.known.insert(key);
+        self.table?.get(key)
+    }
+
+    fn read_text<T>(
+        &self,
+        key: &str,
+        value: &Spanned<DeValue<'_>>,
+        expected: &str,
+        read: impl Fn(&str) -> Option<T>,
+    ) -> Option<T> {
+        let read = value.get_ref().as_str().and_then(read);
+        if read.is_none() {
+            self.mistake(value.span().start, key, "", expected, value);
+        }
+        read
+    }
+
+    fn mistake(
+        &self,
+        offset: usize,
+        key: &str,
+        form: &str,
+        expected: &str,
+        found: &Spanned<DeValue<'_>>,
+    ) {
+        let (key, found) = (self.path(key), shown(found.get_ref()));
+        let space = if form.is_empty() { "" } else { " " };
+        let text = format!("`{key}`: expected {form}{space}{expected}, found {found}");
+        self.mistakes.borrow_mut().push(Mistake::at(self.text, offset, &text));
+    }
+
+    fn refuse_the_rest(&self) {
+        for key in self.table.into_iter().flat_map(|table| table.keys()) {
+            if !self.known.contains(key.get_ref().as_ref()) {
+                let known: Vec<_> = self.known.iter().copied().collect();
+                let path = self.path(key.get_ref());
+                let text = format!("`{path}` is not known here: expected {}", known.join(", "));
+                self.mistakes.borrow_mut().push(Mistake::at(self.text, key.span().start, &text));
+            }
+        }
+    }
+
+    fn path(&self, key: &str) -> String {
+        self.name.map_or_else(|| key.to_owned(), |name| format!("{name}.{key}"))
+    }
+}
+
+/// What stands there, as far as it helps.
+fn shown(value: &DeValue<'_>) -> Cow<'static, str> {
+    match value {
+        DeValue::String(text) => {
+            Cow::Owned(format!("{:?}", text.chars().take(64).collect::<String>()))
+        }
+        DeValue::Integer(number) => Cow::Owned(number.as_str().to_owned()),
+        DeValue::Float(number) => Cow::Owned(number.as_str().to_owned()),
+        DeValue::Boolean(value) => Cow::Owned(value.to_string()),
+        DeValue::Datetime(_) => Cow::Borrowed("a date"),
+        DeValue::Array(_) => Cow::Borrowed("a list"),
+        DeValue::Table(_) => Cow::Borrowed("a table"),
+    }
+}

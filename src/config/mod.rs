@@ -1,0 +1,192 @@
+//! The relay's configuration: one TOML file, checked as a whole.
+
+mod document;
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use document::Section;
+
+/// A configuration without mistakes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Where the database, keys and `ready.json` are.
+    pub data: PathBuf,
+    pub domain: String,
+    /// More names and addresses for the relay's certificate.
+    pub names: Vec<String>,
+    pub listen: Listen,
+    pub limits: Limits,
+    pub log: Log,
+}
+
+/// Where the doors are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listen {
+    pub https: SocketAddr,
+    pub quic: SocketAddr,
+    pub ssh: SocketAddr,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    pub max_sessions: usize,
+    /// Peers per listener that nobody has vouched for yet.
+    pub max_unauthenticated: usize,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Log {
+    pub level: telemetry::Level,
+    pub format: telemetry::Format,
+}
+
+/// One mistake: where it stands and what was expected there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mistake {
+    pub line: usize,
+    pub text: String,
+}
+
+/// Why a file is not a configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    #[error("could not read {}", path.display())]
+    Read { path: PathBuf, source: io::Error },
+    #[error("{}", listed(path, mistakes))]
+    Mistakes { path: PathBuf, mistakes: Vec<Mistake> },
+}
+
+impl Config {
+    /// Reads and checks the file at `path`.
+    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        let folder = path.parent().unwrap_or(Path::new("."));
+        Self::parse(&text, folder)
+            .map_err(|mistakes| ConfigError::Mistakes { path: path.to_owned(), mistakes })
+    }
+
+    /// Checks a text. Relative paths in it are meant from `folder`.
+    pub fn parse(text: &str, folder: &Path) -> Result<Self, Vec<Mistake>> {
+        let mut mistakes = Vec::new();
+        let (root, syntax) = toml::de::DeTable::parse_recoverable(text);
+        for error in &syntax {
+            let at = error.span().map_or(0, |span| span.start);
+            mistakes.push(Mistake::at(text, at, error.message()));
+        }
+        let mut root = Section::root(text, root.get_ref());
+        let config = resolve(&mut root, folder);
+        mistakes.extend(root.finish());
+        mistakes.sort_by_key(|mistake| mistake.line);
+        match config {
+            Some(config) if mistakes.is_empty() => Ok(config),
+            Some(_) | None => Err(mistakes),
+        }
+    }
+}
+
+fn resolve(root: &mut Section<'_>, folder: &Path) -> Option<Config> {
+    let data = root.text("data", "the path of the relay's data folder", directory);
+    let domain = root.text("domain", DOMAIN, domain_name);
+    let names = root.texts("names", "a DNS name or an IP address", certificate_name);
+    let listen = root.section("listen", listen);
+    let limits = root.section("limits", limits);
+    let log = root.section("log", log);
+    Some(Config {
+        data: folder.join(data?.unwrap_or_else(|| PathBuf::from("."))),
+        domain: root.required("domain", DOMAIN, domain)?,
+        names: names?.unwrap_or_default(),
+        listen: listen?,
+        limits: limits?,
+        log: log?,
+    })
+}
+
+fn listen(section: &mut Section<'_>) -> Option<Listen> {
+    let mut address = |key, default| {
+        let expected = "an IP address and port such as 0.0.0.0:443 or [::]:443";
+        Some(section.text(key, expected, |text| text.parse().ok())?.unwrap_or(default))
+    };
+    let https = address("https", any(443));
+    let quic = address("quic", any(443));
+    let ssh = address("ssh", any(2222));
+    Some(Listen { https: https?, quic: quic?, ssh: ssh? })
+}
+
+fn limits(section: &mut Section<'_>) -> Option<Limits> {
+    let max_sessions = section.count("max_sessions", 1..=1_000_000);
+    let max_unauthenticated = section.count("max_unauthenticated", 16..=100_000);
+    let default = Limits::default();
+    Some(Limits {
+        max_sessions: max_sessions?.unwrap_or(default.max_sessions),
+        max_unauthenticated: max_unauthenticated?.unwrap_or(default.max_unauthenticated),
+    })
+}
+
+fn log(section: &mut Section<'_>) -> Option<Log> {
+    let levels = "error, warn, info, debug, trace, or directives such as info,adit_relay=debug";
+    let level = section.text("level", levels, |text| text.parse().ok());
+    let format = section.text("format", "text or json", |text| text.parse().ok());
+    Some(Log { level: level?.unwrap_or_default(), format: format?.unwrap_or_default() })
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { max_sessions: 10_000, max_unauthenticated: 2048 }
+    }
+}
+
+impl Mistake {
+    fn at(text: &str, offset: usize, what: &str) -> Self {
+        let before = text.get(..offset).unwrap_or(text);
+        Self { line: before.matches('\n').count() + 1, text: what.trim().replace('\n', "; ") }
+    }
+}
+
+impl fmt::Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.line, self.text)
+    }
+}
+
+/// A DNS name of at most 200 characters: labels under it must fit too.
+pub(crate) fn domain_name(text: &str) -> Option<String> {
+    let label = |label: &str| {
+        let edge = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
+        label.len() <= 63
+            && edge(label.chars().next())
+            && edge(label.chars().next_back())
+            && label.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
+    };
+    let fits = text.len() <= 200 && text.split('.').all(label);
+    (fits && text.parse::<std::net::IpAddr>().is_err()).then(|| text.to_ascii_lowercase())
+}
+
+/// A name or address that a certificate can carry.
+pub(crate) fn certificate_name(text: &str) -> Option<String> {
+    match text.parse::<std::net::IpAddr>() {
+        Ok(address) => Some(address.to_string()),
+        Err(_) => domain_name(text.strip_prefix("*.").unwrap_or(text)).map(|_| text.to_owned()),
+    }
+}
+
+fn directory(text: &str) -> Option<PathBuf> {
+    (!text.is_empty()).then(|| PathBuf::from(text))
+}
+
+fn any(port: u16) -> SocketAddr {
+    SocketAddr::from(([0, 0, 0, 0], port))
+}
+
+fn listed(path: &Path, mistakes: &[Mistake]) -> String {
+    let each = mistakes.iter().map(|mistake| format!("{}:{mistake}", path.display()));
+    each.collect::<Vec<_>>().join("\n")
+}
+
+const DOMAIN: &str = "a DNS name such as adit.example.com";
+
+#[cfg(test)]
+mod tests;

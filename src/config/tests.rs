@@ -1,0 +1,60 @@
+use std::path::Path;
+
+use super::*;
+
+#[test]
+fn every_mistake_is_told_at_once_with_its_line() {
+    let text = r#"data = ""
+domain = "not a domain"
+names = ["ok.example.com", "-bad", 7]
+nmaes = []
+
+[listen]
+https = "443"
+quic = 443
+sssh = "0.0.0.0:22"
+
+[limits]
+max_sessions = 0
+
+[log]
+level = "chatty"
+format = "xml"
+"#;
+    let mistakes = Config::parse(text, Path::new("/etc/adit")).unwrap_err();
+    let lines: Vec<usize> = mistakes.iter().map(|mistake| mistake.line).collect();
+    assert_eq!(lines, [1, 2, 3, 3, 4, 7, 8, 9, 12, 15, 16], "{mistakes:#?}");
+    let all = listed(Path::new("relay.toml"), &mistakes);
+    for expected in [
+        "relay.toml:2: `domain`: expected a DNS name such as adit.example.com, found \"not a domain\"",
+        "relay.toml:8: `listen.quic`: expected an IP address and port such as 0.0.0.0:443 or [::]:443, found 443",
+        "relay.toml:9: `listen.sssh` is not known here: expected https, quic, ssh",
+        "relay.toml:12: `limits.max_sessions`: expected a whole number from 1 to 1000000, found 0",
+    ] {
+        assert!(all.contains(expected), "{expected}\n{all}");
+    }
+}
+
+#[test]
+fn mistakes_of_form_do_not_hide_the_others() {
+    let text = "domain = \n[listen]\nhttps = 'x'\n";
+    let mistakes = Config::parse(text, Path::new(".")).unwrap_err();
+    assert!(mistakes.iter().any(|mistake| mistake.line == 1), "{mistakes:?}");
+    assert!(mistakes.iter().any(|mistake| mistake.line == 3), "{mistakes:?}");
+}
+
+#[test]
+fn a_domain_is_enough() {
+    let config = Config::parse("domain = \"Adit.example.com\"", Path::new("/srv/adit")).unwrap();
+    assert_eq!(config.domain, "adit.example.com");
+    assert_eq!(config.data, Path::new("/srv/adit/."));
+    assert_eq!(config.listen.ssh.port(), 2222);
+    assert_eq!(config.limits, Limits::default());
+}
+
+#[test]
+fn an_empty_file_misses_the_domain() {
+    let mistakes = Config::parse("", Path::new(".")).unwrap_err();
+    assert_eq!(mistakes.len(), 1);
+    assert!(mistakes[0].text.contains("`domain` is missing"), "{mistakes:?}");
+}

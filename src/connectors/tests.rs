@@ -1,0 +1,217 @@
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use access::{Application, Kind, Login, SessionId, Site};
+use async_trait::async_trait;
+use session::{AuditError, ClosingSlot, DialError, DialRequest, Dialer};
+use splice::{BoxStream, FromIo};
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use super::*;
+
+#[test]
+fn a_late_goodbye_does_not_remove_the_new_connection() {
+    let connectors = Connectors::new(Arc::new(NoAudit));
+    let (old, new) = (Fake::answering(Answer::Opens), Fake::answering(Answer::Opens));
+    let first = join(&connectors, 1, &old);
+    let second = join(&connectors, 1, &new);
+    assert!(old.closed.load(Relaxed), "the old connection is told to go");
+    drop(first);
+    assert_eq!(connectors.list().len(), 1, "the old one's end removed the new one");
+    assert!(!new.closed.load(Relaxed));
+    drop(second);
+    assert!(connectors.list().is_empty());
+}
+
+#[test]
+fn a_removed_connector_is_cut() {
+    let connectors = Connectors::new(Arc::new(NoAudit));
+    let (own, other) = (Fake::answering(Answer::Opens), Fake::answering(Answer::Opens));
+    let _places = (join(&connectors, 1, &own), join(&connectors, 2, &other));
+    assert!(connectors.disconnect(id(1)));
+    assert!(own.closed.load(Relaxed) && !other.closed.load(Relaxed));
+    assert!(!connectors.disconnect(id(7)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_connector_with_the_fewest_streams_is_asked() {
+    let connectors = Connectors::new(Arc::new(NoAudit));
+    let busy = Fake::new(Answer::Opens, 5);
+    let free = Fake::new(Answer::Opens, 4);
+    let _places = (join(&connectors, 1, &busy), join(&connectors, 2, &free));
+    assert!(connectors.dial(request()).await.is_ok());
+    assert_eq!((busy.asked(), free.asked()), (0, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_broken_tunnel_fails_over_at_once() {
+    let connectors = Connectors::new(Arc::new(NoAudit));
+    let broken = Fake::new(Answer::Fails(tunnel_error()), 0);
+    let whole = Fake::new(Answer::Opens, 1);
+    let _places = (join(&connectors, 1, &broken), join(&connectors, 2, &whole));
+    let start = Instant::now();
+    assert!(connectors.dial(request()).await.is_ok());
+    assert_eq!((broken.asked(), whole.asked()), (1, 1));
+    assert_eq!(start.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connector_that_died_unnoticed_costs_two_seconds() {
+    let connectors = Connectors::new(Arc::new(NoAudit));
+    let dead = Fake::new(Answer::Never, 0);
+    let whole = Fake::new(Answer::Opens, 1);
+    let _places = (join(&connectors, 1, &dead), join(&connectors, 2, &whole));
+    let start = Instant::now();
+    assert!(connectors.dial(request()).await.is_ok());
+    assert_eq!(start.elapsed(), Duration::from_secs(2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_connector_says_of_the_target_is_the_answer() {
+    let connectors = Connectors::new(Arc::new(NoAudit));
+    let refusing = Fake::new(Answer::Fails(DialError::Refused), 0);
+    let other = Fake::new(Answer::Opens, 1);
+    let _places = (join(&connectors, 1, &refusing), join(&connectors, 2, &other));
+    assert_eq!(connectors.dial(request()).await.err(), Some(DialError::Refused));
+    assert_eq!(other.asked(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_deadline_stands_around_all_connectors() {
+    let connectors = Connectors::new(Arc::new(NoAudit));
+    let silent: Vec<_> = (0..20).map(|_| Fake::new(Answer::Never, 0)).collect();
+    let places: Vec<_> = (1..).zip(&silent).map(|(n, fake)| join(&connectors, n, fake)).collect();
+    let start = Instant::now();
+    let answer = connectors.dial(request()).await.err();
+    assert_eq!(answer, Some(DialError::TimedOut { after: Duration::from_secs(10) }));
+    assert_eq!(start.elapsed(), Duration::from_secs(10));
+    drop(places);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_site_without_connectors_is_offline() {
+    let connectors = Connectors::new(Arc::new(NoAudit));
+    let gone = Fake::answering(Answer::Opens);
+    gone.closed.store(true, Relaxed);
+    let _place = join(&connectors, 1, &gone);
+    let offline = DialError::Offline { site: "hq".into() };
+    assert_eq!(connectors.dial(request()).await.err(), Some(offline));
+    assert_eq!(gone.asked(), 0, "a closed connection was asked");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_last_failure_is_told_when_all_tunnels_break() {
+    let connectors = Connectors::new(Arc::new(NoAudit));
+    let broken: Vec<_> = (0..3).map(|_| Fake::answering(Answer::Fails(tunnel_error()))).collect();
+    let places: Vec<_> = (1..).zip(&broken).map(|(n, fake)| join(&connectors, n, fake)).collect();
+    assert_eq!(connectors.dial(request()).await.err(), Some(tunnel_error()));
+    assert!(broken.iter().all(|fake| fake.asked() == 1));
+    drop(places);
+}
+
+struct Fake {
+    answer: Answer,
+    streams: usize,
+    asked: AtomicU64,
+    closed: AtomicBool,
+}
+
+#[derive(Clone)]
+enum Answer {
+    Opens,
+    Fails(DialError),
+    Never,
+}
+
+impl Fake {
+    fn answering(answer: Answer) -> Arc<Self> {
+        Self::new(answer, 0)
+    }
+
+    fn new(answer: Answer, streams: usize) -> Arc<Self> {
+        Arc::new(Self { answer, streams, asked: AtomicU64::new(0), closed: AtomicBool::new(false) })
+    }
+
+    fn asked(&self) -> u64 {
+        self.asked.load(Relaxed)
+    }
+}
+
+#[async_trait]
+impl Link for Fake {
+    async fn dial(&self, _: &DialRequest) -> Result<BoxStream, DialError> {
+        self.asked.fetch_add(1, Relaxed);
+        match &self.answer {
+            Answer::Opens => Ok(Box::new(FromIo::new(tokio::io::duplex(1).0))),
+            Answer::Fails(error) => Err(error.clone()),
+            Answer::Never => std::future::pending().await,
+        }
+    }
+
+    fn is_open(&self) -> bool {
+        !self.closed.load(Relaxed)
+    }
+
+    fn streams(&self) -> usize {
+        self.streams
+    }
+
+    fn drain(&self) {}
+
+    fn close(&self, _: EndReason, _: &str) {
+        self.closed.store(true, Relaxed);
+    }
+}
+
+struct NoAudit;
+
+#[async_trait]
+impl AuditLog for NoAudit {
+    async fn reserve(&self) -> Result<ClosingSlot, AuditError> {
+        Err(AuditError::Stopped)
+    }
+
+    async fn append(&self, _: AuditEvent) -> Result<(), AuditError> {
+        Err(AuditError::Stopped)
+    }
+
+    fn note(&self, _: AuditEvent) {}
+}
+
+fn join(connectors: &Arc<Connectors>, number: u128, link: &Arc<Fake>) -> Membership {
+    let connector = ConnectorIdentity {
+        id: id(number),
+        name: format!("hq-{number}"),
+        site: site().id,
+        site_name: site().name,
+    };
+    connectors.join(connector, ([192, 0, 2, 1], 443).into(), "test".into(), link.clone())
+}
+
+fn id(number: u128) -> ConnectorId {
+    ConnectorId(Uuid::from_u128(number))
+}
+
+fn site() -> Site {
+    Site { id: SiteId(Uuid::nil()), name: "hq".parse().unwrap() }
+}
+
+fn request() -> DialRequest {
+    let application = Application {
+        id: access::ApplicationId(Uuid::nil()),
+        name: "web1".parse().unwrap(),
+        site: site(),
+        kind: Kind::Tcp,
+        address: "10.0.0.7:80".parse().unwrap(),
+        login: Login::Transparent,
+        host_key: None,
+        allow_api: false,
+        tags: [].into(),
+    };
+    DialRequest { session: SessionId(Uuid::nil()), application: Arc::new(application) }
+}
+
+fn tunnel_error() -> DialError {
+    DialError::Tunnel { detail: "gone".into() }
+}

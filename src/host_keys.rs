@@ -1,0 +1,60 @@
+//! The SSH door's own keys, sealed in the store.
+
+use russh::keys::ssh_key::LineEnding;
+use russh::keys::ssh_key::private::{KeypairData, RsaKeypair};
+use russh::keys::{Algorithm, EcdsaCurve, PrivateKey};
+use store::{Store, StoreError};
+use tokio::task::{JoinError, spawn_blocking};
+
+/// Why there are no host keys.
+#[derive(Debug, thiserror::Error)]
+pub enum HostKeyError {
+    #[error("this store has no SSH host keys; run `adit-relay init` first")]
+    Absent,
+    #[error("a host key could not be made or read")]
+    Key(#[from] russh::keys::ssh_key::Error),
+    #[error("making host keys was interrupted")]
+    Interrupted(#[from] JoinError),
+    #[error("the store failed")]
+    Store(#[from] StoreError),
+}
+
+/// Makes the keys and stores them sealed.
+pub async fn create(store: &Store) -> Result<(), HostKeyError> {
+    // Looking for two primes takes a second or so.
+    let keys = spawn_blocking(generate).await??;
+    for (name, key) in KEYS.iter().zip(keys) {
+        store.put_secret(name, key.to_openssh(LineEnding::LF)?.as_bytes()).await?;
+    }
+    Ok(())
+}
+
+/// Opens the keys that [`create`] stored.
+pub async fn load(store: &Store) -> Result<Vec<PrivateKey>, HostKeyError> {
+    let mut keys = Vec::new();
+    for name in KEYS {
+        if let Some(pem) = store.secret(name).await? {
+            keys.push(PrivateKey::from_openssh(pem.as_slice())?);
+        }
+    }
+    if keys.is_empty() { Err(HostKeyError::Absent) } else { Ok(keys) }
+}
+
+/// The public halves in OpenSSH form, without comments.
+pub fn public_lines(keys: &[PrivateKey]) -> Result<Vec<String>, HostKeyError> {
+    Ok(keys.iter().map(|key| key.public_key().to_openssh()).collect::<Result<_, _>>()?)
+}
+
+fn generate() -> Result<[PrivateKey; 3], russh::keys::ssh_key::Error> {
+    let rng = &mut rand::rng();
+    let p256 = Algorithm::Ecdsa { curve: EcdsaCurve::NistP256 };
+    let rsa = KeypairData::from(RsaKeypair::random(rng, RSA_BITS)?);
+    Ok([
+        PrivateKey::random(rng, Algorithm::Ed25519)?,
+        PrivateKey::random(rng, p256)?,
+        PrivateKey::new(rsa, "")?,
+    ])
+}
+
+const KEYS: [&str; 3] = ["ssh-host-key-ed25519", "ssh-host-key-ecdsa", "ssh-host-key-rsa"];
+const RSA_BITS: usize = 3072;

@@ -1,0 +1,233 @@
+//! The HTTPS port: the API over TLS, for agents with their certificate; and SSH for networks that
+//! let nothing else through.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{Request, StatusCode};
+use axum::response::{IntoResponse, Response};
+use gateway_ssh::SshGateway;
+use hyper::body::Incoming;
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulConnection;
+use rustls::ServerConfig;
+use rustls::server::Acceptor;
+use rustls::server::danger::ClientCertVerifier;
+use session::Door;
+use store::Store;
+use tokio::net::TcpStream;
+use tokio::time::{sleep, timeout};
+use tokio_rustls::LazyConfigAcceptor;
+use tokio_rustls::server::TlsStream;
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
+use tunnel::certificate::Facts;
+use tunnel::tls::TlsError;
+
+use super::HANDSHAKE;
+use super::quic::agent_of;
+use crate::authn::Authn;
+use crate::ca::ServerCertificate;
+use crate::lobby::Guest;
+use crate::{AgentIdentity, Peer};
+
+/// What the HTTPS port serves.
+pub(crate) struct Https {
+    pub(crate) router: Router,
+    pub(crate) ssh: SshGateway,
+    pub(crate) store: Store,
+    pub(crate) authn: Arc<Authn>,
+    /// For everybody.
+    pub(crate) open: Arc<ServerConfig>,
+    /// For agents: demands a client certificate.
+    pub(crate) agents: Arc<ServerConfig>,
+    pub(crate) stop: CancellationToken,
+    pub(crate) drain: CancellationToken,
+}
+
+impl Https {
+    /// Serves one connection, told apart by its first byte: TLS begins with 0x16, SSH with a letter.
+    pub(crate) async fn serve(self: Arc<Self>, socket: TcpStream, addr: SocketAddr, guest: Guest) {
+        let served = async {
+            let mut first = [0];
+            match timeout(HANDSHAKE, socket.peek(&mut first)).await {
+                Ok(Ok(1..)) if first == *b"S" => Protocol::Ssh(socket),
+                Ok(Ok(1..)) if first == [TLS_HANDSHAKE] => self.tls(socket, addr).await,
+                Ok(Ok(_) | Err(_)) | Err(_) => Protocol::Unknown,
+            }
+        };
+        let protocol = tokio::select! {
+            biased;
+            protocol = served => protocol,
+            () = guest.ousted() => return,
+        };
+        match protocol {
+            Protocol::Ssh(socket) => {
+                super::ssh(self.ssh.clone(), self.drain.clone(), socket, addr, guest).await;
+            }
+            Protocol::Http(stream, peer) => self.http(*stream, peer, guest).await,
+            Protocol::Unknown => {}
+        }
+    }
+
+    async fn tls(&self, socket: TcpStream, addr: SocketAddr) -> Protocol {
+        match timeout(HANDSHAKE, self.handshake(socket)).await {
+            Ok(Ok(stream)) => {
+                let agent = self.agent(&stream, addr).await;
+                Protocol::Http(Box::new(stream), Peer { addr, agent })
+            }
+            Ok(Err(error)) => {
+                tracing::debug!(peer = %addr, %error, "No TLS handshake");
+                Protocol::Unknown
+            }
+            Err(_) => Protocol::Unknown,
+        }
+    }
+
+    async fn handshake(&self, socket: TcpStream) -> std::io::Result<TlsStream<TcpStream>> {
+        let start = LazyConfigAcceptor::new(Acceptor::default(), socket).await?;
+        let offered = start.client_hello().alpn();
+        let agent = offered.is_some_and(|mut offered| offered.any(|name| name == wire::ALPN_API));
+        let config = if agent { &self.agents } else { &self.open };
+        start.into_stream(config.clone()).await
+    }
+
+    /// The agent of a connection that has shown a certificate, by its registered key.
+    async fn agent(
+        &self,
+        stream: &TlsStream<TcpStream>,
+        addr: SocketAddr,
+    ) -> Option<AgentIdentity> {
+        let leaf = stream.get_ref().1.peer_certificates()?.first()?;
+        let facts = Facts::of(leaf).ok()?;
+        match agent_of(&self.store, facts.spki).await {
+            Ok(None) => {
+                let (from, detail) =
+                    (addr.ip().to_canonical(), format!("the key of {}", facts.name));
+                self.authn.refused_key(Door::Api, from, &detail);
+                None
+            }
+            Ok(agent) => agent,
+            Err(error) => {
+                tracing::error!(%error, "Could not look an agent up");
+                None
+            }
+        }
+    }
+
+    /// Serves requests until the peer leaves, the relay stops, or the connection is old.
+    async fn http(&self, stream: TlsStream<TcpStream>, peer: Peer, guest: Guest) {
+        let h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+        // Requests are authenticated one by one, so only a certificate gets a peer out of the lobby.
+        let guest = if peer.agent.is_some() { None } else { Some(guest) };
+        let ousted = async {
+            match &guest {
+                Some(guest) => guest.ousted().await,
+                None => std::future::pending().await,
+            }
+        };
+        let (router, io) = (self.router.clone(), TokioIo::new(stream));
+        let service = service_fn(move |request| answer(router.clone(), peer.clone(), request));
+        let leave = async {
+            tokio::select! {
+                () = self.stop.cancelled() => {}
+                () = sleep(MAX_AGE) => {}
+            }
+        };
+        let serve = async {
+            if h2 {
+                finish(http2_server().serve_connection(io, service), leave).await;
+            } else {
+                finish(http1_server().serve_connection(io, service), leave).await;
+            }
+        };
+        tokio::select! {
+            biased;
+            () = serve => {}
+            () = ousted => {}
+        }
+    }
+}
+
+/// TLS that offers these protocols; with a verifier it demands a client certificate.
+pub(crate) fn tls(
+    certificate: &ServerCertificate,
+    verifier: Option<Arc<dyn ClientCertVerifier>>,
+    protocols: &[&[u8]],
+) -> Result<Arc<ServerConfig>, TlsError> {
+    let ServerCertificate { chain_pem, key_pem } = certificate;
+    let mut config = tunnel::tls::server_config(chain_pem, key_pem, verifier)?;
+    config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
+    Ok(Arc::new(config))
+}
+
+enum Protocol {
+    Ssh(TcpStream),
+    Http(Box<TlsStream<TcpStream>>, Peer),
+    Unknown,
+}
+
+/// Drives a connection; once `leave` completes it takes no new request.
+async fn finish<C: GracefulConnection>(connection: C, leave: impl Future<Output = ()>)
+where
+    C::Error: std::fmt::Display,
+{
+    let mut connection = pin!(connection);
+    let ended = tokio::select! {
+        biased;
+        ended = connection.as_mut() => ended,
+        () = leave => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "An HTTPS connection broke");
+    }
+}
+
+async fn answer(
+    router: Router,
+    peer: Peer,
+    mut request: Request<Incoming>,
+) -> Result<Response, Infallible> {
+    request.extensions_mut().insert(peer);
+    match timeout(REQUEST, router.oneshot(request.map(Body::new))).await {
+        Ok(answered) => answered,
+        Err(_) => Ok(StatusCode::REQUEST_TIMEOUT.into_response()),
+    }
+}
+
+fn http1_server() -> http1::Builder {
+    let mut server = http1::Builder::new();
+    server.timer(TokioTimer::new()).header_read_timeout(HEADERS).max_buf_size(MAX_HEADERS);
+    server
+}
+
+fn http2_server() -> http2::Builder<TokioExecutor> {
+    let mut server = http2::Builder::new(TokioExecutor::new());
+    server
+        .timer(TokioTimer::new())
+        .keep_alive_interval(Some(HEADERS))
+        .keep_alive_timeout(HEADERS)
+        .max_concurrent_streams(MAX_STREAMS)
+        .max_header_list_size(16 * 1024)
+        .max_pending_accept_reset_streams(20);
+    server
+}
+
+const TLS_HANDSHAKE: u8 = 0x16;
+/// From one request to the next one's whole head, and between two signs of life.
+const HEADERS: Duration = Duration::from_secs(20);
+/// From a request's head to its answer's.
+const REQUEST: Duration = Duration::from_secs(60);
+const MAX_AGE: Duration = Duration::from_secs(600);
+const MAX_HEADERS: usize = 64 * 1024;
+const MAX_STREAMS: u32 = 64;

@@ -1,0 +1,52 @@
+//! Listeners: accepting peers without ever waiting for one of them.
+
+pub(crate) mod https;
+pub(crate) mod quic;
+pub(crate) mod tcp;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use gateway_ssh::SshGateway;
+use tokio::net::TcpStream;
+use tokio::task::JoinError;
+use tokio_util::sync::CancellationToken;
+
+use crate::lobby::Guest;
+
+/// From accept to a finished TLS handshake, or to the first byte that tells which protocol it is.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+
+/// Runs the SSH door on one connection. Until somebody has signed in it may have to make room.
+pub(crate) async fn ssh(
+    gateway: SshGateway,
+    drain: CancellationToken,
+    socket: TcpStream,
+    peer: SocketAddr,
+    guest: Guest,
+) {
+    let proven = CancellationToken::new();
+    let ousted = async {
+        tokio::select! {
+            biased;
+            () = proven.cancelled() => {}
+            () = guest.ousted() => return,
+        }
+        drop(guest);
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        biased;
+        () = gateway.serve_stranger(socket, peer, proven.clone(), drain) => {}
+        () = ousted => {}
+    }
+}
+
+/// A connection's task ended; a panic ended that connection only.
+fn note(done: Result<(), JoinError>) {
+    if let Err(error) = done
+        && error.is_panic()
+    {
+        tracing::error!(%error, "A connection's task panicked");
+    }
+}

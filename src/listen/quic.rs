@@ -1,0 +1,238 @@
+//! The QUIC listener: connectors and agents, known by their registered keys.
+
+use std::sync::Arc;
+
+use access::{Code, Explain};
+use async_trait::async_trait;
+use session::Door;
+use store::{Store, StoreError};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tunnel::{Connection, Knock, Renewer};
+use wire::Refusal;
+
+use super::note;
+use crate::AgentIdentity;
+use crate::agents::Agents;
+use crate::authn::Authn;
+use crate::ca::Ca;
+use crate::connectors::{ConnectorIdentity, Connectors};
+use crate::lobby::{Guest, Lobby};
+
+/// What the QUIC listener hands its peers to.
+pub(crate) struct Machines {
+    pub(crate) store: Store,
+    pub(crate) authn: Arc<Authn>,
+    pub(crate) agents: Arc<Agents>,
+    pub(crate) connectors: Arc<Connectors>,
+    pub(crate) ca: Arc<Ca>,
+}
+
+/// Accepts until `stop`, then waits for the connections that are left.
+pub(crate) async fn accept(
+    endpoint: quinn::Endpoint,
+    machines: Arc<Machines>,
+    lobby: Arc<Lobby>,
+    stop: CancellationToken,
+) {
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => break,
+            Some(done) = connections.join_next() => note(done),
+            incoming = endpoint.accept() => {
+                let Some(incoming) = incoming else { break };
+                // Under pressure only addresses that are proven real get a place.
+                if lobby.is_crowded() && incoming.may_retry() {
+                    drop(incoming.retry());
+                    continue;
+                }
+                let guest = lobby.enter(incoming.remote_address().ip());
+                connections.spawn(serve(machines.clone(), incoming, guest));
+            }
+        }
+    }
+    while let Some(done) = connections.join_next().await {
+        note(done);
+    }
+}
+
+async fn serve(machines: Arc<Machines>, incoming: quinn::Incoming, guest: Guest) {
+    let peer = incoming.remote_address();
+    let known = async {
+        let knock = tunnel::accept(incoming).await;
+        let knock =
+            knock.inspect_err(|error| tracing::debug!(%peer, %error, "No greeting")).ok()?;
+        machines.identify(knock).await
+    };
+    let known = tokio::select! {
+        biased;
+        known = known => known,
+        () = guest.ousted() => None,
+    };
+    drop(guest);
+    match known {
+        Some(Machine::Connector(connector, knock)) => machines.connector(connector, knock).await,
+        Some(Machine::Agent(agent, knock)) => machines.agent(agent, knock).await,
+        None => {}
+    }
+}
+
+enum Machine {
+    Connector(ConnectorIdentity, Knock),
+    Agent(AgentIdentity, Knock),
+}
+
+impl Machines {
+    /// Says who the peer is by its key alone, or turns it away.
+    async fn identify(&self, knock: Knock) -> Option<Machine> {
+        let key = knock.certificate().spki;
+        let refusal = match connector_of(&self.store, key).await {
+            Ok(Some(connector)) => return Some(Machine::Connector(connector, knock)),
+            Ok(None) => match agent_of(&self.store, key).await {
+                Ok(Some(agent)) => match self.may_enter(&agent, &knock) {
+                    Ok(()) => return Some(Machine::Agent(agent, knock)),
+                    Err(refusal) => refusal,
+                },
+                Ok(None) => Refusal::of(&UnknownKey),
+                Err(error) => unavailable(&error),
+            },
+            Err(error) => unavailable(&error),
+        };
+        if refusal.code == UnknownKey.code().0 {
+            let from = knock.remote_address().ip().to_canonical();
+            let name = knock.certificate().name.clone();
+            self.authn.refused_key(Door::Connector, from, &format!("the key of {name}"));
+        }
+        knock.refuse(refusal).await;
+        None
+    }
+
+    fn may_enter(&self, agent: &AgentIdentity, knock: &Knock) -> Result<(), Refusal> {
+        let from = knock.remote_address().ip().to_canonical();
+        self.authn.agent(agent, from).map(drop).map_err(|error| Refusal::of(&error))
+    }
+
+    async fn connector(&self, connector: ConnectorIdentity, knock: Knock) {
+        let renewer = Renewal::new(self, format!("connector:{}", connector.id));
+        let Some(connection) = welcome(knock, renewer).await else { return };
+        connection.ready().await;
+        let (peer, software) = (connection.remote_address(), connection.peer().software.clone());
+        let link = Arc::new(connection.clone());
+        let place = self.connectors.join(connector, peer, software, link);
+        let closed = connection.closed().await;
+        tracing::debug!(%peer, %closed, "Connector left");
+        drop(place);
+    }
+
+    async fn agent(&self, agent: AgentIdentity, knock: Knock) {
+        let renewer = Renewal::new(self, format!("agent:{}", agent.id));
+        let Some(connection) = welcome(knock, renewer).await else { return };
+        self.agents.clone().serve(agent, connection).await;
+    }
+}
+
+async fn welcome(knock: Knock, renewer: Renewal) -> Option<Connection> {
+    let peer = knock.remote_address();
+    let welcomed = knock.welcome(SOFTWARE, Arc::new(renewer)).await;
+    welcomed.inspect_err(|error| tracing::debug!(%peer, %error, "No greeting")).ok()
+}
+
+async fn connector_of(
+    store: &Store,
+    key: [u8; 32],
+) -> Result<Option<ConnectorIdentity>, StoreError> {
+    Ok(store.connector_by_key(key).await?.map(|row| ConnectorIdentity {
+        id: row.id,
+        name: row.name,
+        site: row.site_id,
+        site_name: row.site_name,
+    }))
+}
+
+/// The agent whose registered key this is.
+pub(crate) async fn agent_of(
+    store: &Store,
+    key: [u8; 32],
+) -> Result<Option<AgentIdentity>, StoreError> {
+    Ok(store.agent_by_key(key).await?.map(|row| AgentIdentity {
+        id: row.id,
+        user: row.user,
+        user_name: row.user_name,
+        device: row.device,
+    }))
+}
+
+/// Signs new certificates for one connected machine's registered key.
+struct Renewal {
+    ca: Arc<Ca>,
+    store: Store,
+    name: String,
+}
+
+impl Renewal {
+    fn new(machines: &Machines, name: String) -> Self {
+        Self { ca: machines.ca.clone(), store: machines.store.clone(), name }
+    }
+
+    async fn still_known(&self, key: [u8; 32]) -> Result<bool, StoreError> {
+        Ok(self.store.connector_by_key(key).await?.is_some()
+            || self.store.agent_by_key(key).await?.is_some())
+    }
+}
+
+#[async_trait]
+impl Renewer for Renewal {
+    async fn renew(&self, csr_pem: &str) -> Result<String, Refusal> {
+        let signed = self.ca.sign_client(csr_pem, &self.name);
+        let (pem, key) = signed.map_err(|error| {
+            tracing::warn!(machine = self.name, %error, "Could not renew a certificate");
+            Refusal::of(&BadRequest)
+        })?;
+        match self.still_known(key).await {
+            Ok(true) => Ok(pem),
+            Ok(false) => Err(Refusal::of(&UnknownKey)),
+            Err(error) => Err(unavailable(&error)),
+        }
+    }
+}
+
+fn unavailable(error: &StoreError) -> Refusal {
+    tracing::error!(%error, "Could not look a machine up");
+    Refusal::of(&session::AuthnError::Unavailable)
+}
+
+/// A certificate of our CA whose key is not, or no longer, registered.
+#[derive(Debug)]
+struct UnknownKey;
+
+impl Explain for UnknownKey {
+    fn code(&self) -> Code {
+        Code("machine.unknown")
+    }
+
+    fn public(&self) -> std::borrow::Cow<'static, str> {
+        "this machine is not enrolled, or was removed".into()
+    }
+
+    fn hint(&self) -> Option<std::borrow::Cow<'static, str>> {
+        Some("enrol it again: `adit login`, or `adit-connector join`".into())
+    }
+}
+
+/// A certificate request that can not be signed.
+#[derive(Debug)]
+struct BadRequest;
+
+impl Explain for BadRequest {
+    fn code(&self) -> Code {
+        Code("request.csr")
+    }
+
+    fn public(&self) -> std::borrow::Cow<'static, str> {
+        "the certificate request can not be signed".into()
+    }
+}
+
+const SOFTWARE: &str = concat!("adit-relay ", env!("CARGO_PKG_VERSION"));

@@ -1,0 +1,51 @@
+//! Builds a relay from its configuration, runs it, and stops it in order.
+
+mod build;
+mod drain;
+mod ready;
+
+use std::io;
+use std::path::PathBuf;
+
+use store::StoreError;
+
+use crate::ca::CaError;
+use crate::config::Config;
+use crate::host_keys::HostKeyError;
+
+pub use build::{Relay, build};
+pub use drain::{Exit, Stop};
+pub use ready::Ready;
+
+/// Why a relay did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    #[error("no master key: {} is missing and ADIT_MASTER_KEY is not set", .0.display())]
+    NoMasterKey(PathBuf),
+    #[error("the master key is not usable")]
+    MasterKey(#[from] store::MasterKeyError),
+    #[error("could not read {}", path.display())]
+    Read { path: PathBuf, source: io::Error },
+    #[error("could not write {}", path.display())]
+    Write { path: PathBuf, source: io::Error },
+    #[error("the store could not be opened")]
+    Store(#[from] StoreError),
+    #[error("the relay's own certificate is not usable")]
+    Ca(#[from] CaError),
+    #[error("the relay's TLS settings are not usable")]
+    Tls(#[from] tunnel::tls::TlsError),
+    #[error("the SSH host keys are not usable")]
+    HostKeys(#[from] HostKeyError),
+    #[error("could not listen on {address} for {door}")]
+    Listen { door: &'static str, address: std::net::SocketAddr, source: io::Error },
+    #[error("could not wait for signals")]
+    Signals { source: io::Error },
+}
+
+/// Serves until SIGTERM or SIGINT, and says whether every session ended in order.
+pub async fn serve(config: Config) -> Result<Exit, ServeError> {
+    let signals = drain::Signals::listen().map_err(|source| ServeError::Signals { source })?;
+    let relay = build(config).await?;
+    relay.announce()?;
+    Ok(relay.run(signals).await)
+}

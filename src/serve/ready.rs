@@ -1,0 +1,56 @@
+//! Telling others that the relay listens, and where.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use sd_notify::NotifyState;
+use serde::Serialize;
+
+use super::{Relay, ServeError};
+
+/// Where a relay listens; written to `ready.json` in its data folder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Ready {
+    pub https: SocketAddr,
+    pub quic: SocketAddr,
+    pub ssh: SocketAddr,
+    pub pid: u32,
+}
+
+impl Relay {
+    /// Says that the relay listens: in `ready.json`, in the log and to the service manager.
+    pub fn announce(&self) -> Result<(), ServeError> {
+        let path = self.ready_file();
+        let written = serde_json::to_vec(&self.ready).map_err(std::io::Error::from);
+        // Renamed into place: whoever sees the file sees all of it.
+        let partial = path.with_extension("json.new");
+        let written = written.and_then(|text| std::fs::write(&partial, text));
+        let written = written.and_then(|()| std::fs::rename(&partial, &path));
+        written.map_err(|source| ServeError::Write { path, source })?;
+        let Ready { https, quic, ssh, .. } = self.ready;
+        tracing::info!(%https, %quic, %ssh, "Ready");
+        notify(NotifyState::Ready);
+        Ok(())
+    }
+
+    pub(super) fn unannounce(&self) {
+        notify(NotifyState::Stopping);
+        // Gone already, or the folder is: nobody can take it for a running relay.
+        drop(std::fs::remove_file(self.ready_file()));
+    }
+
+    /// Where the relay listens.
+    pub fn ready(&self) -> Ready {
+        self.ready
+    }
+
+    fn ready_file(&self) -> PathBuf {
+        self.config.data.join("ready.json")
+    }
+}
+
+fn notify(state: NotifyState<'_>) {
+    if let Err(error) = sd_notify::notify(&[state]) {
+        tracing::debug!(%error, "Could not tell the service manager");
+    }
+}
