@@ -3,6 +3,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "this program talks to its caller")]
 
 mod arch;
+mod bench;
 mod cargo;
 mod demo;
 mod errors;
@@ -26,6 +27,8 @@ enum Task {
     Demo(demo::Args),
     /// Check formatting, lints, structure and every test, with the real clients they need
     Test(verify::Args),
+    /// Measure what Adit costs beside a direct connection
+    Bench(bench::Args),
     /// Compare the edges between crates with docs/edges.txt
     Arch,
     /// Check that each error code stands once in docs/errors.md
@@ -36,6 +39,7 @@ fn main() -> ExitCode {
     let done = match Cli::parse().task {
         Task::Demo(args) => demo::run(&args),
         Task::Test(args) => verify::run(&args),
+        Task::Bench(args) => bench::run(&args),
         Task::Arch => arch::run(),
         Task::Errors => errors::run(),
     };

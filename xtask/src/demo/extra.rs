@@ -73,7 +73,7 @@ fn allow_entry(address: &str) -> String {
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     match bare.parse::<IpAddr>() {
         Ok(IpAddr::V4(ip)) => format!("{ip}/32:{port}"),
-        Ok(IpAddr::V6(ip)) => format!("{ip}/128:{port}"),
+        Ok(IpAddr::V6(ip)) => format!("[{ip}]/128:{port}"),
         Err(_) => address.to_owned(),
     }
 }
@@ -104,7 +104,7 @@ mod tests {
     #[test]
     fn addresses_are_allowed_as_the_connector_reads_them() {
         assert_eq!(allow_entry("127.0.0.1:22"), "127.0.0.1/32:22");
-        assert_eq!(allow_entry("[fd00::1]:22"), "fd00::1/128:22");
+        assert_eq!(allow_entry("[fd00::1]:22"), "[fd00::1]/128:22");
         assert_eq!(allow_entry("db1.corp:5432"), "db1.corp:5432");
     }
 }
