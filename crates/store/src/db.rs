@@ -210,8 +210,10 @@ async fn migrate(writer: &SqlitePool) -> Result<(), StoreError> {
     let migrations = MIGRATIONS.iter().map(|&(number, name, sql)| {
         Migration::new(number, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
     });
+    let migrator = Migrator::with_migrations(migrations.collect());
     let mut tx = writer.begin_with("BEGIN IMMEDIATE").await?;
-    Migrator::with_migrations(migrations.collect()).run(&mut *tx).await?;
+    // `run` takes anything that acquires, and its future can then not change threads.
+    migrator.run_direct(None, &mut *tx, false).await?;
     Ok(tx.commit().await?)
 }
 

@@ -1,0 +1,267 @@
+use access::{PolicySnapshot, Subject, Target};
+use api::{Document, UserSpec};
+use sqlx::Row;
+use store::{Apply, Object, StoreError};
+
+use crate::support::{
+    FINGERPRINT, Home, KEY, application, apply, grant, group, name, now, run, site, small, user,
+};
+
+#[tokio::test]
+async fn applying_a_document_again_changes_nothing() {
+    let home = Home::new();
+    let store = home.open().await;
+    let added = apply(&store, &small()).await.unwrap();
+    assert_eq!(added.len(), 9);
+    assert!(added.iter().all(|change| change.action == "add"));
+    let version = *store.changed().borrow();
+    assert_eq!(apply(&store, &small()).await.unwrap(), []);
+    assert_eq!(*store.changed().borrow(), version);
+}
+
+#[tokio::test]
+async fn what_the_relay_exports_changes_nothing_even_when_the_rest_is_pruned() {
+    let home = Home::new();
+    let store = home.with(&small()).await;
+    let document = store.export().await.unwrap();
+    assert!(!format!("{:?}", serde_json::to_string(&document).unwrap()).contains("correct horse"));
+    let prune = Apply { prune: true, ..Apply::default() };
+    assert_eq!(store.apply(&document, prune, now()).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn a_plan_says_what_applying_does_and_does_nothing() {
+    let home = Home::new();
+    let store = home.open().await;
+    let plan = Apply { plan: true, ..Apply::default() };
+    let planned = store.apply(&small(), plan, now()).await.unwrap();
+    assert_eq!(store.users().await.unwrap(), []);
+    assert_eq!(planned, apply(&store, &small()).await.unwrap());
+}
+
+#[tokio::test]
+async fn changes_are_told_in_words_and_without_secrets() {
+    let home = Home::new();
+    let store = home.with(&small()).await;
+    let mut document = small();
+    document.users[1].enabled = false;
+    document.groups[0] = group("dba", &["alice", "bob"]);
+    document.applications[0].address = "10.0.0.8:22".parse().unwrap();
+    document.applications[1].password = Some("another one".into());
+    document.grants[0].max_session = Some("90s".into());
+    document.grants[1].valid_until = Some("2020-01-01T00:00:00Z".into());
+    document.grants[1].max_session = None;
+    let changes = apply(&store, &document).await.unwrap();
+    let told: Vec<_> = changes
+        .iter()
+        .map(|change| format!("{} {}: {}", change.action, change.object, change.detail))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "change user alice: disabled yes",
+            "change group dba: members bob → alice, bob",
+            "change application db1.hq: password replaced",
+            "change application web1.hq: address 10.0.0.7:22 → 10.0.0.8:22",
+            "change grant alice → web1.hq: max_session 90s",
+            "change grant group dba → env=prod: no max_session; valid_until 2020-01-01T00:00:00Z \
+             (which is over: it opens nothing)",
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_change_that_fails_half_way_leaves_nothing() {
+    let home = Home::new();
+    let store = home.with(&small()).await;
+    let before = store.export().await.unwrap();
+    let version = *store.changed().borrow();
+    let behind = home.behind().await;
+    run(
+        &behind,
+        "CREATE TRIGGER full BEFORE INSERT ON grants BEGIN SELECT RAISE(ABORT, 'full'); END",
+    )
+    .await;
+    let mut document = small();
+    document.sites.push(site("branch"));
+    document.users.push(user("carol"));
+    document.grants.push(grant("carol", "web1"));
+    let error = apply(&store, &document).await.unwrap_err();
+    assert!(matches!(error, StoreError::Database(_)), "{error}");
+    let told = |document: &Document| serde_json::to_value(document).unwrap();
+    assert_eq!(told(&store.export().await.unwrap()), told(&before));
+    assert_eq!((*store.changed().borrow(), stored_version(&behind).await), (version, version));
+    run(&behind, "DROP TRIGGER full").await;
+    assert_eq!(apply(&store, &document).await.unwrap().len(), 3);
+}
+
+#[tokio::test]
+async fn each_change_is_the_next_version_and_told_once_it_is_stored() {
+    let home = Home::new();
+    let store = home.with(&small()).await;
+    let mut changed = store.changed();
+    let before = *changed.borrow_and_update();
+    store.set_enabled(&name("bob"), false).await.unwrap();
+    assert!(changed.has_changed().unwrap());
+    assert_eq!(*changed.borrow_and_update(), before + 1);
+    assert_eq!(store.load_policy().await.unwrap().version, before + 1);
+    store.set_enabled(&name("bob"), false).await.unwrap();
+    assert!(!changed.has_changed().unwrap(), "he was disabled already");
+}
+
+#[tokio::test]
+async fn the_policy_is_what_was_applied() {
+    let home = Home::new();
+    let store = home.with(&small()).await;
+    let data = store.load_policy().await.unwrap();
+    let id = |who: &str| data.users.iter().find(|user| user.name == name(who)).unwrap().id;
+    let group = store.groups().await.unwrap()[0].id;
+    let bob = data.users.iter().find(|user| user.name == name("bob")).unwrap();
+    assert_eq!(bob.groups, [group]);
+    let subjects: Vec<_> = data.rules.iter().map(|rule| rule.subject.clone()).collect();
+    assert_eq!(subjects, [Subject::User(id("alice")), Subject::Group(group)]);
+    let tag = Target::Tag { key: "env".into(), value: "prod".into() };
+    assert_eq!(data.rules[1].target, tag);
+    assert_eq!(data.rules[1].terms.max_session, Some(8 * 60 * 60));
+    let alice = id("alice");
+    let snapshot = PolicySnapshot::new(data);
+    assert_eq!(snapshot.key_owner(FINGERPRINT).unwrap().id, alice);
+}
+
+#[tokio::test]
+async fn removing_an_object_removes_what_stands_on_it() {
+    let home = Home::new();
+    let store = home.with(&small()).await;
+    let gone = store.remove(Object::Site(name("hq"))).await.unwrap();
+    let gone: Vec<_> = gone.iter().map(|change| change.object.as_str()).collect();
+    assert_eq!(
+        gone,
+        ["site hq", "application db1.hq", "application web1.hq", "grant alice → web1.hq"]
+    );
+    store.remove(Object::Group(name("dba"))).await.unwrap();
+    assert_eq!(store.grants().await.unwrap(), []);
+    let again = store.remove(Object::Group(name("dba"))).await.unwrap_err();
+    assert_eq!(again.to_string(), "there is no group dba");
+}
+
+#[tokio::test]
+async fn one_grant_is_removed_by_its_id() {
+    let home = Home::new();
+    let store = home.with(&small()).await;
+    let id = store.grants().await.unwrap()[0].id;
+    assert_eq!(store.remove(Object::Grant(id)).await.unwrap().len(), 1);
+    assert!(matches!(store.remove(Object::Grant(id)).await, Err(StoreError::NotFound(_))));
+    assert_eq!(store.grants().await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn the_last_admin_stays() {
+    let home = Home::new();
+    let store = home.with(&small()).await;
+    let mut demoted = small();
+    demoted.users[0].admin = false;
+    let admin = name("admin");
+    let refused = [
+        store.remove(Object::User(admin.clone())).await.map(drop).unwrap_err(),
+        store.set_enabled(&admin, false).await.unwrap_err(),
+        apply(&store, &demoted).await.map(drop).unwrap_err(),
+    ];
+    for error in refused {
+        let StoreError::Invalid(problems) = error else { panic!("{error}") };
+        assert_eq!(problems[0].code.0, "user.last_admin");
+    }
+    let second = UserSpec { admin: true, ..user("root") };
+    apply(&store, &Document { users: vec![second], ..Document::default() }).await.unwrap();
+    store.remove(Object::User(admin)).await.unwrap();
+}
+
+#[tokio::test]
+async fn pruning_removes_what_is_not_named_and_nothing_else_does() {
+    let home = Home::new();
+    let store = home.with(&small()).await;
+    let mut document = small();
+    document.users.pop();
+    document.groups.clear();
+    document.grants.pop();
+    document.applications.pop();
+    assert_eq!(apply(&store, &document).await.unwrap(), []);
+    let prune = Apply { prune: true, ..Apply::default() };
+    let gone = store.apply(&document, prune, now()).await.unwrap();
+    let gone: Vec<_> = gone.iter().map(|c| format!("{} {}", c.action, c.object)).collect();
+    assert_eq!(
+        gone,
+        [
+            "remove user bob",
+            "remove group dba",
+            "remove application db1.hq",
+            "remove grant group dba → env=prod"
+        ]
+    );
+}
+
+#[tokio::test]
+async fn what_must_be_new_is_refused_where_it_exists() {
+    let home = Home::new();
+    let store = home.with(&small()).await;
+    let new = Apply { create_only: true, ..Apply::default() };
+    let error = store.apply(&small(), new, now()).await.unwrap_err();
+    let StoreError::Invalid(problems) = error else { panic!("{error}") };
+    assert_eq!(problems.len(), 9, "{problems:?}");
+    assert!(problems.iter().all(|problem| problem.code.0.ends_with(".exists")));
+    let carol = UserSpec { groups: Some(vec![name("dba")]), ..user("carol") };
+    let carol = Document { users: vec![carol], ..Document::default() };
+    assert_eq!(store.apply(&carol, new, now()).await.unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn membership_is_said_for_users_for_groups_or_left_alone() {
+    let home = Home::new();
+    let store = home.with(&small()).await;
+    let members = async || store.groups().await.unwrap().remove(0).members;
+    // Bob's line says nothing about groups, the group's says nothing about members.
+    let mut silent = small();
+    silent.groups[0].members = None;
+    assert_eq!(apply(&store, &silent).await.unwrap(), []);
+    // Alice says where she is; the group still says who is in it.
+    let mut joined = small();
+    joined.users[1].groups = Some(vec![name("dba")]);
+    apply(&store, &joined).await.unwrap();
+    assert_eq!(members().await, [name("alice"), name("bob")]);
+    // She says she is nowhere, and the group says nothing: she is out, bob stays.
+    silent.users[1].groups = Some(vec![]);
+    apply(&store, &silent).await.unwrap();
+    assert_eq!(members().await, [name("bob")]);
+}
+
+#[tokio::test]
+async fn a_key_can_move_from_one_user_to_another() {
+    let home = Home::new();
+    let store = home.with(&small()).await;
+    let mut moved = small();
+    moved.users[1].ssh_keys = Some(vec![]);
+    moved.users[2].ssh_keys = Some(vec![KEY.to_owned()]);
+    assert_eq!(apply(&store, &moved).await.unwrap().len(), 2);
+    let bob = store.user(&name("bob")).await.unwrap().unwrap();
+    assert_eq!(bob.ssh_keys[0].fingerprint, FINGERPRINT);
+}
+
+#[tokio::test]
+async fn an_application_is_found_by_its_name_or_its_name_and_site() {
+    let home = Home::new();
+    let store = home.with(&small()).await;
+    let found = store.application("web1.hq").await.unwrap().unwrap();
+    assert_eq!(store.application("web1").await.unwrap(), Some(found));
+    assert_eq!(store.application("web1.nowhere").await.unwrap(), None);
+    let twin = Document {
+        sites: vec![site("branch")],
+        applications: vec![application("web1.branch")],
+        ..Document::default()
+    };
+    apply(&store, &twin).await.unwrap();
+    assert!(matches!(store.application("web1").await, Err(StoreError::Ambiguous(_))));
+}
+
+async fn stored_version(pool: &sqlx::SqlitePool) -> u64 {
+    let row = sqlx::query("SELECT value FROM counters WHERE name = 'policy'");
+    row.fetch_one(pool).await.unwrap().get::<i64, _>(0).try_into().unwrap()
+}

@@ -1,0 +1,120 @@
+//! What is wrong with a document is told, all of it at once.
+
+use api::{ApplicationSpec, Document, GrantSpec, UserSpec};
+use store::{Apply, StoreError};
+
+use crate::support::{Home, KEY, application, apply, grant, group, name, now, site, small, user};
+
+#[tokio::test]
+async fn every_mistake_is_reported_and_nothing_is_stored() {
+    let home = Home::new();
+    let store = home.open().await;
+    let document = Document {
+        sites: vec![site("hq"), site("hq"), site("c"), site("b-c")],
+        users: vec![
+            UserSpec { ssh_keys: Some(vec![KEY.into()]), ..user("alice") },
+            UserSpec { ssh_keys: Some(vec![KEY.into(), "ssh-dss AAAA".into()]), ..user("bob") },
+            UserSpec { groups: Some(vec![name("ghosts")]), ..user("carol") },
+        ],
+        groups: vec![group("dba", &["nobody"])],
+        applications: applications(),
+        grants: grants(),
+    };
+    let error = apply(&store, &document).await.unwrap_err();
+    let StoreError::Invalid(problems) = error else { panic!("{error}") };
+    let told: Vec<_> =
+        problems.iter().map(|problem| (problem.object.as_str(), problem.code.0)).collect();
+    assert_eq!(told, EXPECTED);
+    assert_eq!(store.sites().await.unwrap(), []);
+    assert_eq!(*store.changed().borrow(), 0);
+}
+
+fn applications() -> Vec<ApplicationSpec> {
+    let managed =
+        |text: &str| ApplicationSpec { account: Some("root".into()), ..application(text) };
+    vec![
+        application("a-b.c"),
+        application("a.b-c"),
+        application("lost.atlantis"),
+        ApplicationSpec { password: Some("x".into()), ..application("p.hq") },
+        managed("m.hq"),
+        ApplicationSpec { password: Some("".into()), key: Some("k".into()), ..managed("two.hq") },
+        ApplicationSpec {
+            host_key: Some("AAAA".into()),
+            tags: [("a b".into(), "c".into())].into(),
+            ..application("h.hq")
+        },
+        application("twin.hq"),
+        application("twin.c"),
+    ]
+}
+
+fn grants() -> Vec<GrantSpec> {
+    vec![
+        GrantSpec { group: Some(name("dba")), ..grant("alice", "h") },
+        GrantSpec { user: None, ..grant("alice", "h") },
+        GrantSpec { tag: Some("env=prod".into()), ..grant("alice", "h") },
+        GrantSpec { application: None, tag: Some("prod".into()), ..grant("alice", "h") },
+        grant("mallory", "h"),
+        grant("alice", "nothing"),
+        grant("alice", "twin"),
+        grant("alice", "h.hq"),
+        GrantSpec { idle: Some("soon".into()), ..grant("alice", "h") },
+    ]
+}
+
+const EXPECTED: [(&str, &str); 23] = [
+    ("site hq", "document.twice"),
+    ("user bob", "user.ssh_key"),
+    ("group dba", "user.unknown"),
+    ("user carol", "group.unknown"),
+    ("application lost.atlantis", "site.unknown"),
+    ("application p.hq", "application.no_account"),
+    ("application m.hq", "application.no_secret"),
+    ("application two.hq", "application.two_secrets"),
+    ("application two.hq", "application.password"),
+    ("application two.hq", "application.key"),
+    ("application h.hq", "application.tag"),
+    ("application h.hq", "application.host_key"),
+    ("grant alice → h", "grant.subject"),
+    ("grant nobody → h", "grant.subject"),
+    ("grant alice → h", "grant.target"),
+    ("grant alice → prod", "grant.tag"),
+    ("grant mallory → h", "user.unknown"),
+    ("grant alice → nothing", "application.unknown"),
+    ("grant alice → twin", "application.ambiguous"),
+    ("grant alice → h", "grant.term"),
+    ("grant alice → h.hq", "document.twice"),
+    ("application a-b.c", "application.label_taken"),
+    ("user bob", "user.ssh_key_taken"),
+];
+
+#[tokio::test]
+async fn a_label_or_key_that_another_has_in_the_store_is_refused() {
+    let home = Home::new();
+    let mut first = small();
+    first.sites = vec![site("hq"), site("c"), site("b-c")];
+    first.applications.push(application("a-b.c"));
+    let store = home.with(&first).await;
+    let second = Document {
+        users: vec![UserSpec { ssh_keys: Some(vec![KEY.into()]), ..user("eve") }],
+        applications: vec![application("a.b-c")],
+        ..Document::default()
+    };
+    let error = apply(&store, &second).await.unwrap_err();
+    let StoreError::Invalid(problems) = error else { panic!("{error}") };
+    let codes: Vec<_> = problems.iter().map(|problem| problem.code.0).collect();
+    assert_eq!(codes, ["application.label_taken", "user.ssh_key_taken"]);
+}
+
+#[tokio::test]
+async fn what_is_pruned_can_not_be_named() {
+    let home = Home::new();
+    let store = home.with(&small()).await;
+    let mut document = small();
+    document.users.retain(|user| user.name != name("alice"));
+    let prune = Apply { prune: true, ..Apply::default() };
+    let error = store.apply(&document, prune, now()).await.unwrap_err();
+    let StoreError::Invalid(problems) = error else { panic!("{error}") };
+    assert_eq!(problems[0].code.0, "user.unknown");
+}

@@ -1,0 +1,73 @@
+use access::{AgentId, ConnectorId};
+use store::{Object, StoreError};
+use uuid::Uuid;
+
+use crate::support::{Home, after, name, small};
+
+#[tokio::test]
+async fn an_agent_is_known_by_its_key_until_it_is_revoked() {
+    let home = Home::new();
+    let store = home.with(&small()).await;
+    let alice = store.user(&name("alice")).await.unwrap().unwrap().id;
+    let id = AgentId(Uuid::new_v4());
+    store.enrol_agent(id, alice, "laptop", [7; 32], after(60)).await.unwrap();
+    let agent = store.agent_by_key([7; 32]).await.unwrap().unwrap();
+    assert_eq!((agent.id, agent.user, &agent.user_name), (id, alice, &name("alice")));
+    assert_eq!(store.load_policy().await.unwrap().agents, [(id, after(60))]);
+
+    assert!(store.renew_agent(id, [8; 32], after(120)).await.unwrap());
+    assert_eq!(store.agent_by_key([7; 32]).await.unwrap(), None);
+    assert_eq!(store.load_policy().await.unwrap().agents, [(id, after(120))]);
+
+    assert!(store.revoke_agent(id).await.unwrap());
+    assert_eq!(store.agent_by_key([8; 32]).await.unwrap(), None);
+    assert!(!store.renew_agent(id, [8; 32], after(180)).await.unwrap());
+    assert!(!store.revoke_agent(id).await.unwrap());
+    assert_eq!(store.load_policy().await.unwrap().agents, []);
+}
+
+#[tokio::test]
+async fn agents_go_with_their_user() {
+    let home = Home::new();
+    let store = home.with(&small()).await;
+    let bob = store.user(&name("bob")).await.unwrap().unwrap().id;
+    store.enrol_agent(AgentId(Uuid::new_v4()), bob, "desk", [1; 32], after(60)).await.unwrap();
+    assert_eq!(store.agents(Some(&name("bob"))).await.unwrap().len(), 1);
+    assert_eq!(store.agents(Some(&name("alice"))).await.unwrap(), []);
+    store.set_enabled(&name("bob"), false).await.unwrap();
+    assert!(!store.agent_by_key([1; 32]).await.unwrap().unwrap().enabled);
+    store.remove(Object::User(name("bob"))).await.unwrap();
+    assert_eq!(store.agents(None).await.unwrap(), []);
+    let error = store.enrol_agent(AgentId(Uuid::new_v4()), bob, "x", [2; 32], after(60)).await;
+    assert!(matches!(error, Err(StoreError::NotFound(_))));
+}
+
+#[tokio::test]
+async fn a_connector_is_known_by_its_key_and_goes_with_its_site() {
+    let home = Home::new();
+    let store = home.with(&small()).await;
+    let site = store.sites().await.unwrap()[0].id;
+    let [first, second] = [(); 2].map(|()| ConnectorId(Uuid::new_v4()));
+    store.enrol_connector(first, site, "east", [1; 32]).await.unwrap();
+    store.enrol_connector(second, site, "west", [2; 32]).await.unwrap();
+    let known = store.connector_by_key([1; 32]).await.unwrap().unwrap();
+    assert_eq!((known.id, known.site_id, known.name.as_str()), (first, site, "east"));
+    assert!(store.renew_connector(first, [3; 32]).await.unwrap());
+    assert_eq!(store.connector_by_key([1; 32]).await.unwrap(), None);
+    assert_eq!(store.connector_by_key([3; 32]).await.unwrap().unwrap().id, first);
+    assert!(store.remove_connector(second).await.unwrap());
+    assert!(!store.renew_connector(second, [4; 32]).await.unwrap());
+    store.remove(Object::Site(name("hq"))).await.unwrap();
+    assert_eq!(store.connectors().await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn two_machines_can_not_have_one_key() {
+    let home = Home::new();
+    let store = home.with(&small()).await;
+    let site = store.sites().await.unwrap()[0].id;
+    let fresh = || ConnectorId(Uuid::new_v4());
+    store.enrol_connector(fresh(), site, "east", [1; 32]).await.unwrap();
+    let second = store.enrol_connector(fresh(), site, "west", [1; 32]).await;
+    assert!(matches!(second, Err(StoreError::Database(_))));
+}

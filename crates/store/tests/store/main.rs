@@ -1,0 +1,13 @@
+//! The store's promises, kept on real files.
+
+#![expect(clippy::unwrap_used, reason = "a test that can not go on has failed")]
+
+mod audit;
+mod bench;
+mod configuration;
+mod documents;
+mod files;
+mod machines;
+mod secrets;
+mod support;
+mod tokens;

@@ -1,0 +1,119 @@
+use access::{Application, Login, Site};
+use secrecy::ExposeSecret;
+use session::{HostKeyVerdict, HostKeys, Secrets, TargetCredential};
+use store::{Store, StoreError};
+
+use crate::support::{Home, KEY, PASSWORD, apply, run, small};
+
+#[tokio::test]
+async fn nothing_sealed_stands_in_the_files_as_it_is() {
+    let home = Home::new();
+    let store = home.with(&small()).await;
+    store.put_secret("ca key", b"-----BEGIN PRIVATE KEY-----").await.unwrap();
+    let seen = |folder: &std::path::Path| {
+        let files = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path());
+        let bytes: Vec<u8> = files.flat_map(|file| std::fs::read(file).unwrap()).collect();
+        let contains = |text: &str| bytes.windows(text.len()).any(|part| part == text.as_bytes());
+        assert!(contains("10.0.0.7:22"), "this does not look where the rows are");
+        contains(PASSWORD) || contains("BEGIN PRIVATE KEY")
+    };
+    assert!(!seen(home.folder.path()), "in the write-ahead log");
+    store.close().await;
+    assert!(!seen(home.folder.path()), "in the database file");
+}
+
+#[tokio::test]
+async fn a_secret_comes_back_as_it_was_put() {
+    let home = Home::new();
+    let store = home.open().await;
+    assert_eq!(store.secret("ca").await.unwrap(), None);
+    store.put_secret("ca", b"first").await.unwrap();
+    store.put_secret("ca", b"second").await.unwrap();
+    store.close().await;
+    let store = home.open().await;
+    assert_eq!(store.secret("ca").await.unwrap().unwrap().as_slice(), b"second");
+}
+
+#[tokio::test]
+async fn a_secret_that_was_moved_to_another_name_does_not_open() {
+    let home = Home::new();
+    let store = home.open().await;
+    store.put_secret("ours", b"x").await.unwrap();
+    run(&home.behind().await, "UPDATE secrets SET name = 'theirs' WHERE name = 'ours'").await;
+    assert!(matches!(store.secret("theirs").await, Err(StoreError::Sealed { .. })));
+}
+
+#[tokio::test]
+async fn a_managed_application_has_its_credential_until_it_is_transparent() {
+    let home = Home::new();
+    let store = home.with(&small()).await;
+    let id = store.application("db1").await.unwrap().unwrap().id;
+    let held = store.credential(id).await.unwrap();
+    let Some(TargetCredential::Password(password)) = held else { panic!("no password") };
+    assert_eq!(password.expose_secret(), PASSWORD);
+    // A document that was exported has no secrets, and loses none.
+    let exported = store.export().await.unwrap();
+    apply(&store, &exported).await.unwrap();
+    assert!(store.credential(id).await.unwrap().is_some());
+    let mut transparent = exported;
+    for app in &mut transparent.applications {
+        app.account = None;
+    }
+    apply(&store, &transparent).await.unwrap();
+    assert!(store.credential(id).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_host_key_is_learned_once_and_then_enforced() {
+    let (_home, store, application) = home().await;
+    let bare = KEY.rsplit_once(' ').unwrap().0;
+    let check = async |key: &str| store.check(&application, key).await.unwrap();
+    assert_eq!(check(bare).await, HostKeyVerdict::Learned);
+    assert_eq!(check(KEY).await, HostKeyVerdict::Known);
+    assert_eq!(check(OTHER).await, HostKeyVerdict::Changed { known: bare.to_owned() });
+    assert!(store.forget_host_key(application.id).await.unwrap());
+    assert_eq!(check(OTHER).await, HostKeyVerdict::Learned);
+    assert!(store.check(&application, "nonsense").await.is_err());
+}
+
+#[tokio::test]
+async fn a_pinned_host_key_counts_whatever_was_learned() {
+    let (_home, store, mut application) = home().await;
+    store.check(&application, OTHER).await.unwrap();
+    application.host_key = Some(KEY.to_owned());
+    let verdict = store.check(&application, OTHER).await.unwrap();
+    assert_eq!(verdict, HostKeyVerdict::Changed { known: KEY.to_owned() });
+    assert_eq!(store.check(&application, KEY).await.unwrap(), HostKeyVerdict::Known);
+}
+
+#[tokio::test]
+async fn another_address_has_a_host_key_of_its_own() {
+    let (_home, store, application) = home().await;
+    store.check(&application, OTHER).await.unwrap();
+    let mut moved = small();
+    moved.applications[0].address = "10.0.0.8:22".parse().unwrap();
+    apply(&store, &moved).await.unwrap();
+    assert_eq!(store.check(&application, KEY).await.unwrap(), HostKeyVerdict::Learned);
+}
+
+/// A store, and its application web1 as policy shows it.
+async fn home() -> (Home, Store, Application) {
+    let home = Home::new();
+    let store = home.with(&small()).await;
+    let row = store.application("web1").await.unwrap().unwrap();
+    let application = Application {
+        id: row.id,
+        name: row.name,
+        site: Site { id: row.site_id, name: row.site },
+        kind: row.kind,
+        address: row.address,
+        login: Login::Transparent,
+        host_key: None,
+        allow_api: false,
+        tags: Default::default(),
+    };
+    (home, store, application)
+}
+
+const OTHER: &str =
+    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ/D9RpXsRdzgZAnjYUjPLVzFnTZhmtD9CxfAuXhxqYc";

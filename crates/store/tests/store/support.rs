@@ -1,0 +1,152 @@
+//! A store in a folder of its own, and what tests put into it.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::{Duration, SystemTime};
+
+use access::{Kind, Name, SessionId, TokenKind, TokenText};
+use api::{ApplicationSpec, Document, GrantSpec, GroupSpec, SiteSpec, UserSpec};
+use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
+use store::{Apply, MasterKey, Store, StoreError};
+use tempfile::TempDir;
+use uuid::Uuid;
+
+pub(crate) struct Home {
+    pub(crate) folder: TempDir,
+    pub(crate) key: MasterKey,
+}
+
+impl Home {
+    pub(crate) fn new() -> Self {
+        Self { folder: TempDir::new().unwrap(), key: MasterKey::generate() }
+    }
+
+    pub(crate) fn path(&self) -> PathBuf {
+        self.folder.path().join("adit.db")
+    }
+
+    pub(crate) async fn open(&self) -> Store {
+        Store::open(&self.path(), self.key.clone()).await.unwrap()
+    }
+
+    /// With `document` applied.
+    pub(crate) async fn with(&self, document: &Document) -> Store {
+        let store = self.open().await;
+        apply(&store, document).await.unwrap();
+        store
+    }
+
+    /// Another way into the same file, as another process has one.
+    pub(crate) async fn behind(&self) -> SqlitePool {
+        let options = SqliteConnectOptions::new().filename(self.path());
+        SqlitePool::connect_with(options).await.unwrap()
+    }
+}
+
+pub(crate) async fn apply(
+    store: &Store,
+    document: &Document,
+) -> Result<Vec<api::Change>, StoreError> {
+    store.apply(document, Apply::default(), now()).await
+}
+
+/// Runs a statement, whatever it is.
+pub(crate) async fn run(pool: &SqlitePool, statement: &'static str) {
+    sqlx::query(statement).execute(pool).await.unwrap();
+}
+
+pub(crate) fn now() -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000)
+}
+
+pub(crate) fn after(seconds: u64) -> SystemTime {
+    now() + Duration::from_secs(seconds)
+}
+
+pub(crate) fn name(text: &str) -> Name {
+    text.parse().unwrap()
+}
+
+pub(crate) fn token(kind: TokenKind) -> TokenText {
+    static NEXT: AtomicU8 = AtomicU8::new(1);
+    let n = NEXT.fetch_add(1, Ordering::Relaxed);
+    TokenText::new(kind, [n; 7], [n ^ 0x55; 20], None)
+}
+
+pub(crate) fn session() -> SessionId {
+    SessionId(Uuid::new_v4())
+}
+
+pub(crate) fn site(text: &str) -> SiteSpec {
+    SiteSpec { name: name(text) }
+}
+
+pub(crate) fn user(text: &str) -> UserSpec {
+    UserSpec { name: name(text), admin: false, enabled: true, groups: None, ssh_keys: None }
+}
+
+pub(crate) fn group(text: &str, members: &[&str]) -> GroupSpec {
+    let members = Some(members.iter().map(|member| name(member)).collect());
+    GroupSpec { name: name(text), members }
+}
+
+/// `app.site`, transparent.
+pub(crate) fn application(text: &str) -> ApplicationSpec {
+    let (app, site) = text.split_once('.').unwrap();
+    ApplicationSpec {
+        name: name(app),
+        site: name(site),
+        kind: Kind::Ssh,
+        address: "10.0.0.7:22".parse().unwrap(),
+        account: None,
+        password: None,
+        key: None,
+        host_key: None,
+        allow_api: true,
+        tags: [("env".to_owned(), "prod".to_owned())].into(),
+    }
+}
+
+pub(crate) fn grant(user: &str, application: &str) -> GrantSpec {
+    GrantSpec {
+        user: Some(name(user)),
+        application: Some(application.to_owned()),
+        ..GrantSpec::default()
+    }
+}
+
+/// An admin, alice who may reach web1.hq, bob in group dba who may reach all of prod.
+pub(crate) fn small() -> Document {
+    Document {
+        sites: vec![site("hq")],
+        users: vec![
+            UserSpec { admin: true, ..user("admin") },
+            UserSpec { ssh_keys: Some(vec![KEY.to_owned()]), ..user("alice") },
+            user("bob"),
+        ],
+        groups: vec![group("dba", &["bob"])],
+        applications: vec![
+            application("web1.hq"),
+            ApplicationSpec {
+                account: Some("root".into()),
+                password: Some(PASSWORD.into()),
+                ..application("db1.hq")
+            },
+        ],
+        grants: vec![
+            grant("alice", "web1"),
+            GrantSpec {
+                group: Some(name("dba")),
+                tag: Some("env=prod".into()),
+                max_session: Some("8h".into()),
+                ..GrantSpec::default()
+            },
+        ],
+    }
+}
+
+pub(crate) const PASSWORD: &str = "correct horse battery staple";
+pub(crate) const KEY: &str = "ssh-ed25519 \
+    AAAAC3NzaC1lZDI1NTE5AAAAIFBgVJpX1N4InONGWQXFFu0C7ttV29sjan5Ak8nXMWxO alice@laptop";
+/// As `ssh-keygen -l` prints it for [`KEY`].
+pub(crate) const FINGERPRINT: &str = "SHA256:zETYLgH1q16GYRvMcRDediKmP404o2tI561o3iL0BZo";
