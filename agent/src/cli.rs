@@ -28,10 +28,10 @@ pub struct Cli {
 #[derive(Clone, Debug, Default, Args)]
 pub struct Globals {
     /// The relay, for example https://relay.example.com
-    #[arg(long, global = true, env = "ADIT_RELAY", value_name = "URL", hide_env_values = true)]
+    #[arg(long, global = true, env = "ADIT_RELAY", value_name = "URL", hide_env = true)]
     pub relay: Option<String>,
     /// The relay's CA certificate (PEM), where it is not publicly trusted
-    #[arg(long, global = true, env = "ADIT_CA", value_name = "FILE", hide_env_values = true)]
+    #[arg(long, global = true, env = "ADIT_CA", value_name = "FILE", hide_env = true)]
     pub ca: Option<PathBuf>,
     /// Print data as JSON
     #[arg(long, global = true)]
@@ -70,6 +70,7 @@ Environment:
   ADIT_CA     the relay's CA certificate, as --ca
   ADIT_TOKEN  an admin or login token, for use without `adit login`
   ADIT_HOME   where the login is kept (default: ~/.config/adit)
+  ADIT_LOG    log to stderr, for finding out why: debug, info, …
 
 Exit codes:
   0  done             3  denied, or not signed in

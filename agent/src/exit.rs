@@ -36,7 +36,10 @@ impl Exit {
         match code {
             "relay.unreachable" => Self::Unreachable,
             code if code.ends_with(".not_found") || code.ends_with(".unknown") => Self::NotFound,
-            code if ["access.", "authn.", "token."].iter().any(|part| code.starts_with(part)) => {
+            code if ["access.", "authn.", "machine.", "token."]
+                .iter()
+                .any(|part| code.starts_with(part)) =>
+            {
                 Self::Denied
             }
             _ => Self::Failed,

@@ -31,6 +31,7 @@ use ui::Ui;
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     os::raise_file_limit();
+    start_log();
     let ui = Ui::standard(cli.globals.json);
     let result = block_on(cli, ui.clone());
     ExitCode::from(match result {
@@ -42,6 +43,14 @@ pub fn main() -> ExitCode {
             failure.exit()
         }
     })
+}
+
+/// People read what commands say; the log is for finding out why, with ADIT_LOG=debug.
+fn start_log() {
+    if let Ok(off) = "off".parse() {
+        // Fails only where a log was started before: that one is as good.
+        drop(telemetry::init(&off, telemetry::Format::Text));
+    }
 }
 
 /// One thread: a tunnel's bytes pass through it without waking another, which costs more than the

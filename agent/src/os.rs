@@ -31,6 +31,16 @@ pub fn take_standard(fd: impl AsFd) -> io::Result<OwnedFd> {
     }
 }
 
+/// Whether whoever started this process asked it to outlive its terminal.
+pub fn hangup_is_ignored() -> bool {
+    let mut action = MaybeUninit::<libc::sigaction>::uninit();
+    // SAFETY: without a new action the call only fills `action`, and only then is it read.
+    unsafe {
+        let asked = libc::sigaction(libc::SIGHUP, std::ptr::null(), action.as_mut_ptr());
+        asked == 0 && action.assume_init().sa_sigaction == libc::SIG_IGN
+    }
+}
+
 /// The machine's name, `unknown` where it has none.
 pub fn host_name() -> String {
     let mut name = [0u8; 256];

@@ -20,10 +20,6 @@ impl Paper {
         Ui::into_writers(json, self.out.clone(), self.err.clone())
     }
 
-    pub(crate) fn out(&self) -> String {
-        self.out.text()
-    }
-
     pub(crate) fn err(&self) -> String {
         self.err.text()
     }

@@ -87,17 +87,29 @@ async fn carry(port: Open, link: Link, ui: &Ui, mut stop: Stop) -> Result<(), Fa
 async fn find(enrolled: &Enrolled, application: &str) -> Result<Kind, Failure> {
     let answer = enrolled.api()?.send(hyper::Method::GET, "/api/v1/me/applications", None).await?;
     let mine: Vec<MyApplication> = serde_json::from_value(answer).map_err(std::io::Error::from)?;
-    let named = |app: &&MyApplication| {
-        application == app.name.as_str()
-            || application == app.label
+    kind_of(application, &mine)
+}
+
+fn kind_of(application: &str, mine: &[MyApplication]) -> Result<Kind, Failure> {
+    let exactly = |app: &&MyApplication| {
+        application == app.label
             || application.split_once('.') == Some((app.name.as_str(), app.site.as_str()))
     };
-    match mine.iter().find(named) {
-        Some(app) => Ok(app.kind),
-        None => Err(Failure::coded("access.denied", "you have no access to that application")
-            .hint("run `adit ls` to see what you can reach")
-            .about(application)
-            .exiting(Exit::NotFound)),
+    let called: Vec<_> = mine.iter().filter(|app| app.name.as_str() == application).collect();
+    match (mine.iter().find(exactly), called.as_slice()) {
+        (Some(&MyApplication { kind, .. }), _) | (None, &[&MyApplication { kind, .. }]) => Ok(kind),
+        (None, []) => {
+            Err(Failure::coded("access.denied", "you have no access to that application")
+                .hint("run `adit ls` to see what you can reach")
+                .about(application)
+                .exiting(Exit::NotFound))
+        }
+        (None, [first, ..]) => Err(Failure::coded(
+            "access.ambiguous",
+            "several sites have an application of that name",
+        )
+        .hint(format!("write {}.{} for the one at {}", first.name, first.site, first.site))
+        .about(application)),
     }
 }
 
@@ -128,5 +140,38 @@ fn example(kind: Kind, address: SocketAddr) -> Option<String> {
         Kind::Web => Some(format!("curl http://{address}/")),
         Kind::Rdp => Some(format!("mstsc /v:{address}")),
         Kind::Tcp => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_application_is_found_by_each_of_its_names() {
+        let mine = [
+            app("db", "hq", Kind::Postgres),
+            app("db", "lab", Kind::Mysql),
+            app("web", "hq", Kind::Web),
+        ];
+        let found = |name| kind_of(name, &mine).map_err(|failure| failure.exit());
+        assert_eq!(found("web"), Ok(Kind::Web));
+        assert_eq!(found("db.lab"), Ok(Kind::Mysql));
+        assert_eq!(found("db-hq"), Ok(Kind::Postgres));
+        assert_eq!(found("db"), Err(Exit::Denied));
+        assert_eq!(found("nope"), Err(Exit::NotFound));
+    }
+
+    fn app(name: &str, site: &str, kind: Kind) -> MyApplication {
+        MyApplication {
+            name: name.parse().unwrap(),
+            site: site.parse().unwrap(),
+            kind,
+            label: format!("{name}-{site}"),
+            login: access::Login::Transparent,
+            allow_api: false,
+            online: true,
+            tags: std::collections::BTreeMap::new(),
+        }
     }
 }
