@@ -7,7 +7,8 @@ use std::time::Duration;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue, USER_AGENT};
-use hyper::http::{self, Method, Request, Response, Uri};
+pub use hyper::http::Method;
+use hyper::http::{self, Request, Response, Uri};
 use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
@@ -94,6 +95,30 @@ impl Client {
         Ok(Self { host, port, name, tls: TlsConnector::from(Arc::new(config)) })
     }
 
+    /// `GET`: see [`call`](Self::call).
+    pub async fn get<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        bearer: Option<&SecretString>,
+    ) -> Result<T, CallError> {
+        self.call(Method::GET, path, bearer, None::<&()>).await
+    }
+
+    /// `POST`: see [`call`](Self::call).
+    pub async fn post<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        bearer: Option<&SecretString>,
+        body: &(impl Serialize + Sync),
+    ) -> Result<T, CallError> {
+        self.call(Method::POST, path, bearer, Some(body)).await
+    }
+
+    /// `host:port` of another listener of the same relay.
+    pub fn beside(&self, port: u16) -> String {
+        authority(&self.host, port)
+    }
+
     /// One request and its answer, within a deadline. An empty answer reads as `()`.
     pub async fn call<T: DeserializeOwned>(
         &self,
@@ -124,7 +149,7 @@ impl Client {
         let mut request = Request::builder()
             .method(method)
             .uri(path)
-            .header(HOST, self.authority())
+            .header(HOST, authority(&self.host, self.port))
             .header(USER_AGENT, concat!("adit/", env!("CARGO_PKG_VERSION")))
             .header(ACCEPT, "application/json");
         if let Some(token) = bearer {
@@ -141,14 +166,6 @@ impl Client {
             None => Bytes::new(),
         };
         request.body(Full::new(body)).map_err(|source| CallError::Request { source })
-    }
-
-    fn authority(&self) -> String {
-        if self.host.contains(':') {
-            format!("[{}]:{}", self.host, self.port)
-        } else {
-            format!("{}:{}", self.host, self.port)
-        }
     }
 
     async fn exchange(
@@ -203,6 +220,10 @@ fn problem(status: http::StatusCode, body: &[u8]) -> Box<Problem> {
         ..Problem::default()
     });
     Box::new(problem)
+}
+
+fn authority(host: &str, port: u16) -> String {
+    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 
 fn parse(url: &str) -> Option<(String, u16)> {

@@ -1,0 +1,211 @@
+//! The command line.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, SystemTime};
+
+use access::TokenText;
+use anyhow::Context;
+use clap::{Args, Parser, Subcommand};
+use secrecy::{ExposeSecret, SecretString};
+use tokio::runtime::{Builder, Runtime};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::allow::Entry;
+use crate::join::{Join, join};
+use crate::run::run;
+use crate::status::{State, Status};
+
+/// Connects a private network to its Adit relay, from the inside out.
+#[derive(Debug, Parser)]
+#[command(version)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    /// What to log: error, warn, info, debug, trace, or directives.
+    #[arg(long, global = true, default_value = "info")]
+    log: telemetry::Level,
+    /// How to log: text or json.
+    #[arg(long, global = true, default_value = "text")]
+    log_format: telemetry::Format,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Enrol this machine with a join token.
+    Join(JoinArgs),
+    /// Serve until SIGTERM.
+    Run(RunArgs),
+    /// Say how the running connector is. Exit code 0: connected; 3: not.
+    Status(StatusArgs),
+}
+
+#[derive(Debug, Args)]
+struct JoinArgs {
+    /// The relay: https://host or https://host:port.
+    url: String,
+    #[command(flatten)]
+    token: TokenArgs,
+    /// Where the key, the certificate and the configuration go.
+    #[arg(long)]
+    state: PathBuf,
+    /// What may be dialled: CIDR:port, CIDR:*, host:port or host:*. Several times for several.
+    #[arg(long, value_name = "ENTRY")]
+    allow: Vec<Entry>,
+    /// How lists call this connector.
+    #[arg(long)]
+    name: Option<String>,
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+struct TokenArgs {
+    /// A file that holds the join token.
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+    /// The environment variable that holds the join token.
+    #[arg(long, value_name = "VARIABLE")]
+    token_env: Option<String>,
+}
+
+#[derive(Debug, Args)]
+struct RunArgs {
+    #[arg(long)]
+    state: PathBuf,
+    /// How long sessions may go on after SIGTERM, for example 30s.
+    #[arg(long, default_value = "10s")]
+    grace: api::Span,
+}
+
+#[derive(Debug, Args)]
+struct StatusArgs {
+    #[arg(long)]
+    state: PathBuf,
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the command; the exit code is 0, 1 for a failure, or 3 for a connector that is not
+/// connected.
+pub fn main(cli: Cli) -> ExitCode {
+    let outcome = telemetry::init(&cli.log, cli.log_format)
+        .map_err(anyhow::Error::from)
+        .and_then(|()| execute(cli.command));
+    match outcome {
+        Ok(code) => code,
+        Err(error) => {
+            say(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn execute(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Join(args) => runtime()?.block_on(handle_join(args)),
+        Command::Run(args) => runtime()?.block_on(handle_run(args)),
+        Command::Status(args) => handle_status(&args),
+    }
+}
+
+async fn handle_join(args: JoinArgs) -> anyhow::Result<ExitCode> {
+    let token = args.token.read()?;
+    let token: TokenText = token.expose_secret().trim().parse().context("the join token")?;
+    let state = args.state.clone();
+    let how = Join { url: args.url, token, state: args.state, allow: args.allow, name: args.name };
+    let joined = join(how).await?;
+    tracing::info!(id = %joined.id, name = joined.name, site = %joined.site, "Joined");
+    tracing::info!("Start it: adit-connector run --state {}", state.display());
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn handle_run(args: RunArgs) -> anyhow::Result<ExitCode> {
+    let stop = CancellationToken::new();
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut signals = async || {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+    let mut running = Box::pin(run(&args.state, args.grace.duration(), stop.clone()));
+    tokio::select! {
+        ended = &mut running => return Ok(ended.map(|()| ExitCode::SUCCESS)?),
+        () = signals() => stop.cancel(),
+    }
+    tracing::info!("Stopping; a second signal cuts what is still open");
+    tokio::select! {
+        ended = &mut running => Ok(ended.map(|()| ExitCode::SUCCESS)?),
+        () = signals() => Ok(ExitCode::FAILURE),
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "status is data")]
+fn handle_status(args: &StatusArgs) -> anyhow::Result<ExitCode> {
+    let status = Status::read(&args.state)
+        .with_context(|| format!("can not read the status in {}", args.state.display()))?;
+    let current = status.as_ref().is_some_and(|status| status.is_current(SystemTime::now()));
+    if args.json {
+        let shown = serde_json::json!({ "running": current, "status": status });
+        println!("{shown:#}");
+    } else {
+        println!("{}", describe(status.as_ref(), current, &args.state));
+    }
+    let connected = current && status.is_some_and(|status| status.state == State::Connected);
+    Ok(if connected { ExitCode::SUCCESS } else { ExitCode::from(NOT_CONNECTED) })
+}
+
+fn describe(status: Option<&Status>, current: bool, state: &Path) -> String {
+    let Some(status) = status.filter(|_| current) else {
+        return format!("not running; start it: adit-connector run --state {}", state.display());
+    };
+    let mut text = format!("{} to {} (pid {})\n", status.state.as_str(), status.relay, status.pid);
+    text.push_str(&format!(
+        "sessions {}, opened {}, refused {}",
+        status.sessions, status.opened, status.refused
+    ));
+    if let Some(micros) = status.rtt_micros {
+        text.push_str(&format!("\nround trip {:?}", Duration::from_micros(micros)));
+    }
+    if let Some(error) = &status.last_error {
+        text.push_str(&format!("\nlast error: {error}"));
+    }
+    text
+}
+
+impl TokenArgs {
+    fn read(&self) -> anyhow::Result<SecretString> {
+        if let Some(path) = &self.token_file {
+            let text = std::fs::read_to_string(path);
+            return Ok(text.with_context(|| format!("can not read {}", path.display()))?.into());
+        }
+        let variable = self.token_env.as_deref().unwrap_or_default();
+        let text = std::env::var(variable);
+        Ok(text.with_context(|| format!("the environment variable {variable:?}"))?.into())
+    }
+}
+
+/// On one core a second thread only costs switches; past four, one connection gains nothing.
+fn runtime() -> anyhow::Result<Runtime> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let mut builder = match cores {
+        1 => Builder::new_current_thread(),
+        _ => Builder::new_multi_thread(),
+    };
+    Ok(builder.worker_threads(cores.clamp(1, 4)).enable_all().build()?)
+}
+
+#[expect(clippy::print_stderr, reason = "talk goes to stderr")]
+fn say(error: &anyhow::Error) {
+    eprintln!("error: {error:#}");
+    let hint = error
+        .chain()
+        .find_map(|cause| cause.downcast_ref::<tunnel::https::ApiError>()?.problem.hint.clone());
+    if let Some(hint) = hint {
+        eprintln!("hint: {hint}");
+    }
+}
+
+const NOT_CONNECTED: u8 = 3;

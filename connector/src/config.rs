@@ -1,0 +1,175 @@
+//! `connector.toml`.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use toml::Spanned;
+use tunnel::endpoint::Congestion;
+
+use crate::allow::{AllowList, Entry};
+
+/// A connector's configuration, checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// The relay's HTTPS URL, as it was joined.
+    pub relay: String,
+    /// The name in the relay's certificate.
+    pub domain: String,
+    /// `host:port` of the relay's QUIC listener.
+    pub quic: String,
+    pub congestion: Congestion,
+    pub allow: AllowList,
+}
+
+/// Why there is no configuration. Holds every mistake of the file.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    #[error("can not read {path:?}; `adit-connector join` writes it")]
+    Read { path: PathBuf, source: std::io::Error },
+    #[error("{}", list(.0))]
+    Mistakes(Vec<Mistake>),
+}
+
+/// One mistake and where it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mistake {
+    pub path: PathBuf,
+    pub line: usize,
+    pub text: String,
+}
+
+impl Config {
+    /// The configuration in a state directory.
+    pub fn load(state: &Path) -> Result<Self, ConfigError> {
+        let path = state.join(FILE);
+        let text = std::fs::read_to_string(&path)
+            .map_err(|source| ConfigError::Read { path: path.clone(), source })?;
+        Self::parse(&text, &path)
+    }
+
+    fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
+        let line = |at: usize| text[..at.min(text.len())].matches('\n').count() + 1;
+        let mistake =
+            |at: usize, text: String| Mistake { path: path.to_owned(), line: line(at), text };
+        let file: File = toml::from_str(text).map_err(|error| {
+            let at = error.span().map_or(0, |span| span.start);
+            ConfigError::Mistakes(vec![mistake(at, error.message().to_owned())])
+        })?;
+        let mut mistakes = Vec::new();
+        if file.quic.get_ref().rsplit_once(':').is_none_or(|(_, port)| port.parse::<u16>().is_err())
+        {
+            mistakes.push(mistake(file.quic.span().start, "quic is host:port".to_owned()));
+        }
+        let allow = file.allow.map(|entries| {
+            let mut kept = Vec::new();
+            for entry in entries {
+                match entry.get_ref().parse::<Entry>() {
+                    Ok(entry) => kept.push(entry),
+                    Err(error) => {
+                        let text = format!("allow: {:?}: {error}", entry.get_ref());
+                        mistakes.push(mistake(entry.span().start, text));
+                    }
+                }
+            }
+            kept
+        });
+        if !mistakes.is_empty() {
+            return Err(ConfigError::Mistakes(mistakes));
+        }
+        Ok(Self {
+            relay: file.relay,
+            domain: file.domain,
+            quic: file.quic.into_inner(),
+            congestion: file.congestion,
+            allow: AllowList::new(allow),
+        })
+    }
+}
+
+/// The text of a new `connector.toml`.
+pub fn template(relay: &str, domain: &str, quic: &str, allow: &[Entry]) -> String {
+    let quoted = |text: &str| toml::Value::from(text).to_string();
+    let entries: Vec<_> = allow.iter().map(|entry| quoted(&entry.to_string())).collect();
+    let allow = match entries.is_empty() {
+        true => "# allow = [\"10.0.0.0/8:22\", \"db1.corp:5432\"]".to_owned(),
+        false => format!("allow = [{}]", entries.join(", ")),
+    };
+    format!(
+        "# Written by `adit-connector join`. Restart the connector after a change.\n\
+         relay = {}\n\
+         domain = {}\n\
+         quic = {}\n\
+         \n\
+         # How this side paces what it sends: \"cubic\", or \"bbr\" on paths that lose packets.\n\
+         congestion = \"cubic\"\n\
+         \n\
+         {ALLOW_COMMENT}\
+         {allow}\n",
+        quoted(relay),
+        quoted(domain),
+        quoted(quic),
+    )
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    relay: String,
+    domain: String,
+    quic: Spanned<String>,
+    #[serde(default)]
+    congestion: Congestion,
+    allow: Option<Vec<Spanned<String>>>,
+}
+
+impl fmt::Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}: {}", self.path.display(), self.line, self.text)
+    }
+}
+
+fn list(mistakes: &[Mistake]) -> String {
+    mistakes.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
+pub(crate) const FILE: &str = "connector.toml";
+
+const ALLOW_COMMENT: &str = "\
+# What this connector may dial, whatever the relay asks for: CIDR:port, CIDR:*, host:port, host:*.
+# Without the list: everything but loopback, link-local, multicast and cloud metadata addresses.
+# Those are dialled only where an entry names a network inside them, such as 127.0.0.1/32:5432, or
+# the name localhost. A host name never opens them, whatever it resolves to. An empty list: nothing.
+";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_join_writes_is_what_run_reads() {
+        let entries: Vec<Entry> =
+            ["127.0.0.1/32:*", "db1.corp:5432"].iter().map(|text| text.parse().unwrap()).collect();
+        for allow in [&entries[..], &[]] {
+            let text = template("https://r.example", "r.example", "r.example:443", allow);
+            let config = Config::parse(&text, Path::new(FILE)).unwrap();
+            assert_eq!(config.quic, "r.example:443");
+            let expected = (!allow.is_empty()).then(|| allow.to_vec());
+            assert_eq!(config.allow, AllowList::new(expected));
+        }
+    }
+
+    #[test]
+    fn every_mistake_is_told_with_its_line() {
+        let text = "relay = \"https://r\"\ndomain = \"r\"\nquic = \"r\"\n\
+                    allow = [\n  \"10.0.0.0/8:22\",\n  \"10.0.0.0/99:22\",\n  \"db:0\",\n]\n";
+        let ConfigError::Mistakes(mistakes) = Config::parse(text, Path::new("c")).unwrap_err()
+        else {
+            panic!("not the mistakes");
+        };
+        let lines: Vec<_> = mistakes.iter().map(|mistake| mistake.line).collect();
+        assert_eq!(lines, [3, 6, 7], "{mistakes:?}");
+        let unknown = Config::parse("relay = \"a\"\nallowed = []\n", Path::new("c")).unwrap_err();
+        assert!(unknown.to_string().starts_with("c:2: unknown field"), "{unknown}");
+    }
+}

@@ -1,0 +1,225 @@
+//! One connection's sessions: the relay's request, this side's own decision, the target, the bytes.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use access::EndReason;
+use splice::{Counters, Finish, Joined, Stream as _, Tcp};
+use tokio::net::TcpStream;
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::{Instant, timeout, timeout_at};
+use tokio_util::sync::CancellationToken;
+use tunnel::{Closed, Connection, Stream};
+use wire::{Dial, Header, Mode, Refusal, Reply};
+
+use crate::allow::AllowList;
+use crate::dial::{DialError, Resolver, dial};
+
+/// What the sessions of every connection share.
+pub struct Site {
+    pub allow: AllowList,
+    pub resolver: Box<dyn Resolver>,
+    pub counts: Counts,
+}
+
+/// How often what happened, since the process began.
+#[derive(Debug, Default)]
+pub struct Counts {
+    pub opened: AtomicU64,
+    pub ended: AtomicU64,
+    pub refused: AtomicU64,
+}
+
+/// Serves the relay's requests until the connection is over, or until `stop` and then all sessions
+/// have ended, or `grace` has.
+pub async fn serve(
+    connection: Connection,
+    site: Arc<Site>,
+    stop: CancellationToken,
+    grace: Duration,
+) -> Closed {
+    let mut sessions = JoinSet::new();
+    loop {
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => return drain(connection, site, sessions, grace).await,
+            Some(ended) = sessions.join_next() => note(ended),
+            stream = connection.accept() => match stream {
+                Ok(stream) => { sessions.spawn(session(stream, Arc::clone(&site))); }
+                Err(closed) => {
+                    finish(sessions).await;
+                    return closed;
+                }
+            },
+        }
+    }
+}
+
+/// Takes what the relay still sends before it has heard, lets sessions end by themselves, and cuts
+/// those that do not.
+async fn drain(
+    connection: Connection,
+    site: Arc<Site>,
+    mut sessions: JoinSet<()>,
+    grace: Duration,
+) -> Closed {
+    connection.drain();
+    let deadline = Instant::now() + grace;
+    let settled = Instant::now() + SETTLE.min(grace);
+    while !sessions.is_empty() || Instant::now() < settled {
+        let until = if sessions.is_empty() { settled } else { deadline };
+        let step = timeout_at(until, async {
+            tokio::select! {
+                Some(ended) = sessions.join_next() => { note(ended); None }
+                stream = connection.accept() => Some(stream),
+            }
+        });
+        match step.await {
+            Ok(None) => {}
+            Ok(Some(Ok(stream))) => {
+                sessions.spawn(session(stream, Arc::clone(&site)));
+            }
+            Ok(Some(Err(closed))) => {
+                finish(sessions).await;
+                return closed;
+            }
+            Err(_) => break,
+        }
+    }
+    if !sessions.is_empty() {
+        tracing::warn!(sessions = sessions.len(), "Cut sessions that did not end in time");
+    }
+    connection.goodbye(EndReason::Drained, "the connector is stopping").await;
+    finish(sessions).await;
+    Closed::Here
+}
+
+/// Waits for sessions whose connection is gone, so that each resets its target.
+async fn finish(mut sessions: JoinSet<()>) {
+    let all = async {
+        while let Some(ended) = sessions.join_next().await {
+            note(ended);
+        }
+    };
+    if timeout(FINISH, all).await.is_err() {
+        tracing::warn!("Dropped sessions that did not end with their connection");
+    }
+}
+
+fn note(ended: Result<(), JoinError>) {
+    if let Err(error) = ended {
+        tracing::error!(%error, "A session's task failed");
+    }
+}
+
+async fn session(mut stream: Stream, site: Arc<Site>) {
+    // Boxed so that a session which is open does not carry what opening one took.
+    let Some((dial, socket)) = Box::pin(open(&mut stream, &site)).await else { return };
+    site.counts.opened.fetch_add(1, Relaxed);
+    carry(stream, socket, &dial).await;
+    site.counts.ended.fetch_add(1, Relaxed);
+}
+
+async fn open(stream: &mut Stream, site: &Site) -> Option<(Dial, TcpStream)> {
+    let dial = match timeout(REQUEST, stream.recv_frame::<Header>()).await {
+        Ok(Ok(Header::Dial(dial))) => dial,
+        Ok(Ok(Header::Open(_) | Header::Unknown)) => {
+            refuse(stream, unknown()).await;
+            return None;
+        }
+        Ok(Err(error)) => {
+            tracing::debug!(%error, "A stream brought no request");
+            return None;
+        }
+        Err(_) => {
+            stream.abort(EndReason::Failed.number());
+            return None;
+        }
+    };
+    match connect(&dial, site).await {
+        Ok(socket) => {
+            let opened = Reply::Opened { session: Some(dial.session), mode: Mode::Raw };
+            stream.send_frame(&opened).await.ok()?;
+            Some((dial, socket))
+        }
+        Err(error) => {
+            note_refusal(&dial, &error, site);
+            refuse(stream, Refusal::of(&error)).await;
+            None
+        }
+    }
+}
+
+async fn connect(request: &Dial, site: &Site) -> Result<TcpStream, DialError> {
+    dial(request, &site.allow, site.resolver.as_ref()).await
+}
+
+fn note_refusal(dial: &Dial, error: &DialError, site: &Site) {
+    site.counts.refused.fetch_add(1, Relaxed);
+    let Dial { session, application, host, port } = dial;
+    match error {
+        DialError::NotAllowed { address, reason } => {
+            let address = address.map(tracing::field::display);
+            tracing::warn!(
+                %session, %application, host, port, address, %reason,
+                "The relay asked for an address this connector may not dial"
+            );
+        }
+        DialError::Unresolved { .. }
+        | DialError::Refused { .. }
+        | DialError::Unreachable { .. }
+        | DialError::TimedOut => {
+            let source = std::error::Error::source(error).map(tracing::field::display);
+            tracing::info!(%session, %application, host, port, %error, source, "Dial failed");
+        }
+    }
+}
+
+async fn refuse(stream: &mut Stream, refusal: Refusal) {
+    let sent = timeout(REQUEST, stream.send_frame(&Reply::Refused(refusal))).await;
+    if matches!(sent, Ok(Ok(()))) {
+        drop(timeout(REQUEST, stream.deliver()).await);
+    }
+}
+
+async fn carry(mut stream: Stream, socket: TcpStream, dial: &Dial) {
+    let mut target = match Tcp::new(socket) {
+        Ok(target) => target,
+        Err(error) => {
+            tracing::debug!(session = %dial.session, %error, "The target is gone");
+            return;
+        }
+    };
+    let counters = Counters::default();
+    match splice::join(&mut stream, &mut target, &counters).await {
+        Finish::Closed(_) => {}
+        // Each side learns that the other broke, and does not take it for the end of the data.
+        Finish::Broken(Joined::First, error) => {
+            target.abort(EndReason::Broken.number());
+            tracing::debug!(session = %dial.session, %error, "The relay's side ended");
+        }
+        Finish::Broken(Joined::Second, error) => {
+            stream.abort(EndReason::Broken.number());
+            tracing::debug!(session = %dial.session, %error, "The target broke");
+        }
+    }
+    tracing::debug!(
+        session = %dial.session, up = counters.up(), down = counters.down(), "Session ended"
+    );
+}
+
+fn unknown() -> Refusal {
+    Refusal {
+        code: "wire.unknown".to_owned(),
+        message: "this connector does not know that kind of request".to_owned(),
+        hint: Some("install the version of Adit that the relay has".to_owned()),
+    }
+}
+
+/// For a stream's request to arrive, and for an answer to leave.
+const REQUEST: Duration = Duration::from_secs(10);
+/// For sessions to end once their connection has.
+const FINISH: Duration = Duration::from_secs(5);
+/// How long requests may still come after the relay was told to send no more.
+const SETTLE: Duration = Duration::from_millis(250);
