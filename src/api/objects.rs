@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use access::{Code, Name, RuleId};
+use access::{Name, RuleId};
 use api::{
     ApplicationRow, ApplicationSpec, Applied, ApplyRequest, Document, GrantRow, GrantSpec,
     GroupRow, GroupSpec, Removed, SiteRow, SiteSpec, UserRow, UserSpec,
@@ -129,9 +129,6 @@ pub(super) async fn remove_user(
     caller: Caller,
     Param(name): Param<Name>,
 ) -> Gone {
-    keep_an_admin(&state, &name).await?;
-    let agents = state.store.agents(Some(&name)).await?;
-    let _cut = finally(|| cut(&state, &agents));
     remove(&state, &caller, format!("user {name}"), Object::User(name)).await
 }
 
@@ -164,9 +161,6 @@ pub(super) async fn disable_user(
     caller: Caller,
     Param(name): Param<Name>,
 ) -> Gone {
-    keep_an_admin(&state, &name).await?;
-    let agents = state.store.agents(Some(&name)).await?;
-    let _cut = finally(|| cut(&state, &agents));
     set_enabled(&state, &caller, &name, false).await
 }
 
@@ -227,24 +221,4 @@ async fn set_enabled(state: &AppState, caller: &Caller, name: &Name, enabled: bo
     };
     let (changes, withdrawn) = change(state, caller.into(), intent, act).await?;
     Ok(Json(Removed { changes, count: 1, withdrawn }))
-}
-
-fn cut(state: &AppState, agents: &[store::AgentRow]) {
-    for agent in agents {
-        state.agents.disconnect(agent.id);
-    }
-}
-
-/// Refuses what would leave the relay with nobody who may administer it.
-async fn keep_an_admin(state: &AppState, leaving: &Name) -> Result<(), ApiError> {
-    let admins = |user: &&store::UserRow| user.admin && user.enabled;
-    let users = state.store.users().await?;
-    let mut left = users.iter().filter(admins).filter(|user| user.name != *leaving);
-    let is_one = users.iter().filter(admins).any(|user| user.name == *leaving);
-    if is_one && left.next().is_none() {
-        let detail = format!("{leaving} is the only administrator");
-        return Err(ApiError::new(StatusCode::CONFLICT, Code("user.last_admin"), detail)
-            .hint("make another one first: `adit admin user add NAME --admin`"));
-    }
-    Ok(())
 }

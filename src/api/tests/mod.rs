@@ -1,1 +1,222 @@
-//! Tests.
+//! The API over a real store, without a network.
+
+mod apply;
+mod changes;
+mod enrolment;
+mod roles;
+mod tokens;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use access::{AgentId, TokenKind};
+use axum::body::Body;
+use axum::http::{HeaderMap, Method, Request, StatusCode};
+use gateway_ssh::{SshConfig, SshGateway};
+use http_body_util::BodyExt;
+use serde_json::Value;
+use session::{Broker, Limits};
+use store::{Apply, MasterKey, NewToken, Store};
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
+use uuid::Uuid;
+
+use crate::agents::Agents;
+use crate::authn::Authn;
+use crate::ca::Ca;
+use crate::connectors::Connectors;
+use crate::policy::PolicyPublisher;
+use crate::{AgentIdentity, AppState, Peer, RelayInfo};
+
+/// A relay without doors.
+struct Relay {
+    state: AppState,
+    drain: CancellationToken,
+    _dir: tempfile::TempDir,
+}
+
+/// Who sends a request.
+enum Who<'a> {
+    Nobody,
+    Agent(&'a AgentIdentity),
+    Bearer(&'a str),
+}
+
+/// What came back.
+#[derive(Debug)]
+struct Answer {
+    status: StatusCode,
+    headers: HeaderMap,
+    text: String,
+}
+
+impl Relay {
+    async fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&dir.path().join("adit.db"), MasterKey::generate()).await.unwrap();
+        let document = serde_json::from_value(configuration()).unwrap();
+        store.apply(&document, Apply::default(), SystemTime::now()).await.unwrap();
+        let ca = Arc::new(Ca::create(&store, "relay.test", SystemTime::now()).await.unwrap());
+        let policy = PolicyPublisher::start(store.clone()).await.unwrap();
+        let authn = Arc::new(Authn::new(store.clone(), policy.subscribe(), store.audit()));
+        let connectors = Connectors::new(store.audit());
+        let drain = CancellationToken::new();
+        let broker = Broker::new(
+            store.audit(),
+            connectors.clone(),
+            policy.subscribe(),
+            drain.clone(),
+            Limits { max_sessions: 8 },
+        );
+        policy.watch_sessions(broker.clone());
+        let agents = agents(&store, &authn, &broker, &policy, &drain);
+        let info = Arc::new(info());
+        let state = AppState { store, authn, broker, policy, connectors, agents, ca, info };
+        Self { state, drain, _dir: dir }
+    }
+
+    async fn call(&self, who: &Who<'_>, method: Method, path: &str, body: Option<Value>) -> Answer {
+        let mut request = Request::builder().method(method).uri(path);
+        let mut agent = None;
+        match who {
+            Who::Nobody => {}
+            Who::Agent(identity) => agent = Some((*identity).clone()),
+            Who::Bearer(token) => {
+                request = request.header("authorization", format!("Bearer {token}"));
+            }
+        }
+        let addr = SocketAddr::from(([192, 0, 2, 7], 50_000));
+        request = request.extension(Peer { addr, agent });
+        let request = match body {
+            Some(body) => request
+                .header("content-type", "application/json")
+                .body(Body::from(body.to_string())),
+            None => request.body(Body::empty()),
+        };
+        let response = super::router(self.state.clone()).oneshot(request.unwrap()).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let bytes = body.collect().await.unwrap().to_bytes();
+        let text = String::from_utf8(bytes.to_vec()).unwrap();
+        Answer { status: parts.status, headers: parts.headers, text }
+    }
+
+    async fn get(&self, who: &Who<'_>, path: &str) -> Answer {
+        self.call(who, Method::GET, path, None).await
+    }
+
+    async fn post(&self, who: &Who<'_>, path: &str, body: Value) -> Answer {
+        self.call(who, Method::POST, path, Some(body)).await
+    }
+
+    async fn delete(&self, who: &Who<'_>, path: &str) -> Answer {
+        self.call(who, Method::DELETE, path, None).await
+    }
+
+    /// The text of a fresh admin token of `user`.
+    async fn token(&self, user: &str, kind: TokenKind) -> String {
+        let token = crate::tokens::issue(kind, self.state.ca.pin());
+        let user = self.state.store.user(&user.parse().unwrap()).await.unwrap().unwrap().id;
+        let uses = (kind == TokenKind::Login).then_some(1);
+        let new = NewToken { user: Some(user), uses, ..NewToken::default() };
+        self.state.store.issue_token(&token, new, SystemTime::now()).await.unwrap();
+        self.state.policy.refresh().await;
+        token.expose().to_owned()
+    }
+
+    async fn admin(&self) -> String {
+        self.token("root", TokenKind::Admin).await
+    }
+
+    async fn agent(&self, user: &str) -> AgentIdentity {
+        let row = self.state.store.user(&user.parse().unwrap()).await.unwrap().unwrap();
+        let (id, day) = (AgentId(Uuid::new_v4()), Duration::from_secs(86_400));
+        let mut spki = [0; 32];
+        spki[..16].copy_from_slice(id.0.as_bytes());
+        let end = SystemTime::now() + day;
+        self.state.store.enrol_agent(id, row.id, "laptop", spki, end).await.unwrap();
+        self.state.policy.refresh().await;
+        AgentIdentity { id, user: row.id, user_name: row.name, device: "laptop".to_owned() }
+    }
+
+    async fn actions(&self) -> Vec<(String, Value)> {
+        let query = store::AuditQuery { limit: 1000, ..Default::default() };
+        let rows = self.state.store.audit_events(query).await.unwrap();
+        rows.into_iter().map(|row| (row.action, row.event)).collect()
+    }
+}
+
+impl Answer {
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|_| panic!("{self:?}"))
+    }
+
+    #[track_caller]
+    fn good(self) -> Value {
+        assert!(self.status.is_success(), "{self:?}");
+        self.json()
+    }
+
+    /// The code of a problem, after checking that it has the shape of one.
+    #[track_caller]
+    fn problem(&self, status: u16) -> String {
+        assert_eq!(self.status.as_u16(), status, "{self:?}");
+        assert_eq!(self.headers["content-type"], "application/problem+json");
+        let problem: api::Problem = serde_json::from_str(&self.text).unwrap();
+        assert_eq!(problem.status, status);
+        assert_eq!(self.headers["x-request-id"].to_str().unwrap(), problem.request_id);
+        assert!(!problem.title.is_empty() && !problem.detail.is_empty(), "{problem:?}");
+        problem.code
+    }
+}
+
+fn agents(
+    store: &Store,
+    authn: &Arc<Authn>,
+    broker: &Broker,
+    policy: &PolicyPublisher,
+    drain: &CancellationToken,
+) -> Arc<Agents> {
+    let ssh = SshGateway::new(SshConfig {
+        host_keys: Vec::new(),
+        broker: broker.clone(),
+        authn: authn.clone(),
+        secrets: Arc::new(store.clone()),
+        target_keys: Arc::new(store.clone()),
+        domain: "relay.test".to_owned(),
+    });
+    Agents::new(authn.clone(), broker.clone(), ssh, policy.subscribe(), drain.clone())
+}
+
+fn info() -> RelayInfo {
+    RelayInfo {
+        name: "relay.test".to_owned(),
+        version: "0.0.0",
+        domain: "relay.test".to_owned(),
+        https_port: 443,
+        quic_port: 443,
+        ssh_port: 2222,
+        ssh_host_keys: Vec::new(),
+    }
+}
+
+const CANARY: &str = "canary-7d1f-password";
+
+/// Two users, an application each may reach, one only the admin knows of.
+fn configuration() -> Value {
+    serde_json::json!({
+        "site": [{ "name": "hq" }],
+        "user": [{ "name": "root", "admin": true }, { "name": "alice" }, { "name": "bob" }],
+        "application": [
+            { "name": "web1", "site": "hq", "kind": "ssh", "address": "web1.corp:22",
+              "account": "ubuntu", "password": CANARY },
+            { "name": "orders", "site": "hq", "kind": "postgres", "address": "db:5432",
+              "allow_api": true },
+            { "name": "vault", "site": "hq", "kind": "tcp", "address": "vault:8200" },
+        ],
+        "grant": [
+            { "user": "alice", "application": "web1.hq" },
+            { "user": "alice", "application": "orders.hq" },
+        ],
+    })
+}

@@ -1,0 +1,105 @@
+use axum::http::{Method, StatusCode};
+use serde_json::json;
+use uuid::Uuid;
+
+use super::{Relay, Who};
+use crate::api::caller::Role;
+use crate::api::routes::routes;
+
+#[tokio::test]
+async fn every_route_is_open_to_its_role_and_to_nobody_below() {
+    let relay = Relay::new().await;
+    let admin = relay.admin().await;
+    for route in routes() {
+        // Some routes end the sign-in that they are called with.
+        let alice = relay.agent("alice").await;
+        let path = route.path.replace("{id}", &Uuid::new_v4().to_string());
+        let path = path.replace("{name}", "nobody");
+        for (who, rank) in [(Who::Nobody, 0), (Who::Agent(&alice), 1), (Who::Bearer(&admin), 2)] {
+            let body = (route.method == Method::POST).then(|| json!({}));
+            let answer = relay.call(&who, route.method.clone(), &path, body).await;
+            let needed = match route.role {
+                Role::Anonymous => 0,
+                Role::User => 1,
+                Role::Admin => 2,
+            };
+            let told = format!("{} {path} at rank {rank}: {answer:?}", route.method);
+            match (rank >= needed, rank) {
+                (true, _) => assert!(answer.status != StatusCode::UNAUTHORIZED, "{told}"),
+                (false, 0) => assert_eq!(answer.problem(401), "authn.required", "{told}"),
+                (false, _) => assert_eq!(answer.problem(403), "access.admin_required", "{told}"),
+            }
+            if rank >= needed && answer.status.is_client_error() {
+                assert_ne!(answer.json()["code"], "access.admin_required", "{told}");
+            }
+            assert!(!answer.status.is_server_error(), "{told}");
+        }
+    }
+}
+
+#[test]
+fn only_these_routes_are_open_to_everybody() {
+    let open: Vec<_> = routes()
+        .into_iter()
+        .filter(|route| route.role == Role::Anonymous)
+        .map(|route| format!("{} {}", route.method, route.path))
+        .collect();
+    let expected = [
+        "GET /healthz",
+        "GET /api/v1/healthz",
+        "GET /api/v1/info",
+        "POST /api/v1/connectors/join",
+        "POST /api/v1/agents/login",
+    ];
+    assert_eq!(open, expected);
+}
+
+#[tokio::test]
+async fn whatever_goes_wrong_is_a_problem_with_a_code() {
+    let relay = Relay::new().await;
+    let admin = relay.admin().await;
+    let root = Who::Bearer(&admin);
+    assert_eq!(relay.get(&root, "/api/v1/nothing").await.problem(404), "request.not_found");
+    assert_eq!(relay.get(&root, "/").await.problem(404), "request.not_found");
+    let put = relay.call(&root, Method::PUT, "/api/v1/sites", None).await;
+    assert_eq!(put.problem(405), "request.method");
+    let untyped = relay.call(&root, Method::POST, "/api/v1/sites", None).await;
+    assert_eq!(untyped.problem(415), "request.media_type");
+    let wrong = relay.post(&root, "/api/v1/sites", json!({ "name": "No Name" })).await;
+    assert_eq!(wrong.problem(400), "request.invalid");
+    let long = json!({ "name": "a".repeat(1 << 20) });
+    assert_eq!(relay.post(&root, "/api/v1/sites", long).await.problem(413), "request.too_large");
+    let gone = relay.delete(&root, "/api/v1/sites/nowhere").await;
+    assert_eq!(gone.problem(404), "site.not_found");
+    let twice = relay.post(&root, "/api/v1/sites", json!({ "name": "hq" })).await;
+    assert_eq!(twice.problem(409), "site.exists");
+    let query = relay.get(&root, "/api/v1/audit?after=x").await;
+    assert_eq!(query.problem(400), "request.invalid");
+}
+
+#[tokio::test]
+async fn a_wrong_sign_in_is_told_by_its_kind() {
+    let relay = Relay::new().await;
+    let bearer = Who::Bearer("adit_admin_nonsense");
+    let answer = relay.get(&bearer, "/api/v1/me").await;
+    assert_eq!(answer.problem(401), "authn.failed");
+    assert_eq!(answer.headers["www-authenticate"], "Bearer");
+    assert_eq!(answer.headers["cache-control"], "no-store");
+}
+
+#[tokio::test]
+async fn a_login_token_signs_in_once() {
+    let relay = Relay::new().await;
+    let token = relay.token("root", access::TokenKind::Login).await;
+    let login = Who::Bearer(&token);
+    assert_eq!(relay.get(&login, "/api/v1/me").await.good()["admin"], true);
+    assert_eq!(relay.get(&login, "/api/v1/me").await.problem(401), "token.used_up");
+}
+
+#[tokio::test]
+async fn readiness_turns_off_while_stopping() {
+    let relay = Relay::new().await;
+    assert_eq!(relay.get(&Who::Nobody, "/healthz").await.good(), json!({ "ready": true }));
+    relay.drain.cancel();
+    assert_eq!(relay.get(&Who::Nobody, "/healthz").await.status, 503);
+}

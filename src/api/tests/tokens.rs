@@ -1,0 +1,146 @@
+use access::{TokenKind, TokenText};
+use serde_json::json;
+use session::{Authn, Door};
+
+use super::{Relay, Who};
+
+#[tokio::test]
+async fn an_issued_token_opens_until_it_is_revoked() {
+    let relay = Relay::new().await;
+    let admin = relay.admin().await;
+    let root = Who::Bearer(&admin);
+    let asked = json!({ "user": "alice", "application": "web1", "uses": 3, "expires": "2h" });
+    let issued = relay.post(&root, "/api/v1/tokens", asked).await.good();
+    assert_eq!((&issued["kind"], &issued["uses"]), (&json!("access"), &json!(3)));
+    assert_eq!(issued["application"], "web1.hq");
+    assert_eq!(issued["warnings"], json!(null));
+    assert_eq!(issued["command"], "ssh -p 2222 ubuntu@relay.test");
+    let text = issued["token"].as_str().unwrap();
+    opens(&relay, text).await.unwrap();
+    let listed = relay.get(&root, "/api/v1/tokens?user=alice").await;
+    assert!(!listed.text.contains(text), "a list shows no token");
+    assert_eq!(listed.good()[0]["uses_left"], 2);
+    let path = format!("/api/v1/tokens/{}", issued["id"].as_str().unwrap());
+    relay.delete(&root, &path).await.good();
+    assert_eq!(opens(&relay, text).await, Err(session::AuthnError::Revoked));
+    assert_eq!(relay.delete(&root, "/api/v1/tokens/none").await.problem(404), "token.not_found");
+}
+
+#[tokio::test]
+async fn a_second_api_token_ends_the_first() {
+    let relay = Relay::new().await;
+    let admin = relay.admin().await;
+    let root = Who::Bearer(&admin);
+    let asked = || json!({ "user": "alice", "application": "orders", "kind": "api" });
+    let first = relay.post(&root, "/api/v1/tokens", asked()).await.good();
+    let second = relay.post(&root, "/api/v1/tokens", asked()).await.good();
+    assert_eq!((&second["uses"], &second["expires"]), (&json!(null), &json!(null)));
+    let ended = opens(&relay, first["token"].as_str().unwrap()).await;
+    assert_eq!(ended, Err(session::AuthnError::Revoked));
+    opens(&relay, second["token"].as_str().unwrap()).await.unwrap();
+    let path = "/api/v1/tokens?user=alice&application=orders";
+    assert_eq!(relay.delete(&root, path).await.good()["count"], 1);
+    assert_eq!(relay.delete(&root, path).await.problem(404), "token.not_found");
+    assert_eq!(relay.delete(&root, "/api/v1/tokens").await.problem(400), "request.invalid");
+}
+
+#[tokio::test]
+async fn each_kind_has_its_own_rules() {
+    let relay = Relay::new().await;
+    let admin = relay.admin().await;
+    let root = Who::Bearer(&admin);
+    let cases = [
+        (
+            json!({ "user": "alice", "application": "web1", "kind": "api" }),
+            422,
+            "token.api_not_allowed",
+        ),
+        (json!({ "user": "alice", "kind": "access" }), 400, "request.invalid"),
+        (json!({ "user": "alice", "kind": "admin" }), 422, "token.not_admin"),
+        (json!({ "user": "alice", "kind": "join" }), 400, "request.invalid"),
+        (json!({ "user": "root", "kind": "admin", "application": "web1" }), 400, "request.invalid"),
+        (json!({ "user": "root", "kind": "login", "uses": 0 }), 400, "request.invalid"),
+        (json!({ "user": "nobody", "application": "web1" }), 404, "user.not_found"),
+        (json!({ "user": "alice", "application": "web9" }), 404, "application.not_found"),
+        (
+            json!({ "user": "alice", "application": "web1", "expires": "soon" }),
+            400,
+            "request.invalid",
+        ),
+    ];
+    for (asked, status, code) in cases {
+        let answer = relay.post(&root, "/api/v1/tokens", asked.clone()).await;
+        assert_eq!(answer.problem(status), code, "{asked}");
+    }
+    let login = relay.post(&root, "/api/v1/tokens", json!({ "user": "alice" })).await.good();
+    assert_eq!((&login["kind"], &login["uses"]), (&json!("login"), &json!(1)));
+    let text: TokenText = login["token"].as_str().unwrap().parse().unwrap();
+    assert!(text.pin().is_some(), "whoever signs in knows the relay by it");
+    let many = json!({ "user": "alice", "application": "web1", "uses": 0, "expires": "1h" });
+    let many = relay.post(&root, "/api/v1/tokens", many).await.good();
+    assert_eq!((&many["uses"], many["expires"].is_u64()), (&json!(null), true));
+}
+
+#[tokio::test]
+async fn a_token_without_a_grant_is_issued_with_a_warning() {
+    let relay = Relay::new().await;
+    let admin = relay.admin().await;
+    let asked = json!({ "user": "bob", "application": "vault" });
+    let issued = relay.post(&Who::Bearer(&admin), "/api/v1/tokens", asked).await.good();
+    let warning = issued["warnings"][0].as_str().unwrap();
+    assert!(warning.contains("bob") && warning.contains("vault.hq"), "{warning}");
+}
+
+#[tokio::test]
+async fn users_issue_tokens_only_for_what_they_reach() {
+    let relay = Relay::new().await;
+    let alice = relay.agent("alice").await;
+    let alice = Who::Agent(&alice);
+    let issued = relay.post(&alice, "/api/v1/me/tokens", json!({ "application": "web1" })).await;
+    let issued = issued.good();
+    opens(&relay, issued["token"].as_str().unwrap()).await.unwrap();
+    let forbidden =
+        relay.post(&alice, "/api/v1/me/tokens", json!({ "application": "vault" })).await;
+    let absent = relay.post(&alice, "/api/v1/me/tokens", json!({ "application": "void" })).await;
+    assert_eq!(forbidden.problem(403), "access.denied");
+    let words = |answer: &super::Answer| answer.json()["detail"].clone();
+    assert_eq!((absent.problem(403), words(&absent)), (forbidden.problem(403), words(&forbidden)));
+    let login = json!({ "application": "web1", "kind": "login" });
+    let answer = relay.post(&alice, "/api/v1/me/tokens", login).await;
+    assert_eq!(answer.problem(403), "token.kind_not_allowed");
+}
+
+#[tokio::test]
+async fn users_see_and_revoke_their_own_tokens_only() {
+    let relay = Relay::new().await;
+    let (alice, bob) = (relay.agent("alice").await, relay.agent("bob").await);
+    let (alice, bob) = (Who::Agent(&alice), Who::Agent(&bob));
+    let issued = relay.post(&alice, "/api/v1/me/tokens", json!({ "application": "web1" })).await;
+    let path = format!("/api/v1/me/tokens/{}", issued.good()["id"].as_str().unwrap());
+    assert_eq!(relay.delete(&bob, &path).await.problem(404), "token.not_found");
+    assert_eq!(relay.get(&bob, "/api/v1/me/tokens").await.good(), json!([]));
+    assert_eq!(relay.get(&alice, "/api/v1/me/tokens").await.good()[0]["state"], "live");
+    relay.delete(&alice, &path).await.good();
+    assert_eq!(relay.get(&alice, "/api/v1/me/tokens").await.good()[0]["state"], "revoked");
+}
+
+#[tokio::test]
+async fn users_list_what_they_reach() {
+    let relay = Relay::new().await;
+    let (alice, bob) = (relay.agent("alice").await, relay.agent("bob").await);
+    let mine = relay.get(&Who::Agent(&alice), "/api/v1/me/applications").await.good();
+    let names: Vec<_> = mine.as_array().unwrap().iter().map(|app| &app["name"]).collect();
+    assert_eq!(names, ["orders", "web1"]);
+    assert_eq!(mine[0]["online"], false);
+    let none = relay.get(&Who::Agent(&bob), "/api/v1/me/applications").await.good();
+    assert_eq!(none, json!([]));
+}
+
+async fn opens(relay: &Relay, text: &str) -> Result<TokenKind, session::AuthnError> {
+    let from = "192.0.2.9".parse().unwrap();
+    let who = relay.state.authn.token(&text.to_owned().into(), Door::Ssh, from).await?;
+    match who.credential() {
+        access::Credential::Token { kind, .. } => Ok(*kind),
+        other => panic!("{other:?}"),
+    }
+}
