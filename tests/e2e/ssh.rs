@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use testkit::{Account, Process, SshdOptions, eventually, free_port, run, run_with_input};
 
-use crate::support::{SOON, World, assert_says, with_password};
+use crate::support::{SOON, World, assert_says, grant, with_password};
 
 #[test]
 fn a_token_is_all_it_takes_at_the_prompt_and_as_a_password() -> Result<()> {
@@ -59,6 +59,7 @@ fn a_transparent_target_asks_its_own_password() -> Result<()> {
 #[test]
 fn a_forwarded_agent_opens_a_transparent_target_and_reaches_the_shell() -> Result<()> {
     let world = World::start()?;
+    world.deployment.apply(&(grant("alice", "web2") + "forwarding = true\n"))?.ok()?;
     let token = world.token("web2")?;
     let ssh = world.ssh(&world.at("web2"), &token)?;
     let key = world.sshd.client_key();

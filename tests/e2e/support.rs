@@ -73,7 +73,8 @@ impl World {
         command.args(["-F", "none", "-o", "ConnectTimeout=20"]);
         command.args(["-o", "PreferredAuthentications=keyboard-interactive,password"]);
         command.arg("-o").arg(format!("UserKnownHostsFile={}", self.known_hosts()));
-        command.args(["-o", "StrictHostKeyChecking=yes", "-o", "NumberOfPasswordPrompts=1"]);
+        // At the second prompt the door says what was wrong with the first answer.
+        command.args(["-o", "StrictHostKeyChecking=yes", "-o", "NumberOfPasswordPrompts=2"]);
         command.env("SSH_ASKPASS", self.askpass()?).env("SSH_ASKPASS_REQUIRE", "force");
         command.env("TOKEN", token).env_remove("SSH_AUTH_SOCK");
         Ok(command)
@@ -105,13 +106,13 @@ impl World {
     }
 }
 
-const ASKPASS: &str = "#!/bin/sh
-case \"$1\" in
-  *oken*) printf '%s\\n' \"$TOKEN\" ;;
-  *127.0.0.1*assword*) printf '%s\\n' \"$TOKEN\" ;;
-  *) printf '%s\\n' \"$PASSWORD\" ;;
+const ASKPASS: &str = r#"#!/bin/sh
+case "$1" in
+  *oken*) printf '%s\n' "$TOKEN" ;;
+  *"@127.0.0.1's password"*) printf '%s\n' "$TOKEN" ;;
+  *) printf '%s\n' "$PASSWORD" ;;
 esac
-";
+"#;
 
 /// An `[[application]]` of the deployment's first site; more keys may follow.
 pub(crate) fn application(name: &str, kind: &str, address: &str) -> String {
