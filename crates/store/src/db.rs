@@ -14,8 +14,8 @@ use sqlx::{ConnectOptions, SqlSafeStr, Sqlite, SqliteConnection, Transaction};
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
-use crate::audit::{self, Queue};
 use crate::seal::Sealer;
+use crate::writer::{Queue, queue};
 use crate::{MasterKey, StoreError, clock};
 
 /// What the relay keeps. Cheap to clone; all clones are one.
@@ -29,7 +29,7 @@ pub(crate) struct Inner {
     /// SQLite has one writer at a time: so have we, and waiting for it is first come, first served.
     pub(crate) writer: SqlitePool,
     pub(crate) sealer: Sealer,
-    pub(crate) audit: Queue,
+    pub(crate) queue: Queue,
     version: watch::Sender<u64>,
     tasks: TaskTracker,
     path: PathBuf,
@@ -51,15 +51,14 @@ impl Store {
         let sealer = Sealer::new(&key)?;
         private_file(path)?;
         let writer = writer(path).await?;
-        migrate(&writer).await?;
-        check_key(&writer, &sealer).await?;
+        prepare(&writer, &sealer).await?;
         let readers = readers(path).await?;
         let version = watch::Sender::new(version(&mut *readers.acquire().await?).await?);
         let tasks = TaskTracker::new();
-        let (audit, task) = audit::queue(writer.clone(), max_sessions);
+        let (queue, task) = queue(writer.clone(), max_sessions);
         tasks.spawn(task.run());
         let (path, serving) = (path.to_owned(), Mutex::default());
-        let inner = Inner { readers, writer, sealer, audit, version, tasks, path, serving };
+        let inner = Inner { readers, writer, sealer, queue, version, tasks, path, serving };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -68,7 +67,7 @@ impl Store {
     /// It waits for the closing records of sessions that are still open: end those first, and put
     /// a deadline around this.
     pub async fn close(self) {
-        self.inner.audit.stop();
+        self.inner.queue.stop();
         self.inner.tasks.close();
         self.inner.tasks.wait().await;
         // The writer goes last: the last connection to close folds the log into the file.
@@ -205,32 +204,37 @@ fn pool(connections: u32) -> SqlitePoolOptions {
         .test_before_acquire(false)
 }
 
-/// Runs the migrations that are missing, all in one transaction that no other process can enter.
-async fn migrate(writer: &SqlitePool) -> Result<(), StoreError> {
+/// Brings the tables up to date and checks the key, in one transaction that no other process can
+/// enter.
+async fn prepare(writer: &SqlitePool, sealer: &Sealer) -> Result<(), StoreError> {
+    let mut tx = writer.begin_with("BEGIN IMMEDIATE").await?;
+    migrate(&mut tx).await?;
+    check_key(&mut tx, sealer).await?;
+    Ok(tx.commit().await?)
+}
+
+async fn migrate(db: &mut SqliteConnection) -> Result<(), StoreError> {
     let migrations = MIGRATIONS.iter().map(|&(number, name, sql)| {
         Migration::new(number, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
     });
     let migrator = Migrator::with_migrations(migrations.collect());
-    let mut tx = writer.begin_with("BEGIN IMMEDIATE").await?;
     // `run` takes anything that acquires, and its future can then not change threads.
-    migrator.run_direct(None, &mut *tx, false).await?;
-    Ok(tx.commit().await?)
+    Ok(migrator.run_direct(None, db, false).await?)
 }
 
 const MIGRATIONS: [(i64, &str, &str); 1] =
     [(1, "tables", include_str!("../migrations/0001_tables.sql"))];
 
 /// Refuses a key that is not the one the database was made with.
-async fn check_key(writer: &SqlitePool, sealer: &Sealer) -> Result<(), StoreError> {
-    let known = "SELECT sealed FROM secrets WHERE name = $1";
-    let known: Option<String> =
-        sqlx::query_scalar(known).bind(KEY_CHECK).fetch_optional(writer).await?;
+async fn check_key(db: &mut SqliteConnection, sealer: &Sealer) -> Result<(), StoreError> {
+    let known = sqlx::query_scalar("SELECT sealed FROM secrets WHERE name = $1").bind(KEY_CHECK);
+    let known: Option<String> = known.fetch_optional(&mut *db).await?;
     if let Some(sealed) = known {
         return sealer.open(KEY_CHECK, &sealed).map(drop);
     }
     let sealed = sealer.seal(KEY_CHECK, b"")?;
     let insert = "INSERT INTO secrets (name, sealed) VALUES ($1, $2)";
-    sqlx::query(insert).bind(KEY_CHECK).bind(sealed).execute(writer).await?;
+    sqlx::query(insert).bind(KEY_CHECK).bind(sealed).execute(db).await?;
     Ok(())
 }
 

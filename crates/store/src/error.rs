@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use access::{Code, TokenId};
 use serde::Serialize;
 
@@ -5,7 +7,7 @@ use serde::Serialize;
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     #[error("the database does not answer or takes no changes")]
-    Database(#[from] sqlx::Error),
+    Database(#[source] Arc<sqlx::Error>),
     #[error("the database could not be brought to this version's tables")]
     Migrate(#[from] sqlx::migrate::MigrateError),
     #[error("the database file could not be opened")]
@@ -25,6 +27,12 @@ pub enum StoreError {
     NotFound(String),
     #[error("{0:?} is at several sites; write app.site")]
     Ambiguous(String),
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Database(Arc::new(error))
+    }
 }
 
 /// One mistake in what was asked.

@@ -15,6 +15,7 @@ mod rows;
 mod seal;
 mod secrets;
 mod tokens;
+mod writer;
 
 pub use audit::AuditQuery;
 pub use config::{Apply, Object};

@@ -5,4 +5,5 @@ mod list;
 mod spend;
 
 pub use issue::NewToken;
+pub(crate) use spend::Spend;
 pub use spend::UsedToken;

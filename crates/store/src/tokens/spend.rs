@@ -4,7 +4,7 @@ use std::time::SystemTime;
 use access::{ApplicationId, Name, SiteId, TokenDigest, TokenId, TokenKind, TokenText, UserId};
 use data_encoding::HEXLOWER;
 use sqlx::sqlite::SqliteRow;
-use sqlx::{FromRow, Row};
+use sqlx::{FromRow, Row, SqliteConnection};
 
 use crate::columns::Columns;
 use crate::{Store, StoreError, UseTokenError, clock};
@@ -53,16 +53,15 @@ impl Store {
         now: SystemTime,
         from: IpAddr,
     ) -> Result<u32, UseTokenError> {
-        // To its last row: a statement that is dropped before reports no failed commit.
-        let spent: Vec<i64> = sqlx::query_scalar(SPEND)
-            .bind(token.id().as_str())
-            .bind(HEXLOWER.encode(&token.digest().0))
-            .bind(clock::column(clock::seconds(now)))
-            .bind(from.to_string())
-            .fetch_all(&self.inner.writer)
-            .await?;
-        if let Some(&left) = spent.first() {
-            return Ok(u32::try_from(left).unwrap_or(0));
+        let spend = Spend {
+            id: token.id().to_string(),
+            digest: HEXLOWER.encode(&token.digest().0),
+            now: clock::column(clock::seconds(now)),
+            from: from.to_string(),
+        };
+        let spent = self.inner.queue.spend(spend).await;
+        if let Some(left) = spent.map_err(StoreError::Database)? {
+            return Ok(left);
         }
         // Something changed since it was read: say what.
         self.held(token).await?.check(token, now)?;
@@ -88,6 +87,28 @@ impl Store {
             .execute(&self.inner.writer)
             .await?;
         Ok(())
+    }
+}
+
+/// One use of a token, to be stored with whatever else waits.
+pub(crate) struct Spend {
+    id: String,
+    digest: String,
+    now: i64,
+    from: String,
+}
+
+impl Spend {
+    /// How many uses are left after this one; `None`: there was none to spend.
+    pub(crate) async fn run(&self, db: &mut SqliteConnection) -> Result<Option<u32>, sqlx::Error> {
+        let left: Option<i64> = sqlx::query_scalar(SPEND)
+            .bind(&self.id)
+            .bind(&self.digest)
+            .bind(self.now)
+            .bind(&self.from)
+            .fetch_optional(db)
+            .await?;
+        Ok(left.map(|left| u32::try_from(left).unwrap_or(u32::MAX)))
     }
 }
 

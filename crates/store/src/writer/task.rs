@@ -1,23 +1,21 @@
-//! The one task that writes audit events.
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use session::{AuditError, Stamped};
-use sqlx::SqlitePool;
+use sqlx::{SqliteConnection, SqlitePool};
 use tokio::sync::mpsc::Receiver;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use super::queue::{ENTRIES, Entry};
-use super::table::{Row, insert};
+use super::{WAITING, Work};
+use crate::audit::{Row, insert};
 
 /// Takes all that waits, stores it in one transaction, and answers everyone who waits for it: the
 /// more come at once, the less each costs.
 pub(crate) struct Writer {
     database: SqlitePool,
-    entries: Receiver<Entry>,
+    work: Receiver<Work>,
     closings: Receiver<Stamped>,
     /// Closing records that must not be lost. While they can not be stored no more are taken, so
     /// they and their places are as many as there may be sessions.
@@ -25,7 +23,7 @@ pub(crate) struct Writer {
     dropped: Arc<AtomicU64>,
     stop: CancellationToken,
     stopping: bool,
-    /// Whether more events can come.
+    /// Whether more can come.
     open: Open,
     failures: u32,
     retry: Instant,
@@ -33,37 +31,38 @@ pub(crate) struct Writer {
 
 #[derive(Clone, Copy)]
 struct Open {
-    entries: bool,
+    work: bool,
     closings: bool,
 }
 
+/// What became of each token that was to be spent, in the order of the batch.
+type Uses = Vec<Option<u32>>;
+
 impl Writer {
-    pub(crate) fn new(
+    pub(super) fn new(
         database: SqlitePool,
-        entries: Receiver<Entry>,
+        work: Receiver<Work>,
         closings: Receiver<Stamped>,
         dropped: Arc<AtomicU64>,
         stop: CancellationToken,
     ) -> Self {
-        let open = Open { entries: true, closings: true };
-        let retry = Instant::now();
         Self {
             database,
-            entries,
+            work,
             closings,
             kept: Vec::new(),
             dropped,
             stop,
             stopping: false,
-            open,
+            open: Open { work: true, closings: true },
             failures: 0,
-            retry,
+            retry: Instant::now(),
         }
     }
 
-    /// Writes until no more events can come and all that were promised are stored.
+    /// Writes until no more work can come and all that was promised is stored.
     pub(crate) async fn run(mut self) {
-        let mut batch = Vec::with_capacity(ENTRIES);
+        let mut batch = Vec::with_capacity(WAITING);
         while self.gather(&mut batch).await {
             self.report_dropped();
             if !batch.is_empty() || !self.kept.is_empty() {
@@ -75,20 +74,20 @@ impl Writer {
     }
 
     /// Waits for work and takes all there is; `false` once there will be none.
-    async fn gather(&mut self, batch: &mut Vec<Entry>) -> bool {
+    async fn gather(&mut self, batch: &mut Vec<Work>) -> bool {
         let mut ended = Vec::new();
         tokio::select! {
             biased;
             () = self.stop.cancelled(), if !self.stopping => self.take_no_more(),
-            taken = self.closings.recv_many(&mut ended, ENTRIES),
+            taken = self.closings.recv_many(&mut ended, WAITING),
                 if self.open.closings && self.kept.is_empty() => self.open.closings = taken > 0,
-            taken = self.entries.recv_many(batch, ENTRIES),
-                if self.open.entries => self.open.entries = taken > 0,
+            taken = self.work.recv_many(batch, WAITING),
+                if self.open.work => self.open.work = taken > 0,
             () = sleep_until(self.retry), if !self.kept.is_empty() => {}
             else => return false,
         }
         if self.kept.is_empty() {
-            while ended.len() < ENTRIES
+            while ended.len() < WAITING
                 && let Ok(event) = self.closings.try_recv()
             {
                 ended.push(event);
@@ -96,70 +95,107 @@ impl Writer {
             self.kept = ended.iter().filter_map(closing).collect();
         }
         // After the closings: what a session did was noted before it ended, and is stored before.
-        while batch.len() < ENTRIES
-            && let Ok(entry) = self.entries.try_recv()
+        while batch.len() < WAITING
+            && let Ok(work) = self.work.try_recv()
         {
-            batch.push(entry);
+            batch.push(work);
         }
         true
     }
 
-    /// Ends the queue for new events; reserved places stay good.
+    /// Ends the queue for new work; reserved places stay good.
     fn take_no_more(&mut self) {
         self.stopping = true;
-        self.entries.close();
+        self.work.close();
         self.closings.close();
     }
 
-    async fn store(&self, batch: &[Entry]) -> Result<(), sqlx::Error> {
-        let rows: Vec<_> = batch.iter().map(|entry| &entry.row).chain(&self.kept).collect();
+    async fn store(&self, batch: &[Work]) -> Result<Uses, sqlx::Error> {
+        let rows: Vec<_> = batch.iter().filter_map(Work::row).chain(&self.kept).collect();
         let mut tx = self.database.begin_with("BEGIN IMMEDIATE").await?;
+        let uses = spend(&mut tx, batch).await?;
         insert(&mut tx, &rows).await?;
-        tx.commit().await
+        tx.commit().await?;
+        Ok(uses)
     }
 
     /// Tells everyone how it went.
-    fn settle(&mut self, batch: &mut Vec<Entry>, stored: Result<(), sqlx::Error>) {
-        let failed = match stored {
-            Ok(()) => {
+    fn settle(&mut self, batch: &mut Vec<Work>, stored: Result<Uses, sqlx::Error>) {
+        match stored {
+            Ok(uses) => {
                 self.kept.clear();
                 self.failures = 0;
-                None
+                succeed(batch.drain(..), uses);
             }
-            Err(error) => Some(self.keep(error)),
-        };
-        for entry in batch.drain(..) {
-            match (entry.stored, &failed) {
-                // Who no longer waits no longer needs to know.
-                (Some(waiter), None) => drop(waiter.send(Ok(()))),
-                (Some(waiter), Some(error)) => {
-                    let source = Box::new(error.clone());
-                    drop(waiter.send(Err(AuditError::Store { source })));
-                }
-                (None, None) => {}
-                (None, Some(_)) => drop(self.dropped.fetch_add(1, Ordering::Relaxed)),
+            Err(error) => {
+                let error = Arc::new(error);
+                self.keep(&error);
+                self.fail(batch.drain(..), &error);
             }
         }
     }
 
-    fn keep(&mut self, error: sqlx::Error) -> Arc<sqlx::Error> {
-        let error = Arc::new(error);
+    /// Has the closing records wait for the next try.
+    fn keep(&mut self, error: &sqlx::Error) {
         let waiting = self.kept.len();
-        tracing::error!(error = &*error as &dyn std::error::Error, waiting, "Could not record");
+        tracing::error!(error = error as &dyn std::error::Error, waiting, "Could not record");
         self.retry = Instant::now() + pause(self.failures);
         self.failures += 1;
-        if !self.open.entries && !self.open.closings && self.failures >= LAST_TRY {
+        if !self.open.work && !self.open.closings && self.failures >= LAST_TRY {
             // The next start finds these sessions without an end, and writes one.
             tracing::error!(lost = waiting, "Gave up recording how sessions ended");
             self.kept.clear();
         }
-        error
+    }
+
+    fn fail(&self, batch: impl Iterator<Item = Work>, error: &Arc<sqlx::Error>) {
+        for work in batch {
+            match work {
+                Work::Record { stored, .. } => {
+                    let source = Box::new(error.clone());
+                    drop(stored.send(Err(AuditError::Store { source })));
+                }
+                Work::Note { .. } => drop(self.dropped.fetch_add(1, Ordering::Relaxed)),
+                Work::Spend { spent, .. } => drop(spent.send(Err(error.clone()))),
+            }
+        }
     }
 
     fn report_dropped(&self) {
         let dropped = self.dropped.swap(0, Ordering::Relaxed);
         if dropped > 0 {
             tracing::warn!(dropped, "Events were left out of the audit log");
+        }
+    }
+}
+
+impl Work {
+    fn row(&self) -> Option<&Row> {
+        match self {
+            Self::Record { row, .. } | Self::Note { row } => Some(row),
+            Self::Spend { .. } => None,
+        }
+    }
+}
+
+async fn spend(db: &mut SqliteConnection, batch: &[Work]) -> Result<Uses, sqlx::Error> {
+    let mut uses = Uses::new();
+    for work in batch {
+        if let Work::Spend { spend, .. } = work {
+            uses.push(spend.run(db).await?);
+        }
+    }
+    Ok(uses)
+}
+
+// Who no longer waits no longer needs to know.
+fn succeed(batch: impl Iterator<Item = Work>, uses: Uses) {
+    let mut uses = uses.into_iter();
+    for work in batch {
+        match work {
+            Work::Record { stored, .. } => drop(stored.send(Ok(()))),
+            Work::Note { .. } => {}
+            Work::Spend { spent, .. } => drop(spent.send(Ok(uses.next().flatten()))),
         }
     }
 }
