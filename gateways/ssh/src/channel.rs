@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use crate::bridge::{self, Over, UserSide};
 use crate::config::TARGET_DEADLINE;
 use crate::connection::{Connection, Place};
-use crate::inbox::Inbox;
+use crate::inbox::{DOWN_CAP, Inbox, UP_CAP};
 use crate::reach::Reach;
 use crate::target::Target;
 use crate::terminal::{Applicant, Gone, Terminal};
@@ -57,7 +57,7 @@ async fn finish(user: &UserSide, status: Option<u32>) {
 
 async fn work(connection: &Arc<Connection>, mut inbox: Inbox, user: &UserSide) {
     let Some((wishes, program)) = wishes(&mut inbox).await else { return };
-    inbox.open_up();
+    inbox.open_up(UP_CAP);
     match start(connection, &mut inbox, user, &wishes, &program).await {
         Ok(Some(running)) => {
             carry(connection, &mut inbox, user, running).await;
@@ -189,7 +189,7 @@ async fn start(
     let id = channel.id();
     let (reader, writer) = channel.split();
     let mut target_inbox = Inbox::new(reader, id, connection.down.clone());
-    target_inbox.open_up();
+    target_inbox.open_up(DOWN_CAP);
     let asked = ask(&reach, &target, &writer, wishes, program);
     if inbox.during(target_inbox.during(asked)).await.is_err() {
         return Err(words::CONNECTION_LOST.to_owned());
@@ -287,8 +287,8 @@ pub(crate) async fn carry_bytes(
     let id: ChannelId = target.id();
     let (reader, writer) = target.split();
     let mut target_inbox = Inbox::new(reader, id, connection.down.clone());
-    target_inbox.open_up();
-    inbox.open_up();
+    target_inbox.open_up(DOWN_CAP);
+    inbox.open_up(UP_CAP);
     let over = bridge::channels(user, inbox, &writer, &mut target_inbox, reach.counters()).await;
     match over {
         Over::User => drop(writer.close().await),

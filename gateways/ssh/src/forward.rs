@@ -14,7 +14,7 @@ use crate::bridge::{self, UserSide};
 use crate::channel::carry_bytes;
 use crate::config::TARGET_DEADLINE;
 use crate::connection::{Connection, Place};
-use crate::inbox::Inbox;
+use crate::inbox::{Inbox, UP_CAP};
 use crate::proto::destination;
 use crate::reach::authorize;
 use crate::terminal::Applicant;
@@ -177,7 +177,7 @@ async fn accept(
     let id = channel.id();
     let (reader, writer) = channel.split();
     let mut inbox = Inbox::new(reader, id, connection.up.clone());
-    inbox.open_up();
+    inbox.open_up(UP_CAP);
     Some((UserSide { writer, handle }, inbox))
 }
 

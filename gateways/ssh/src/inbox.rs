@@ -9,15 +9,20 @@ use std::future::pending;
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use russh::{ChannelId, ChannelMsg, ChannelReadHalf};
 
 /// The window offered on every channel, on both legs.
 pub(crate) const WINDOW: u32 = 4 << 20;
 
-/// The most one channel queues: a window, half of one that was given back before the queue was
-/// seen to grow, and what the queue held then, with room to spare.
-pub(crate) const CHANNEL_CAP: usize = 8 << 20;
+/// The most one channel queues of what the user sent: a window, half of one that was given back
+/// before the queue was seen to grow, and what the queue held then, with room to spare.
+pub(crate) const UP_CAP: usize = 8 << 20;
+
+/// The most one channel queues of what the target sent. A full one holds a connection to the target
+/// that no other channel uses, so it need not hold a window.
+pub(crate) const DOWN_CAP: usize = 2 << 20;
 
 /// The most a channel queues before it runs a program: nothing honest comes so early.
 const EARLY_CAP: usize = 256 << 10;
@@ -27,6 +32,9 @@ pub(crate) const CONNECTION_CAP: usize = 16 << 20;
 
 /// From here on a channel is given no more window than it takes to ask again.
 const STALLED: usize = 1 << 20;
+
+/// A reader that does not move for so long is worth a word.
+const NOTICED: Duration = Duration::from_secs(1);
 
 /// What a queued message costs besides its bytes.
 const OVERHEAD: usize = 128;
@@ -109,8 +117,8 @@ impl Inbox {
     }
 
     /// Raises the cap to that of a channel whose bytes have somewhere to go.
-    pub(crate) fn open_up(&mut self) {
-        self.cap = CHANNEL_CAP;
+    pub(crate) fn open_up(&mut self, cap: usize) {
+        self.cap = cap;
     }
 
     /// The next message; `None` once the channel is gone. Cancel-safe.
@@ -149,6 +157,8 @@ impl Inbox {
             return pending().await;
         }
         if self.is_full() {
+            // Shorter ones are what backpressure is made of.
+            tokio::time::sleep(NOTICED).await;
             self.hold();
             return pending().await;
         }
@@ -174,6 +184,7 @@ impl Inbox {
             tracing::warn!(
                 channel = self.channel.number(),
                 queued = self.bytes,
+                cap = self.cap,
                 "A channel's queue is full; its connection is held until the reader moves"
             );
         }

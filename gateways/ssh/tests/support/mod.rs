@@ -1,0 +1,389 @@
+//! A door with everything around it faked, listening on a port of its own.
+#![allow(dead_code, reason = "each test binary uses its part")]
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use access::{
+    Application, ApplicationId, Authenticated, Credential, Kind, Login, Name, PolicyData,
+    PolicySnapshot, Rule, RuleId, SessionId, Site, SiteId, SshKey, Subject, Target, Terms, TokenId,
+    TokenKind, TokenText, User, UserId,
+};
+use async_trait::async_trait;
+use gateway_ssh::{SshConfig, SshGateway};
+use russh::keys::{Algorithm, PrivateKey};
+use secrecy::{ExposeSecret, SecretString};
+use session::{
+    AuditError, AuditEvent, AuditLog, Authn, AuthnError, Broker, ClosingSlot, DialError,
+    DialRequest, Dialer, Door, HostKeyVerdict, HostKeys, Limits, SecretError, Secrets, Stamped,
+    TargetCredential,
+};
+use splice::{BoxStream, Tcp};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+pub(crate) const DOMAIN: &str = "relay.example";
+
+/// The door and its surroundings.
+pub(crate) struct World {
+    pub(crate) address: SocketAddr,
+    pub(crate) gateway: SshGateway,
+    pub(crate) broker: Broker,
+    pub(crate) audit: Arc<Audit>,
+    pub(crate) drain: CancellationToken,
+    policy: Arc<Policy>,
+    secrets: Arc<StoredSecrets>,
+    _tasks: JoinSet<()>,
+}
+
+struct Policy {
+    data: Mutex<PolicyData>,
+    sender: watch::Sender<Arc<PolicySnapshot>>,
+    tokens: Mutex<HashMap<String, Issued>>,
+    next: AtomicU64,
+}
+
+struct Issued {
+    id: TokenId,
+    application: Option<ApplicationId>,
+    uses: usize,
+}
+
+pub(crate) const ALICE: UserId = UserId(Uuid::from_u128(1));
+const HQ: SiteId = SiteId(Uuid::from_u128(2));
+
+impl World {
+    /// Starts a door; must be called inside a runtime.
+    pub(crate) async fn start() -> Self {
+        Self::start_on("127.0.0.1:0").await
+    }
+
+    pub(crate) async fn start_on(listen: &str) -> Self {
+        let policy = Arc::new(Policy::new());
+        let audit = Arc::new(Audit::default());
+        let secrets = Arc::new(StoredSecrets::default());
+        let drain = CancellationToken::new();
+        let dialer = Arc::new(TcpDialer);
+        let limits = Limits { max_sessions: 4096 };
+        let receiver = policy.sender.subscribe();
+        let broker = Broker::new(audit.clone(), dialer, receiver, drain.clone(), limits);
+        let gateway = SshGateway::new(SshConfig {
+            host_keys: vec![key()],
+            broker: broker.clone(),
+            authn: policy.clone(),
+            secrets: secrets.clone(),
+            target_keys: Arc::new(Learned::default()),
+            domain: DOMAIN.to_owned(),
+        });
+        let listener = TcpListener::bind(listen).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(accept(listener, gateway.clone(), drain.clone()));
+        Self { address, gateway, broker, audit, drain, policy, secrets, _tasks: tasks }
+    }
+
+    /// Adds an application that alice may reach under these terms.
+    pub(crate) fn add(
+        &self,
+        name: &str,
+        kind: Kind,
+        address: &str,
+        login: Login,
+        terms: Terms,
+    ) -> ApplicationId {
+        let id = self.add_forbidden(name, kind, address, login);
+        self.policy.change(|data| {
+            let (subject, target) = (Subject::User(ALICE), Target::Application(id));
+            data.rules.push(Rule { id: RuleId(Uuid::new_v4()), subject, target, terms });
+        });
+        id
+    }
+
+    /// Adds an application that no rule opens.
+    pub(crate) fn add_forbidden(
+        &self,
+        name: &str,
+        kind: Kind,
+        address: &str,
+        login: Login,
+    ) -> ApplicationId {
+        let id = ApplicationId(Uuid::new_v4());
+        let site = Site { id: HQ, name: name_of("hq") };
+        self.policy.change(|data| {
+            data.applications.push(Application {
+                id,
+                name: name_of(name),
+                site,
+                kind,
+                address: address.parse().unwrap(),
+                login,
+                host_key: None,
+                allow_api: true,
+                tags: Default::default(),
+            });
+        });
+        id
+    }
+
+    pub(crate) fn pin(&self, application: ApplicationId, host_key: &str) {
+        self.policy.change(|data| {
+            let found = data.applications.iter_mut().find(|app| app.id == application);
+            found.unwrap().host_key = Some(host_key.to_owned());
+        });
+    }
+
+    pub(crate) fn store_password(&self, application: ApplicationId, password: &str) {
+        let mut stored = self.secrets.0.lock().unwrap();
+        stored.insert(application, Stored::Password(password.to_owned()));
+    }
+
+    pub(crate) fn store_key(&self, application: ApplicationId, pem: &str) {
+        self.secrets.0.lock().unwrap().insert(application, Stored::Key(pem.to_owned()));
+    }
+
+    /// A token of alice's: `uses` times, bound to an application or not.
+    pub(crate) fn token(&self, application: Option<ApplicationId>, uses: usize) -> String {
+        let number = self.policy.next.fetch_add(1, Relaxed);
+        let mut id = [0; 7];
+        id[..7].copy_from_slice(&number.to_be_bytes()[1..]);
+        let token = TokenText::new(TokenKind::Access, id, [7; 20], None);
+        let issued = Issued { id: token.id().clone(), application, uses };
+        self.policy.tokens.lock().unwrap().insert(token.expose().to_owned(), issued);
+        self.policy.change(|data| data.tokens.push(token.id().clone()));
+        token.expose().to_owned()
+    }
+
+    /// Registers an SSH key as alice's.
+    pub(crate) fn register(&self, fingerprint: &str) {
+        let key = SshKey { fingerprint: fingerprint.to_owned(), expires: None };
+        self.policy.change(|data| data.users[0].ssh_keys.push(key));
+    }
+
+    pub(crate) fn kill(&self, session: SessionId) {
+        self.policy.change(|data| data.killed.push(session));
+    }
+
+    /// Withdraws all of alice's rules.
+    pub(crate) fn withdraw(&self) {
+        self.policy.change(|data| data.rules.clear());
+    }
+}
+
+impl Policy {
+    fn new() -> Self {
+        let alice = User {
+            id: ALICE,
+            name: name_of("alice"),
+            enabled: true,
+            admin: false,
+            groups: Vec::new(),
+            ssh_keys: Vec::new(),
+        };
+        let data = PolicyData { users: vec![alice], ..PolicyData::default() };
+        let (sender, _) = watch::channel(Arc::new(PolicySnapshot::new(data.clone())));
+        Self { data: Mutex::new(data), sender, tokens: Mutex::default(), next: AtomicU64::new(1) }
+    }
+
+    fn change(&self, change: impl FnOnce(&mut PolicyData)) {
+        let mut data = self.data.lock().unwrap();
+        change(&mut data);
+        data.version += 1;
+        self.sender.send_replace(Arc::new(PolicySnapshot::new(data.clone())));
+    }
+}
+
+#[async_trait]
+impl Authn for Policy {
+    async fn token(
+        &self,
+        text: &SecretString,
+        _: Door,
+        from: IpAddr,
+    ) -> Result<Authenticated, AuthnError> {
+        let mut tokens = self.tokens.lock().unwrap();
+        let issued = tokens.get_mut(text.expose_secret()).ok_or(AuthnError::Unknown)?;
+        issued.uses = issued.uses.checked_sub(1).ok_or(AuthnError::UsedUp)?;
+        let (id, application) = (issued.id.clone(), issued.application);
+        let kind = TokenKind::Access;
+        Ok(alice(Credential::Token { id, kind, application, expires: None }, from))
+    }
+
+    async fn ssh_key(&self, fingerprint: &str, from: IpAddr) -> Result<Authenticated, AuthnError> {
+        match self.may_be_registered(fingerprint) {
+            true => Ok(alice(Credential::SshKey { fingerprint: fingerprint.to_owned() }, from)),
+            false => Err(AuthnError::Unknown),
+        }
+    }
+
+    fn may_be_registered(&self, fingerprint: &str) -> bool {
+        self.sender.borrow().key_owner(fingerprint).is_some()
+    }
+}
+
+/// Alice, vouched for as an agent's connection is.
+pub(crate) fn alice(credential: Credential, from: IpAddr) -> Authenticated {
+    #[expect(clippy::disallowed_methods, reason = "the test stands in for the relay's authn")]
+    Authenticated::assertion(ALICE, name_of("alice"), credential, from)
+}
+
+pub(crate) fn name_of(text: &str) -> Name {
+    text.parse().unwrap()
+}
+
+pub(crate) fn key() -> PrivateKey {
+    PrivateKey::random(&mut rand::rng(), Algorithm::Ed25519).unwrap()
+}
+
+pub(crate) fn forwarding() -> Terms {
+    Terms { forwarding: true, ..Terms::default() }
+}
+
+pub(crate) fn managed(account: &str) -> Login {
+    Login::Managed { account: account.to_owned() }
+}
+
+async fn accept(listener: TcpListener, gateway: SshGateway, drain: CancellationToken) {
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            Some(_) = connections.join_next() => {}
+            accepted = listener.accept() => {
+                let (socket, peer) = accepted.unwrap();
+                socket.set_nodelay(true).unwrap();
+                let (gateway, drain) = (gateway.clone(), drain.clone());
+                connections.spawn(async move { gateway.serve(socket, peer, None, drain).await });
+            }
+        }
+    }
+}
+
+struct TcpDialer;
+
+#[async_trait]
+impl Dialer for TcpDialer {
+    async fn dial(&self, request: DialRequest) -> Result<BoxStream, DialError> {
+        let address = &request.application.address;
+        let connecting = TcpStream::connect((address.host(), address.port()));
+        match tokio::time::timeout(Duration::from_secs(5), connecting).await {
+            Ok(Ok(socket)) => Ok(Box::new(Tcp::new(socket).unwrap())),
+            Ok(Err(_)) => Err(DialError::Refused),
+            Err(_) => Err(DialError::TimedOut { after: Duration::from_secs(5) }),
+        }
+    }
+}
+
+#[derive(Default)]
+struct StoredSecrets(Mutex<HashMap<ApplicationId, Stored>>);
+
+enum Stored {
+    Password(String),
+    Key(String),
+}
+
+#[async_trait]
+impl Secrets for StoredSecrets {
+    async fn credential(
+        &self,
+        application: ApplicationId,
+    ) -> Result<Option<TargetCredential>, SecretError> {
+        Ok(self.0.lock().unwrap().get(&application).map(|stored| match stored {
+            Stored::Password(text) => TargetCredential::Password(text.clone().into()),
+            Stored::Key(pem) => TargetCredential::SshKey(pem.clone().into()),
+        }))
+    }
+}
+
+#[derive(Default)]
+struct Learned(Mutex<HashMap<ApplicationId, String>>);
+
+#[async_trait]
+impl HostKeys for Learned {
+    async fn check(
+        &self,
+        application: &Application,
+        presented: &str,
+    ) -> Result<HostKeyVerdict, SecretError> {
+        let mut learned = self.0.lock().unwrap();
+        let known = application.host_key.clone().or_else(|| learned.get(&application.id).cloned());
+        Ok(match known {
+            Some(known) if known == presented => HostKeyVerdict::Known,
+            Some(known) => HostKeyVerdict::Changed { known },
+            None => {
+                learned.insert(application.id, presented.to_owned());
+                HostKeyVerdict::Learned
+            }
+        })
+    }
+}
+
+/// What was recorded.
+pub(crate) struct Audit {
+    events: Mutex<Vec<AuditEvent>>,
+    closing: mpsc::Sender<Stamped>,
+    closed: Mutex<mpsc::Receiver<Stamped>>,
+    pub(crate) reserved: AtomicUsize,
+}
+
+impl Default for Audit {
+    fn default() -> Self {
+        let (closing, closed) = mpsc::channel(4096);
+        Self {
+            events: Mutex::default(),
+            closing,
+            closed: Mutex::new(closed),
+            reserved: AtomicUsize::new(0),
+        }
+    }
+}
+
+impl Audit {
+    pub(crate) fn all(&self) -> Vec<AuditEvent> {
+        let mut events = self.events.lock().unwrap();
+        while let Ok(stamped) = self.closed.lock().unwrap().try_recv() {
+            events.push(stamped.event);
+        }
+        events.clone()
+    }
+
+    /// The session actions, as `what detail`.
+    pub(crate) fn actions(&self) -> Vec<String> {
+        let action = |event: AuditEvent| match event {
+            AuditEvent::SessionAction { what, detail, .. } => Some(format!("{what} {detail}")),
+            _ => None,
+        };
+        self.all().into_iter().filter_map(action).collect()
+    }
+
+    /// The sessions' ends.
+    pub(crate) fn ends(&self) -> Vec<(access::EndReason, access::Side)> {
+        let end = |event: AuditEvent| match event {
+            AuditEvent::SessionEnded { reason, side, .. } => Some((reason, side)),
+            _ => None,
+        };
+        self.all().into_iter().filter_map(end).collect()
+    }
+}
+
+#[async_trait]
+impl AuditLog for Audit {
+    async fn reserve(&self) -> Result<ClosingSlot, AuditError> {
+        let permit = self.closing.clone().reserve_owned().await;
+        self.reserved.fetch_add(1, Relaxed);
+        permit.map(ClosingSlot::new).map_err(|_| AuditError::Stopped)
+    }
+
+    async fn append(&self, event: AuditEvent) -> Result<(), AuditError> {
+        self.events.lock().unwrap().push(event);
+        Ok(())
+    }
+
+    fn note(&self, event: AuditEvent) {
+        self.events.lock().unwrap().push(event);
+    }
+}
