@@ -53,6 +53,12 @@ impl Settings {
         }
     }
 
+    /// The same, but for the stored login only, whatever relay and token are named.
+    #[must_use]
+    pub fn stored_only(&self) -> Self {
+        Self { relay: None, token: None, ..self.clone() }
+    }
+
     /// The folder that keeps the login.
     pub fn state(&self) -> Result<&StateDir, Failure> {
         self.state.as_ref().ok_or_else(|| {

@@ -20,6 +20,10 @@ impl Paper {
         Ui::into_writers(json, self.out.clone(), self.err.clone())
     }
 
+    pub(crate) fn out(&self) -> String {
+        self.out.text()
+    }
+
     pub(crate) fn err(&self) -> String {
         self.err.text()
     }

@@ -2,6 +2,7 @@
 
 use crate::context::Context;
 use crate::exit::Failure;
+use crate::relay;
 
 /// Ends this machine's registration and forgets its key. The key goes even where the relay does
 /// not answer.
@@ -11,7 +12,7 @@ pub async fn run(context: &Context) -> Result<(), Failure> {
         context.ui.say("You are not signed in.");
         return Ok(());
     };
-    let ended: Result<serde_json::Value, Failure> = context.delete("/api/v1/me/agent").await;
+    let ended = relay::unenrol(&context.settings.stored_only()).await;
     state.forget()?;
     context.ui.say(format_args!("Signed out of {}.", login.relay));
     if let Err(failure) = ended {

@@ -60,7 +60,8 @@ async fn carry<O: Opener>(socket: TcpStream, opener: Arc<O>, board: Arc<Board>) 
     // Fails where the client is gone already.
     let Ok(socket) = Tcp::new(socket) else { return };
     let mut local = Local { socket, orderly: false };
-    match opener.open().await {
+    // Boxed, so that a session that is open does not keep the room that opening it took.
+    match Box::pin(opener.open()).await {
         Ok(mut remote) => {
             let _live = board.session();
             match join(&mut local.socket, &mut remote, board.carried()).await {
@@ -183,6 +184,16 @@ mod tests {
         let error = within(client.read(&mut [0])).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
         assert!(TcpStream::connect(address).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn an_idle_session_takes_little_room() {
+        let (opener, _targets) = fake();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let socket = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let board = Arc::new(Board::new(Paper::default().ui(false), "db"));
+        let size = size_of_val(&carry(socket, Arc::new(opener), board));
+        assert!(size <= 1536, "{size} bytes");
     }
 
     struct Fake {

@@ -40,7 +40,12 @@ pub async fn login(
 ) -> Result<Login, Failure> {
     let state = settings.state()?;
     state.prepare()?;
+    let old = settings.stored_only();
     let (answer, mut identity) = enrol(relay, token, &settings.trust(relay, Some(token))?).await?;
+    if old.login()?.is_some_and(|old| old.relay == relay.to_string()) {
+        // The relay would go on listing it; where it cannot be ended now, it expires.
+        drop(timeout(FAREWELL, unenrol(&old)).await);
+    }
     identity.save(state.path()).map_err(|error| failures::identity(&error))?;
     let login = Login {
         relay: relay.to_string(),
@@ -55,6 +60,12 @@ pub async fn login(
     };
     state.save_login(&login)?;
     Ok(login)
+}
+
+/// Ends the stored login's registration at the relay.
+pub async fn unenrol(settings: &Settings) -> Result<(), Failure> {
+    let api = Box::pin(Enrolled::stored(settings)).await?.api()?;
+    api.send(Method::DELETE, AGENT, None).await.map(drop)
 }
 
 impl Enrolled {
@@ -128,7 +139,7 @@ impl Enrolled {
         if self.temporary
             && let Ok(api) = self.api()
         {
-            drop(timeout(FAREWELL, api.send(Method::DELETE, "/api/v1/me/agent", None)).await);
+            drop(timeout(FAREWELL, api.send(Method::DELETE, AGENT, None)).await);
         }
     }
 }
@@ -151,6 +162,7 @@ async fn enrol(
     Ok((answer, identity.map_err(unusable)?))
 }
 
+const AGENT: &str = "/api/v1/me/agent";
 /// A certificate that ends while it is being shown has ended.
 const MARGIN: Duration = Duration::from_secs(60);
 const FAREWELL: Duration = Duration::from_secs(2);

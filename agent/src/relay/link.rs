@@ -84,7 +84,7 @@ impl Link {
                 Ok(opened) => return Ok(opened),
                 Err(OpenError::Refused { source }) => return Err(failures::refusal(&source)),
                 // Nothing was opened that is not gone with its connection.
-                Err(OpenError::Broken { .. }) if !connection.is_open() => self.next().await,
+                Err(OpenError::Broken { .. }) if !connection.is_open() => self.next().await?,
                 Err(error @ (OpenError::Broken { .. } | OpenError::Unknown)) => {
                     return Err(broken(&error));
                 }
@@ -106,10 +106,10 @@ impl Link {
     }
 
     /// Waits until the keeper has noticed that the connection is gone.
-    async fn next(&self) {
+    async fn next(&self) -> Result<(), Failure> {
         let mut state = self.state.clone();
-        let open = |state: &State| !matches!(state, State::Up(old) if !old.is_open());
-        drop(state.wait_for(open).await);
+        let noticed = |state: &State| !matches!(state, State::Up(old) if !old.is_open());
+        state.wait_for(noticed).await.map(drop).map_err(|_| gone())
     }
 
     fn late(&self) -> Failure {

@@ -5,7 +5,7 @@ mod failures;
 mod https;
 mod link;
 
-pub use enrol::{Enrolled, login};
+pub use enrol::{Enrolled, login, unenrol};
 pub use https::api;
 pub use link::{Link, Way, open_once};
 

@@ -115,3 +115,14 @@ fn without_a_pin_a_ca_file_says_whom_to_trust() {
     assert!(text.starts_with(&format!("relay         {}\n", relay.url())), "{text}");
     assert!(text.contains("answers       yes, version 0.0.0\nsigned in as  ann on "), "{text}");
 }
+
+#[test]
+fn signing_in_again_ends_the_old_registration() {
+    let relay = Relay::start();
+    let machine = Machine::signed_in(&relay);
+    let again = machine.run_with(&["login", &relay.url(), "--token-file", "-"], &relay.token());
+    assert_eq!(again.code(), Some(0), "{}", again.stderr);
+    let login = "POST /api/v1/agents/login";
+    assert_eq!(relay.calls(), [login, login, "DELETE /api/v1/me/agent"]);
+    assert_eq!(machine.run(&["ls"]).code(), Some(0));
+}
