@@ -1,6 +1,25 @@
-//! `adit admin …`
+//! `adit admin …`: everything goes over the relay's HTTPS API.
+//!
+//! Each command makes one call where it can: a login token in `ADIT_TOKEN` is good for one.
 
+mod app;
+mod apply;
+mod audit;
+mod connector;
+mod export;
+mod grant;
+mod group;
+mod secrets;
+mod session;
+mod site;
+#[cfg(test)]
+mod tests;
+mod token;
+mod user;
+
+use api::{Applied, Change, Removed, Withdrawn};
 use clap::{Args, Subcommand};
+use serde::Serialize;
 
 use crate::context::Context;
 use crate::exit::Failure;
@@ -12,8 +31,119 @@ pub struct AdminArgs {
 }
 
 #[derive(Debug, Subcommand)]
-pub enum AdminCommand {}
+pub enum AdminCommand {
+    /// Sites: the private networks that connectors serve
+    #[command(subcommand)]
+    Site(site::SiteCommand),
+    /// Connectors: the daemons inside the sites
+    #[command(subcommand)]
+    Connector(connector::ConnectorCommand),
+    /// Applications: the targets in the sites
+    #[command(subcommand)]
+    App(app::AppCommand),
+    /// Users
+    #[command(subcommand)]
+    User(user::UserCommand),
+    /// Groups of users
+    #[command(subcommand)]
+    Group(group::GroupCommand),
+    /// Grants: who may reach what, and on which terms
+    #[command(subcommand)]
+    Grant(grant::GrantCommand),
+    /// Tokens of all users
+    #[command(subcommand)]
+    Token(token::TokenCommand),
+    /// Sessions: open ones, and the records of all
+    #[command(subcommand)]
+    Session(session::SessionCommand),
+    /// The audit log
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
+    /// Make the relay as a file describes it; what it does not name stays
+    Apply(apply::ApplyArgs),
+    /// Print the relay's configuration as such a file, without secrets
+    Export,
+}
 
-pub async fn run(args: AdminArgs, _context: &Context) -> Result<(), Failure> {
-    match args.command {}
+pub async fn run(args: AdminArgs, context: &Context) -> Result<(), Failure> {
+    match args.command {
+        AdminCommand::Site(command) => site::run(command, context).await,
+        AdminCommand::Connector(command) => connector::run(command, context).await,
+        AdminCommand::App(command) => app::run(command, context).await,
+        AdminCommand::User(command) => user::run(command, context).await,
+        AdminCommand::Group(command) => group::run(command, context).await,
+        AdminCommand::Grant(command) => grant::run(command, context).await,
+        AdminCommand::Token(command) => token::run(command, context).await,
+        AdminCommand::Session(command) => session::run(command, context).await,
+        AdminCommand::Audit(command) => audit::run(command, context).await,
+        AdminCommand::Apply(args) => apply::run(args, context).await,
+        AdminCommand::Export => export::run(context).await,
+    }
+}
+
+/// Adds one object and says so.
+async fn add(context: &Context, path: &str, spec: &impl Serialize) -> Result<(), Failure> {
+    let applied: Applied = context.post(path, spec).await?;
+    if context.ui.wants_json() {
+        return context.ui.json(&applied);
+    }
+    for change in &applied.changes {
+        context.ui.say(line(change));
+    }
+    say_withdrawn(context, applied.withdrawn);
+    Ok(())
+}
+
+/// Takes something away and says what ended with it. `done` says it in words: `Removed user bob`.
+async fn take_away(context: &Context, path: &str, done: &str) -> Result<(), Failure> {
+    let removed: Removed = context.delete(path).await?;
+    taken_away(context, &removed, done)
+}
+
+fn taken_away(context: &Context, removed: &Removed, done: &str) -> Result<(), Failure> {
+    if context.ui.wants_json() {
+        return context.ui.json(removed);
+    }
+    context.ui.say(format_args!("{done}."));
+    for change in removed.changes.iter().skip(1) {
+        context.ui.say(line(change));
+    }
+    say_withdrawn(context, removed.withdrawn);
+    Ok(())
+}
+
+fn say_withdrawn(context: &Context, withdrawn: Withdrawn) {
+    match withdrawn {
+        Withdrawn { ended: 0, .. } => {}
+        Withdrawn { ended: 1, millis } => {
+            context.ui.say(format_args!("1 session ended, within {millis} ms."));
+        }
+        Withdrawn { ended, millis } => {
+            context.ui.say(format_args!("{ended} sessions ended, within {millis} ms."));
+        }
+    }
+}
+
+/// A change as one line: `+ site hq`, `~ user alice  admin: true`, `- grant …`.
+fn line(change: &Change) -> String {
+    let sign = match change.action.as_str() {
+        "add" => '+',
+        "remove" => '-',
+        _ => '~',
+    };
+    let Change { object, detail, .. } = change;
+    let line = format!("{sign} {object}  {detail}");
+    // Words from the other side of the network reach the terminal as text only.
+    line.trim_end().chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+/// A path with the query parameters that were given.
+fn query(path: &str, parameters: &[(&str, Option<String>)]) -> String {
+    let given = parameters.iter().filter_map(|(name, value)| Some((name, value.as_ref()?)));
+    let pairs: Vec<_> =
+        given.map(|(name, value)| format!("{name}={}", crate::context::segment(value))).collect();
+    match pairs.is_empty() {
+        true => path.to_owned(),
+        false => format!("{path}?{}", pairs.join("&")),
+    }
 }

@@ -1,0 +1,121 @@
+//! `adit admin app add|ls|rm`
+
+use std::path::PathBuf;
+
+use access::{Address, Kind, Login, Name};
+use api::{ApplicationRow, ApplicationSpec};
+use clap::{Args, Subcommand};
+
+use super::{add, secrets, take_away};
+use crate::context::{Context, segment};
+use crate::exit::Failure;
+
+#[derive(Debug, Subcommand)]
+pub enum AppCommand {
+    /// Add an application
+    Add(Box<AddArgs>),
+    /// List the applications
+    Ls,
+    /// Remove an application; its sessions end
+    Rm {
+        /// APP, or APP.SITE where several sites have one of that name
+        #[arg(value_name = "APP")]
+        application: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct AddArgs {
+    name: Name,
+    /// The site it is in
+    #[arg(long)]
+    site: Name,
+    /// ssh, rdp, tcp, postgres, mysql, redis or web
+    #[arg(long)]
+    kind: Kind,
+    /// Where the site's connectors find it, for example db1.corp:5432
+    #[arg(long, value_name = "HOST:PORT")]
+    address: Address,
+    #[command(flatten)]
+    managed: ManagedArgs,
+    /// Its SSH host key, `ssh-ed25519 AAAA…` [default: learned at first use, then enforced]
+    #[arg(long, value_name = "KEY")]
+    host_key: Option<String>,
+    /// Let API tokens be issued and used for it
+    #[arg(long)]
+    allow_api: bool,
+    /// A tag, which grants can name; may be repeated
+    #[arg(long = "tag", value_name = "KEY=VALUE", value_parser = tag)]
+    tags: Vec<(String, String)>,
+}
+
+/// With these the relay logs in to the target, and the user never sees how.
+#[derive(Debug, Args)]
+pub(super) struct ManagedArgs {
+    /// Log in to the target as this account with a stored credential
+    #[arg(long, value_name = "NAME", requires = "credential")]
+    account: Option<String>,
+    /// The account's password, in a file; `-` is stdin
+    #[arg(long, value_name = "FILE", requires = "account", group = "credential")]
+    password_file: Option<PathBuf>,
+    /// The account's private SSH key without passphrase, in a file
+    #[arg(long, value_name = "FILE", requires = "account", group = "credential")]
+    key_file: Option<PathBuf>,
+}
+
+pub(super) async fn run(command: AppCommand, context: &Context) -> Result<(), Failure> {
+    match command {
+        AppCommand::Add(args) => add(context, "/api/v1/applications", &args.spec()?).await,
+        AppCommand::Ls => list(context).await,
+        AppCommand::Rm { application } => {
+            let path = format!("/api/v1/applications/{}", segment(&application));
+            take_away(context, &path, &format!("Removed application {application}")).await
+        }
+    }
+}
+
+impl AddArgs {
+    fn spec(self) -> Result<ApplicationSpec, Failure> {
+        let ManagedArgs { account, password_file, key_file } = self.managed;
+        Ok(ApplicationSpec {
+            name: self.name,
+            site: self.site,
+            kind: self.kind,
+            address: self.address,
+            account,
+            password: password_file.as_deref().map(secrets::read).transpose()?,
+            key: key_file.as_deref().map(secrets::read_key).transpose()?,
+            host_key: self.host_key,
+            allow_api: self.allow_api,
+            tags: self.tags.into_iter().collect(),
+        })
+    }
+}
+
+async fn list(context: &Context) -> Result<(), Failure> {
+    let applications: Vec<ApplicationRow> = context.get("/api/v1/applications").await?;
+    let heads = ["name", "site", "kind", "address", "login", "api", "tags"];
+    context.ui.list(&applications, "There are no applications.", heads, |app| {
+        let login = match &app.login {
+            Login::Transparent => "transparent".to_owned(),
+            Login::Managed { account } => format!("managed as {account}"),
+        };
+        let tags: Vec<_> = app.tags.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        [
+            app.name.to_string(),
+            app.site.to_string(),
+            app.kind.to_string(),
+            app.address.to_string(),
+            login,
+            if app.allow_api { "yes" } else { "no" }.to_owned(),
+            tags.join(" "),
+        ]
+    })
+}
+
+fn tag(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        Some(_) | None => Err("a tag is KEY=VALUE, for example env=prod".to_owned()),
+    }
+}

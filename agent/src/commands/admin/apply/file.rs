@@ -1,0 +1,251 @@
+//! The file that `apply` takes: the API's document, with secrets in files of their own.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::fs;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use access::{Address, Kind, Name};
+use api::{ApplicationSpec, Document, GrantSpec, GroupSpec, SiteSpec, UserSpec};
+use serde::Deserialize;
+use toml::Spanned;
+
+use crate::commands::admin::secrets;
+use crate::exit::Failure;
+
+/// Reads the file and the files it names, which stand beside it. Every mistake is told with its
+/// line.
+pub(super) fn read(path: &Path) -> Result<Document, Failure> {
+    let text = match path {
+        stdin if stdin == Path::new("-") => {
+            let mut text = String::new();
+            std::io::stdin().take(LONGEST).read_to_string(&mut text).map(|_| text)
+        }
+        file => fs::read_to_string(file),
+    };
+    let text = text
+        .map_err(|error| Failure::usage(format!("{} can not be read: {error}", path.display())))?;
+    parse(path, &text)
+}
+
+fn parse(path: &Path, text: &str) -> Result<Document, Failure> {
+    let source = Source { path, text };
+    let file: File = toml::from_str(text).map_err(|error| {
+        let at = error.span().map_or(0, |span| span.start);
+        Failure::usage(source.told(at, error.message()))
+    })?;
+    let mut faults = Vec::new();
+    let entries = file.applications.into_iter();
+    let applications = entries.filter_map(|entry| entry.resolve(&source, &mut faults)).collect();
+    let mut faults = faults.into_iter();
+    match faults.next() {
+        Some(first) => Err(Failure::usage(first).details(faults)),
+        None => Ok(Document {
+            sites: file.sites,
+            users: file.users,
+            groups: file.groups,
+            applications,
+            grants: file.grants.into_iter().map(GrantSpec::from).collect(),
+        }),
+    }
+}
+
+/// Where a text came from, for telling its lines.
+struct Source<'a> {
+    path: &'a Path,
+    text: &'a str,
+}
+
+impl Source<'_> {
+    fn told(&self, at: usize, what: impl Display) -> String {
+        let before = self.text.as_bytes().iter().take(at);
+        let line = before.filter(|byte| **byte == b'\n').count() + 1;
+        format!("{}:{line}: {what}", self.path.display())
+    }
+
+    /// A path in the file is relative to the file.
+    fn beside(&self, named: &Path) -> PathBuf {
+        self.path.parent().unwrap_or(Path::new("")).join(named)
+    }
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct File {
+    #[serde(rename = "site")]
+    sites: Vec<SiteSpec>,
+    #[serde(rename = "user")]
+    users: Vec<UserSpec>,
+    #[serde(rename = "group")]
+    groups: Vec<GroupSpec>,
+    #[serde(rename = "application")]
+    applications: Vec<ApplicationEntry>,
+    #[serde(rename = "grant")]
+    grants: Vec<GrantEntry>,
+}
+
+/// [`ApplicationSpec`], with its secrets in files if wanted.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ApplicationEntry {
+    name: Name,
+    site: Name,
+    kind: Kind,
+    address: Address,
+    account: Option<String>,
+    password: Option<Spanned<api::Secret>>,
+    password_file: Option<Spanned<PathBuf>>,
+    key_file: Option<Spanned<PathBuf>>,
+    host_key: Option<String>,
+    #[serde(default)]
+    allow_api: bool,
+    #[serde(default)]
+    tags: BTreeMap<String, String>,
+}
+
+impl ApplicationEntry {
+    /// Reads its files; a mistake is added to `faults`.
+    fn resolve(self, source: &Source<'_>, faults: &mut Vec<String>) -> Option<ApplicationSpec> {
+        let before = faults.len();
+        if let (Some(_), Some(file)) = (&self.password, &self.password_file) {
+            let twice = "a password stands here or in a file, not both";
+            faults.push(source.told(file.span().start, twice));
+        }
+        let mut secret = |file: Option<Spanned<PathBuf>>, read: Reader| {
+            let file = file?;
+            let text = read(&source.beside(file.get_ref()));
+            text.map_err(|fault| faults.push(source.told(file.span().start, fault))).ok()
+        };
+        let password = secret(self.password_file, secrets::read);
+        let key = secret(self.key_file, secrets::read_key);
+        (faults.len() == before).then(|| ApplicationSpec {
+            name: self.name,
+            site: self.site,
+            kind: self.kind,
+            address: self.address,
+            account: self.account,
+            password: password.or(self.password.map(|p| p.into_inner().expose().to_owned())),
+            key,
+            host_key: self.host_key,
+            allow_api: self.allow_api,
+            tags: self.tags,
+        })
+    }
+}
+
+type Reader = fn(&Path) -> Result<String, Failure>;
+
+/// [`GrantSpec`], with a name for people if wanted.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct GrantEntry {
+    /// Says what the grant is for; the relay knows it by whom and what it is for.
+    #[expect(dead_code, reason = "for people who read the file")]
+    name: Option<String>,
+    user: Option<Name>,
+    group: Option<Name>,
+    application: Option<String>,
+    tag: Option<String>,
+    logins: Option<Vec<String>>,
+    #[serde(default)]
+    forwarding: bool,
+    sources: Option<Vec<String>>,
+    max_session: Option<String>,
+    idle: Option<String>,
+    valid_from: Option<Moment>,
+    valid_until: Option<Moment>,
+}
+
+/// RFC 3339, in quotes or as TOML's own date-time.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Moment {
+    Text(String),
+    Toml(toml::value::Datetime),
+}
+
+impl From<Moment> for String {
+    fn from(moment: Moment) -> Self {
+        match moment {
+            Moment::Text(text) => text,
+            Moment::Toml(moment) => moment.to_string(),
+        }
+    }
+}
+
+impl From<GrantEntry> for GrantSpec {
+    fn from(entry: GrantEntry) -> Self {
+        Self {
+            user: entry.user,
+            group: entry.group,
+            application: entry.application,
+            tag: entry.tag,
+            logins: entry.logins,
+            forwarding: entry.forwarding,
+            sources: entry.sources,
+            max_session: entry.max_session,
+            idle: entry.idle,
+            valid_from: entry.valid_from.map(String::from),
+            valid_until: entry.valid_until.map(String::from),
+        }
+    }
+}
+
+/// More than any relay's configuration.
+const LONGEST: u64 = 1 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exit::Exit;
+
+    #[test]
+    fn secrets_are_read_from_beside_the_file() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("pw"), "hunter2\n").unwrap();
+        let file = dir.path().join("relay.toml");
+        fs::write(&file, FULL).unwrap();
+        let document = read(&file).unwrap();
+        assert_eq!(document.applications[0].password.as_deref(), Some("hunter2"));
+        assert_eq!(document.applications[0].tags["env"], "prod");
+        assert_eq!(document.grants[0].valid_until.as_deref(), Some("2027-01-01T00:00:00Z"));
+        assert_eq!(document.grants[0].valid_from.as_deref(), Some("2026-01-01T00:00:00Z"));
+    }
+
+    #[test]
+    fn every_mistake_has_its_line() {
+        let cases = [
+            ("[[site]]\nname = \"HQ\"\n", "relay.toml:2: "),
+            ("[[site]]\nname = \"hq\"\nnmae = 1\n", "relay.toml:3: unknown field `nmae`"),
+            ("\n\n[[user]\n", "relay.toml:3: "),
+        ];
+        for (text, expected) in cases {
+            let failure = parse(Path::new("relay.toml"), text).unwrap_err();
+            assert_eq!(failure.exit(), Exit::Usage);
+            assert!(failure.to_string().starts_with(expected), "{failure}");
+        }
+        let missing = FULL.replace("\"pw\"", "\"absent\"");
+        let failure = parse(Path::new("/nowhere/relay.toml"), &missing).unwrap_err();
+        let text = failure.to_string();
+        assert!(text.starts_with("/nowhere/relay.toml:9: /nowhere/absent "), "{text}");
+    }
+
+    const FULL: &str = r#"
+[[application]]
+name = "web1"
+site = "hq"
+kind = "ssh"
+address = "web1.corp:22"
+account = "ubuntu"
+tags = { env = "prod" }
+password_file = "pw"
+
+[[grant]]
+name = "the web team"
+group = "web"
+tag = "env=prod"
+valid_from = 2026-01-01T00:00:00Z
+valid_until = "2027-01-01T00:00:00Z"
+"#;
+}

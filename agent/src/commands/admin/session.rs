@@ -1,0 +1,55 @@
+//! `adit admin session ls|kill|export`
+
+use access::SessionId;
+use api::SessionRow;
+use clap::Subcommand;
+
+use super::{audit, take_away};
+use crate::context::Context;
+use crate::exit::Failure;
+use crate::times;
+
+#[derive(Debug, Subcommand)]
+pub enum SessionCommand {
+    /// List the sessions open now
+    Ls,
+    /// End a session at once
+    Kill {
+        /// Its id, as `ls` shows it
+        id: SessionId,
+    },
+    /// Print everything recorded about a session, a line of JSON each
+    Export {
+        /// Its id, as `ls` and the audit log show it
+        id: SessionId,
+    },
+}
+
+pub(super) async fn run(command: SessionCommand, context: &Context) -> Result<(), Failure> {
+    match command {
+        SessionCommand::Ls => list(context).await,
+        SessionCommand::Kill { id } => {
+            let path = format!("/api/v1/sessions/{id}");
+            take_away(context, &path, &format!("Ended session {id}")).await
+        }
+        SessionCommand::Export { id } => audit::export_session(id, context).await,
+    }
+}
+
+async fn list(context: &Context) -> Result<(), Failure> {
+    let sessions: Vec<SessionRow> = context.get("/api/v1/sessions").await?;
+    let heads = ["id", "user", "application", "door", "from", "login", "opened", "up", "down"];
+    context.ui.list(&sessions, "No sessions are open.", heads, |session| {
+        [
+            session.id.to_string(),
+            session.user.to_string(),
+            format!("{}.{}", session.application, session.site),
+            session.door.clone(),
+            session.from.to_string(),
+            session.login.clone().unwrap_or_default(),
+            times::utc(session.opened_ms / 1000),
+            times::bytes(session.up),
+            times::bytes(session.down),
+        ]
+    })
+}

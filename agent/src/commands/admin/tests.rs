@@ -1,0 +1,227 @@
+//! The commands against a relay that remembers what it was asked.
+
+use std::fs;
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use clap::Parser;
+use hyper::Method;
+use serde_json::{Value, json};
+
+use crate::cli::{Cli, Command};
+use crate::context::{Api, Context};
+use crate::exit::{Exit, Failure};
+use crate::settings::Settings;
+use crate::testing::Paper;
+
+#[tokio::test]
+async fn a_token_stands_alone_on_stdout() {
+    let issued = json!({ "id": "abc", "token": "adit_api_x", "kind": "api", "user": "alice",
+        "application": "web1.hq", "expires": null, "uses": null,
+        "command": "adit tunnel web1.hq", "warnings": ["no grant yet"] });
+    let run = run(
+        "token issue --user alice --application web1 --kind api --expires 12h --uses 3",
+        [issued],
+    )
+    .await;
+    run.asked(Method::POST, "/api/v1/tokens");
+    let wanted = json!({ "user": "alice", "application": "web1", "kind": "api", "expires": "12h",
+        "uses": 3 });
+    assert_eq!(run.body(), wanted);
+    assert_eq!(run.out, "adit_api_x\n");
+    assert!(run.err.contains("no grant yet") && run.err.contains("adit tunnel web1.hq"));
+}
+
+#[tokio::test]
+async fn a_join_token_stands_alone_on_stdout() {
+    let issued = json!({ "id": "abc", "token": "adit_join_x", "kind": "join", "uses": 1,
+        "expires": 0 });
+    let run = run("site join-token hq", [issued]).await;
+    run.asked(Method::POST, "/api/v1/sites/hq/join-tokens");
+    assert_eq!(run.out, "adit_join_x\n");
+}
+
+#[tokio::test]
+async fn tokens_are_revoked_by_id_or_by_whose_they_are() {
+    let removed = || json!({ "count": 2, "ended": 3, "millis": 12 });
+    let by_id = run("token revoke abc", [removed()]).await;
+    by_id.asked(Method::DELETE, "/api/v1/tokens/abc");
+    assert_eq!(by_id.err, "Revoked token abc.\n3 sessions ended, within 12 ms.\n");
+    let both = run("token revoke --user alice --application web1.hq", [removed()]).await;
+    both.asked(Method::DELETE, "/api/v1/tokens?user=alice&application=web1.hq");
+    assert!(both.err.starts_with("Revoked 2 tokens."), "{}", both.err);
+    for wrong in ["token revoke", "token revoke abc --user alice"] {
+        assert!(parse(wrong).is_err(), "{wrong}");
+    }
+}
+
+#[tokio::test]
+async fn an_application_is_added_with_its_secret_out_of_a_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("pw");
+    fs::write(&file, "hunter2\n").unwrap();
+    let command = format!(
+        "app add web1 --site hq --kind ssh --address web1.corp:22 --account ubuntu \
+         --password-file {} --allow-api --tag env=prod",
+        file.display()
+    );
+    let run = run(&command, [applied()]).await;
+    run.asked(Method::POST, "/api/v1/applications");
+    let wanted = json!({ "name": "web1", "site": "hq", "kind": "ssh", "address": "web1.corp:22",
+        "account": "ubuntu", "password": "hunter2", "allow_api": true,
+        "tags": { "env": "prod" } });
+    assert_eq!(run.body(), wanted);
+    assert_eq!((run.out.as_str(), run.err.as_str()), ("", "+ site hq\n~ user bob  admin: true\n"));
+    let start = "app add web1 --site hq --kind ssh --address web1:22";
+    for wrong in
+        ["--account ubuntu", "--password-file x", "--account u --key-file a --password-file b"]
+    {
+        assert!(parse(&format!("{start} {wrong}")).is_err(), "{wrong}");
+    }
+}
+
+#[tokio::test]
+async fn a_grant_names_one_subject_and_one_target() {
+    let command = "grant add --group dba --tag env=prod --login reporting --login app --forwarding \
+                   --source 10.0.0.0/8 --max-session 8h --idle 30m \
+                   --valid-from 2026-01-01T00:00:00Z --valid-until 2027-01-01T00:00:00Z";
+    let run = run(command, [applied()]).await;
+    run.asked(Method::POST, "/api/v1/grants");
+    let wanted = json!({ "group": "dba", "tag": "env=prod", "logins": ["reporting", "app"],
+        "forwarding": true, "sources": ["10.0.0.0/8"], "max_session": "8h", "idle": "30m",
+        "valid_from": "2026-01-01T00:00:00Z", "valid_until": "2027-01-01T00:00:00Z" });
+    assert_eq!(run.body(), wanted);
+    for wrong in ["--user a", "--application x", "--user a --group b --tag c=d"] {
+        assert!(parse(&format!("grant add {wrong}")).is_err(), "{wrong}");
+    }
+}
+
+#[tokio::test]
+async fn a_file_is_applied_and_its_changes_are_data() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("relay.toml");
+    fs::write(&file, "[[site]]\nname = \"hq\"\n").unwrap();
+    let command = format!("apply -f {} --plan --prune", file.display());
+    let mut planned = applied();
+    planned["applied"] = json!(false);
+    let run = run(&command, [planned]).await;
+    run.asked(Method::POST, "/api/v1/apply");
+    let wanted = json!({ "document": { "site": [{ "name": "hq" }] }, "plan": true, "prune": true });
+    assert_eq!(run.body(), wanted);
+    assert_eq!(run.out, "+ site hq\n~ user bob  admin: true\n");
+    assert_eq!(run.err, "Would apply 2 changes; nothing was changed.\n");
+}
+
+#[tokio::test]
+async fn the_audit_log_is_fetched_page_after_page() {
+    let event = |seq: u64| json!({ "seq": seq, "at_ms": 1, "action": "admin.changed", "event": { "actor": "root" } });
+    let pages =
+        [json!({ "events": [event(1), event(2)], "next": 2 }), json!({ "events": [event(3)] })];
+    let run = run("audit export --action admin.changed", pages).await;
+    run.asked(Method::GET, "/api/v1/audit?after=2&limit=1000&action=admin.changed");
+    let seqs: Vec<_> = run
+        .out
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap()["seq"].as_u64().unwrap())
+        .collect();
+    assert_eq!(seqs, [1, 2, 3]);
+}
+
+#[tokio::test]
+async fn a_session_without_records_is_not_found() {
+    let id = "2f1d9a64-7d5e-4a76-9d39-0b7c4c9c9a51";
+    let run = run(&format!("session export {id}"), [json!({ "events": [] })]).await;
+    assert_eq!(run.exit, Exit::NotFound);
+}
+
+#[tokio::test]
+async fn listings_are_tables_for_people_and_json_for_programs() {
+    let sites = || json!([{ "name": "hq", "connectors": 2, "online": 1, "applications": 4 }]);
+    let table = run("site ls", [sites()]).await;
+    assert_eq!(table.out, "NAME  CONNECTORS  ONLINE  APPLICATIONS\nhq    2           1       4\n");
+    let json = run("site ls --json", [sites()]).await;
+    assert_eq!(serde_json::from_str::<Value>(&json.out).unwrap(), sites());
+    let none = run("site ls", [json!([])]).await;
+    assert_eq!((none.out.as_str(), none.err.as_str()), ("", "There are no sites.\n"));
+}
+
+#[tokio::test]
+async fn an_export_can_be_applied_again() {
+    let document = json!({
+        "site": [{ "name": "hq" }],
+        "application": [{ "name": "web1", "site": "hq", "kind": "ssh", "address": "web1:22",
+            "allow_api": false, "tags": { "env": "prod" } }],
+        "grant": [{ "user": "alice", "application": "web1.hq", "forwarding": false,
+            "max_session": "8h" }],
+    });
+    let exported = run("export", [document.clone()]).await.out;
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("relay.toml");
+    fs::write(&file, exported).unwrap();
+    let run = run(&format!("apply -f {}", file.display()), [applied()]).await;
+    assert_eq!(run.body()["document"], document);
+}
+
+fn applied() -> Value {
+    json!({ "changes": [
+        { "action": "add", "object": "site hq", "detail": "" },
+        { "action": "change", "object": "user bob", "detail": "admin: true" },
+    ], "applied": true, "ended": 0, "millis": 0 })
+}
+
+/// How one command line went.
+struct Run {
+    asked: Vec<(Method, String, Option<Value>)>,
+    out: String,
+    err: String,
+    exit: Exit,
+}
+
+impl Run {
+    #[track_caller]
+    fn asked(&self, method: Method, path: &str) {
+        let (asked, at, _) = self.asked.last().unwrap();
+        assert_eq!((asked, at.as_str()), (&method, path));
+    }
+
+    fn body(&self) -> Value {
+        self.asked.last().unwrap().2.clone().unwrap()
+    }
+}
+
+fn parse(command: &str) -> Result<Cli, clap::Error> {
+    Cli::try_parse_from(["adit", "admin"].into_iter().chain(command.split_whitespace()))
+}
+
+async fn run<const N: usize>(command: &str, answers: [Value; N]) -> Run {
+    let cli = parse(command).unwrap();
+    let (paper, relay) = (Paper::default(), Arc::new(Relay::default()));
+    relay.answers.lock().unwrap().extend(answers.into_iter().rev());
+    let ui = paper.ui(cli.globals.json);
+    let context = Context::with_api(ui, Settings::new(&cli.globals), relay.clone());
+    let Command::Admin(args) = cli.command else { panic!("{command}") };
+    let result = super::run(args, &context).await;
+    let exit = result.map_or_else(|failure| failure.exit(), |()| Exit::Ok);
+    let asked = relay.asked.lock().unwrap().clone();
+    Run { asked, out: paper.out(), err: paper.err(), exit }
+}
+
+#[derive(Default)]
+struct Relay {
+    asked: Mutex<Vec<(Method, String, Option<Value>)>>,
+    /// The next one last.
+    answers: Mutex<Vec<Value>>,
+}
+
+#[async_trait]
+impl Api for Relay {
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+    ) -> Result<Value, Failure> {
+        self.asked.lock().unwrap().push((method, path.to_owned(), body));
+        Ok(self.answers.lock().unwrap().pop().unwrap())
+    }
+}

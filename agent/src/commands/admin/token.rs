@@ -1,0 +1,155 @@
+//! `adit admin token issue|ls|revoke`
+
+use access::{Name, TokenKind};
+use api::{IssueToken, Issued, Removed, Span, TokenRow};
+use clap::{ArgGroup, Args, Subcommand};
+
+use super::{query, taken_away};
+use crate::context::{Context, segment};
+use crate::exit::Failure;
+use crate::times;
+
+#[derive(Debug, Subcommand)]
+pub enum TokenCommand {
+    /// Issue a token for a user; it is printed once, on stdout
+    Issue(IssueArgs),
+    /// List tokens
+    Ls(WhoseArgs),
+    /// Revoke one token, or all of a user, of an application, or of both; sessions on them end
+    Revoke(RevokeArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct IssueArgs {
+    /// Whose it is
+    #[arg(long)]
+    user: Name,
+    /// What it opens: APP, or APP.SITE
+    #[arg(long, value_name = "APP")]
+    application: Option<String>,
+    /// api, access, login or admin [default: access with an application, login without]
+    #[arg(long, value_name = "KIND", value_parser = kind)]
+    kind: Option<TokenKind>,
+    /// How long it is good, for example 30m, 12h, 7d [default: as its kind says]
+    #[arg(long, value_name = "TIME")]
+    expires: Option<Span>,
+    /// How often it may be used; 0 for access tokens: until it expires [default: as its kind says]
+    #[arg(long, value_name = "N")]
+    uses: Option<u32>,
+}
+
+#[derive(Debug, Args)]
+pub struct WhoseArgs {
+    #[arg(long)]
+    user: Option<Name>,
+    /// APP, or APP.SITE
+    #[arg(long, value_name = "APP")]
+    application: Option<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(group(
+    ArgGroup::new("what").required(true).multiple(true).args(["id", "user", "application"])
+))]
+pub struct RevokeArgs {
+    /// The token's id, as `ls` shows it
+    #[arg(conflicts_with_all = ["user", "application"])]
+    id: Option<String>,
+    #[arg(long)]
+    user: Option<Name>,
+    /// APP, or APP.SITE
+    #[arg(long, value_name = "APP")]
+    application: Option<String>,
+}
+
+pub(super) async fn run(command: TokenCommand, context: &Context) -> Result<(), Failure> {
+    match command {
+        TokenCommand::Issue(args) => issue(args, context).await,
+        TokenCommand::Ls(whose) => list(whose, context).await,
+        TokenCommand::Revoke(args) => revoke(args, context).await,
+    }
+}
+
+/// The token alone on stdout, so that a script can take it; the rest on stderr.
+pub(super) fn show_issued(issued: &Issued, context: &Context) -> Result<(), Failure> {
+    let ui = &context.ui;
+    if ui.wants_json() {
+        return ui.json(issued);
+    }
+    ui.data(issued.token.expose())?;
+    let until = match issued.expires {
+        Some(expires) => format!("until {}", times::utc(expires)),
+        None => "until revoked".to_owned(),
+    };
+    let uses = uses(issued.uses);
+    ui.say(format_args!("{} token {}: good {uses}, {until}.", issued.kind, issued.id));
+    if let Some(command) = &issued.command {
+        ui.say(format_args!("Use it with: {command}"));
+    }
+    for warning in &issued.warnings {
+        ui.say(format_args!("Note: {warning}"));
+    }
+    Ok(())
+}
+
+async fn issue(args: IssueArgs, context: &Context) -> Result<(), Failure> {
+    let IssueArgs { user, application, kind, expires, uses } = args;
+    let wanted = IssueToken { user, application, kind, expires, uses };
+    let issued: Issued = context.post("/api/v1/tokens", &wanted).await?;
+    show_issued(&issued, context)
+}
+
+async fn list(whose: WhoseArgs, context: &Context) -> Result<(), Failure> {
+    let tokens: Vec<TokenRow> = context.get(&path(whose.user, whose.application)).await?;
+    let heads =
+        ["id", "kind", "user", "application", "site", "state", "uses left", "expires", "used"];
+    context.ui.list(&tokens, "There are no tokens.", heads, |token| {
+        [
+            token.id.to_string(),
+            token.kind.to_string(),
+            token.user.as_ref().map(ToString::to_string).unwrap_or_default(),
+            token.application.clone().unwrap_or_default(),
+            token.site.as_ref().map(ToString::to_string).unwrap_or_default(),
+            token.state.as_str().to_owned(),
+            token.uses_left.map_or_else(|| "any".to_owned(), |uses| uses.to_string()),
+            token.expires.map_or_else(|| "never".to_owned(), times::utc),
+            token.used.map(times::utc).unwrap_or_default(),
+        ]
+    })
+}
+
+async fn revoke(args: RevokeArgs, context: &Context) -> Result<(), Failure> {
+    let path = match &args.id {
+        Some(id) => format!("/api/v1/tokens/{}", segment(id)),
+        None => path(args.user, args.application),
+    };
+    let removed: Removed = context.delete(&path).await?;
+    let done = match (args.id, removed.count) {
+        (Some(id), _) => format!("Revoked token {id}"),
+        (None, 1) => "Revoked 1 token".to_owned(),
+        (None, count) => format!("Revoked {count} tokens"),
+    };
+    taken_away(context, &removed, &done)
+}
+
+fn path(user: Option<Name>, application: Option<String>) -> String {
+    let user = user.map(String::from);
+    query("/api/v1/tokens", &[("user", user), ("application", application)])
+}
+
+fn uses(uses: Option<u32>) -> String {
+    match uses {
+        Some(1) => "once".to_owned(),
+        Some(uses) => format!("{uses} times"),
+        None => "any number of times".to_owned(),
+    }
+}
+
+fn kind(text: &str) -> Result<TokenKind, String> {
+    match text.parse()? {
+        TokenKind::Join => Err("`adit admin site join-token SITE` issues those".to_owned()),
+        kind @ (TokenKind::Api | TokenKind::Access | TokenKind::Login | TokenKind::Admin) => {
+            Ok(kind)
+        }
+    }
+}
