@@ -2,11 +2,12 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use serde_json::Value;
-use testkit::{Process, eventually, run};
+use serde_json::{Value, json};
+use testkit::{Deployment, Process, eventually, run};
 
 use crate::support::{SOON, World};
 
@@ -74,6 +75,42 @@ fn a_killed_session_and_a_revoked_token_end_within_a_second() -> Result<()> {
 }
 
 #[test]
+fn a_relay_killed_at_any_moment_loses_nothing_it_acknowledged() -> Result<()> {
+    let mut world = World::start()?;
+    let mut acknowledged = Vec::new();
+    let mut slowest = Duration::ZERO;
+    for round in 0..20 {
+        let stop = AtomicBool::new(false);
+        let names = std::thread::scope(|scope| -> Result<Vec<String>> {
+            let (deployment, stop) = (&world.deployment, &stop);
+            let writers: Vec<_> = (0..3)
+                .map(|n| scope.spawn(move || write_users(deployment, round, n, stop)))
+                .collect();
+            std::thread::sleep(Duration::from_millis(150 + 17 * round));
+            // By its id: the deployment is lent to the writers.
+            let relay = deployment.relay_id().to_string();
+            run(std::process::Command::new("kill").args(["-KILL", &relay]), SOON)?.ok()?;
+            stop.store(true, Relaxed);
+            let names = writers.into_iter().map(|writer| writer.join().unwrap_or_default());
+            Ok(names.flatten().collect())
+        })?;
+        acknowledged.extend(names);
+        world.deployment.relay().wait(SOON)?;
+        let started = Instant::now();
+        world.deployment.start_relay()?;
+        slowest = slowest.max(started.elapsed());
+    }
+    let listed = world.deployment.admin_json(&["user", "ls"])?;
+    let listed: Vec<_> =
+        listed.as_array().context("users")?.iter().map(|row| &row["name"]).collect();
+    let lost: Vec<_> = acknowledged.iter().filter(|name| !listed.contains(&&json!(name))).collect();
+    assert!(lost.is_empty(), "lost {lost:?} of {}", acknowledged.len());
+    assert!(acknowledged.len() >= 20, "only {} writes were under way", acknowledged.len());
+    assert!(slowest < Duration::from_secs(2), "a start took {slowest:?}");
+    Ok(())
+}
+
+#[test]
 fn a_thousand_silent_strangers_shut_no_door() -> Result<()> {
     let world = World::start()?;
     let token = world.token("web1")?;
@@ -90,6 +127,16 @@ fn a_thousand_silent_strangers_shut_no_door() -> Result<()> {
         drop(silent);
     }
     Ok(())
+}
+
+/// Adds users until told to stop; returns those the relay acknowledged.
+fn write_users(deployment: &Deployment, round: u64, n: u64, stop: &AtomicBool) -> Vec<String> {
+    let names = (0..).map(|count| format!("u{round}-{n}-{count}"));
+    let names = names.take_while(|_| !stop.load(Relaxed));
+    let acknowledged = |name: &String| {
+        deployment.admin(&["user", "add", name]).is_ok_and(|said| said.status.success())
+    };
+    names.filter(acknowledged).collect()
 }
 
 /// From another address than the strangers', as an honest user's would be.

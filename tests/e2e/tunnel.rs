@@ -13,7 +13,7 @@ use crate::support::{SOON, World, application, assert_says, grant};
 #[test]
 fn psql_and_pgbench_work_as_without_us() -> Result<()> {
     let world = World::start()?;
-    let postgres = Postgres::start(None)?;
+    let postgres = Postgres::start()?;
     let document = application("orders-db", "postgres", &postgres.address());
     world.deployment.apply(&(document + &grant("alice", "orders-db")))?.ok()?;
     world.deployment.login("alice")?;

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use anyhow::Result;
 
-use crate::cargo::{cargo, root, step};
+use crate::cargo::{build_programs, cargo, root, step};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -15,8 +15,7 @@ pub(crate) struct Args {
 
 /// Builds the optimised programs and the load generator, then measures.
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let programs = ["-p", "adit-relay", "-p", "adit-connector", "-p", "adit-agent"];
-    step(cargo(&["build", "--release", "--bins"]).args(programs))?;
+    build_programs(true)?;
     // A workspace of its own: nothing of it is shipped or linted with us.
     step(cargo(&["build", "--release"]).current_dir(root().join("benches/loadgen")))?;
     let mut measure = Command::new("python3");

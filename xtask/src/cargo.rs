@@ -16,6 +16,15 @@ pub(crate) fn cargo(args: &[&str]) -> Command {
     command
 }
 
+/// Builds the three programs. One way for all tasks, so that none undoes the other's work.
+pub(crate) fn build_programs(release: bool) -> Result<()> {
+    let mut build = cargo(&["build", "--workspace", "--exclude", "xtask", "--bins"]);
+    if release {
+        build.arg("--release");
+    }
+    step(&mut build)
+}
+
 /// Runs a step with its output shown, saying aloud what is run.
 pub(crate) fn step(command: &mut Command) -> Result<()> {
     let name = command.get_program().to_string_lossy().into_owned();

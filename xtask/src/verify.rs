@@ -4,7 +4,7 @@ use std::process::Stdio;
 
 use anyhow::Result;
 
-use crate::cargo::{cargo, step};
+use crate::cargo::{build_programs, cargo, step};
 use crate::{arch, errors, packages};
 
 #[derive(Debug, clap::Args)]
@@ -19,7 +19,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         checks()?;
     }
     // Tests start the three programs; only the relay's own are rebuilt by cargo for its tests.
-    step(&mut cargo(&["build", "--workspace", "--bins"]))?;
+    build_programs(false)?;
     tests(args.filter.as_deref())
 }
 

@@ -103,6 +103,11 @@ impl Deployment {
         &mut self.relay
     }
 
+    /// The relay's process id.
+    pub fn relay_id(&self) -> u32 {
+        self.relay.id()
+    }
+
     pub fn connectors(&mut self) -> &mut Vec<ConnectorProcess> {
         &mut self.connectors
     }

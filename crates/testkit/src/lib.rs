@@ -16,7 +16,7 @@ mod wait;
 pub use account::{Account, current_account, is_root};
 pub use deployment::{Builder, ConnectorProcess, Deployment, Doors, bin_dir};
 pub use ports::{free_port, free_udp_port};
-pub use postgres::{Postgres, postgres_binaries};
+pub use postgres::{Postgres, PostgresOptions, postgres_binaries};
 pub use process::Process;
 pub use run::{Output, run, run_with_input};
 pub use sshd::{Sshd, SshdOptions};

@@ -24,13 +24,26 @@ pub struct Postgres {
     _dir: TempDir,
 }
 
+/// How a [`Postgres`] differs from the plain one.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PostgresOptions {
+    /// `None`: a free one.
+    pub port: Option<u16>,
+    /// Let [`Postgres::USER`] into [`Postgres::DATABASE`] from this machine without a password.
+    pub open: bool,
+}
+
 impl Postgres {
     /// The account that owns [`Self::DATABASE`].
     pub const USER: &str = "reporting";
     pub const DATABASE: &str = "orders";
 
-    /// Starts one on this port, or a free one.
-    pub fn start(port: Option<u16>) -> Result<Self> {
+    /// Starts one on a free port.
+    pub fn start() -> Result<Self> {
+        Self::start_with(PostgresOptions::default())
+    }
+
+    pub fn start_with(options: PostgresOptions) -> Result<Self> {
         let bin = postgres_binaries()
             .context("there is no PostgreSQL: install postgresql (`cargo xtask test` does)")?;
         let dir = tempfile::Builder::new().prefix("adit-postgres-").tempdir()?;
@@ -41,7 +54,10 @@ impl Postgres {
         owner.give(dir.path())?;
         let data = dir.path().join("data");
         initialise(&owner, &bin, &data, &password_file)?;
-        let port = port.map_or_else(free_port, Ok)?;
+        if options.open {
+            open_to_all(&data.join("pg_hba.conf"))?;
+        }
+        let port = options.port.map_or_else(free_port, Ok)?;
         let process = launch(&owner, &bin, &data, port, dir.path())?;
         let server = Self { _process: process, port, password, bin, _dir: dir };
         server.fill()?;
@@ -152,6 +168,14 @@ impl Owner {
     }
 }
 
+/// The first line that fits decides, so ours goes first.
+fn open_to_all(access: &Path) -> Result<()> {
+    let (user, database) = (Postgres::USER, Postgres::DATABASE);
+    let rest = fs::read_to_string(access)?;
+    let line = format!("host {database} {user} 127.0.0.1/32 trust\n");
+    Ok(fs::write(access, line + &rest)?)
+}
+
 fn initialise(owner: &Owner, bin: &Path, data: &Path, password: &Path) -> Result<()> {
     let mut initdb = owner.command(&bin.join("initdb"), Path::new("/"));
     initdb.args(["-U", ADMIN, "--auth=scram-sha-256", "--no-sync", "-E", "UTF8", "--locale=C"]);
@@ -179,7 +203,7 @@ mod tests {
 
     #[test]
     fn a_database_answers_its_own_account() -> Result<()> {
-        let server = Postgres::start(None)?;
+        let server = Postgres::start()?;
         let rows = server.psql(server.port(), "select count(*) from orders")?.ok()?;
         assert_eq!(rows.trim(), "100");
         Ok(())

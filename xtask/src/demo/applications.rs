@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use serde::Serialize;
-use testkit::{Deployment, Echo, Postgres, Sshd, SshdOptions};
+use testkit::{Deployment, Echo, Postgres, PostgresOptions, Sshd, SshdOptions};
 
 use super::ports::Ports;
 use super::{SITE, USER, people_api, say};
@@ -146,13 +146,10 @@ impl Targets {
         let echo = format!("echo hello | {adit} proxy echo");
         let mut found = vec![api, issue(deployment, "echo", "tcp", echo)?];
         let port = ports.tunnel(ports.postgres());
-        if let Some(postgres) = &self.postgres {
+        if self.postgres.is_some() {
             let (user, database) = (Postgres::USER, Postgres::DATABASE);
             let sql = "select customer, sum(cents) from orders group by 1 order by 1";
-            let psql = format!(
-                "PGPASSWORD={} psql -h 127.0.0.1 -p {port} -U {user} -d {database} -c '{sql}'",
-                postgres.password()
-            );
+            let psql = format!("psql -h 127.0.0.1 -p {port} -U {user} -d {database} -c '{sql}'");
             let command = through("orders-db", port, &psql);
             let one = issue(deployment, "orders-db", "postgres", command)?.login(user);
             found.push(Application { database: Some(database.to_owned()), ..one });
@@ -206,7 +203,8 @@ fn application(name: &str, kind: &str, address: &str) -> String {
 /// A database of our own where its programs are installed; none is no reason to stop.
 fn database(port: u16) -> Option<Postgres> {
     testkit::postgres_binaries()?;
-    Postgres::start(Some(port))
+    // It holds a sample and listens on loopback only; a password would be one more thing to paste.
+    Postgres::start_with(PostgresOptions { port: Some(port), open: true })
         .map_err(|error| say(&format!("without a database of its own: {error:#}")))
         .ok()
 }

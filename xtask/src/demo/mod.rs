@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use testkit::{Builder, Deployment};
 
-use crate::cargo::{cargo, step};
+use crate::cargo::build_programs;
 use crate::packages;
 use applications::Targets;
 use ports::Ports;
@@ -82,13 +82,7 @@ pub(crate) fn say(text: &str) {
 
 /// Builds the three programs with cargo's own progress shown; returns their folder.
 fn build(release: bool) -> Result<PathBuf> {
-    let mut command =
-        cargo(&["build", "-p", "adit-relay", "-p", "adit-connector", "-p", "adit-agent"]);
-    command.arg("--bins");
-    if release {
-        command.arg("--release");
-    }
-    step(&mut command)?;
+    build_programs(release)?;
     let this = std::env::current_exe()?;
     let target = this.parent().and_then(|profile| profile.parent()).context("the target folder")?;
     Ok(target.join(if release { "release" } else { "debug" }))
