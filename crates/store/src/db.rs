@@ -3,7 +3,7 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use sqlx::migrate::{Migration, MigrationType, Migrator};
@@ -33,8 +33,11 @@ pub(crate) struct Inner {
     version: watch::Sender<u64>,
     tasks: TaskTracker,
     path: PathBuf,
-    serving: Mutex<Option<File>>,
+    serving: Mutex<Option<Claim>>,
 }
+
+/// The lock that one relay holds on a database; the file it is on lets go of it when dropped.
+pub(crate) struct Claim(#[expect(dead_code, reason = "held, never read")] File);
 
 impl Store {
     /// Opens the database at `path`, making it and bringing its tables up to date as needed.
@@ -73,7 +76,7 @@ impl Store {
         // The writer goes last: the last connection to close folds the log into the file.
         self.inner.readers.close().await;
         self.inner.writer.close().await;
-        self.inner.serving.lock().unwrap_or_else(PoisonError::into_inner).take();
+        drop(self.serving().take());
     }
 
     /// The configuration's version after each change this process stored.
@@ -81,22 +84,27 @@ impl Store {
         self.inner.version.subscribe()
     }
 
-    /// Claims the database for this process, until the store is closed or dropped.
-    pub(crate) fn claim(&self) -> Result<(), StoreError> {
-        let mut serving = self.inner.serving.lock().unwrap_or_else(PoisonError::into_inner);
-        if serving.is_some() {
-            return Ok(());
+    /// Claims the database for this process, until the store is closed or dropped. `None`: it did
+    /// so before.
+    pub(crate) fn claim(&self) -> Result<Option<Claim>, StoreError> {
+        if self.serving().is_some() {
+            return Ok(None);
         }
-        let path = self.inner.path.with_extension("lock");
-        let file = private_file(&path)?;
+        let file = private_file(&self.inner.path.with_extension("lock"))?;
         match file.try_lock() {
-            Ok(()) => {
-                *serving = Some(file);
-                Ok(())
-            }
+            Ok(()) => Ok(Some(Claim(file))),
             Err(TryLockError::WouldBlock) => Err(StoreError::InUse),
             Err(TryLockError::Error(source)) => Err(StoreError::File { source }),
         }
+    }
+
+    /// Makes a claim last.
+    pub(crate) fn hold(&self, claim: Claim) {
+        *self.serving() = Some(claim);
+    }
+
+    fn serving(&self) -> MutexGuard<'_, Option<Claim>> {
+        self.inner.serving.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A consistent view of everything.

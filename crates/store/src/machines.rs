@@ -5,10 +5,10 @@ use std::time::SystemTime;
 use access::{AgentId, ConnectorId, Name, SiteId, UserId};
 use data_encoding::HEXLOWER;
 use sqlx::sqlite::SqliteRow;
-use sqlx::{FromRow, Row};
+use sqlx::{FromRow, Row, SqliteConnection};
 
 use crate::columns::{Columns, scalar};
-use crate::{AgentRow, ConnectorRow, Store, StoreError, clock};
+use crate::{AgentRow, ConnectorRow, Problem, Store, StoreError, clock};
 
 impl Store {
     /// Registers an agent's key for its user until `expires`.
@@ -23,6 +23,7 @@ impl Store {
         let mut change = self.changing().await?;
         let known = scalar(change.db(), "SELECT 1 FROM users WHERE id = $1", user.to_string());
         known.await?.ok_or_else(|| StoreError::NotFound("such user".to_owned()))?;
+        fresh(change.db(), "agent", AGENT_KEY, &spki).await?;
         sqlx::query(ENROL_AGENT)
             .bind(id.to_string())
             .bind(user.to_string())
@@ -80,6 +81,7 @@ impl Store {
         let mut change = self.changing().await?;
         let known = scalar(change.db(), "SELECT 1 FROM sites WHERE id = $1", site.to_string());
         known.await?.ok_or_else(|| StoreError::NotFound("such site".to_owned()))?;
+        fresh(change.db(), "connector", CONNECTOR_KEY, &spki).await?;
         sqlx::query(ENROL_CONNECTOR)
             .bind(id.to_string())
             .bind(site.to_string())
@@ -129,6 +131,22 @@ impl Store {
         let mut change = self.changing().await?;
         let removed = sqlx::query(statement).bind(id).execute(change.db()).await?;
         Ok(change.commit_if(removed.rows_affected()).await? > 0)
+    }
+}
+
+/// Refuses a key that another machine is known by.
+async fn fresh(
+    db: &mut SqliteConnection,
+    kind: &str,
+    statement: &'static str,
+    spki: &[u8; 32],
+) -> Result<(), StoreError> {
+    match scalar(db, statement, HEXLOWER.encode(spki)).await? {
+        None => Ok(()),
+        Some(_) => {
+            let detail = "its key is enrolled already; make a new one";
+            Err(StoreError::Invalid(vec![Problem::new(kind, "machine.key_taken", detail)]))
+        }
     }
 }
 
@@ -186,6 +204,9 @@ const AGENTS: &str = agents!(
 );
 const CONNECTOR_BY_KEY: &str = connectors!("WHERE spki = $1");
 const CONNECTORS: &str = connectors!("ORDER BY sites.name, connectors.name, connectors.id");
+
+const AGENT_KEY: &str = "SELECT 1 FROM agents WHERE spki = $1";
+const CONNECTOR_KEY: &str = "SELECT 1 FROM connectors WHERE spki = $1";
 
 const ENROL_AGENT: &str = "INSERT INTO agents (id, user_id, device, spki, expires, created)
     VALUES ($1, $2, $3, $4, $5, $6)";

@@ -13,12 +13,14 @@ use serde::Serialize;
 
 use crate::clock::seconds;
 
+/// One private network.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct SiteRow {
     pub id: SiteId,
     pub name: Name,
 }
 
+/// A user with their groups and keys.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct UserRow {
     pub id: UserId,
@@ -29,6 +31,7 @@ pub struct UserRow {
     pub ssh_keys: Vec<SshKeyRow>,
 }
 
+/// A registered SSH public key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct SshKeyRow {
     /// `SHA256:…` as `ssh-keygen -l` prints it.
@@ -39,6 +42,7 @@ pub struct SshKeyRow {
     pub expires: Option<u64>,
 }
 
+/// A group and who is in it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct GroupRow {
     pub id: GroupId,
@@ -46,6 +50,7 @@ pub struct GroupRow {
     pub members: Vec<Name>,
 }
 
+/// An application, without its credential.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ApplicationRow {
     pub id: ApplicationId,
@@ -69,6 +74,7 @@ impl ApplicationRow {
     }
 }
 
+/// A grant as a document writes it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct GrantRow {
     pub id: RuleId,
@@ -76,6 +82,7 @@ pub struct GrantRow {
     pub spec: GrantSpec,
 }
 
+/// An issued token, without its text.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct TokenRow {
     pub id: TokenId,
@@ -131,6 +138,7 @@ impl TokenState {
     }
 }
 
+/// An enrolled agent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct AgentRow {
     pub id: AgentId,
@@ -145,6 +153,7 @@ pub struct AgentRow {
     pub created: u64,
 }
 
+/// An enrolled connector.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ConnectorRow {
     pub id: ConnectorId,
@@ -155,6 +164,7 @@ pub struct ConnectorRow {
     pub created: u64,
 }
 
+/// One row of the audit table.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct AuditRow {
     pub seq: u64,

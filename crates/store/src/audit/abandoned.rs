@@ -16,7 +16,8 @@ impl Store {
     ///
     /// It claims the database for this process: a second relay would end the first one's sessions.
     pub async fn close_abandoned(&self, now: SystemTime) -> Result<u64, StoreError> {
-        self.claim()?;
+        // Asked again, it finds sessions that are open in this very process.
+        let Some(claim) = self.claim()? else { return Ok(0) };
         let mut tx = self.inner.writer.begin_with("BEGIN IMMEDIATE").await?;
         let ends = unclosed(&mut tx, now).await?;
         let rows = ends.iter().map(Row::of).collect::<Result<Vec<_>, _>>();
@@ -24,6 +25,7 @@ impl Store {
         insert(&mut tx, &rows.iter().collect::<Vec<_>>()).await?;
         sqlx::query(LOOKED).execute(&mut *tx).await?;
         tx.commit().await?;
+        self.hold(claim);
         Ok(u64::try_from(rows.len()).unwrap_or(u64::MAX))
     }
 }

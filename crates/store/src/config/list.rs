@@ -9,16 +9,19 @@ use super::terms;
 use crate::{ApplicationRow, GrantRow, GroupRow, SiteRow, SshKeyRow, Store, StoreError, UserRow};
 
 impl Store {
+    /// All sites, by name.
     pub async fn sites(&self) -> Result<Vec<SiteRow>, StoreError> {
         let sites = self.state().await?.sites;
         Ok(sites.into_iter().map(|(name, id)| SiteRow { id, name }).collect())
     }
 
+    /// All users, by name.
     pub async fn users(&self) -> Result<Vec<UserRow>, StoreError> {
         let state = self.state().await?;
         Ok(state.users.iter().map(|(name, user)| user_row(&state, name, user)).collect())
     }
 
+    /// All groups, by name.
     pub async fn groups(&self) -> Result<Vec<GroupRow>, StoreError> {
         let groups = self.state().await?.groups.into_iter();
         let row = |(name, group): (Name, super::state::Group)| GroupRow {
@@ -29,12 +32,14 @@ impl Store {
         Ok(groups.map(row).collect())
     }
 
+    /// All applications, by name and site.
     pub async fn applications(&self) -> Result<Vec<ApplicationRow>, StoreError> {
         let state = self.state().await?;
         let row = |(name, app)| application_row(&state, name, app);
         Ok(state.applications.iter().filter_map(row).collect())
     }
 
+    /// All grants, by whom they are for and what they open.
     pub async fn grants(&self) -> Result<Vec<GrantRow>, StoreError> {
         let grants = self.state().await?.grants;
         let row = |(name, grant): (&GrantName, &Grant)| {
@@ -44,6 +49,7 @@ impl Store {
         Ok(grants.iter().map(row).collect())
     }
 
+    /// The user called `name`.
     pub async fn user(&self, name: &Name) -> Result<Option<UserRow>, StoreError> {
         let state = self.state().await?;
         Ok(state.users.get(name).map(|user| user_row(&state, name, user)))

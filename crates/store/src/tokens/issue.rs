@@ -1,3 +1,4 @@
+use std::fmt::Display;
 use std::time::{Duration, SystemTime};
 
 use access::{ApplicationId, SiteId, TokenKind, TokenText, UserId};
@@ -48,44 +49,53 @@ async fn check(
     kind: TokenKind,
     new: &NewToken,
 ) -> Result<(), StoreError> {
-    let mut problems = Vec::new();
-    let mut wrong = |code, detail: &str| {
-        problems.push(Problem::new(format!("{kind} token"), code, detail));
-    };
+    let mut wrong: Vec<(&'static str, &str)> = Vec::new();
     if new.uses == Some(0) {
-        wrong("token.uses", "a token has at least one use");
+        wrong.push(("token.uses", "a token has at least one use"));
     }
-    match (kind, new.user, new.application, new.site) {
-        (TokenKind::Join, None, None, Some(_)) => {}
-        (TokenKind::Join, ..) => wrong("token.site", "a join token is for a site only"),
-        (_, None, ..) | (_, _, _, Some(_)) => wrong("token.user", "it is for a user, not a site"),
-        (TokenKind::Api, _, None, _) => wrong("token.application", "it is for one application"),
-        (TokenKind::Login | TokenKind::Admin, _, Some(_), _) => {
-            wrong("token.application", "it is for no application");
-        }
-        (TokenKind::Api | TokenKind::Access | TokenKind::Login | TokenKind::Admin, ..) => {}
+    wrong.extend(misfit(kind, new));
+    if let Some(user) = new.user
+        && found(db, USER, user, "such user").await? == 0
+        && kind == TokenKind::Admin
+    {
+        wrong.push(("token.not_admin", "its user is no admin"));
     }
-    if let Some(user) = new.user {
-        let admin = scalar(db, USER, user.to_string()).await?;
-        match admin.ok_or_else(|| StoreError::NotFound("such user".to_owned()))? {
-            0 if kind == TokenKind::Admin => wrong("token.not_admin", "its user is no admin"),
-            _ => {}
-        }
-    }
-    if let Some(application) = new.application {
-        let allowed = scalar(db, APPLICATION, application.to_string()).await?;
-        match allowed.ok_or_else(|| StoreError::NotFound("such application".to_owned()))? {
-            0 if kind == TokenKind::Api => {
-                wrong("token.api_not_allowed", "the application does not allow api tokens");
-            }
-            _ => {}
-        }
+    if let Some(application) = new.application
+        && found(db, APPLICATION, application, "such application").await? == 0
+        && kind == TokenKind::Api
+    {
+        wrong.push(("token.api_not_allowed", "the application does not allow api tokens"));
     }
     if let Some(site) = new.site {
-        let known = scalar(db, SITE, site.to_string()).await?;
-        known.ok_or_else(|| StoreError::NotFound("such site".to_owned()))?;
+        found(db, SITE, site, "such site").await?;
     }
+    let problem = |(code, detail)| Problem::new(format!("{kind} token"), code, detail);
+    let problems: Vec<_> = wrong.into_iter().map(problem).collect();
     if problems.is_empty() { Ok(()) } else { Err(StoreError::Invalid(problems)) }
+}
+
+/// Whether the kind is for what the token is for.
+fn misfit(kind: TokenKind, new: &NewToken) -> Option<(&'static str, &'static str)> {
+    match (kind, new.user, new.application, new.site) {
+        (TokenKind::Join, None, None, Some(_)) => None,
+        (TokenKind::Join, ..) => Some(("token.site", "it is for a site and nothing else")),
+        (_, None, ..) | (.., Some(_)) => Some(("token.user", "it is for a user, not a site")),
+        (TokenKind::Api, _, None, _) => Some(("token.application", "it is for one application")),
+        (TokenKind::Login | TokenKind::Admin, _, Some(_), _) => {
+            Some(("token.application", "it is for no application"))
+        }
+        (TokenKind::Api | TokenKind::Access | TokenKind::Login | TokenKind::Admin, ..) => None,
+    }
+}
+
+async fn found(
+    db: &mut SqliteConnection,
+    statement: &'static str,
+    id: impl Display,
+    what: &str,
+) -> Result<i64, StoreError> {
+    let found = scalar(db, statement, id.to_string()).await?;
+    found.ok_or_else(|| StoreError::NotFound(what.to_owned()))
 }
 
 /// Removes tokens that ended so long ago that nobody asks why.

@@ -69,5 +69,5 @@ async fn two_machines_can_not_have_one_key() {
     let fresh = || ConnectorId(Uuid::new_v4());
     store.enrol_connector(fresh(), site, "east", [1; 32]).await.unwrap();
     let second = store.enrol_connector(fresh(), site, "west", [1; 32]).await;
-    assert!(matches!(second, Err(StoreError::Database(_))));
+    assert!(matches!(second, Err(StoreError::Invalid(_))));
 }

@@ -8,7 +8,6 @@ use uuid::Uuid;
 
 use super::applications::is_tag;
 use super::{Merge, Named};
-use crate::StoreError;
 use crate::config::state::{Grant, GrantName, Subject, Target};
 use crate::config::terms::terms;
 
@@ -57,29 +56,14 @@ impl Merge<'_> {
 
     fn target(&mut self, spec: &GrantSpec, object: &str) -> Option<Target> {
         match (&spec.application, &spec.tag) {
-            (Some(text), None) => match self.after.find(text) {
-                Ok(Some(app)) => Some(Target::Application(app.clone())),
-                Ok(None) => {
-                    let detail = format!("there is no application {text}");
-                    self.problem(object, "application.unknown", detail);
-                    None
+            (Some(text), None) => self.application_target(text, object),
+            (None, Some(text)) => {
+                let tag = text.split_once('=').filter(|(key, value)| is_tag(key, value));
+                if tag.is_none() {
+                    let detail = format!("{text:?} is no tag such as env=prod");
+                    self.problem(object, "grant.tag", detail);
                 }
-                Err(ambiguous) => {
-                    self.ambiguous(object, &ambiguous);
-                    None
-                }
-            },
-            (None, Some(tag)) => {
-                match tag.split_once('=').filter(|(key, value)| is_tag(key, value)) {
-                    Some((key, value)) => {
-                        Some(Target::Tag { key: key.to_owned(), value: value.to_owned() })
-                    }
-                    None => {
-                        let detail = format!("{tag:?} is no tag such as env=prod");
-                        self.problem(object, "grant.tag", detail);
-                        None
-                    }
-                }
+                tag.map(|(key, value)| Target::Tag { key: key.into(), value: value.into() })
             }
             (None, None) | (Some(_), Some(_)) => {
                 let detail = "it opens an application or a tag: exactly one of the two";
@@ -89,8 +73,19 @@ impl Merge<'_> {
         }
     }
 
-    fn ambiguous(&mut self, object: &str, error: &StoreError) {
-        self.problem(object, "application.ambiguous", error.to_string());
+    fn application_target(&mut self, text: &str, object: &str) -> Option<Target> {
+        match self.after.find(text) {
+            Ok(Some(app)) => Some(Target::Application(app.clone())),
+            Ok(None) => {
+                let detail = format!("there is no application {text}");
+                self.problem(object, "application.unknown", detail);
+                None
+            }
+            Err(ambiguous) => {
+                self.problem(object, "application.ambiguous", ambiguous.to_string());
+                None
+            }
+        }
     }
 }
 
