@@ -24,7 +24,7 @@ async fn a_token_stands_alone_on_stdout() {
         [issued],
     )
     .await;
-    run.asked(Method::POST, "/api/v1/tokens");
+    run.asked(&Method::POST, "/api/v1/tokens");
     let wanted = json!({ "user": "alice", "application": "web1", "kind": "api", "expires": "12h",
         "uses": 3 });
     assert_eq!(run.body(), wanted);
@@ -37,7 +37,7 @@ async fn a_join_token_stands_alone_on_stdout() {
     let issued = json!({ "id": "abc", "token": "adit_join_x", "kind": "join", "uses": 1,
         "expires": 0 });
     let run = run("site join-token hq", [issued]).await;
-    run.asked(Method::POST, "/api/v1/sites/hq/join-tokens");
+    run.asked(&Method::POST, "/api/v1/sites/hq/join-tokens");
     assert_eq!(run.out, "adit_join_x\n");
 }
 
@@ -45,10 +45,10 @@ async fn a_join_token_stands_alone_on_stdout() {
 async fn tokens_are_revoked_by_id_or_by_whose_they_are() {
     let removed = || json!({ "count": 2, "ended": 3, "millis": 12 });
     let by_id = run("token revoke abc", [removed()]).await;
-    by_id.asked(Method::DELETE, "/api/v1/tokens/abc");
+    by_id.asked(&Method::DELETE, "/api/v1/tokens/abc");
     assert_eq!(by_id.err, "Revoked token abc.\n3 sessions ended, within 12 ms.\n");
     let both = run("token revoke --user alice --application web1.hq", [removed()]).await;
-    both.asked(Method::DELETE, "/api/v1/tokens?user=alice&application=web1.hq");
+    both.asked(&Method::DELETE, "/api/v1/tokens?user=alice&application=web1.hq");
     assert!(both.err.starts_with("Revoked 2 tokens."), "{}", both.err);
     for wrong in ["token revoke", "token revoke abc --user alice"] {
         assert!(parse(wrong).is_err(), "{wrong}");
@@ -66,7 +66,7 @@ async fn an_application_is_added_with_its_secret_out_of_a_file() {
         file.display()
     );
     let run = run(&command, [applied()]).await;
-    run.asked(Method::POST, "/api/v1/applications");
+    run.asked(&Method::POST, "/api/v1/applications");
     let wanted = json!({ "name": "web1", "site": "hq", "kind": "ssh", "address": "web1.corp:22",
         "account": "ubuntu", "password": "hunter2", "allow_api": true,
         "tags": { "env": "prod" } });
@@ -86,7 +86,7 @@ async fn a_grant_names_one_subject_and_one_target() {
                    --source 10.0.0.0/8 --max-session 8h --idle 30m \
                    --valid-from 2026-01-01T00:00:00Z --valid-until 2027-01-01T00:00:00Z";
     let run = run(command, [applied()]).await;
-    run.asked(Method::POST, "/api/v1/grants");
+    run.asked(&Method::POST, "/api/v1/grants");
     let wanted = json!({ "group": "dba", "tag": "env=prod", "logins": ["reporting", "app"],
         "forwarding": true, "sources": ["10.0.0.0/8"], "max_session": "8h", "idle": "30m",
         "valid_from": "2026-01-01T00:00:00Z", "valid_until": "2027-01-01T00:00:00Z" });
@@ -105,7 +105,7 @@ async fn a_file_is_applied_and_its_changes_are_data() {
     let mut planned = applied();
     planned["applied"] = json!(false);
     let run = run(&command, [planned]).await;
-    run.asked(Method::POST, "/api/v1/apply");
+    run.asked(&Method::POST, "/api/v1/apply");
     let wanted = json!({ "document": { "site": [{ "name": "hq" }] }, "plan": true, "prune": true });
     assert_eq!(run.body(), wanted);
     assert_eq!(run.out, "+ site hq\n~ user bob  admin: true\n");
@@ -118,7 +118,7 @@ async fn the_audit_log_is_fetched_page_after_page() {
     let pages =
         [json!({ "events": [event(1), event(2)], "next": 2 }), json!({ "events": [event(3)] })];
     let run = run("audit export --action admin.changed", pages).await;
-    run.asked(Method::GET, "/api/v1/audit?after=2&limit=1000&action=admin.changed");
+    run.asked(&Method::GET, "/api/v1/audit?after=2&limit=1000&action=admin.changed");
     let seqs: Vec<_> = run
         .out
         .lines()
@@ -179,9 +179,9 @@ struct Run {
 
 impl Run {
     #[track_caller]
-    fn asked(&self, method: Method, path: &str) {
+    fn asked(&self, method: &Method, path: &str) {
         let (asked, at, _) = self.asked.last().unwrap();
-        assert_eq!((asked, at.as_str()), (&method, path));
+        assert_eq!((asked, at.as_str()), (method, path));
     }
 
     fn body(&self) -> Value {
