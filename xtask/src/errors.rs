@@ -44,17 +44,27 @@ fn documented(text: &str) -> Vec<String> {
 }
 
 fn in_sources(root: &Path) -> Result<BTreeMap<String, PathBuf>> {
-    let mut codes = BTreeMap::new();
+    let mut texts = BTreeMap::new();
     for folder in ["src", "agent/src", "connector/src", "gateways", "crates"] {
         for file in rust_files(&root.join(folder))? {
             let text = fs::read_to_string(&file)?;
             let file = file.strip_prefix(root).unwrap_or(&file).to_owned();
-            for code in codes_of(shipped(&text)) {
-                codes.entry(code).or_insert_with(|| file.clone());
-            }
+            texts.insert(file, shipped(&text).to_owned());
         }
     }
-    Ok(codes)
+    Ok(collect(&texts))
+}
+
+fn collect(texts: &BTreeMap<PathBuf, String>) -> BTreeMap<String, PathBuf> {
+    let actions: BTreeSet<_> = texts.values().flat_map(|text| after(text, ACTION)).collect();
+    let mut codes = BTreeMap::new();
+    for (file, text) in texts {
+        let plain = plain(text).into_iter().filter(|code| !actions.contains(code));
+        for code in declared(text).into_iter().chain(plain) {
+            codes.entry(code).or_insert_with(|| file.clone());
+        }
+    }
+    codes
 }
 
 /// The part of a file before its tests.
@@ -66,7 +76,11 @@ fn rust_files(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in fs::read_dir(folder).with_context(|| folder.display().to_string())? {
         let path = entry?.path();
-        if path.is_dir() && !path.ends_with("tests") {
+        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        if name == "tests" || name == "testing" || name == "testkit" {
+            continue;
+        }
+        if path.is_dir() {
             files.extend(rust_files(&path)?);
         } else if path.extension().is_some_and(|extension| extension == "rs") {
             files.push(path);
@@ -75,25 +89,63 @@ fn rust_files(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// Codes are written in three places: the body of a `fn code…`, the argument of `Code(…)`, and a
-/// constant of type `Code`.
-fn codes_of(text: &str) -> BTreeSet<String> {
-    let mut codes = BTreeSet::new();
+/// Codes where they are declared: in the body of a `fn code…`, or as the argument of `Code(…)`.
+fn declared(text: &str) -> BTreeSet<String> {
+    let mut codes: BTreeSet<_> = after(text, "Code(").into_iter().collect();
     for (at, _) in text.match_indices("fn code(") {
         codes.extend(dotted(body(&text[at..])));
     }
-    for (at, call) in text.match_indices("Code(\"") {
-        let literal = &text[at + call.len()..];
-        codes.extend(
-            literal
-                .split_once('"')
-                .map(|(code, _)| code)
-                .filter(|code| is_code(code))
-                .map(str::to_owned),
-        );
-    }
     codes
 }
+
+/// Texts that look like a code because they begin with one of the areas. The words of the audit log
+/// look alike; they are recognised by where they stand.
+fn plain(text: &str) -> BTreeSet<String> {
+    let mut codes = dotted(text);
+    for note in after(text, NOTE) {
+        codes.remove(&note);
+    }
+    let area = |code: &String| AREAS.contains(&code.split('.').next().unwrap_or_default());
+    let file = |code: &String| FILES.iter().any(|extension| code.ends_with(extension));
+    codes.retain(|code| area(code) && !file(code));
+    codes
+}
+
+/// The codes that stand in quotes right after `before`.
+fn after(text: &str, before: &str) -> Vec<String> {
+    let literals = text.match_indices(before).filter_map(|(at, _)| {
+        let quoted = text[at + before.len()..].trim_start().strip_prefix('"')?;
+        quoted.split_once('"').map(|(literal, _)| literal.to_owned())
+    });
+    literals.filter(|literal| is_code(literal)).collect()
+}
+
+const AREAS: &[&str] = &[
+    "access",
+    "application",
+    "audit",
+    "authn",
+    "certificate",
+    "connector",
+    "dial",
+    "document",
+    "grant",
+    "group",
+    "machine",
+    "relay",
+    "request",
+    "session",
+    "site",
+    "store",
+    "target",
+    "token",
+    "user",
+    "wire",
+];
+const FILES: &[&str] = &[".toml", ".json", ".pem", ".db", ".log", ".crt", ".corp"];
+/// How an audit event's action is declared, and how a session notes what it did.
+const ACTION: &str = "#[serde(rename =";
+const NOTE: &str = "note(";
 
 /// From a function's head to the brace that ends its body.
 fn body(text: &str) -> &str {
@@ -134,12 +186,16 @@ mod tests {
     fn codes_are_found_where_they_are_written() {
         let source = r#"
             fn code(&self) -> Code { match self { A { .. } => Code("a.one"), B => "a.two_b" } }
-            fn other(&self) -> &str { "not.this" }
             const GONE: Code = Code("b.gone");
             trait Explain { fn code(&self) -> Code; fn public(&self) -> &str { "no.code" } }
+            #[serde(rename = "session.opened")] Opened,
+            #[serde(rename = "access.denied")] Denied,
+            fn refuse() { Refused { code: "wire.odd" } } fn deny() -> Code { Code("access.denied") }
+            fn tell(s: &Session) { s.note("target.learned", ""); open("connector.toml") }
         "#;
-        let found: Vec<_> = codes_of(source).into_iter().collect();
-        assert_eq!(found, ["a.one", "a.two_b", "b.gone"]);
+        let texts = [(PathBuf::from("x.rs"), source.to_owned())];
+        let found: Vec<_> = collect(&texts.into()).into_keys().collect();
+        assert_eq!(found, ["a.one", "a.two_b", "access.denied", "b.gone", "wire.odd"]);
     }
 
     #[test]
