@@ -195,17 +195,13 @@ impl Link {
 
     /// Closes; what was said first is what [`Connection::closed`] tells.
     pub(crate) fn close(&self, ended: Closed, reason: EndReason, why: &str) {
-        self.shared.ended.get_or_init(|| ended);
+        // quinn forgets the peer's reason when this side closes after it.
+        self.shared.ended.get_or_init(|| self.quic.close_reason().map_or(ended, Closed::from));
         self.quic.close(VarInt::from_u32(reason.number()), why.as_bytes());
     }
 
     fn closed_by(&self, error: ConnectionError) -> Closed {
-        match error {
-            ConnectionError::LocallyClosed => {
-                self.shared.ended.get().cloned().unwrap_or(Closed::Here)
-            }
-            other => other.into(),
-        }
+        self.shared.ended.get_or_init(|| error.into()).clone()
     }
 
     async fn open_stream(&self) -> io::Result<Stream> {

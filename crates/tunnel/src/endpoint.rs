@@ -9,7 +9,8 @@ use aws_lc_rs::hmac;
 use quinn::congestion::{BbrConfig, CubicConfig};
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use quinn::{
-    AckFrequencyConfig, EndpointConfig, IdleTimeout, TokioRuntime, TransportConfig, VarInt,
+    AckFrequencyConfig, ConnectionId, ConnectionIdGenerator, EndpointConfig, IdleTimeout,
+    TokioRuntime, TransportConfig, VarInt,
 };
 use rustls::server::danger::ClientCertVerifier;
 use secrecy::SecretString;
@@ -104,7 +105,8 @@ pub fn listen(
         "Listening for QUIC"
     );
     let key = hmac::Key::new(hmac::HMAC_SHA256, reset_key);
-    let endpoint = EndpointConfig::new(Arc::new(key));
+    let mut endpoint = EndpointConfig::new(Arc::new(key));
+    endpoint.cid_generator(|| Box::new(RandomIds));
     quinn::Endpoint::new(endpoint, Some(config), socket, Arc::new(TokioRuntime))
 }
 
@@ -137,6 +139,25 @@ pub fn bind_udp(address: SocketAddr) -> io::Result<(UdpSocket, Granted)> {
     Ok((socket.into(), granted))
 }
 
+/// Connection ids without a mark of the process that gave them out: quinn's own kind would take the
+/// packets of connections from before a restart for noise, and not answer them with a reset.
+#[derive(Debug)]
+struct RandomIds;
+
+impl ConnectionIdGenerator for RandomIds {
+    fn generate_cid(&mut self) -> ConnectionId {
+        ConnectionId::new(&rand::random::<[u8; ID_LENGTH]>())
+    }
+
+    fn cid_len(&self) -> usize {
+        ID_LENGTH
+    }
+
+    fn cid_lifetime(&self) -> Option<Duration> {
+        None
+    }
+}
+
 /// Linux reports twice what it granted: the other half is for its own bookkeeping.
 fn usable(reported: usize) -> usize {
     if cfg!(target_os = "linux") { reported / 2 } else { reported }
@@ -147,6 +168,7 @@ fn usable(reported: usize) -> usize {
 pub(crate) const FIRST_STREAMS: u32 = 256;
 pub(crate) const MAX_STREAMS: u32 = 16_384;
 
+const ID_LENGTH: usize = 8;
 const BUFFER: usize = 8 << 20;
 /// NATs drop UDP mappings after 30 s.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
