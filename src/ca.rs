@@ -94,7 +94,7 @@ impl Ca {
         self.sign_client_at(csr_pem, cn, SystemTime::now())
     }
 
-    fn sign_client_at(
+    pub(crate) fn sign_client_at(
         &self,
         csr_pem: &str,
         cn: &str,
@@ -256,3 +256,94 @@ pub const CLIENT_LIFETIME: Duration = DAY;
 const CLOCK_SKEW: Duration = Duration::from_secs(300);
 /// The longest request read; one with a P-256 key has some 500 characters.
 const MAX_CSR: usize = 8192;
+
+#[cfg(test)]
+mod tests {
+    use rcgen::CertificateParams;
+    use store::MasterKey;
+    use tempfile::TempDir;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn nothing_of_a_request_but_its_key_gets_into_the_certificate() {
+        let (_dir, _, ca) = ca().await;
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(["relay.test".to_owned()]).unwrap();
+        params.distinguished_name = common_name("admin");
+        let csr = params.serialize_request(&key).unwrap().pem().unwrap();
+        let (pem, spki) = ca.sign_client(&csr, "connector:7").unwrap();
+        let der = CertificateDer::from_pem_slice(pem.as_bytes()).unwrap();
+        let (_, certificate) = x509_parser::parse_x509_certificate(&der).unwrap();
+        assert_eq!(certificate.subject().to_string(), "CN=connector:7");
+        assert!(certificate.subject_alternative_name().unwrap().is_none());
+        assert!(!certificate.is_ca());
+        assert_eq!(spki, spki_hash(certificate.tbs_certificate.subject_pki.raw));
+        assert_eq!(spki, spki_hash(&key.subject_public_key_info()));
+    }
+
+    #[tokio::test]
+    async fn odd_requests_are_refused() {
+        let (_dir, _, ca) = ca().await;
+        let odd_key = KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap();
+        let odd = CertificateParams::default().serialize_request(&odd_key).unwrap().pem().unwrap();
+        assert!(matches!(ca.sign_client(&odd, "x"), Err(CaError::Key)));
+        let key = KeyPair::generate().unwrap();
+        let good = CertificateParams::default().serialize_request(&key).unwrap();
+        let mut forged = good.der().to_vec();
+        *forged.last_mut().unwrap() ^= 1;
+        for bad in ["", "hello", &"A".repeat(MAX_CSR + 1), &pem(&forged)] {
+            assert!(matches!(ca.sign_client(bad, "x"), Err(CaError::Form)), "{bad:.40}");
+        }
+        assert!(ca.sign_client(&pem(good.der()), "x").is_ok());
+    }
+
+    #[tokio::test]
+    async fn the_servers_certificate_is_renewed_a_month_before_its_end() {
+        let (_dir, store, ca) = ca().await;
+        let now = SystemTime::now();
+        let names = server_names("relay.test", &["192.0.2.1".into(), "fd00:0::1".into()]);
+        let first = ca.server_certificate(&store, &names, now).await.unwrap();
+        let later = now + DAY.saturating_mul(59);
+        let same = ca.server_certificate(&store, &names, later).await.unwrap();
+        assert_eq!(same.chain_pem, first.chain_pem);
+        let late = now + DAY.saturating_mul(61);
+        let renewed = ca.server_certificate(&store, &names, late).await.unwrap();
+        assert_ne!(renewed.chain_pem, first.chain_pem);
+        let other = server_names("relay.test", &[]);
+        let renamed = ca.server_certificate(&store, &other, late).await.unwrap();
+        assert_ne!(renamed.chain_pem, renewed.chain_pem);
+    }
+
+    #[tokio::test]
+    async fn a_ca_is_the_same_after_a_restart() {
+        let (_dir, store, ca) = ca().await;
+        let loaded = Ca::load(&store).await.unwrap();
+        assert_eq!(loaded.pin(), ca.pin());
+        let key = ca.reset_key(&store).await.unwrap();
+        assert_eq!(loaded.reset_key(&store).await.unwrap(), key);
+    }
+
+    async fn ca() -> (TempDir, Store, Ca) {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&dir.path().join("adit.db"), MasterKey::generate()).await.unwrap();
+        let ca = Ca::create(&store, "relay.test", SystemTime::now()).await.unwrap();
+        (dir, store, ca)
+    }
+
+    /// PEM without a library's help, so that a forged request gets through it.
+    fn pem(der: &[u8]) -> String {
+        const ALPHABET: &[u8; 64] =
+            b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+        let mut text = String::new();
+        for chunk in der.chunks(3) {
+            let bytes = [chunk[0], *chunk.get(1).unwrap_or(&0), *chunk.get(2).unwrap_or(&0)];
+            let word = u32::from_be_bytes([0, bytes[0], bytes[1], bytes[2]]);
+            for place in 0..4 {
+                let digit = ALPHABET[(word >> (18 - 6 * place) & 63) as usize];
+                text.push(if place > chunk.len() { '=' } else { char::from(digit) });
+            }
+        }
+        format!("-----BEGIN CERTIFICATE REQUEST-----\n{text}\n-----END CERTIFICATE REQUEST-----\n")
+    }
+}

@@ -9,6 +9,7 @@ pub mod config;
 pub mod connectors;
 pub mod host_keys;
 pub mod init;
+mod limits;
 mod listen;
 mod lobby;
 pub mod policy;

@@ -44,8 +44,12 @@ pub enum ServeError {
 
 /// Serves until SIGTERM or SIGINT, and says whether every session ended in order.
 pub async fn serve(config: Config) -> Result<Exit, ServeError> {
+    crate::limits::raise_open_files();
     let signals = drain::Signals::listen().map_err(|source| ServeError::Signals { source })?;
     let relay = build(config).await?;
     relay.announce()?;
     Ok(relay.run(signals).await)
 }
+
+#[cfg(test)]
+mod tests;

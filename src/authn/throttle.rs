@@ -125,7 +125,7 @@ mod tests {
     #[test]
     fn the_table_stays_within_its_bound() {
         let (throttle, start) = (Throttle::default(), Instant::now());
-        for n in 0..MOST as u32 + 50 {
+        for n in 0..u32::try_from(MOST).unwrap() + 50 {
             throttle.failed(address(n), start + Duration::from_millis(n.into()));
         }
         assert_eq!(throttle.addresses.lock().unwrap().len(), MOST);

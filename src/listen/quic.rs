@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use access::{Code, Explain};
+use access::{Code, EndReason, Explain};
 use async_trait::async_trait;
 use session::Door;
 use store::{Store, StoreError};
@@ -53,6 +53,8 @@ pub(crate) async fn accept(
             }
         }
     }
+    // Whoever comes now is told so, and need not wait for an answer.
+    endpoint.set_server_config(None);
     while let Some(done) = connections.join_next().await {
         note(done);
     }
@@ -115,12 +117,17 @@ impl Machines {
     }
 
     async fn connector(&self, connector: ConnectorIdentity, knock: Knock) {
+        let key = knock.certificate().spki;
         let renewer = Renewal::new(self, format!("connector:{}", connector.id));
         let Some(connection) = welcome(knock, renewer).await else { return };
         connection.ready().await;
         let (peer, software) = (connection.remote_address(), connection.peer().software.clone());
         let link = Arc::new(connection.clone());
         let place = self.connectors.join(connector, peer, software, link);
+        // It may have been removed after it was looked up and before it could be found here.
+        if !matches!(connector_of(&self.store, key).await, Ok(Some(_))) {
+            connection.close(EndReason::Revoked, "the connector was removed");
+        }
         let closed = connection.closed().await;
         tracing::debug!(%peer, %closed, "Connector left");
         drop(place);

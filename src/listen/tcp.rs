@@ -56,10 +56,7 @@ fn prepare((socket, peer): (TcpStream, SocketAddr)) -> io::Result<(TcpStream, So
 
 /// Whether accepting again at once would fail again at once.
 fn out_of_resources(error: &io::Error) -> bool {
-    const EMFILE: i32 = 24;
-    const ENFILE: i32 = 23;
-    const ENOBUFS: i32 = 105;
-    const ENOMEM: i32 = 12;
+    use libc::{EMFILE, ENFILE, ENOBUFS, ENOMEM};
     error.raw_os_error().is_some_and(|code| [EMFILE, ENFILE, ENOBUFS, ENOMEM].contains(&code))
 }
 

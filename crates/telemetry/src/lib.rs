@@ -1,7 +1,7 @@
 //! The log of a program: its level, its form, and where it goes.
 
 use std::fmt;
-use std::io::stderr;
+use std::io::{IsTerminal, stderr};
 use std::str::FromStr;
 
 use tracing_subscriber::EnvFilter;
@@ -42,7 +42,10 @@ pub struct StartedTwice;
 pub fn init(level: &Level, format: Format) -> Result<(), StartedTwice> {
     let wanted = std::env::var("ADIT_LOG").ok().and_then(|text| text.parse::<Level>().ok());
     let filter = EnvFilter::new(wanted.as_ref().unwrap_or(level).0.as_str());
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr);
+    // Colours are for eyes: in a file or a journal they hide the words from searches.
+    let colours = stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let builder =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr).with_ansi(colours);
     let started = match format {
         Format::Text => builder.finish().try_init(),
         Format::Json => builder.json().flatten_event(true).finish().try_init(),
