@@ -193,10 +193,14 @@ impl Link {
         Self { quic, shared: Arc::new(shared), endpoint }
     }
 
-    /// Closes; what was said first is what [`Connection::closed`] tells.
+    /// Closes; what was said first is what [`Connection::closed`] and the streams tell.
     pub(crate) fn close(&self, ended: Closed, reason: EndReason, why: &str) {
         // quinn forgets the peer's reason when this side closes after it.
-        self.shared.ended.get_or_init(|| self.quic.close_reason().map_or(ended, Closed::from));
+        if let Some(error) = self.quic.close_reason() {
+            self.closed_by(error);
+            return;
+        }
+        self.shared.ended.get_or_init(|| ended);
         self.quic.close(VarInt::from_u32(reason.number()), why.as_bytes());
     }
 

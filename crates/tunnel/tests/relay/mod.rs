@@ -132,6 +132,7 @@ impl Renewer for Signer {
 pub(crate) fn within<'a, F: Future + 'a>(
     future: F,
 ) -> std::pin::Pin<Box<dyn Future<Output = F::Output> + 'a>> {
-    let bounded = tokio::time::timeout(Duration::from_secs(20), future);
-    Box::pin(async { bounded.await.expect("within 20 s") })
+    Box::pin(async {
+        tokio::time::timeout(Duration::from_secs(20), future).await.expect("within 20 s")
+    })
 }
