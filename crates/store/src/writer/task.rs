@@ -141,7 +141,7 @@ impl Writer {
         tracing::error!(error = error as &dyn std::error::Error, waiting, "Could not record");
         self.retry = Instant::now() + pause(self.failures);
         self.failures += 1;
-        if !self.open.work && !self.open.closings && self.failures >= LAST_TRY {
+        if !self.open.work && self.failures >= LAST_TRY {
             // The next start finds these sessions without an end, and writes one.
             tracing::error!(lost = waiting, "Gave up recording how sessions ended");
             self.kept.clear();

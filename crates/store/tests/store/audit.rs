@@ -44,11 +44,7 @@ async fn what_can_not_be_stored_is_refused_and_a_sessions_end_is_kept_until_it_c
     let (id, behind) = (session(), home.behind().await);
     let slot = store.reserve().await.unwrap();
     store.append(opened(id)).await.unwrap();
-    run(
-        &behind,
-        "CREATE TRIGGER full BEFORE INSERT ON audit BEGIN SELECT RAISE(ABORT, 'full'); END",
-    )
-    .await;
+    run(&behind, FULL).await;
     let refused = store.append(opened(session())).await;
     assert!(matches!(refused, Err(AuditError::Store { .. })), "{refused:?}");
     slot.fill(Stamped { at: now(), event: ended(id) });
@@ -62,6 +58,25 @@ async fn what_can_not_be_stored_is_refused_and_a_sessions_end_is_kept_until_it_c
     let told: Vec<_> = events(&store).await.into_iter().map(|row| row.action).collect();
     assert_eq!(told, ["session.opened", "session.ended"]);
     store.append(opened(session())).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_relay_that_stops_on_a_full_disk_stops_all_the_same() {
+    let home = Home::new();
+    let store = home.open().await;
+    let (id, behind) = (session(), home.behind().await);
+    let slot = store.reserve().await.unwrap();
+    store.append(opened(id)).await.unwrap();
+    run(&behind, FULL).await;
+    slot.fill(Stamped { at: now(), event: ended(id) });
+    tokio::time::pause();
+    let asked = tokio::time::Instant::now();
+    store.close().await;
+    assert!(asked.elapsed() > Duration::from_secs(5), "it gave up too soon");
+    tokio::time::resume();
+    run(&behind, "DROP TRIGGER full").await;
+    let abandoned = home.open().await.close_abandoned(SystemTime::now()).await.unwrap();
+    assert_eq!(abandoned, 1, "the session's end is lost");
 }
 
 #[tokio::test]
@@ -230,3 +245,6 @@ fn failed(user: &str) -> AuditEvent {
 }
 
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+const FULL: &str =
+    "CREATE TRIGGER full BEFORE INSERT ON audit BEGIN SELECT RAISE(ABORT, 'full'); END";
