@@ -5,8 +5,9 @@ use std::collections::HashSet;
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
-use access::{EndReason, PolicySnapshot, SessionId, Standing};
+use access::{Code, EndReason, PolicySnapshot, SessionId, Standing};
 use api::{Change, Withdrawn};
+use axum::http::StatusCode;
 use futures_util::future::try_join_all;
 use session::{AuditEvent, AuditLog, Broker, ClosingSlot, Stamped};
 use tokio::time::{Instant, sleep};
@@ -45,11 +46,14 @@ pub(super) async fn change<T>(
         Err(error) => return Err(pending.nothing(error)),
     };
     let start = Instant::now();
-    state.policy.refresh().await;
+    let in_force = state.policy.refresh().await >= *state.store.changed().borrow();
     let doomed = doomed(&state.policy.current(), &before, SystemTime::now());
     let withdrawn = until_ended(&state.broker, &doomed, start).await;
     pending.record(&changes, withdrawn).await?;
-    Ok((value, withdrawn))
+    match in_force {
+        true => Ok((value, withdrawn)),
+        false => Err(not_in_force()),
+    }
 }
 
 /// Ends one session that is open and records who did.
@@ -154,6 +158,12 @@ impl From<&Caller> for Actor {
     fn from(caller: &Caller) -> Self {
         Self { name: caller.who.name().to_string(), from: caller.who.from() }
     }
+}
+
+fn not_in_force() -> ApiError {
+    let detail = "the change is stored, but could not be put in force yet";
+    ApiError::new(StatusCode::SERVICE_UNAVAILABLE, Code("policy.stale"), detail)
+        .hint("the relay tries again by itself; its log says why")
 }
 
 /// The sessions that the policy now in force ends.

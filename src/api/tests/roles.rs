@@ -1,9 +1,14 @@
-use axum::http::{Method, StatusCode};
+use axum::body::{Body, Bytes};
+use axum::http::{Method, Request, StatusCode};
+use futures_util::stream;
 use serde_json::json;
+use tower::ServiceExt;
 use uuid::Uuid;
 
 use super::{Relay, Who};
+use crate::Peer;
 use crate::api::caller::Role;
+use crate::api::router;
 use crate::api::routes::routes;
 
 #[tokio::test]
@@ -102,4 +107,18 @@ async fn readiness_turns_off_while_stopping() {
     assert_eq!(relay.get(&Who::Nobody, "/healthz").await.good(), json!({ "ready": true }));
     relay.drain.cancel();
     assert_eq!(relay.get(&Who::Nobody, "/healthz").await.status, 503);
+}
+
+#[tokio::test]
+async fn a_body_that_never_ends_holds_a_request_for_a_bounded_time() {
+    let relay = Relay::new().await;
+    let body = Body::from_stream(stream::pending::<Result<Bytes, std::io::Error>>());
+    let request = Request::post("/api/v1/connectors/join")
+        .header("content-type", "application/json")
+        .extension(Peer { addr: ([192, 0, 2, 7], 50_000).into(), agent: None })
+        .body(body)
+        .unwrap();
+    tokio::time::pause();
+    let answer = router(relay.state.clone()).oneshot(request).await.unwrap();
+    assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
 }
