@@ -17,8 +17,8 @@ pub(super) fn call(relay: &RelayUrl, error: &CallError) -> Failure {
         CallError::Connect { .. } | CallError::Exchange { .. } | CallError::TimedOut { .. } => {
             unreachable(relay, error)
         }
-        CallError::Handshake { .. } => {
-            Failure::coded("relay.untrusted", format!("{relay} is not trusted: {}", chain(error)))
+        CallError::Handshake { source, .. } => {
+            Failure::coded("relay.untrusted", format!("{relay} is not trusted: {}", chain(source)))
                 .hint("name its CA certificate with --ca, or run `adit login URL` again")
                 .exiting(Exit::Unreachable)
         }

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use access::EndReason;
+use access::{EndReason, Explain};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
-use tunnel::{Connection, OpenError, Opened, Stream};
+use tunnel::{Closed, Connection, OpenError, Opened, Stream};
 use wire::{Header, Open};
 
 use super::{Enrolled, failures};
@@ -167,7 +167,7 @@ async fn keep(
             biased;
             closed = connection.closed() => {
                 state.send_replace(State::Down);
-                ui.say(format_args!("adit: the relay is gone ({closed}); connecting again"));
+                ui.say(format_args!("adit: {}; connecting again", lost(&closed)));
             }
             () = connection.draining() => {
                 state.send_replace(State::Down);
@@ -184,6 +184,19 @@ async fn keep(
         }
         state.send_replace(State::Up(connection.clone()));
         ui.say("adit: connected again");
+    }
+}
+
+fn lost(closed: &Closed) -> String {
+    match closed {
+        Closed::Peer { reason: EndReason::Drained, .. } => "the relay is stopping".to_owned(),
+        Closed::Peer { reason, .. } => {
+            format!("the relay closed the connection: {}", reason.public())
+        }
+        Closed::Silent => "the relay does not answer any more".to_owned(),
+        Closed::Here | Closed::Restarted | Closed::Broken { .. } => {
+            "the connection to the relay broke".to_owned()
+        }
     }
 }
 
