@@ -1,6 +1,6 @@
 //! The configuration: sites, users, groups, applications and grants.
 //!
-//! Every change goes one way: the whole [`State`](state::State) is loaded, changed in memory,
+//! Every change goes one way: the whole [`State`] is loaded, changed in memory,
 //! checked, compared, and the difference is stored, all in one transaction.
 
 mod list;

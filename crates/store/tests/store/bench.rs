@@ -4,12 +4,15 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Instant;
 
 use access::TokenKind;
+use api::Document;
 use session::{AuditLog, Stamped};
 use store::NewToken;
 use tokio::task::JoinSet;
 
 use crate::audit::{ended, opened};
-use crate::support::{Home, name, now, session, small, token};
+use crate::support::{
+    Home, application, apply, grant, name, now, session, site, small, token, user,
+};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn bench_sessions_opened_and_closed() {
@@ -63,4 +66,27 @@ async fn bench_tokens_used() {
         let rate = 1024.0 / started.elapsed().as_secs_f64();
         println!("tokens of {uses:?} uses: {rate:8.0} uses/s");
     }
+}
+
+#[tokio::test]
+async fn bench_a_large_configuration() {
+    let home = Home::new();
+    let store = home.open().await;
+    let mut document = Document { sites: vec![site("hq")], ..Document::default() };
+    document.users = (0..1000).map(|n| user(&format!("user-{n}"))).collect();
+    document.applications = (0..200).map(|n| application(&format!("app-{n}.hq"))).collect();
+    let grants = (0..2000).map(|n| grant(&format!("user-{}", n / 2), &format!("app-{}", n % 199)));
+    document.grants = grants.collect();
+    let started = Instant::now();
+    apply(&store, &document).await.unwrap();
+    println!("applied 1,000 users, 200 applications, 2,000 grants: {:?}", started.elapsed());
+    let started = Instant::now();
+    assert_eq!(apply(&store, &document).await.unwrap(), []);
+    println!("applied again: {:?}", started.elapsed());
+    let started = Instant::now();
+    store.load_policy().await.unwrap();
+    println!("loaded as policy: {:?}", started.elapsed());
+    let started = Instant::now();
+    store.user(&name("user-7")).await.unwrap();
+    println!("found one user: {:?}", started.elapsed());
 }
