@@ -199,6 +199,7 @@ pub(crate) async fn serve<S>(
                 lease: None,
                 accepted,
                 deadline: Some(deadline),
+                signed_in: false,
                 proven,
                 drain,
                 cut,
@@ -219,6 +220,7 @@ struct Owner {
     lease: Option<Lease>,
     accepted: Instant,
     deadline: Option<Instant>,
+    signed_in: bool,
     /// Cancelled once somebody has proven who they are.
     proven: CancellationToken,
     drain: CancellationToken,
@@ -251,7 +253,11 @@ impl Owner {
                     return (EndReason::Drained, Side::Relay);
                 }
                 () = at(self.deadline) => {
-                    self.farewell(words::LOGIN_TOO_SLOW).await;
+                    if self.is_in_use() {
+                        self.deadline = Some(Instant::now() + LONELY);
+                        continue;
+                    }
+                    self.farewell(words::TOO_SLOW).await;
                     return (EndReason::Failed, Side::Client);
                 }
                 order = self.received.recv() => {
@@ -276,16 +282,29 @@ impl Owner {
                 self.deadline = match phase {
                     Phase::Asked => Some(self.accepted + LOGIN_DEADLINE),
                     Phase::Proven => Some(Instant::now() + TARGET_LOGIN_DEADLINE),
-                    Phase::In => None,
+                    Phase::In if self.lease.is_some() => None,
+                    Phase::In => Some(Instant::now() + LONELY),
                 };
+                self.signed_in = matches!(phase, Phase::In);
             }
             Order::Run(part) => {
                 self.parts.spawn(part);
             }
-            Order::Watch(lease) => self.lease = Some(lease),
+            Order::Watch(lease) => {
+                self.lease = Some(lease);
+                if self.signed_in {
+                    // From here on the lease says how long it may go on.
+                    self.deadline = None;
+                }
+            }
             Order::Refuse(text) => return Some(text),
         }
         None
+    }
+
+    /// Whether somebody who named no application is at the menu or jumps to applications.
+    fn is_in_use(&self) -> bool {
+        self.signed_in && self.connection.channels.load(Relaxed) > 0
     }
 
     /// Tells the user on every open channel and in the protocol's own goodbye, within a second,
@@ -356,6 +375,9 @@ fn finish(done: Result<(), russh::Error>) -> (EndReason, Side) {
 }
 
 const ORDERS: usize = 64;
+
+/// How long a connection without a session may have no channel.
+const LONELY: Duration = Duration::from_secs(60);
 
 /// For the last words on channels, and again for the goodbye: together within a second.
 const TELL: Duration = Duration::from_millis(400);

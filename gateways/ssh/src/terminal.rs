@@ -1,9 +1,12 @@
 //! Asking the user at their terminal, which the client has put in raw mode.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use access::Application;
 use russh::{ChannelMsg, ChannelWriteHalf, server};
 use secrecy::{ExposeSecret, SecretString};
-use std::sync::Arc;
+use tokio::time::timeout;
 use zeroize::Zeroize;
 
 use crate::dialogue::{Dialogue, Prefer, Question, Step};
@@ -51,8 +54,8 @@ impl Applicant<'_> {
                 Step::In => return Ok(true),
                 Step::Stuck => return Ok(false),
                 Step::Ask(question) => {
-                    let answers = terminal.answers(&question).await;
-                    let answers = answers.map_err(|Gone| TargetError::Over)?;
+                    let answers = timeout(ANSWER_DEADLINE, terminal.answers(&question)).await;
+                    let Ok(Ok(answers)) = answers else { return Err(TargetError::Over) };
                     let shown = dialogue.answer(answers, Prefer::Questions);
                     step = terminal.inbox.during(shown).await?;
                 }
@@ -71,10 +74,14 @@ impl Terminal<'_> {
         let full: Vec<_> = applications.iter().map(full).collect();
         let short: Vec<_> = applications.iter().map(|app| app.name.to_string()).collect();
         self.show(&words::menu(applications)).await?;
+        timeout(ANSWER_DEADLINE, self.picked(&full, &short)).await.unwrap_or(Err(Gone))
+    }
+
+    async fn picked(&mut self, full: &[String], short: &[String]) -> Result<usize, Gone> {
         for _ in 0..MENU_TRIES {
             let line = self.line(true).await?;
             let line = line.expose_secret();
-            if let Some(index) = pick(line, &full).or_else(|| pick(line, &short)) {
+            if let Some(index) = pick(line, full).or_else(|| pick(line, short)) {
                 return Ok(index);
             }
             self.show("Not in the list. Number or name: ").await?;
@@ -149,5 +156,7 @@ impl Terminal<'_> {
     }
 }
 
+/// For a person to type an answer.
+const ANSWER_DEADLINE: Duration = Duration::from_secs(120);
 const MENU_TRIES: usize = 5;
 const MAX_LINE: usize = 512;

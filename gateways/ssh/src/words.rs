@@ -10,7 +10,7 @@ pub(crate) const TOKEN_PROMPT: &str = "Access token:";
 /// Said where the target has more than one way in.
 pub(crate) const AGENT_HINT: &str = "Leave it empty to log in with your forwarded agent (ssh -A).";
 
-pub(crate) const LOGIN_TOO_SLOW: &str = "adit: you did not sign in in time";
+pub(crate) const TOO_SLOW: &str = "adit: nothing was done in the time there is for it";
 
 pub(crate) const TOO_MANY_FAILURES: &str = "adit: too many failed sign-ins";
 

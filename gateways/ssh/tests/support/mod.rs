@@ -1,6 +1,11 @@
 //! A door with everything around it faked, listening on a port of its own.
 #![allow(dead_code, reason = "each test binary uses its part")]
 
+#[path = "target.rs"]
+pub(crate) mod target;
+#[path = "user.rs"]
+pub(crate) mod user;
+
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
@@ -234,6 +239,17 @@ pub(crate) fn alice(credential: Credential, from: IpAddr) -> Authenticated {
 
 pub(crate) fn name_of(text: &str) -> Name {
     text.parse().unwrap()
+}
+
+/// How the world's one session ended.
+pub(crate) async fn end(world: &World) -> (access::EndReason, access::Side) {
+    for _ in 0..500 {
+        if let [end] = world.audit.ends()[..] {
+            return end;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("no session ended: {:?}", world.audit.all());
 }
 
 pub(crate) fn key() -> PrivateKey {

@@ -1,0 +1,290 @@
+//! What runs on channels: programs, forwards, stalls and ends.
+
+mod support;
+
+use std::time::{Duration, Instant};
+
+use access::{EndReason, Kind, Login, Side, Terms};
+use russh::client::Msg;
+use russh::{Channel, ChannelMsg, Sig};
+use support::target::{Asks, FakeTarget};
+use support::user::{Client, outcome, within};
+use support::{World, forwarding, managed};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+#[tokio::test]
+async fn what_a_client_asks_for_reaches_the_target() {
+    let (world, target, client) = managed_client(Terms::default()).await;
+    let mut channel = client.handle.channel_open_session().await.unwrap();
+    channel.request_pty(true, "xterm", 80, 24, 0, 0, &[]).await.unwrap();
+    channel.set_env(false, "LANG", "C").await.unwrap();
+    channel.exec(true, "echo").await.unwrap();
+    channel.window_change(100, 30, 0, 0).await.unwrap();
+    channel.signal(Sig::INT).await.unwrap();
+    channel.data_bytes(&b"hello"[..]).await.unwrap();
+    channel.eof().await.unwrap();
+    let outcome = outcome(&mut channel).await;
+    assert_eq!((&outcome.out[..], outcome.status), (&b"hello"[..], Some(0)));
+    let asked = ["pty xterm 80x24", "env LANG=C", "exec echo", "window 100x30", "signal INT"];
+    assert_eq!(target.requests(), asked);
+    assert!(world.audit.actions().contains(&"ssh.exec echo".to_owned()));
+}
+
+#[tokio::test]
+async fn a_killed_program_ends_with_its_signal() {
+    let (_world, _target, client) = managed_client(Terms::default()).await;
+    let outcome = client.run("signal").await;
+    assert_eq!((outcome.signal.as_deref(), outcome.status), (Some("TERM"), None));
+}
+
+#[tokio::test]
+async fn a_subsystem_that_the_target_lacks_is_refused() {
+    let (_world, _target, client) = managed_client(Terms::default()).await;
+    let mut channel = client.handle.channel_open_session().await.unwrap();
+    channel.request_subsystem(true, "nope").await.unwrap();
+    let outcome = outcome(&mut channel).await;
+    assert_eq!(outcome.status, Some(255));
+    assert!(outcome.err.contains("refused to start"), "{}", outcome.err);
+}
+
+#[tokio::test]
+async fn what_is_not_known_or_not_safe_is_refused() {
+    let (_world, target, client) = managed_client(forwarding()).await;
+    let mut channel = client.handle.channel_open_session().await.unwrap();
+    channel.request_x11(true, false, "MIT-MAGIC-COOKIE-1", "00", 0).await.unwrap();
+    let answer = within(channel.wait()).await;
+    assert!(matches!(answer, Some(ChannelMsg::Failure)), "{answer:?}");
+    assert!(client.handle.tcpip_forward("127.0.0.1", 0).await.is_err());
+    assert!(client.handle.streamlocal_forward("/tmp/x").await.is_err());
+    assert!(client.handle.channel_open_direct_streamlocal("/tmp/x").await.is_err());
+    assert!(client.handle.channel_open_x11("127.0.0.1", 1).await.is_err());
+    assert!(target.requests().is_empty());
+}
+
+/// One channel's target reads nothing: the other channels of the connection do not notice, what it
+/// was sent is bounded, and all of it arrives once the target reads.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stalled_upload_disturbs_no_other_channel_and_loses_nothing() {
+    let (world, target, client) = managed_client(Terms::default()).await;
+    let stalled = client.exec("sink").await;
+    let (mut reader, writer) = stalled.split();
+    let mut upload = tokio::task::JoinSet::new();
+    upload.spawn(async move {
+        for _ in 0..UPLOAD / CHUNK {
+            writer.data_bytes(vec![0; CHUNK]).await.unwrap();
+        }
+        writer.eof().await.unwrap();
+        writer
+    });
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    assert!(upload.try_join_next().is_none(), "the stalled channel took everything");
+    quick_answers(&client).await;
+    assert_eq!(world.gateway.held(), 0, "the whole connection was held");
+    target.shared.released.notify_one();
+    let _writer = within(upload.join_next()).await.unwrap();
+    let mut said = Vec::new();
+    while let Some(message) = within(reader.wait()).await {
+        if let ChannelMsg::Data { data } = message {
+            said.extend_from_slice(&data);
+        }
+    }
+    assert_eq!(String::from_utf8(said).unwrap(), UPLOAD.to_string());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_killed_session_is_told_and_cut_within_a_second_even_when_stalled() {
+    let (world, _target, client) = managed_client(Terms::default()).await;
+    let sink = client.exec("sink").await;
+    let mut shell = client.exec("echo").await;
+    let (_reader, writer) = sink.split();
+    let mut pumping = tokio::task::JoinSet::new();
+    pumping.spawn(async move { while writer.data_bytes(vec![0; CHUNK]).await.is_ok() {} });
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let started = Instant::now();
+    world.kill(world.broker.live()[0].id);
+    let told = outcome(&mut shell).await;
+    assert!(told.err.contains("an administrator ended this session"), "{told:?}");
+    let goodbye = client.goodbye().await.unwrap_or_default();
+    assert!(goodbye.contains("an administrator ended this session"), "{goodbye:?}");
+    assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
+    assert_eq!(support::end(&world).await, (EndReason::Killed, Side::Relay));
+    assert!(world.broker.live().is_empty());
+}
+
+#[tokio::test]
+async fn withdrawn_access_ends_the_session_in_the_users_own_words() {
+    let (world, _target, client) = managed_client(Terms::default()).await;
+    let mut shell = client.exec("echo").await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    world.withdraw();
+    assert!(outcome(&mut shell).await.err.contains("your access was withdrawn"));
+    assert_eq!(support::end(&world).await, (EndReason::Revoked, Side::Relay));
+}
+
+#[tokio::test]
+async fn a_stopping_relay_says_so() {
+    let (world, _target, client) = managed_client(Terms::default()).await;
+    let mut shell = client.exec("echo").await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    world.drain.cancel();
+    assert!(outcome(&mut shell).await.err.contains("the relay is stopping"));
+    assert_eq!(support::end(&world).await, (EndReason::Drained, Side::Relay));
+}
+
+#[tokio::test]
+async fn bytes_are_counted_and_the_end_is_recorded() {
+    let (world, _target, client) = managed_client(Terms::default()).await;
+    assert_eq!(client.run("flood 100000").await.out.len(), 100_000);
+    assert_eq!(world.broker.live()[0].down, 100_000);
+    let goodbye = client.handle.disconnect(russh::Disconnect::ByApplication, "", "");
+    goodbye.await.unwrap();
+    assert_eq!(support::end(&world).await, (EndReason::Closed, Side::Client));
+}
+
+#[tokio::test]
+async fn channels_that_run_at_once_have_connections_of_their_own() {
+    let (_world, target, client) = managed_client(Terms::default()).await;
+    let first = client.exec("echo").await;
+    let second = client.exec("echo").await;
+    client.run("status 0").await;
+    assert_eq!(target.connections(), 3);
+    drop((first, second));
+    client.run("status 0").await;
+    assert_eq!(target.connections(), 3, "an idle connection was not used again");
+}
+
+#[tokio::test]
+async fn a_forward_needs_leave() {
+    let (world, _target, client) = managed_client(Terms::default()).await;
+    let refused = client.handle.channel_open_direct_tcpip("127.0.0.1", 9, "127.0.0.1", 1).await;
+    assert!(refused.is_err());
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert!(world.audit.actions().contains(&"ssh.forward_refused 127.0.0.1:9".to_owned()));
+}
+
+#[tokio::test]
+async fn a_jump_reaches_an_application_under_a_session_of_its_own() {
+    let (world, _target, _) = managed_client(Terms::default()).await;
+    let echo = testkit::Echo::start(None).unwrap();
+    world.add("db", Kind::Tcp, &echo.address(), Login::Transparent, Terms::default());
+    // The jump itself names no application.
+    let client = Client::signed_in(&world, "alice", &world.token(None, 1)).await;
+    for host in ["db", "db.hq", "db-hq.relay.example", "db.adit"] {
+        let port = u32::from(echo.port());
+        let channel = client.handle.channel_open_direct_tcpip(host, port, "::1", 1).await.unwrap();
+        assert_eq!(round_trip(channel).await, b"ping");
+    }
+    let forbidden = "nope";
+    assert!(client.handle.channel_open_direct_tcpip(forbidden, 22, "::1", 1).await.is_err());
+    within(async {
+        while world.audit.ends().len() < 4 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await;
+    let orderly = |(reason, _): &(EndReason, Side)| *reason == EndReason::Closed;
+    assert!(world.audit.ends().iter().all(orderly), "{:?}", world.audit.ends());
+}
+
+#[tokio::test]
+async fn the_menu_lists_what_can_be_reached_and_takes_a_number() {
+    let (world, target, _) = managed_client(Terms::default()).await;
+    world.add_forbidden("hidden", Kind::Ssh, &target.address(), managed("ubuntu"));
+    let client = Client::signed_in(&world, "x", &world.token(None, 1)).await;
+    let mut channel = client.handle.channel_open_session().await.unwrap();
+    channel.request_pty(true, "xterm", 80, 24, 0, 0, &[]).await.unwrap();
+    channel.request_shell(true).await.unwrap();
+    let menu = read_until(&mut channel, "Number or name: ").await;
+    assert!(menu.contains("1  web1.hq") && !menu.contains("hidden"), "{menu}");
+    channel.data_bytes(&b"9\r"[..]).await.unwrap();
+    read_until(&mut channel, "Not in the list").await;
+    channel.data_bytes(&b"1\rtyped early"[..]).await.unwrap();
+    read_until(&mut channel, "typed early").await;
+    assert_eq!(target.requests(), ["pty xterm 80x24", "shell"]);
+}
+
+#[tokio::test]
+async fn a_password_can_be_typed_at_the_terminal() {
+    let world = World::start().await;
+    let target = FakeTarget::start(Asks::Password).await;
+    let id = world.add("web1", Kind::Ssh, &target.address(), Login::Transparent, Terms::default());
+    let token = world.token(Some(id), 1);
+    let mut client = Client::connect(&world).await;
+    client.ask("ubuntu").await;
+    client.answer(&token).await;
+    // No password now: it will be asked for on the terminal.
+    client.answer(&token).await;
+    let mut channel = client.handle.channel_open_session().await.unwrap();
+    channel.request_pty(true, "xterm", 80, 24, 0, 0, &[]).await.unwrap();
+    channel.request_shell(true).await.unwrap();
+    read_until(&mut channel, "ubuntu@web1's password: ").await;
+    channel.data_bytes(&b"rigx\x7fht\r"[..]).await.unwrap();
+    channel.data_bytes(&b"hello"[..]).await.unwrap();
+    let shown = read_until(&mut channel, "hello").await;
+    assert!(!shown.contains("right"), "{shown}");
+    assert_eq!(target.passwords(), ["right"]);
+}
+
+#[tokio::test]
+async fn more_channels_than_there_are_places_are_refused_and_places_come_back() {
+    let (_world, _target, client) = managed_client(Terms::default()).await;
+    let mut open = Vec::new();
+    for _ in 0..256 {
+        open.push(client.handle.channel_open_session().await.unwrap());
+    }
+    assert!(client.handle.channel_open_session().await.is_err());
+    let last = open.pop().unwrap();
+    last.close().await.unwrap();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert!(client.handle.channel_open_session().await.is_ok());
+}
+
+const CHUNK: usize = 32 * 1024;
+const UPLOAD: usize = 32 << 20;
+
+async fn managed_client(terms: Terms) -> (World, FakeTarget, Client) {
+    let world = World::start().await;
+    let target = FakeTarget::start(Asks::Password).await;
+    let id = world.add("web1", Kind::Ssh, &target.address(), managed("ubuntu"), terms);
+    world.store_password(id, "right");
+    let token = world.token(Some(id), 1);
+    let client = Client::signed_in(&world, "x", &token).await;
+    (world, target, client)
+}
+
+/// Ten keystrokes echoed, each within 100 ms.
+async fn quick_answers(client: &Client) {
+    let mut shell = client.exec("echo").await;
+    for _ in 0..10 {
+        let started = Instant::now();
+        shell.data_bytes(&b"k"[..]).await.unwrap();
+        read_until(&mut shell, "k").await;
+        let took = started.elapsed();
+        assert!(took < Duration::from_millis(100), "a keystroke took {took:?}");
+    }
+}
+
+async fn read_until(channel: &mut Channel<Msg>, text: &str) -> String {
+    let mut seen = String::new();
+    let reading = async {
+        while !seen.contains(text) {
+            match channel.wait().await.expect("the channel ended") {
+                ChannelMsg::Data { data } | ChannelMsg::ExtendedData { data, .. } => {
+                    seen.push_str(&String::from_utf8_lossy(&data));
+                }
+                ChannelMsg::Close => panic!("closed after {seen:?}"),
+                _ => {}
+            }
+        }
+    };
+    within(reading).await;
+    seen
+}
+
+async fn round_trip(channel: Channel<Msg>) -> Vec<u8> {
+    let mut stream = channel.into_stream();
+    stream.write_all(b"ping").await.unwrap();
+    let mut back = [0; 4];
+    within(stream.read_exact(&mut back)).await.unwrap();
+    back.to_vec()
+}

@@ -1,0 +1,146 @@
+//! A user's SSH client in this process.
+
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use russh::client::{self, AuthResult, DisconnectReason, Handle, KeyboardInteractiveAuthResponse};
+use russh::keys::PublicKeyOrCertificate;
+use russh::{Channel, ChannelMsg};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+
+use super::World;
+
+pub(crate) struct Client {
+    pub(crate) handle: Handle<Eyes>,
+    pub(crate) goodbye: Arc<Mutex<Option<String>>>,
+}
+
+/// Takes any host key, and remembers the server's goodbye.
+pub(crate) struct Eyes(Arc<Mutex<Option<String>>>);
+
+impl client::Handler for Eyes {
+    type Error = russh::Error;
+
+    async fn check_server_key(&mut self, _: &PublicKeyOrCertificate) -> Result<bool, russh::Error> {
+        Ok(true)
+    }
+
+    async fn disconnected(
+        &mut self,
+        reason: DisconnectReason<russh::Error>,
+    ) -> Result<(), russh::Error> {
+        if let DisconnectReason::ReceivedDisconnect(info) = reason {
+            *self.0.lock().unwrap() = Some(info.message);
+        }
+        Ok(())
+    }
+}
+
+/// What came out of a command.
+#[derive(Debug, Default)]
+pub(crate) struct Outcome {
+    pub(crate) out: Vec<u8>,
+    pub(crate) err: String,
+    pub(crate) status: Option<u32>,
+    pub(crate) signal: Option<String>,
+    pub(crate) failed: bool,
+}
+
+impl Client {
+    pub(crate) async fn connect(world: &World) -> Self {
+        Self::over(TcpStream::connect(world.address).await.unwrap()).await
+    }
+
+    pub(crate) async fn over<S>(stream: S) -> Self
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let goodbye = Arc::new(Mutex::new(None));
+        let config = client::Config { window_size: 1 << 20, ..client::Config::default() };
+        let eyes = Eyes(goodbye.clone());
+        let handle = client::connect_stream(Arc::new(config), stream, eyes).await.unwrap();
+        Self { handle, goodbye }
+    }
+
+    /// Signed in to a managed application.
+    pub(crate) async fn signed_in(world: &World, user: &str, token: &str) -> Self {
+        let mut client = Self::connect(world).await;
+        let result = client.handle.authenticate_password(user, token).await.unwrap();
+        assert_eq!(result, AuthResult::Success);
+        client
+    }
+
+    /// Begins to sign in; the prompts.
+    pub(crate) async fn ask(&mut self, user: &str) -> Vec<String> {
+        let started = self.handle.authenticate_keyboard_interactive_start(user, None).await;
+        prompts(started.unwrap())
+    }
+
+    pub(crate) async fn answer(&mut self, text: &str) -> KeyboardInteractiveAuthResponse {
+        let answers = vec![text.to_owned()];
+        self.handle.authenticate_keyboard_interactive_respond(answers).await.unwrap()
+    }
+
+    pub(crate) async fn exec(&self, command: &str) -> Channel<client::Msg> {
+        let channel = self.handle.channel_open_session().await.unwrap();
+        channel.exec(true, command).await.unwrap();
+        channel
+    }
+
+    /// Runs a command to its end.
+    pub(crate) async fn run(&self, command: &str) -> Outcome {
+        let mut channel = self.exec(command).await;
+        outcome(&mut channel).await
+    }
+
+    /// The server's goodbye, once it has come.
+    pub(crate) async fn goodbye(&self) -> Option<String> {
+        for _ in 0..100 {
+            if self.handle.is_closed() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        self.goodbye.lock().unwrap().clone()
+    }
+}
+
+pub(crate) fn prompts(response: KeyboardInteractiveAuthResponse) -> Vec<String> {
+    match response {
+        KeyboardInteractiveAuthResponse::InfoRequest { prompts, .. } => {
+            prompts.into_iter().map(|prompt| prompt.prompt).collect()
+        }
+        other => panic!("no question: {other:?}"),
+    }
+}
+
+pub(crate) async fn outcome(channel: &mut Channel<client::Msg>) -> Outcome {
+    let mut outcome = Outcome::default();
+    let collect = async {
+        while let Some(message) = channel.wait().await {
+            match message {
+                ChannelMsg::Data { data } => outcome.out.extend_from_slice(&data),
+                ChannelMsg::ExtendedData { data, .. } => {
+                    outcome.err.push_str(&String::from_utf8_lossy(&data));
+                }
+                ChannelMsg::ExitStatus { exit_status } => outcome.status = Some(exit_status),
+                ChannelMsg::ExitSignal { signal_name, .. } => {
+                    outcome.signal = Some(format!("{signal_name:?}"));
+                }
+                ChannelMsg::Failure => outcome.failed = true,
+                ChannelMsg::Close => break,
+                _ => {}
+            }
+        }
+    };
+    within(collect).await;
+    outcome
+}
+
+/// No test waits longer.
+pub(crate) async fn within<F: Future>(future: F) -> F::Output {
+    tokio::time::timeout(Duration::from_secs(20), future).await.expect("took too long")
+}
