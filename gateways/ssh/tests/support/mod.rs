@@ -42,6 +42,7 @@ pub(crate) struct World {
     pub(crate) broker: Broker,
     pub(crate) audit: Arc<Audit>,
     pub(crate) drain: CancellationToken,
+    pub(crate) host_fingerprint: String,
     policy: Arc<Policy>,
     secrets: Arc<StoredSecrets>,
     _tasks: JoinSet<()>,
@@ -78,8 +79,11 @@ impl World {
         let limits = Limits { max_sessions: 4096 };
         let receiver = policy.sender.subscribe();
         let broker = Broker::new(audit.clone(), dialer, receiver, drain.clone(), limits);
+        let host_key = key();
+        let host_fingerprint =
+            host_key.public_key().fingerprint(russh::keys::HashAlg::Sha256).to_string();
         let gateway = SshGateway::new(SshConfig {
-            host_keys: vec![key()],
+            host_keys: vec![host_key],
             broker: broker.clone(),
             authn: policy.clone(),
             secrets: secrets.clone(),
@@ -90,7 +94,17 @@ impl World {
         let address = listener.local_addr().unwrap();
         let mut tasks = JoinSet::new();
         tasks.spawn(accept(listener, gateway.clone(), drain.clone()));
-        Self { address, gateway, broker, audit, drain, policy, secrets, _tasks: tasks }
+        Self {
+            address,
+            gateway,
+            broker,
+            audit,
+            drain,
+            host_fingerprint,
+            policy,
+            secrets,
+            _tasks: tasks,
+        }
     }
 
     /// Adds an application that alice may reach under these terms.

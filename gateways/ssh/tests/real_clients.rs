@@ -1,0 +1,309 @@
+//! Real clients through the door to a real sshd.
+
+mod support;
+
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use access::{Kind, Login};
+use russh::keys::{HashAlg, PublicKey};
+use support::{World, forwarding, managed};
+use tempfile::TempDir;
+use testkit::{Output, Sshd};
+use tokio::runtime::Runtime;
+
+#[test]
+fn openssh_carries_output_errors_and_exit_status() {
+    let bench = Bench::start();
+    let output = bench.ssh(&[], "echo out; echo err >&2; exit 3");
+    assert_eq!(output.code(), Some(3), "{}", output.both());
+    assert_eq!(output.text(), "out\n");
+    assert!(output.stderr.contains("err"), "{}", output.stderr);
+    let terminal = bench.ssh(&["-tt"], "tty; stty size");
+    assert!(terminal.text().contains("/dev/pts/"), "{}", terminal.both());
+}
+
+#[test]
+fn openssh_asks_for_the_token_at_its_prompt() {
+    let bench = Bench::start();
+    let asked = bench.path("asked");
+    let ask = bench.path("ask");
+    let script = format!("#!/bin/sh\necho \"$1\" >> {}\necho {}\n", asked.display(), bench.token);
+    std::fs::write(&ask, script).unwrap();
+    std::fs::set_permissions(&ask, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let mut ssh = Command::new("ssh");
+    ssh.args([
+        "-F",
+        "none",
+        "-o",
+        "StrictHostKeyChecking=no",
+        "-o",
+        "UserKnownHostsFile=/dev/null",
+    ])
+    .args(["-o", "PreferredAuthentications=keyboard-interactive", "-p", &bench.port()])
+    .args(["anyone@127.0.0.1", "echo in"])
+    .env("SSH_ASKPASS", &ask)
+    .env("SSH_ASKPASS_REQUIRE", "force");
+    assert_eq!(testkit::run(&mut ssh, SOON).unwrap().ok().unwrap(), "in\n");
+    assert!(std::fs::read_to_string(asked).unwrap().trim_end().ends_with("Access token:"));
+}
+
+#[test]
+fn files_arrive_unchanged_with_every_tool() {
+    let bench = Bench::start();
+    let original = bench.path("original");
+    let bytes: Vec<u8> =
+        (0..20u32 << 20).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    std::fs::write(&original, &bytes).unwrap();
+    let (copy, here) = (bench.path("copy"), bench.path("here"));
+    let there = format!("x+web1@127.0.0.1:{}", copy.display());
+    let rsh = format!("ssh -F {}", bench.path("config").display());
+    let batch = bench.path("batch");
+    let lines = format!(
+        "put {} {}\nget {} {}\n",
+        original.display(),
+        copy.display(),
+        copy.display(),
+        here.display()
+    );
+    std::fs::write(&batch, lines).unwrap();
+    let tools: [(&str, Vec<Vec<String>>); 4] = [
+        (
+            "scp",
+            vec![
+                bench.with_config(&[original.display().to_string(), there.clone()]),
+                bench.with_config(&[there.clone(), here.display().to_string()]),
+            ],
+        ),
+        (
+            "scp",
+            vec![
+                bench.with_config(&["-O".into(), original.display().to_string(), there.clone()]),
+                bench.with_config(&["-O".into(), there.clone(), here.display().to_string()]),
+            ],
+        ),
+        (
+            "rsync",
+            vec![
+                vec!["-e".into(), rsh.clone(), original.display().to_string(), there.clone()],
+                vec!["-e".into(), rsh, there, here.display().to_string()],
+            ],
+        ),
+        (
+            "sftp",
+            vec![bench.with_config(&[
+                "-b".into(),
+                batch.display().to_string(),
+                "x+web1@127.0.0.1".into(),
+            ])],
+        ),
+    ];
+    for (tool, runs) in tools {
+        for arguments in runs {
+            testkit::run(Command::new(tool).args(&arguments), SOON).unwrap().ok().unwrap();
+        }
+        assert!(
+            std::fs::read(&here).unwrap() == bytes,
+            "{tool} {} changed the file",
+            here.display()
+        );
+        std::fs::remove_file(&here).unwrap();
+        std::fs::remove_file(&copy).unwrap();
+    }
+}
+
+#[test]
+fn putty_and_paramiko_take_the_token_as_password() {
+    let bench = Bench::start();
+    let port = bench.port();
+    let mut plink = Command::new("plink");
+    plink
+        .args(["-batch", "-ssh", "-P", &port, "-hostkey", &bench.world.fingerprint])
+        .args(["-pw", &bench.token, "x@127.0.0.1", "echo in; exit 4"])
+        .env("HOME", bench.dir.path());
+    let output = testkit::run(&mut plink, SOON).unwrap();
+    assert_eq!((output.text().as_str(), output.code()), ("in\n", Some(4)), "{}", output.both());
+    let script = format!(
+        "import paramiko\nc=paramiko.SSHClient()\n\
+         c.set_missing_host_key_policy(paramiko.AutoAddPolicy())\n\
+         c.connect('127.0.0.1',{port},'x',password='{}',allow_agent=False,look_for_keys=False)\n\
+         i,o,e=c.exec_command('echo in')\nprint(o.read().decode().strip())\nc.close()\n",
+        bench.token,
+    );
+    let output = testkit::run(Command::new("python3").args(["-c", &script]), SOON).unwrap();
+    assert_eq!(output.ok().unwrap(), "in\n");
+}
+
+#[test]
+fn ports_jumps_and_agents_are_forwarded_where_the_terms_allow() {
+    let bench = Bench::start();
+    let address = bench.sshd.address();
+    // -W and -J: straight to an application, which shows its own host key and takes its own key.
+    let jump =
+        format!("ProxyCommand=ssh -F {} -W web1:22 jump@127.0.0.1", bench.path("config").display());
+    let mut ssh = Command::new("ssh");
+    ssh.args(["-F", "none", "-o", &jump, "-o", "StrictHostKeyChecking=no"])
+        .args(["-o", "UserKnownHostsFile=/dev/null", "-i"])
+        .arg(bench.sshd.client_key())
+        .args([&format!("{}@web1", bench.sshd.account()), "echo jumped"]);
+    assert_eq!(testkit::run(&mut ssh, SOON).unwrap().ok().unwrap(), "jumped\n");
+    // Through the target: the sshd's own greeting.
+    let mut through = Command::new("ssh");
+    through.args(bench.with_config(&["-W".into(), address, "x+web1@127.0.0.1".into()]));
+    let output = testkit::run(&mut through, SOON).unwrap();
+    assert!(output.text().starts_with("SSH-2.0-OpenSSH"), "{}", output.both());
+    // The agent is there at the target, and logs in to a transparent one.
+    let agent = bench.path("agent");
+    let script = format!(
+        "eval $(ssh-agent -a {agent}) >/dev/null; ssh-add -q {key}; \
+         ssh -A -F {config} x+web1@127.0.0.1 ssh-add -l; ssh -A -F {config} {account}+own@127.0.0.1 echo in; ssh-agent -k >/dev/null",
+        agent = agent.display(),
+        key = bench.sshd.client_key().display(),
+        config = bench.path("config").display(),
+        account = bench.sshd.account(),
+    );
+    let output = testkit::run(Command::new("sh").args(["-c", &script]), SOON).unwrap();
+    assert!(
+        output.text().contains("ED25519") && output.text().ends_with("in\n"),
+        "{}",
+        output.both()
+    );
+}
+
+/// One connection, one channel stalled in each direction, and a shell that answers as if alone.
+#[test]
+fn a_shell_answers_beside_stalled_copies_on_one_connection() {
+    let bench = Bench::start();
+    let control = format!("ControlPath={}", bench.path("control").display());
+    let master = bench.spawn(&["-M", "-N", "-o", &control], "");
+    testkit::eventually(SOON, "the master is up", || bench.path("control").exists()).unwrap();
+    // Nobody reads what this writes.
+    let download = bench.spawn(&["-o", &control], "head -c 200000000 /dev/zero");
+    // The target does not read what this sends.
+    let mut upload = bench.spawn(&["-o", &control], "sleep 6; wc -c");
+    let mut input = upload.0.stdin.take().unwrap();
+    let feeding = std::thread::spawn(move || {
+        let chunk = vec![0; 1 << 20];
+        for _ in 0..64 {
+            input.write_all(&chunk).unwrap();
+        }
+    });
+    std::thread::sleep(Duration::from_secs(2));
+    assert!(!feeding.is_finished(), "the upload was not stalled");
+    let worst = bench.worst_answer(&control);
+    assert!(worst < Duration::from_millis(100), "a keystroke took {worst:?}");
+    assert_eq!(bench.world.world.gateway.held(), 1, "only the download's own connection is held");
+    feeding.join().unwrap();
+    let mut count = String::new();
+    BufReader::new(upload.0.stdout.take().unwrap()).read_line(&mut count).unwrap();
+    assert_eq!(count.trim(), (64 << 20).to_string());
+    drop((download, upload, master));
+}
+
+struct Bench {
+    world: Fakes,
+    sshd: Sshd,
+    token: String,
+    dir: TempDir,
+}
+
+struct Fakes {
+    world: World,
+    fingerprint: String,
+    _runtime: Runtime,
+}
+
+/// Ended when dropped.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+impl Bench {
+    /// A door to one sshd: `web1` managed, `own` transparent; a registered key in the configuration.
+    fn start() -> Self {
+        let runtime = Runtime::new().unwrap();
+        let sshd = Sshd::start().unwrap();
+        let world = runtime.block_on(World::start());
+        let account = managed(sshd.account());
+        let id = world.add("web1", Kind::Ssh, &sshd.address(), account, forwarding());
+        world.store_key(id, &std::fs::read_to_string(sshd.client_key()).unwrap());
+        world.add("own", Kind::Ssh, &sshd.address(), Login::Transparent, forwarding());
+        let token = world.token(Some(id), 100);
+        let dir = tempfile::tempdir().unwrap();
+        let key = dir.path().join("key");
+        let mut keygen = Command::new("ssh-keygen");
+        keygen.args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&key);
+        testkit::run(&mut keygen, SOON).unwrap().ok().unwrap();
+        let public = std::fs::read_to_string(key.with_extension("pub")).unwrap();
+        let public = PublicKey::from_openssh(&public).unwrap();
+        world.register(&public.fingerprint(HashAlg::Sha256).to_string());
+        let fingerprint = world.host_fingerprint.clone();
+        let config = format!(
+            "Host 127.0.0.1\n  Port {port}\n  StrictHostKeyChecking no\n  UserKnownHostsFile /dev/null\n  \
+             IdentitiesOnly yes\n  IdentityFile {key}\n  LogLevel ERROR\n",
+            port = world.address.port(),
+            key = key.display(),
+        );
+        std::fs::write(dir.path().join("config"), config).unwrap();
+        Self { world: Fakes { world, fingerprint, _runtime: runtime }, sshd, token, dir }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn port(&self) -> String {
+        self.world.world.address.port().to_string()
+    }
+
+    fn with_config(&self, arguments: &[String]) -> Vec<String> {
+        let mut all = vec!["-F".to_owned(), self.path("config").display().to_string()];
+        all.extend_from_slice(arguments);
+        all
+    }
+
+    fn ssh(&self, options: &[&str], command: &str) -> Output {
+        testkit::run(&mut self.command(options, command), SOON).unwrap()
+    }
+
+    fn spawn(&self, options: &[&str], command: &str) -> Running {
+        let mut ssh = self.command(options, command);
+        ssh.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        Running(ssh.spawn().unwrap())
+    }
+
+    fn command(&self, options: &[&str], command: &str) -> Command {
+        let mut ssh = Command::new("ssh");
+        ssh.arg("-F").arg(self.path("config")).args(options).arg("x+web1@127.0.0.1");
+        if !command.is_empty() {
+            ssh.arg(command);
+        }
+        ssh
+    }
+
+    /// The longest of some keystrokes' way there and back.
+    fn worst_answer(&self, control: &str) -> Duration {
+        let mut cat = self.spawn(&["-o", control], "cat");
+        let mut input = cat.0.stdin.take().unwrap();
+        let mut output = BufReader::new(cat.0.stdout.take().unwrap());
+        let mut answer = || {
+            let started = Instant::now();
+            input.write_all(b"k\n").unwrap();
+            output.read_line(&mut String::new()).unwrap();
+            started.elapsed()
+        };
+        // The first waits for the program to start.
+        answer();
+        (0..20).map(|_| answer()).max().unwrap()
+    }
+}
+
+const SOON: Duration = Duration::from_secs(30);
