@@ -49,33 +49,21 @@ impl Config {
     }
 
     fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
-        let line = |at: usize| text[..at.min(text.len())].matches('\n').count() + 1;
-        let mistake =
-            |at: usize, text: String| Mistake { path: path.to_owned(), line: line(at), text };
-        let file: File = toml::from_str(text).map_err(|error| {
-            let at = error.span().map_or(0, |span| span.start);
-            ConfigError::Mistakes(vec![mistake(at, error.message().to_owned())])
-        })?;
-        let mut mistakes = Vec::new();
-        if file.quic.get_ref().rsplit_once(':').is_none_or(|(_, port)| port.parse::<u16>().is_err())
-        {
-            mistakes.push(mistake(file.quic.span().start, "quic is host:port".to_owned()));
-        }
-        let allow = file.allow.map(|entries| {
-            let mut kept = Vec::new();
-            for entry in entries {
-                match entry.get_ref().parse::<Entry>() {
-                    Ok(entry) => kept.push(entry),
-                    Err(error) => {
-                        let text = format!("allow: {:?}: {error}", entry.get_ref());
-                        mistakes.push(mistake(entry.span().start, text));
-                    }
-                }
+        let mut mistakes = Mistakes { text, path, found: Vec::new() };
+        let file: File = match toml::from_str(text) {
+            Ok(file) => file,
+            Err(error) => {
+                let at = error.span().map_or(0, |span| span.start);
+                mistakes.add(at, error.message().to_owned());
+                return Err(ConfigError::Mistakes(mistakes.found));
             }
-            kept
-        });
-        if !mistakes.is_empty() {
-            return Err(ConfigError::Mistakes(mistakes));
+        };
+        if !is_host_and_port(file.quic.get_ref()) {
+            mistakes.add(file.quic.span().start, "quic is host:port".to_owned());
+        }
+        let allow = file.allow.map(|entries| kept(entries, &mut mistakes));
+        if !mistakes.found.is_empty() {
+            return Err(ConfigError::Mistakes(mistakes.found));
         }
         Ok(Self {
             relay: file.relay,
@@ -121,6 +109,39 @@ struct File {
     #[serde(default)]
     congestion: Congestion,
     allow: Option<Vec<Spanned<String>>>,
+}
+
+/// Collects what is wrong with a file.
+struct Mistakes<'a> {
+    text: &'a str,
+    path: &'a Path,
+    found: Vec<Mistake>,
+}
+
+impl Mistakes<'_> {
+    fn add(&mut self, at: usize, text: String) {
+        let line = self.text[..at.min(self.text.len())].matches('\n').count() + 1;
+        self.found.push(Mistake { path: self.path.to_owned(), line, text });
+    }
+}
+
+fn kept(entries: Vec<Spanned<String>>, mistakes: &mut Mistakes<'_>) -> Vec<Entry> {
+    let mut kept = Vec::new();
+    for entry in entries {
+        match entry.get_ref().parse::<Entry>() {
+            Ok(entry) => kept.push(entry),
+            Err(error) => {
+                let text = format!("allow: {:?}: {error}", entry.get_ref());
+                mistakes.add(entry.span().start, text);
+            }
+        }
+    }
+    kept
+}
+
+fn is_host_and_port(text: &str) -> bool {
+    text.rsplit_once(':')
+        .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
 }
 
 impl fmt::Display for Mistake {

@@ -105,7 +105,7 @@ impl Connection {
         drop(draining.wait_for(|draining| *draining).await);
     }
 
-    /// Whether the peer still takes sessions.
+    /// Whether the peer has said that it takes no more sessions.
     pub fn is_draining(&self) -> bool {
         *self.0.link.shared.draining.borrow()
     }

@@ -1,7 +1,7 @@
 //! The wire protocol over QUIC: dialling out, accepting, and the streams in between. Free of policy
 //! and of the store.
 //!
-//! [`dial_out`] and [`accept`] give a [`Connection`] whose two sides have greeted each other, know
+//! [`dial_out`] and [`accept()`] give a [`Connection`] whose two sides have greeted each other, know
 //! when the other is gone, and renew the machine's certificate. Sessions are [`Stream`]s on it.
 
 mod accept;
