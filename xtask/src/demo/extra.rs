@@ -16,6 +16,7 @@ use super::{SITE, USER, say};
 pub(crate) struct Extra {
     file: PathBuf,
     applications: Vec<Spec>,
+    grants: Vec<GrantSpec>,
 }
 
 /// The rest of the file is the relay's to judge.
@@ -23,6 +24,14 @@ pub(crate) struct Extra {
 struct Document {
     #[serde(default, rename = "application")]
     applications: Vec<Spec>,
+    #[serde(default, rename = "grant")]
+    grants: Vec<GrantSpec>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct GrantSpec {
+    user: Option<String>,
+    application: Option<String>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -37,9 +46,9 @@ struct Spec {
 impl Extra {
     pub(crate) fn read(file: &Path) -> Result<Self> {
         let text = fs::read_to_string(file).with_context(|| file.display().to_string())?;
-        let Document { applications } =
+        let Document { applications, grants } =
             toml::from_str(&text).with_context(|| file.display().to_string())?;
-        Ok(Self { file: file.to_owned(), applications })
+        Ok(Self { file: file.to_owned(), applications, grants })
     }
 
     /// Applies the file, starts a connector for each of its sites, grants its applications to the
@@ -52,16 +61,27 @@ impl Extra {
         deployment.apply(&made)?.ok()?;
         let file = self.file.to_string_lossy();
         deployment.admin(&["apply", "-f", &file])?.ok()?;
-        for site in sites {
-            // The demo's own connector has its list already; another one beside it serves these.
-            let name = if site == SITE { "extra".to_owned() } else { format!("{site}-1") };
-            deployment.join(site, &name, &self.allow(site))?;
+        // The demo's own connector was started with what the file wants of it.
+        for site in sites.into_iter().filter(|site| *site != SITE) {
+            deployment.join(site, &format!("{site}-1"), &self.allow(site))?;
         }
-        deployment.apply(&self.applications.iter().map(grant).collect::<String>())?.ok()?;
+        let grants: String =
+            self.applications.iter().filter(|spec| !self.grants(spec)).map(grant).collect();
+        deployment.apply(&grants)?.ok()?;
         self.applications.iter().map(|spec| token(deployment, spec)).collect()
     }
 
-    fn allow(&self, site: &str) -> Vec<String> {
+    /// Whether the file itself says on which terms the demo user may reach it.
+    fn grants(&self, spec: &Spec) -> bool {
+        let full = format!("{}.{}", spec.name, spec.site);
+        let names = |application: &str| application == spec.name || application == full;
+        self.grants.iter().any(|grant| {
+            grant.user.as_deref() == Some(USER) && grant.application.as_deref().is_some_and(names)
+        })
+    }
+
+    /// What the connector of that site must be allowed to dial.
+    pub(crate) fn allow(&self, site: &str) -> Vec<String> {
         let of_site = self.applications.iter().filter(|spec| spec.site == site);
         of_site.map(|spec| allow_entry(&spec.address)).collect()
     }
@@ -100,6 +120,19 @@ fn token(deployment: &Deployment, spec: &Spec) -> Result<Application> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_grant_of_the_files_own_stands() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("extra.toml");
+        let text = "[[application]]\nname = \"a\"\nsite = \"s\"\nkind = \"tcp\"\naddress = \"x:1\"\n\
+                    [[application]]\nname = \"b\"\nsite = \"s\"\nkind = \"tcp\"\naddress = \"x:2\"\n\
+                    [[grant]]\nuser = \"demo\"\napplication = \"a.s\"\nidle = \"1m\"\n";
+        fs::write(&file, text).unwrap();
+        let extra = Extra::read(&file).unwrap();
+        let granted: Vec<_> = extra.applications.iter().map(|spec| extra.grants(spec)).collect();
+        assert_eq!(granted, [true, false]);
+    }
 
     #[test]
     fn addresses_are_allowed_as_the_connector_reads_them() {

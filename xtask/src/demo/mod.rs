@@ -51,7 +51,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     say("the applications: an SSH host, an HTTP API, an echo service, a database");
     let mut targets = Targets::start(&ports)?;
     stop.check()?;
-    let mut deployment = deploy(bin, &ports, &targets)?;
+    let mut allow = targets.allow();
+    allow.extend(extra.iter().flat_map(|extra| extra.allow(SITE)));
+    let mut deployment = deploy(bin, &ports, allow)?;
     stop.check()?;
     say("the applications: registering them, and issuing a token for each");
     let mut applications = targets.register(&deployment, &ports)?;
@@ -88,13 +90,13 @@ fn build(release: bool) -> Result<PathBuf> {
     Ok(target.join(if release { "release" } else { "debug" }))
 }
 
-fn deploy(bin: PathBuf, ports: &Ports, targets: &Targets) -> Result<Deployment> {
+fn deploy(bin: PathBuf, ports: &Ports, allow: Vec<String>) -> Result<Deployment> {
     let builder = Builder {
         doors: ports.doors(),
         domain: "localhost".to_owned(),
         bin,
         site: SITE.to_owned(),
-        allow: targets.allow(),
+        allow,
         progress: say,
     };
     builder.start()
