@@ -2,6 +2,8 @@
 //!
 //! `UPDATE_GOLDEN=1 cargo test -p access --test policy` writes it anew.
 
+#![expect(clippy::unwrap_used, reason = "what a test needs and does not get fails the test")]
+
 use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::path::Path;

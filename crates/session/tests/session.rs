@@ -1,5 +1,11 @@
 //! The promises of one session: recorded, revocable, ended once.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "what a test needs and does not get fails the test"
+)]
+
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
@@ -51,7 +57,7 @@ async fn a_quiet_session_ends_and_a_busy_one_stays() {
             client.write_all(b"x").await.unwrap();
             target.read_u8().await.unwrap();
         }
-        std::future::pending::<()>().await
+        std::future::pending::<()>().await;
     };
     let ended = tokio::select! { ended = within(running) => ended, () = busy => unreachable!() };
     assert_eq!(ended.reason, EndReason::Idle);

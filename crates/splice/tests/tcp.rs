@@ -1,5 +1,7 @@
 //! What real sockets see of a join.
 
+#![expect(clippy::unwrap_used, reason = "what a test needs and does not get fails the test")]
+
 use std::io::ErrorKind;
 use std::time::Duration;
 
