@@ -5,7 +5,6 @@
 #![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a tool for the terminal")]
 
 #[path = "../tests/support/mod.rs"]
-#[expect(clippy::unwrap_used, reason = "shared with tests")]
 mod support;
 
 use access::{Kind, Login, Terms};

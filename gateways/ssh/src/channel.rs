@@ -33,6 +33,7 @@ pub(crate) async fn serve(connection: Arc<Connection>, channel: Channel<Msg>, _p
     if let Some(text) = last {
         drop(timeout(LAST_WORDS, fail(&user, &text)).await);
     }
+    connection.ended(id);
 }
 
 /// Says why on the terminal, or on the standard error of what was asked for, and ends the channel.
@@ -273,6 +274,7 @@ async fn carry(
 const EXIT_FAILED: u32 = 255;
 const STDERR: u32 = 1;
 const LAST_WORDS: Duration = Duration::from_millis(300);
+const LINGER: Duration = Duration::from_secs(2);
 const MAX_VARIABLES: usize = 128;
 const MAX_VARIABLE: usize = 32 * 1024;
 
@@ -292,6 +294,12 @@ pub(crate) async fn carry_bytes(
     let over = bridge::channels(user, inbox, &writer, &mut target_inbox, reach.counters()).await;
     match over {
         Over::User => drop(writer.close().await),
-        Over::Target { .. } | Over::Lost => drop(user.writer.close().await),
+        Over::Target { .. } | Over::Lost => {
+            // A client that was told the end closes by itself, and then nothing is kept of it.
+            drop(user.writer.eof().await);
+            let closing = async { while inbox.next().await.is_some() {} };
+            drop(timeout(LINGER, closing).await);
+            drop(user.writer.close().await);
+        }
     }
 }

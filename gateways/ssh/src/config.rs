@@ -35,6 +35,10 @@ const MAX_REQUESTS: usize = 24;
 /// Channels open at one time on one connection.
 pub(crate) const MAX_CHANNELS: usize = 256;
 
+/// Session channels over the whole life of one connection: the library keeps about 4 KiB of each that
+/// the server closed first, as servers do, until the connection ends.
+pub(crate) const MAX_SERVED: usize = 8192;
+
 /// Towards users.
 pub(crate) fn server(host_keys: Vec<PrivateKey>) -> server::Config {
     let key = host_key_algorithms(&host_keys);

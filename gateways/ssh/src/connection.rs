@@ -1,15 +1,16 @@
 //! One user connection and its owner, who bounds every phase of it and ends all that belongs to it.
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use access::{ApplicationId, Authenticated, EndReason, Explain, Side};
 use futures_util::future::BoxFuture;
-use russh::Disconnect;
 use russh::server::{self, RunningSession};
+use russh::{ChannelId, Disconnect};
 use session::Lease;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{mpsc, watch};
@@ -17,7 +18,9 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{HANDSHAKE_DEADLINE, LOGIN_DEADLINE, MAX_CHANNELS, TARGET_LOGIN_DEADLINE};
+use crate::config::{
+    HANDSHAKE_DEADLINE, LOGIN_DEADLINE, MAX_CHANNELS, MAX_SERVED, TARGET_LOGIN_DEADLINE,
+};
 use crate::guard::Guarded;
 use crate::inbox::Budget;
 use crate::reach::Reach;
@@ -39,6 +42,9 @@ pub(crate) struct Connection {
     login: OnceLock<String>,
     reach: OnceLock<Arc<Reach>>,
     channels: Arc<AtomicUsize>,
+    served: AtomicUsize,
+    /// Channels whose one program was asked for.
+    started: Mutex<HashSet<ChannelId>>,
 }
 
 /// How far signing in has come.
@@ -145,9 +151,23 @@ impl Connection {
         }
     }
 
+    /// Whether this is the first program asked for on a channel: there is only one.
+    pub(crate) fn starts(&self, channel: ChannelId) -> bool {
+        self.started.lock().unwrap_or_else(PoisonError::into_inner).insert(channel)
+    }
+
+    /// A session channel is over.
+    pub(crate) fn ended(&self, channel: ChannelId) {
+        self.served.fetch_add(1, Relaxed);
+        self.started.lock().unwrap_or_else(PoisonError::into_inner).remove(&channel);
+    }
+
+    /// A place for one more channel, if there is one.
     pub(crate) fn place(&self) -> Option<Place> {
         let place = Place(self.channels.clone());
-        (self.channels.fetch_add(1, Relaxed) < MAX_CHANNELS).then_some(place)
+        let open = self.channels.fetch_add(1, Relaxed);
+        let served = self.served.load(Relaxed);
+        (open < MAX_CHANNELS && served < MAX_SERVED).then_some(place)
     }
 
     async fn order(&self, order: Order) {
@@ -184,6 +204,8 @@ pub(crate) async fn serve<S>(
         login: OnceLock::new(),
         reach: OnceLock::new(),
         channels: Arc::default(),
+        served: AtomicUsize::new(0),
+        started: Mutex::default(),
     });
     let handler = DoorHandler::new(connection.clone(), vouched);
     let starting = server::run_stream(config, Guarded::new(io, cut.clone()), handler);

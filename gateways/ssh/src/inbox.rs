@@ -2,7 +2,7 @@
 //!
 //! The library gives a channel's window back when bytes arrive and parks the whole connection while
 //! one channel's buffer is full, so every channel is always read into a queue of its own. Past the
-//! cap the connection is held until the reader moves. See docs/adr/0002-ssh-channel-queues.md.
+//! cap the connection is held until the reader moves. See docs/adr/0003-ssh-channel-queues.md.
 
 use std::collections::{HashSet, VecDeque};
 use std::future::pending;

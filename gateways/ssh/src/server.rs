@@ -1,7 +1,6 @@
 //! The library's view of a user connection. Decides nothing but what must be answered at once.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,8 +21,6 @@ use crate::{channel, forward};
 pub(crate) struct DoorHandler {
     connection: Arc<Connection>,
     login: Login,
-    /// Channels whose one program was asked for.
-    started: HashSet<ChannelId>,
 }
 
 impl DoorHandler {
@@ -32,13 +29,13 @@ impl DoorHandler {
         vouched: Option<(Authenticated, ApplicationId)>,
     ) -> Self {
         let login = Login::new(connection.clone(), vouched);
-        Self { connection, login, started: HashSet::new() }
+        Self { connection, login }
     }
 
     /// Answers a request for a channel's one program. What becomes of it is told on the channel:
     /// the target may first want something typed there, or the user's agent.
-    fn program(&mut self, channel: ChannelId, session: &mut Session) -> Result<(), russh::Error> {
-        match self.started.insert(channel) {
+    fn program(&self, channel: ChannelId, session: &mut Session) -> Result<(), russh::Error> {
+        match self.connection.starts(channel) {
             true => session.channel_success(channel),
             false => session.channel_failure(channel),
         }
@@ -153,15 +150,6 @@ impl Handler for DoorHandler {
         _: &mut Session,
     ) -> Result<(), russh::Error> {
         // Dropping the reply refuses, here and below.
-        Ok(())
-    }
-
-    async fn channel_close(
-        &mut self,
-        channel: ChannelId,
-        _: &mut Session,
-    ) -> Result<(), russh::Error> {
-        self.started.remove(&channel);
         Ok(())
     }
 
