@@ -1,12 +1,14 @@
 //! Carrying one channel: between the user's channel and the target's, or a raw stream.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use access::{EndReason, Side};
 use bytes::{Bytes, BytesMut};
 use russh::{ChannelMsg, ChannelWriteHalf, client, server};
 use splice::{BoxStream, Counters, Io};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
+use tokio::time::{Instant, sleep_until};
 
 use crate::inbox::Inbox;
 
@@ -14,6 +16,15 @@ use crate::inbox::Inbox;
 pub(crate) struct UserSide {
     pub(crate) writer: ChannelWriteHalf<server::Msg>,
     pub(crate) handle: server::Handle,
+}
+
+/// What runs on a channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Something with an exit status.
+    Program,
+    /// Bytes alone: a port or an agent.
+    Bytes,
 }
 
 /// How a bridge came to its end.
@@ -34,9 +45,10 @@ pub(crate) async fn channels(
     target: &ChannelWriteHalf<client::Msg>,
     from_target: &mut Inbox,
     counters: &Counters,
+    kind: Kind,
 ) -> Over {
     let mut up = std::pin::pin!(upward(from_user, target, counters));
-    let mut down = std::pin::pin!(downward(from_target, user, counters));
+    let mut down = std::pin::pin!(downward(from_target, user, counters, kind));
     tokio::select! {
         over = &mut down => over,
         over = &mut up => match over {
@@ -95,23 +107,79 @@ async fn pass_up(
     Ok(())
 }
 
-async fn downward(from: &mut Inbox, user: &UserSide, counters: &Counters) -> Over {
-    let mut refused = false;
-    while let Some(message) = from.next().await {
-        match message {
-            ChannelMsg::Close => return Over::Target { refused },
-            ChannelMsg::Failure => refused = true,
-            message => {
-                if from.during(pass_down(message, user, counters)).await.is_err() {
-                    return Over::User;
-                }
+async fn downward(from: &mut Inbox, user: &UserSide, counters: &Counters, kind: Kind) -> Over {
+    let mut held = HeldEof::default();
+    loop {
+        let message = tokio::select! {
+            biased;
+            message = from.next() => message,
+            () = held.due() => Some(held.release()),
+        };
+        let passed = match message {
+            Some(ChannelMsg::Close) => {
+                let passed = held.pass(user).await;
+                return if passed.is_ok() { Over::Target { refused: false } } else { Over::User };
             }
-        }
-        if refused {
-            return Over::Target { refused };
+            Some(ChannelMsg::Failure) => return Over::Target { refused: true },
+            Some(ChannelMsg::Eof) if kind == Kind::Program && held.hold() => Ok(()),
+            Some(message) => {
+                let ends = matches!(
+                    message,
+                    ChannelMsg::ExitStatus { .. } | ChannelMsg::ExitSignal { .. }
+                );
+                let passed = from.during(pass_down(message, user, counters)).await;
+                if ends { passed.and(held.pass(user).await) } else { passed }
+            }
+            None => return Over::Lost,
+        };
+        if passed.is_err() {
+            return Over::User;
         }
     }
-    Over::Lost
+}
+
+/// The end of a program's output, kept back until its exit status is told.
+///
+/// Servers tell the one before the other. A client that has sent its own end closes the channel when
+/// it is told (PuTTY does), and the library answers that close at once: a status that came after it
+/// would never be heard.
+#[derive(Default)]
+enum HeldEof {
+    #[default]
+    NotYet,
+    Held(Instant),
+    Passed,
+}
+
+impl HeldEof {
+    /// Keeps it back, once.
+    fn hold(&mut self) -> bool {
+        let first = matches!(self, Self::NotYet);
+        if first {
+            *self = Self::Held(Instant::now() + STATUS_FOLLOWS);
+        }
+        first
+    }
+
+    /// Completes when no status came: the program closed its output and goes on.
+    async fn due(&self) {
+        match self {
+            Self::Held(until) => sleep_until(*until).await,
+            Self::NotYet | Self::Passed => std::future::pending().await,
+        }
+    }
+
+    fn release(&mut self) -> ChannelMsg {
+        *self = Self::Passed;
+        ChannelMsg::Eof
+    }
+
+    async fn pass(&mut self, user: &UserSide) -> Result<(), ()> {
+        match std::mem::replace(self, Self::Passed) {
+            Self::Held(_) => user.writer.eof().await.map_err(drop),
+            Self::NotYet | Self::Passed => Ok(()),
+        }
+    }
 }
 
 async fn pass_down(message: ChannelMsg, user: &UserSide, counters: &Counters) -> Result<(), ()> {
@@ -222,5 +290,8 @@ async fn raw_down(
     }
 }
 
+/// Between the end of a program's output and its exit status, when the program has ended.
+const STATUS_FOLLOWS: Duration = Duration::from_millis(500);
+
 const COPY: usize = 32 * 1024;
-const LINGER: std::time::Duration = std::time::Duration::from_secs(10);
+const LINGER: Duration = Duration::from_secs(10);

@@ -254,8 +254,9 @@ async fn carry(
     mut running: Running,
 ) {
     let reach = running.reach.clone();
-    let carried =
-        bridge::channels(user, inbox, &running.writer, &mut running.inbox, reach.counters());
+    let Running { writer, inbox: from_target, .. } = &mut running;
+    let (counters, kind) = (reach.counters(), bridge::Kind::Program);
+    let carried = bridge::channels(user, inbox, writer, from_target, counters, kind);
     match carried.await {
         Over::Target { refused: false } => {
             drop(user.writer.close().await);
@@ -291,7 +292,8 @@ pub(crate) async fn carry_bytes(
     let mut target_inbox = Inbox::new(reader, id, connection.down.clone());
     target_inbox.open_up(DOWN_CAP);
     inbox.open_up(UP_CAP);
-    let over = bridge::channels(user, inbox, &writer, &mut target_inbox, reach.counters()).await;
+    let (counters, kind) = (reach.counters(), bridge::Kind::Bytes);
+    let over = bridge::channels(user, inbox, &writer, &mut target_inbox, counters, kind).await;
     match over {
         Over::User => drop(writer.close().await),
         Over::Target { .. } | Over::Lost => {
