@@ -114,6 +114,11 @@ impl PolicyPublisher {
         self.sender.send_replace(Arc::new(snapshot));
     }
 
+    #[cfg(test)]
+    pub(crate) fn kills(&self) -> usize {
+        self.killed.lock().unwrap().len()
+    }
+
     fn open_sessions(&self) -> HashSet<SessionId> {
         let live = self.live.get().map(Broker::live).unwrap_or_default();
         live.into_iter().map(|session| session.id).collect()

@@ -58,3 +58,11 @@ fn an_empty_file_misses_the_domain() {
     assert_eq!(mistakes.len(), 1);
     assert!(mistakes[0].text.contains("`domain` is missing"), "{mistakes:?}");
 }
+
+#[test]
+fn the_packaged_example_has_no_mistakes_and_says_the_defaults() {
+    let text = include_str!("../../packaging/relay.toml");
+    let shown = Config::parse(text, Path::new("/etc/adit")).unwrap();
+    let minimal = "data = '/var/lib/adit'\ndomain = 'adit.example.com'";
+    assert_eq!(shown, Config::parse(minimal, Path::new("/etc/adit")).unwrap());
+}
