@@ -124,9 +124,16 @@ impl Broker {
         let permit =
             inner.slots.clone().try_acquire_owned().map_err(|_| OpenError::Full { limit })?;
         let slot = inner.audit.reserve().await?;
-        let session = self.session(grant, door, now, permit);
-        inner.audit.append(session.opened()).await?;
-        Ok(session.enter(slot))
+        // Listed before its record is stored: what withdraws access meanwhile must find it, and who
+        // gives up waiting leaves a record that is closed.
+        let mut session = self.session(grant, door, now, permit).enter(slot);
+        match inner.audit.append(session.opened()).await {
+            Ok(()) => Ok(session),
+            Err(error) => {
+                session.unrecorded();
+                Err(error.into())
+            }
+        }
     }
 
     /// The sessions open now.
@@ -159,7 +166,8 @@ impl Broker {
         now: SystemTime,
         permit: OwnedSemaphorePermit,
     ) -> Session {
-        let id = SessionId(Uuid::new_v4());
+        // Ordered by time: their places in the audit log's indexes are then side by side.
+        let id = SessionId(Uuid::now_v7());
         let counters = Arc::new(Counters::default());
         let clock = Clock::starting(now);
         let lease = Lease::new(
@@ -220,10 +228,16 @@ impl Session {
         &self.counters
     }
 
-    /// Opens a stream to the session's application through one of its site's connectors.
+    /// Opens a stream to the session's application through one of its site's connectors, unless the
+    /// session ends first.
     pub async fn dial(&self) -> Result<BoxStream, DialError> {
         let request = DialRequest { session: self.id, application: self.application().clone() };
-        self.broker.inner.dialer.dial(request).await
+        let mut lease = self.lease();
+        tokio::select! {
+            biased;
+            reason = lease.ended() => Err(DialError::Ended { reason }),
+            answer = self.broker.inner.dialer.dial(request) => answer,
+        }
     }
 
     /// Records something the session does inside its protocol.
@@ -293,6 +307,18 @@ impl Session {
         self
     }
 
+    /// Its opening was not stored, so there is nothing to close.
+    fn unrecorded(&mut self) {
+        self.slot = None;
+        self.leave();
+    }
+
+    fn leave(&self) {
+        let inner = &self.broker.inner;
+        inner.live.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.id);
+        inner.open.send_modify(|open| *open -= 1);
+    }
+
     fn listed(&self) -> LiveSession {
         let (who, application) = (self.grant.who(), self.application());
         LiveSession {
@@ -313,10 +339,7 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        // Without a slot the opening was never stored, so there is nothing to close.
         let Some(slot) = self.slot.take() else { return };
-        let inner = &self.broker.inner;
-        inner.live.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.id);
         let application = self.application();
         let event = AuditEvent::SessionEnded {
             session: self.id,
@@ -331,7 +354,7 @@ impl Drop for Session {
             millis: u64::try_from(self.clock.elapsed().as_millis()).unwrap_or(u64::MAX),
         };
         slot.fill(Stamped { at: self.clock.now(), event });
-        inner.open.send_modify(|open| *open -= 1);
+        self.leave();
     }
 }
 

@@ -5,7 +5,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use access::{Application, ApplicationId, Authenticated, Code, Explain, SessionId};
+use access::{
+    Application, ApplicationId, Authenticated, Code, EndReason, Explain, SessionId, Side,
+};
 use async_trait::async_trait;
 use secrecy::SecretString;
 use splice::BoxStream;
@@ -43,6 +45,24 @@ pub enum DialError {
     TimedOut { after: Duration },
     #[error("the tunnel broke: {detail}")]
     Tunnel { detail: String },
+    #[error("the session ended before there was an answer")]
+    Ended { reason: EndReason },
+}
+
+impl DialError {
+    /// How a session ends that got no further.
+    pub fn outcome(&self) -> (EndReason, Side) {
+        match self {
+            Self::Ended { reason } => (*reason, Side::Relay),
+            Self::Offline { .. }
+            | Self::NotAllowed
+            | Self::Unresolved
+            | Self::Refused
+            | Self::Unreachable
+            | Self::TimedOut { .. }
+            | Self::Tunnel { .. } => (EndReason::Failed, Side::Target),
+        }
+    }
 }
 
 impl Explain for DialError {
@@ -55,6 +75,7 @@ impl Explain for DialError {
             Self::Unreachable => "dial.unreachable",
             Self::TimedOut { .. } => "dial.timeout",
             Self::Tunnel { .. } => "dial.tunnel",
+            Self::Ended { reason } => return reason.code(),
         })
     }
 
@@ -67,6 +88,7 @@ impl Explain for DialError {
             Self::Unreachable => "the application's host is unreachable from its site",
             Self::TimedOut { .. } => "the application does not answer",
             Self::Tunnel { .. } => "the connection to the application's site broke",
+            Self::Ended { reason } => return reason.public(),
         })
     }
 
@@ -79,6 +101,7 @@ impl Explain for DialError {
                 "check that the service is running and reachable from its connector"
             }
             Self::Tunnel { .. } => "try again",
+            Self::Ended { reason } => return reason.hint(),
         }))
     }
 }

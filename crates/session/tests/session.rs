@@ -159,6 +159,34 @@ async fn withdrawn_access_stops_bytes_even_while_they_flow() {
     assert_eq!(ended.reason, EndReason::Revoked);
 }
 
+#[tokio::test(start_paused = true)]
+async fn withdrawn_access_ends_a_session_that_is_still_dialling() {
+    let world = World::dialling(Arc::new(HungDialer));
+    let session = world.open().await;
+    let withdrawal = async {
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        let killed = vec![session.id()];
+        world.publish(PolicyData { killed, ..world.data.clone() });
+    };
+    let started = Instant::now();
+    let (dialled, ()) = tokio::join!(within(session.dial()), withdrawal);
+    let error = dialled.err().unwrap();
+    assert_eq!(error, DialError::Ended { reason: EndReason::Killed });
+    assert_eq!(error.outcome(), (EndReason::Killed, Side::Relay));
+    assert_eq!(started.elapsed(), Duration::from_secs(5));
+}
+
+#[tokio::test]
+async fn an_opening_that_is_given_up_is_closed_in_the_records() {
+    let world = World::new(Terms::default());
+    world.audit.hang(true);
+    let opening = tokio::time::timeout(Duration::from_millis(10), world.open());
+    assert!(opening.await.is_err());
+    world.records_pair_up(EndReason::Failed, Side::Relay);
+    assert!(world.broker.live().is_empty());
+    world.broker.emptied().await;
+}
+
 #[tokio::test]
 async fn no_session_opens_that_can_not_be_recorded() {
     let world = World::new(Terms::default());
@@ -166,6 +194,8 @@ async fn no_session_opens_that_can_not_be_recorded() {
     let error = world.broker.open(world.grant(), Door::Ssh, NOW).await.err();
     assert!(matches!(error, Some(OpenError::Audit(_))));
     assert!(world.broker.live().is_empty());
+    world.broker.emptied().await;
+    assert!(world.audit.events().is_empty());
     world.audit.refuse(false);
     drop(world.open().await);
     world.records_pair_up(EndReason::Failed, Side::Relay);
@@ -211,14 +241,18 @@ struct World {
 
 impl World {
     fn new(terms: Terms) -> Self {
-        Self::build(terms, None)
+        Self::build(terms, None, Arc::new(NoDialer))
     }
 
     fn with_token(expires: Option<SystemTime>) -> Self {
-        Self::build(Terms::default(), expires)
+        Self::build(Terms::default(), expires, Arc::new(NoDialer))
     }
 
-    fn build(terms: Terms, token_end: Option<SystemTime>) -> Self {
+    fn dialling(dialer: Arc<dyn Dialer>) -> Self {
+        Self::build(Terms::default(), None, dialer)
+    }
+
+    fn build(terms: Terms, token_end: Option<SystemTime>, dialer: Arc<dyn Dialer>) -> Self {
         let application = web1();
         let rule = Rule {
             id: RuleId(Uuid::nil()),
@@ -236,7 +270,7 @@ impl World {
         let (sender, policy) = watch::channel(Arc::new(PolicySnapshot::new(data.clone())));
         let (audit, drain) = (Arc::new(Records::default()), CancellationToken::new());
         let limits = Limits { max_sessions: 2 };
-        let broker = Broker::new(audit.clone(), Arc::new(NoDialer), policy, drain.clone(), limits);
+        let broker = Broker::new(audit.clone(), dialer, policy, drain.clone(), limits);
         Self { data, policy: Some(sender), audit, broker, drain, token_end }
     }
 
@@ -295,10 +329,11 @@ impl World {
     }
 }
 
-/// An audit log in memory that can refuse.
+/// An audit log in memory that can refuse, or never say that it has stored.
 struct Records {
     stored: Mutex<Vec<AuditEvent>>,
     refusing: Mutex<bool>,
+    hanging: Mutex<bool>,
     queue: mpsc::Sender<Stamped>,
     closing: Mutex<mpsc::Receiver<Stamped>>,
 }
@@ -307,13 +342,18 @@ impl Default for Records {
     fn default() -> Self {
         let (queue, closing) = mpsc::channel(16);
         let closing = Mutex::new(closing);
-        Self { stored: Mutex::default(), refusing: Mutex::default(), queue, closing }
+        let (stored, refusing, hanging) = Default::default();
+        Self { stored, refusing, hanging, queue, closing }
     }
 }
 
 impl Records {
     fn refuse(&self, refuse: bool) {
         *self.refusing.lock().unwrap() = refuse;
+    }
+
+    fn hang(&self, hang: bool) {
+        *self.hanging.lock().unwrap() = hang;
     }
 
     fn events(&self) -> Vec<AuditEvent> {
@@ -337,6 +377,10 @@ impl AuditLog for Records {
             return Err(AuditError::Stopped);
         }
         self.stored.lock().unwrap().push(event);
+        let hanging = *self.hanging.lock().unwrap();
+        if hanging {
+            std::future::pending::<()>().await;
+        }
         Ok(())
     }
 
@@ -351,6 +395,15 @@ struct NoDialer;
 impl Dialer for NoDialer {
     async fn dial(&self, _request: DialRequest) -> Result<BoxStream, DialError> {
         Err(DialError::Refused)
+    }
+}
+
+struct HungDialer;
+
+#[async_trait]
+impl Dialer for HungDialer {
+    async fn dial(&self, _request: DialRequest) -> Result<BoxStream, DialError> {
+        std::future::pending().await
     }
 }
 

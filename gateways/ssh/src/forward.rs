@@ -130,7 +130,8 @@ async fn open(
     match session.dial().await {
         Ok(stream) => Ok((session, stream)),
         Err(error) => {
-            session.end(EndReason::Failed, Side::Target);
+            let (reason, side) = error.outcome();
+            session.end(reason, side);
             tracing::info!(%error, code = %error.code(), "Could not reach a forward's application");
             let reason = words::explain(&error);
             Err(ChannelOpenFailure::Other { code: CONNECT_FAILED, reason })

@@ -5,8 +5,7 @@ use std::borrow::Cow;
 use std::time::SystemTime;
 
 use access::{
-    Authenticated, Code, Context, Deny, EndReason, Explain, Grant, PolicySnapshot, SessionId, Side,
-    Unfound,
+    Authenticated, Code, Context, Deny, Explain, Grant, PolicySnapshot, SessionId, Unfound,
 };
 use session::{AuditEvent, Broker, DialError, Door, Ended, OpenError, Session};
 use splice::{BoxStream, Stream};
@@ -50,7 +49,8 @@ pub async fn open(
     match session.dial().await {
         Ok(target) => Ok(Tunnel { session, target }),
         Err(error) => {
-            session.end(EndReason::Failed, Side::Target);
+            let (reason, side) = error.outcome();
+            session.end(reason, side);
             Err(error.into())
         }
     }
