@@ -136,12 +136,15 @@ impl Connection {
         self.reach.get()
     }
 
-    /// Makes `reach` the connection's application; there is only ever one.
-    pub(crate) async fn reached(&self, reach: Arc<Reach>) {
+    /// Makes `reach` the connection's application, whose lease its owner watches from now on. There
+    /// is only ever one; `false`: there is another already.
+    pub(crate) async fn reached(&self, reach: Arc<Reach>) -> bool {
         let lease = reach.lease();
-        if self.reach.set(reach).is_ok() {
+        let first = self.reach.set(reach).is_ok();
+        if first {
             self.order(Order::Watch(lease)).await;
         }
+        first
     }
 
     /// Records something under the connection's session.

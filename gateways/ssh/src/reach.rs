@@ -92,7 +92,11 @@ impl Reach {
             pool: tokio::sync::Mutex::default(),
             outcome: Mutex::default(),
         });
-        connection.reached(reach.clone()).await;
+        if !connection.reached(reach.clone()).await {
+            // Two channels were at the menu: nobody would watch the second one's lease.
+            reach.close(EndReason::Failed, Side::Client).await;
+            return Err(words::ONE_APPLICATION.to_owned());
+        }
         Ok(reach)
     }
 

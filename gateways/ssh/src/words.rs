@@ -20,6 +20,9 @@ pub(crate) const DENIED: &str = "adit: you have no access to that application (a
 pub(crate) const NO_APPLICATION: &str = "adit: no application is named: connect as login+app, for \
      example ubuntu+web1 (`adit ls` shows what you can reach)";
 
+pub(crate) const ONE_APPLICATION: &str =
+    "adit: this connection has an application already; connect once more for another";
+
 pub(crate) const NOTHING_REACHABLE: &str =
     "adit: there is no SSH application that you can reach; ask your administrator";
 
