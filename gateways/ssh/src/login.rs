@@ -218,13 +218,22 @@ impl Login {
         self.connection.signed_in(who.clone(), login);
         self.connection.phase(Phase::Proven).await;
         let Some(application) = application else { return self.inside().await };
-        if login.is_empty() && application.login == Mode::Transparent {
+        if login.is_empty()
+            && application.login == Mode::Transparent
+            && self.sees(&who, &application)
+        {
             return self.end(words::no_login(&application)).await;
         }
         match Reach::open(&self.connection, &who, application, login).await {
             Ok(reach) => self.towards(reach, way).await,
             Err(text) => self.end(text).await,
         }
+    }
+
+    /// Whether a rule opens the application to `who`: others must not learn that it is there.
+    fn sees(&self, who: &Authenticated, application: &Application) -> bool {
+        let policy = self.connection.gateway.broker.policy();
+        policy.reachable(who).iter().any(|open| open.id == application.id)
     }
 
     /// Goes on to the target, as far as that is possible before there is a channel.

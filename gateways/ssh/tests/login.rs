@@ -140,6 +140,23 @@ async fn unknown_and_forbidden_applications_get_the_same_answer() {
 }
 
 #[tokio::test]
+async fn an_application_that_wants_a_login_is_hidden_from_who_has_no_access() {
+    let world = World::start().await;
+    world.add_forbidden("secret", Kind::Ssh, "127.0.0.1:9", Login::Transparent);
+    world.add("open", Kind::Ssh, "127.0.0.1:9", Login::Transparent, Terms::default());
+    let mut answers = Vec::new();
+    for user in ["+nothing", "+secret", "+open"] {
+        let token = world.token(None, 1);
+        let mut client = Client::connect(&world).await;
+        assert!(!client.handle.authenticate_password(user, &token).await.unwrap().success());
+        answers.push(client.goodbye().await.unwrap());
+    }
+    assert!(answers[0].contains("access.denied"), "{answers:?}");
+    assert_eq!(answers[0], answers[1]);
+    assert!(answers[2].contains("ubuntu+open"), "{answers:?}");
+}
+
+#[tokio::test]
 async fn a_bound_token_opens_no_other_application() {
     let (world, target, token) = managed_world().await;
     world.add("web2", Kind::Ssh, &target.address(), managed("ubuntu"), Terms::default());
