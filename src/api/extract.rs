@@ -63,7 +63,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Params<T> {
 fn unread(rejection: &JsonRejection) -> ApiError {
     match rejection.status() {
         StatusCode::PAYLOAD_TOO_LARGE => {
-            let detail = "a request's body is at most 1 MiB";
+            let detail = "the request's body is larger than it may be";
             ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, Code("request.too_large"), detail)
         }
         StatusCode::UNSUPPORTED_MEDIA_TYPE => {

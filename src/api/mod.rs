@@ -21,20 +21,24 @@ use axum::extract::DefaultBodyLimit;
 use axum::middleware::{from_fn, from_fn_with_state};
 
 use crate::AppState;
+use caller::Role;
 
 /// The API's router. Each request needs the extension [`crate::Peer`].
 pub fn router(state: AppState) -> Router {
     let mut router = Router::new();
     for route in routes::routes() {
         let guard = from_fn_with_state((state.clone(), route.role), caller::guard);
-        router = router.route(route.path, route.handler.layer(guard));
+        let most = if route.role == Role::Anonymous { MAX_STRANGERS_BODY } else { MAX_BODY };
+        let handler = route.handler.layer(DefaultBodyLimit::max(most)).layer(guard);
+        router = router.route(route.path, handler);
     }
     router
         .fallback(envelope::no_such_path)
         .method_not_allowed_fallback(envelope::no_such_method)
-        .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(from_fn(envelope::envelope))
         .with_state(state)
 }
 
 const MAX_BODY: usize = 1 << 20;
+/// Of somebody nobody has vouched for: a token and a certificate request.
+const MAX_STRANGERS_BODY: usize = 16 << 10;

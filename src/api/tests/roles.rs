@@ -74,6 +74,9 @@ async fn whatever_goes_wrong_is_a_problem_with_a_code() {
     assert_eq!(wrong.problem(400), "request.invalid");
     let long = json!({ "name": "a".repeat(1 << 20) });
     assert_eq!(relay.post(&root, "/api/v1/sites", long).await.problem(413), "request.too_large");
+    let long = json!({ "token": "", "csr_pem": "a".repeat(1 << 14), "device": "" });
+    let join = relay.post(&Who::Nobody, "/api/v1/connectors/join", long).await;
+    assert_eq!(join.problem(413), "request.too_large");
     let gone = relay.delete(&root, "/api/v1/sites/nowhere").await;
     assert_eq!(gone.problem(404), "site.not_found");
     let twice = relay.post(&root, "/api/v1/sites", json!({ "name": "hq" })).await;
