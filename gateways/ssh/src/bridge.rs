@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use access::{EndReason, Side};
 use bytes::{Bytes, BytesMut};
-use russh::{ChannelMsg, ChannelWriteHalf, client, server};
+use russh::{ChannelMsg, ChannelWriteHalf, Sig, client, server};
 use splice::{BoxStream, Counters, Io};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
 
 use crate::inbox::Inbox;
+use crate::proto::plain;
 
 /// A channel of the user's, and what is needed to answer on it.
 pub(crate) struct UserSide {
@@ -109,6 +111,7 @@ async fn pass_up(
 
 async fn downward(from: &mut Inbox, user: &UserSide, counters: &Counters, kind: Kind) -> Over {
     let mut held = HeldEof::default();
+    let mut told = false;
     loop {
         let message = tokio::select! {
             biased;
@@ -127,6 +130,10 @@ async fn downward(from: &mut Inbox, user: &UserSide, counters: &Counters, kind: 
                     message,
                     ChannelMsg::ExitStatus { .. } | ChannelMsg::ExitSignal { .. }
                 );
+                if ends && std::mem::replace(&mut told, true) {
+                    // A program ends once.
+                    continue;
+                }
                 let passed = from.during(pass_down(message, user, counters)).await;
                 if ends { passed.and(held.pass(user).await) } else { passed }
             }
@@ -200,10 +207,12 @@ async fn pass_down(message: ChannelMsg, user: &UserSide, counters: &Counters) ->
             user.handle.exit_status_request(id, exit_status).await?;
         }
         ChannelMsg::ExitSignal { signal_name, core_dumped, error_message, lang_tag } => {
-            let handle = &user.handle;
-            handle
-                .exit_signal_request(id, signal_name, core_dumped, error_message, lang_tag)
-                .await?;
+            let (text, language) = (plain(&error_message, MAX_TEXT), plain(&lang_tag, MAX_NAME));
+            let signal = match signal_name {
+                Sig::Custom(name) => Sig::Custom(plain(&name, MAX_NAME)),
+                known => known,
+            };
+            user.handle.exit_signal_request(id, signal, core_dumped, text, language).await?;
         }
         ChannelMsg::XonXoff { client_can_do } => {
             user.handle.xon_xoff_request(id, client_can_do).await?;
@@ -222,14 +231,22 @@ pub(crate) async fn stream(
     counters: &Arc<Counters>,
 ) -> (EndReason, Side) {
     let (reader, writer) = tokio::io::split(Io::new(stream));
-    let mut up = std::pin::pin!(raw_up(from_user, writer, counters));
+    let said_all = CancellationToken::new();
+    let mut up = std::pin::pin!(raw_up(from_user, writer, counters, &said_all));
     let mut down = std::pin::pin!(raw_down(reader, user, counters));
     tokio::select! {
         end = &mut up => end,
         end = &mut down => {
             if end == (EndReason::Closed, Side::Target) {
-                // A client that was told the end may still have something to say, and then closes.
-                drop(tokio::time::timeout(LINGER, up).await);
+                // A client that was told the end may still have something to say. One that has told
+                // its own end may wait for us to close (ssh -W does).
+                let rest = async {
+                    tokio::select! {
+                        _ = up => {}
+                        () = said_all.cancelled() => {}
+                    }
+                };
+                drop(tokio::time::timeout(LINGER, rest).await);
             }
             end
         }
@@ -240,6 +257,7 @@ async fn raw_up(
     from: &mut Inbox,
     mut to: WriteHalf<Io<BoxStream>>,
     counters: &Counters,
+    said_all: &CancellationToken,
 ) -> (EndReason, Side) {
     loop {
         match from.next().await {
@@ -257,6 +275,7 @@ async fn raw_up(
                 if from.during(to.shutdown()).await.is_err() {
                     return (EndReason::Broken, Side::Target);
                 }
+                said_all.cancel();
             }
             Some(ChannelMsg::Close) | None => return (EndReason::Closed, Side::Client),
             Some(_) => {}
@@ -292,6 +311,10 @@ async fn raw_down(
 
 /// Between the end of a program's output and its exit status, when the program has ended.
 const STATUS_FOLLOWS: Duration = Duration::from_millis(500);
+
+/// Of what a target says about a program's end.
+const MAX_TEXT: usize = 1024;
+const MAX_NAME: usize = 64;
 
 const COPY: usize = 32 * 1024;
 const LINGER: Duration = Duration::from_secs(10);

@@ -13,7 +13,7 @@ use crate::config::TARGET_DEADLINE;
 use crate::connection::{Connection, Place};
 use crate::inbox::{DOWN_CAP, Inbox, UP_CAP};
 use crate::reach::Reach;
-use crate::target::Target;
+use crate::target::{Target, TargetError};
 use crate::terminal::{Applicant, Gone, Terminal};
 use crate::words;
 
@@ -182,9 +182,7 @@ async fn start(
             inbox.during(Box::pin(reach.target(connection, &mut applicant))).await?
         }
     };
-    let opening = timeout(TARGET_DEADLINE, target.handle.channel_open_session());
-    let opened = inbox.during(opening).await;
-    let Ok(Ok(channel)) = opened else { return Err(words::PROGRAM_REFUSED.to_owned()) };
+    let channel = inbox.during(open(&reach, &target)).await?;
     let (what, detail) = program.noted();
     reach.note(what, &detail).await;
     let id = channel.id();
@@ -196,6 +194,20 @@ async fn start(
         return Err(words::CONNECTION_LOST.to_owned());
     }
     Ok(Some(Running { reach, writer, inbox: target_inbox, _target: target }))
+}
+
+/// A session channel at the target; what fails is told in the user's words.
+async fn open(reach: &Reach, target: &Target) -> Result<Channel<client::Msg>, String> {
+    let error = match timeout(TARGET_DEADLINE, target.handle.channel_open_session()).await {
+        Ok(Ok(channel)) => return Ok(channel),
+        Ok(Err(russh::Error::ChannelOpenFailure(_))) => {
+            return Err(words::PROGRAM_REFUSED.to_owned());
+        }
+        Ok(Err(source)) => TargetError::Broken { source },
+        Err(_) => TargetError::TimedOut { after: TARGET_DEADLINE },
+    };
+    reach.went_wrong(EndReason::Broken, Side::Target);
+    Err(words::explain(&error))
 }
 
 /// Repeats the user's wishes to the target. Only the program's answer is asked for, so that there is

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use russh::{ChannelId, ChannelMsg, ChannelReadHalf};
+use russh::{ChannelId, ChannelMsg, ChannelReadHalf, Sig};
 
 /// The window offered on every channel, on both legs.
 pub(crate) const WINDOW: u32 = 4 << 20;
@@ -220,6 +220,20 @@ fn cost(message: &ChannelMsg) -> isize {
         ChannelMsg::Exec { command, .. } => command.len(),
         ChannelMsg::SetEnv { variable_name, variable_value, .. } => {
             variable_name.len() + variable_value.len()
+        }
+        ChannelMsg::RequestPty { term, terminal_modes, .. } => {
+            term.len() + size_of_val(&terminal_modes[..])
+        }
+        ChannelMsg::RequestSubsystem { name, .. } => name.len(),
+        ChannelMsg::RequestX11 {
+            x11_authentication_protocol: protocol,
+            x11_authentication_cookie: cookie,
+            ..
+        } => protocol.len() + cookie.len(),
+        ChannelMsg::Signal { signal: Sig::Custom(name) } => name.len(),
+        ChannelMsg::ExitSignal { signal_name, error_message, lang_tag, .. } => {
+            let name = if let Sig::Custom(name) = signal_name { name.len() } else { 0 };
+            name + error_message.len() + lang_tag.len()
         }
         // The library's messages are an open set; the others are small and of fixed size.
         _ => 0,

@@ -210,6 +210,12 @@ impl Reach {
         if let Some(idle) = pool.targets.iter().find(|target| Arc::strong_count(target) == 1) {
             return Ok(idle.clone());
         }
+        if pool.targets.is_empty()
+            && let Some((at, text)) = &pool.failure
+            && at.elapsed() < FAILURE_HOLDS
+        {
+            return Err(text.clone());
+        }
         if pool.targets.len() < MAX_TARGETS && self.can_repeat(&pool) {
             match applicant.wait(self.again(connection, &mut pool)).await {
                 Ok(target) => return Ok(target),
@@ -219,11 +225,6 @@ impl Reach {
         }
         if let Some(least) = pool.targets.iter().min_by_key(|target| Arc::strong_count(target)) {
             return Ok(least.clone());
-        }
-        if let Some((at, text)) = &pool.failure
-            && at.elapsed() < FAILURE_HOLDS
-        {
-            return Err(text.clone());
         }
         match Box::pin(self.first(connection, &mut pool, applicant)).await {
             Ok(target) => Ok(target),

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use access::{Application, Code, Explain};
@@ -14,6 +14,7 @@ use splice::{BoxStream, Io};
 use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use crate::Gateway;
 use crate::config::{self, TARGET_DEADLINE};
 use crate::connection::Connection;
 use crate::forward;
@@ -62,7 +63,8 @@ impl Target {
         let shared = Arc::new(Shared::default());
         let knock = Knock {
             application: application.clone(),
-            connection: connection.clone(),
+            gateway: connection.gateway.clone(),
+            connection: Arc::downgrade(connection),
             shared: shared.clone(),
         };
         let cut = CancellationToken::new();
@@ -131,29 +133,41 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 /// user's agent where that is forwarded.
 pub(crate) struct Knock {
     application: Arc<Application>,
-    connection: Arc<Connection>,
+    gateway: Arc<Gateway>,
+    // The connection owns its targets: were it owned in turn, neither would end where the owner is
+    // dropped.
+    connection: Weak<Connection>,
     shared: Arc<Shared>,
 }
 
 impl Knock {
     async fn judge(&self, presented: &str) -> Result<(), TargetError> {
-        let keys = &self.connection.gateway.target_keys;
-        let verdict = keys.check(&self.application, presented).await.map_err(|error| {
-            tracing::error!(%error, "Could not look up a target's host key");
-            TargetError::HostKeyUnknown
-        })?;
+        let verdict = self.gateway.target_keys.check(&self.application, presented).await.map_err(
+            |error| {
+                tracing::error!(%error, "Could not look up a target's host key");
+                TargetError::HostKeyUnknown
+            },
+        )?;
         match verdict {
             HostKeyVerdict::Known => Ok(()),
             HostKeyVerdict::Learned => {
-                self.connection.note("target.host_key_learned", &fingerprint(presented)).await;
+                self.note("target.host_key_learned", &fingerprint(presented)).await;
                 Ok(())
             }
             HostKeyVerdict::Changed { known } => {
                 let (known, presented) = (fingerprint(&known), fingerprint(presented));
                 let detail = format!("known {known}, presented {presented}");
-                self.connection.note("target.host_key_changed", &detail).await;
+                self.note("target.host_key_changed", &detail).await;
                 Err(TargetError::HostKeyChanged { known, presented })
             }
+        }
+    }
+}
+
+impl Knock {
+    async fn note(&self, what: &str, detail: &str) {
+        if let Some(connection) = self.connection.upgrade() {
+            connection.note(what, detail).await;
         }
     }
 }
@@ -190,8 +204,10 @@ impl client::Handler for Knock {
         reply: ChannelOpenHandle,
         _: &mut Session,
     ) -> Result<(), russh::Error> {
-        if self.shared.agent.load(Relaxed) {
-            forward::agent(&self.connection, channel, reply);
+        if self.shared.agent.load(Relaxed)
+            && let Some(connection) = self.connection.upgrade()
+        {
+            forward::agent(&connection, channel, reply);
         }
         Ok(())
     }

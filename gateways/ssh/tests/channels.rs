@@ -187,6 +187,21 @@ async fn a_jump_reaches_an_application_under_a_session_of_its_own() {
     assert!(world.audit.ends().iter().all(orderly), "{:?}", world.audit.ends());
 }
 
+/// As `ssh -W` does, which waits for the other side to close.
+#[tokio::test]
+async fn a_forward_is_closed_once_both_sides_have_said_all() {
+    let (world, _target, _) = managed_client(Terms::default()).await;
+    let echo = testkit::Echo::start(None).unwrap();
+    world.add("db", Kind::Tcp, &echo.address(), Login::Transparent, Terms::default());
+    let client = Client::signed_in(&world, "alice", &world.token(None, 1)).await;
+    let port = u32::from(echo.port());
+    let mut channel = client.handle.channel_open_direct_tcpip("db", port, "::1", 1).await.unwrap();
+    channel.data_bytes(&b"ping"[..]).await.unwrap();
+    channel.eof().await.unwrap();
+    let closed = async { while !matches!(channel.wait().await, Some(ChannelMsg::Close) | None) {} };
+    tokio::time::timeout(Duration::from_secs(5), closed).await.unwrap();
+}
+
 #[tokio::test]
 async fn the_menu_lists_what_can_be_reached_and_takes_a_number() {
     let (world, target, _) = managed_client(Terms::default()).await;

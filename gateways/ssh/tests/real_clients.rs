@@ -174,6 +174,60 @@ fn ports_jumps_and_agents_are_forwarded_where_the_terms_allow() {
     );
 }
 
+/// A target that shouts before the login and then claims to have 2^31 - 1 questions.
+#[test]
+fn a_target_that_floods_its_login_is_refused_and_costs_no_memory() {
+    let bench = Bench::start();
+    let port = testkit::free_port().unwrap();
+    let mut python = Command::new("/usr/bin/python3");
+    python.args(["-c", FLOODING_TARGET, &port.to_string()]).stdout(Stdio::piped());
+    let mut target = Running(python.spawn().unwrap());
+    let mut ready = String::new();
+    BufReader::new(target.0.stdout.as_mut().unwrap()).read_line(&mut ready).unwrap();
+    let address = format!("127.0.0.1:{port}");
+    let world = &bench.world.world;
+    let application = world.add("bad", Kind::Ssh, &address, managed("ubuntu"), forwarding());
+    world.store_password(application, "right");
+    let before = support::memory();
+    let mut ssh = Command::new("ssh");
+    ssh.arg("-F").arg(bench.path("config")).args(["x+bad@127.0.0.1", "true"]);
+    let output = testkit::run(&mut ssh, SOON).unwrap();
+    assert_eq!(output.code(), Some(255), "{}", output.both());
+    assert!(output.stderr.contains("target."), "{}", output.both());
+    let grown = support::memory().saturating_sub(before);
+    assert!(grown < 64 << 20, "{grown} bytes");
+    assert_eq!(bench.ssh(&[], "echo in").text(), "in\n");
+}
+
+const FLOODING_TARGET: &str = r#"
+import paramiko, socket, sys
+from paramiko.common import cMSG_USERAUTH_INFO_REQUEST, cMSG_USERAUTH_BANNER
+from paramiko.message import Message
+def message(kind, *fields):
+    m = Message()
+    m.add_byte(kind)
+    for field in fields:
+        m.add_int(field) if isinstance(field, int) else m.add_string(field)
+    return m
+def flood(self, query):
+    for _ in range(2000):
+        self.transport._send_message(message(cMSG_USERAUTH_BANNER, "x" * 20000, ""))
+    self.transport._send_message(message(cMSG_USERAUTH_INFO_REQUEST, "", "", "", 2**31 - 1))
+paramiko.auth_handler.AuthHandler._interactive_query = flood
+class Target(paramiko.ServerInterface):
+    def get_allowed_auths(self, user):
+        return "keyboard-interactive"
+    def check_auth_interactive(self, user, methods):
+        return paramiko.InteractiveQuery()
+listener = socket.create_server(("127.0.0.1", int(sys.argv[1])))
+key = paramiko.ECDSAKey.generate()
+print("ready", flush=True)
+while True:
+    transport = paramiko.Transport(listener.accept()[0])
+    transport.add_server_key(key)
+    transport.start_server(server=Target())
+"#;
+
 /// One connection, one channel stalled in each direction, and a shell that answers as if alone.
 #[test]
 fn a_shell_answers_beside_stalled_copies_on_one_connection() {

@@ -2,6 +2,8 @@
 #![allow(dead_code, reason = "each test binary uses its part")]
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends where its surroundings fail")]
 
+#[path = "play.rs"]
+pub(crate) mod play;
 #[path = "target.rs"]
 pub(crate) mod target;
 #[path = "user.rs"]
@@ -11,10 +13,10 @@ use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use access::{
-    Application, ApplicationId, Authenticated, Credential, Kind, Login, Name, PolicyData,
+    AgentId, Application, ApplicationId, Authenticated, Credential, Kind, Login, Name, PolicyData,
     PolicySnapshot, Rule, RuleId, SessionId, Site, SiteId, SshKey, Subject, Target, Terms, TokenId,
     TokenKind, TokenText, User, UserId,
 };
@@ -44,6 +46,7 @@ pub(crate) struct World {
     pub(crate) audit: Arc<Audit>,
     pub(crate) drain: CancellationToken,
     pub(crate) host_fingerprint: String,
+    pub(crate) plays: Arc<play::Plays>,
     policy: Arc<Policy>,
     secrets: Arc<StoredSecrets>,
     _tasks: JoinSet<()>,
@@ -76,7 +79,8 @@ impl World {
         let audit = Arc::new(Audit::default());
         let secrets = Arc::new(StoredSecrets::default());
         let drain = CancellationToken::new();
-        let dialer = Arc::new(TcpDialer);
+        let plays = Arc::new(play::Plays::default());
+        let dialer = Arc::new(TcpDialer { plays: plays.clone() });
         let limits = Limits { max_sessions: 4096 };
         let receiver = policy.sender.subscribe();
         let broker = Broker::new(audit.clone(), dialer, receiver, drain.clone(), limits);
@@ -102,6 +106,7 @@ impl World {
             audit,
             drain,
             host_fingerprint,
+            plays,
             policy,
             secrets,
             _tasks: tasks,
@@ -183,6 +188,19 @@ impl World {
     pub(crate) fn register(&self, fingerprint: &str) {
         let key = SshKey { fingerprint: fingerprint.to_owned(), expires: None };
         self.policy.change(|data| data.users[0].ssh_keys.push(key));
+    }
+
+    /// Enrols an agent of alice's, and vouches for her as its connection does.
+    pub(crate) fn agent(&self, from: IpAddr) -> Authenticated {
+        let id = AgentId(Uuid::new_v4());
+        let end = SystemTime::now() + Duration::from_secs(3600);
+        self.policy.change(|data| data.agents.push((id, end)));
+        alice(Credential::Agent { id }, from)
+    }
+
+    /// Withdraws all of alice's agents.
+    pub(crate) fn log_out(&self) {
+        self.policy.change(|data| data.agents.clear());
     }
 
     pub(crate) fn kill(&self, session: SessionId) {
@@ -267,6 +285,12 @@ pub(crate) async fn end(world: &World) -> (access::EndReason, access::Side) {
     panic!("no session ended: {:?}", world.audit.all());
 }
 
+/// What the programs of this process hold in memory, in bytes.
+pub(crate) fn memory() -> usize {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
+    statm.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4096
+}
+
 pub(crate) fn key() -> PrivateKey {
     PrivateKey::random(&mut rand::rng(), Algorithm::Ed25519).unwrap()
 }
@@ -294,12 +318,17 @@ async fn accept(listener: TcpListener, gateway: SshGateway, drain: CancellationT
     }
 }
 
-struct TcpDialer;
+struct TcpDialer {
+    plays: Arc<play::Plays>,
+}
 
 #[async_trait]
 impl Dialer for TcpDialer {
     async fn dial(&self, request: DialRequest) -> Result<BoxStream, DialError> {
         let address = &request.application.address;
+        if let Some(stream) = self.plays.dial(address.host()) {
+            return Ok(stream);
+        }
         let connecting = TcpStream::connect((address.host(), address.port()));
         match tokio::time::timeout(Duration::from_secs(5), connecting).await {
             Ok(Ok(socket)) => Ok(Box::new(Tcp::new(socket).unwrap())),

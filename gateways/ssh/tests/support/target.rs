@@ -7,6 +7,7 @@ use std::time::Duration;
 use russh::keys::PrivateKey;
 use russh::server::{self, Auth, ChannelOpenHandle, Handler, Msg, Response, Session};
 use russh::{Channel, ChannelId, ChannelMsg, MethodKind, MethodSet, Sig};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
@@ -65,28 +66,45 @@ impl FakeTarget {
     }
 }
 
-async fn accept(listener: TcpListener, key: PrivateKey, shared: Arc<Shared>, asks: Asks) {
+/// The same target on a pipe.
+pub(crate) async fn play<S>(stream: S)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    carry(config(super::key(), Asks::Password), stream, Arc::default()).await;
+}
+
+async fn carry<S>(config: Arc<server::Config>, stream: S, shared: Arc<Shared>)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let handler = Played { shared, round: 0, channels: Vec::new(), tasks: JoinSet::new() };
+    if let Ok(running) = server::run_stream(config, stream, handler).await {
+        drop(running.await);
+    }
+}
+
+fn config(key: PrivateKey, asks: Asks) -> Arc<server::Config> {
     let methods = match asks {
         Asks::Password => MethodSet::from(&[MethodKind::Password][..]),
         Asks::TwoQuestions => MethodSet::from(&[MethodKind::KeyboardInteractive][..]),
     };
-    let config = Arc::new(server::Config {
+    Arc::new(server::Config {
         keys: vec![key],
         methods,
         auth_rejection_time: Duration::from_millis(1),
         ..server::Config::default()
-    });
+    })
+}
+
+async fn accept(listener: TcpListener, key: PrivateKey, shared: Arc<Shared>, asks: Asks) {
+    let config = config(key, asks);
     let mut connections = JoinSet::new();
     loop {
         let (socket, _) = listener.accept().await.unwrap();
         shared.connections.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let (config, shared) = (config.clone(), shared.clone());
-        connections.spawn(async move {
-            let handler = Played { shared, round: 0, channels: Vec::new(), tasks: JoinSet::new() };
-            if let Ok(running) = server::run_stream(config, socket, handler).await {
-                drop(running.await);
-            }
-        });
+        connections.spawn(carry(config, socket, shared));
     }
 }
 

@@ -45,6 +45,9 @@ pub(crate) struct Outcome {
     pub(crate) err: String,
     pub(crate) status: Option<u32>,
     pub(crate) signal: Option<String>,
+    /// How often it was told, and what was said with it last.
+    pub(crate) signals: usize,
+    pub(crate) last_words: String,
     pub(crate) failed: bool,
 }
 
@@ -127,8 +130,10 @@ pub(crate) async fn outcome(channel: &mut Channel<client::Msg>) -> Outcome {
                     outcome.err.push_str(&String::from_utf8_lossy(&data));
                 }
                 ChannelMsg::ExitStatus { exit_status } => outcome.status = Some(exit_status),
-                ChannelMsg::ExitSignal { signal_name, .. } => {
+                ChannelMsg::ExitSignal { signal_name, error_message, .. } => {
                     outcome.signal = Some(format!("{signal_name:?}"));
+                    outcome.signals += 1;
+                    outcome.last_words = error_message;
                 }
                 ChannelMsg::Failure => outcome.failed = true,
                 ChannelMsg::Close => break,
@@ -140,7 +145,7 @@ pub(crate) async fn outcome(channel: &mut Channel<client::Msg>) -> Outcome {
     outcome
 }
 
-/// No test waits longer.
+/// No test waits longer. Longer than every deadline towards a target.
 pub(crate) async fn within<F: Future>(future: F) -> F::Output {
-    tokio::time::timeout(Duration::from_secs(20), future).await.expect("took too long")
+    tokio::time::timeout(Duration::from_secs(30), future).await.expect("took too long")
 }
