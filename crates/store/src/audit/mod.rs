@@ -6,4 +6,4 @@ mod read;
 mod table;
 
 pub use read::AuditQuery;
-pub(crate) use table::{Row, insert};
+pub(crate) use table::{AT_ONCE, Row, insert};

@@ -32,26 +32,30 @@ impl Row {
 }
 
 /// Adds the rows in their order, many with each statement. A second end of one session is left out.
+///
+/// Up to [`AT_ONCE`] rows are one statement, which needs no transaction around it.
 pub(crate) async fn insert(
     database: &mut SqliteConnection,
-    mut rows: &[&Row],
+    rows: &[&Row],
 ) -> Result<(), sqlx::Error> {
-    while let Some((size, statement)) = INSERTS.iter().find(|(size, _)| *size <= rows.len()) {
-        let (now, later) = rows.split_at(*size);
-        let mut query = sqlx::query(statement.as_str());
-        for row in now {
+    for rows in rows.chunks(AT_ONCE) {
+        let mut query = sqlx::query(INSERTS[rows.len() - 1].as_str());
+        for row in rows {
             query = query.bind(row.at_ms).bind(row.action).bind(&row.session);
             query = query.bind(&row.user).bind(&row.event);
         }
         query.execute(&mut *database).await?;
-        rows = later;
     }
     Ok(())
 }
 
-// A few sizes that repeat, largest first, so that each statement is prepared once.
-static INSERTS: LazyLock<[(usize, String); 5]> =
-    LazyLock::new(|| [256, 64, 16, 4, 1].map(|size| (size, statement(size))));
+/// Rows of one statement at most.
+pub(crate) const AT_ONCE: usize = 64;
+
+// One for each number of rows, so that each is prepared once: a batch then takes one way to the
+// database's thread, and that way costs more than a row.
+static INSERTS: LazyLock<[String; AT_ONCE]> =
+    LazyLock::new(|| std::array::from_fn(|index| statement(index + 1)));
 
 fn statement(rows: usize) -> String {
     let mut sql = "INSERT INTO audit (at_ms, action, session, user_name, event) VALUES ".to_owned();

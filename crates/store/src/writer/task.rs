@@ -5,11 +5,12 @@ use std::time::Duration;
 use session::{AuditError, Stamped};
 use sqlx::{SqliteConnection, SqlitePool};
 use tokio::sync::mpsc::Receiver;
-use tokio::time::{Instant, sleep_until};
+use tokio::task::yield_now;
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::{WAITING, Work};
-use crate::audit::{Row, insert};
+use crate::audit::{AT_ONCE, Row, insert};
 
 /// Takes all that waits, stores it in one transaction, and answers everyone who waits for it: the
 /// more come at once, the less each costs.
@@ -86,6 +87,11 @@ impl Writer {
             () = sleep_until(self.retry), if !self.kept.is_empty() => {}
             else => return false,
         }
+        if batch.is_empty() && !ended.is_empty() && self.open.work {
+            self.linger(batch).await;
+        }
+        // Tasks that are ready to run now may be about to ask for a record too.
+        yield_now().await;
         if self.kept.is_empty() {
             while ended.len() < WAITING
                 && let Ok(event) = self.closings.try_recv()
@@ -103,6 +109,14 @@ impl Writer {
         true
     }
 
+    /// Nobody waits for a closing record, so it may wait a moment for the commit of one who does:
+    /// the next session need not then wait for two.
+    async fn linger(&mut self, batch: &mut Vec<Work>) {
+        if let Ok(taken) = timeout(LINGER, self.work.recv_many(batch, WAITING)).await {
+            self.open.work = taken > 0;
+        }
+    }
+
     /// Ends the queue for new work; reserved places stay good.
     fn take_no_more(&mut self) {
         self.stopping = true;
@@ -112,6 +126,12 @@ impl Writer {
 
     async fn store(&self, batch: &[Work]) -> Result<Uses, sqlx::Error> {
         let rows: Vec<_> = batch.iter().filter_map(Work::row).chain(&self.kept).collect();
+        let one_statement = rows.len() <= AT_ONCE && batch.iter().all(|work| work.row().is_some());
+        if one_statement {
+            // Is a transaction by itself.
+            insert(&mut *self.database.acquire().await?, &rows).await?;
+            return Ok(Uses::new());
+        }
         let mut tx = self.database.begin_with("BEGIN IMMEDIATE").await?;
         let uses = spend(&mut tx, batch).await?;
         insert(&mut tx, &rows).await?;
@@ -199,6 +219,9 @@ fn succeed(batch: impl Iterator<Item = Work>, uses: Uses) {
         }
     }
 }
+
+/// How long a closing record may wait before it is written by itself.
+const LINGER: Duration = Duration::from_millis(5);
 
 /// A relay that stops while its disk is full waits about ten seconds for it.
 const LAST_TRY: u32 = 8;
