@@ -121,11 +121,19 @@ fn table<const N: usize>(heads: [&str; N], rows: impl Iterator<Item = [String; N
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(heads.map(str::to_uppercase));
-    table.add_rows(rows.map(|row| row.map(|cell| if cell.is_empty() { "-".into() } else { cell })));
+    table.add_rows(rows.map(|row| row.map(|cell| shown(&cell))));
     for column in table.column_iter_mut() {
         column.set_padding((0, 2));
     }
     table.lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>().join("\n")
+}
+
+/// What machines say of themselves must not drive the terminal it is shown on.
+fn shown(cell: &str) -> String {
+    match cell.is_empty() {
+        true => "-".to_owned(),
+        false => cell.chars().map(|c| if c.is_control() { ' ' } else { c }).collect(),
+    }
 }
 
 fn sink(writer: impl Write + Send + 'static) -> Sink {
@@ -151,5 +159,11 @@ mod tests {
         let rows = [["web1".to_owned(), "hq".to_owned()], ["orders-db".to_owned(), String::new()]];
         let text = table(["name", "site"], rows.into_iter());
         assert_eq!(text, "NAME       SITE\nweb1       hq\norders-db  -");
+    }
+
+    #[test]
+    fn a_cell_can_not_drive_the_terminal() {
+        let rows = [["a\x1b]0;b\x07\nc".to_owned()]];
+        assert_eq!(table(["version"], rows.into_iter()), "VERSION\na ]0;b  c");
     }
 }

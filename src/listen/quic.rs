@@ -121,7 +121,7 @@ impl Machines {
         let renewer = Renewal::new(self, format!("connector:{}", connector.id));
         let Some(connection) = welcome(knock, renewer).await else { return };
         connection.ready().await;
-        let (peer, software) = (connection.remote_address(), connection.peer().software.clone());
+        let (peer, software) = (connection.remote_address(), said(&connection.peer().software));
         let link = Arc::new(connection.clone());
         let place = self.connectors.join(connector, peer, software, link);
         // It may have been removed after it was looked up and before it could be found here.
@@ -144,6 +144,11 @@ async fn welcome(knock: Knock, renewer: Renewal) -> Option<Connection> {
     let peer = knock.remote_address();
     let welcomed = knock.welcome(SOFTWARE, Arc::new(renewer)).await;
     welcomed.inspect_err(|error| tracing::debug!(%peer, %error, "No greeting")).ok()
+}
+
+/// What a machine says of itself, fit for lists and terminals.
+fn said(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(LONGEST_SAID).collect()
 }
 
 async fn connector_of(
@@ -241,5 +246,7 @@ impl Explain for BadRequest {
         "the certificate request can not be signed".into()
     }
 }
+
+const LONGEST_SAID: usize = 64;
 
 const SOFTWARE: &str = concat!("adit-relay ", env!("CARGO_PKG_VERSION"));
