@@ -1,5 +1,7 @@
 //! The relay's command line.
 
+use std::io;
+use std::num::NonZero;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::SystemTime;
@@ -9,6 +11,7 @@ use adit_relay::init::Init;
 use adit_relay::serve::{Exit, serve};
 use anyhow::Context;
 use clap::{Parser, Subcommand};
+use tokio::runtime::{Builder, Runtime};
 
 /// A zero-trust access relay: connectors dial out to it, people reach what is behind them.
 #[derive(Debug, Parser)]
@@ -40,15 +43,26 @@ enum Command {
     Demo,
 }
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    match run(Cli::parse().command).await {
+fn main() -> ExitCode {
+    let command = Cli::parse().command;
+    let ran =
+        runtime().context("could not start").and_then(|runtime| runtime.block_on(run(command)));
+    match ran {
         Ok(code) => code,
         Err(error) => {
             tell(&format!("adit-relay: {error:#}"));
             ExitCode::FAILURE
         }
     }
+}
+
+/// As many threads as there are processors, and with one no second: each hand-over between threads
+/// that share a processor is a cost without a gain.
+fn runtime() -> io::Result<Runtime> {
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let mut builder =
+        if cores == 1 { Builder::new_current_thread() } else { Builder::new_multi_thread() };
+    builder.enable_all().build()
 }
 
 async fn run(command: Command) -> anyhow::Result<ExitCode> {
