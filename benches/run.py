@@ -203,6 +203,9 @@ def postgres(deployment):
 
 
 def main():
+    if opts.pin:
+        # Before they start: programs choose their threads by the CPUs they may use.
+        os.sched_setaffinity(0, {int(c) for c in opts.pin.split(",")})
     deployment = Deployment()
     cpu = next(l.split(":")[1].strip() for l in open("/proc/cpuinfo") if l.startswith("model name"))
     print(f"`benches/run.py --parts {' '.join(opts.parts)} --reps {opts.reps} --pin {opts.pin}`, "
