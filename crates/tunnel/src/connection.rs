@@ -18,6 +18,7 @@ use crate::closed::{Closed, OpenError};
 use crate::control::ControlLoop;
 use crate::endpoint::{FIRST_STREAMS, MAX_STREAMS};
 use crate::stream::{Counted, Stream, StreamError};
+use crate::window::SendWindow;
 
 /// A live connection between a relay and an agent or connector. Cheap to clone; closes when the
 /// last clone is dropped, and its streams with it.
@@ -206,6 +207,13 @@ impl Link {
 
     fn closed_by(&self, error: ConnectionError) -> Closed {
         self.shared.ended.get_or_init(|| error.into()).clone()
+    }
+
+    /// Fits what may be under way to the path as it is measured now.
+    pub(crate) fn fit(&self, window: &mut SendWindow) {
+        if let Some(bytes) = window.measured(self.quic.remote_address(), self.quic.rtt()) {
+            self.quic.set_send_window(bytes);
+        }
     }
 
     async fn open_stream(&self) -> io::Result<Stream> {

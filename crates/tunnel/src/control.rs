@@ -12,6 +12,7 @@ use crate::accept::Renewer;
 use crate::certificate::{Spki, requested_key};
 use crate::closed::Closed;
 use crate::connection::Link;
+use crate::window::SendWindow;
 use crate::{Identity, Stream};
 
 /// Serves one connection's control stream until the connection is over.
@@ -46,9 +47,11 @@ impl ControlLoop {
     /// Ends in order when the peer is silent.
     async fn serve(&mut self, liveness: &mut Liveness) -> io::Result<()> {
         let mut pings = 0;
+        let mut window = SendWindow::new();
         let shared = Arc::clone(&self.link.shared);
         loop {
             self.renew_when_due().await?;
+            self.link.fit(&mut window);
             let timeout = Instant::from_std(liveness.poll_timeout());
             tokio::select! {
                 message = self.stream.recv_frame() => {

@@ -19,6 +19,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::Identity;
 use crate::tls::{self, TlsError, Trust};
+use crate::window::SendWindow;
 
 /// The congestion control of a connection's sending side.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,7 +49,7 @@ pub fn transport_config(congestion: Congestion) -> Arc<TransportConfig> {
         // than 64 MiB here.
         .stream_receive_window(VarInt::from_u32(16 << 20))
         .receive_window(VarInt::from_u32(64 << 20))
-        .send_window(64 << 20)
+        .send_window(SendWindow::FIRST)
         .max_concurrent_bidi_streams(VarInt::from_u32(FIRST_STREAMS))
         .max_concurrent_uni_streams(VarInt::from_u32(0))
         .datagram_receive_buffer_size(None)

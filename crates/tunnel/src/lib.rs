@@ -15,6 +15,7 @@ pub mod https;
 pub mod identity;
 mod stream;
 pub mod tls;
+mod window;
 
 pub use accept::{Knock, Renewer, accept};
 pub use closed::{Closed, ConnectError, OpenError};
