@@ -14,6 +14,7 @@ mod inbox;
 mod login;
 pub mod proto;
 mod reach;
+mod remote;
 mod server;
 mod target;
 mod terminal;

@@ -11,6 +11,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::connection::Connection;
 use crate::dialogue::{Dialogue, Means, Prefer, Step};
+use crate::remote::Ports;
 use crate::target::{Target, TargetError};
 use crate::terminal::Applicant;
 use crate::words;
@@ -24,6 +25,7 @@ pub(crate) struct Reach {
     forwarding: bool,
     counters: Arc<Counters>,
     pool: tokio::sync::Mutex<Pool>,
+    ports: Ports,
     outcome: Mutex<Option<(EndReason, Side)>>,
 }
 
@@ -90,6 +92,7 @@ impl Reach {
             counters: session.counters().clone(),
             session: RwLock::new(Some(session)),
             pool: tokio::sync::Mutex::default(),
+            ports: Ports::default(),
             outcome: Mutex::default(),
         });
         if !connection.reached(reach.clone()).await {
@@ -113,6 +116,11 @@ impl Reach {
         self.forwarding
     }
 
+    /// What the target listens on for the user.
+    pub(crate) fn ports(&self) -> &Ports {
+        &self.ports
+    }
+
     pub(crate) fn is_managed(&self) -> bool {
         matches!(self.application.login, Login::Managed { .. })
     }
@@ -130,6 +138,7 @@ impl Reach {
 
     /// Closes the connections to the target and writes the session's end.
     pub(crate) async fn close(&self, reason: EndReason, side: Side) {
+        self.ports.clear();
         let pool =
             timeout(GOODBYE, self.pool.lock()).await.map(|mut pool| std::mem::take(&mut *pool));
         if let Ok(pool) = pool {
@@ -139,7 +148,7 @@ impl Reach {
         }
         let outcome = self.outcome.lock().unwrap_or_else(PoisonError::into_inner).take();
         let (reason, side) = match (reason, outcome) {
-            (EndReason::Closed, Some(outcome)) => outcome,
+            (EndReason::Closed | EndReason::Failed, Some(outcome)) => outcome,
             (reason, _) => (reason, side),
         };
         if let Some(session) = self.session.write().await.take() {
@@ -230,6 +239,17 @@ impl Reach {
             Ok(target) => Ok(target),
             Err(error) => Err(self.failed(&mut pool, &error)),
         }
+    }
+
+    /// A connection to the target, where that takes nothing of the user: no answer, no signature.
+    pub(crate) async fn silently(&self, connection: &Arc<Connection>) -> Option<Arc<Target>> {
+        let pool = self.pool.lock().await;
+        let possible = !pool.targets.is_empty() || self.can_repeat(&pool);
+        drop(pool);
+        if !possible {
+            return None;
+        }
+        Box::pin(self.target(connection, &mut Applicant::nobody())).await.ok()
     }
 
     fn can_repeat(&self, pool: &Pool) -> bool {

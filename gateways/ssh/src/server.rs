@@ -16,7 +16,7 @@ use crate::config::{methods, typed_methods};
 use crate::connection::Connection;
 use crate::inbox::WINDOW;
 use crate::login::{Login, Verdict};
-use crate::{channel, forward};
+use crate::{channel, forward, remote};
 
 pub(crate) struct DoorHandler {
     connection: Arc<Connection>,
@@ -245,6 +245,36 @@ impl Handler for DoorHandler {
         session: &mut Session,
     ) -> Result<(), russh::Error> {
         session.channel_success(channel)
+    }
+
+    async fn tcpip_forward(
+        &mut self,
+        address: &str,
+        port: &mut u32,
+        _: &mut Session,
+    ) -> Result<bool, russh::Error> {
+        let connection = self.connection.clone();
+        let taken = tokio::select! {
+            biased;
+            () = connection.over() => None,
+            taken = remote::listen(&connection, address, *port) => taken,
+        };
+        *port = taken.unwrap_or(*port);
+        Ok(taken.is_some())
+    }
+
+    async fn cancel_tcpip_forward(
+        &mut self,
+        address: &str,
+        port: u32,
+        _: &mut Session,
+    ) -> Result<bool, russh::Error> {
+        let connection = self.connection.clone();
+        Ok(tokio::select! {
+            biased;
+            () = connection.over() => false,
+            cancelled = remote::cancel(&connection, address, port) => cancelled,
+        })
     }
 
     /// The agent may log in to a transparent target even where it may not be forwarded to it.

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-use access::{Application, Code, Explain};
+use access::{Application, Code, EndReason, Explain, Side};
 use russh::client::{self, ChannelOpenHandle, DisconnectReason, Msg, Session};
 use russh::keys::{HashAlg, PublicKey, PublicKeyOrCertificate};
 use russh::{Channel, Disconnect};
@@ -20,6 +20,8 @@ use crate::connection::Connection;
 use crate::forward;
 use crate::guard::Guarded;
 use crate::proto::plain;
+use crate::remote::{self, Arrived};
+use crate::words;
 
 /// One SSH connection to a target. Dropping it cuts the transport.
 pub(crate) struct Target {
@@ -87,6 +89,11 @@ impl Target {
         self.shared.agent.store(true, Relaxed);
     }
 
+    /// Ends the user's connection with this one: whoever listens would wait for nothing.
+    pub(crate) fn keep_listening(&self) {
+        self.shared.listens.store(true, Relaxed);
+    }
+
     /// What the target said before login, made safe to show.
     pub(crate) fn banner(&self) -> String {
         std::mem::take(&mut *lock(&self.shared.banner))
@@ -117,6 +124,7 @@ struct Shared {
     trouble: Mutex<Option<TargetError>>,
     banner: Mutex<String>,
     agent: AtomicBool,
+    listens: AtomicBool,
 }
 
 impl Shared {
@@ -130,7 +138,7 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 /// What the library asks about a target. Every channel a target opens is refused, but those to the
-/// user's agent where that is forwarded.
+/// user's agent where that is forwarded, and those from ports that it listens on for the user.
 pub(crate) struct Knock {
     application: Arc<Application>,
     gateway: Arc<Gateway>,
@@ -169,6 +177,27 @@ impl Knock {
         if let Some(connection) = self.connection.upgrade() {
             connection.note(what, detail).await;
         }
+    }
+}
+
+impl Knock {
+    /// Tells a user whose ports went with this connection, as a server's end tells it.
+    fn stop_listening(&self) {
+        if let Some(connection) = self.connection.upgrade().filter(|_| self.listens()) {
+            if let Some(reach) = connection.reach() {
+                reach.went_wrong(EndReason::Broken, Side::Target);
+            }
+            let shared = connection.clone();
+            let ending = async move { shared.refuse(words::CONNECTION_LOST.to_owned()).await };
+            // Fails only where the connection ends already.
+            connection.try_run(ending);
+        }
+    }
+
+    fn listens(&self) -> bool {
+        let connection = self.connection.upgrade();
+        let reach = connection.as_ref().and_then(|connection| connection.reach());
+        self.shared.listens.load(Relaxed) && reach.is_some_and(|reach| !reach.ports().is_empty())
     }
 }
 
@@ -214,14 +243,19 @@ impl client::Handler for Knock {
 
     async fn server_channel_open_forwarded_tcpip(
         &mut self,
-        _: Channel<Msg>,
-        _: &str,
-        _: u32,
-        _: &str,
-        _: u32,
-        _: ChannelOpenHandle,
+        channel: Channel<Msg>,
+        address: &str,
+        port: u32,
+        originator: &str,
+        originator_port: u32,
+        reply: ChannelOpenHandle,
         _: &mut Session,
     ) -> Result<(), russh::Error> {
+        if let Some(connection) = self.connection.upgrade() {
+            let (address, originator) = (address.to_owned(), originator.to_owned());
+            let arrived = Arrived { address, port, originator, originator_port };
+            remote::join(&connection, channel, reply, arrived);
+        }
         Ok(())
     }
 
@@ -282,6 +316,7 @@ impl client::Handler for Knock {
         &mut self,
         reason: DisconnectReason<russh::Error>,
     ) -> Result<(), russh::Error> {
+        self.stop_listening();
         match reason {
             DisconnectReason::ReceivedDisconnect(_) => {
                 tracing::debug!("The target said goodbye");

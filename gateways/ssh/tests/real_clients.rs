@@ -134,7 +134,8 @@ fn putty_and_paramiko_take_the_token_as_password() {
          i,o,e=c.exec_command('echo in')\nprint(o.read().decode().strip())\nc.close()\n",
         bench.token,
     );
-    let output = testkit::run(Command::new("python3").args(["-c", &script]), SOON).unwrap();
+    let output =
+        testkit::run(Command::new("/usr/bin/python3").args(["-c", &script]), SOON).unwrap();
     assert_eq!(output.ok().unwrap(), "in\n");
 }
 
@@ -173,6 +174,49 @@ fn ports_jumps_and_agents_are_forwarded_where_the_terms_allow() {
         output.both()
     );
 }
+
+#[test]
+fn a_port_of_the_target_is_forwarded_to_openssh_and_asyncssh() {
+    let bench = Bench::start();
+    let address = bench.sshd.address();
+    let script = format!(
+        "ssh -F {config} -o ExitOnForwardFailure=yes -R 127.0.0.1:0:{address} x+web1@127.0.0.1 \
+         'sleep 3' 2>&1 | sed -un 's/Allocated port \\([0-9]*\\).*/\\1/p' | \
+         while read port; do ssh-keyscan -p $port 127.0.0.1 2>&1; done",
+        config = bench.path("config").display(),
+    );
+    let script = script.replace("ssh -F", "ssh -o LogLevel=INFO -F");
+    let output = testkit::run(Command::new("sh").args(["-c", &script]), SOON).unwrap();
+    let key = bench.sshd.host_key().unwrap();
+    let key = key.split(' ').nth(1).unwrap();
+    assert!(output.text().contains(key), "{}", output.both());
+
+    let mut python = Command::new("/usr/bin/python3");
+    let (host, port) = address.rsplit_once(':').unwrap();
+    python.args(["-c", ASYNCSSH, &bench.port(), &bench.token, host, port]);
+    let output = testkit::run(&mut python, SOON).unwrap();
+    assert!(output.text().starts_with("SSH-2.0-OpenSSH"), "{}", output.both());
+}
+
+const ASYNCSSH: &str = r#"
+import asyncio, asyncssh, sys
+door, token, host, port = sys.argv[1:]
+async def main():
+    async with asyncssh.connect("127.0.0.1", int(door), username="x", password=token, config=None,
+                                known_hosts=None, client_keys=None, agent_path=None) as conn:
+        for cancelled in (False, True):
+            listener = await conn.forward_remote_port("127.0.0.1", 0, host, int(port))
+            there = listener.get_port()
+            ask = f"import socket; print(socket.create_connection(('127.0.0.1', {there})).recv(80).decode())"
+            said = await conn.run(f'/usr/bin/python3 -c "{ask}"')
+            print(said.stdout.strip(), flush=True)
+            assert said.exit_status == 0, said
+            listener.close()
+            await listener.wait_closed()
+            said = await conn.run(f'/usr/bin/python3 -c "{ask}"')
+            assert said.exit_status != 0, said
+asyncio.run(main())
+"#;
 
 /// A target that shouts before the login and then claims to have 2^31 - 1 questions.
 #[test]

@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use russh::keys::PrivateKey;
 use russh::server::{self, Auth, ChannelOpenHandle, Handler, Msg, Response, Session};
-use russh::{Channel, ChannelId, ChannelMsg, MethodKind, MethodSet, Sig};
-use tokio::io::{AsyncRead, AsyncWrite};
+use russh::{Channel, ChannelId, ChannelMsg, Disconnect, MethodKind, MethodSet, Sig};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 /// Lets `ubuntu` in with `right`. Its commands:
 /// `echo` sends back its input, `flood N` sends N bytes, `sink` reads nothing until released and then
-/// says how much there was, `status N` and `signal` end so, `both` writes to both outputs.
+/// says how much there was, `arrive PORT` has somebody connect to a port, `status N` and `signal` end so, `both` writes to both outputs.
 pub(crate) struct FakeTarget {
     pub(crate) address: SocketAddr,
     pub(crate) host_key: String,
@@ -27,7 +27,14 @@ pub(crate) struct Shared {
     pub(crate) requests: Mutex<Vec<String>>,
     pub(crate) connections: std::sync::atomic::AtomicUsize,
     pub(crate) released: tokio::sync::Notify,
+    pub(crate) leaving: tokio::sync::Notify,
 }
+
+/// The port it takes where it may choose; somebody connects to it at once.
+pub(crate) const TAKEN: u32 = 4000;
+
+/// The port it does not listen on.
+pub(crate) const REFUSED: u32 = 81;
 
 /// What it asks for.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -78,9 +85,17 @@ async fn carry<S>(config: Arc<server::Config>, stream: S, shared: Arc<Shared>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let leaving = shared.clone();
     let handler = Played { shared, round: 0, channels: Vec::new(), tasks: JoinSet::new() };
-    if let Ok(running) = server::run_stream(config, stream, handler).await {
-        drop(running.await);
+    let Ok(mut running) = server::run_stream(config, stream, handler).await else { return };
+    let handle = running.handle();
+    tokio::select! {
+        _ = &mut running => {}
+        () = leaving.leaving.notified() => {
+            let (reason, nothing) = (Disconnect::ByApplication, String::new());
+            handle.disconnect(reason, nothing.clone(), nothing).await.unwrap();
+            drop(running.await);
+        }
     }
 }
 
@@ -137,6 +152,36 @@ impl Handler for Played {
             true => Auth::Accept,
             false => Auth::Reject { proceed_with_methods: Some(methods), partial_success: false },
         })
+    }
+
+    async fn tcpip_forward(
+        &mut self,
+        address: &str,
+        port: &mut u32,
+        session: &mut Session,
+    ) -> Result<bool, russh::Error> {
+        self.note(format!("listen {address}:{port}"));
+        if *port == 0 {
+            *port = TAKEN;
+        }
+        if *port == TAKEN {
+            // Somebody connects before the answer is on its way.
+            let (address, port, handle) = (address.to_owned(), *port, session.handle());
+            self.tasks.spawn(async move {
+                arrive(&handle, &address, port).await;
+            });
+        }
+        Ok(*port != REFUSED)
+    }
+
+    async fn cancel_tcpip_forward(
+        &mut self,
+        address: &str,
+        port: u32,
+        _: &mut Session,
+    ) -> Result<bool, russh::Error> {
+        self.note(format!("cancel {address}:{port}"));
+        Ok(true)
     }
 
     async fn auth_keyboard_interactive<'a>(
@@ -263,6 +308,10 @@ impl Handler for Played {
             match command.split_once(' ').unwrap_or((&command, "")) {
                 ("flood", count) => flood(channel, handle, count.parse().unwrap()).await,
                 ("status", number) => end(&channel, &handle, number.parse().unwrap()).await,
+                ("arrive", port) => {
+                    let arrived = arrive(&handle, "localhost", port.parse().unwrap()).await;
+                    end(&channel, &handle, u32::from(!arrived)).await;
+                }
                 ("sink", _) => sink(channel, handle, &shared).await,
                 ("signal", _) => {
                     let (id, text) = (channel.id(), "killed".to_owned());
@@ -282,6 +331,17 @@ impl Handler for Played {
         });
         Ok(())
     }
+}
+
+/// A connection to a port that was listened on: whether the other side took it and sent back what it
+/// was sent.
+async fn arrive(handle: &server::Handle, address: &str, port: u32) -> bool {
+    let opened = handle.channel_open_forwarded_tcpip(address, port, "192.0.2.7", 7).await;
+    let Ok(channel) = opened else { return false };
+    let mut stream = channel.into_stream();
+    stream.write_all(b"ping").await.unwrap();
+    let mut back = [0; 4];
+    stream.read_exact(&mut back).await.is_ok() && &back == b"ping"
 }
 
 async fn echo(mut channel: Channel<Msg>, handle: server::Handle) {

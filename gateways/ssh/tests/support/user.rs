@@ -4,21 +4,31 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use russh::client::{self, AuthResult, DisconnectReason, Handle, KeyboardInteractiveAuthResponse};
+use russh::client::{
+    self, AuthResult, ChannelOpenHandle, DisconnectReason, Handle, KeyboardInteractiveAuthResponse,
+    Session,
+};
 use russh::keys::PublicKeyOrCertificate;
 use russh::{Channel, ChannelMsg};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio::task::JoinSet;
 
 use super::World;
 
 pub(crate) struct Client {
     pub(crate) handle: Handle<Eyes>,
     pub(crate) goodbye: Arc<Mutex<Option<String>>>,
+    pub(crate) arrived: Arc<Mutex<Vec<String>>>,
 }
 
-/// Takes any host key, and remembers the server's goodbye.
-pub(crate) struct Eyes(Arc<Mutex<Option<String>>>);
+/// Takes any host key, remembers the server's goodbye, and sends back what arrives at ports.
+#[derive(Default)]
+pub(crate) struct Eyes {
+    goodbye: Arc<Mutex<Option<String>>>,
+    arrived: Arc<Mutex<Vec<String>>>,
+    tasks: JoinSet<()>,
+}
 
 impl client::Handler for Eyes {
     type Error = russh::Error;
@@ -27,12 +37,32 @@ impl client::Handler for Eyes {
         Ok(true)
     }
 
+    async fn server_channel_open_forwarded_tcpip(
+        &mut self,
+        channel: Channel<client::Msg>,
+        address: &str,
+        port: u32,
+        originator: &str,
+        originator_port: u32,
+        reply: ChannelOpenHandle,
+        _: &mut Session,
+    ) -> Result<(), russh::Error> {
+        let arrival = format!("{originator}:{originator_port} at {address}:{port}");
+        self.arrived.lock().unwrap().push(arrival);
+        self.tasks.spawn(async move {
+            reply.accept().await;
+            let (mut reader, mut writer) = tokio::io::split(channel.into_stream());
+            drop(tokio::io::copy(&mut reader, &mut writer).await);
+        });
+        Ok(())
+    }
+
     async fn disconnected(
         &mut self,
         reason: DisconnectReason<russh::Error>,
     ) -> Result<(), russh::Error> {
         if let DisconnectReason::ReceivedDisconnect(info) = reason {
-            *self.0.lock().unwrap() = Some(info.message);
+            *self.goodbye.lock().unwrap() = Some(info.message);
         }
         Ok(())
     }
@@ -60,11 +90,11 @@ impl Client {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let goodbye = Arc::new(Mutex::new(None));
         let config = client::Config { window_size: 1 << 20, ..client::Config::default() };
-        let eyes = Eyes(goodbye.clone());
+        let eyes = Eyes::default();
+        let (goodbye, arrived) = (eyes.goodbye.clone(), eyes.arrived.clone());
         let handle = client::connect_stream(Arc::new(config), stream, eyes).await.unwrap();
-        Self { handle, goodbye }
+        Self { handle, goodbye, arrived }
     }
 
     /// Signed in to a managed application.
@@ -96,6 +126,11 @@ impl Client {
     pub(crate) async fn run(&self, command: &str) -> Outcome {
         let mut channel = self.exec(command).await;
         outcome(&mut channel).await
+    }
+
+    /// From where and to where connections came in.
+    pub(crate) fn arrived(&self) -> Vec<String> {
+        self.arrived.lock().unwrap().clone()
     }
 
     /// The server's goodbye, once it has come.

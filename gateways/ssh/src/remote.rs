@@ -1,0 +1,196 @@
+//! `ssh -R`: ports on which the target listens for the user, and the connections that arrive there.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use russh::{Channel, client};
+use tokio::time::timeout;
+
+use crate::bridge::UserSide;
+use crate::channel::carry_bytes;
+use crate::config::TARGET_DEADLINE;
+use crate::connection::Connection;
+use crate::inbox::Inbox;
+use crate::proto::plain;
+use crate::reach::Reach;
+use crate::target::Target;
+
+/// The ports of one application's session, and the connection to the target that they belong to.
+#[derive(Default)]
+pub(crate) struct Ports {
+    listening: Mutex<Listening>,
+}
+
+#[derive(Default)]
+struct Listening {
+    target: Option<Arc<Target>>,
+    /// As the user asked; port 0 while the target has not said which one it took.
+    ports: Vec<(String, u32)>,
+}
+
+/// Where a connection came in at the target, and from where.
+pub(crate) struct Arrived {
+    pub(crate) address: String,
+    pub(crate) port: u32,
+    pub(crate) originator: String,
+    pub(crate) originator_port: u32,
+}
+
+/// Has the target listen, where the terms allow it: the port it took, or `None` where it may not or
+/// will not.
+///
+/// The library asks this between two packets of the user, and waits: nothing here may need another.
+pub(crate) async fn listen(connection: &Arc<Connection>, address: &str, port: u32) -> Option<u32> {
+    let detail = format!("{address}:{port}");
+    let Some(reach) = connection.reach().filter(|reach| reach.forwarding()).cloned() else {
+        connection.note("ssh.forward_refused", &detail).await;
+        return None;
+    };
+    if address.len() > MAX_ADDRESS || !reach.ports().begin(address, port) {
+        reach.note("ssh.forward_refused", &detail).await;
+        return None;
+    }
+    let asked = timeout(TARGET_DEADLINE, ask(connection, &reach, address, port)).await;
+    let taken = asked.ok().flatten();
+    reach.ports().settle(address, port, taken);
+    match taken {
+        Some(taken) => reach.note("ssh.listen", &format!("{address}:{taken}")).await,
+        None => reach.note("ssh.listen_failed", &detail).await,
+    }
+    taken
+}
+
+async fn ask(connection: &Arc<Connection>, reach: &Reach, address: &str, port: u32) -> Option<u32> {
+    let target = match reach.ports().target() {
+        Some(target) => target,
+        None => reach.ports().keep(reach.silently(connection).await?),
+    };
+    let told = target.handle.tcpip_forward(address, port).await.ok()?;
+    // A target says which port it took only where it could choose.
+    Some(if port == 0 { told } else { port }).filter(|&taken| taken != 0)
+}
+
+/// Has the target listen no more.
+pub(crate) async fn cancel(connection: &Arc<Connection>, address: &str, port: u32) -> bool {
+    let Some(reach) = connection.reach() else { return false };
+    let Some(target) = reach.ports().target().filter(|_| reach.ports().forget(address, port))
+    else {
+        return false;
+    };
+    reach.note("ssh.listen_ended", &format!("{address}:{port}")).await;
+    let cancelled = timeout(TARGET_DEADLINE, target.handle.cancel_tcpip_forward(address, port));
+    matches!(cancelled.await, Ok(Ok(())))
+}
+
+/// Joins a connection that arrived at the target with the user's client, which knows where it goes.
+pub(crate) fn join(
+    connection: &Arc<Connection>,
+    channel: Channel<client::Msg>,
+    reply: client::ChannelOpenHandle,
+    arrived: Arrived,
+) {
+    let listens = connection.reach().is_some_and(|reach| reach.ports().listens(arrived.port));
+    let Some(place) = connection.place().filter(|_| listens) else { return };
+    let shared = connection.clone();
+    let joining = async move {
+        let _place = place;
+        tokio::select! {
+            biased;
+            _ = shared.ending() => {}
+            () = carry(&shared, channel, reply, arrived) => {}
+        }
+    };
+    // Without room the reply is dropped with the task, which refuses the channel.
+    connection.try_run(joining);
+}
+
+async fn carry(
+    connection: &Arc<Connection>,
+    channel: Channel<client::Msg>,
+    reply: client::ChannelOpenHandle,
+    arrived: Arrived,
+) {
+    let (Some(handle), Some(reach)) = (connection.handle(), connection.reach().cloned()) else {
+        return;
+    };
+    let Arrived { address, port, originator, originator_port } = arrived;
+    let (address, originator) = (plain(&address, MAX_ADDRESS), plain(&originator, MAX_ADDRESS));
+    let from = format!("{originator}:{originator_port} at {address}:{port}");
+    let opening = handle.channel_open_forwarded_tcpip(address, port, originator, originator_port);
+    let Ok(Ok(user)) = timeout(TARGET_DEADLINE, opening).await else { return };
+    reach.note("ssh.forwarded", &from).await;
+    reply.accept().await;
+    let id = user.id();
+    let (reader, writer) = user.split();
+    let mut inbox = Inbox::new(reader, id, connection.up.clone());
+    let side = UserSide { writer, handle };
+    carry_bytes(connection, &reach, &side, &mut inbox, channel).await;
+}
+
+impl Ports {
+    /// Whether something still listens for the user.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.lock().ports.is_empty()
+    }
+
+    /// Lets go of the connection to the target.
+    pub(crate) fn clear(&self) {
+        let listening = std::mem::take(&mut *self.lock());
+        // Not under the lock: a target that goes may ask what still listens.
+        drop(listening);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Listening> {
+        self.listening.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn target(&self) -> Option<Arc<Target>> {
+        self.lock().target.clone().filter(|target| !target.is_closed())
+    }
+
+    fn keep(&self, target: Arc<Target>) -> Arc<Target> {
+        target.keep_listening();
+        let before = self.lock().target.replace(target.clone());
+        drop(before);
+        target
+    }
+
+    /// Reserves a place for a port that is being asked for. Connections may arrive before the answer
+    /// that it is open was read.
+    fn begin(&self, address: &str, port: u32) -> bool {
+        let mut listening = self.lock();
+        let asked = (address.to_owned(), port);
+        let free = listening.ports.len() < MAX_PORTS && !listening.ports.contains(&asked);
+        if free {
+            listening.ports.push(asked);
+        }
+        free
+    }
+
+    fn settle(&self, address: &str, asked: u32, taken: Option<u32>) {
+        let mut listening = self.lock();
+        let begun =
+            listening.ports.iter().position(|(host, port)| host == address && *port == asked);
+        match (begun, taken) {
+            (Some(index), Some(taken)) => listening.ports[index].1 = taken,
+            (Some(index), None) => drop(listening.ports.swap_remove(index)),
+            (None, _) => {}
+        }
+    }
+
+    fn forget(&self, address: &str, port: u32) -> bool {
+        let mut listening = self.lock();
+        let known =
+            listening.ports.iter().position(|(host, open)| host == address && *open == port);
+        known.map(|index| listening.ports.swap_remove(index)).is_some()
+    }
+
+    /// Targets word their own address as they like; the user's client knows what it asked for.
+    fn listens(&self, port: u32) -> bool {
+        self.lock().ports.iter().any(|(_, open)| *open == port || *open == 0)
+    }
+}
+
+/// Ports of one session.
+const MAX_PORTS: usize = 64;
+
+const MAX_ADDRESS: usize = 255;
