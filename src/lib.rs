@@ -12,6 +12,7 @@ pub mod init;
 mod limits;
 mod listen;
 mod lobby;
+mod memory;
 pub mod policy;
 pub mod serve;
 pub mod state;

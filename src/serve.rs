@@ -48,7 +48,11 @@ pub async fn serve(config: Config) -> Result<Exit, ServeError> {
     let signals = drain::Signals::listen().map_err(|source| ServeError::Signals { source })?;
     let relay = build(config).await?;
     relay.announce()?;
-    Ok(relay.run(signals).await)
+    tokio::select! {
+        biased;
+        exit = relay.run(signals) => Ok(exit),
+        never = crate::memory::give_back() => match never {},
+    }
 }
 
 #[cfg(test)]
