@@ -1,6 +1,7 @@
 //! Carrying one channel: between the user's channel and the target's, or a raw stream.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use access::{EndReason, Side};
@@ -49,8 +50,9 @@ pub(crate) async fn channels(
     counters: &Counters,
     kind: Kind,
 ) -> Over {
-    let mut up = std::pin::pin!(upward(from_user, target, counters));
-    let mut down = std::pin::pin!(downward(from_target, user, counters, kind));
+    let input_ended = AtomicBool::new(false);
+    let mut up = std::pin::pin!(upward(from_user, target, counters, &input_ended));
+    let mut down = std::pin::pin!(downward(from_target, user, counters, kind, &input_ended));
     tokio::select! {
         over = &mut down => over,
         over = &mut up => match over {
@@ -65,10 +67,14 @@ async fn upward(
     from: &mut Inbox,
     target: &ChannelWriteHalf<client::Msg>,
     counters: &Counters,
+    input_ended: &AtomicBool,
 ) -> Over {
     while let Some(message) = from.next().await {
         if matches!(message, ChannelMsg::Close) {
             return Over::User;
+        }
+        if matches!(message, ChannelMsg::Eof) {
+            input_ended.store(true, Relaxed);
         }
         if from.during(pass_up(message, target, counters)).await.is_err() {
             // It is still read, so that its connection goes on.
@@ -109,14 +115,20 @@ async fn pass_up(
     Ok(())
 }
 
-async fn downward(from: &mut Inbox, user: &UserSide, counters: &Counters, kind: Kind) -> Over {
+async fn downward(
+    from: &mut Inbox,
+    user: &UserSide,
+    counters: &Counters,
+    kind: Kind,
+    input_ended: &AtomicBool,
+) -> Over {
     let mut held = HeldEof::default();
     let mut told = false;
     loop {
         let message = tokio::select! {
             biased;
             message = from.next() => message,
-            () = held.due() => Some(held.release()),
+            () = held.due(input_ended) => Some(held.release()),
         };
         let passed = match message {
             Some(ChannelMsg::Close) => {
@@ -148,8 +160,10 @@ async fn downward(from: &mut Inbox, user: &UserSide, counters: &Counters, kind: 
 /// The end of a program's output, kept back until its exit status is told.
 ///
 /// Servers tell the one before the other. A client that has sent its own end closes the channel when
-/// it is told (PuTTY does), and the library answers that close at once: a status that came after it
-/// would never be heard.
+/// it is told (PuTTY does, and OpenSSH where connections are shared), and the library answers that
+/// close at once: a status that came after it would never be heard. To such a client the end is told
+/// with the status, however long the program goes on with its output closed; to others it is told
+/// soon.
 #[derive(Default)]
 enum HeldEof {
     #[default]
@@ -169,9 +183,14 @@ impl HeldEof {
     }
 
     /// Completes when no status came: the program closed its output and goes on.
-    async fn due(&self) {
+    async fn due(&self, input_ended: &AtomicBool) {
         match self {
-            Self::Held(until) => sleep_until(*until).await,
+            Self::Held(until) => {
+                sleep_until(*until).await;
+                if input_ended.load(Relaxed) {
+                    std::future::pending().await
+                }
+            }
             Self::NotYet | Self::Passed => std::future::pending().await,
         }
     }

@@ -3,7 +3,7 @@
 
 mod support;
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -25,6 +25,31 @@ fn openssh_carries_output_errors_and_exit_status() {
     assert!(output.stderr.contains("err"), "{}", output.stderr);
     let terminal = bench.ssh(&["-tt"], "tty; stty size");
     assert!(terminal.text().contains("/dev/pts/"), "{}", terminal.both());
+}
+
+/// A shared connection's client closes its channel once both outputs have ended.
+#[test]
+fn a_program_that_closes_its_output_early_still_tells_its_status() {
+    let bench = Bench::start();
+    let control = format!("ControlPath={}", bench.path("control").display());
+    let _master = bench.spawn(&["-M", "-N", "-o", &control], "");
+    testkit::eventually(SOON, "the master is up", || bench.path("control").exists()).unwrap();
+    for options in [&["-n"][..], &["-n", "-o", &control]] {
+        let output = bench.ssh(options, "exec >/dev/null 2>&1; sleep 1; exit 44");
+        assert_eq!(output.code(), Some(44), "{options:?}: {}", output.both());
+    }
+}
+
+/// Nothing else would tell a reader behind a pipe that there is no more.
+#[test]
+fn an_output_that_is_closed_early_ends_while_input_goes_on() {
+    let bench = Bench::start();
+    let mut ssh = bench.spawn(&[], "echo all; exec >/dev/null 2>&1; cat; exit 5");
+    let mut output = BufReader::new(ssh.0.stdout.take().unwrap());
+    let mut said = String::new();
+    output.read_to_string(&mut said).unwrap();
+    assert_eq!(said, "all\n");
+    assert!(ssh.0.try_wait().unwrap().is_none(), "the program still reads");
 }
 
 #[test]
