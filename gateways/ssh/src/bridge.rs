@@ -188,7 +188,7 @@ impl HeldEof {
             Self::Held(until) => {
                 sleep_until(*until).await;
                 if input_ended.load(Relaxed) {
-                    std::future::pending().await
+                    std::future::pending::<()>().await;
                 }
             }
             Self::NotYet | Self::Passed => std::future::pending().await,
