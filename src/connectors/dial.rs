@@ -31,27 +31,30 @@ impl Connectors {
         let site = &request.application.site;
         let (mut tried, mut asked) = (Vec::new(), FuturesUnordered::new());
         let mut failed = DialError::Offline { site: site.name.to_string() };
-        let mut ask_next = Instant::now();
+        let mut patience = Instant::now();
+        // Not a timer that is already due: it would fire up to a millisecond late.
+        let mut ask_next = true;
         let mut exhausted = false;
         loop {
+            if std::mem::take(&mut ask_next) {
+                patience = Instant::now() + PATIENCE;
+                match self.choose(site.id, &tried) {
+                    Some(member) => {
+                        tried.push(member.epoch);
+                        asked.push(ask(member, request));
+                    }
+                    None => exhausted = true,
+                }
+            }
             tokio::select! {
                 biased;
                 Some(answer) = asked.next() => match answer {
                     Err(error @ DialError::Tunnel { .. }) => {
-                        (failed, ask_next) = (error, Instant::now());
+                        (failed, ask_next) = (error, !exhausted);
                     }
                     answer => return answer,
                 },
-                () = sleep_until(ask_next), if !exhausted => {
-                    ask_next = Instant::now() + PATIENCE;
-                    match self.choose(site.id, &tried) {
-                        Some(member) => {
-                            tried.push(member.epoch);
-                            asked.push(ask(member, request));
-                        }
-                        None => exhausted = true,
-                    }
-                }
+                () = sleep_until(patience), if !exhausted => ask_next = true,
                 else => return Err(failed),
             }
         }
