@@ -53,6 +53,11 @@ impl Agents {
         !own.is_empty()
     }
 
+    /// How often the SSH door held a connection because a channel's reader did not move.
+    pub(crate) fn ssh_held(&self) -> u64 {
+        self.ssh.held()
+    }
+
     /// Asks every agent to take its sessions elsewhere.
     pub(crate) fn drain(&self) {
         let connections = self.connections.lock().unwrap_or_else(PoisonError::into_inner);

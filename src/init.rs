@@ -106,7 +106,9 @@ impl Init {
              [listen]\n\
              https = \"{https}\"\n\
              quic = \"{quic}\"\n\
-             ssh = \"{ssh}\"\n\n\
+             ssh = \"{ssh}\"\n\
+             # Health and metrics, for this machine only.\n\
+             # admin = \"127.0.0.1:9090\"\n\n\
              [log]\n\
              level = \"info\"\n\
              format = \"text\"\n",

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio_util::sync::CancellationToken;
 
@@ -13,8 +13,6 @@ use crate::authn::network;
 /// A newcomer always comes in. When the lobby is full, whoever has waited longest from the address
 /// that holds the most places has to go, so a crowd from one address crowds out only itself.
 pub(crate) struct Lobby {
-    most: usize,
-    most_per_address: usize,
     state: Mutex<State>,
 }
 
@@ -28,6 +26,7 @@ pub(crate) struct Guest {
 
 #[derive(Default)]
 struct State {
+    most: usize,
     next: u64,
     count: usize,
     addresses: HashMap<IpAddr, BTreeMap<u64, CancellationToken>>,
@@ -35,18 +34,29 @@ struct State {
 
 impl Lobby {
     pub(crate) fn new(most: usize) -> Arc<Self> {
-        let (most, most_per_address) = (most.max(1), most.div_ceil(2));
-        Arc::new(Self { most, most_per_address, state: Mutex::default() })
+        let state = State { most: most.max(1), ..State::default() };
+        Arc::new(Self { state: Mutex::new(state) })
+    }
+
+    /// Changes how many there may be. Who is in stays, until a newcomer needs the place.
+    pub(crate) fn resize(&self, most: usize) {
+        self.lock().most = most.max(1);
+    }
+
+    /// How many are in.
+    pub(crate) fn count(&self) -> usize {
+        self.lock().count
     }
 
     pub(crate) fn enter(self: &Arc<Self>, from: IpAddr) -> Guest {
         let address = network(from);
         let ousted = CancellationToken::new();
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.lock();
         let own = state.addresses.get(&address).map_or(0, BTreeMap::len);
-        if own >= self.most_per_address {
+        if own >= state.most.div_ceil(2) {
             state.oust(address);
-        } else if state.count >= self.most
+        }
+        while state.count >= state.most
             && let Some(greediest) = state.greediest()
         {
             state.oust(greediest);
@@ -60,12 +70,12 @@ impl Lobby {
 
     /// Whether half of the places are taken.
     pub(crate) fn is_crowded(&self) -> bool {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).count * 2 >= self.most
+        let state = self.lock();
+        state.count * 2 >= state.most
     }
 
-    #[cfg(test)]
-    fn len(&self) -> usize {
-        self.state.lock().unwrap().count
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -112,8 +122,7 @@ impl Guest {
 
 impl Drop for Guest {
     fn drop(&mut self) {
-        let mut state = self.lobby.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.leave(self.address, self.number);
+        self.lobby.lock().leave(self.address, self.number);
     }
 }
 
@@ -128,7 +137,7 @@ mod tests {
         let crowd: Vec<Guest> = (0..1000).map(|_| lobby.enter(address(1))).collect();
         assert!(!honest.ousted.is_cancelled());
         assert!(crowd[0].ousted.is_cancelled() && !crowd[999].ousted.is_cancelled());
-        assert_eq!(lobby.len(), 1 + 32);
+        assert_eq!(lobby.count(), 1 + 32);
     }
 
     #[test]
@@ -138,9 +147,20 @@ mod tests {
         let honest = lobby.enter(address(99));
         let more: Vec<Guest> = (0..60).map(|n| lobby.enter(address(n % 20))).collect();
         assert!(!honest.ousted.is_cancelled());
-        assert_eq!(lobby.len(), 64);
+        assert_eq!(lobby.count(), 64);
         drop((crowd, more));
-        assert_eq!(lobby.len(), 1);
+        assert_eq!(lobby.count(), 1);
+    }
+
+    #[test]
+    fn a_smaller_lobby_takes_effect_with_the_next_newcomer() {
+        let lobby = Lobby::new(64);
+        let crowd: Vec<Guest> = (0..60).map(|n| lobby.enter(address(n % 20))).collect();
+        lobby.resize(16);
+        assert_eq!(lobby.count(), 60);
+        let newcomer = lobby.enter(address(99));
+        assert_eq!(lobby.count(), 16);
+        assert!(!newcomer.ousted.is_cancelled() && crowd[0].ousted.is_cancelled());
     }
 
     #[test]
@@ -150,9 +170,9 @@ mod tests {
         let second = lobby.enter(address(2));
         assert!(first.ousted.is_cancelled());
         drop(first);
-        assert_eq!(lobby.len(), 1);
+        assert_eq!(lobby.count(), 1);
         drop(second);
-        assert_eq!(lobby.len(), 0);
+        assert_eq!(lobby.count(), 0);
     }
 
     fn address(n: u32) -> IpAddr {

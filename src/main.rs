@@ -2,7 +2,7 @@
 
 use std::io;
 use std::num::NonZero;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::SystemTime;
 
@@ -69,7 +69,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Init(init) => run_init(&init).await,
         Command::Serve { config } => match read(&config) {
-            Ok(config) => run_serve(config).await,
+            Ok(read) => run_serve(read, &config).await,
             Err(code) => Ok(code),
         },
         Command::CheckConfig { file } => Ok(read(&file).map_or_else(
@@ -99,15 +99,16 @@ async fn run_init(init: &Init) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn run_serve(config: Config) -> anyhow::Result<ExitCode> {
-    telemetry::init(&config.log.level, config.log.format).context("could not start the log")?;
-    match serve(config).await.context("the relay did not start")? {
+async fn run_serve(config: Config, path: &Path) -> anyhow::Result<ExitCode> {
+    let log = telemetry::init(&config.log.level, config.log.format);
+    let log = log.context("could not start the log")?;
+    match serve(config, path, log).await.context("the relay did not start")? {
         Exit::Clean => Ok(ExitCode::SUCCESS),
         Exit::Cut { .. } => Ok(ExitCode::from(CUT)),
     }
 }
 
-fn read(path: &std::path::Path) -> Result<Config, ExitCode> {
+fn read(path: &Path) -> Result<Config, ExitCode> {
     Config::read(path).map_err(|error| {
         tell(&format!("{:#}", anyhow::Error::from(error)));
         ExitCode::from(MISTAKES)

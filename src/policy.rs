@@ -19,6 +19,8 @@ pub struct PolicyPublisher {
     loaded: AsyncMutex<PolicyData>,
     killed: Mutex<HashSet<SessionId>>,
     live: OnceLock<Broker>,
+    /// When the store last said that this is the policy.
+    fresh: Mutex<Instant>,
     sender: watch::Sender<Arc<PolicySnapshot>>,
 }
 
@@ -28,7 +30,8 @@ impl PolicyPublisher {
         let data = store.load_policy().await?;
         let (sender, _) = watch::channel(Arc::new(PolicySnapshot::new(data.clone())));
         let (loaded, killed, live) = (AsyncMutex::new(data), Mutex::default(), OnceLock::new());
-        Ok(Arc::new(Self { store, loaded, killed, live, sender }))
+        let fresh = Mutex::new(Instant::now());
+        Ok(Arc::new(Self { store, loaded, killed, live, fresh, sender }))
     }
 
     /// Tells which sessions are open, so that kills are forgotten with their sessions.
@@ -46,12 +49,17 @@ impl PolicyPublisher {
         self.sender.borrow().clone()
     }
 
+    /// How long ago the store last confirmed the policy in force.
+    pub fn age(&self) -> Duration {
+        self.fresh.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
+    }
+
     /// Loads and publishes, and says which version is in force. When this returns, every lease has
     /// been told. A store that does not answer leaves the last version in force.
     pub async fn refresh(&self) -> u64 {
         let mut loaded = self.loaded.lock().await;
         match self.store.load_policy().await {
-            Ok(data) => *loaded = data,
+            Ok(data) => self.confirmed(&mut loaded, data),
             Err(error) => tracing::error!(%error, "Could not load policy"),
         }
         self.publish(&loaded);
@@ -73,7 +81,6 @@ impl PolicyPublisher {
     /// snapshot stays in force for [`MAX_AGE`]; then nobody has access any more.
     pub async fn follow(&self, stop: CancellationToken) {
         let mut changed = self.store.changed();
-        let mut fresh = Instant::now();
         loop {
             tokio::select! {
                 biased;
@@ -81,28 +88,35 @@ impl PolicyPublisher {
                 change = changed.changed() => if change.is_err() { return },
                 () = sleep(POLL) => {}
             }
-            fresh = self.follow_once(fresh).await;
+            self.follow_once().await;
         }
     }
 
-    async fn follow_once(&self, fresh: Instant) -> Instant {
+    async fn follow_once(&self) {
         let mut loaded = self.loaded.lock().await;
         match self.store.load_policy().await {
-            Ok(data) if data.version == loaded.version => return Instant::now(),
-            Ok(data) => *loaded = data,
-            Err(error) if fresh.elapsed() < MAX_AGE => {
-                tracing::warn!(%error, age = ?fresh.elapsed(), "Policy may be out of date");
-                return fresh;
+            Ok(data) => {
+                let changed = data.version != loaded.version;
+                self.confirmed(&mut loaded, data);
+                if !changed {
+                    return;
+                }
+            }
+            Err(error) if self.age() < MAX_AGE => {
+                tracing::warn!(%error, age = ?self.age(), "Policy may be out of date");
+                return;
             }
             Err(error) => {
                 tracing::error!(%error, "Policy is too old to be trusted: all access ends");
                 *loaded = PolicyData::default();
-                self.publish(&loaded);
-                return fresh;
             }
         }
         self.publish(&loaded);
-        Instant::now()
+    }
+
+    fn confirmed(&self, loaded: &mut PolicyData, data: PolicyData) {
+        *loaded = data;
+        *self.fresh.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
     }
 
     fn publish(&self, loaded: &PolicyData) {

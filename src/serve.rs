@@ -2,16 +2,21 @@
 
 mod build;
 mod drain;
+mod identity;
 mod ready;
+mod reload;
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use store::StoreError;
+use telemetry::Log;
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::ca::CaError;
 use crate::config::Config;
 use crate::host_keys::HostKeyError;
+use reload::Reloader;
 
 pub use build::{Relay, build};
 pub use drain::{Exit, Stop};
@@ -42,12 +47,16 @@ pub enum ServeError {
     Signals { source: io::Error },
 }
 
-/// Serves until SIGTERM or SIGINT, and says whether every session ended in order.
-pub async fn serve(config: Config) -> Result<Exit, ServeError> {
+/// Serves until SIGTERM or SIGINT, and says whether every session ended in order. At SIGHUP the file
+/// at `path` is read again.
+pub async fn serve(config: Config, path: &Path, log: Log) -> Result<Exit, ServeError> {
     crate::limits::raise_open_files();
     let signals = drain::Signals::listen().map_err(|source| ServeError::Signals { source })?;
-    let relay = build(config).await?;
+    let hangup = signal(SignalKind::hangup()).map_err(|source| ServeError::Signals { source })?;
+    let mut relay = build(config, log).await?;
     relay.announce()?;
+    let reloader = Reloader::new(path.to_owned(), relay.config.clone(), relay.knobs.clone());
+    relay.tasks.spawn(reloader.follow(hangup, relay.tokens.accepting.clone()));
     tokio::select! {
         biased;
         exit = relay.run(signals) => Ok(exit),

@@ -91,7 +91,7 @@ struct StatusArgs {
 pub fn main(cli: Cli) -> ExitCode {
     let outcome = telemetry::init(&cli.log, cli.log_format)
         .map_err(anyhow::Error::from)
-        .and_then(|()| execute(cli.command));
+        .and_then(|_| execute(cli.command));
     match outcome {
         Ok(code) => code,
         Err(error) => {

@@ -28,6 +28,8 @@ pub struct Listen {
     pub https: SocketAddr,
     pub quic: SocketAddr,
     pub ssh: SocketAddr,
+    /// Health, metrics and the log's level, for this machine; absent: not served.
+    pub admin: Option<SocketAddr>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,7 +115,10 @@ fn listen(section: &mut Section<'_>) -> Option<Listen> {
     let https = address("https", any(443));
     let quic = address("quic", any(443));
     let ssh = address("ssh", any(2222));
-    Some(Listen { https: https?, quic: quic?, ssh: ssh? })
+    let admin = section.text("admin", LOOPBACK, |text| {
+        text.parse().ok().filter(|address: &SocketAddr| address.ip().is_loopback())
+    });
+    Some(Listen { https: https?, quic: quic?, ssh: ssh?, admin: admin? })
 }
 
 fn limits(section: &mut Section<'_>) -> Option<Limits> {
@@ -186,6 +191,8 @@ fn listed(path: &Path, mistakes: &[Mistake]) -> String {
     each.collect::<Vec<_>>().join("\n")
 }
 
+const LOOPBACK: &str = "a loopback address and port such as 127.0.0.1:9090 (nobody signs in there, \
+                        so it is for this machine only)";
 const DOMAIN: &str = "a DNS name such as adit.example.com";
 
 #[cfg(test)]

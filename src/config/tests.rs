@@ -28,7 +28,7 @@ format = "xml"
     for expected in [
         "relay.toml:2: `domain`: expected a DNS name such as adit.example.com, found \"not a domain\"",
         "relay.toml:8: `listen.quic`: expected an IP address and port such as 0.0.0.0:443 or [::]:443, found 443",
-        "relay.toml:9: `listen.sssh` is not known here: expected https, quic, ssh",
+        "relay.toml:9: `listen.sssh` is not known here: expected admin, https, quic, ssh",
         "relay.toml:12: `limits.max_sessions`: expected a whole number from 1 to 1000000, found 0",
     ] {
         assert!(all.contains(expected), "{expected}\n{all}");
@@ -50,6 +50,22 @@ fn a_domain_is_enough() {
     assert_eq!(config.data, Path::new("/srv/adit/."));
     assert_eq!(config.listen.ssh.port(), 2222);
     assert_eq!(config.limits, Limits::default());
+}
+
+#[test]
+fn the_admin_listener_is_for_this_machine_only() {
+    let parse = |address: &str| {
+        let text = format!("domain = 'adit.example.com'\n[listen]\nadmin = '{address}'");
+        Config::parse(&text, Path::new("."))
+    };
+    for good in ["127.0.0.1:9090", "[::1]:9090", "127.0.0.2:0"] {
+        assert_eq!(parse(good).unwrap().listen.admin, Some(good.parse().unwrap()));
+    }
+    for bad in ["0.0.0.0:9090", "[::]:9090", "10.0.0.1:9090", "9090", "localhost:9090"] {
+        let mistakes = parse(bad).unwrap_err();
+        assert_eq!(mistakes[0].line, 3);
+        assert!(mistakes[0].text.contains("for this machine only"), "{mistakes:?}");
+    }
 }
 
 #[test]

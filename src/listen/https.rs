@@ -23,6 +23,7 @@ use rustls::server::danger::ClientCertVerifier;
 use session::Door;
 use store::Store;
 use tokio::net::TcpStream;
+use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
@@ -38,16 +39,22 @@ use crate::ca::ServerCertificate;
 use crate::lobby::Guest;
 use crate::{AgentIdentity, Peer};
 
+/// TLS with the relay's certificate.
+#[derive(Clone)]
+pub(crate) struct Tls {
+    /// For everybody.
+    pub(crate) open: Arc<ServerConfig>,
+    /// For agents: demands a client certificate.
+    pub(crate) agents: Arc<ServerConfig>,
+}
+
 /// What the HTTPS port serves.
 pub(crate) struct Https {
     pub(crate) router: Router,
     pub(crate) ssh: SshGateway,
     pub(crate) store: Store,
     pub(crate) authn: Arc<Authn>,
-    /// For everybody.
-    pub(crate) open: Arc<ServerConfig>,
-    /// For agents: demands a client certificate.
-    pub(crate) agents: Arc<ServerConfig>,
+    pub(crate) tls: watch::Receiver<Tls>,
     pub(crate) stop: CancellationToken,
     pub(crate) drain: CancellationToken,
 }
@@ -95,8 +102,8 @@ impl Https {
         let start = LazyConfigAcceptor::new(Acceptor::default(), socket).await?;
         let offered = start.client_hello().alpn();
         let agent = offered.is_some_and(|mut offered| offered.any(|name| name == wire::ALPN_API));
-        let config = if agent { &self.agents } else { &self.open };
-        start.into_stream(config.clone()).await
+        let Tls { open, agents } = self.tls.borrow().clone();
+        start.into_stream(if agent { agents } else { open }).await
     }
 
     /// The agent of a connection that has shown a certificate, by its registered key.
@@ -175,7 +182,7 @@ enum Protocol {
 }
 
 /// Drives a connection; once `leave` completes it takes no new request.
-async fn finish<C: GracefulConnection>(connection: C, leave: impl Future<Output = ()>)
+pub(super) async fn finish<C: GracefulConnection>(connection: C, leave: impl Future<Output = ()>)
 where
     C::Error: std::fmt::Display,
 {
@@ -189,7 +196,7 @@ where
         }
     };
     if let Err(error) = ended {
-        tracing::debug!(%error, "An HTTPS connection broke");
+        tracing::debug!(%error, "An HTTP connection broke");
     }
 }
 
@@ -205,7 +212,7 @@ async fn answer(
     }
 }
 
-fn http1_server() -> http1::Builder {
+pub(super) fn http1_server() -> http1::Builder {
     let mut server = http1::Builder::new();
     server.timer(TokioTimer::new()).header_read_timeout(HEADERS).max_buf_size(MAX_HEADERS);
     server

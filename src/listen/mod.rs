@@ -1,5 +1,6 @@
 //! Listeners: accepting peers without ever waiting for one of them.
 
+pub(crate) mod admin;
 pub(crate) mod https;
 pub(crate) mod quic;
 pub(crate) mod tcp;

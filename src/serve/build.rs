@@ -9,15 +9,17 @@ use gateway_ssh::{SshConfig, SshGateway};
 use russh::keys::PrivateKey;
 use session::{Broker, Limits};
 use store::{MasterKey, Store};
+use telemetry::Log;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tunnel::endpoint::Congestion;
-use tunnel::tls::Expiry;
 use zeroize::Zeroizing;
 
 use super::ServeError;
+use super::identity::{self, Identity};
 use super::ready::Ready;
+use super::reload::{Knobs, Lobbies};
+use crate::admin::{Admin, Dials, Measured};
 use crate::agents::Agents;
 use crate::authn::Authn;
 use crate::ca::{Ca, ServerCertificate, server_names};
@@ -26,8 +28,7 @@ use crate::connectors::Connectors;
 use crate::init::{DATABASE, MASTER_KEY, MASTER_KEY_VARIABLE};
 use crate::listen::https::Https;
 use crate::listen::quic::Machines;
-use crate::listen::{https, quic, ssh, tcp};
-use crate::lobby::Lobby;
+use crate::listen::{admin, quic, ssh, tcp};
 use crate::policy::PolicyPublisher;
 use crate::{AppState, RelayInfo, api, host_keys};
 
@@ -38,6 +39,7 @@ pub struct Relay {
     pub(super) endpoint: quinn::Endpoint,
     pub(super) ready: Ready,
     pub(super) tokens: Tokens,
+    pub(super) knobs: Knobs,
     /// Listeners with their connections, and the publisher's follower.
     pub(super) tasks: JoinSet<()>,
 }
@@ -54,7 +56,7 @@ pub(super) struct Tokens {
 }
 
 /// Starts every part and binds every door.
-pub async fn build(config: Config) -> Result<Relay, ServeError> {
+pub async fn build(config: Config, log: Log) -> Result<Relay, ServeError> {
     let now = SystemTime::now();
     let store = open_store(&config).await?;
     let abandoned = store.close_abandoned(now).await?;
@@ -65,10 +67,13 @@ pub async fn build(config: Config) -> Result<Relay, ServeError> {
     let names = server_names(&config.domain, &config.names);
     let certificate = core.ca.server_certificate(&core.store, &names, now).await?;
     let doors = Doors::bind(&config, &core, &certificate).await?;
-    let ready = doors.ready()?;
+    let (ready, endpoint) = (doors.ready()?, doors.quic.clone());
     let state = core.state(&config, &ready)?;
-    let tasks = doors.open(&config, &core, &state, &certificate)?;
-    Ok(Relay { config, state, endpoint: tasks.1, ready, tokens: core.tokens, tasks: tasks.0 })
+    let identity = Identity::new(&core, certificate, endpoint.clone())?;
+    let lobbies = Lobbies::new(config.limits.max_unauthenticated);
+    let knobs = Knobs { log, lobbies, identity: Arc::new(identity) };
+    let tasks = doors.open(&core, &state, &knobs);
+    Ok(Relay { config, state, endpoint, ready, tokens: core.tokens, knobs, tasks })
 }
 
 async fn open_store(config: &Config) -> Result<Store, ServeError> {
@@ -92,9 +97,9 @@ fn master_key(data: &Path) -> Result<MasterKey, ServeError> {
 }
 
 /// The parts behind the doors.
-struct Core {
-    store: Store,
-    ca: Arc<Ca>,
+pub(super) struct Core {
+    pub(super) store: Store,
+    pub(super) ca: Arc<Ca>,
     policy: Arc<PolicyPublisher>,
     authn: Arc<Authn>,
     connectors: Arc<Connectors>,
@@ -102,7 +107,9 @@ struct Core {
     host_keys: Vec<PrivateKey>,
     ssh: SshGateway,
     agents: Arc<Agents>,
-    tokens: Tokens,
+    audit: Arc<Measured>,
+    dials: Arc<Dials>,
+    pub(super) tokens: Tokens,
 }
 
 impl Core {
@@ -111,12 +118,13 @@ impl Core {
         let ca = Arc::new(Ca::load(&store).await?);
         let host_keys = host_keys::load(&store).await?;
         let policy = PolicyPublisher::start(store.clone()).await?;
-        let audit = store.audit();
+        let audit = Measured::new(store.audit());
         let authn = Arc::new(Authn::new(store.clone(), policy.subscribe(), audit.clone()));
         let connectors = Connectors::new(audit.clone());
         let limits = Limits { max_sessions: config.limits.max_sessions };
-        let (dialer, drain) = (connectors.clone(), tokens.drain.clone());
-        let broker = Broker::new(audit, dialer, policy.subscribe(), drain.clone(), limits);
+        let (dials, drain) = (Dials::new(connectors.clone()), tokens.drain.clone());
+        let broker =
+            Broker::new(audit.clone(), dials.clone(), policy.subscribe(), drain.clone(), limits);
         policy.watch_sessions(broker.clone());
         let ssh = SshGateway::new(SshConfig {
             host_keys: host_keys.clone(),
@@ -128,7 +136,20 @@ impl Core {
         });
         let agents =
             Agents::new(authn.clone(), broker.clone(), ssh.clone(), policy.subscribe(), drain);
-        Ok(Self { store, ca, policy, authn, connectors, broker, host_keys, ssh, agents, tokens })
+        Ok(Self {
+            store,
+            ca,
+            policy,
+            authn,
+            connectors,
+            broker,
+            host_keys,
+            ssh,
+            agents,
+            audit,
+            dials,
+            tokens,
+        })
     }
 
     fn state(&self, config: &Config, ready: &Ready) -> Result<AppState, ServeError> {
@@ -154,11 +175,34 @@ impl Core {
     }
 }
 
+impl Core {
+    fn machines(&self) -> Machines {
+        Machines {
+            store: self.store.clone(),
+            authn: self.authn.clone(),
+            agents: self.agents.clone(),
+            connectors: self.connectors.clone(),
+            ca: self.ca.clone(),
+        }
+    }
+
+    fn admin(&self, state: &AppState, knobs: &Knobs) -> axum::Router {
+        let lobbies = knobs.lobbies.named();
+        crate::admin::router(Admin {
+            state: state.clone(),
+            registry: Arc::new(crate::admin::registry(state, (&self.audit, &self.dials), lobbies)),
+            log: knobs.log.clone(),
+            stopping: self.tokens.accepting.clone(),
+        })
+    }
+}
+
 /// The bound sockets.
 struct Doors {
     https: TcpListener,
     ssh: TcpListener,
     quic: quinn::Endpoint,
+    admin: Option<TcpListener>,
 }
 
 impl Doors {
@@ -170,14 +214,15 @@ impl Doors {
         let listen = &config.listen;
         let https = bind("https", listen.https).await?;
         let ssh = bind("ssh", listen.ssh).await?;
-        let verifier = tunnel::tls::client_verifier(core.ca.certificate_pem(), Expiry::ForRenewal)?;
-        let ServerCertificate { chain_pem, key_pem } = certificate;
-        let quic =
-            tunnel::endpoint::server_config(chain_pem, key_pem, verifier, Congestion::default())?;
+        let admin = match listen.admin {
+            Some(address) => Some(bind("admin", address).await?),
+            None => None,
+        };
+        let quic = identity::quic(&core.ca, certificate)?;
         let reset_key = core.ca.reset_key(&core.store).await?;
         let quic = tunnel::endpoint::listen(listen.quic, quic, &reset_key)
             .map_err(|source| ServeError::Listen { door: "quic", address: listen.quic, source })?;
-        Ok(Self { https, ssh, quic })
+        Ok(Self { https, ssh, quic, admin })
     }
 
     fn ready(&self) -> Result<Ready, ServeError> {
@@ -189,59 +234,47 @@ impl Doors {
             https: self.https.local_addr().map_err(unbound)?,
             quic: self.quic.local_addr().map_err(unbound)?,
             ssh: self.ssh.local_addr().map_err(unbound)?,
+            admin: self.admin.as_ref().and_then(|admin| admin.local_addr().ok()),
             pid: std::process::id(),
         })
     }
 
     /// Starts accepting.
-    fn open(
-        self,
-        config: &Config,
-        core: &Core,
-        state: &AppState,
-        certificate: &ServerCertificate,
-    ) -> Result<(JoinSet<()>, quinn::Endpoint), ServeError> {
-        let lobby = || Lobby::new(config.limits.max_unauthenticated);
+    fn open(self, core: &Core, state: &AppState, knobs: &Knobs) -> JoinSet<()> {
+        let (lobbies, mut tasks) = (&knobs.lobbies, JoinSet::new());
         let Tokens { accepting, drain, stop } = core.tokens.clone();
-        let served = Arc::new(https_door(core, state, certificate)?);
-        let mut tasks = JoinSet::new();
+        let served = Arc::new(https_door(core, state, knobs));
         let handle = move |socket, peer, guest| served.clone().serve(socket, peer, guest);
-        tasks.spawn(tcp::accept(self.https, lobby(), accepting.clone(), handle));
+        tasks.spawn(tcp::accept(self.https, lobbies.https.clone(), accepting.clone(), handle));
         let gateway = core.ssh.clone();
         let handle =
             move |socket, peer, guest| ssh(gateway.clone(), drain.clone(), socket, peer, guest);
-        tasks.spawn(tcp::accept(self.ssh, lobby(), accepting.clone(), handle));
-        let machines = Arc::new(Machines {
-            store: core.store.clone(),
-            authn: core.authn.clone(),
-            agents: core.agents.clone(),
-            connectors: core.connectors.clone(),
-            ca: core.ca.clone(),
-        });
-        tasks.spawn(quic::accept(self.quic.clone(), machines, lobby(), accepting));
-        let policy = core.policy.clone();
-        tasks.spawn(async move { policy.follow(stop).await });
-        Ok((tasks, self.quic))
+        tasks.spawn(tcp::accept(self.ssh, lobbies.ssh.clone(), accepting.clone(), handle));
+        let machines = Arc::new(core.machines());
+        tasks.spawn(quic::accept(self.quic, machines, lobbies.quic.clone(), accepting));
+        let (policy, until) = (core.policy.clone(), stop.clone());
+        tasks.spawn(async move { policy.follow(until).await });
+        if let Some(listener) = self.admin {
+            // Open until the very end: it says that the relay is stopping.
+            let (router, until) = (core.admin(state, knobs), stop.clone());
+            let handle =
+                move |socket, _, guest| admin::serve(router.clone(), until.clone(), socket, guest);
+            tasks.spawn(tcp::accept(listener, lobbies.admin.clone(), stop, handle));
+        }
+        tasks
     }
 }
 
-fn https_door(
-    core: &Core,
-    state: &AppState,
-    certificate: &ServerCertificate,
-) -> Result<Https, ServeError> {
-    let ca_pem = core.ca.certificate_pem();
-    let verifier = tunnel::tls::client_verifier(ca_pem, Expiry::Enforced)?;
-    Ok(Https {
+fn https_door(core: &Core, state: &AppState, knobs: &Knobs) -> Https {
+    Https {
         router: api::router(state.clone()),
         ssh: core.ssh.clone(),
         store: core.store.clone(),
         authn: core.authn.clone(),
-        open: https::tls(certificate, None, &[b"h2", b"http/1.1"])?,
-        agents: https::tls(certificate, Some(verifier), &[wire::ALPN_API])?,
+        tls: knobs.identity.tls(),
         stop: core.tokens.accepting.clone(),
         drain: core.tokens.drain.clone(),
-    })
+    }
 }
 
 async fn bind(door: &'static str, address: SocketAddr) -> Result<TcpListener, ServeError> {

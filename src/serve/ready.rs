@@ -14,6 +14,8 @@ pub struct Ready {
     pub https: SocketAddr,
     pub quic: SocketAddr,
     pub ssh: SocketAddr,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub admin: Option<SocketAddr>,
     pub pid: u32,
 }
 
@@ -27,7 +29,10 @@ impl Relay {
         let written = written.and_then(|text| std::fs::write(&partial, text));
         let written = written.and_then(|()| std::fs::rename(&partial, &path));
         written.map_err(|source| ServeError::Write { path, source })?;
-        let Ready { https, quic, ssh, .. } = self.ready;
+        let Ready { https, quic, ssh, admin, .. } = self.ready;
+        if let Some(admin) = admin {
+            tracing::info!(%admin, "Health and metrics");
+        }
         tracing::info!(%https, %quic, %ssh, "Ready");
         notify(NotifyState::Ready);
         Ok(())

@@ -15,12 +15,16 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
 use tunnel::endpoint::Congestion;
 use tunnel::identity::Key;
 use tunnel::tls::Trust;
 use tunnel::{ConnectError, Connection, DialOut, Identity, dial_out};
 use uuid::Uuid;
 
+mod operation;
+
+use super::reload::Knobs;
 use super::*;
 use crate::init::{Init, InitError};
 use crate::tokens::issue;
@@ -214,6 +218,9 @@ struct Running {
     dir: TempDir,
     state: AppState,
     ready: Ready,
+    config: Config,
+    knobs: Knobs,
+    stopping: CancellationToken,
     stop: mpsc::Sender<()>,
     task: JoinSet<Exit>,
 }
@@ -232,13 +239,16 @@ impl Running {
         init(&dir).run(SystemTime::now()).await.unwrap();
         let mut config = Config::read(&dir.path().join("relay.toml")).unwrap();
         config.limits.max_unauthenticated = 64;
-        let relay = build(config).await.unwrap();
+        config.listen.admin = Some(([127, 0, 0, 1], 0).into());
+        let relay = build(config, telemetry::Log::silent()).await.unwrap();
         relay.announce().unwrap();
         let (state, ready) = (relay.state.clone(), relay.ready());
+        let stopping = relay.tokens.accepting.clone();
+        let (config, knobs) = (relay.config.clone(), relay.knobs.clone());
         let (stop, asked) = mpsc::channel(2);
         let mut task = JoinSet::new();
         task.spawn(relay.run(Asked(asked)));
-        Self { dir, state, ready, stop, task }
+        Self { dir, state, ready, config, knobs, stopping, stop, task }
     }
 
     /// Asks once more, so that a relay that is asked to stop skips its grace.

@@ -199,6 +199,16 @@ pub enum Side {
     Target,
 }
 
+impl Side {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::Relay => "relay",
+            Self::Target => "target",
+        }
+    }
+}
+
 /// Why a text names no application.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unfound {
@@ -244,6 +254,11 @@ impl PolicySnapshot {
     pub fn key_owner(&self, fingerprint: &str) -> Option<&User> {
         self.users.get(self.key_owners.get(fingerprint)?)
     }
+    /// All applications, in no order.
+    pub fn applications(&self) -> impl Iterator<Item = &Arc<Application>> {
+        self.applications.values()
+    }
+
 
     pub fn application(&self, id: ApplicationId) -> Option<&Arc<Application>> {
         self.applications.get(&id)

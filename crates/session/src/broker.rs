@@ -94,8 +94,9 @@ impl Broker {
     ) -> Self {
         let slots = Arc::new(Semaphore::new(limits.max_sessions));
         let (open, _) = watch::channel(0);
-        let live = Mutex::default();
-        Self { inner: Arc::new(Inner { audit, dialer, policy, drain, limits, slots, live, open }) }
+        let (live, ended) = (Mutex::default(), Mutex::default());
+        let inner = Inner { audit, dialer, policy, drain, limits, slots, live, ended, open };
+        Self { inner: Arc::new(inner) }
     }
 
     /// The policy in force.
@@ -140,6 +141,11 @@ impl Broker {
     pub fn live(&self) -> Vec<LiveSession> {
         let live = self.inner.live.lock().unwrap_or_else(PoisonError::into_inner);
         live.values().map(Live::show).collect()
+    }
+
+    /// How many sessions ended since the start, by door, reason and the side it came from.
+    pub fn ended(&self) -> HashMap<(Door, EndReason, Side), u64> {
+        self.inner.ended.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// What each session open now stands on, for telling which of them a change will end.
@@ -354,6 +360,9 @@ impl Drop for Session {
             millis: u64::try_from(self.clock.elapsed().as_millis()).unwrap_or(u64::MAX),
         };
         slot.fill(Stamped { at: self.clock.now(), event });
+        let mut ended = self.broker.inner.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        *ended.entry((self.door, self.end.0, self.end.1)).or_default() += 1;
+        drop(ended);
         self.leave();
     }
 }
@@ -388,6 +397,7 @@ struct Inner {
     limits: Limits,
     slots: Arc<Semaphore>,
     live: Mutex<HashMap<SessionId, Live>>,
+    ended: Mutex<HashMap<(Door, EndReason, Side), u64>>,
     open: watch::Sender<usize>,
 }
 

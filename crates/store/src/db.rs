@@ -79,6 +79,11 @@ impl Store {
         drop(self.serving().take());
     }
 
+    /// Whether the database answers.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        version(&mut *self.inner.readers.acquire().await?).await.map(drop)
+    }
+
     /// The configuration's version after each change this process stored.
     pub fn changed(&self) -> watch::Receiver<u64> {
         self.inner.version.subscribe()

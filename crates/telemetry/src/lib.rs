@@ -3,8 +3,10 @@
 use std::fmt;
 use std::io::{IsTerminal, stderr};
 use std::str::FromStr;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::reload::Handle;
 use tracing_subscriber::util::SubscriberInitExt;
 
 /// What is logged: a level (`info`) or directives (`info,adit_relay=debug`).
@@ -38,19 +40,75 @@ pub struct FormatError;
 #[error("logging was started twice")]
 pub struct StartedTwice;
 
+/// The log is gone, as at the very end of the program.
+#[derive(Debug, thiserror::Error)]
+#[error("the log is no longer there")]
+pub struct Gone;
+
+/// The running log, whose level can be changed. Cheap to clone.
+#[derive(Clone)]
+pub struct Log {
+    level: Arc<Mutex<Level>>,
+    reload: Arc<dyn Fn(EnvFilter) -> Result<(), Gone> + Send + Sync>,
+}
+
 /// Starts logging to stderr: stdout is for data. `ADIT_LOG` wins over `level` where it is set.
-pub fn init(level: &Level, format: Format) -> Result<(), StartedTwice> {
-    let wanted = std::env::var("ADIT_LOG").ok().and_then(|text| text.parse::<Level>().ok());
-    let filter = EnvFilter::new(wanted.as_ref().unwrap_or(level).0.as_str());
+pub fn init(level: &Level, format: Format) -> Result<Log, StartedTwice> {
+    let level = from_environment().unwrap_or_else(|| level.clone());
     // Colours are for eyes: in a file or a journal they hide the words from searches.
     let colours = stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    let builder =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr).with_ansi(colours);
-    let started = match format {
-        Format::Text => builder.finish().try_init(),
-        Format::Json => builder.json().flatten_event(true).finish().try_init(),
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(level.filter())
+        .with_writer(stderr)
+        .with_ansi(colours);
+    let (started, log) = match format {
+        Format::Text => {
+            let builder = builder.with_filter_reloading();
+            let log = Log::new(level, builder.reload_handle());
+            (builder.finish().try_init(), log)
+        }
+        Format::Json => {
+            let builder = builder.json().flatten_event(true).with_filter_reloading();
+            let log = Log::new(level, builder.reload_handle());
+            (builder.finish().try_init(), log)
+        }
     };
-    started.map_err(|_| StartedTwice)
+    started.map(|()| log).map_err(|_| StartedTwice)
+}
+
+/// The level that `ADIT_LOG` asks for.
+pub fn from_environment() -> Option<Level> {
+    std::env::var("ADIT_LOG").ok().and_then(|text| text.parse().ok())
+}
+
+impl Log {
+    /// A log that goes nowhere.
+    pub fn silent() -> Self {
+        Self { level: Arc::default(), reload: Arc::new(|_| Ok(())) }
+    }
+
+    fn new<S: 'static>(level: Level, handle: Handle<EnvFilter, S>) -> Self {
+        let reload = move |filter| handle.reload(filter).map_err(|_| Gone);
+        Self { level: Arc::new(Mutex::new(level)), reload: Arc::new(reload) }
+    }
+
+    /// What is logged now.
+    pub fn level(&self) -> Level {
+        self.level.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Changes what is logged from now on, and says what was logged before.
+    pub fn set_level(&self, level: &Level) -> Result<Level, Gone> {
+        let mut current = self.level.lock().unwrap_or_else(PoisonError::into_inner);
+        (self.reload)(level.filter())?;
+        Ok(std::mem::replace(&mut *current, level.clone()))
+    }
+}
+
+impl Level {
+    fn filter(&self) -> EnvFilter {
+        EnvFilter::new(&self.0)
+    }
 }
 
 impl Default for Level {

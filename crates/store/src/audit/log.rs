@@ -14,6 +14,11 @@ impl Store {
     pub fn audit(&self) -> Arc<dyn AuditLog> {
         Arc::new(self.clone())
     }
+
+    /// How many events had no room in the log since the start.
+    pub fn audit_dropped(&self) -> u64 {
+        self.inner.queue.dropped()
+    }
 }
 
 #[async_trait]

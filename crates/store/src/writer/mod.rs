@@ -4,7 +4,7 @@
 mod task;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use session::{AuditError, Stamped};
 use sqlx::SqlitePool;
@@ -21,8 +21,26 @@ pub(crate) struct Queue {
     work: mpsc::Sender<Work>,
     /// Apart from the other work: a place here is kept from a session's opening to its end.
     closings: mpsc::Sender<Stamped>,
-    dropped: Arc<AtomicU64>,
+    dropped: Arc<Dropped>,
     stop: CancellationToken,
+}
+
+/// Events that were left out, since the start and since it was last logged.
+#[derive(Default)]
+pub(crate) struct Dropped {
+    total: AtomicU64,
+    unsaid: AtomicU64,
+}
+
+impl Dropped {
+    fn count(&self) {
+        self.total.fetch_add(1, Relaxed);
+        self.unsaid.fetch_add(1, Relaxed);
+    }
+
+    fn take_unsaid(&self) -> u64 {
+        self.unsaid.swap(0, Relaxed)
+    }
 }
 
 /// Something to store, and who waits to hear that it is.
@@ -40,7 +58,7 @@ pub(crate) struct Stopped;
 pub(crate) fn queue(database: SqlitePool, max_sessions: usize) -> (Queue, Writer) {
     let (work, waiting) = mpsc::channel(WAITING);
     let (closings, ended) = mpsc::channel(max_sessions.max(1));
-    let dropped = Arc::new(AtomicU64::new(0));
+    let dropped = Arc::new(Dropped::default());
     let stop = CancellationToken::new();
     let writer = Writer::new(database, waiting, ended, dropped.clone(), stop.clone());
     (Queue { work, closings, dropped, stop }, writer)
@@ -58,7 +76,7 @@ impl Queue {
     pub(crate) fn note(&self, row: Row) {
         if self.work.try_send(Work::Note { row }).is_err() {
             // The writer says how many, so that a flood of these is no flood of log lines.
-            self.dropped.fetch_add(1, Ordering::Relaxed);
+            self.dropped.count();
         }
     }
 
@@ -73,6 +91,11 @@ impl Queue {
     /// Keeps a place for a closing record.
     pub(crate) async fn reserve(&self) -> Result<OwnedPermit<Stamped>, Stopped> {
         self.closings.clone().reserve_owned().await.map_err(|_| Stopped)
+    }
+
+    /// How many events were left out since the start.
+    pub(crate) fn dropped(&self) -> u64 {
+        self.dropped.total.load(Relaxed)
     }
 
     /// Lets the writer end once it has stored what was taken and every reserved place is filled.

@@ -1,5 +1,4 @@
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use session::{AuditError, Stamped};
@@ -9,7 +8,7 @@ use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::{WAITING, Work};
+use super::{Dropped, WAITING, Work};
 use crate::audit::{AT_ONCE, Row, insert};
 
 /// Takes all that waits, stores it in one transaction, and answers everyone who waits for it: the
@@ -21,7 +20,7 @@ pub(crate) struct Writer {
     /// Closing records that must not be lost. While they can not be stored no more are taken, so
     /// they and their places are as many as there may be sessions.
     kept: Vec<Row>,
-    dropped: Arc<AtomicU64>,
+    dropped: Arc<Dropped>,
     stop: CancellationToken,
     stopping: bool,
     /// Whether more can come.
@@ -44,7 +43,7 @@ impl Writer {
         database: SqlitePool,
         work: Receiver<Work>,
         closings: Receiver<Stamped>,
-        dropped: Arc<AtomicU64>,
+        dropped: Arc<Dropped>,
         stop: CancellationToken,
     ) -> Self {
         Self {
@@ -175,14 +174,14 @@ impl Writer {
                     let source = Box::new(error.clone());
                     drop(stored.send(Err(AuditError::Store { source })));
                 }
-                Work::Note { .. } => drop(self.dropped.fetch_add(1, Ordering::Relaxed)),
+                Work::Note { .. } => self.dropped.count(),
                 Work::Spend { spent, .. } => drop(spent.send(Err(error.clone()))),
             }
         }
     }
 
     fn report_dropped(&self) {
-        let dropped = self.dropped.swap(0, Ordering::Relaxed);
+        let dropped = self.dropped.take_unsaid();
         if dropped > 0 {
             tracing::warn!(dropped, "Events were left out of the audit log");
         }

@@ -1,0 +1,79 @@
+//! The relay's certificate, shown at every door and changed without closing one.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
+
+use store::Store;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tunnel::endpoint::Congestion;
+use tunnel::tls::Expiry;
+
+use super::ServeError;
+use super::build::Core;
+use crate::ca::{Ca, ServerCertificate, server_names};
+use crate::listen::https::{self, Tls};
+
+/// Who the relay says it is.
+pub(crate) struct Identity {
+    store: Store,
+    ca: Arc<Ca>,
+    tls: watch::Sender<Tls>,
+    quic: quinn::Endpoint,
+    accepting: CancellationToken,
+    shown: Mutex<String>,
+}
+
+impl Identity {
+    pub(super) fn new(
+        core: &Core,
+        certificate: ServerCertificate,
+        quic: quinn::Endpoint,
+    ) -> Result<Self, ServeError> {
+        let (tls, _) = watch::channel(tls(&core.ca, &certificate)?);
+        let (store, ca) = (core.store.clone(), core.ca.clone());
+        let accepting = core.tokens.accepting.clone();
+        Ok(Self { store, ca, tls, quic, accepting, shown: Mutex::new(certificate.chain_pem) })
+    }
+
+    /// What the HTTPS door shows from now on.
+    pub(super) fn tls(&self) -> watch::Receiver<Tls> {
+        self.tls.subscribe()
+    }
+
+    /// Shows a certificate for these names to whoever connects from now on; a new one where the
+    /// stored one has other names or is about to expire. Whether it is another than before.
+    pub(super) async fn show(&self, domain: &str, names: &[String]) -> Result<bool, ServeError> {
+        let (names, now) = (server_names(domain, names), SystemTime::now());
+        let certificate = self.ca.server_certificate(&self.store, &names, now).await?;
+        let (tls, quic) = (tls(&self.ca, &certificate)?, quic(&self.ca, &certificate)?);
+        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        // A relay that is stopping has taken its certificate from the QUIC door.
+        if *shown == certificate.chain_pem || self.accepting.is_cancelled() {
+            return Ok(false);
+        }
+        self.tls.send_replace(tls);
+        self.quic.set_server_config(Some(quic));
+        *shown = certificate.chain_pem;
+        Ok(true)
+    }
+}
+
+/// The QUIC door with this certificate.
+pub(super) fn quic(
+    ca: &Ca,
+    certificate: &ServerCertificate,
+) -> Result<quinn::ServerConfig, ServeError> {
+    let verifier = tunnel::tls::client_verifier(ca.certificate_pem(), Expiry::ForRenewal)?;
+    let ServerCertificate { chain_pem, key_pem } = certificate;
+    let congestion = Congestion::default();
+    Ok(tunnel::endpoint::server_config(chain_pem, key_pem, verifier, congestion)?)
+}
+
+fn tls(ca: &Ca, certificate: &ServerCertificate) -> Result<Tls, ServeError> {
+    let verifier = tunnel::tls::client_verifier(ca.certificate_pem(), Expiry::Enforced)?;
+    Ok(Tls {
+        open: https::tls(certificate, None, &[b"h2", b"http/1.1"])?,
+        agents: https::tls(certificate, Some(verifier), &[wire::ALPN_API])?,
+    })
+}

@@ -1,0 +1,178 @@
+//! Reading the configuration again while the relay runs: what can change does, what needs a restart
+//! is named, and a file with mistakes changes nothing.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use telemetry::Log;
+use tokio::signal::unix::Signal;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+use super::identity::Identity;
+use crate::config::{Config, ConfigError};
+use crate::lobby::Lobby;
+
+/// What can be changed while the relay runs.
+#[derive(Clone)]
+pub(super) struct Knobs {
+    pub(super) log: Log,
+    pub(super) lobbies: Lobbies,
+    pub(super) identity: Arc<Identity>,
+}
+
+/// Where strangers wait, by listener.
+#[derive(Clone)]
+pub(super) struct Lobbies {
+    pub(super) https: Arc<Lobby>,
+    pub(super) quic: Arc<Lobby>,
+    pub(super) ssh: Arc<Lobby>,
+    pub(super) admin: Arc<Lobby>,
+}
+
+/// Brings a running relay in line with its file.
+pub(super) struct Reloader {
+    path: PathBuf,
+    /// What is in force.
+    config: Config,
+    knobs: Knobs,
+}
+
+/// What came of reading the file again, by the keys that changed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Reloaded {
+    /// In force now.
+    pub(super) applied: Vec<&'static str>,
+    /// In force after the next start.
+    pub(super) restart: Vec<&'static str>,
+    /// Could not be put in force; the log says why.
+    pub(super) failed: Vec<&'static str>,
+}
+
+impl Lobbies {
+    pub(super) fn new(most: usize) -> Self {
+        let lobby = || Lobby::new(most);
+        Self { https: lobby(), quic: lobby(), ssh: lobby(), admin: Lobby::new(ADMIN_PEERS) }
+    }
+
+    pub(super) fn named(&self) -> Vec<(&'static str, Arc<Lobby>)> {
+        let Self { https, quic, ssh, admin } = self.clone();
+        vec![("https", https), ("quic", quic), ("ssh", ssh), ("admin", admin)]
+    }
+
+    fn resize(&self, most: usize) {
+        [&self.https, &self.quic, &self.ssh].into_iter().for_each(|lobby| lobby.resize(most));
+    }
+}
+
+impl Reloader {
+    pub(super) fn new(path: PathBuf, config: Config, knobs: Knobs) -> Self {
+        Self { path, config, knobs }
+    }
+
+    /// Reads the file at each signal, and renews the relay's certificate in time, until `stop`.
+    pub(super) async fn follow(mut self, mut signal: Signal, stop: CancellationToken) {
+        loop {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                asked = signal.recv() => match asked {
+                    Some(()) => self.reload_and_say().await,
+                    None => return,
+                },
+                () = sleep(RENEWAL) => drop(self.show_names(&self.config.names).await),
+            }
+        }
+    }
+
+    /// Reads the file and applies what differs from what is in force.
+    pub(super) async fn reload(&mut self) -> Result<Reloaded, ConfigError> {
+        let wanted = Config::read(&self.path)?;
+        let mut outcome = Reloaded { restart: self.needs_restart(&wanted), ..Reloaded::default() };
+        if let Some(done) = self.level(&wanted) {
+            outcome.note("log.level", done);
+        }
+        if wanted.names != self.config.names {
+            let done = self.show_names(&wanted.names).await;
+            outcome.note("names", done);
+            if done {
+                self.config.names = wanted.names;
+            }
+        }
+        let most = wanted.limits.max_unauthenticated;
+        if most != self.config.limits.max_unauthenticated {
+            self.knobs.lobbies.resize(most);
+            self.config.limits.max_unauthenticated = most;
+            outcome.note("limits.max_unauthenticated", true);
+        }
+        Ok(outcome)
+    }
+
+    async fn reload_and_say(&mut self) {
+        match self.reload().await {
+            Ok(outcome) if outcome == Reloaded::default() => {
+                tracing::info!("Read the configuration again: nothing in it has changed");
+            }
+            Ok(Reloaded { applied, restart, failed }) => {
+                let [applied, restart, failed] =
+                    [applied, restart, failed].map(|keys| keys.join(", "));
+                tracing::warn!(applied, restart, failed, "Read the configuration again");
+            }
+            Err(error) => {
+                tracing::error!(%error, "The configuration has mistakes; the old one stays in force");
+            }
+        }
+    }
+
+    /// The level is compared with what is logged now, which the admin listener may have changed.
+    fn level(&self, wanted: &Config) -> Option<bool> {
+        // The environment wins over the file, as it does at the start.
+        let level = telemetry::from_environment().unwrap_or_else(|| wanted.log.level.clone());
+        (level != self.knobs.log.level()).then(|| {
+            let set = self.knobs.log.set_level(&level);
+            set.inspect_err(|error| tracing::error!(%error, "Could not change the level")).is_ok()
+        })
+    }
+
+    async fn show_names(&self, names: &[String]) -> bool {
+        match self.knobs.identity.show(&self.config.domain, names).await {
+            Ok(changed) => {
+                if changed {
+                    tracing::info!("Showing a new certificate");
+                }
+                true
+            }
+            Err(error) => {
+                tracing::error!(error = &error as &dyn std::error::Error, "No new certificate");
+                false
+            }
+        }
+    }
+
+    fn needs_restart(&self, wanted: &Config) -> Vec<&'static str> {
+        let Config { data, domain, names: _, listen, limits, log } = &self.config;
+        let differs = [
+            ("data", *data != wanted.data),
+            ("domain", *domain != wanted.domain),
+            ("listen.https", listen.https != wanted.listen.https),
+            ("listen.quic", listen.quic != wanted.listen.quic),
+            ("listen.ssh", listen.ssh != wanted.listen.ssh),
+            ("listen.admin", listen.admin != wanted.listen.admin),
+            ("limits.max_sessions", limits.max_sessions != wanted.limits.max_sessions),
+            ("log.format", log.format != wanted.log.format),
+        ];
+        differs.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key).collect()
+    }
+}
+
+impl Reloaded {
+    fn note(&mut self, key: &'static str, done: bool) {
+        let list = if done { &mut self.applied } else { &mut self.failed };
+        list.push(key);
+    }
+}
+
+/// How often the relay's certificate is looked at: it is renewed a month before its end.
+const RENEWAL: Duration = Duration::from_secs(12 * 3600);
+const ADMIN_PEERS: usize = 64;

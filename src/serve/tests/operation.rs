@@ -1,0 +1,173 @@
+//! The admin listener, and reading the configuration again.
+
+use super::*;
+use crate::serve::reload::{Reloaded, Reloader};
+
+#[tokio::test]
+async fn probes_say_ready_until_the_relay_stops_or_its_store_fails() {
+    let mut relay = Running::start().await;
+    assert_eq!(relay.ask("GET /healthz", "").await, (200, "ok\n".into()));
+    assert_eq!(relay.ask("GET /readyz", "").await.0, 200);
+    let session = relay.session().await;
+    relay.stop.try_send(()).unwrap();
+    relay.until(|_| relay.stopping.is_cancelled()).await;
+    let (status, reasons) = relay.ask("GET /readyz", "").await;
+    assert_eq!((status, reasons.contains("the relay is stopping")), (503, true), "{reasons}");
+    assert_eq!(relay.ask("GET /healthz", "").await.0, 200);
+    session.end(EndReason::Closed, access::Side::Client);
+    relay.task.join_next().await.unwrap().unwrap();
+
+    let mut relay = Running::start().await;
+    relay.state.store.clone().close().await;
+    let (status, reasons) = relay.ask("GET /readyz", "").await;
+    assert_eq!((status, reasons.contains("the store does not answer")), (503, true), "{reasons}");
+    relay.stop().await;
+}
+
+#[tokio::test]
+async fn metrics_count_what_happens() {
+    let mut relay = Running::start().await;
+    let session = relay.session().await;
+    assert!(session.dial().await.is_err());
+    let text = relay.metrics().await;
+    for line in [
+        "adit_sessions_open{door=\"agent\"} 1",
+        "adit_sessions_open{door=\"ssh\"} 0",
+        "adit_connectors_up{site=\"hq\"} 0",
+        "adit_dial_seconds_count{outcome=\"connector.offline\"} 1",
+        "adit_audit_append_seconds_count 1",
+        "adit_audit_dropped_total 0",
+        "adit_ssh_held_total 0",
+        "adit_strangers{listener=\"ssh\"} 0",
+        "adit_policy_age_seconds 0",
+    ] {
+        assert!(text.lines().any(|is| is == line), "{line}\n{text}");
+    }
+    let version = format!("adit_policy_version {}", relay.state.policy.current().version());
+    for start in
+        [version.as_str(), "adit_build_info{version=", "process_open_fds ", "process_resident"]
+    {
+        assert!(text.lines().any(|line| line.starts_with(start)), "{start}\n{text}");
+    }
+    assert!(text.ends_with("# EOF\n"));
+    session.end(EndReason::Killed, access::Side::Relay);
+    let ended = "adit_sessions_ended_total{door=\"agent\",reason=\"killed\",side=\"relay\"} 1";
+    let text = relay.metrics().await;
+    assert!(
+        text.contains(ended) && text.contains("adit_sessions_open{door=\"agent\"} 0"),
+        "{text}"
+    );
+    let _stranger = connect_from([127, 0, 0, 7], relay.ready.ssh).await;
+    let waiting = "adit_strangers{listener=\"ssh\"} 1";
+    relay.until(|_| relay.knobs.lobbies.ssh.count() == 1).await;
+    assert!(relay.metrics().await.contains(waiting));
+    relay.stop().await;
+}
+
+#[tokio::test]
+async fn the_log_level_changes_live_and_not_from_a_web_page() {
+    let mut relay = Running::start().await;
+    assert_eq!(relay.ask("GET /log-level", "").await, (200, "info\n".into()));
+    assert_eq!(relay.ask("POST /log-level", "info,adit_relay=debug").await.0, 200);
+    assert_eq!(relay.knobs.log.level().to_string(), "info,adit_relay=debug");
+    assert_eq!(relay.ask("POST /log-level", "chatty").await.0, 400);
+    assert_eq!(relay.ask("POST /log-level", &"x".repeat(2000)).await.0, 413);
+    let rebound = relay.raw("POST /log-level HTTP/1.1\r\nHost: evil.example\r\n", "trace").await;
+    assert_eq!(rebound.0, 403);
+    let page = "POST /log-level HTTP/1.1\r\nHost: 127.0.0.1\r\nOrigin: https://evil.example\r\n";
+    assert_eq!(relay.raw(page, "trace").await.0, 403);
+    assert_eq!(relay.knobs.log.level().to_string(), "info,adit_relay=debug");
+    relay.stop().await;
+}
+
+#[tokio::test]
+async fn a_changed_file_is_applied_and_what_needs_a_restart_is_named() {
+    let mut relay = Running::start().await;
+    let mut reloader = relay.reloader("");
+    assert_eq!(reloader.reload().await.unwrap(), Reloaded::default());
+    let path = relay.write(
+        "names = ['new.test']\n[listen]\nssh = '127.0.0.1:1'\n\
+         [limits]\nmax_unauthenticated = 16\nmax_sessions = 5\n[log]\nlevel = 'debug'\n",
+    );
+    let mut reloader = Reloader::new(path, relay.config.clone(), relay.knobs.clone());
+    let outcome = reloader.reload().await.unwrap();
+    assert_eq!(outcome.applied, ["log.level", "names", "limits.max_unauthenticated"]);
+    assert!(outcome.restart.contains(&"listen.ssh"), "{outcome:?}");
+    assert!(outcome.restart.contains(&"limits.max_sessions"), "{outcome:?}");
+    assert_eq!(outcome.failed, [""; 0]);
+    assert_eq!(relay.knobs.log.level().to_string(), "debug");
+    // Both kinds of door go on, with the new certificate.
+    let info: serde_json::Value = relay.client(None).get("/api/v1/info", None).await.unwrap();
+    assert_eq!(info["domain"], "relay.test");
+    relay.agent("admin").await;
+    // What waits for a restart is named again; what was applied is not.
+    let again = reloader.reload().await.unwrap();
+    assert_eq!((again.applied.len(), &again.restart), (0, &outcome.restart));
+    relay.stop().await;
+}
+
+#[tokio::test]
+async fn a_file_with_mistakes_changes_nothing() {
+    let mut relay = Running::start().await;
+    let mut reloader = relay.reloader("[log]\nlevel = 'debug'\n[limits]\nmax_sessions = 0\n");
+    assert!(reloader.reload().await.is_err());
+    assert_eq!(relay.knobs.log.level().to_string(), "info");
+    relay.stop().await;
+}
+
+#[tokio::test]
+async fn the_servers_shown_name_follows_the_file() {
+    let mut relay = Running::start().await;
+    assert!(relay.handshake("new.test").await.is_err());
+    let mut reloader = relay.reloader("names = ['new.test']\n");
+    assert_eq!(reloader.reload().await.unwrap().applied, ["names"]);
+    relay.handshake("new.test").await.unwrap();
+    relay.stop().await;
+}
+
+impl Running {
+    /// A configuration with the running one's ports and these lines.
+    fn write(&self, lines: &str) -> std::path::PathBuf {
+        let path = self.dir.path().join("changed.toml");
+        std::fs::write(&path, format!("domain = 'relay.test'\n{lines}")).unwrap();
+        path
+    }
+
+    /// A reloader of a file with these lines, to which only they are new.
+    fn reloader(&self, lines: &str) -> Reloader {
+        let unchanged = Config::read(&self.write("")).unwrap();
+        Reloader::new(self.write(lines), unchanged, self.knobs.clone())
+    }
+
+    async fn metrics(&self) -> String {
+        let (status, text) = self.ask("GET /metrics", "").await;
+        assert_eq!(status, 200);
+        text
+    }
+
+    async fn ask(&self, request: &str, body: &str) -> (u16, String) {
+        self.raw(&format!("{request} HTTP/1.1\r\nHost: 127.0.0.1\r\n"), body).await
+    }
+
+    async fn raw(&self, head: &str, body: &str) -> (u16, String) {
+        let mut socket = TcpStream::connect(self.ready.admin.unwrap()).await.unwrap();
+        let rest = format!("Connection: close\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+        socket.write_all(format!("{head}{rest}").as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        timeout(SOON, socket.read_to_string(&mut answer)).await.unwrap().unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+    }
+
+    /// A TLS handshake that expects a certificate for `name`.
+    async fn handshake(&self, name: &str) -> std::io::Result<()> {
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(self.state.ca.certificate().clone()).unwrap();
+        let config = rustls::ClientConfig::builder().with_root_certificates(roots);
+        let connector =
+            tokio_rustls::TlsConnector::from(std::sync::Arc::new(config.with_no_client_auth()));
+        let socket = TcpStream::connect(self.ready.https).await?;
+        let name = rustls::pki_types::ServerName::try_from(name.to_owned()).unwrap();
+        connector.connect(name, socket).await.map(drop)
+    }
+}
