@@ -156,7 +156,8 @@ def ssh(deployment):
     wait_for("sshd", answers(port))
     user = pwd.getpwuid(os.getuid()).pw_name
     deployment.application("web1", "ssh", port, "--account", user, "--key-file", home / "user")
-    token = deployment.adit("admin", "token", "issue", "--user", "admin", "--application", "web1")
+    token = deployment.adit("admin", "token", "issue", "--user", "admin", "--application", "web1",
+                            "--kind", "access", "--uses", "100000")
     askpass = home / "askpass"
     askpass.write_text(f"#!/bin/sh\necho {token}\n")
     askpass.chmod(0o700)

@@ -10,7 +10,7 @@ use serde::Serialize;
 use tokio::net::TcpListener;
 
 use crate::context::Context;
-use crate::exit::{Exit, Failure};
+use crate::exit::Failure;
 use crate::forward::{Board, LocalPort, bind, serve};
 use crate::relay::{Enrolled, Link, Way};
 use crate::stop::Stop;
@@ -101,8 +101,7 @@ fn kind_of(application: &str, mine: &[MyApplication]) -> Result<Kind, Failure> {
         (None, []) => {
             Err(Failure::coded("access.denied", "you have no access to that application")
                 .hint("run `adit ls` to see what you can reach")
-                .about(application)
-                .exiting(Exit::NotFound))
+                .about(application))
         }
         (None, [first, ..]) => Err(Failure::coded(
             "access.ambiguous",
@@ -146,6 +145,7 @@ fn example(kind: Kind, address: SocketAddr) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::exit::Exit;
 
     #[test]
     fn an_application_is_found_by_each_of_its_names() {
@@ -159,7 +159,7 @@ mod tests {
         assert_eq!(found("db.lab"), Ok(Kind::Mysql));
         assert_eq!(found("db-hq"), Ok(Kind::Postgres));
         assert_eq!(found("db"), Err(Exit::Denied));
-        assert_eq!(found("nope"), Err(Exit::NotFound));
+        assert_eq!(found("nope"), Err(Exit::Denied));
     }
 
     fn app(name: &str, site: &str, kind: Kind) -> MyApplication {

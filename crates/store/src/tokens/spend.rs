@@ -37,7 +37,13 @@ impl Store {
         held.check(token, now)?;
         let uses_left = match held.uses_left {
             Some(_) => Some(self.spend(token, now, from).await?),
-            None => self.stamp(&held, token.id(), now, from).await.map(|()| None)?,
+            None => {
+                // Worth knowing, not worth locking an admin out for while the disk is full.
+                if let Err(error) = self.stamp(&held, token.id(), now, from).await {
+                    tracing::warn!(%error, "Could not note when a token was used");
+                }
+                None
+            }
         };
         Ok(held.used(token, uses_left))
     }
