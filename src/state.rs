@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use access::{AgentId, Name, UserId};
 use session::Broker;
-use store::Store;
+use store::{AgentToken, Store};
 
 use crate::agents::Agents;
 use crate::authn::Authn;
@@ -55,4 +55,6 @@ pub struct AgentIdentity {
     pub user: UserId,
     pub user_name: Name,
     pub device: String,
+    /// `None`: it stands on itself, and may do what its user may.
+    pub token: Option<AgentToken>,
 }

@@ -2,10 +2,10 @@
 
 use access::{CaPin, TokenKind, TokenText};
 
-/// Makes a token of this kind from random bytes. `pin` goes into tokens that enrol a machine, so
-/// that it knows its relay at the first connection.
+/// Makes a token of this kind from random bytes. `pin` goes into tokens that a machine may hold and
+/// nothing else, so that it knows its relay at the first connection.
 pub fn issue(kind: TokenKind, pin: CaPin) -> TokenText {
-    let pin = matches!(kind, TokenKind::Login | TokenKind::Join).then_some(pin);
+    let pin = (kind != TokenKind::Admin).then_some(pin);
     TokenText::new(kind, rand::random(), rand::random(), pin)
 }
 
@@ -14,11 +14,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_tokens_that_enrol_a_machine_carry_the_pin() {
+    fn every_token_that_has_to_be_enough_alone_carries_the_pin() {
         for kind in TokenKind::ALL {
             let token = issue(kind, CaPin([7; 32]));
-            let enrols = matches!(kind, TokenKind::Login | TokenKind::Join);
-            assert_eq!(token.pin().is_some(), enrols, "{kind}");
+            assert_eq!(token.pin().is_some(), kind != TokenKind::Admin, "{kind}");
         }
     }
 

@@ -68,7 +68,8 @@ const AFTER_HELP: &str = "\
 Environment:
   ADIT_RELAY  the relay, as --relay
   ADIT_CA     the relay's CA certificate, as --ca
-  ADIT_TOKEN  an admin or login token, for use without `adit login`
+  ADIT_TOKEN  a token, for use without `adit login`; one for an application is
+              enough for tunnel, ssh and proxy
   ADIT_HOME   where the login is kept (default: ~/.config/adit)
   ADIT_LOG    log to stderr, for finding out why: debug, info, …
 

@@ -1,6 +1,6 @@
 //! Who asks, and whether the route is theirs.
 
-use access::{Authenticated, Code};
+use access::{AgentId, Authenticated, Code, Credential};
 use axum::Extension;
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::header::AUTHORIZATION;
@@ -19,7 +19,9 @@ use crate::{AppState, Peer};
 pub(super) enum Role {
     /// Anybody. What such a route needs to see, it asks for itself.
     Anonymous,
-    /// Whoever is signed in.
+    /// Whoever is signed in, be it by a token that opens one application and does nothing else.
+    Holder,
+    /// Whoever is signed in as a user.
     User,
     /// Whoever is signed in and administers the relay.
     Admin,
@@ -29,7 +31,32 @@ pub(super) enum Role {
 #[derive(Clone, Debug)]
 pub(super) struct Caller {
     pub(super) who: Authenticated,
+    /// Never where `who` stands on a token that opens applications.
     pub(super) admin: bool,
+    /// The agent that asks, where one does.
+    pub(super) agent: Option<AgentId>,
+}
+
+impl Caller {
+    /// Whoever was vouched for, if they still are a user.
+    pub(super) fn of(
+        state: &AppState,
+        who: Authenticated,
+        agent: Option<AgentId>,
+    ) -> Result<Self, ApiError> {
+        let policy = state.policy.current();
+        let user = policy.user(who.user()).filter(|user| user.enabled);
+        let user = user.ok_or(session::AuthnError::UserDisabled)?;
+        Ok(Self { admin: user.admin && !opens_only(&who), who, agent })
+    }
+}
+
+/// Whether this is the holder of a token that opens applications and changes nothing.
+fn opens_only(who: &Authenticated) -> bool {
+    match who.credential() {
+        Credential::Token { kind, .. } => kind.opens(),
+        Credential::SshKey { .. } | Credential::Agent { .. } => false,
+    }
 }
 
 /// Lets a request through to its handler when its caller has the route's role.
@@ -44,31 +71,30 @@ pub(super) async fn guard(
             note_denied(&state, &caller, &request);
             return Err(ApiError::not_admin());
         }
+        if role == Role::User && opens_only(&caller.who) {
+            return Err(ApiError::opens_only());
+        }
         request.extensions_mut().insert(caller);
     }
     Ok(next.run(request).await)
 }
 
 /// Vouches by the Bearer token where one is shown, else by the connection's agent certificate.
-pub(super) async fn sign_in(
+async fn sign_in(
     state: &AppState,
     headers: &HeaderMap,
     peer: Option<&Peer>,
 ) -> Result<Caller, ApiError> {
     let peer = peer.ok_or_else(|| ApiError::internal("a request without its peer"))?;
     let from = peer.addr.ip().to_canonical();
-    let who = match (bearer(headers)?, &peer.agent) {
-        (Some(token), _) => state.authn.bearer(&token, from).await?,
-        (None, Some(agent)) => state.authn.agent(agent, from)?,
-        (None, None) => return Err(ApiError::signed_out()),
-    };
-    let policy = state.policy.current();
-    let user = policy.user(who.user()).filter(|user| user.enabled);
-    let user = user.ok_or(session::AuthnError::UserDisabled)?;
-    Ok(Caller { admin: user.admin, who })
+    match (bearer(headers)?, &peer.agent) {
+        (Some(token), _) => Caller::of(state, state.authn.bearer(&token, from).await?, None),
+        (None, Some(agent)) => Caller::of(state, state.authn.agent(agent, from)?, Some(agent.id)),
+        (None, None) => Err(ApiError::signed_out()),
+    }
 }
 
-fn bearer(headers: &HeaderMap) -> Result<Option<SecretString>, ApiError> {
+pub(super) fn bearer(headers: &HeaderMap) -> Result<Option<SecretString>, ApiError> {
     let mut shown = headers.get_all(AUTHORIZATION).iter();
     let Some(value) = shown.next() else { return Ok(None) };
     if shown.next().is_some() {

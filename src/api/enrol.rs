@@ -2,14 +2,14 @@
 
 use std::time::{Duration, SystemTime};
 
-use access::{AgentId, Code, ConnectorId, Credential, TokenKind};
+use access::{AgentId, Authenticated, Code, ConnectorId, Credential, Deny, TokenId, TokenKind};
 use api::{Health, Info, JoinRequest, Joined, LoggedIn, LoginRequest};
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::{Extension, Json};
 use uuid::Uuid;
 
-use super::caller::{Caller, sign_in};
+use super::caller::{Caller, bearer};
 use super::change::{Actor, Intent, change, done};
 use super::error::ApiError;
 use super::extract::Body;
@@ -68,7 +68,8 @@ pub(super) async fn join(
     }))
 }
 
-/// Enrols an agent for the owner of a login or admin token.
+/// Enrols an agent: for the owner of a login or admin token, or for who holds a token that opens an
+/// application. The latter agent stands on its token and may do no more than it.
 pub(super) async fn login(
     State(state): State<AppState>,
     Extension(peer): Extension<Peer>,
@@ -78,13 +79,17 @@ pub(super) async fn login(
     let id = AgentId(Uuid::new_v4());
     let (certificate_pem, spki) = sign(&state, &request.csr_pem, &format!("agent:{id}"))?;
     // Only a token enrols: an agent's certificate must not multiply into more agents.
-    let caller = sign_in(&state, &headers, Some(&Peer { agent: None, ..peer })).await?;
+    let token = bearer(&headers)?.ok_or_else(ApiError::signed_out)?;
+    let who = state.authn.enrolling(&token, peer.addr.ip().to_canonical()).await?;
+    let caller = Caller::of(&state, who, None)?;
+    may_use_api(&state, &caller.who)?;
     let device = label(Some(&request.device)).unwrap_or_else(|| "unnamed".to_owned());
     let expires = enrolled_until(&caller, SystemTime::now());
     let intent = Intent { action: "login", object: format!("agent {id}") };
     let told = vec![done(&intent, format!("{} on {device}", caller.who.name()))];
     let act = async {
-        state.store.enrol_agent(id, caller.who.user(), &device, spki, expires).await?;
+        let (user, token) = (caller.who.user(), stands_on(&caller.who));
+        state.store.enrol_agent(id, user, &device, spki, expires, token).await?;
         Ok(((), told))
     };
     change(&state, (&caller).into(), intent, act).await?;
@@ -103,12 +108,32 @@ pub(super) async fn login(
     }))
 }
 
-/// What an admin token enrols ends with it; a login token is only the way in.
+/// What a token enrols ends with it; only a login token is but the way in.
 fn enrolled_until(caller: &Caller, now: SystemTime) -> SystemTime {
     let usual = now + AGENT_LIFETIME;
     match caller.who.credential() {
-        Credential::Token { kind: TokenKind::Admin, expires: Some(end), .. } => usual.min(*end),
+        Credential::Token { kind: TokenKind::Login, .. } => usual,
+        Credential::Token { expires: Some(end), .. } => usual.min(*end),
         Credential::Token { .. } | Credential::SshKey { .. } | Credential::Agent { .. } => usual,
+    }
+}
+
+/// The token that opens the agent's application, and that the agent stands on.
+fn stands_on(who: &Authenticated) -> Option<&TokenId> {
+    match who.credential() {
+        Credential::Token { id, kind, .. } => kind.opens().then_some(id),
+        Credential::SshKey { .. } | Credential::Agent { .. } => None,
+    }
+}
+
+/// Refuses an api token at once whose application no longer takes any. Who has no rule for the
+/// application learns nothing of it here; they are refused when they open it.
+fn may_use_api(state: &AppState, who: &Authenticated) -> Result<(), ApiError> {
+    let Credential::Token { kind: TokenKind::Api, .. } = who.credential() else { return Ok(()) };
+    let policy = state.policy.current();
+    match policy.reachable(who).iter().all(|application| application.allow_api) {
+        true => Ok(()),
+        false => Err(ApiError::explained(StatusCode::FORBIDDEN, &Deny::ApiNotAllowed)),
     }
 }
 

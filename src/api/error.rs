@@ -68,6 +68,12 @@ impl ApiError {
         )
     }
 
+    pub(super) fn opens_only() -> Self {
+        let detail = "this token opens an application and does nothing else";
+        Self::new(StatusCode::FORBIDDEN, Code("token.wrong_kind"), detail)
+            .hint("run `adit login URL` with a login token for this")
+    }
+
     pub(super) fn not_admin() -> Self {
         let detail = "only administrators may do this";
         Self::new(StatusCode::FORBIDDEN, Code("access.admin_required"), detail)
@@ -112,7 +118,7 @@ impl From<AuthnError> for ApiError {
         let told = Self::explained(status, &error);
         match error {
             AuthnError::WrongKind => {
-                told.hint("the API takes login and admin tokens; an admin issues them with `adit admin token issue`")
+                told.hint("this needs a login or admin token; one for an application is for `adit tunnel`, `ssh` and `proxy`")
             }
             _ => told,
         }

@@ -18,16 +18,16 @@ use super::tokens::{Order, revoke_one};
 use crate::AppState;
 
 pub(super) async fn show(State(state): State<AppState>, caller: Caller) -> Json<Me> {
-    let (agent, end) = match caller.who.credential() {
-        Credential::Agent { id } => (Some(*id), state.policy.current().agent_end(*id)),
-        Credential::Token { expires, .. } => (None, *expires),
-        Credential::SshKey { .. } => (None, None),
+    let end = match caller.who.credential() {
+        Credential::Agent { id } => state.policy.current().agent_end(*id),
+        Credential::Token { expires, .. } => *expires,
+        Credential::SshKey { .. } => None,
     };
     Json(Me {
         user: caller.who.name().clone(),
         admin: caller.admin,
         credential: caller.who.credential().word().to_owned(),
-        agent,
+        agent: caller.agent,
         expires: end
             .map(|end| end.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs()),
     })
@@ -98,13 +98,10 @@ pub(super) async fn logout(
 }
 
 fn own_agent(caller: &Caller) -> Result<AgentId, ApiError> {
-    match caller.who.credential() {
-        Credential::Agent { id } => Ok(*id),
-        Credential::Token { .. } | Credential::SshKey { .. } => {
-            Err(ApiError::invalid("a token does not sign out; an agent does")
-                .hint("revoke a token with `adit token revoke ID`"))
-        }
-    }
+    caller.agent.ok_or_else(|| {
+        ApiError::invalid("a token does not sign out; an agent does")
+            .hint("revoke a token with `adit token revoke ID`")
+    })
 }
 
 /// The `app.site` of an application the caller can reach. What is absent and what is forbidden are

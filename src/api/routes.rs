@@ -4,7 +4,7 @@ use axum::handler::Handler;
 use axum::http::Method;
 use axum::routing::{MethodFilter, MethodRouter, on};
 
-use super::caller::Role::{self, Admin, Anonymous, User};
+use super::caller::Role::{self, Admin, Anonymous, Holder, User};
 use super::{connectors, enrol, me, objects, sessions, tokens};
 use crate::AppState;
 
@@ -26,12 +26,12 @@ pub(super) fn routes() -> Vec<Route> {
         post("/api/v1/connectors/join", Anonymous, enrol::join),
         post("/api/v1/agents/login", Anonymous, enrol::login),
 
-        get("/api/v1/me", User, me::show),
-        get("/api/v1/me/applications", User, me::applications),
+        get("/api/v1/me", Holder, me::show),
+        get("/api/v1/me/applications", Holder, me::applications),
         get("/api/v1/me/tokens", User, me::tokens),
         post("/api/v1/me/tokens", User, me::issue),
         delete("/api/v1/me/tokens/{id}", User, me::revoke),
-        delete("/api/v1/me/agent", User, me::logout),
+        delete("/api/v1/me/agent", Holder, me::logout),
 
         get("/api/v1/sites", Admin, objects::sites),
         post("/api/v1/sites", Admin, objects::add_site),

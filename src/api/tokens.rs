@@ -154,7 +154,7 @@ impl Order {
         let url = format!("https://{}{}", info.domain, https_port(info.https_port));
         match self.kind {
             TokenKind::Api | TokenKind::Access => {
-                self.application.as_ref().map(|app| opening(app, &info.domain, info.ssh_port))
+                self.application.as_ref().map(|app| opening(app, &info.domain, info.ssh_port, &url))
             }
             TokenKind::Login => Some(format!("adit login {url} --token-file FILE")),
             TokenKind::Join => {
@@ -194,7 +194,7 @@ async fn found<'a>(
     Ok((whose.user.as_ref(), application))
 }
 
-fn opening(app: &ApplicationRow, domain: &str, ssh_port: u16) -> String {
+fn opening(app: &ApplicationRow, domain: &str, ssh_port: u16, url: &str) -> String {
     match (app.kind, &app.login) {
         (access::Kind::Ssh, access::Login::Managed { account }) => {
             format!("ssh -p {ssh_port} {account}@{domain}")
@@ -202,7 +202,7 @@ fn opening(app: &ApplicationRow, domain: &str, ssh_port: u16) -> String {
         (access::Kind::Ssh, access::Login::Transparent) => {
             format!("ssh -p {ssh_port} LOGIN@{domain}")
         }
-        _ => format!("adit tunnel {}", app.reference()),
+        _ => format!("ADIT_TOKEN=TOKEN adit --relay {url} tunnel {}", app.reference()),
     }
 }
 

@@ -13,7 +13,7 @@ use access::{
 use async_trait::async_trait;
 use secrecy::{ExposeSecret, SecretString};
 use session::{AuditLog, AuthnError, Door};
-use store::{Store, UseTokenError, UsedToken};
+use store::{AgentToken, Store, UseTokenError, UsedToken};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -50,6 +50,17 @@ impl Authn {
         self.owner(used, Door::Api, from)
     }
 
+    /// Vouches for the owner of a token that may enrol an agent, and counts one use of it.
+    pub async fn enrolling(
+        &self,
+        text: &SecretString,
+        from: IpAddr,
+    ) -> Result<Authenticated, AuthnError> {
+        let kinds = [TokenKind::Login, TokenKind::Admin, TokenKind::Access, TokenKind::Api];
+        let used = self.use_token(text, &kinds, Door::Api, from).await?;
+        self.owner(used, Door::Api, from)
+    }
+
     /// Uses up a join token and says which site it enrols a connector of.
     pub async fn join_token(
         &self,
@@ -59,7 +70,8 @@ impl Authn {
         self.use_token(text, &[TokenKind::Join], Door::Connector, from).await
     }
 
-    /// Vouches for the user of an agent whose registered key the transport has verified.
+    /// Vouches for the user of an agent whose registered key the transport has verified. Where the
+    /// agent stands on a token, so does whatever it opens.
     pub fn agent(&self, agent: &AgentIdentity, from: IpAddr) -> Result<Authenticated, AuthnError> {
         let policy = self.policy.borrow();
         let end = policy.agent_end(agent.id).ok_or(AuthnError::Revoked)?;
@@ -70,7 +82,17 @@ impl Authn {
         if !user.enabled {
             return Err(AuthnError::UserDisabled);
         }
-        Ok(vouch(user.id, user.name.clone(), Credential::Agent { id: agent.id }, from))
+        let credential = match &agent.token {
+            None => Credential::Agent { id: agent.id },
+            Some(token) if !policy.knows_token(&token.id) => return Err(AuthnError::Revoked),
+            Some(AgentToken { id, kind, application }) => Credential::Token {
+                id: id.clone(),
+                kind: *kind,
+                application: *application,
+                expires: Some(end),
+            },
+        };
+        Ok(vouch(user.id, user.name.clone(), credential, from))
     }
 
     /// Records that a machine's key was not accepted.

@@ -173,6 +173,7 @@ pub(crate) async fn agent_of(
         user: row.user,
         user_name: row.user_name,
         device: row.device,
+        token: row.token,
     }))
 }
 

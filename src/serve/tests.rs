@@ -295,10 +295,15 @@ impl Running {
         let identity = self.identity(&format!("agent:{id}"), SystemTime::now());
         let user = self.state.store.user(&user.parse().unwrap()).await.unwrap().unwrap();
         let (key, end) = (identity.spki(), SystemTime::now() + Duration::from_secs(3600));
-        self.state.store.enrol_agent(id, user.id, "laptop", key, end).await.unwrap();
+        self.state.store.enrol_agent(id, user.id, "laptop", key, end, None).await.unwrap();
         self.state.policy.refresh().await;
-        let agent =
-            AgentIdentity { id, user: user.id, user_name: user.name, device: "laptop".into() };
+        let agent = AgentIdentity {
+            id,
+            user: user.id,
+            user_name: user.name,
+            device: "laptop".into(),
+            token: None,
+        };
         (self.dial(&identity).await.unwrap(), agent)
     }
 

@@ -2,8 +2,9 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::process::Command;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use testkit::{Postgres, eventually, run, run_with_input};
@@ -104,6 +105,54 @@ fn a_tunnel_says_in_one_line_what_is_wrong_and_survives_it() -> Result<()> {
     })?;
     world.deployment.start_connector(0)?;
     eventually(SOON, "new connections work again", || round_trips(port, 3).is_ok())
+}
+
+#[test]
+fn a_token_alone_is_enough_for_its_application() -> Result<()> {
+    let world = World::start()?;
+    let token = world.deployment.token("alice", "echo", &["--uses", "2"])?;
+    let (mut tunnel, port) = world.deployment.tunnel_by(by_token(&world, &token), "echo")?;
+    round_trips(port, 1)?;
+
+    let other = run(by_token(&world, &token).args(["proxy", "web2"]), SOON)?;
+    assert_eq!(other.code(), Some(3), "{}", other.both());
+    assert_says(&other, "access.denied");
+    let more = run(by_token(&world, &token).args(["proxy", "echo"]), SOON)?;
+    assert_eq!(more.code(), Some(3), "{}", more.both());
+    assert_says(&more, "token.used_up");
+
+    let mut open = TcpStream::connect(("127.0.0.1", port))?;
+    open.write_all(b"in")?;
+    open.read_exact(&mut [0; 2])?;
+    open.set_read_timeout(Some(Duration::from_secs(15)))?;
+    world
+        .deployment
+        .admin(&["token", "revoke", "--user", "alice", "--application", "echo"])?
+        .ok()?;
+    let revoked = Instant::now();
+    let left = open.read(&mut [0; 1]).unwrap_or(0);
+    assert_eq!(left, 0, "nothing comes any more");
+    assert!(revoked.elapsed() < Duration::from_secs(1), "{:?}", revoked.elapsed());
+    eventually(SOON, "the tunnel ends", || !tunnel.is_running())?;
+    assert!(tunnel.log().contains("token.revoked"), "{}", tunnel.log());
+    Ok(())
+}
+
+#[test]
+fn a_token_alone_is_enough_for_ssh_too() -> Result<()> {
+    let world = World::start()?;
+    let token = world.deployment.token("alice", "web1", &[])?;
+    let mut ssh = by_token(&world, &token);
+    ssh.args(["ssh", &format!("{}@web1", world.sshd.account()), "--", "echo in"]);
+    assert_eq!(run(&mut ssh, SOON)?.ok()?, "in\n");
+    Ok(())
+}
+
+/// The agent of somebody who holds this token and nothing else: no login, no CA certificate.
+fn by_token(world: &World, token: &str) -> Command {
+    let mut command = world.deployment.adit("nobody");
+    command.env("ADIT_TOKEN", token).env_remove("ADIT_CA");
+    command
 }
 
 #[test]

@@ -47,13 +47,13 @@ fn token(file: Option<&Path>, context: &Context) -> Result<TokenText, Failure> {
         let text = read(file).map_err(|error| {
             Failure::usage(format!("the token cannot be read from {}: {error}", file.display()))
         })?;
-        return enrolling(parse_token(text.expose_secret())?);
+        return signing_in(parse_token(text.expose_secret())?);
     }
     if let Some(token) = context.settings.token()? {
-        return enrolling(token);
+        return signing_in(token);
     }
     match prompt::secret("Login token: ")? {
-        Some(text) => enrolling(parse_token(text.expose_secret())?),
+        Some(text) => signing_in(parse_token(text.expose_secret())?),
         None => Err(Failure::usage("there is no terminal to ask for the token on")
             .hint("give --token-file FILE, or set ADIT_TOKEN")),
     }
@@ -69,19 +69,29 @@ fn read(file: &Path) -> std::io::Result<SecretString> {
     Ok(text.as_str().to_owned().into())
 }
 
-/// The kinds that enrol an agent; another one is refused before it is sent anywhere.
-pub fn enrolling(token: TokenText) -> Result<TokenText, Failure> {
-    let wrong = |what: &str| {
-        Failure::coded("token.wrong_kind", format!("this token {what}"))
-            .hint("ask your administrator for a login token")
-    };
+/// The kinds that sign a machine in; another one is refused before it is sent anywhere.
+fn signing_in(token: TokenText) -> Result<TokenText, Failure> {
     match token.kind() {
         TokenKind::Login | TokenKind::Admin => Ok(token),
         TokenKind::Api | TokenKind::Access => {
-            Err(wrong("opens one application, it does not sign you in"))
+            Err(Failure::coded("token.wrong_kind", "this token opens one application")
+                .hint("use it as ADIT_TOKEN: `ADIT_TOKEN=TOKEN adit tunnel APP`"))
         }
-        TokenKind::Join => Err(wrong("enrols a connector, it does not sign you in")),
+        TokenKind::Join => Err(joining()),
     }
+}
+
+/// The kinds that enrol an agent for one command.
+pub fn enrolling(token: TokenText) -> Result<TokenText, Failure> {
+    match token.kind() {
+        TokenKind::Login | TokenKind::Admin | TokenKind::Api | TokenKind::Access => Ok(token),
+        TokenKind::Join => Err(joining()),
+    }
+}
+
+fn joining() -> Failure {
+    Failure::coded("token.wrong_kind", "this token enrols a connector, it does not sign you in")
+        .hint("ask your administrator for a login token")
 }
 
 /// A longer text is no token.
@@ -96,12 +106,14 @@ mod tests {
     fn only_tokens_that_sign_in_are_sent() {
         for kind in TokenKind::ALL {
             let token = TokenText::new(kind, [1; 7], [2; 20], None);
-            let sent = enrolling(token).map(drop).map_err(|failure| failure.exit());
+            let kept = signing_in(token.clone()).map(drop).map_err(|failure| failure.exit());
+            let once = enrolling(token).map(drop).map_err(|failure| failure.exit());
             let expected = match kind {
-                TokenKind::Login | TokenKind::Admin => Ok(()),
-                TokenKind::Api | TokenKind::Access | TokenKind::Join => Err(Exit::Denied),
+                TokenKind::Login | TokenKind::Admin => (Ok(()), Ok(())),
+                TokenKind::Api | TokenKind::Access => (Err(Exit::Denied), Ok(())),
+                TokenKind::Join => (Err(Exit::Denied), Err(Exit::Denied)),
             };
-            assert_eq!(sent, expected, "{kind}");
+            assert_eq!((kept, once), expected, "{kind}");
         }
     }
 

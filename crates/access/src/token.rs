@@ -2,8 +2,8 @@
 //!
 //! `adit_<kind>_<id><secret>[<pin>]<checksum>`, where everything after the second underscore is
 //! base62: an id of 10 characters (public, for look-up), a secret of 27 (160 bits), for tokens that
-//! enrol a machine the SHA-256 of the relay's CA certificate in 43, and a CRC-32 of all that stands
-//! before it in 6. The prefix lets secret scanners find one; the checksum tells a typing error from
+//! may enrol a machine the SHA-256 of the relay's CA certificate in 43, and a CRC-32 of all that
+//! stands before it in 6. The prefix lets secret scanners find one; the checksum tells a typing error from
 //! a token that was revoked.
 
 use std::fmt;

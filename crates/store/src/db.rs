@@ -235,8 +235,10 @@ async fn migrate(db: &mut SqliteConnection) -> Result<(), StoreError> {
     Ok(migrator.run_direct(None, db, false).await?)
 }
 
-const MIGRATIONS: [(i64, &str, &str); 1] =
-    [(1, "tables", include_str!("../migrations/0001_tables.sql"))];
+const MIGRATIONS: [(i64, &str, &str); 2] = [
+    (1, "tables", include_str!("../migrations/0001_tables.sql")),
+    (2, "agents by token", include_str!("../migrations/0002_agents_by_token.sql")),
+];
 
 /// Refuses a key that is not the one the database was made with.
 async fn check_key(db: &mut SqliteConnection, sealer: &Sealer) -> Result<(), StoreError> {

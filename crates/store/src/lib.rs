@@ -22,8 +22,8 @@ pub use config::{Apply, Object};
 pub use db::Store;
 pub use error::{Problem, StoreError, UseTokenError};
 pub use rows::{
-    AgentRow, ApplicationRow, AuditRow, ConnectorRow, GrantRow, GroupRow, SiteRow, SshKeyRow,
-    TokenRow, TokenState, UserRow,
+    AgentRow, AgentToken, ApplicationRow, AuditRow, ConnectorRow, GrantRow, GroupRow, SiteRow,
+    SshKeyRow, TokenRow, TokenState, UserRow,
 };
 pub use seal::{MasterKey, MasterKeyError};
 pub use tokens::{NewToken, UsedToken};

@@ -2,16 +2,16 @@
 
 use std::time::SystemTime;
 
-use access::{AgentId, ConnectorId, Name, SiteId, UserId};
+use access::{AgentId, ConnectorId, Name, SiteId, TokenId, UserId};
 use data_encoding::HEXLOWER;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{FromRow, Row, SqliteConnection};
 
 use crate::columns::{Columns, scalar};
-use crate::{AgentRow, ConnectorRow, Problem, Store, StoreError, clock};
+use crate::{AgentRow, AgentToken, ConnectorRow, Problem, Store, StoreError, clock};
 
 impl Store {
-    /// Registers an agent's key for its user until `expires`.
+    /// Registers an agent's key for its user until `expires`. With `token` it stands on that token.
     pub async fn enrol_agent(
         &self,
         id: AgentId,
@@ -19,6 +19,7 @@ impl Store {
         device: &str,
         spki: [u8; 32],
         expires: SystemTime,
+        token: Option<&TokenId>,
     ) -> Result<(), StoreError> {
         let mut change = self.changing().await?;
         let known = scalar(change.db(), "SELECT 1 FROM users WHERE id = $1", user.to_string());
@@ -31,6 +32,7 @@ impl Store {
             .bind(HEXLOWER.encode(&spki))
             .bind(clock::column(clock::seconds(expires)))
             .bind(clock::column(clock::seconds(SystemTime::now())))
+            .bind(token.map(TokenId::as_str))
             .execute(change.db())
             .await?;
         change.commit().await
@@ -161,8 +163,15 @@ impl FromRow<'_, SqliteRow> for AgentRow {
             device: row.try_get("device")?,
             expires: row.number("expires")?,
             created: row.number("created")?,
+            token: token(row)?,
         })
     }
+}
+
+fn token(row: &SqliteRow) -> Result<Option<AgentToken>, sqlx::Error> {
+    let Some(id) = row.try_get::<Option<String>, _>("token_id")? else { return Ok(None) };
+    let (kind, application) = (row.parsed("token_kind")?, row.perhaps("token_application")?);
+    Ok(Some(AgentToken { id: TokenId::from(id), kind, application }))
 }
 
 impl FromRow<'_, SqliteRow> for ConnectorRow {
@@ -180,9 +189,11 @@ impl FromRow<'_, SqliteRow> for ConnectorRow {
 macro_rules! agents {
     ($which:literal) => {
         concat!(
-            "SELECT agents.id, user_id, users.name AS user_name, admin, enabled, device, expires,
-                created
-            FROM agents JOIN users ON users.id = agents.user_id ",
+            "SELECT agents.id, agents.user_id, users.name AS user_name, admin, enabled, device,
+                agents.expires, agents.created, token_id, tokens.kind AS token_kind,
+                tokens.application_id AS token_application
+            FROM agents JOIN users ON users.id = agents.user_id
+            LEFT JOIN tokens ON tokens.id = agents.token_id ",
             $which
         )
     };
@@ -208,7 +219,8 @@ const CONNECTORS: &str = connectors!("ORDER BY sites.name, connectors.name, conn
 const AGENT_KEY: &str = "SELECT 1 FROM agents WHERE spki = $1";
 const CONNECTOR_KEY: &str = "SELECT 1 FROM connectors WHERE spki = $1";
 
-const ENROL_AGENT: &str = "INSERT INTO agents (id, user_id, device, spki, expires, created)
-    VALUES ($1, $2, $3, $4, $5, $6)";
+const ENROL_AGENT: &str = "INSERT INTO agents
+    (id, user_id, device, spki, expires, created, token_id)
+    VALUES ($1, $2, $3, $4, $5, $6, $7)";
 const ENROL_CONNECTOR: &str = "INSERT INTO connectors (id, site_id, name, spki, created)
     VALUES ($1, $2, $3, $4, $5)";

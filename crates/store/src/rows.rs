@@ -151,6 +151,17 @@ pub struct AgentRow {
     /// Unix seconds, as is `created`.
     pub expires: u64,
     pub created: u64,
+    /// `None`: it stands on itself, and may do what its user may.
+    pub token: Option<AgentToken>,
+}
+
+/// The token an agent stands on: one that opens an application, and nothing else.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct AgentToken {
+    pub id: TokenId,
+    pub kind: TokenKind,
+    /// `None`: it opens whatever its user may reach.
+    pub application: Option<ApplicationId>,
 }
 
 /// An enrolled connector.

@@ -224,9 +224,13 @@ impl Deployment {
 
     /// Starts `adit tunnel` for a user who is signed in, and waits until it listens.
     pub fn tunnel(&self, user: &str, application: &str) -> Result<(Process, u16)> {
+        self.tunnel_by(self.adit(user), application)
+    }
+
+    /// As [`Self::tunnel`], for whoever `command` acts for: `adit` without its arguments.
+    pub fn tunnel_by(&self, mut command: Command, application: &str) -> Result<(Process, u16)> {
         let port = free_port()?;
         let listen = format!("127.0.0.1:{port}");
-        let mut command = self.adit(user);
         command.args(["tunnel", application, "--listen", &listen]);
         let log = self.dir.path().join(format!("tunnel-{port}.log"));
         let mut process = Process::start("adit tunnel", command, &log)?;

@@ -47,6 +47,7 @@ async fn a_login_token_enrols_one_agent_which_can_sign_out() {
         user: rows[0].user,
         user_name: rows[0].user_name.clone(),
         device: rows[0].device.clone(),
+        token: rows[0].token.clone(),
     };
     let agent = Who::Agent(&identity);
     assert_eq!(relay.get(&agent, "/api/v1/me").await.good()["credential"], "agent");
@@ -54,6 +55,56 @@ async fn a_login_token_enrols_one_agent_which_can_sign_out() {
     assert_eq!(multiplied.problem(401), "authn.required", "an agent does not enrol agents");
     relay.delete(&agent, "/api/v1/me/agent").await.good();
     assert_eq!(relay.get(&agent, "/api/v1/me").await.problem(401), "token.revoked");
+}
+
+#[tokio::test]
+async fn a_token_for_an_application_enrols_an_agent_that_ends_with_it() {
+    let relay = Relay::new().await;
+    let admin = relay.admin().await;
+    let root = Who::Bearer(&admin);
+    let asked = json!({ "user": "alice", "application": "orders", "expires": "2h" });
+    let issued = relay.post(&root, "/api/v1/tokens", asked).await.good();
+    let command = "ADIT_TOKEN=TOKEN adit --relay https://relay.test tunnel orders.hq";
+    assert_eq!(issued["command"], command);
+    let bearer = Who::Bearer(issued["token"].as_str().unwrap());
+    let login = "/api/v1/agents/login";
+    let ask = || json!({ "csr_pem": csr(), "device": "laptop" });
+    let enrolled = relay.post(&bearer, login, ask()).await.good();
+    assert_eq!((&enrolled["user"], &enrolled["expires"]), (&json!("alice"), &issued["expires"]));
+    assert_eq!(relay.post(&bearer, login, ask()).await.problem(401), "token.used_up");
+    let row = relay.state.store.agents(None).await.unwrap().remove(0);
+    let identity = AgentIdentity {
+        id: row.id,
+        user: row.user,
+        user_name: row.user_name,
+        device: row.device,
+        token: row.token,
+    };
+    let agent = Who::Agent(&identity);
+    let listed = relay.get(&agent, "/api/v1/me/applications").await.good();
+    let names: Vec<_> = listed.as_array().unwrap().iter().map(|app| &app["name"]).collect();
+    assert_eq!(names, ["orders"], "alice may reach more, her token does not");
+    assert_eq!(relay.get(&agent, "/api/v1/me").await.good()["agent"], enrolled["id"]);
+    let path = format!("/api/v1/tokens/{}", issued["id"].as_str().unwrap());
+    relay.delete(&root, &path).await.good();
+    assert_eq!(relay.get(&agent, "/api/v1/me").await.problem(401), "token.revoked");
+}
+
+#[tokio::test]
+async fn an_api_token_enrols_only_where_its_application_takes_it() {
+    let relay = Relay::new().await;
+    let admin = relay.admin().await;
+    let asked = json!({ "user": "alice", "application": "orders", "kind": "api" });
+    let issued = relay.post(&Who::Bearer(&admin), "/api/v1/tokens", asked).await.good();
+    let bearer = Who::Bearer(issued["token"].as_str().unwrap());
+    let ask = || json!({ "csr_pem": csr(), "device": "laptop" });
+    relay.post(&bearer, "/api/v1/agents/login", ask()).await.good();
+    let orders = json!({ "name": "orders", "site": "hq", "kind": "postgres", "address": "db:5432",
+        "allow_api": false });
+    let document = json!({ "document": { "application": [orders] } });
+    relay.post(&Who::Bearer(&admin), "/api/v1/apply", document).await.good();
+    let refused = relay.post(&bearer, "/api/v1/agents/login", ask()).await;
+    assert_eq!(refused.problem(403), "token.api_not_allowed");
 }
 
 #[tokio::test]

@@ -134,9 +134,15 @@ impl Relay {
         let mut spki = [0; 32];
         spki[..16].copy_from_slice(id.0.as_bytes());
         let end = SystemTime::now() + day;
-        self.state.store.enrol_agent(id, row.id, "laptop", spki, end).await.unwrap();
+        self.state.store.enrol_agent(id, row.id, "laptop", spki, end, None).await.unwrap();
         self.state.policy.refresh().await;
-        AgentIdentity { id, user: row.id, user_name: row.name, device: "laptop".to_owned() }
+        AgentIdentity {
+            id,
+            user: row.id,
+            user_name: row.name,
+            device: "laptop".to_owned(),
+            token: None,
+        }
     }
 
     async fn actions(&self) -> Vec<(String, Value)> {

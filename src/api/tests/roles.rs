@@ -25,7 +25,7 @@ async fn every_route_is_open_to_its_role_and_to_nobody_below() {
             let answer = relay.call(&who, route.method.clone(), &path, body).await;
             let needed = match route.role {
                 Role::Anonymous => 0,
-                Role::User => 1,
+                Role::Holder | Role::User => 1,
                 Role::Admin => 2,
             };
             let told = format!("{} {path} at rank {rank}: {answer:?}", route.method);
@@ -40,6 +40,43 @@ async fn every_route_is_open_to_its_role_and_to_nobody_below() {
             assert!(!answer.status.is_server_error(), "{told}");
         }
     }
+}
+
+#[tokio::test]
+async fn an_agent_that_stands_on_a_token_may_look_and_leave_and_nothing_else() {
+    let relay = Relay::new().await;
+    // The admin's own: even that must not administer anything.
+    let mut agent = relay.agent("root").await;
+    let asked = json!({ "user": "alice", "application": "orders", "kind": "access" });
+    let issued = relay.post(&Who::Bearer(&relay.admin().await), "/api/v1/tokens", asked).await;
+    agent.token = Some(store::AgentToken {
+        id: issued.good()["id"].as_str().unwrap().to_owned().into(),
+        kind: access::TokenKind::Access,
+        application: None,
+    });
+    let who = Who::Agent(&agent);
+    let mut open = Vec::new();
+    for route in routes() {
+        let path = route.path.replace("{id}", &Uuid::new_v4().to_string());
+        let path = path.replace("{name}", "nobody");
+        let body = (route.method == Method::POST).then(|| json!({}));
+        match route.role {
+            Role::Anonymous => {}
+            Role::Holder => open.push(format!("{} {}", route.method, route.path)),
+            Role::User => {
+                let answer = relay.call(&who, route.method, &path, body).await;
+                assert_eq!(answer.problem(403), "token.wrong_kind", "{path}");
+            }
+            Role::Admin => {
+                let answer = relay.call(&who, route.method, &path, body).await;
+                assert_eq!(answer.problem(403), "access.admin_required", "{path}");
+            }
+        }
+    }
+    let expected = ["GET /api/v1/me", "GET /api/v1/me/applications", "DELETE /api/v1/me/agent"];
+    assert_eq!(open, expected);
+    assert_eq!(relay.get(&who, "/api/v1/me").await.good()["admin"], false);
+    relay.delete(&who, "/api/v1/me/agent").await.good();
 }
 
 #[test]

@@ -1,5 +1,5 @@
-use access::{AgentId, ConnectorId};
-use store::{Object, StoreError};
+use access::{AgentId, ConnectorId, TokenKind, TokenText};
+use store::{AgentToken, NewToken, Object, StoreError};
 use uuid::Uuid;
 
 use crate::support::{Home, after, name, small};
@@ -10,7 +10,7 @@ async fn an_agent_is_known_by_its_key_until_it_is_revoked() {
     let store = home.with(&small()).await;
     let alice = store.user(&name("alice")).await.unwrap().unwrap().id;
     let id = AgentId(Uuid::new_v4());
-    store.enrol_agent(id, alice, "laptop", [7; 32], after(60)).await.unwrap();
+    store.enrol_agent(id, alice, "laptop", [7; 32], after(60), None).await.unwrap();
     let agent = store.agent_by_key([7; 32]).await.unwrap().unwrap();
     assert_eq!((agent.id, agent.user, &agent.user_name), (id, alice, &name("alice")));
     assert_eq!(store.load_policy().await.unwrap().agents, [(id, after(60))]);
@@ -27,18 +27,46 @@ async fn an_agent_is_known_by_its_key_until_it_is_revoked() {
 }
 
 #[tokio::test]
+async fn an_agent_remembers_the_token_it_stands_on_and_goes_with_it() {
+    let home = Home::new();
+    let store = home.with(&small()).await;
+    let alice = store.user(&name("alice")).await.unwrap().unwrap().id;
+    let application = store.applications().await.unwrap().remove(0);
+    let token = TokenText::new(TokenKind::Access, [1; 7], [2; 20], None);
+    let new =
+        NewToken { user: Some(alice), application: Some(application.id), ..NewToken::default() };
+    store.issue_token(&token, new, after(0)).await.unwrap();
+    let [first, second] = [(); 2].map(|()| AgentId(Uuid::new_v4()));
+    let stands_on = Some(token.id());
+    store.enrol_agent(first, alice, "laptop", [1; 32], after(60), stands_on).await.unwrap();
+    store.enrol_agent(second, alice, "laptop", [2; 32], after(60), None).await.unwrap();
+    let (id, kind) = (token.id().clone(), TokenKind::Access);
+    let known = store.agent_by_key([1; 32]).await.unwrap().unwrap();
+    assert_eq!(known.token, Some(AgentToken { id, kind, application: Some(application.id) }));
+    assert_eq!(store.agent_by_key([2; 32]).await.unwrap().unwrap().token, None);
+    let gone = Object::Application { name: application.name, site: Some(application.site) };
+    store.remove(gone).await.unwrap();
+    assert_eq!(store.agent_by_key([1; 32]).await.unwrap(), None);
+    assert!(store.agent_by_key([2; 32]).await.unwrap().is_some());
+}
+
+#[tokio::test]
 async fn agents_go_with_their_user() {
     let home = Home::new();
     let store = home.with(&small()).await;
     let bob = store.user(&name("bob")).await.unwrap().unwrap().id;
-    store.enrol_agent(AgentId(Uuid::new_v4()), bob, "desk", [1; 32], after(60)).await.unwrap();
+    store
+        .enrol_agent(AgentId(Uuid::new_v4()), bob, "desk", [1; 32], after(60), None)
+        .await
+        .unwrap();
     assert_eq!(store.agents(Some(&name("bob"))).await.unwrap().len(), 1);
     assert_eq!(store.agents(Some(&name("alice"))).await.unwrap(), []);
     store.set_enabled(&name("bob"), false).await.unwrap();
     assert!(!store.agent_by_key([1; 32]).await.unwrap().unwrap().enabled);
     store.remove(Object::User(name("bob"))).await.unwrap();
     assert_eq!(store.agents(None).await.unwrap(), []);
-    let error = store.enrol_agent(AgentId(Uuid::new_v4()), bob, "x", [2; 32], after(60)).await;
+    let error =
+        store.enrol_agent(AgentId(Uuid::new_v4()), bob, "x", [2; 32], after(60), None).await;
     assert!(matches!(error, Err(StoreError::NotFound(_))));
 }
 
