@@ -61,7 +61,7 @@ fn each_kind_of_failure_has_its_exit_code_and_one_line() {
         assert_eq!((output.stderr.lines().count(), output.text().len()), (1, 0), "{arguments:?}");
     };
     check(&["tunnel", "echo:x"], 2, "is not a port");
-    check(&["tunnel", "nope"], 4, "no access to that application — run `adit ls`");
+    check(&["tunnel", "nope"], 3, "no access to that application — run `adit ls`");
     check(&["token", "new", "nope"], 4, "[application.not_found]");
     check(
         &["proxy", "offline"],
