@@ -259,7 +259,6 @@ impl PolicySnapshot {
         self.applications.values()
     }
 
-
     pub fn application(&self, id: ApplicationId) -> Option<&Arc<Application>> {
         self.applications.get(&id)
     }
