@@ -5,7 +5,10 @@
 
 mod application;
 mod code;
+mod explain;
+mod hours;
 mod id;
+mod judge;
 mod name;
 mod policy;
 mod principal;
@@ -14,6 +17,8 @@ mod token;
 
 pub use application::{Address, AddressError, Application, Kind, Login, Site};
 pub use code::{Code, Explain};
+pub use explain::{Explanation, Question};
+pub use hours::{Hours, HoursError, Window, Zone};
 pub use id::{
     AgentId, ApplicationId, ConnectorId, GroupId, RuleId, SessionId, SiteId, TokenId, UserId,
 };

@@ -4,10 +4,12 @@ use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use serde::Serialize;
 
+use crate::judge::{Judged, end, no_narrower, widest};
+use crate::rule::Facts;
 use crate::{
     AgentId, Application, ApplicationId, Authenticated, Code, Credential, Explain, Rule, RuleId,
     SessionId, Shortfall, Terms, TokenId, TokenKind, User, UserId,
@@ -64,6 +66,8 @@ pub struct Standing {
     application: Arc<Application>,
     context: Context,
     rule: Arc<Rule>,
+    /// When the rule's hours end.
+    closes: Option<SystemTime>,
     expires: Option<SystemTime>,
 }
 
@@ -308,14 +312,12 @@ impl PolicySnapshot {
         context: Context,
         now: SystemTime,
     ) -> Result<Grant, Deny> {
-        let (rule, application) = self.decide(who, application, &context, now)?;
-        let expires = earliest([
-            self.credential_end(who),
-            rule.terms.valid_until(),
-            rule.terms.max_session.and_then(|s| now.checked_add(Duration::from_secs(s))),
-        ]);
+        let (fitting, application) = self.decide(who, application, &context, now)?;
+        let rule = widest(&fitting, now).ok_or(Deny::NoRule)?;
+        let closes = rule.terms.closes(now);
+        let expires = [self.credential_end(who), end(&rule.terms, now)].into_iter().flatten().min();
         let who = Arc::new(who.clone());
-        Ok(Grant { standing: Standing { who, application, context, rule, expires } })
+        Ok(Grant { standing: Standing { who, application, context, rule, closes, expires } })
     }
 
     /// Decides again for a session that is open; `Some` says why it must end.
@@ -332,42 +334,52 @@ impl PolicySnapshot {
             return Some(EndReason::Expired);
         }
         match self.decide(&standing.who, &standing.application, &standing.context, now) {
-            Ok((rule, application)) => {
-                let same = same_target(&application, &standing.application)
-                    && no_narrower(&rule.terms, &standing.rule.terms);
-                (!same).then_some(EndReason::Revoked)
+            Ok((rules, application)) => {
+                let stands = same_target(&application, &standing.application)
+                    && rules.iter().any(|rule| {
+                        no_narrower(&rule.terms, (&standing.rule.terms, standing.closes), now)
+                    });
+                (!stands).then_some(EndReason::Revoked)
             }
             Err(Deny::Expired) => Some(EndReason::Expired),
             Err(_) => Some(EndReason::Revoked),
         }
     }
 
+    /// The rules that allow it, at least one.
     fn decide(
         &self,
         who: &Authenticated,
         application: &Arc<Application>,
         context: &Context,
         now: SystemTime,
-    ) -> Result<(Arc<Rule>, Arc<Application>), Deny> {
+    ) -> Result<(Vec<Arc<Rule>>, Arc<Application>), Deny> {
         let user = self.users.get(&who.user()).filter(|user| user.enabled).ok_or(Deny::User)?;
         let application = self.applications.get(&application.id).ok_or(Deny::Gone)?;
         self.check_credential(who, user, application, now)?;
-        let rules = self.rules.get(&application.id).map(Vec::as_slice).unwrap_or_default();
-        let mut nearest = Deny::NoRule;
-        let mut best: Option<&Arc<Rule>> = None;
-        for rule in rules.iter().filter(|rule| rule.names(user)) {
-            match rule.terms.shortfall(context, now) {
-                Some(term) => nearest = Deny::Short(rule.id, term),
-                None if best.is_none_or(|best| width(rule) > width(best)) => best = Some(rule),
-                None => {}
-            }
+        let judged = self.judge(user, application.id, &Facts::of(context, application), now);
+        if judged.fitting.is_empty() {
+            return Err(judged
+                .nearest
+                .map_or(Deny::NoRule, |near| Deny::Short(near.rule.id, near.worst)));
         }
-        let best = best.ok_or(nearest)?;
         // Told only to whom a rule opens it: others must not learn that it is there.
         if by_api_token(who) && !application.allow_api {
             return Err(Deny::ApiNotAllowed);
         }
-        Ok((best.clone(), application.clone()))
+        Ok((judged.fitting, application.clone()))
+    }
+
+    /// Holds every rule that names the user and the application against `facts`.
+    pub(crate) fn judge(
+        &self,
+        user: &User,
+        application: ApplicationId,
+        facts: &Facts<'_>,
+        now: SystemTime,
+    ) -> Judged {
+        let rules = self.rules.get(&application).map(Vec::as_slice).unwrap_or_default();
+        Judged::of(rules.iter().filter(|rule| rule.names(user)), facts, now)
     }
 
     fn check_credential(
@@ -560,28 +572,9 @@ fn rules_by_application(
     by_application
 }
 
-// Orders rules by what they allow; the id makes it total, so that the choice is repeatable.
-fn width(rule: &Rule) -> (bool, u64, u64, u64, RuleId) {
-    let open = |limit: Option<u64>| limit.unwrap_or(u64::MAX);
-    let terms = &rule.terms;
-    (terms.forwarding, open(terms.max_session), open(terms.idle), open(terms.valid_until), rule.id)
-}
-
-fn no_narrower(now: &Terms, then: &Terms) -> bool {
-    let open = |limit: Option<u64>| limit.unwrap_or(u64::MAX);
-    (now.forwarding || !then.forwarding)
-        && open(now.max_session) >= open(then.max_session)
-        && open(now.idle) >= open(then.idle)
-        && open(now.valid_until) >= open(then.valid_until)
-}
-
 fn same_target(now: &Application, then: &Application) -> bool {
     now.site.id == then.site.id
         && now.kind == then.kind
         && now.address == then.address
         && now.login == then.login
-}
-
-fn earliest(ends: [Option<SystemTime>; 3]) -> Option<SystemTime> {
-    ends.into_iter().flatten().min()
 }

@@ -6,7 +6,8 @@ use std::time::{Duration, SystemTime};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use crate::{Application, ApplicationId, Context, GroupId, RuleId, User, UserId};
+use crate::hours::Open;
+use crate::{Application, ApplicationId, Context, GroupId, Hours, Kind, RuleId, User, UserId};
 
 /// One grant rule. Without a rule there is no access.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,7 +53,7 @@ pub enum Target {
 }
 
 /// Under which terms. A term that is absent restricts nothing; an empty list allows nobody.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Terms {
     /// Accounts at the target that may be used.
@@ -60,6 +61,8 @@ pub struct Terms {
     pub logins: Option<Vec<String>>,
     /// Whether ports and the agent may be forwarded.
     pub forwarding: bool,
+    /// Whether files may be transferred by the protocols that are made for it: sftp, scp, rsync.
+    pub file_transfer: bool,
     /// Networks the user may come from.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sources: Option<Vec<IpNet>>,
@@ -75,25 +78,62 @@ pub struct Terms {
     /// Not from then on, in Unix seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub valid_until: Option<u64>,
+    /// Weekdays and hours at which sessions may be open.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hours: Option<Hours>,
+}
+
+impl Default for Terms {
+    fn default() -> Self {
+        Self {
+            logins: None,
+            forwarding: false,
+            file_transfer: true,
+            sources: None,
+            max_session: None,
+            idle: None,
+            valid_from: None,
+            valid_until: None,
+            hours: None,
+        }
+    }
 }
 
 impl Terms {
-    /// The first term under which `context` falls short at `now`.
-    pub(crate) fn shortfall(&self, context: &Context, now: SystemTime) -> Option<Shortfall> {
-        if self.valid_from().is_some_and(|from| now < from) {
-            return Some(Shortfall::NotYetValid);
-        }
-        if self.valid_until().is_some_and(|until| now >= until) {
-            return Some(Shortfall::NoLongerValid);
-        }
-        if self.sources.as_ref().is_some_and(|nets| !contains(nets, context.from)) {
-            return Some(Shortfall::Source);
-        }
-        match (&self.logins, &context.login) {
-            (Some(logins), Some(login)) if !logins.contains(login) => Some(Shortfall::Login),
+    /// The terms under which `facts` fall short at `now`, the hardest to meet first.
+    pub(crate) fn shortfalls(&self, facts: &Facts<'_>, now: SystemTime) -> Vec<Shortfall> {
+        let not_yet = self.valid_from().is_some_and(|from| now < from);
+        let over = self.valid_until().is_some_and(|until| now >= until);
+        let closed = self.hours.as_ref().is_some_and(|hours| hours.open(now) == Open::No);
+        let foreign = self.sources.as_ref().is_some_and(|nets| match facts.from {
+            Some(from) => !contains(nets, from),
+            None => nets.is_empty(),
+        });
+        let login = self.logins.as_ref().is_some_and(|logins| match facts.login {
+            Shown::As(login) => !logins.iter().any(|allowed| allowed == login),
             // Raw bytes show no login, so a rule that limits logins can not be kept over them.
-            (Some(_), None) => Some(Shortfall::Login),
-            _ => None,
+            Shown::Raw => true,
+            Shown::Unasked => logins.is_empty(),
+        });
+        // Nor do they show what of SSH runs in them.
+        let files = !self.file_transfer && facts.kind == Kind::Ssh && facts.login == Shown::Raw;
+        let checks = [
+            (over, Shortfall::NoLongerValid),
+            (not_yet, Shortfall::NotYetValid),
+            (closed, Shortfall::Hours),
+            (foreign, Shortfall::Source),
+            (files, Shortfall::FileTransfer),
+            (login, Shortfall::Login),
+        ];
+        checks.into_iter().filter_map(|(short, term)| short.then_some(term)).collect()
+    }
+
+    /// When the hours in which `now` lies end; `None`: they do not.
+    pub(crate) fn closes(&self, now: SystemTime) -> Option<SystemTime> {
+        match self.hours.as_ref()?.open(now) {
+            Open::No => Some(now),
+            Open::Until(end) => Some(end),
+            Open::Always => None,
         }
     }
 
@@ -106,22 +146,52 @@ impl Terms {
     }
 }
 
-/// By which term a rule fell short.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// What terms are held against besides the time.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Facts<'a> {
+    pub(crate) kind: Kind,
+    /// `None`: not asked.
+    pub(crate) from: Option<IpAddr>,
+    pub(crate) login: Shown<'a>,
+}
+
+/// What is known of the account at the target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shown<'a> {
+    As(&'a str),
+    /// The bytes do not show it.
+    Raw,
+    Unasked,
+}
+
+impl<'a> Facts<'a> {
+    pub(crate) fn of(context: &'a Context, application: &Application) -> Self {
+        let login = context.login.as_deref().map_or(Shown::Raw, Shown::As);
+        Self { kind: application.kind, from: Some(context.from), login }
+    }
+}
+
+/// By which term a rule fell short. In the order of what it takes to meet them: another login, a way
+/// that shows what is done, another place, another time, a changed rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Shortfall {
     Login,
-    NoLongerValid,
-    NotYetValid,
+    FileTransfer,
     Source,
+    Hours,
+    NotYetValid,
+    NoLongerValid,
 }
 
 impl Shortfall {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Login => "login",
-            Self::NoLongerValid => "valid-until",
-            Self::NotYetValid => "valid-from",
+            Self::FileTransfer => "file-transfer",
             Self::Source => "source",
+            Self::Hours => "hours",
+            Self::NotYetValid => "valid-from",
+            Self::NoLongerValid => "valid-until",
         }
     }
 }

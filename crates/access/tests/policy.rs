@@ -4,16 +4,19 @@
 
 #![expect(clippy::unwrap_used, reason = "what a test needs and does not get fails the test")]
 
+mod support;
+
 use std::fmt::Write as _;
-use std::net::IpAddr;
-use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use access::{
-    AgentId, Application, ApplicationId, Authenticated, Context, Credential, EndReason, Explain,
-    GroupId, Kind, Login, PolicyData, PolicySnapshot, Rule, RuleId, SessionId, Site, SiteId,
-    SshKey, Subject, Target, Terms, TokenId, TokenKind, Unfound, User, UserId,
+    Authenticated, Context, Credential, EndReason, Explain, Hours, PolicySnapshot, SessionId,
+    Subject, Terms, TokenKind, Unfound,
+};
+use support::{
+    ALICE, BOB, CAROL, INSIDE, NOW_SECS, agent, app, app_name, data, is_golden, name_of, now,
+    office_hours, rule, token, user_id, who,
 };
 use uuid::Uuid;
 
@@ -24,7 +27,7 @@ fn the_matrix_is_as_reviewed() {
     );
     for (label, credential) in credentials() {
         for user in [ALICE, BOB, CAROL] {
-            for application in 1..=4 {
+            for application in 1..=5 {
                 for (login, from, at) in contexts() {
                     let answer = decide(user, credential.clone(), application, login, from, at);
                     let (who, app) = (name_of(user), app_name(application));
@@ -38,15 +41,7 @@ fn the_matrix_is_as_reviewed() {
             }
         }
     }
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/matrix.txt");
-    if std::env::var_os("UPDATE_GOLDEN").is_some() {
-        std::fs::write(&path, &matrix).unwrap();
-    }
-    let golden = std::fs::read_to_string(&path).unwrap_or_default();
-    for (number, (got, expected)) in matrix.lines().zip(golden.lines()).enumerate() {
-        assert_eq!(got, expected, "line {} of golden/matrix.txt", number + 1);
-    }
-    assert_eq!(matrix.lines().count(), golden.lines().count());
+    is_golden("matrix.txt", &matrix);
 }
 
 #[test]
@@ -121,6 +116,84 @@ fn the_earliest_of_all_ends_is_the_end() {
     }
 }
 
+#[test]
+fn a_session_ends_with_the_hours_it_was_opened_in() {
+    let (policy, session) = (PolicySnapshot::new(data()), SessionId(Uuid::nil()));
+    let grant = policy.authorize(&alice(), &Arc::new(app(5)), context(), now()).unwrap();
+    let closes = now() + Duration::from_secs(9 * 3600);
+    assert_eq!(grant.expires(), Some(closes));
+    let just_before = closes - Duration::from_millis(1);
+    assert_eq!(policy.recheck(session, grant.standing(), just_before), None);
+    assert_eq!(policy.recheck(session, grant.standing(), closes), Some(EndReason::Expired));
+}
+
+#[test]
+fn hours_that_are_changed_end_what_they_would_not_have_opened() {
+    let session = SessionId(Uuid::nil());
+    let policy = PolicySnapshot::new(data());
+    let grant = policy.authorize(&alice(), &Arc::new(app(5)), context(), now()).unwrap();
+    let cases = [
+        (&["mon-fri 08:00-17:00"][..], Some(EndReason::Revoked)),
+        (&["sat 08:00-18:00"], Some(EndReason::Revoked)),
+        (&[], Some(EndReason::Revoked)),
+        (&["fri 09:00-18:00"], None),
+        (&["mon-fri 08:00-20:00"], None),
+        (&["00:00-24:00"], None),
+    ];
+    for (windows, expected) in cases {
+        let mut data = data();
+        let windows = windows.iter().map(|text| text.parse().unwrap()).collect();
+        let hours = Hours::new(windows, "Europe/Berlin".parse().unwrap());
+        data.rules.last_mut().unwrap().terms.hours = Some(hours);
+        let told = data.rules.last().unwrap().terms.hours.as_ref().unwrap().to_string();
+        let changed = PolicySnapshot::new(data);
+        assert_eq!(changed.recheck(session, grant.standing(), now()), expected, "{told}");
+    }
+}
+
+/// A rule that is wider in one way and narrower in another takes nothing from whom the first let in.
+#[test]
+fn another_rule_whose_hours_begin_ends_nothing() {
+    let mut data = data();
+    let hours = Hours::new(vec!["fri 10:00-11:00".parse().unwrap()], "UTC".parse().unwrap());
+    let noon = Terms { forwarding: true, hours: Some(hours), ..Terms::default() };
+    data.rules.push(rule(9, Subject::User(user_id(ALICE)), noon));
+    let (policy, session) = (PolicySnapshot::new(data), SessionId(Uuid::nil()));
+    let grant = policy.authorize(&alice(), &Arc::new(app(1)), context(), now()).unwrap();
+    assert!(!grant.terms().forwarding);
+    let later = now() + Duration::from_secs(9_000);
+    assert_eq!(policy.recheck(session, grant.standing(), later), None);
+}
+
+#[test]
+fn withdrawn_file_transfer_ends_the_session() {
+    let (policy, session) = (PolicySnapshot::new(data()), SessionId(Uuid::nil()));
+    let grant = policy.authorize(&alice(), &Arc::new(app(1)), context(), now()).unwrap();
+    let mut data = data();
+    data.rules[0].terms.file_transfer = false;
+    let changed = PolicySnapshot::new(data);
+    let ended = changed.recheck(session, grant.standing(), now());
+    assert_eq!(ended, Some(EndReason::Revoked));
+}
+
+#[test]
+fn terms_kept_before_there_were_hours_still_allow_file_transfer() {
+    let terms: Terms = serde_json::from_str(r#"{"forwarding":false}"#).unwrap();
+    assert_eq!(terms, Terms::default());
+    assert!(terms.file_transfer);
+    let now = Terms { hours: Some(office_hours()), ..Terms::default() };
+    let kept = serde_json::to_string(&now).unwrap();
+    assert_eq!(serde_json::from_str::<Terms>(&kept).unwrap(), now);
+}
+
+fn alice() -> Authenticated {
+    who(ALICE, Credential::SshKey { fingerprint: "SHA256:alice".into() })
+}
+
+fn context() -> Context {
+    Context { from: INSIDE.parse().unwrap(), login: Some("ubuntu".into()) }
+}
+
 fn decide(
     user: u128,
     credential: Credential,
@@ -135,32 +208,6 @@ fn decide(
     match policy.authorize(&who(user, credential), &Arc::new(app(application)), context, at) {
         Ok(grant) => format!("allowed by {}", grant.rule().0.as_u128()),
         Err(deny) => format!("{} ({deny})", deny.code()),
-    }
-}
-
-fn data() -> PolicyData {
-    let dba = Subject::Group(GroupId(Uuid::from_u128(1)));
-    let logins = |names: &[&str]| Some(names.iter().map(|name| (*name).to_owned()).collect());
-    let own = Terms { logins: logins(&["ubuntu"]), ..Terms::default() };
-    let inside = Terms {
-        sources: Some(vec!["10.0.0.0/8".parse().unwrap()]),
-        valid_until: Some(NOW_SECS + 3600),
-        ..Terms::default()
-    };
-    let nobody = Terms { logins: Some(vec![]), ..Terms::default() };
-    let mut on_tag = rule(2, dba, inside);
-    on_tag.target = Target::Tag { key: "env".into(), value: "prod".into() };
-    let mut empty = rule(3, Subject::User(user_id(ALICE)), nobody);
-    empty.target = Target::Application(app(4).id);
-    let mut at_hq = rule(4, Subject::User(user_id(ALICE)), Terms::default());
-    at_hq.target = Target::Application(app(2).id);
-    PolicyData {
-        users: vec![user(ALICE, true), user(BOB, true), user(CAROL, false)],
-        applications: (1..=4).map(app).collect(),
-        rules: vec![rule(1, Subject::User(user_id(ALICE)), own), on_tag, empty, at_hq],
-        tokens: vec![token("live")],
-        agents: vec![(agent(), now() + Duration::from_secs(3600))],
-        ..PolicyData::default()
     }
 }
 
@@ -190,90 +237,4 @@ fn contexts() -> [(Option<&'static str>, &'static str, &'static str); 5] {
         (Some("ubuntu"), "192.0.2.1", "now"),
         (Some("ubuntu"), INSIDE, "late"),
     ]
-}
-
-const ALICE: u128 = 1;
-const BOB: u128 = 2;
-/// Disabled.
-const CAROL: u128 = 3;
-const INSIDE: &str = "10.1.2.3";
-const NOW_SECS: u64 = 1_800_000_000;
-fn now() -> SystemTime {
-    SystemTime::UNIX_EPOCH + Duration::from_secs(NOW_SECS)
-}
-
-#[expect(clippy::disallowed_methods, reason = "the test is its own authority")]
-fn who(user: u128, credential: Credential) -> Authenticated {
-    let name = name_of(user).parse().unwrap();
-    Authenticated::assertion(user_id(user), name, credential, IpAddr::from([10, 1, 2, 3]))
-}
-
-fn user(n: u128, enabled: bool) -> User {
-    let name = name_of(n);
-    let key = SshKey { fingerprint: format!("SHA256:{name}"), expires: None };
-    let groups = if n == ALICE { vec![] } else { vec![GroupId(Uuid::from_u128(1))] };
-    User {
-        id: user_id(n),
-        name: name.parse().unwrap(),
-        enabled,
-        admin: n == BOB,
-        groups,
-        ssh_keys: vec![key],
-    }
-}
-
-/// 1 web1 at hq; 2 and 3 both called db, at hq and lab, tagged; 4 locked at hq, no api tokens.
-fn app(n: u128) -> Application {
-    let site = if n == 3 { "lab" } else { "hq" };
-    let tags = match n {
-        2 | 3 => [("env".to_owned(), "prod".to_owned())].into(),
-        _ => [].into(),
-    };
-    Application {
-        id: ApplicationId(Uuid::from_u128(n)),
-        name: app_name(n).split('.').next().unwrap_or_default().parse().unwrap(),
-        site: Site {
-            id: SiteId(Uuid::from_u128(if n == 3 { 2 } else { 1 })),
-            name: site.parse().unwrap(),
-        },
-        kind: if n == 1 { Kind::Ssh } else { Kind::Postgres },
-        address: "10.0.0.1:22".parse().unwrap(),
-        login: Login::Transparent,
-        host_key: None,
-        allow_api: n != 4,
-        tags,
-    }
-}
-
-fn rule(id: u128, subject: Subject, terms: Terms) -> Rule {
-    Rule { id: RuleId(Uuid::from_u128(id)), subject, target: Target::Application(app(1).id), terms }
-}
-
-fn name_of(user: u128) -> &'static str {
-    match user {
-        ALICE => "alice",
-        BOB => "bob",
-        _ => "carol",
-    }
-}
-
-fn app_name(n: u128) -> &'static str {
-    match n {
-        1 => "web1",
-        2 => "db.hq",
-        3 => "db.lab",
-        _ => "locked",
-    }
-}
-
-fn user_id(n: u128) -> UserId {
-    UserId(Uuid::from_u128(n))
-}
-
-fn agent() -> AgentId {
-    AgentId(Uuid::nil())
-}
-
-fn token(id: &str) -> TokenId {
-    TokenId::from(id.to_owned())
 }

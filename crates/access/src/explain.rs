@@ -1,0 +1,95 @@
+//! Why somebody may or may not reach something: for admins, who may know of every rule.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use crate::judge::{end, widest};
+use crate::rule::{Facts, Shown};
+use crate::{
+    Application, ApplicationId, Kind, Login, PolicySnapshot, Rule, Shortfall, User, UserId,
+};
+
+/// What an admin asks. What they leave open is not held against any rule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Question {
+    pub user: UserId,
+    pub application: ApplicationId,
+    pub from: Option<IpAddr>,
+    /// The account at the target.
+    pub login: Option<String>,
+}
+
+/// The answer, by the rules alone: a session also needs a credential that is good.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Explanation {
+    /// The user is disabled or gone.
+    User,
+    /// The application is gone.
+    Gone,
+    /// No rule names this user and application.
+    NoRule,
+    /// No rule allows it; this one came nearest, and fell short by these terms, worst first.
+    Short { rule: Arc<Rule>, by: Vec<Shortfall> },
+    /// This rule allows it, as long as the terms in `provided`, which were not asked about, are met.
+    Allowed {
+        rule: Arc<Rule>,
+        provided: Vec<Shortfall>,
+        /// When a session opened then would have to end.
+        ends: Option<SystemTime>,
+    },
+}
+
+impl PolicySnapshot {
+    /// Says what [`authorize`](Self::authorize) goes by, for a credential that is good.
+    pub fn explain(&self, question: &Question, at: SystemTime) -> Explanation {
+        let Some(user) = self.user(question.user).filter(|user| user.enabled) else {
+            return Explanation::User;
+        };
+        let Some(application) = self.application(question.application) else {
+            return Explanation::Gone;
+        };
+        self.explain_rules(user, application, question, at)
+    }
+
+    fn explain_rules(
+        &self,
+        user: &User,
+        application: &Application,
+        question: &Question,
+        at: SystemTime,
+    ) -> Explanation {
+        let login = shown(application, question.login.as_deref());
+        let facts = Facts { kind: application.kind, from: question.from, login };
+        let judged = self.judge(user, application.id, &facts, at);
+        let (sure, unsure): (Vec<_>, Vec<_>) =
+            judged.fitting.into_iter().partition(|rule| provided(rule, &facts).is_empty());
+        if let Some(rule) = widest(&sure, at).or_else(|| widest(&unsure, at)) {
+            let (provided, ends) = (provided(&rule, &facts), end(&rule.terms, at));
+            return Explanation::Allowed { rule, provided, ends };
+        }
+        match judged.nearest {
+            Some(near) => Explanation::Short { rule: near.rule, by: near.by },
+            None => Explanation::NoRule,
+        }
+    }
+}
+
+/// The account as the doors see it: typed, the managed one, or none where only raw bytes pass.
+fn shown<'a>(application: &'a Application, asked: Option<&'a str>) -> Shown<'a> {
+    if application.kind != Kind::Ssh {
+        return Shown::Raw;
+    }
+    match (&application.login, asked) {
+        (Login::Managed { account }, _) => Shown::As(account),
+        (Login::Transparent, Some(login)) => Shown::As(login),
+        (Login::Transparent, None) => Shown::Unasked,
+    }
+}
+
+fn provided(rule: &Rule, facts: &Facts<'_>) -> Vec<Shortfall> {
+    let source = rule.terms.sources.is_some() && facts.from.is_none();
+    let login = rule.terms.logins.is_some() && facts.login == Shown::Unasked;
+    let open = [(source, Shortfall::Source), (login, Shortfall::Login)];
+    open.into_iter().filter_map(|(open, term)| open.then_some(term)).collect()
+}
