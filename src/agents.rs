@@ -140,7 +140,9 @@ impl Agents {
         // the one answer for the absent and the forbidden, from the raw way.
         let context = Context { from: who.from(), login: None };
         match policy.authorize(who, application, context, SystemTime::now()) {
-            Ok(_) | Err(Deny::Short(_, Shortfall::Login)) => Some(application.id),
+            Ok(_) | Err(Deny::Short(_, Shortfall::Login | Shortfall::FileTransfer)) => {
+                Some(application.id)
+            }
             Err(_) => None,
         }
     }

@@ -15,6 +15,7 @@ mod sessions;
 #[cfg(test)]
 mod tests;
 mod tokens;
+mod why;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;

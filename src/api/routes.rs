@@ -5,7 +5,7 @@ use axum::http::Method;
 use axum::routing::{MethodFilter, MethodRouter, on};
 
 use super::caller::Role::{self, Admin, Anonymous, Holder, User};
-use super::{connectors, enrol, me, objects, sessions, tokens};
+use super::{connectors, enrol, me, objects, sessions, tokens, why};
 use crate::AppState;
 
 /// A method of a path, its role and its handler.
@@ -55,6 +55,7 @@ pub(super) fn routes() -> Vec<Route> {
         delete("/api/v1/grants/{id}", Admin, objects::remove_grant),
         post("/api/v1/apply", Admin, objects::apply),
         get("/api/v1/export", Admin, objects::export),
+        get("/api/v1/why", Admin, why::why),
 
         get("/api/v1/tokens", Admin, tokens::list),
         post("/api/v1/tokens", Admin, tokens::issue),

@@ -157,3 +157,36 @@ pub struct Removed {
     #[serde(flatten)]
     pub withdrawn: Withdrawn,
 }
+
+/// `GET /why?user=&application=&at=&from=&login=`: may this user reach this application, and by
+/// which grant or for want of what. It is about grants: a session also needs a good token or key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Why {
+    pub user: Name,
+    /// `app.site`.
+    pub application: String,
+    /// The moment that was asked about.
+    pub at: u64,
+    /// `None`: from anywhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<IpAddr>,
+    /// The account at the target. `None`: any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub login: Option<String>,
+    pub allowed: bool,
+    /// The answer in one sentence.
+    pub answer: String,
+    /// The grant that decided, or the nearest one that fell short; absent where no grant names both.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grant: Option<GrantRow>,
+    /// By which of its terms the nearest grant fell short, the hardest to meet first: `valid-until`,
+    /// `valid-from`, `hours`, `source`, `file-transfer`, `login`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub short_by: Vec<String>,
+    /// Terms that it is allowed under and that were not asked about: `source`, `login`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub provided: Vec<String>,
+    /// When a session opened then has to end at the latest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ends: Option<u64>,
+}

@@ -85,7 +85,7 @@ impl std::fmt::Debug for ApplicationSpec {
 ///
 /// It has no name of its own: what it is for and what it opens are its identity, so applying one
 /// again with other terms changes it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GrantSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -102,6 +102,9 @@ pub struct GrantSpec {
     pub logins: Option<Vec<String>>,
     #[serde(default)]
     pub forwarding: bool,
+    /// Whether sftp, scp and rsync are allowed.
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    pub file_transfer: bool,
     /// CIDRs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sources: Option<Vec<String>>,
@@ -117,6 +120,43 @@ pub struct GrantSpec {
     /// RFC 3339.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub valid_until: Option<String>,
+    /// When sessions may be open: `mon-fri 08:00-18:00` and the like, in `zone`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hours: Option<Vec<String>>,
+    /// An IANA time zone, such as `Europe/Berlin`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zone: Option<String>,
+}
+
+impl Default for GrantSpec {
+    fn default() -> Self {
+        Self {
+            user: None,
+            group: None,
+            application: None,
+            tag: None,
+            logins: None,
+            forwarding: false,
+            file_transfer: true,
+            sources: None,
+            max_session: None,
+            idle: None,
+            valid_from: None,
+            valid_until: None,
+            hours: None,
+            zone: None,
+        }
+    }
+}
+
+impl GrantSpec {
+    /// Whom it is for and what it opens: `alice → web1.hq`, `group dba → env=prod`.
+    pub fn title(&self) -> String {
+        let user = self.user.as_ref().map(ToString::to_string);
+        let subject = user.or_else(|| self.group.as_ref().map(|group| format!("group {group}")));
+        let target = self.application.as_deref().or(self.tag.as_deref());
+        format!("{} → {}", subject.unwrap_or_default(), target.unwrap_or_default())
+    }
 }
 
 /// One change that applying a document makes, or would make.
@@ -132,4 +172,9 @@ pub struct Change {
 
 fn yes() -> bool {
     true
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+fn is_yes(value: &bool) -> bool {
+    *value
 }

@@ -14,7 +14,7 @@ mod token;
 
 pub use admin::{
     ApplicationRow, Applied, ApplyRequest, AuditPage, AuditRow, ConnectorRow, GrantRow, GroupRow,
-    Removed, SessionRow, SiteRow, UserRow, Withdrawn,
+    Removed, SessionRow, SiteRow, UserRow, Why, Withdrawn,
 };
 pub use document::{ApplicationSpec, Change, Document, GrantSpec, GroupSpec, SiteSpec, UserSpec};
 pub use enrol::{Health, Info, JoinRequest, Joined, LoggedIn, LoginRequest};

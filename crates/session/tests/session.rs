@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use access::{
-    Application, ApplicationId, Authenticated, Context, Credential, EndReason, Kind, Login,
+    Application, ApplicationId, Authenticated, Context, Credential, EndReason, Hours, Kind, Login,
     PolicyData, PolicySnapshot, Rule, RuleId, Side, Site, SiteId, Subject, Target, Terms, TokenId,
     TokenKind, User, UserId,
 };
@@ -44,6 +44,46 @@ async fn a_session_ends_when_its_token_expires() {
     let started = Instant::now();
     assert_eq!(within(running).await.reason, EndReason::Expired);
     assert_eq!(started.elapsed(), Duration::from_secs(60));
+}
+
+/// Opened at midnight by Berlin's clock, under hours until six: on a day whose night is an hour short,
+/// on one whose night is an hour long, and on another.
+#[tokio::test(start_paused = true)]
+async fn a_session_ends_when_its_hours_do_also_where_the_clocks_change() {
+    for (midnight, hours) in [(1_806_188_400, 5), (1_824_933_600, 7), (1_806_789_600, 6)] {
+        let night = vec!["sat-sun 00:00-06:00".parse().unwrap()];
+        let night = Hours::new(night, "Europe/Berlin".parse().unwrap());
+        let mut world = World::new(Terms { hours: Some(night), ..Terms::default() });
+        world.now = NOW + Duration::from_secs(midnight);
+        let (_client, _target, running) = world.running().await;
+        let started = Instant::now();
+        assert_eq!(within(running).await.reason, EndReason::Expired);
+        assert_eq!(started.elapsed(), Duration::from_secs(hours * 3600), "{midnight}");
+        world.records_pair_up(EndReason::Expired, Side::Relay);
+    }
+}
+
+/// The same session once more, with a change of policy in the middle that has nothing to do with it.
+#[tokio::test(start_paused = true)]
+async fn a_change_elsewhere_leaves_the_end_of_the_hours_as_it_is() {
+    let night = vec!["sat-sun 00:00-06:00".parse().unwrap()];
+    let night = Hours::new(night, "Europe/Berlin".parse().unwrap());
+    let mut world = World::new(Terms { hours: Some(night), ..Terms::default() });
+    world.now = NOW + Duration::from_secs(1_806_188_400);
+    let (_client, _target, running) = world.running().await;
+    let started = Instant::now();
+    let change = async {
+        tokio::time::sleep(Duration::from_secs(2 * 3600)).await;
+        let mut data = world.data.clone();
+        data.users.push(User {
+            id: UserId(Uuid::new_v4()),
+            name: "bob".parse().unwrap(),
+            ..alice()
+        });
+        world.publish(data);
+    };
+    let (ended, ()) = tokio::join!(within(running), change);
+    assert_eq!((ended.reason, started.elapsed().as_secs()), (EndReason::Expired, 5 * 3600));
 }
 
 #[tokio::test(start_paused = true)]
@@ -237,6 +277,7 @@ struct World {
     broker: Broker,
     drain: CancellationToken,
     token_end: Option<SystemTime>,
+    now: SystemTime,
 }
 
 impl World {
@@ -271,7 +312,7 @@ impl World {
         let (audit, drain) = (Arc::new(Records::default()), CancellationToken::new());
         let limits = Limits { max_sessions: 2 };
         let broker = Broker::new(audit.clone(), dialer, policy, drain.clone(), limits);
-        Self { data, policy: Some(sender), audit, broker, drain, token_end }
+        Self { data, policy: Some(sender), audit, broker, drain, token_end, now: NOW }
     }
 
     fn publish(&self, data: PolicyData) {
@@ -292,11 +333,11 @@ impl World {
         let who = Authenticated::assertion(alice().id, alice().name, credential, from);
         let context = Context { from, login: Some("ubuntu".into()) };
         let policy = PolicySnapshot::new(self.data.clone());
-        policy.authorize(&who, &Arc::new(web1()), context, NOW).unwrap()
+        policy.authorize(&who, &Arc::new(web1()), context, self.now).unwrap()
     }
 
     async fn open(&self) -> Session {
-        self.broker.open(self.grant(), Door::Ssh, NOW).await.unwrap()
+        self.broker.open(self.grant(), Door::Ssh, self.now).await.unwrap()
     }
 
     async fn running(

@@ -15,7 +15,7 @@ use crate::inbox::{DOWN_CAP, Inbox, UP_CAP};
 use crate::reach::Reach;
 use crate::target::{Target, TargetError};
 use crate::terminal::{Applicant, Gone, Terminal};
-use crate::words;
+use crate::{transfer, words};
 
 /// Serves a session channel to its end.
 pub(crate) async fn serve(connection: Arc<Connection>, channel: Channel<Msg>, _place: Place) {
@@ -91,6 +91,14 @@ enum Program {
 impl Program {
     fn is_shell(&self) -> bool {
         matches!(self, Self::Shell)
+    }
+
+    fn transfers_files(&self) -> bool {
+        match self {
+            Self::Shell => false,
+            Self::Exec(command) => transfer::is_transfer(&String::from_utf8_lossy(command)),
+            Self::Subsystem(name) => name == "sftp",
+        }
     }
 
     /// The action's name and detail in the record.
@@ -169,6 +177,11 @@ async fn start(
         },
         None => return Err(words::NO_APPLICATION.to_owned()),
     };
+    if !reach.file_transfer() && program.transfers_files() {
+        let (what, detail) = program.noted();
+        reach.note("ssh.refused", format!("{what} {detail}").trim_end()).await;
+        return Err(words::explain(&transfer::Refused));
+    }
     // A command on a terminal (ssh -t) can be asked for a password too.
     let has_terminal = wishes.pty.is_some();
     let target = match has_terminal {

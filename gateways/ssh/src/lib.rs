@@ -18,6 +18,7 @@ mod remote;
 mod server;
 mod target;
 mod terminal;
+mod transfer;
 mod words;
 
 use std::net::SocketAddr;

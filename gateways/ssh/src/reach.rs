@@ -23,6 +23,7 @@ pub(crate) struct Reach {
     application: Arc<Application>,
     login: String,
     forwarding: bool,
+    file_transfer: bool,
     counters: Arc<Counters>,
     pool: tokio::sync::Mutex<Pool>,
     ports: Ports,
@@ -89,6 +90,7 @@ impl Reach {
             application: session.application().clone(),
             login,
             forwarding: session.terms().forwarding,
+            file_transfer: session.terms().file_transfer,
             counters: session.counters().clone(),
             session: RwLock::new(Some(session)),
             pool: tokio::sync::Mutex::default(),
@@ -119,6 +121,11 @@ impl Reach {
     /// What the target listens on for the user.
     pub(crate) fn ports(&self) -> &Ports {
         &self.ports
+    }
+
+    /// Whether sftp, scp and rsync may run at the target.
+    pub(crate) fn file_transfer(&self) -> bool {
+        self.file_transfer
     }
 
     pub(crate) fn is_managed(&self) -> bool {

@@ -49,6 +49,26 @@ async fn a_subsystem_that_the_target_lacks_is_refused() {
 }
 
 #[tokio::test]
+async fn file_transfer_is_refused_where_the_grant_has_none_and_nothing_else_is() {
+    let none = Terms { file_transfer: false, ..Terms::default() };
+    let (world, target, client) = managed_client(none).await;
+    for command in ["scp -t /tmp/x", "scp -f /etc/hosts", "sudo rsync --server -e.L . /srv"] {
+        let refused = client.run(command).await;
+        assert_eq!(refused.status, Some(255), "{command}");
+        assert!(refused.err.contains("(access.file_transfer)"), "{}", refused.err);
+        let noted = format!("ssh.refused ssh.exec {command}");
+        assert!(world.audit.actions().contains(&noted), "{:?}", world.audit.actions());
+    }
+    let mut channel = client.handle.channel_open_session().await.unwrap();
+    channel.request_subsystem(true, "sftp").await.unwrap();
+    let refused = outcome(&mut channel).await;
+    assert!(refused.err.contains("(access.file_transfer)"), "{}", refused.err);
+    assert!(world.audit.actions().contains(&"ssh.refused ssh.sftp".to_owned()));
+    assert!(target.requests().is_empty(), "{:?}", target.requests());
+    assert_eq!(client.run("flood 10").await.out.len(), 10);
+}
+
+#[tokio::test]
 async fn what_is_not_known_or_not_safe_is_refused() {
     let (_world, target, client) = managed_client(forwarding()).await;
     let mut channel = client.handle.channel_open_session().await.unwrap();

@@ -5,6 +5,7 @@ mod changes;
 mod enrolment;
 mod roles;
 mod tokens;
+mod why;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -43,6 +43,9 @@ pub struct AddArgs {
     /// Let ports and the SSH agent be forwarded
     #[arg(long)]
     forwarding: bool,
+    /// Refuse sftp, scp and rsync; a shell or a command can still print a file
+    #[arg(long)]
+    no_file_transfer: bool,
     /// A network the user may come from; may be repeated [default: any]
     #[arg(long = "source", value_name = "CIDR")]
     sources: Vec<String>,
@@ -58,6 +61,13 @@ pub struct AddArgs {
     /// Not from then on
     #[arg(long, value_name = "TIME")]
     valid_until: Option<String>,
+    /// When sessions may be open, for example "mon-fri 08:00-18:00"; they end with it. May be
+    /// repeated [default: any time]
+    #[arg(long, value_name = "WINDOW", requires = "zone")]
+    hours: Vec<String>,
+    /// The time zone of the hours, for example Europe/Berlin
+    #[arg(long, requires = "hours")]
+    zone: Option<String>,
 }
 
 pub(super) async fn run(command: GrantCommand, context: &Context) -> Result<(), Failure> {
@@ -81,11 +91,14 @@ impl AddArgs {
             tag: self.tag,
             logins: some(self.logins),
             forwarding: self.forwarding,
+            file_transfer: !self.no_file_transfer,
             sources: some(self.sources),
             max_session: self.max_session.map(String::from),
             idle: self.idle.map(String::from),
             valid_from: self.valid_from,
             valid_until: self.valid_until,
+            hours: some(self.hours),
+            zone: self.zone,
         }
     }
 }
@@ -114,6 +127,8 @@ fn terms(grant: &GrantSpec) -> String {
     let sources = grant.sources.as_ref().map(|nets| format!("from {}", nets.join(" ")));
     let terms = [
         grant.forwarding.then(|| "forwarding".to_owned()),
+        (!grant.file_transfer).then(|| "no file transfer".to_owned()),
+        hours(grant),
         sources,
         said("session", &grant.max_session),
         said("idle", &grant.idle),
@@ -121,4 +136,12 @@ fn terms(grant: &GrantSpec) -> String {
         said("until", &grant.valid_until),
     ];
     terms.into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
+
+fn hours(grant: &GrantSpec) -> Option<String> {
+    let windows = match grant.hours.as_deref()? {
+        [] => "never".to_owned(),
+        windows => windows.join(" and "),
+    };
+    Some(format!("{windows} {}", grant.zone.as_deref().unwrap_or_default()))
 }

@@ -16,6 +16,7 @@ mod site;
 mod tests;
 mod token;
 mod user;
+mod why;
 
 use api::{Applied, Change, Removed, Withdrawn};
 use clap::{Args, Subcommand};
@@ -59,6 +60,8 @@ pub enum AdminCommand {
     /// The audit log
     #[command(subcommand)]
     Audit(audit::AuditCommand),
+    /// Say whether a user may reach an application, and by which grant or for want of what
+    Why(why::WhyArgs),
     /// Make the relay as a file describes it; what it does not name stays
     Apply(apply::ApplyArgs),
     /// Print the relay's configuration as such a file, without secrets
@@ -76,6 +79,7 @@ pub async fn run(args: AdminArgs, context: &Context) -> Result<(), Failure> {
         AdminCommand::Token(command) => token::run(command, context).await,
         AdminCommand::Session(command) => session::run(command, context).await,
         AdminCommand::Audit(command) => audit::run(command, context).await,
+        AdminCommand::Why(args) => why::run(args, context).await,
         AdminCommand::Apply(args) => apply::run(args, context).await,
         AdminCommand::Export => export::run(context).await,
     }
@@ -132,9 +136,12 @@ fn line(change: &Change) -> String {
         _ => '~',
     };
     let Change { object, detail, .. } = change;
-    let line = format!("{sign} {object}  {detail}");
-    // Words from the other side of the network reach the terminal as text only.
-    line.trim_end().chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    text(format!("{sign} {object}  {detail}").trim_end())
+}
+
+/// Words from the other side of the network reach the terminal as text only.
+fn text(words: &str) -> String {
+    words.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 /// A path with the query parameters that were given.

@@ -91,9 +91,53 @@ async fn a_grant_names_one_subject_and_one_target() {
         "forwarding": true, "sources": ["10.0.0.0/8"], "max_session": "8h", "idle": "30m",
         "valid_from": "2026-01-01T00:00:00Z", "valid_until": "2027-01-01T00:00:00Z" });
     assert_eq!(run.body(), wanted);
-    for wrong in ["--user a", "--application x", "--user a --group b --tag c=d"] {
+    for wrong in [
+        "--user a",
+        "--application x",
+        "--user a --group b --tag c=d",
+        "--user a --application x --zone UTC",
+        "--user a --application x --hours 08:00-18:00",
+    ] {
         assert!(parse(&format!("grant add {wrong}")).is_err(), "{wrong}");
     }
+}
+
+#[tokio::test]
+async fn a_grant_can_hold_at_hours_and_without_files() {
+    let command = "grant add --user alice --application web1 --no-file-transfer \
+                   --hours mon-fri·08:00-18:00 --hours sat·09:00-12:00 --zone Europe/Berlin";
+    let added = run(command, [applied()]).await;
+    let wanted = json!({ "user": "alice", "application": "web1", "forwarding": false,
+        "file_transfer": false, "hours": ["mon-fri 08:00-18:00", "sat 09:00-12:00"],
+        "zone": "Europe/Berlin" });
+    assert_eq!(added.body(), wanted);
+    let id = "2f1d9a64-7d5e-4a76-9d39-0b7c4c9c9a51";
+    let listed = run("grant ls", [json!([{ "id": id, "grant": wanted }])]).await;
+    let terms = "no file transfer, mon-fri 08:00-18:00 and sat 09:00-12:00 Europe/Berlin";
+    assert!(listed.out.contains(terms), "{}", listed.out);
+}
+
+#[tokio::test]
+async fn why_asks_what_was_asked_and_prints_the_answer() {
+    let why = || {
+        json!({ "user": "alice", "application": "web1.hq", "at": 1, "allowed": false,
+        "answer": "alice may not reach web1.hq:\u{1b} no grant", "short_by": ["hours"] })
+    };
+    let plain = run("why alice web1", [why()]).await;
+    plain.asked(&Method::GET, "/api/v1/why?user=alice&application=web1");
+    assert_eq!(
+        (plain.out.as_str(), plain.exit),
+        ("alice may not reach web1.hq:  no grant\n", Exit::Ok)
+    );
+    let command = "why alice web1 --at 2026-12-01T08:00:00+01:00 --from ::1 --login root --json";
+    let full = run(command, [why()]).await;
+    full.asked(
+        &Method::GET,
+        "/api/v1/why?user=alice&application=web1&at=2026-12-01T08%3A00%3A00%2B01%3A00&from=%3A%3A1&login=root",
+    );
+    let json: Value = serde_json::from_str(&full.out).unwrap();
+    assert_eq!((&json["allowed"], &json["short_by"]), (&json!(false), &json!(["hours"])));
+    assert!(parse("why alice web1 --from home").is_err());
 }
 
 #[tokio::test]
@@ -190,7 +234,9 @@ impl Run {
 }
 
 fn parse(command: &str) -> Result<Cli, clap::Error> {
-    Cli::try_parse_from(["adit", "admin"].into_iter().chain(command.split_whitespace()))
+    // A middle dot stands for a blank within a word.
+    let words = command.split_whitespace().map(|word| word.replace('·', " "));
+    Cli::try_parse_from(["adit", "admin"].map(str::to_owned).into_iter().chain(words))
 }
 
 async fn run<const N: usize>(command: &str, answers: [Value; N]) -> Run {

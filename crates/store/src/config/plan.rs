@@ -162,6 +162,10 @@ fn grant(grant: &Grant) -> Fields {
     if spec.forwarding {
         fields.push(("forwarding", "yes".to_owned()));
     }
+    if !spec.file_transfer {
+        fields.push(("file_transfer", "no".to_owned()));
+    }
+    fields.extend(grant.terms.hours.as_ref().map(|hours| ("hours", hours.to_string())));
     fields.extend(spec.sources.map(|sources| ("sources", list(sources))));
     let rest = [
         ("max_session", spec.max_session),

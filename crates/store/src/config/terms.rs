@@ -1,6 +1,6 @@
 //! Terms of grants: as people write them and as they are kept.
 
-use access::Terms;
+use access::{Hours, Terms, Window, Zone};
 use api::GrantSpec;
 use ipnet::IpNet;
 use time::OffsetDateTime;
@@ -27,11 +27,13 @@ pub(super) fn terms(spec: &GrantSpec, object: &str, problems: &mut Vec<Problem>)
     Terms {
         logins: logins(spec, object, problems),
         forwarding: spec.forwarding,
+        file_transfer: spec.file_transfer,
         sources: sources(spec, object, problems),
         max_session,
         idle,
         valid_from,
         valid_until,
+        hours: hours(spec, object, problems),
     }
 }
 
@@ -40,11 +42,14 @@ pub(super) fn write(terms: &Terms, into: GrantSpec) -> GrantSpec {
     GrantSpec {
         logins: terms.logins.clone(),
         forwarding: terms.forwarding,
+        file_transfer: terms.file_transfer,
         sources: terms.sources.as_ref().map(|nets| nets.iter().map(IpNet::to_string).collect()),
         max_session: terms.max_session.map(duration_text),
         idle: terms.idle.map(duration_text),
         valid_from: terms.valid_from.map(point_text),
         valid_until: terms.valid_until.map(point_text),
+        hours: terms.hours.as_ref().map(|h| h.windows().iter().map(Window::to_string).collect()),
+        zone: terms.hours.as_ref().map(|hours| hours.zone().to_string()),
         ..into
     }
 }
@@ -108,12 +113,40 @@ fn sources(spec: &GrantSpec, object: &str, problems: &mut Vec<Problem>) -> Optio
     Some(nets)
 }
 
+fn hours(spec: &GrantSpec, object: &str, problems: &mut Vec<Problem>) -> Option<Hours> {
+    let mut wrong = |detail: String| problems.push(Problem::new(object, "grant.term", detail));
+    let zone = spec.zone.as_deref().and_then(|text| {
+        text.parse::<Zone>().map_err(|error| wrong(format!("zone: {error}"))).ok()
+    });
+    let Some(texts) = &spec.hours else {
+        if spec.zone.is_some() {
+            wrong("zone: it is the time zone of hours, and there are none".to_owned());
+        }
+        return None;
+    };
+    if spec.zone.is_none() {
+        wrong("hours: they need their time zone, for example zone = \"Europe/Berlin\"".to_owned());
+    }
+    if texts.len() > MOST_WINDOWS {
+        wrong(format!("hours: {} windows; {MOST_WINDOWS} is the most", texts.len()));
+        return None;
+    }
+    let read = |text: &String| {
+        text.parse::<Window>().map_err(|error| wrong(format!("hours: {error}"))).ok()
+    };
+    let windows: Vec<_> = texts.iter().filter_map(read).collect();
+    // What could not be read is a problem, and then nothing of this is stored.
+    Some(Hours::new(windows, zone?))
+}
+
 /// Whether a text can be an account at a target.
 pub(super) fn is_account(text: &str) -> bool {
     let allowed = |c: char| !c.is_control() && !c.is_whitespace();
     !text.is_empty() && text.len() <= 128 && text.chars().all(allowed)
 }
 
+/// Each decision walks through all.
+const MOST_WINDOWS: usize = 64;
 const LONGEST: u64 = 3650 * 24 * 60 * 60;
 /// Largest first.
 const UNITS: [(char, u64); 4] = [('d', 86_400), ('h', 3_600), ('m', 60), ('s', 1)];
@@ -140,11 +173,14 @@ mod tests {
         let spec = GrantSpec {
             logins: Some(vec!["ubuntu".into()]),
             forwarding: true,
+            file_transfer: false,
             sources: Some(vec!["10.0.0.0/8".into(), "fd00::/8".into()]),
             max_session: Some("8h".into()),
             idle: Some("30m".into()),
             valid_from: Some("2026-01-01T00:00:00Z".into()),
             valid_until: Some("2027-01-01T00:00:00Z".into()),
+            hours: Some(vec!["mon-fri 08:00-18:00".into(), "sat 22:00-02:00".into()]),
+            zone: Some("Europe/Berlin".into()),
             ..GrantSpec::default()
         };
         let mut problems = Vec::new();
@@ -162,10 +198,34 @@ mod tests {
             idle: Some("0m".into()),
             valid_from: Some("tomorrow".into()),
             valid_until: Some("2026-02-30T00:00:00Z".into()),
+            hours: Some(vec!["mon 8-18".into(), "office".into(), "08:00-18:00".into()]),
+            zone: Some("Berlin".into()),
             ..GrantSpec::default()
         };
+        assert_eq!(problems(&spec), 10);
+    }
+
+    #[test]
+    fn hours_and_their_zone_come_together() {
+        let windows = |count| Some(vec!["08:00-18:00".to_owned(); count]);
+        let zone = Some("UTC".to_owned());
+        let cases = [
+            (windows(1), None, 1),
+            (None, zone.clone(), 1),
+            (windows(65), zone.clone(), 1),
+            (windows(64), zone.clone(), 0),
+            (windows(0), zone, 0),
+            (windows(0), None, 1),
+        ];
+        for (hours, zone, expected) in cases {
+            let spec = GrantSpec { hours, zone, ..GrantSpec::default() };
+            assert_eq!(problems(&spec), expected, "{spec:?}");
+        }
+    }
+
+    fn problems(spec: &GrantSpec) -> usize {
         let mut problems = Vec::new();
-        terms(&spec, "grant", &mut problems);
-        assert_eq!(problems.len(), 7, "{problems:?}");
+        terms(spec, "grant", &mut problems);
+        problems.len()
     }
 }

@@ -150,11 +150,31 @@ struct GrantEntry {
     logins: Option<Vec<String>>,
     #[serde(default)]
     forwarding: bool,
+    file_transfer: Option<bool>,
     sources: Option<Vec<String>>,
     max_session: Option<String>,
     idle: Option<String>,
     valid_from: Option<Moment>,
     valid_until: Option<Moment>,
+    hours: Option<Windows>,
+    zone: Option<String>,
+}
+
+/// One window, or a list of them.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Windows {
+    One(String),
+    Many(Vec<String>),
+}
+
+impl From<Windows> for Vec<String> {
+    fn from(windows: Windows) -> Self {
+        match windows {
+            Windows::One(window) => vec![window],
+            Windows::Many(windows) => windows,
+        }
+    }
 }
 
 /// RFC 3339, in quotes or as TOML's own date-time.
@@ -183,11 +203,14 @@ impl From<GrantEntry> for GrantSpec {
             tag: entry.tag,
             logins: entry.logins,
             forwarding: entry.forwarding,
+            file_transfer: entry.file_transfer.unwrap_or(true),
             sources: entry.sources,
             max_session: entry.max_session,
             idle: entry.idle,
             valid_from: entry.valid_from.map(String::from),
             valid_until: entry.valid_until.map(String::from),
+            hours: entry.hours.map(Vec::from),
+            zone: entry.zone,
         }
     }
 }
@@ -211,6 +234,8 @@ mod tests {
         assert_eq!(document.applications[0].tags["env"], "prod");
         assert_eq!(document.grants[0].valid_until.as_deref(), Some("2027-01-01T00:00:00Z"));
         assert_eq!(document.grants[0].valid_from.as_deref(), Some("2026-01-01T00:00:00Z"));
+        assert_eq!(document.grants[0].hours.as_deref(), Some(&["mon-fri 08:00-18:00".into()][..]));
+        assert!(!document.grants[0].file_transfer);
     }
 
     #[test]
@@ -247,5 +272,8 @@ group = "web"
 tag = "env=prod"
 valid_from = 2026-01-01T00:00:00Z
 valid_until = "2027-01-01T00:00:00Z"
+hours = "mon-fri 08:00-18:00"
+zone = "Europe/Berlin"
+file_transfer = false
 "#;
 }

@@ -1,0 +1,161 @@
+//! Whether somebody may reach something, and by which grant or for want of what.
+
+use std::net::IpAddr;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use access::{Explanation, Name, Question, RuleId, Shortfall};
+use api::{GrantRow, GrantSpec, Why};
+use axum::Json;
+use axum::extract::State;
+use serde::Deserialize;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use super::error::ApiError;
+use super::extract::Params;
+use super::rows;
+use crate::AppState;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Asked {
+    user: Name,
+    application: String,
+    at: Option<String>,
+    from: Option<IpAddr>,
+    login: Option<String>,
+}
+
+pub(super) async fn why(
+    State(state): State<AppState>,
+    Params(asked): Params<Asked>,
+) -> Result<Json<Why>, ApiError> {
+    let at = asked.at.as_deref().map_or_else(|| Ok(SystemTime::now()), moment)?;
+    let user = state.store.user(&asked.user).await?;
+    let user = user.ok_or_else(|| ApiError::not_found("user", asked.user.as_str()))?;
+    let application = state.store.application(&asked.application).await?;
+    let application =
+        application.ok_or_else(|| ApiError::not_found("application", &asked.application))?;
+    let question = Question {
+        user: user.id,
+        application: application.id,
+        from: asked.from,
+        login: asked.login.clone(),
+    };
+    // The snapshot that the doors decide by, so that the answer is what they would say.
+    let explanation = state.policy.subscribe().borrow().explain(&question, at);
+    let grant = match rule(&explanation) {
+        Some(id) => grant(&state, id).await?,
+        None => None,
+    };
+    let why = Why {
+        user: user.name,
+        application: application.reference(),
+        at: unix(at),
+        from: asked.from,
+        login: asked.login,
+        allowed: false,
+        answer: String::new(),
+        grant,
+        short_by: Vec::new(),
+        provided: Vec::new(),
+        ends: None,
+    };
+    Ok(Json(answer(why, &explanation)))
+}
+
+/// Puts the decision into the answer, as data and as a sentence.
+fn answer(why: Why, explanation: &Explanation) -> Why {
+    let Why { user, application, .. } = &why;
+    let spec = why.grant.as_ref().map(|row| &row.grant);
+    // A grant that was removed a moment ago has no name any more.
+    let title = spec.map_or_else(|| "that is just being changed".to_owned(), GrantSpec::title);
+    let listed = |terms: &[Shortfall]| -> Vec<String> {
+        terms.iter().map(|term| words(*term, spec)).collect()
+    };
+    let names = |terms: &[Shortfall]| -> Vec<String> {
+        terms.iter().map(|term| term.as_str().to_owned()).collect()
+    };
+    match explanation {
+        Explanation::User => {
+            let answer = format!("{user} may not reach {application}: the user is disabled");
+            Why { answer, ..why }
+        }
+        Explanation::Gone | Explanation::NoRule => {
+            let answer = format!(
+                "{user} may not reach {application}: no grant names both, by themselves, by a \
+                 group or by a tag"
+            );
+            Why { answer, ..why }
+        }
+        Explanation::Short { by, .. } => {
+            let answer = format!(
+                "{user} may not reach {application}: the nearest grant, {title}, falls short by {}",
+                listed(by).join(" and by ")
+            );
+            Why { answer, short_by: names(by), ..why }
+        }
+        Explanation::Allowed { provided, ends, .. } => {
+            let mut answer = format!("{user} may reach {application} by the grant {title}");
+            if !provided.is_empty() {
+                answer.push_str(&format!(", within {}", listed(provided).join(" and ")));
+            }
+            if let Some(ends) = ends {
+                answer.push_str(&format!("; a session ends by {}", told(*ends)));
+            }
+            let (provided, ends) = (names(provided), ends.map(unix));
+            Why { answer, allowed: true, provided, ends, ..why }
+        }
+    }
+}
+
+/// A term with its value: `hours (mon-fri 08:00-18:00 Europe/Berlin)`.
+fn words(term: Shortfall, spec: Option<&GrantSpec>) -> String {
+    let list = |list: &Option<Vec<String>>| match list.as_deref().unwrap_or_default() {
+        [] => "none".to_owned(),
+        items => items.join(", "),
+    };
+    let value = spec.and_then(|spec| match term {
+        Shortfall::Login => Some(list(&spec.logins)),
+        Shortfall::Source => Some(list(&spec.sources)),
+        Shortfall::Hours => {
+            Some(format!("{} {}", list(&spec.hours), spec.zone.as_deref().unwrap_or_default()))
+        }
+        Shortfall::NotYetValid => spec.valid_from.clone(),
+        Shortfall::NoLongerValid => spec.valid_until.clone(),
+        Shortfall::FileTransfer => Some("raw bytes do not show it".to_owned()),
+    });
+    match value {
+        Some(value) => format!("{} ({value})", term.as_str()),
+        None => term.as_str().to_owned(),
+    }
+}
+
+fn rule(explanation: &Explanation) -> Option<RuleId> {
+    match explanation {
+        Explanation::Short { rule, .. } | Explanation::Allowed { rule, .. } => Some(rule.id),
+        Explanation::User | Explanation::Gone | Explanation::NoRule => None,
+    }
+}
+
+async fn grant(state: &AppState, id: RuleId) -> Result<Option<GrantRow>, ApiError> {
+    let row = state.store.grants().await?.into_iter().find(|row| row.id == id);
+    Ok(row.map(rows::grant))
+}
+
+fn moment(text: &str) -> Result<SystemTime, ApiError> {
+    let at = OffsetDateTime::parse(text, &Rfc3339).map_err(|_| {
+        ApiError::invalid(format!("at: {text:?} is not a time such as 2026-01-31T08:00:00Z"))
+    })?;
+    Ok(at.into())
+}
+
+fn unix(at: SystemTime) -> u64 {
+    at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
+fn told(at: SystemTime) -> String {
+    let seconds = i64::try_from(unix(at)).ok();
+    let at = seconds.and_then(|s| OffsetDateTime::from_unix_timestamp(s).ok());
+    at.and_then(|at| at.format(&Rfc3339).ok()).unwrap_or_else(|| "the end of time".to_owned())
+}
