@@ -439,6 +439,42 @@ mod tests {
         assert_eq!(past_three.at("2027-10-31T01:30:00Z"), until("2027-10-31T03:00:00Z"));
     }
 
+    proptest::proptest! {
+        /// Whatever the windows and the zone: a walk in steps of a minute ends where they say, also
+        /// over the days on which clocks change.
+        #[test]
+        fn they_end_where_the_clock_leaves_them(
+            windows in proptest::collection::vec((0..7_usize, 0..DAY, 1..=DAY), 0..6),
+            zone in 0..4_usize,
+            autumn: bool,
+            minute in 0..6 * DAY,
+        ) {
+            let one = |(day, from, until): (usize, u32, u32)| {
+                let mut days = [false; 7];
+                days[day] = true;
+                Window { days, from, until: if until == from { until % DAY + 1 } else { until } }
+            };
+            let zone = ["Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "UTC"][zone];
+            let windows = windows.into_iter().map(one).collect();
+            let hours = Hours::new(windows, zone.parse().unwrap());
+            // Thursdays: Berlin's clock changes three days later, Lord Howe's three or ten.
+            let start = moment(if autumn { "2027-10-28T00:00:00Z" } else { "2027-03-25T00:00:00Z" });
+            let start = start + Duration::from_secs(u64::from(minute) * 60);
+            let shows = |at| {
+                let second = hours.zone.second_of_week(timestamp(at).unwrap());
+                !matches!(hours.runs_on(second), Run::No)
+            };
+            let minutes = (0..14 * u64::from(DAY)).map(|m| start + Duration::from_secs(m * 60));
+            let first_outside = minutes.into_iter().find(|at| !shows(*at));
+            let expected = match first_outside {
+                Some(at) if at == start => Open::No,
+                Some(at) => Open::Until(at),
+                None => Open::Always,
+            };
+            proptest::prop_assert_eq!(hours.open(start), expected);
+        }
+    }
+
     #[test]
     fn they_are_kept_as_they_are_written() {
         let kept = r#"{"windows":["mon-fri 08:00-18:00"],"zone":"Europe/Berlin"}"#;

@@ -2,11 +2,7 @@
 //!
 //! `UPDATE_GOLDEN=1 cargo test -p access --test explain` writes it anew.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "what a test needs and does not get fails the test"
-)]
+#![expect(clippy::unwrap_used, reason = "what a test needs and does not get fails the test")]
 
 mod support;
 
