@@ -1,5 +1,7 @@
 //! The relay's command line.
 
+mod demo;
+
 use std::io;
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
@@ -39,7 +41,7 @@ enum Command {
         #[arg(value_name = "FILE")]
         file: PathBuf,
     },
-    /// Say how to see everything work on one machine
+    /// See everything work on this machine: a relay, a connector and targets, until Ctrl-C
     Demo,
 }
 
@@ -80,9 +82,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
             },
         )),
         Command::Demo => {
-            tell(
-                "Run `cargo xtask demo` in Adit's source folder: relay, connector and targets on this machine.",
-            );
+            demo::run(tell).await.context("the demo ended")?;
             Ok(ExitCode::SUCCESS)
         }
     }

@@ -53,6 +53,29 @@ fn every_command_the_demo_prints_works_as_printed_and_nothing_is_left() -> Resul
     Ok(())
 }
 
+#[test]
+fn the_relays_own_demo_prints_a_command_that_works_with_nothing_but_its_token() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let mut command = Command::new(testkit::bin_dir()?.join("adit-relay"));
+    command.arg("demo").env("TMPDIR", dir.path());
+    let mut demo = Process::start("demo", command, &dir.path().join("log"))?;
+    demo.wait_for_log("Ctrl-C ends it", Duration::from_secs(60))?;
+    let log = demo.log();
+    let line = log.lines().find(|line| line.contains("proxy echo")).context("no command")?;
+    let mut shell = Command::new("bash");
+    shell.args(["-c", line]).env("ADIT_HOME", dir.path().join("home")).env_remove("ADIT_CA");
+    let output = run(&mut shell, Duration::from_secs(60))?;
+    assert_eq!(output.text(), "hello\n", "{}\n{}", output.both(), demo.tail());
+
+    demo.interrupt();
+    let status = demo.wait(Duration::from_secs(30))?;
+    assert!(status.success(), "{}", demo.tail());
+    let left = std::fs::read_dir(dir.path())?.filter_map(Result::ok);
+    let left: Vec<_> = left.map(|entry| entry.file_name()).filter(|name| name != "log").collect();
+    assert!(left.is_empty(), "{left:?}");
+    Ok(())
+}
+
 fn askpass(dir: &std::path::Path) -> Result<std::path::PathBuf> {
     let file = dir.join("askpass");
     std::fs::write(&file, "#!/bin/sh\nprintf '%s\\n' \"$TOKEN\"\n")?;
