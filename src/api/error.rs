@@ -153,6 +153,7 @@ impl From<StoreError> for ApiError {
             StoreError::Database(_)
             | StoreError::Migrate(_)
             | StoreError::File { .. }
+            | StoreError::Location
             | StoreError::InUse
             | StoreError::WrongKey
             | StoreError::Sealed { .. }

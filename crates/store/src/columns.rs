@@ -4,10 +4,10 @@ use std::error::Error;
 use std::str::FromStr;
 
 use serde::de::DeserializeOwned;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row, SqliteConnection};
+use sqlx::Row as _;
 
 use crate::StoreError;
+use crate::db::{Connection, Row};
 
 /// Typed access to the columns of one row.
 pub(crate) trait Columns {
@@ -40,7 +40,7 @@ pub(crate) trait Columns {
 
 type BoxError = Box<dyn Error + Send + Sync>;
 
-impl Columns for SqliteRow {
+impl Columns for Row {
     fn parsed<T: FromStr<Err: Into<BoxError>>>(&self, column: &str) -> Result<T, sqlx::Error> {
         let text: String = self.try_get(column)?;
         text.parse().map_err(|error: T::Err| unreadable(column, error))
@@ -84,7 +84,7 @@ impl Columns for SqliteRow {
 
 /// The number in the only column of the only row, if there is one.
 pub(crate) async fn scalar(
-    db: &mut SqliteConnection,
+    db: &mut Connection,
     statement: &'static str,
     id: String,
 ) -> Result<Option<i64>, StoreError> {

@@ -12,6 +12,8 @@ pub enum StoreError {
     Migrate(#[from] sqlx::migrate::MigrateError),
     #[error("the database file could not be opened")]
     File { source: std::io::Error },
+    #[error("the database's URL can not be read: it is postgres://user@host:5432/name")]
+    Location,
     #[error("another relay serves from this database")]
     InUse,
     #[error("this is not the master key that the database was sealed with")]

@@ -19,7 +19,7 @@ mod writer;
 
 pub use audit::AuditQuery;
 pub use config::{Apply, Object};
-pub use db::Store;
+pub use db::{Engine, Location, Store};
 pub use error::{Problem, StoreError, UseTokenError};
 pub use rows::{
     AgentRow, AgentToken, ApplicationRow, AuditRow, ConnectorRow, GrantRow, GroupRow, SiteRow,

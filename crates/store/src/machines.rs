@@ -4,10 +4,10 @@ use std::time::SystemTime;
 
 use access::{AgentId, ConnectorId, Name, SiteId, TokenId, UserId};
 use data_encoding::HEXLOWER;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{FromRow, Row, SqliteConnection};
+use sqlx::{FromRow, Row as _};
 
 use crate::columns::{Columns, scalar};
+use crate::db::{Connection, Row};
 use crate::{AgentRow, AgentToken, ConnectorRow, Problem, Store, StoreError, clock};
 
 impl Store {
@@ -138,7 +138,7 @@ impl Store {
 
 /// Refuses a key that another machine is known by.
 async fn fresh(
-    db: &mut SqliteConnection,
+    db: &mut Connection,
     kind: &str,
     statement: &'static str,
     spki: &[u8; 32],
@@ -152,8 +152,8 @@ async fn fresh(
     }
 }
 
-impl FromRow<'_, SqliteRow> for AgentRow {
-    fn from_row(row: &SqliteRow) -> Result<Self, sqlx::Error> {
+impl FromRow<'_, Row> for AgentRow {
+    fn from_row(row: &Row) -> Result<Self, sqlx::Error> {
         Ok(Self {
             id: row.parsed("id")?,
             user: row.parsed("user_id")?,
@@ -168,14 +168,14 @@ impl FromRow<'_, SqliteRow> for AgentRow {
     }
 }
 
-fn token(row: &SqliteRow) -> Result<Option<AgentToken>, sqlx::Error> {
+fn token(row: &Row) -> Result<Option<AgentToken>, sqlx::Error> {
     let Some(id) = row.try_get::<Option<String>, _>("token_id")? else { return Ok(None) };
     let (kind, application) = (row.parsed("token_kind")?, row.perhaps("token_application")?);
     Ok(Some(AgentToken { id: TokenId::from(id), kind, application }))
 }
 
-impl FromRow<'_, SqliteRow> for ConnectorRow {
-    fn from_row(row: &SqliteRow) -> Result<Self, sqlx::Error> {
+impl FromRow<'_, Row> for ConnectorRow {
+    fn from_row(row: &Row) -> Result<Self, sqlx::Error> {
         Ok(Self {
             id: row.parsed("id")?,
             name: row.try_get("name")?,

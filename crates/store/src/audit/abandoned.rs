@@ -5,9 +5,9 @@ use std::time::{Duration, SystemTime};
 use access::{EndReason, Name, SessionId, Side};
 use serde::Deserialize;
 use session::{AuditEvent, Door, Stamped};
-use sqlx::SqliteConnection;
 
 use super::table::{Row, insert};
+use crate::db::Connection;
 use crate::{Store, StoreError, clock};
 
 impl Store {
@@ -18,7 +18,7 @@ impl Store {
     pub async fn close_abandoned(&self, now: SystemTime) -> Result<u64, StoreError> {
         // Asked again, it finds sessions that are open in this very process.
         let Some(claim) = self.claim()? else { return Ok(0) };
-        let mut tx = self.inner.writer.begin_with("BEGIN IMMEDIATE").await?;
+        let mut tx = self.inner.engine.begin_change(&self.inner.writer).await?;
         let ends = unclosed(&mut tx, now).await?;
         let rows = ends.iter().map(Row::of).collect::<Result<Vec<_>, _>>();
         let rows = rows.map_err(|error| corrupt(&error))?;
@@ -40,7 +40,7 @@ struct Opened {
     door: Door,
 }
 
-async fn unclosed(db: &mut SqliteConnection, now: SystemTime) -> Result<Vec<Stamped>, StoreError> {
+async fn unclosed(db: &mut Connection, now: SystemTime) -> Result<Vec<Stamped>, StoreError> {
     let opened: Vec<(i64, String)> = sqlx::query_as(UNCLOSED).fetch_all(db).await?;
     opened.into_iter().map(|(at_ms, event)| end(at_ms, &event, now)).collect()
 }

@@ -4,9 +4,9 @@ use std::fmt::Write;
 use std::sync::LazyLock;
 
 use session::{AuditEvent, Stamped};
-use sqlx::SqliteConnection;
 
 use crate::clock;
+use crate::db::Connection;
 
 /// An event as the table holds it.
 #[derive(Clone, Debug)]
@@ -34,10 +34,7 @@ impl Row {
 /// Adds the rows in their order, many with each statement. A second end of one session is left out.
 ///
 /// Up to [`AT_ONCE`] rows are one statement, which needs no transaction around it.
-pub(crate) async fn insert(
-    database: &mut SqliteConnection,
-    rows: &[&Row],
-) -> Result<(), sqlx::Error> {
+pub(crate) async fn insert(database: &mut Connection, rows: &[&Row]) -> Result<(), sqlx::Error> {
     for rows in rows.chunks(AT_ONCE) {
         let mut query = sqlx::query(INSERTS[rows.len() - 1].as_str());
         for row in rows {

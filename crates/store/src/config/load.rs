@@ -1,18 +1,18 @@
 //! The configuration as the tables hold it.
 
 use access::{Name, SiteId};
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row, SqliteConnection};
+use sqlx::Row as _;
 
 use super::state::{
     App, AppName, Grant, GrantName, Group, Key, Secret, State, Subject, Target, User,
 };
 use crate::StoreError;
 use crate::columns::Columns;
+use crate::db::{Connection, Row};
 
 impl State {
     /// Reads it all; the caller's transaction makes it one moment.
-    pub(crate) async fn load(db: &mut SqliteConnection) -> Result<Self, StoreError> {
+    pub(crate) async fn load(db: &mut Connection) -> Result<Self, StoreError> {
         let mut state = Self::default();
         for row in sqlx::query("SELECT id, name FROM sites").fetch_all(&mut *db).await? {
             state.sites.insert(row.parsed("name")?, row.parsed::<SiteId>("id")?);
@@ -39,7 +39,7 @@ impl State {
         Ok(state)
     }
 
-    async fn load_groups(&mut self, db: &mut SqliteConnection) -> Result<(), StoreError> {
+    async fn load_groups(&mut self, db: &mut Connection) -> Result<(), StoreError> {
         for row in sqlx::query("SELECT id, name FROM user_groups").fetch_all(&mut *db).await? {
             let group = Group { id: row.parsed("id")?, members: Default::default() };
             self.groups.insert(row.parsed("name")?, group);
@@ -53,7 +53,7 @@ impl State {
     }
 }
 
-fn user(row: &SqliteRow) -> Result<User, sqlx::Error> {
+fn user(row: &Row) -> Result<User, sqlx::Error> {
     Ok(User {
         id: row.parsed("id")?,
         admin: row.flag("admin")?,
@@ -62,7 +62,7 @@ fn user(row: &SqliteRow) -> Result<User, sqlx::Error> {
     })
 }
 
-fn app(row: &SqliteRow) -> Result<App, sqlx::Error> {
+fn app(row: &Row) -> Result<App, sqlx::Error> {
     let secret = match row.try_get("credential")? {
         Some(kind) => Some(Secret { kind, sealed: row.try_get("sealed")? }),
         None => None,
@@ -79,7 +79,7 @@ fn app(row: &SqliteRow) -> Result<App, sqlx::Error> {
     })
 }
 
-fn grant_name(row: &SqliteRow) -> Result<GrantName, sqlx::Error> {
+fn grant_name(row: &Row) -> Result<GrantName, sqlx::Error> {
     let subject = match row.perhaps("user_name")? {
         Some(user) => Subject::User(user),
         None => Subject::Group(row.parsed("group_name")?),

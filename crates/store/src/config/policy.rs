@@ -5,11 +5,10 @@ use std::collections::HashMap;
 use access::{
     AgentId, Application, GroupId, Login, Name, PolicyData, Rule, Site, SshKey, TokenId, User,
 };
-use sqlx::SqliteConnection;
 
 use super::state::{App, AppName, Grant, GrantName, State, Subject, Target};
 use crate::columns::Columns;
-use crate::db::version;
+use crate::db::{Connection, version};
 use crate::{Store, StoreError, clock};
 
 impl Store {
@@ -95,14 +94,12 @@ fn rule(state: &State, (name, grant): (&GrantName, &Grant)) -> Option<Rule> {
 }
 
 // Used-up tokens too: sessions stand on them.
-async fn tokens(db: &mut SqliteConnection) -> Result<Vec<TokenId>, StoreError> {
+async fn tokens(db: &mut Connection) -> Result<Vec<TokenId>, StoreError> {
     let ids = sqlx::query_scalar::<_, String>("SELECT id FROM tokens WHERE revoked IS NULL");
     Ok(ids.fetch_all(db).await?.into_iter().map(TokenId::from).collect())
 }
 
-async fn agents(
-    db: &mut SqliteConnection,
-) -> Result<Vec<(AgentId, std::time::SystemTime)>, StoreError> {
+async fn agents(db: &mut Connection) -> Result<Vec<(AgentId, std::time::SystemTime)>, StoreError> {
     let rows = sqlx::query("SELECT id, expires FROM agents").fetch_all(db).await?;
     let agents = rows.iter().map(|row| Ok((row.parsed("id")?, clock::at(row.number("expires")?))));
     agents.collect()

@@ -1,14 +1,14 @@
 //! Storing the difference. What goes, goes first: a name, label or key that moves is free by then.
 
 use access::{ApplicationId, UserId};
-use sqlx::SqliteConnection;
 
 use super::plan::{Plan, Step};
 use super::state::{App, AppName, Grant, GrantName, Group, State, Subject, Target, User};
 use crate::StoreError;
+use crate::db::Connection;
 
 impl Plan<'_> {
-    pub(super) async fn write(&self, db: &mut SqliteConnection) -> Result<(), StoreError> {
+    pub(super) async fn write(&self, db: &mut Connection) -> Result<(), StoreError> {
         self.remove(db).await?;
         for step in &self.sites {
             if let Some(id) = step.to {
@@ -30,7 +30,7 @@ impl Plan<'_> {
         Ok(())
     }
 
-    async fn remove(&self, db: &mut SqliteConnection) -> Result<(), StoreError> {
+    async fn remove(&self, db: &mut Connection) -> Result<(), StoreError> {
         let grants = gone(&self.grants, |grant| grant.id.to_string());
         delete(db, "DELETE FROM grants WHERE id = $1", grants).await?;
         let applications = gone(&self.applications, |app| app.id.to_string());
@@ -56,7 +56,7 @@ fn gone<K, V>(steps: &[Step<'_, K, V>], id: impl Fn(&V) -> String) -> Vec<String
 }
 
 async fn delete(
-    db: &mut SqliteConnection,
+    db: &mut Connection,
     statement: &'static str,
     ids: Vec<String>,
 ) -> Result<(), StoreError> {
@@ -67,7 +67,7 @@ async fn delete(
 }
 
 async fn put_user(
-    db: &mut SqliteConnection,
+    db: &mut Connection,
     step: &Step<'_, access::Name, User>,
 ) -> Result<(), StoreError> {
     let Some(user) = step.to else { return Ok(()) };
@@ -91,7 +91,7 @@ async fn put_user(
 }
 
 async fn put_group(
-    db: &mut SqliteConnection,
+    db: &mut Connection,
     step: &Step<'_, access::Name, Group>,
     after: &State,
 ) -> Result<(), StoreError> {
@@ -105,7 +105,7 @@ async fn put_group(
 }
 
 async fn put_application(
-    db: &mut SqliteConnection,
+    db: &mut Connection,
     step: &Step<'_, AppName, App>,
     after: &State,
 ) -> Result<(), StoreError> {
@@ -132,7 +132,7 @@ async fn put_application(
 }
 
 async fn put_credential(
-    db: &mut SqliteConnection,
+    db: &mut Connection,
     id: ApplicationId,
     app: &App,
 ) -> Result<(), StoreError> {
@@ -147,7 +147,7 @@ async fn put_credential(
 }
 
 async fn put_grant(
-    db: &mut SqliteConnection,
+    db: &mut Connection,
     step: &Step<'_, GrantName, Grant>,
     after: &State,
 ) -> Result<(), StoreError> {
@@ -174,7 +174,7 @@ async fn put_grant(
 }
 
 async fn execute<const N: usize>(
-    db: &mut SqliteConnection,
+    db: &mut Connection,
     statement: &'static str,
     values: [Option<String>; N],
 ) -> Result<(), StoreError> {

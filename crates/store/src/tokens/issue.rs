@@ -3,10 +3,10 @@ use std::time::{Duration, SystemTime};
 
 use access::{ApplicationId, SiteId, TokenKind, TokenText, UserId};
 use data_encoding::HEXLOWER;
-use sqlx::SqliteConnection;
 
 use super::list::one;
 use crate::columns::scalar;
+use crate::db::Connection;
 use crate::{Problem, Store, StoreError, TokenRow, clock};
 
 /// What a new token is for.
@@ -44,11 +44,7 @@ impl Store {
 }
 
 /// Refuses a token that could not be used for what its kind is for.
-async fn check(
-    db: &mut SqliteConnection,
-    kind: TokenKind,
-    new: &NewToken,
-) -> Result<(), StoreError> {
+async fn check(db: &mut Connection, kind: TokenKind, new: &NewToken) -> Result<(), StoreError> {
     let mut wrong: Vec<(&'static str, &str)> = Vec::new();
     if new.uses == Some(0) {
         wrong.push(("token.uses", "a token has at least one use"));
@@ -89,7 +85,7 @@ fn misfit(kind: TokenKind, new: &NewToken) -> Option<(&'static str, &'static str
 }
 
 async fn found(
-    db: &mut SqliteConnection,
+    db: &mut Connection,
     statement: &'static str,
     id: impl Display,
     what: &str,
@@ -99,7 +95,7 @@ async fn found(
 }
 
 /// Removes tokens that ended so long ago that nobody asks why.
-async fn forget(db: &mut SqliteConnection, now: SystemTime) -> Result<(), StoreError> {
+async fn forget(db: &mut Connection, now: SystemTime) -> Result<(), StoreError> {
     let before = now.checked_sub(REMEMBERED).unwrap_or(SystemTime::UNIX_EPOCH);
     sqlx::query("DELETE FROM tokens WHERE revoked < $1 OR expires < $1")
         .bind(clock::column(clock::seconds(before)))
@@ -109,7 +105,7 @@ async fn forget(db: &mut SqliteConnection, now: SystemTime) -> Result<(), StoreE
 }
 
 async fn revoke_last(
-    db: &mut SqliteConnection,
+    db: &mut Connection,
     new: &NewToken,
     now: SystemTime,
 ) -> Result<(), StoreError> {
@@ -123,7 +119,7 @@ async fn revoke_last(
 }
 
 async fn insert(
-    db: &mut SqliteConnection,
+    db: &mut Connection,
     token: &TokenText,
     new: &NewToken,
     now: SystemTime,

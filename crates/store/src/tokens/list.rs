@@ -1,10 +1,10 @@
 use std::time::SystemTime;
 
 use access::{Name, TokenId, UserId};
-use sqlx::sqlite::SqliteRow;
-use sqlx::{FromRow, Row, SqliteConnection};
+use sqlx::{FromRow, Row as _};
 
 use crate::columns::Columns;
+use crate::db::{Connection, Row};
 use crate::{Problem, Store, StoreError, TokenRow, clock};
 
 impl Store {
@@ -71,12 +71,12 @@ impl Store {
 }
 
 /// The token as lists show it.
-pub(super) async fn one(db: &mut SqliteConnection, id: &TokenId) -> Result<TokenRow, StoreError> {
+pub(super) async fn one(db: &mut Connection, id: &TokenId) -> Result<TokenRow, StoreError> {
     Ok(sqlx::query_as(TOKEN).bind(id.as_str()).fetch_one(db).await?)
 }
 
-impl FromRow<'_, SqliteRow> for TokenRow {
-    fn from_row(row: &SqliteRow) -> Result<Self, sqlx::Error> {
+impl FromRow<'_, Row> for TokenRow {
+    fn from_row(row: &Row) -> Result<Self, sqlx::Error> {
         Ok(Self {
             id: TokenId::from(row.try_get::<String, _>("id")?),
             kind: row.parsed("kind")?,

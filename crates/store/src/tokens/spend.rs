@@ -3,10 +3,10 @@ use std::time::SystemTime;
 
 use access::{ApplicationId, Name, SiteId, TokenDigest, TokenId, TokenKind, TokenText, UserId};
 use data_encoding::HEXLOWER;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{FromRow, Row, SqliteConnection};
+use sqlx::{FromRow, Row as _};
 
 use crate::columns::Columns;
+use crate::db::{Connection, Row};
 use crate::{Store, StoreError, UseTokenError, clock};
 
 /// A token that was good, with one use of it spent.
@@ -106,7 +106,7 @@ pub(crate) struct Spend {
 
 impl Spend {
     /// How many uses are left after this one; `None`: there was none to spend.
-    pub(crate) async fn run(&self, db: &mut SqliteConnection) -> Result<Option<u32>, sqlx::Error> {
+    pub(crate) async fn run(&self, db: &mut Connection) -> Result<Option<u32>, sqlx::Error> {
         let left: Option<i64> = sqlx::query_scalar(SPEND)
             .bind(&self.id)
             .bind(&self.digest)
@@ -171,8 +171,8 @@ impl Held {
     }
 }
 
-impl FromRow<'_, SqliteRow> for Held {
-    fn from_row(row: &SqliteRow) -> Result<Self, sqlx::Error> {
+impl FromRow<'_, Row> for Held {
+    fn from_row(row: &Row) -> Result<Self, sqlx::Error> {
         let user = match row.perhaps("user_id")? {
             Some(id) => Some((id, row.parsed("user_name")?, row.flag("user_admin")?)),
             None => None,

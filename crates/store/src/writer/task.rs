@@ -2,7 +2,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use session::{AuditError, Stamped};
-use sqlx::{SqliteConnection, SqlitePool};
 use tokio::sync::mpsc::Receiver;
 use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until, timeout};
@@ -10,11 +9,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Dropped, WAITING, Work};
 use crate::audit::{AT_ONCE, Row, insert};
+use crate::db::{Connection, Engine, Pool};
 
 /// Takes all that waits, stores it in one transaction, and answers everyone who waits for it: the
 /// more come at once, the less each costs.
 pub(crate) struct Writer {
-    database: SqlitePool,
+    engine: Engine,
+    database: Pool,
     work: Receiver<Work>,
     closings: Receiver<Stamped>,
     /// Closing records that must not be lost. While they can not be stored no more are taken, so
@@ -40,13 +41,15 @@ type Uses = Vec<Option<u32>>;
 
 impl Writer {
     pub(super) fn new(
-        database: SqlitePool,
+        engine: Engine,
+        database: Pool,
         work: Receiver<Work>,
         closings: Receiver<Stamped>,
         dropped: Arc<Dropped>,
         stop: CancellationToken,
     ) -> Self {
         Self {
+            engine,
             database,
             work,
             closings,
@@ -131,7 +134,7 @@ impl Writer {
             insert(&mut *self.database.acquire().await?, &rows).await?;
             return Ok(Uses::new());
         }
-        let mut tx = self.database.begin_with("BEGIN IMMEDIATE").await?;
+        let mut tx = self.engine.begin_write(&self.database).await?;
         let uses = spend(&mut tx, batch).await?;
         insert(&mut tx, &rows).await?;
         tx.commit().await?;
@@ -197,7 +200,7 @@ impl Work {
     }
 }
 
-async fn spend(db: &mut SqliteConnection, batch: &[Work]) -> Result<Uses, sqlx::Error> {
+async fn spend(db: &mut Connection, batch: &[Work]) -> Result<Uses, sqlx::Error> {
     let mut uses = Uses::new();
     for work in batch {
         if let Work::Spend { spend, .. } = work {

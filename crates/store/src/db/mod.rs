@@ -1,0 +1,147 @@
+//! The database: opening it, and the ways to it.
+
+mod change;
+mod engine;
+mod location;
+mod migrate;
+mod postgres;
+mod sqlite;
+
+use std::fs::{File, TryLockError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::watch;
+use tokio_util::task::TaskTracker;
+
+pub(crate) use change::{Changing, version};
+pub use location::{Engine, Location};
+
+use crate::seal::Sealer;
+use crate::writer::{Queue, queue};
+use crate::{MasterKey, StoreError};
+use location::Place;
+
+// Statements are written once, for either engine.
+pub(crate) type Connection = sqlx::AnyConnection;
+pub(crate) type Pool = sqlx::AnyPool;
+pub(crate) type Row = sqlx::any::AnyRow;
+pub(crate) type Transaction = sqlx::Transaction<'static, sqlx::Any>;
+
+/// What the relay keeps. Cheap to clone; all clones are one.
+#[derive(Clone)]
+pub struct Store {
+    pub(crate) inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) readers: Pool,
+    pub(crate) writer: Pool,
+    pub(crate) engine: Engine,
+    pub(crate) sealer: Sealer,
+    pub(crate) queue: Queue,
+    version: watch::Sender<u64>,
+    tasks: TaskTracker,
+    at: Location,
+    serving: Mutex<Option<Claim>>,
+}
+
+struct Pools {
+    readers: Pool,
+    writer: Pool,
+    /// For the audit log and the uses of tokens.
+    recorder: Pool,
+}
+
+/// The lock that one relay holds on a database; the file it is on lets go of it when dropped.
+pub(crate) struct Claim(#[expect(dead_code, reason = "held, never read")] File);
+
+impl Store {
+    /// Opens the database, bringing its tables up to date; a file is made as needed.
+    pub async fn open(at: impl Into<Location>, key: MasterKey) -> Result<Self, StoreError> {
+        Self::open_for(at, key, MAX_SESSIONS).await
+    }
+
+    /// As [`open`](Self::open), with places for the closing records of `max_sessions` sessions.
+    pub async fn open_for(
+        at: impl Into<Location>,
+        key: MasterKey,
+        max_sessions: usize,
+    ) -> Result<Self, StoreError> {
+        let at = at.into();
+        let engine = at.engine();
+        let sealer = Sealer::new(&key)?;
+        let Pools { readers, writer, recorder } = pools(&at).await?;
+        migrate::prepare(&writer, engine, &sealer).await?;
+        let version = watch::Sender::new(version(&mut *readers.acquire().await?).await?);
+        let tasks = TaskTracker::new();
+        let (queue, task) = queue(engine, recorder, max_sessions);
+        tasks.spawn(task.run());
+        let serving = Mutex::default();
+        let inner = Inner { readers, writer, engine, sealer, queue, version, tasks, at, serving };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Takes no more audit events, and returns when all that were taken are stored.
+    ///
+    /// It waits for the closing records of sessions that are still open: end those first, and put
+    /// a deadline around this.
+    pub async fn close(self) {
+        self.inner.queue.stop();
+        self.inner.tasks.close();
+        self.inner.tasks.wait().await;
+        // The writer goes last: the last connection to close folds the log into the file.
+        self.inner.readers.close().await;
+        self.inner.writer.close().await;
+        drop(self.serving().take());
+    }
+
+    /// Whether the database answers.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        version(&mut *self.inner.readers.acquire().await?).await.map(drop)
+    }
+
+    /// The configuration's version after each change this process stored.
+    pub fn changed(&self) -> watch::Receiver<u64> {
+        self.inner.version.subscribe()
+    }
+
+    /// Claims the database for this process, until the store is closed or dropped. `None`: it did
+    /// so before.
+    pub(crate) fn claim(&self) -> Result<Option<Claim>, StoreError> {
+        if self.serving().is_some() {
+            return Ok(None);
+        }
+        let Place::File(path) = &self.inner.at.0 else { return Err(StoreError::Location) };
+        let file = sqlite::private_file(&path.with_extension("lock"))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(Claim(file))),
+            Err(TryLockError::WouldBlock) => Err(StoreError::InUse),
+            Err(TryLockError::Error(source)) => Err(StoreError::File { source }),
+        }
+    }
+
+    /// Makes a claim last.
+    pub(crate) fn hold(&self, claim: Claim) {
+        *self.serving() = Some(claim);
+    }
+
+    fn serving(&self) -> MutexGuard<'_, Option<Claim>> {
+        self.inner.serving.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A consistent view of everything.
+    pub(crate) async fn reading(&self) -> Result<Transaction, StoreError> {
+        Ok(self.inner.engine.begin_read(&self.inner.readers).await?)
+    }
+}
+
+async fn pools(at: &Location) -> Result<Pools, StoreError> {
+    sqlx::any::install_default_drivers();
+    match &at.0 {
+        Place::File(path) => sqlite::pools(path).await,
+        Place::Server(options) => postgres::pools(options).await,
+    }
+}
+
+/// Places for closing records, where nobody says how many sessions there may be.
+const MAX_SESSIONS: usize = 1 << 16;
