@@ -8,6 +8,7 @@ pub mod authn;
 pub mod ca;
 pub mod config;
 pub mod connectors;
+pub mod database;
 pub mod host_keys;
 pub mod init;
 mod limits;

@@ -15,6 +15,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::ca::CaError;
 use crate::config::Config;
+use crate::database::OpenError;
 use crate::host_keys::HostKeyError;
 use reload::Reloader;
 
@@ -25,15 +26,11 @@ pub use ready::Ready;
 /// Why a relay did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
-    #[error("no master key: {} is missing and ADIT_MASTER_KEY is not set", .0.display())]
-    NoMasterKey(PathBuf),
-    #[error("the master key is not usable")]
-    MasterKey(#[from] store::MasterKeyError),
-    #[error("could not read {}", path.display())]
-    Read { path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    Open(#[from] OpenError),
     #[error("could not write {}", path.display())]
     Write { path: PathBuf, source: io::Error },
-    #[error("the store could not be opened")]
+    #[error("the store could not be read")]
     Store(#[from] StoreError),
     #[error("the relay's own certificate is not usable")]
     Ca(#[from] CaError),

@@ -44,6 +44,23 @@ impl<'a> Section<'a> {
         self.read_text(key, value, expected, read).map(Some)
     }
 
+    /// As [`text`](Self::text), for what may hold a password: a mistake does not show it.
+    pub(super) fn secret<T>(
+        &mut self,
+        key: &'static str,
+        expected: &str,
+        read: impl Fn(&str) -> Option<T>,
+    ) -> Option<Option<T>> {
+        let Some(value) = self.take(key) else { return Some(None) };
+        let read = value.get_ref().as_str().and_then(read);
+        if read.is_none() {
+            let text = format!("`{}`: expected {expected} (not shown)", self.path(key));
+            let mistake = Mistake::at(self.text, value.span().start, &text);
+            self.mistakes.borrow_mut().push(mistake);
+        }
+        read.map(Some)
+    }
+
     /// A list of texts that `read` accepts.
     pub(super) fn texts<T>(
         &mut self,

@@ -1,5 +1,6 @@
 //! The relay's configuration: one TOML file, checked as a whole.
 
+mod database;
 mod document;
 
 use std::fmt;
@@ -7,6 +8,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+pub use database::{Database, DatabaseError};
 use document::Section;
 
 /// A configuration without mistakes.
@@ -14,6 +16,7 @@ use document::Section;
 pub struct Config {
     /// Where the database, keys and `ready.json` are.
     pub data: PathBuf,
+    pub database: Database,
     pub domain: String,
     /// More names and addresses for the relay's certificate.
     pub names: Vec<String>,
@@ -93,12 +96,14 @@ impl Config {
 fn resolve(root: &mut Section<'_>, folder: &Path) -> Option<Config> {
     let data = root.text("data", "the path of the relay's data folder", directory);
     let domain = root.text("domain", DOMAIN, domain_name);
+    let database = database::database(root, folder);
     let names = root.texts("names", "a DNS name or an IP address", certificate_name);
     let listen = root.section("listen", listen);
     let limits = root.section("limits", limits);
     let log = root.section("log", log);
     Some(Config {
         data: folder.join(data?.unwrap_or_else(|| PathBuf::from("."))),
+        database: database?,
         domain: root.required("domain", DOMAIN, domain)?,
         names: names?.unwrap_or_default(),
         listen: listen?,

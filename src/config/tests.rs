@@ -82,3 +82,31 @@ fn the_packaged_example_has_no_mistakes_and_says_the_defaults() {
     let minimal = "data = '/var/lib/adit'\ndomain = 'adit.example.com'";
     assert_eq!(shown, Config::parse(minimal, Path::new("/etc/adit")).unwrap());
 }
+
+#[test]
+fn a_database_is_a_url_or_a_path_and_a_mistake_in_it_is_not_shown() {
+    let parse = |text: &str| {
+        Config::parse(&format!("domain = 'adit.example.com'\n{text}"), Path::new("/srv/adit"))
+    };
+    let at = |text: &str| parse(text).unwrap().database.at.unwrap().to_string();
+    assert_eq!(at("database = 'postgres://u:hunter2@db:5433/adit'"), "postgres://db:5433/adit");
+    assert_eq!(at("database = 'rows/adit.db'"), "/srv/adit/rows/adit.db");
+    for bad in ["mysql://u:hunter2@db/adit", "postgres://u:hunter2@[::/adit", ""] {
+        let mistakes = parse(&format!("database = '{bad}'")).unwrap_err();
+        assert_eq!(mistakes.len(), 1);
+        assert!(!format!("{mistakes:?}").contains("hunter2"), "{mistakes:?}");
+    }
+}
+
+#[test]
+fn a_databases_password_comes_from_its_file() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("password"), "hunter2\n").unwrap();
+    let text = "domain = 'adit.example.com'\ndatabase = 'postgres://u@db/adit'\n\
+                database_password_file = 'password'";
+    let config = Config::parse(text, folder.path()).unwrap();
+    let with = "postgres://u:hunter2@db/adit".parse().unwrap();
+    assert_eq!(config.database.location(&config.data).unwrap(), with);
+    std::fs::remove_file(folder.path().join("password")).unwrap();
+    assert!(config.database.location(&config.data).is_err());
+}

@@ -1,19 +1,17 @@
 //! The order in which the parts of a relay come to be.
 
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use gateway_ssh::{SshConfig, SshGateway};
 use russh::keys::PrivateKey;
 use session::{Broker, Limits};
-use store::{MasterKey, Store};
+use store::Store;
 use telemetry::Log;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use zeroize::Zeroizing;
 
 use super::ServeError;
 use super::identity::{self, Identity};
@@ -25,12 +23,11 @@ use crate::authn::Authn;
 use crate::ca::{Ca, ServerCertificate, server_names};
 use crate::config::Config;
 use crate::connectors::Connectors;
-use crate::init::{DATABASE, MASTER_KEY, MASTER_KEY_VARIABLE};
 use crate::listen::https::Https;
 use crate::listen::quic::Machines;
 use crate::listen::{admin, quic, ssh, tcp};
 use crate::policy::PolicyPublisher;
-use crate::{AppState, RelayInfo, api, host_keys};
+use crate::{AppState, RelayInfo, api, database, host_keys};
 
 /// A relay that listens.
 pub struct Relay {
@@ -58,7 +55,7 @@ pub(super) struct Tokens {
 /// Starts every part and binds every door.
 pub async fn build(config: Config, log: Log) -> Result<Relay, ServeError> {
     let now = SystemTime::now();
-    let store = open_store(&config).await?;
+    let store = database::open(&config).await?;
     let abandoned = store.close_abandoned(now).await?;
     if abandoned > 0 {
         tracing::warn!(abandoned, "Closed sessions that the last run left open");
@@ -74,26 +71,6 @@ pub async fn build(config: Config, log: Log) -> Result<Relay, ServeError> {
     let knobs = Knobs { log, lobbies, identity: Arc::new(identity) };
     let tasks = doors.open(&core, &state, &knobs);
     Ok(Relay { config, state, endpoint, ready, tokens: core.tokens, knobs, tasks })
-}
-
-async fn open_store(config: &Config) -> Result<Store, ServeError> {
-    let key = master_key(&config.data)?;
-    let path = config.data.join(DATABASE);
-    Ok(Store::open_for(&path, key, config.limits.max_sessions).await?)
-}
-
-fn master_key(data: &Path) -> Result<MasterKey, ServeError> {
-    if let Ok(text) = std::env::var(MASTER_KEY_VARIABLE) {
-        return Ok(MasterKey::from_base64(Zeroizing::new(text).trim())?);
-    }
-    let path = data.join(MASTER_KEY);
-    match std::fs::read_to_string(&path) {
-        Ok(text) => Ok(MasterKey::from_base64(Zeroizing::new(text).trim())?),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            Err(ServeError::NoMasterKey(path))
-        }
-        Err(source) => Err(ServeError::Read { path, source }),
-    }
 }
 
 /// The parts behind the doors.

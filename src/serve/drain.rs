@@ -52,6 +52,8 @@ impl Relay {
     pub async fn run(mut self, mut stop: impl Stop) -> Exit {
         tokio::select! {
             () = stop.asked() => {}
+            // The other relay has written in the audit log that these sessions ended.
+            () = self.state.store.taken_over() => self.tokens.drain.cancel(),
             Some(done) = self.tasks.join_next() => {
                 // Listeners and the publisher run until they are told to stop.
                 tracing::error!(panicked = done.is_err(), "A part of the relay ended; stopping");

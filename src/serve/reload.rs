@@ -151,9 +151,11 @@ impl Reloader {
     }
 
     fn needs_restart(&self, wanted: &Config) -> Vec<&'static str> {
-        let Config { data, domain, names: _, listen, limits, log } = &self.config;
+        let Config { data, database, domain, names: _, listen, limits, log } = &self.config;
         let differs = [
             ("data", *data != wanted.data),
+            ("database", database.at != wanted.database.at),
+            ("database_password_file", database.password_file != wanted.database.password_file),
             ("domain", *domain != wanted.domain),
             ("listen.https", listen.https != wanted.listen.https),
             ("listen.quic", listen.quic != wanted.listen.quic),

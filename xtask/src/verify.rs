@@ -3,6 +3,7 @@
 use std::process::Stdio;
 
 use anyhow::Result;
+use testkit::{Cluster, Postgres};
 
 use crate::cargo::{build_programs, cargo, step};
 use crate::{arch, errors, packages};
@@ -20,7 +21,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     }
     // Tests start the three programs; only the relay's own are rebuilt by cargo for its tests.
     build_programs(false)?;
-    tests(args.filter.as_deref())
+    // One server for the whole run: making one takes longer than most tests.
+    let server = Postgres::start()?;
+    tests(args.filter.as_deref(), &server.url("postgres"))
 }
 
 fn checks() -> Result<()> {
@@ -31,16 +34,17 @@ fn checks() -> Result<()> {
     errors::run()
 }
 
-fn tests(filter: Option<&str>) -> Result<()> {
+fn tests(filter: Option<&str>, postgres: &str) -> Result<()> {
     if has_nextest() {
         let nextest = ["nextest", "run", "--workspace", "--profile", "ci"];
-        return step(cargo(&nextest).args(filter));
+        return step(cargo(&nextest).args(filter).env(Cluster::VARIABLE, postgres));
     }
     eprintln!(
         "cargo-nextest is not installed, so `cargo test` runs the tests: without time limits, and \
          real-client tests one after another. Install it with: cargo install --locked cargo-nextest"
     );
-    step(cargo(&["test", "--workspace"]).args(filter).args(["--", "--test-threads=1"]))
+    let one = ["--", "--test-threads=1"];
+    step(cargo(&["test", "--workspace"]).args(filter).args(one).env(Cluster::VARIABLE, postgres))
 }
 
 fn has_nextest() -> bool {

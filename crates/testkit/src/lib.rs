@@ -4,6 +4,7 @@
 //! removes what it put on the disk. Every wait has a deadline.
 
 mod account;
+mod database;
 mod deployment;
 mod ports;
 mod postgres;
@@ -14,6 +15,7 @@ mod targets;
 mod wait;
 
 pub use account::{Account, current_account, is_root};
+pub use database::{Cluster, Database};
 pub use deployment::{Builder, ConnectorProcess, Deployment, Doors, bin_dir};
 pub use ports::{free_port, free_udp_port};
 pub use postgres::{Postgres, PostgresOptions, postgres_binaries};

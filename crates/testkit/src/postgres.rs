@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use tempfile::TempDir;
 
 use crate::account::{id, random_hex};
-use crate::process::Process;
+use crate::process::{Process, end_group};
 use crate::run::{Output, run};
 use crate::wait::eventually;
 use crate::{free_port, is_root};
@@ -17,11 +17,12 @@ use crate::{free_port, is_root};
 #[derive(Debug)]
 pub struct Postgres {
     // Dropped before the directory it writes to.
-    _process: Process,
+    process: Process,
+    options: PostgresOptions,
     port: u16,
     password: String,
     bin: PathBuf,
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 /// How a [`Postgres`] differs from the plain one.
@@ -31,6 +32,8 @@ pub struct PostgresOptions {
     pub port: Option<u16>,
     /// Let [`Postgres::USER`] into [`Postgres::DATABASE`] from this machine without a password.
     pub open: bool,
+    /// Write to the disk what was committed, as a server does that must not lose it.
+    pub durable: bool,
 }
 
 impl Postgres {
@@ -58,8 +61,8 @@ impl Postgres {
             open_to_all(&data.join("pg_hba.conf"))?;
         }
         let port = options.port.map_or_else(free_port, Ok)?;
-        let process = launch(&owner, &bin, &data, port, dir.path())?;
-        let server = Self { _process: process, port, password, bin, _dir: dir };
+        let process = launch(&owner, &bin, port, dir.path(), options)?;
+        let server = Self { process, options, port, password, bin, dir };
         server.fill()?;
         Ok(server)
     }
@@ -70,6 +73,26 @@ impl Postgres {
 
     pub fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port)
+    }
+
+    /// Ends the server and all its backends at once, as a crash does.
+    pub fn kill(&mut self) {
+        self.process.kill();
+        end_group(self.process.id());
+    }
+
+    /// Starts the server again after [`kill`](Self::kill), on the same port and data.
+    pub fn start_again(&mut self) -> Result<()> {
+        // What a server leaves behind when it is killed would stop the next one.
+        drop(fs::remove_file(self.dir.path().join("data/postmaster.pid")));
+        self.process =
+            launch(&Owner::find()?, &self.bin, self.port, self.dir.path(), self.options)?;
+        self.answers()
+    }
+
+    /// The URL of a database of this server, for its superuser.
+    pub fn url(&self, database: &str) -> String {
+        format!("postgres://{ADMIN}:{}@127.0.0.1:{}/{database}", self.password, self.port)
     }
 
     /// The password of [`Self::USER`].
@@ -100,12 +123,17 @@ impl Postgres {
         run(&mut psql, SOON)
     }
 
+    fn answers(&self) -> Result<()> {
+        let asked = || self.psql_as(self.port, ADMIN, ADMIN, "select 1")?.ok();
+        eventually(SOON, "PostgreSQL answers", || asked().is_ok())
+    }
+
     fn fill(&self) -> Result<()> {
         let (user, database, password) = (Self::USER, Self::DATABASE, &self.password);
         let admin = |database: &str, sql: &str| {
             self.psql_as(self.port, ADMIN, database, sql)?.ok().map(drop)
         };
-        eventually(SOON, "PostgreSQL answers", || admin(ADMIN, "select 1").is_ok())?;
+        self.answers()?;
         admin(ADMIN, &format!("create role {user} login password '{password}'"))?;
         admin(ADMIN, &format!("create database {database} owner {user}"))?;
         self.psql(self.port, SAMPLE)?.ok().map(drop)
@@ -183,13 +211,19 @@ fn initialise(owner: &Owner, bin: &Path, data: &Path, password: &Path) -> Result
     run(&mut initdb, SOON)?.ok().map(drop)
 }
 
-fn launch(owner: &Owner, bin: &Path, data: &Path, port: u16, dir: &Path) -> Result<Process> {
+fn launch(
+    owner: &Owner,
+    bin: &Path,
+    port: u16,
+    dir: &Path,
+    options: PostgresOptions,
+) -> Result<Process> {
     let mut server = owner.command(&bin.join("postgres"), Path::new("/"));
-    server.arg("-D").arg(data).args(["-p", &port.to_string()]);
+    server.arg("-D").arg(dir.join("data")).args(["-p", &port.to_string()]);
     for setting in [
         "listen_addresses=127.0.0.1",
         "unix_socket_directories=",
-        "fsync=off",
+        if options.durable { "fsync=on" } else { "fsync=off" },
         "max_connections=200",
     ] {
         server.args(["-c", setting]);

@@ -204,9 +204,13 @@ fn application(name: &str, kind: &str, address: &str) -> String {
 fn database(port: u16) -> Option<Postgres> {
     testkit::postgres_binaries()?;
     // It holds a sample and listens on loopback only; a password would be one more thing to paste.
-    Postgres::start_with(PostgresOptions { port: Some(port), open: true })
-        .map_err(|error| say(&format!("without a database of its own: {error:#}")))
-        .ok()
+    Postgres::start_with(PostgresOptions {
+        port: Some(port),
+        open: true,
+        ..PostgresOptions::default()
+    })
+    .map_err(|error| say(&format!("without a database of its own: {error:#}")))
+    .ok()
 }
 
 fn greets_as_ssh(port: u16) -> bool {

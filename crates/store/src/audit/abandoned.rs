@@ -17,14 +17,17 @@ impl Store {
     /// It claims the database for this process: a second relay would end the first one's sessions.
     pub async fn close_abandoned(&self, now: SystemTime) -> Result<u64, StoreError> {
         // Asked again, it finds sessions that are open in this very process.
-        let Some(claim) = self.claim()? else { return Ok(0) };
+        let Some(claim) = self.claim().await? else { return Ok(0) };
         let mut tx = self.inner.engine.begin_change(&self.inner.writer).await?;
+        let fence = &self.inner.fence;
+        let number = if claim.is_numbered() { Some(fence.raise(&mut tx).await?) } else { None };
         let ends = unclosed(&mut tx, now).await?;
         let rows = ends.iter().map(Row::of).collect::<Result<Vec<_>, _>>();
         let rows = rows.map_err(|error| corrupt(&error))?;
         insert(&mut tx, &rows.iter().collect::<Vec<_>>()).await?;
         sqlx::query(LOOKED).execute(&mut *tx).await?;
         tx.commit().await?;
+        number.inspect(|number| fence.stand(*number));
         self.hold(claim);
         Ok(u64::try_from(rows.len()).unwrap_or(u64::MAX))
     }

@@ -6,7 +6,8 @@ use crate::{Store, StoreError, clock};
 impl Store {
     /// Begins a change of what policy is made of; others wait for its end.
     pub(crate) async fn changing(&self) -> Result<Changing, StoreError> {
-        let tx = self.inner.engine.begin_change(&self.inner.writer).await?;
+        let mut tx = self.inner.engine.begin_change(&self.inner.writer).await?;
+        self.inner.fence.check(&mut tx).await?;
         Ok(Changing { tx, store: self.clone() })
     }
 }

@@ -1,24 +1,39 @@
 //! What the two engines say differently.
 
-use super::{Engine, Pool, Transaction};
+use sqlx::Connection as _;
+
+use super::{Connection, Engine, Pool, Transaction};
 
 impl Engine {
     /// Begins a transaction that no other change of the configuration runs beside.
     pub(crate) async fn begin_change(self, pool: &Pool) -> Result<Transaction, sqlx::Error> {
-        let mut tx = self.begin_write(pool).await?;
+        let mut tx = match self {
+            // Immediate: what reads before it writes must not lose its place in between.
+            Self::Sqlite => pool.begin_with("BEGIN IMMEDIATE").await?,
+            Self::Postgres => pool.begin().await?,
+        };
         if self == Self::Postgres {
             sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(CHANGES).execute(&mut *tx).await?;
         }
         Ok(tx)
     }
 
-    /// Begins a transaction that writes. With SQLite it is the only one.
-    pub(crate) async fn begin_write(self, pool: &Pool) -> Result<Transaction, sqlx::Error> {
-        match self {
-            // Immediate: what reads before it writes must not lose its place in between.
-            Self::Sqlite => pool.begin_with("BEGIN IMMEDIATE").await,
-            Self::Postgres => pool.begin().await,
+    /// Begins a transaction for audit events and, with `spends`, for uses of tokens. Those keep
+    /// changes out, which may take the same tokens in another order.
+    pub(crate) async fn begin_records(
+        self,
+        connection: &mut Connection,
+        spends: bool,
+    ) -> Result<sqlx::Transaction<'_, sqlx::Any>, sqlx::Error> {
+        let mut tx = match self {
+            Self::Sqlite => return connection.begin_with("BEGIN IMMEDIATE").await,
+            Self::Postgres => connection.begin().await?,
+        };
+        if spends {
+            let lock = sqlx::query("SELECT pg_advisory_xact_lock_shared($1)").bind(CHANGES);
+            lock.execute(&mut *tx).await?;
         }
+        Ok(tx)
     }
 
     /// Begins a transaction in which all reads see one moment.

@@ -1,5 +1,6 @@
 //! Where the database is.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::fmt::{self, Display};
 use std::path::{Path, PathBuf};
@@ -35,6 +36,49 @@ impl Location {
         }
     }
 }
+
+impl Location {
+    /// The path of a database in a file.
+    pub fn file(&self) -> Option<&Path> {
+        match &self.0 {
+            Place::File(path) => Some(path),
+            Place::Server(_) => None,
+        }
+    }
+
+    /// Whether what goes there may cross a network unencrypted, or to whoever answers.
+    pub fn is_exposed(&self) -> bool {
+        let Place::Server(options) = &self.0 else { return false };
+        let url = &options.database_url;
+        let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+        let here = host.is_empty() || host.starts_with('%') || host == "localhost";
+        let here = here || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
+        let verified =
+            |(key, value): (Cow<'_, str>, Cow<'_, str>)| key == "sslmode" && value == "verify-full";
+        !here && !url.query_pairs().any(verified)
+    }
+
+    /// The same, signing in with `password` in place of one in the URL.
+    pub fn with_password(mut self, password: &str) -> Result<Self, StoreError> {
+        let Place::Server(options) = &mut self.0 else { return Err(StoreError::Location) };
+        // What reads the URL decodes this; what sets a password leaves percent signs as they are.
+        let password = zeroize::Zeroizing::new(password.replace('%', "%25"));
+        options.database_url.set_password(Some(&password)).map_err(|()| StoreError::Location)?;
+        Ok(self)
+    }
+}
+
+impl PartialEq for Location {
+    fn eq(&self, other: &Self) -> bool {
+        match (&self.0, &other.0) {
+            (Place::File(one), Place::File(other)) => one == other,
+            (Place::Server(one), Place::Server(other)) => one.database_url == other.database_url,
+            (Place::File(_), Place::Server(_)) | (Place::Server(_), Place::File(_)) => false,
+        }
+    }
+}
+
+impl Eq for Location {}
 
 impl From<&Path> for Location {
     fn from(path: &Path) -> Self {
@@ -100,4 +144,45 @@ pub(super) fn file_url(path: &Path) -> Result<AnyConnectOptions, StoreError> {
     }
     let options = url.parse::<AnyConnectOptions>().map_err(|_| StoreError::Location)?;
     Ok(options.disable_statement_logging())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_is_part_of_the_url_and_of_nothing_that_prints() {
+        let at: Location = "postgres://adit@db.example.com/adit".parse().unwrap();
+        let at = at.with_password("100%41 p@ss/w?rd").unwrap();
+        assert_eq!(format!("{at:?} {at}").matches("ss").count(), 0, "{at:?}");
+        assert_eq!(at.to_string(), "postgres://db.example.com/adit");
+        let Place::Server(options) = at.0 else { panic!("no server") };
+        let url = options.database_url.as_str();
+        assert!(url.contains("100%2541%20p%40ss%2Fw%3Frd"), "{url}");
+    }
+
+    #[test]
+    fn only_a_verified_server_or_one_on_this_machine_is_not_exposed() {
+        let exposed = |text: &str| text.parse::<Location>().unwrap().is_exposed();
+        assert!(exposed("postgres://adit@db.example.com/adit"));
+        assert!(exposed("postgres://adit@db.example.com/adit?sslmode=require"));
+        for kept in [
+            "postgres://adit@db.example.com/adit?sslmode=verify-full",
+            "postgres://adit@127.0.0.1/adit",
+            "postgres://adit@[::1]:5433/adit",
+            "postgres://%2Frun%2Fpostgresql/adit",
+            "postgres:///adit?host=/run/postgresql",
+            "adit.db",
+        ] {
+            assert!(!exposed(kept), "{kept}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_url_is_a_path_and_a_bad_url_is_not_quoted() {
+        let path: Location = "data/adit.db".parse().unwrap();
+        assert_eq!(path.file(), Some(Path::new("data/adit.db")));
+        let bad = "postgres://adit:hunter2@[::/".parse::<Location>().unwrap_err();
+        assert!(!format!("{bad:?} {bad}").contains("hunter2"));
+    }
 }

@@ -1,19 +1,20 @@
 //! The database: opening it, and the ways to it.
 
 mod change;
+mod claim;
 mod engine;
 mod location;
 mod migrate;
 mod postgres;
 mod sqlite;
 
-use std::fs::{File, TryLockError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
 pub(crate) use change::{Changing, version};
+pub(crate) use claim::{Claim, Fence};
 pub use location::{Engine, Location};
 
 use crate::seal::Sealer;
@@ -36,9 +37,11 @@ pub struct Store {
 pub(crate) struct Inner {
     pub(crate) readers: Pool,
     pub(crate) writer: Pool,
+    recorder: Pool,
     pub(crate) engine: Engine,
     pub(crate) sealer: Sealer,
     pub(crate) queue: Queue,
+    pub(crate) fence: Fence,
     version: watch::Sender<u64>,
     tasks: TaskTracker,
     at: Location,
@@ -51,9 +54,6 @@ struct Pools {
     /// For the audit log and the uses of tokens.
     recorder: Pool,
 }
-
-/// The lock that one relay holds on a database; the file it is on lets go of it when dropped.
-pub(crate) struct Claim(#[expect(dead_code, reason = "held, never read")] File);
 
 impl Store {
     /// Opens the database, bringing its tables up to date; a file is made as needed.
@@ -74,10 +74,23 @@ impl Store {
         migrate::prepare(&writer, engine, &sealer).await?;
         let version = watch::Sender::new(version(&mut *readers.acquire().await?).await?);
         let tasks = TaskTracker::new();
-        let (queue, task) = queue(engine, recorder, max_sessions);
+        let fence = Fence::default();
+        let (queue, task) = queue((engine, recorder.clone(), fence.clone()), max_sessions);
         tasks.spawn(task.run());
         let serving = Mutex::default();
-        let inner = Inner { readers, writer, engine, sealer, queue, version, tasks, at, serving };
+        let inner = Inner {
+            readers,
+            writer,
+            recorder,
+            engine,
+            sealer,
+            queue,
+            fence,
+            version,
+            tasks,
+            at,
+            serving,
+        };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -91,8 +104,12 @@ impl Store {
         self.inner.tasks.wait().await;
         // The writer goes last: the last connection to close folds the log into the file.
         self.inner.readers.close().await;
+        self.inner.recorder.close().await;
         self.inner.writer.close().await;
-        drop(self.serving().take());
+        let claim = self.serving().take();
+        if let Some(claim) = claim {
+            claim.release().await;
+        }
     }
 
     /// Whether the database answers.
@@ -105,19 +122,19 @@ impl Store {
         self.inner.version.subscribe()
     }
 
+    /// Completes when another relay has claimed the database while this one could not reach it:
+    /// this one's sessions have their ends in the audit log already, so it must end them.
+    pub async fn taken_over(&self) {
+        self.inner.fence.taken().await;
+    }
+
     /// Claims the database for this process, until the store is closed or dropped. `None`: it did
     /// so before.
-    pub(crate) fn claim(&self) -> Result<Option<Claim>, StoreError> {
+    pub(crate) async fn claim(&self) -> Result<Option<Claim>, StoreError> {
         if self.serving().is_some() {
             return Ok(None);
         }
-        let Place::File(path) = &self.inner.at.0 else { return Err(StoreError::Location) };
-        let file = sqlite::private_file(&path.with_extension("lock"))?;
-        match file.try_lock() {
-            Ok(()) => Ok(Some(Claim(file))),
-            Err(TryLockError::WouldBlock) => Err(StoreError::InUse),
-            Err(TryLockError::Error(source)) => Err(StoreError::File { source }),
-        }
+        Claim::take(&self.inner.at, &self.inner.fence).await.map(Some)
     }
 
     /// Makes a claim last.

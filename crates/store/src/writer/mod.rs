@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::audit::Row;
-use crate::db::{Engine, Pool};
+use crate::db::{Engine, Fence, Pool};
 use crate::tokens::Spend;
 use task::Writer;
 
@@ -55,12 +55,12 @@ pub(crate) enum Work {
 pub(crate) struct Stopped;
 
 /// A queue with places for the closing records of `max_sessions` sessions, and its writer.
-pub(crate) fn queue(engine: Engine, database: Pool, max_sessions: usize) -> (Queue, Writer) {
+pub(crate) fn queue(database: (Engine, Pool, Fence), max_sessions: usize) -> (Queue, Writer) {
     let (work, waiting) = mpsc::channel(WAITING);
     let (closings, ended) = mpsc::channel(max_sessions.max(1));
     let dropped = Arc::new(Dropped::default());
     let stop = CancellationToken::new();
-    let writer = Writer::new(engine, database, waiting, ended, dropped.clone(), stop.clone());
+    let writer = Writer::new(database, waiting, ended, dropped.clone(), stop.clone());
     (Queue { work, closings, dropped, stop }, writer)
 }
 

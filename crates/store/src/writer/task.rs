@@ -9,13 +9,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Dropped, WAITING, Work};
 use crate::audit::{AT_ONCE, Row, insert};
-use crate::db::{Connection, Engine, Pool};
+use crate::db::{Connection, Engine, Fence, Pool};
 
 /// Takes all that waits, stores it in one transaction, and answers everyone who waits for it: the
 /// more come at once, the less each costs.
 pub(crate) struct Writer {
     engine: Engine,
     database: Pool,
+    fence: Fence,
     work: Receiver<Work>,
     closings: Receiver<Stamped>,
     /// Closing records that must not be lost. While they can not be stored no more are taken, so
@@ -41,8 +42,7 @@ type Uses = Vec<Option<u32>>;
 
 impl Writer {
     pub(super) fn new(
-        engine: Engine,
-        database: Pool,
+        (engine, database, fence): (Engine, Pool, Fence),
         work: Receiver<Work>,
         closings: Receiver<Stamped>,
         dropped: Arc<Dropped>,
@@ -51,6 +51,7 @@ impl Writer {
         Self {
             engine,
             database,
+            fence,
             work,
             closings,
             kept: Vec::new(),
@@ -128,17 +129,31 @@ impl Writer {
 
     async fn store(&self, batch: &[Work]) -> Result<Uses, sqlx::Error> {
         let rows: Vec<_> = batch.iter().filter_map(Work::row).chain(&self.kept).collect();
-        let one_statement = rows.len() <= AT_ONCE && batch.iter().all(|work| work.row().is_some());
-        if one_statement {
-            // Is a transaction by itself.
-            insert(&mut *self.database.acquire().await?, &rows).await?;
-            return Ok(Uses::new());
+        let spends = batch.iter().any(|work| work.row().is_none());
+        let mut connection = self.database.acquire().await?;
+        let stored = async {
+            if rows.len() <= AT_ONCE && !spends && !self.fence.is_up() {
+                // One statement is a transaction by itself.
+                insert(&mut connection, &rows).await?;
+                return Ok(Uses::new());
+            }
+            let mut tx = self.engine.begin_records(&mut connection, spends).await?;
+            self.fence.check(&mut tx).await?;
+            let uses = spend(&mut tx, batch).await?;
+            insert(&mut tx, &rows).await?;
+            tx.commit().await?;
+            Ok(uses)
+        };
+        let patience = match self.engine {
+            Engine::Sqlite => return stored.await,
+            Engine::Postgres => PATIENCE,
+        };
+        if let Ok(stored) = timeout(patience, stored).await {
+            return stored;
         }
-        let mut tx = self.engine.begin_write(&self.database).await?;
-        let uses = spend(&mut tx, batch).await?;
-        insert(&mut tx, &rows).await?;
-        tx.commit().await?;
-        Ok(uses)
+        // Whatever it was in the middle of, it is of no more use.
+        connection.close_on_drop();
+        Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()))
     }
 
     /// Tells everyone how it went.
@@ -224,6 +239,9 @@ fn succeed(batch: impl Iterator<Item = Work>, uses: Uses) {
 
 /// How long a closing record may wait before it is written by itself.
 const LINGER: Duration = Duration::from_millis(5);
+
+/// How long a server may take for one batch. If it lives, it says no by itself before that.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A relay that stops while its disk is full waits about ten seconds for it.
 const LAST_TRY: u32 = 8;

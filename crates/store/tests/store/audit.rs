@@ -7,7 +7,7 @@ use store::{AuditQuery, AuditRow, Store};
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use crate::support::{Home, name, now, run, session};
+use crate::support::{Home, allow, name, now, refuse, session};
 
 #[tokio::test]
 async fn an_acknowledged_event_is_there_after_the_process_is_gone() {
@@ -44,13 +44,13 @@ async fn what_can_not_be_stored_is_refused_and_a_sessions_end_is_kept_until_it_c
     let (id, behind) = (session(), home.behind().await);
     let slot = store.reserve().await.unwrap();
     store.append(opened(id)).await.unwrap();
-    run(&behind, FULL).await;
+    refuse(&behind, "audit").await;
     let refused = store.append(opened(session())).await;
     assert!(matches!(refused, Err(AuditError::Store { .. })), "{refused:?}");
     slot.fill(Stamped { at: now(), event: ended(id) });
     tokio::time::sleep(Duration::from_millis(300)).await;
     assert_eq!(events(&store).await.len(), 1);
-    run(&behind, "DROP TRIGGER full").await;
+    allow(&behind).await;
     let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
     while events(&store).await.len() < 2 && tokio::time::Instant::now() < deadline {
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -67,14 +67,14 @@ async fn a_relay_that_stops_on_a_full_disk_stops_all_the_same() {
     let (id, behind) = (session(), home.behind().await);
     let slot = store.reserve().await.unwrap();
     store.append(opened(id)).await.unwrap();
-    run(&behind, FULL).await;
+    refuse(&behind, "audit").await;
     slot.fill(Stamped { at: now(), event: ended(id) });
     tokio::time::pause();
     let asked = tokio::time::Instant::now();
     store.close().await;
     assert!(asked.elapsed() > Duration::from_secs(5), "it gave up too soon");
     tokio::time::resume();
-    run(&behind, "DROP TRIGGER full").await;
+    allow(&behind).await;
     let abandoned = home.open().await.close_abandoned(SystemTime::now()).await.unwrap();
     assert_eq!(abandoned, 1, "the session's end is lost");
 }
@@ -82,7 +82,7 @@ async fn a_relay_that_stops_on_a_full_disk_stops_all_the_same() {
 #[tokio::test]
 async fn places_for_closing_records_are_as_many_as_sessions_may_be() {
     let home = Home::new();
-    let store = Store::open_for(&home.path(), home.key.clone(), 2).await.unwrap();
+    let store = Store::open_for(home.at(), home.key.clone(), 2).await.unwrap();
     let first = store.reserve().await.unwrap();
     let _second = store.reserve().await.unwrap();
     let third = timeout(Duration::from_millis(50), store.reserve()).await;
@@ -245,6 +245,3 @@ fn failed(user: &str) -> AuditEvent {
 }
 
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
-
-const FULL: &str =
-    "CREATE TRIGGER full BEFORE INSERT ON audit BEGIN SELECT RAISE(ABORT, 'full'); END";

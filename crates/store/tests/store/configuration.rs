@@ -4,7 +4,8 @@ use sqlx::Row;
 use store::{Apply, Object, StoreError};
 
 use crate::support::{
-    FINGERPRINT, Home, KEY, application, apply, grant, group, name, now, run, site, small, user,
+    FINGERPRINT, Home, KEY, allow, application, apply, grant, group, name, now, refuse, site,
+    small, user,
 };
 
 #[tokio::test]
@@ -77,11 +78,7 @@ async fn a_change_that_fails_half_way_leaves_nothing() {
     let before = store.export().await.unwrap();
     let version = *store.changed().borrow();
     let behind = home.behind().await;
-    run(
-        &behind,
-        "CREATE TRIGGER full BEFORE INSERT ON grants BEGIN SELECT RAISE(ABORT, 'full'); END",
-    )
-    .await;
+    refuse(&behind, "grants").await;
     let mut document = small();
     document.sites.push(site("branch"));
     document.users.push(user("carol"));
@@ -91,7 +88,7 @@ async fn a_change_that_fails_half_way_leaves_nothing() {
     let told = |document: &Document| serde_json::to_value(document).unwrap();
     assert_eq!(told(&store.export().await.unwrap()), told(&before));
     assert_eq!((*store.changed().borrow(), stored_version(&behind).await), (version, version));
-    run(&behind, "DROP TRIGGER full").await;
+    allow(&behind).await;
     assert_eq!(apply(&store, &document).await.unwrap().len(), 3);
 }
 
@@ -261,7 +258,7 @@ async fn an_application_is_found_by_its_name_or_its_name_and_site() {
     assert!(matches!(store.application("web1").await, Err(StoreError::Ambiguous(_))));
 }
 
-async fn stored_version(pool: &sqlx::SqlitePool) -> u64 {
+async fn stored_version(pool: &sqlx::AnyPool) -> u64 {
     let row = sqlx::query("SELECT value FROM counters WHERE name = 'policy'");
     row.fetch_one(pool).await.unwrap().get::<i64, _>(0).try_into().unwrap()
 }

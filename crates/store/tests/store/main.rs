@@ -8,6 +8,9 @@ mod configuration;
 mod documents;
 mod files;
 mod machines;
+mod opening;
 mod secrets;
 mod support;
 mod tokens;
+
+const ENGINE: store::Engine = store::Engine::Sqlite;

@@ -6,23 +6,6 @@ use store::{Store, StoreError};
 use crate::support::{Home, KEY, PASSWORD, apply, run, small};
 
 #[tokio::test]
-async fn nothing_sealed_stands_in_the_files_as_it_is() {
-    let home = Home::new();
-    let store = home.with(&small()).await;
-    store.put_secret("ca key", b"-----BEGIN PRIVATE KEY-----").await.unwrap();
-    let seen = |folder: &std::path::Path| {
-        let files = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path());
-        let bytes: Vec<u8> = files.flat_map(|file| std::fs::read(file).unwrap()).collect();
-        let contains = |text: &str| bytes.windows(text.len()).any(|part| part == text.as_bytes());
-        assert!(contains("10.0.0.7:22"), "this does not look where the rows are");
-        contains(PASSWORD) || contains("BEGIN PRIVATE KEY")
-    };
-    assert!(!seen(home.folder.path()), "in the write-ahead log");
-    store.close().await;
-    assert!(!seen(home.folder.path()), "in the database file");
-}
-
-#[tokio::test]
 async fn a_secret_comes_back_as_it_was_put() {
     let home = Home::new();
     let store = home.open().await;

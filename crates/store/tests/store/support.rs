@@ -1,32 +1,40 @@
 //! A store in a folder of its own, and what tests put into it.
 
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, SystemTime};
 
 use access::{Kind, Name, SessionId, TokenKind, TokenText};
 use api::{ApplicationSpec, Document, GrantSpec, GroupSpec, SiteSpec, UserSpec};
-use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
-use store::{Apply, MasterKey, Store, StoreError};
+use sqlx::{AnyPool, AssertSqlSafe};
+use store::{Apply, Engine, Location, MasterKey, Store, StoreError};
 use tempfile::TempDir;
+use testkit::Database;
 use uuid::Uuid;
 
 pub(crate) struct Home {
     pub(crate) folder: TempDir,
     pub(crate) key: MasterKey,
+    database: Option<Database>,
 }
 
 impl Home {
     pub(crate) fn new() -> Self {
-        Self { folder: TempDir::new().unwrap(), key: MasterKey::generate() }
+        let database = match crate::ENGINE {
+            Engine::Sqlite => None,
+            Engine::Postgres => Some(Database::create().unwrap()),
+        };
+        Self { folder: TempDir::new().unwrap(), key: MasterKey::generate(), database }
     }
 
-    pub(crate) fn path(&self) -> PathBuf {
-        self.folder.path().join("adit.db")
+    pub(crate) fn at(&self) -> Location {
+        match &self.database {
+            None => (&self.folder.path().join("adit.db")).into(),
+            Some(database) => database.url().parse().unwrap(),
+        }
     }
 
     pub(crate) async fn open(&self) -> Store {
-        Store::open(&self.path(), self.key.clone()).await.unwrap()
+        Store::open(self.at(), self.key.clone()).await.unwrap()
     }
 
     /// With `document` applied.
@@ -36,11 +44,40 @@ impl Home {
         store
     }
 
-    /// Another way into the same file, as another process has one.
-    pub(crate) async fn behind(&self) -> SqlitePool {
-        let options = SqliteConnectOptions::new().filename(self.path());
-        SqlitePool::connect_with(options).await.unwrap()
+    /// Another way into the same database, as another process has one.
+    pub(crate) async fn behind(&self) -> AnyPool {
+        sqlx::any::install_default_drivers();
+        let url = match &self.database {
+            None => format!("sqlite://{}", self.folder.path().join("adit.db").display()),
+            Some(database) => database.url(),
+        };
+        AnyPool::connect(&url).await.unwrap()
     }
+}
+
+/// Has the database refuse each new row of a table, as a full disk does.
+pub(crate) async fn refuse(behind: &AnyPool, table: &str) {
+    let statement = match crate::ENGINE {
+        Engine::Sqlite => format!(
+            "CREATE TRIGGER full_disk BEFORE INSERT ON {table}
+            BEGIN SELECT RAISE(ABORT, 'full'); END"
+        ),
+        Engine::Postgres => format!(
+            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql
+            AS $$ BEGIN RAISE EXCEPTION 'full'; END $$;
+            CREATE TRIGGER full_disk BEFORE INSERT ON {table} EXECUTE FUNCTION refuse()"
+        ),
+    };
+    sqlx::raw_sql(AssertSqlSafe(statement)).execute(behind).await.unwrap();
+}
+
+/// Undoes [`refuse`].
+pub(crate) async fn allow(behind: &AnyPool) {
+    let statement = match crate::ENGINE {
+        Engine::Sqlite => "DROP TRIGGER full_disk",
+        Engine::Postgres => "DROP FUNCTION refuse CASCADE",
+    };
+    sqlx::raw_sql(statement).execute(behind).await.unwrap();
 }
 
 pub(crate) async fn apply(
@@ -51,7 +88,7 @@ pub(crate) async fn apply(
 }
 
 /// Runs a statement, whatever it is.
-pub(crate) async fn run(pool: &SqlitePool, statement: &'static str) {
+pub(crate) async fn run(pool: &AnyPool, statement: &'static str) {
     sqlx::query(statement).execute(pool).await.unwrap();
 }
 

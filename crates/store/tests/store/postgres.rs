@@ -1,0 +1,15 @@
+//! The store's promises, kept on a real PostgreSQL.
+
+#![expect(clippy::unwrap_used, reason = "a test that can not go on has failed")]
+
+mod audit;
+mod bench;
+mod configuration;
+mod documents;
+mod machines;
+mod opening;
+mod secrets;
+mod support;
+mod tokens;
+
+const ENGINE: store::Engine = store::Engine::Postgres;

@@ -1,0 +1,134 @@
+//! The way to the store: where its database is, and the key that opens it.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use store::{Location, MasterKey, MasterKeyError, Store, StoreError};
+use zeroize::Zeroizing;
+
+use crate::config::{Config, DatabaseError};
+use crate::init::{MASTER_KEY, MASTER_KEY_VARIABLE};
+
+/// Why the store could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error(
+        "no master key: {} is missing, ADIT_MASTER_KEY is not set, and there is no systemd \
+         credential master-key", .0.display()
+    )]
+    NoMasterKey(PathBuf),
+    #[error("the master key is not usable")]
+    MasterKey(#[from] MasterKeyError),
+    #[error("could not read {}", path.display())]
+    Read { path: PathBuf, source: io::Error },
+    #[error("could not write {}", path.display())]
+    Write { path: PathBuf, source: io::Error },
+    #[error("the database is not known")]
+    Database(#[from] DatabaseError),
+    #[error("the store could not be opened")]
+    Store(#[from] StoreError),
+}
+
+/// Where the master key comes from, in this order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeySource {
+    /// `ADIT_MASTER_KEY`.
+    Environment,
+    /// `LoadCredential=master-key:…` of a systemd unit.
+    Credential(PathBuf),
+    /// `master.key` in the data folder.
+    File(PathBuf),
+}
+
+impl KeySource {
+    pub fn of(config: &Config) -> Self {
+        if std::env::var_os(MASTER_KEY_VARIABLE).is_some() {
+            return Self::Environment;
+        }
+        let folder = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
+        match folder.map(|folder| folder.join(CREDENTIAL)).filter(|path| path.exists()) {
+            Some(path) => Self::Credential(path),
+            None => Self::File(config.data.join(MASTER_KEY)),
+        }
+    }
+
+    pub fn read(&self) -> Result<MasterKey, OpenError> {
+        match self {
+            Self::Environment => {
+                let text = std::env::var(MASTER_KEY_VARIABLE).map_err(|_| MasterKeyError)?;
+                Ok(MasterKey::from_base64(&Zeroizing::new(text))?)
+            }
+            Self::Credential(path) | Self::File(path) => read_key(path),
+        }
+    }
+}
+
+/// Where the database of this configuration is.
+pub fn location(config: &Config) -> Result<Location, OpenError> {
+    Ok(config.database.location(&config.data)?)
+}
+
+/// Opens the store, and finishes a change of the master key that was cut off.
+pub async fn open(config: &Config) -> Result<Store, OpenError> {
+    let at = location(config)?;
+    if at.is_exposed() {
+        tracing::warn!(database = %at, "Set sslmode=verify-full: others may read what goes there");
+    }
+    let source = KeySource::of(config);
+    let open = |key| Store::open_for(at.clone(), key, config.limits.max_sessions);
+    let KeySource::File(path) = &source else { return Ok(open(source.read()?).await?) };
+    let next = next_key(path);
+    match open(read_key(path)?).await {
+        // The database was sealed anew, and the file not yet put in place.
+        Err(StoreError::WrongKey) if next.exists() => {
+            let store = open(read_key(&next)?).await?;
+            put_in_place(path)?;
+            tracing::warn!("Finished the change of the master key");
+            Ok(store)
+        }
+        opened => Ok(opened?),
+    }
+}
+
+/// Writes the key that is to follow the one at `path`, beside it.
+pub fn write_next_key(path: &Path, key: &MasterKey) -> Result<(), OpenError> {
+    let next = next_key(path);
+    let failed = |source| OpenError::Write { path: next.clone(), source };
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(0o600);
+    let mut file = options.open(&next).map_err(failed)?;
+    file.write_all(key.to_base64().as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?;
+    sync_folder(path)
+}
+
+/// Makes the next key the one in force.
+pub(crate) fn put_in_place(path: &Path) -> Result<(), OpenError> {
+    let failed = |source| OpenError::Write { path: path.to_owned(), source };
+    fs::rename(next_key(path), path).map_err(failed)?;
+    sync_folder(path)
+}
+
+pub(crate) fn read_key(path: &Path) -> Result<MasterKey, OpenError> {
+    match fs::read_to_string(path) {
+        Ok(text) => Ok(MasterKey::from_base64(&Zeroizing::new(text))?),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            Err(OpenError::NoMasterKey(path.to_owned()))
+        }
+        Err(source) => Err(OpenError::Read { path: path.to_owned(), source }),
+    }
+}
+
+pub(crate) fn next_key(path: &Path) -> PathBuf {
+    path.with_extension("key.next")
+}
+
+// A name that a power cut takes back is no key.
+pub(crate) fn sync_folder(path: &Path) -> Result<(), OpenError> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let synced = File::open(folder).and_then(|folder| folder.sync_all());
+    synced.map_err(|source| OpenError::Write { path: folder.to_owned(), source })
+}
+
+const CREDENTIAL: &str = "master-key";
