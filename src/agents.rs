@@ -10,11 +10,11 @@ use access::{
     PolicySnapshot, Shortfall,
 };
 use gateway_ssh::SshGateway;
-use session::{Broker, Door};
+use session::{Broker, Door, pace};
 use splice::Io;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tunnel::{Connection, Stream};
 use wire::{Header, Mode, Open, Refusal, Reply};
@@ -107,21 +107,24 @@ impl Agents {
     ) {
         let open = match timeout(HEADER_DEADLINE, stream.recv_frame()).await {
             Ok(Ok(Header::Open(open))) => open,
-            Ok(Ok(Header::Dial(_) | Header::Unknown)) => return refuse(stream, &NotServed).await,
+            Ok(Ok(Header::Dial(_) | Header::Unknown)) => {
+                return refuse(stream, Instant::now(), &NotServed).await;
+            }
             Ok(Err(error)) => {
                 return tracing::debug!(agent = %agent.id, %error, "No header came");
             }
             Err(_) => return tracing::debug!(agent = %agent.id, "No header came in time"),
         };
+        let asked = Instant::now();
         // Decided anew for each stream: the connection may be older than a change.
         let from = peer.ip().to_canonical();
         let who = match self.authn.agent(&agent, from) {
             Ok(who) => who,
-            Err(error) => return refuse(stream, &error).await,
+            Err(error) => return refuse(stream, asked, &error).await,
         };
         match self.door(&who, &open) {
             Some(application) => self.hand_to_ssh(who, application, peer, stream).await,
-            None => self.carry_raw(&who, &open, stream).await,
+            None => self.carry_raw(&who, &open, asked, stream).await,
         }
     }
 
@@ -161,7 +164,13 @@ impl Agents {
         }
     }
 
-    async fn carry_raw(&self, who: &Authenticated, open: &Open, mut stream: Stream) {
+    async fn carry_raw(
+        &self,
+        who: &Authenticated,
+        open: &Open,
+        asked: Instant,
+        mut stream: Stream,
+    ) {
         let now = SystemTime::now();
         match gateway_tcp::open(&self.broker, who, &open.application, Door::Agent, now).await {
             Ok(tunnel) => {
@@ -171,7 +180,7 @@ impl Agents {
                 drop(stream.send_frame(&opened).await);
                 tunnel.carry(stream).await;
             }
-            Err(error) => refuse(stream, &error).await,
+            Err(error) => refuse(stream, asked, &error).await,
         }
     }
 
@@ -224,7 +233,9 @@ async fn withdrawn(
     std::future::pending::<()>().await;
 }
 
-async fn refuse(mut stream: Stream, error: &impl Explain) {
+/// Refuses what was `asked` then; how long it took to decide tells nothing of what is there.
+async fn refuse(mut stream: Stream, asked: Instant, error: &impl Explain) {
+    pace::even(asked, pace::DENIED).await;
     let refusal = Reply::Refused(Refusal::of(error));
     let said = async {
         if stream.send_frame(&refusal).await.is_ok() {

@@ -7,7 +7,8 @@ use api::{Issued, Me, MyApplication, MyToken, Removed, TokenRow};
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use session::{AuditEvent, Door};
+use session::{AuditEvent, Door, pace};
+use tokio::time::Instant;
 
 use super::caller::Caller;
 use super::change::{Intent, change, done, finally};
@@ -59,7 +60,14 @@ pub(super) async fn issue(
     Body(asked): Body<MyToken>,
 ) -> Result<(StatusCode, Json<Issued>), ApiError> {
     let MyToken { application, kind, expires, uses } = asked;
-    let reference = reachable(&state, &state.policy.current(), &caller, &application)?;
+    let (policy, began) = (state.policy.current(), Instant::now());
+    let reference = match reachable(&state, &policy, &caller, &application) {
+        Ok(reference) => reference,
+        Err(error) => {
+            pace::even(began, pace::DENIED).await;
+            return Err(error);
+        }
+    };
     let row = state.store.application(&reference).await?;
     let application = row.ok_or_else(|| ApiError::explained(StatusCode::FORBIDDEN, &Deny::Gone))?;
     let owner = state.store.user(caller.who.name()).await?;

@@ -32,7 +32,7 @@ impl Failures {
         &self,
         door: Door,
         from: IpAddr,
-        error: AuthnError,
+        told: AuthnError,
         detail: &str,
         now: Instant,
     ) {
@@ -41,8 +41,8 @@ impl Failures {
             door,
             from,
             user: None,
-            code: error.code(),
-            detail: format!("{error}: {detail}"),
+            code: told.code(),
+            detail: detail.to_owned(),
             suppressed,
         });
     }

@@ -12,15 +12,15 @@ use access::{
 };
 use async_trait::async_trait;
 use secrecy::{ExposeSecret, SecretString};
-use session::{AuditLog, AuthnError, Door};
+use session::{AuditLog, AuthnError, Door, pace};
 use store::{AgentToken, Store, UseTokenError, UsedToken};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::AgentIdentity;
 use failures::Failures;
-use throttle::Throttle;
 pub(crate) use throttle::network;
+use throttle::{Admission, Throttle};
 
 /// Checks credentials against the store and the policy in force.
 pub struct Authn {
@@ -97,9 +97,12 @@ impl Authn {
 
     /// Records that a machine's key was not accepted.
     pub(crate) fn refused_key(&self, door: Door, from: IpAddr, detail: &str) {
-        self.failures.note(door, from, AuthnError::Unknown, detail, Instant::now());
+        let failed = Failed::new(AuthnError::Unknown, detail);
+        self.failures.note(door, from, failed.told, &failed.detail, Instant::now());
     }
 
+    /// Checks a token and counts a use of it. Whatever was wrong with it, the refusal takes the same
+    /// time.
     async fn use_token(
         &self,
         text: &SecretString,
@@ -107,17 +110,14 @@ impl Authn {
         door: Door,
         from: IpAddr,
     ) -> Result<UsedToken, AuthnError> {
+        let started = Instant::now();
         let failed = match self.try_token(text, kinds, from).await {
             Ok(used) => return Ok(used),
             Err(failed) => failed,
         };
-        let now = Instant::now();
-        // Nobody guesses by being slow, and a store that is down is not the peer's fault.
-        if !matches!(failed.error, AuthnError::Throttled | AuthnError::Unavailable) {
-            self.throttle.failed(from, now);
-        }
-        self.failures.note(door, from, failed.error, &failed.detail, now);
-        Err(failed.error)
+        self.failures.note(door, from, failed.told, &failed.detail, started);
+        pace::even(started, pace::REFUSED).await;
+        Err(failed.told)
     }
 
     async fn try_token(
@@ -126,20 +126,43 @@ impl Authn {
         kinds: &[TokenKind],
         from: IpAddr,
     ) -> Result<UsedToken, Failed> {
-        let token: TokenText = text.expose_secret().parse().map_err(Failed::parsing)?;
-        // A stranger behind the same address must not lock out who holds a live token. Its id is
-        // public, so knowing it passes the throttle and nothing else.
-        let known = self.policy.borrow().knows_token(token.id());
-        if !known && self.throttle.blocked(from, Instant::now()) {
-            return Err(Failed::new(AuthnError::Throttled, format!("token {}", token.id())));
+        let now = Instant::now();
+        let token: TokenText = text.expose_secret().parse().map_err(|error| {
+            self.throttle.failed(from, now);
+            Failed::parsing(error)
+        })?;
+        let name = token.id().as_str();
+        let live = self.policy.borrow().knows_token(token.id());
+        let how = self.throttle.admit(from, name, live, now);
+        let looked = match how {
+            Admission::Open | Admission::Veiled => self.look_at(&token, kinds, from).await,
+            Admission::Refused => {
+                Err(Failed::new(AuthnError::Throttled, format!("token {}", token.id())))
+            }
+        };
+        match &looked {
+            Ok(used) if used.uses_left == Some(0) => {}
+            Ok(_) => self.throttle.succeeded(from, name, now),
+            // A store that is down is not the peer's fault.
+            Err(failed) if failed.told == AuthnError::Unavailable => {}
+            Err(_) => self.throttle.failed_for(from, name, how, now),
         }
+        looked.map_err(|failed| failed.veiled_if(how))
+    }
+
+    async fn look_at(
+        &self,
+        token: &TokenText,
+        kinds: &[TokenKind],
+        from: IpAddr,
+    ) -> Result<UsedToken, Failed> {
         // The kind stands in the text itself; a use must not be spent at the wrong door.
         if !kinds.contains(&token.kind()) {
             let detail = format!("token {} of kind {}", token.id(), token.kind());
             return Err(Failed::new(AuthnError::WrongKind, detail));
         }
-        let used = self.store.use_token(&token, SystemTime::now(), from).await;
-        used.map_err(|error| Failed::using(&token, &error))
+        let used = self.store.use_token(token, SystemTime::now(), from).await;
+        used.map_err(|error| Failed::using(token, &error))
     }
 
     fn owner(
@@ -150,8 +173,8 @@ impl Authn {
     ) -> Result<Authenticated, AuthnError> {
         let UsedToken { id, kind, user, application, expires, .. } = used;
         let Some((user, name, _)) = user else {
-            let detail = format!("token {id} has no user");
-            self.failures.note(door, from, AuthnError::WrongKind, &detail, Instant::now());
+            let failed = Failed::new(AuthnError::WrongKind, format!("token {id} has no user"));
+            self.failures.note(door, from, failed.told, &failed.detail, Instant::now());
             return Err(AuthnError::WrongKind);
         };
         Ok(vouch(user, name, Credential::Token { id, kind, application, expires }, from))
@@ -181,8 +204,9 @@ impl session::Authn for Authn {
         };
         let now = Instant::now();
         self.throttle.failed(from, now);
-        self.failures.note(Door::Ssh, from, failed, &format!("key {fingerprint}"), now);
-        Err(failed)
+        let failed = Failed::new(failed, format!("key {fingerprint}"));
+        self.failures.note(Door::Ssh, from, failed.told, &failed.detail, now);
+        Err(failed.told)
     }
 
     fn may_be_registered(&self, fingerprint: &str) -> bool {
@@ -211,15 +235,15 @@ fn vouch(user: UserId, name: Name, credential: Credential, from: IpAddr) -> Auth
     Authenticated::assertion(user, name, credential, from)
 }
 
-/// A failure and what the auditor should know of it.
+/// A failure: what its owner is told, and what the auditor should know of it.
 struct Failed {
-    error: AuthnError,
+    told: AuthnError,
     detail: String,
 }
 
 impl Failed {
-    fn new(error: AuthnError, detail: String) -> Self {
-        Self { error, detail }
+    fn new(error: AuthnError, detail: impl std::fmt::Display) -> Self {
+        Self { told: error, detail: format!("{error}: {detail}") }
     }
 
     fn parsing(error: TokenError) -> Self {
@@ -227,7 +251,7 @@ impl Failed {
             TokenError::Form => AuthnError::Form,
             TokenError::Checksum => AuthnError::Mistyped,
         };
-        Self::new(kind, error.to_string())
+        Self::new(kind, error)
     }
 
     fn using(token: &TokenText, error: &UseTokenError) -> Self {
@@ -243,5 +267,13 @@ impl Failed {
             }
         };
         Self::new(kind, format!("token {}: {error}", token.id()))
+    }
+
+    /// While a block stands, one word for all: what is live must not be told by who is looked at.
+    fn veiled_if(self, how: Admission) -> Self {
+        match how {
+            Admission::Open | Admission::Refused => self,
+            Admission::Veiled => Self { told: AuthnError::Throttled, ..self },
+        }
     }
 }

@@ -1,17 +1,62 @@
-//! Slows down addresses that keep failing, in bounded memory.
+//! Slows down guessing, by address and by name, in bounded memory.
+//!
+//! A *name* is the part of a credential that is no secret: the id of a token, or what somebody types
+//! as their user name.
+//!
+//! - **By address.** An address may fail [`FREE`] times. Each failure beyond blocks it, for 1 s at
+//!   first, twice as long each time, up to [`LONGEST`].
+//! - **By name.** Failures for one name count together, whatever address they come from, with
+//!   [`FREE_BY_NAME`] free ones, so that many addresses do not get many times the guesses.
+//! - **Decay.** One failure is forgiven every [`FORGIVEN`].
+//!
+//! Blocking must not become a way to lock somebody out. So where a block stands, two are still
+//! looked at: an address that succeeded for this name within [`MEMORY`], and the first try of an
+//! address for a name of something live. An attacker thus gets one guess per address and name, of
+//! 2^160, and an honest holder is in at the first try, be it from a new address while strangers
+//! guess at their token, or from behind the same address as a stranger.
+//!
+//! None of this tells what is live: whoever fails while a block stands is told the same, and counts
+//! nowhere, whether they were looked at or not.
+//!
+//! Each table holds at most [`MOST`] entries and forgets the one longest untouched; a table of
+//! successes is only filled by successes.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher, Hash, RandomState};
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Which addresses are blocked, and until when.
+/// Who is blocked, and until when.
 #[derive(Default)]
 pub(super) struct Throttle {
-    addresses: Mutex<HashMap<IpAddr, Entry>>,
+    /// Names are kept by their hash: an entry has one size, and nobody else can compute it.
+    hasher: RandomState,
+    tables: Mutex<Tables>,
 }
+
+/// What may be done with an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Admission {
+    /// Look at it, and say what was wrong with it.
+    Open,
+    /// Look at it; if it is not good, its owner is told to wait.
+    Veiled,
+    /// Its owner is told to wait.
+    Refused,
+}
+
+#[derive(Default)]
+struct Tables {
+    addresses: HashMap<IpAddr, Entry>,
+    names: HashMap<Name, Entry>,
+    tried: HashMap<(IpAddr, Name), Instant>,
+    succeeded: HashMap<(IpAddr, Name), Instant>,
+}
+
+type Name = u64;
 
 #[derive(Clone, Copy)]
 struct Entry {
@@ -20,45 +65,100 @@ struct Entry {
 }
 
 impl Entry {
-    /// Blocked for 1 s after the first failure beyond the free ones, doubling with each.
-    fn blocked_until(&self) -> Instant {
-        let beyond = self.failures.saturating_sub(FREE);
-        let pause = match beyond {
+    fn blocked(&self, free: u32, now: Instant) -> bool {
+        let pause = match self.failures.saturating_sub(free) {
             0 => Duration::ZERO,
             n => Duration::from_secs(1 << (n - 1).min(10)).min(LONGEST),
         };
-        self.last + pause
+        now < self.last + pause
+    }
+
+    /// The failures that are not forgiven yet.
+    fn left(&self, now: Instant) -> u32 {
+        let quiet = now.saturating_duration_since(self.last).as_secs() / FORGIVEN.as_secs();
+        self.failures.saturating_sub(u32::try_from(quiet).unwrap_or(u32::MAX))
     }
 
     fn forgotten(&self, now: Instant) -> bool {
-        now.saturating_duration_since(self.last) >= MEMORY
+        self.left(now) == 0
     }
 }
 
 impl Throttle {
-    pub(super) fn blocked(&self, from: IpAddr, now: Instant) -> bool {
-        let addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
-        addresses.get(&network(from)).is_some_and(|entry| now < entry.blocked_until())
+    /// Whether to look at an attempt of `from` for `name`; `live` is whether there is something by
+    /// that name that could succeed.
+    pub(super) fn admit(&self, from: IpAddr, name: &str, live: bool, now: Instant) -> Admission {
+        let (from, name) = (network(from), self.name(name));
+        let tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
+        if !tables.blocked(from, name, now) {
+            return Admission::Open;
+        }
+        let within = |at: Option<&Instant>| at.is_some_and(|at| now < *at + MEMORY);
+        let pair = (from, name);
+        let first = live && !within(tables.tried.get(&pair));
+        match first || within(tables.succeeded.get(&pair)) {
+            true => Admission::Veiled,
+            false => Admission::Refused,
+        }
     }
 
+    /// Counts a failure for what has no name: a text that is no token, an unknown key.
     pub(super) fn failed(&self, from: IpAddr, now: Instant) {
-        let mut addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = network(from);
-        if !addresses.contains_key(&key) {
-            make_room(&mut addresses, MOST, now, Entry::forgotten, |entry| entry.last);
+        let mut tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
+        count(&mut tables.addresses, network(from), now);
+    }
+
+    /// Counts a failure of an attempt that was admitted as `how`.
+    pub(super) fn failed_for(&self, from: IpAddr, name: &str, how: Admission, now: Instant) {
+        let (from, name) = (network(from), self.name(name));
+        let mut tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
+        touch(&mut tables.tried, (from, name), now);
+        match how {
+            Admission::Open => {
+                count(&mut tables.addresses, from, now);
+                count(&mut tables.names, name, now);
+            }
+            Admission::Veiled | Admission::Refused => {}
         }
-        let entry = addresses.entry(key).or_insert(Entry { failures: 0, last: now });
-        if entry.forgotten(now) {
-            entry.failures = 0;
-        }
-        entry.failures = entry.failures.saturating_add(1);
-        entry.last = now;
+    }
+
+    pub(super) fn succeeded(&self, from: IpAddr, name: &str, now: Instant) {
+        let pair = (network(from), self.name(name));
+        let mut tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
+        tables.tried.remove(&pair);
+        touch(&mut tables.succeeded, pair, now);
+    }
+
+    fn name(&self, name: &str) -> Name {
+        self.hasher.hash_one(name)
     }
 }
 
+impl Tables {
+    fn blocked(&self, from: IpAddr, name: Name, now: Instant) -> bool {
+        self.addresses.get(&from).is_some_and(|entry| entry.blocked(FREE, now))
+            || self.names.get(&name).is_some_and(|entry| entry.blocked(FREE_BY_NAME, now))
+    }
+}
+
+fn count<K: Copy + Eq + Hash>(table: &mut HashMap<K, Entry>, key: K, now: Instant) {
+    if !table.contains_key(&key) {
+        make_room(table, MOST, now, Entry::forgotten, |entry| entry.last);
+    }
+    let entry = table.entry(key).or_insert(Entry { failures: 0, last: now });
+    *entry = Entry { failures: entry.left(now).saturating_add(1), last: now };
+}
+
+fn touch<K: Copy + Eq + Hash>(table: &mut HashMap<K, Instant>, key: K, now: Instant) {
+    if !table.contains_key(&key) {
+        make_room(table, MOST, now, |at, now| now >= *at + MEMORY, |at| *at);
+    }
+    table.insert(key, now);
+}
+
 /// Keeps a table under `most` entries: forgets what is over, else the one longest untouched.
-pub(super) fn make_room<T>(
-    table: &mut HashMap<IpAddr, T>,
+pub(super) fn make_room<K: Copy + Eq + Hash, T>(
+    table: &mut HashMap<K, T>,
     most: usize,
     now: Instant,
     over: impl Fn(&T, Instant) -> bool,
@@ -87,61 +187,13 @@ pub(crate) fn network(address: IpAddr) -> IpAddr {
 
 /// Failures that cost nothing: typing errors happen.
 const FREE: u32 = 20;
+const FREE_BY_NAME: u32 = 10;
 const LONGEST: Duration = Duration::from_secs(60);
+const FORGIVEN: Duration = Duration::from_secs(30);
+/// How long a success, and a first try, is remembered.
 const MEMORY: Duration = Duration::from_secs(600);
-/// At most this many addresses are remembered.
+/// The most entries of each table.
 const MOST: usize = 8192;
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_address_that_keeps_failing_waits_longer_each_time() {
-        let (throttle, start) = (Throttle::default(), Instant::now());
-        let peer = address(1);
-        for _ in 0..FREE {
-            throttle.failed(peer, start);
-        }
-        assert!(!throttle.blocked(peer, start), "typing errors are free");
-        for pause in [1, 2, 4, 8, 16, 32, 60, 60] {
-            throttle.failed(peer, start);
-            assert!(throttle.blocked(peer, start + Duration::from_millis(pause * 1000 - 1)));
-            assert!(!throttle.blocked(peer, start + Duration::from_secs(pause)), "{pause} s");
-        }
-        assert!(!throttle.blocked(address(2), start), "others are not slowed");
-    }
-
-    #[test]
-    fn a_quiet_address_starts_anew() {
-        let (throttle, start) = (Throttle::default(), Instant::now());
-        for _ in 0..=FREE {
-            throttle.failed(address(1), start);
-        }
-        throttle.failed(address(1), start + MEMORY);
-        assert!(!throttle.blocked(address(1), start + MEMORY));
-    }
-
-    #[test]
-    fn the_table_stays_within_its_bound() {
-        let (throttle, start) = (Throttle::default(), Instant::now());
-        for n in 0..u32::try_from(MOST).unwrap() + 50 {
-            throttle.failed(address(n), start + Duration::from_millis(n.into()));
-        }
-        assert_eq!(throttle.addresses.lock().unwrap().len(), MOST);
-        assert!(!throttle.addresses.lock().unwrap().contains_key(&address(0)), "the oldest goes");
-    }
-
-    #[test]
-    fn an_ipv6_subscriber_is_one_address() {
-        let a: IpAddr = "2001:db8:1:2:aaaa::1".parse().unwrap();
-        let b: IpAddr = "2001:db8:1:2:bbbb::2".parse().unwrap();
-        let mapped: IpAddr = "::ffff:192.0.2.1".parse().unwrap();
-        assert_eq!(network(a), network(b));
-        assert_eq!(network(mapped), "192.0.2.1".parse::<IpAddr>().unwrap());
-    }
-
-    fn address(n: u32) -> IpAddr {
-        IpAddr::V4((0x0a00_0000 + n).into())
-    }
-}
+mod tests;

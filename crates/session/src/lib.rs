@@ -6,6 +6,7 @@
 mod audit;
 mod broker;
 mod lease;
+pub mod pace;
 mod ports;
 
 pub use audit::{AuditError, AuditEvent, AuditLog, ClosingSlot, Door, Stamped};

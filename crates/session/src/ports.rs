@@ -145,7 +145,7 @@ pub enum AuthnError {
     WrongKind,
     #[error("the user is disabled")]
     UserDisabled,
-    #[error("too many failures from this address")]
+    #[error("too many failures from this address or for this token")]
     Throttled,
     #[error("the store does not answer")]
     Unavailable,
@@ -173,7 +173,7 @@ impl Explain for AuthnError {
             Self::UsedUp => "this token is used up",
             Self::WrongKind => "this kind of token is not for this door",
             Self::UserDisabled => "your account is disabled",
-            Self::Throttled => "too many failed sign-ins from your address",
+            Self::Throttled => "too many failed sign-ins from your address or with this token",
             Self::Unavailable => "the relay can not check sign-ins just now",
         })
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use access::{Application, ApplicationId, Authenticated, Credential, Login as Mode, Unfound};
 use secrecy::{ExposeSecret, SecretString};
-use session::{AuthnError, Door};
+use session::{AuthnError, Door, pace};
 use tokio::time::{Instant, sleep_until};
 
 use crate::config::{MAX_FAILURES, REFUSAL_TIME};
@@ -24,6 +24,8 @@ pub(crate) struct Login {
     stage: Stage,
     failures: u32,
     last_failure: String,
+    /// When the request that is being answered came.
+    asked: Instant,
 }
 
 /// The answer to one request.
@@ -66,6 +68,7 @@ impl Login {
             stage: Stage::Token,
             failures: 0,
             last_failure: String::new(),
+            asked: Instant::now(),
         }
     }
 
@@ -139,6 +142,7 @@ impl Login {
 
     /// What was proven for one name does not count for another.
     async fn belongs_to(&mut self, user: &str) -> bool {
+        self.asked = Instant::now();
         match &self.user {
             Some(known) if known == user => true,
             Some(_) if !matches!(self.stage, Stage::Token) => false,
@@ -328,9 +332,11 @@ impl Login {
         self.end(words::DENIED.to_owned()).await
     }
 
-    /// Ends the connection with these words, which every client shows.
+    /// Ends the connection with these words, which every client shows. How long it took to find
+    /// them tells nothing of what is there.
     async fn end(&mut self, text: String) -> Verdict {
         self.stage = Stage::Over;
+        pace::even(self.asked, pace::DENIED).await;
         self.connection.refuse(text).await;
         Verdict::Reject
     }

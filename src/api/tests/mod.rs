@@ -3,6 +3,7 @@
 mod apply;
 mod changes;
 mod enrolment;
+mod oracles;
 mod roles;
 mod tokens;
 mod why;
