@@ -16,7 +16,8 @@ use tokio_util::sync::CancellationToken;
 /// Kills are kept here and not in the store: they end sessions of this process only.
 pub struct PolicyPublisher {
     store: Store,
-    loaded: AsyncMutex<PolicyData>,
+    /// What the store held when it last answered, without kills.
+    loaded: AsyncMutex<PolicySnapshot>,
     killed: Mutex<HashSet<SessionId>>,
     live: OnceLock<Broker>,
     /// When the store last said that this is the policy.
@@ -27,9 +28,9 @@ pub struct PolicyPublisher {
 impl PolicyPublisher {
     /// Loads the first snapshot; without one nothing can start.
     pub async fn start(store: Store) -> Result<Arc<Self>, StoreError> {
-        let data = store.load_policy().await?;
-        let (sender, _) = watch::channel(Arc::new(PolicySnapshot::new(data.clone())));
-        let (loaded, killed, live) = (AsyncMutex::new(data), Mutex::default(), OnceLock::new());
+        let policy = PolicySnapshot::new(store.load_policy().await?);
+        let (sender, _) = watch::channel(Arc::new(policy.clone()));
+        let (loaded, killed, live) = (AsyncMutex::new(policy), Mutex::default(), OnceLock::new());
         let fresh = Mutex::new(Instant::now());
         Ok(Arc::new(Self { store, loaded, killed, live, fresh, sender }))
     }
@@ -63,7 +64,7 @@ impl PolicyPublisher {
             Err(error) => tracing::error!(%error, "Could not load policy"),
         }
         self.publish(&loaded);
-        loaded.version
+        loaded.version()
     }
 
     /// Ends a session that is open. Whether it was.
@@ -96,7 +97,7 @@ impl PolicyPublisher {
         let mut loaded = self.loaded.lock().await;
         match self.store.load_policy().await {
             Ok(data) => {
-                let changed = data.version != loaded.version;
+                let changed = data.version != loaded.version();
                 self.confirmed(&mut loaded, data);
                 if !changed {
                     return;
@@ -108,24 +109,24 @@ impl PolicyPublisher {
             }
             Err(error) => {
                 tracing::error!(%error, "Policy is too old to be trusted: all access ends");
-                *loaded = PolicyData::default();
+                *loaded = PolicySnapshot::default();
             }
         }
         self.publish(&loaded);
     }
 
-    fn confirmed(&self, loaded: &mut PolicyData, data: PolicyData) {
-        *loaded = data;
+    fn confirmed(&self, loaded: &mut PolicySnapshot, data: PolicyData) {
+        if data.version != loaded.version() {
+            *loaded = PolicySnapshot::new(data);
+        }
         *self.fresh.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
     }
 
-    fn publish(&self, loaded: &PolicyData) {
+    fn publish(&self, loaded: &PolicySnapshot) {
         let open = self.open_sessions();
         let mut killed = self.killed.lock().unwrap_or_else(PoisonError::into_inner);
         killed.retain(|session| open.contains(session));
-        let killed = killed.iter().copied().collect();
-        let snapshot = PolicySnapshot::new(PolicyData { killed, ..loaded.clone() });
-        self.sender.send_replace(Arc::new(snapshot));
+        self.sender.send_replace(Arc::new(loaded.with_killed(killed.clone())));
     }
 
     #[cfg(test)]

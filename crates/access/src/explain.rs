@@ -61,7 +61,7 @@ impl PolicySnapshot {
     ) -> Explanation {
         let login = shown(application, question.login.as_deref());
         let facts = Facts { kind: application.kind, from: question.from, login };
-        let judged = self.judge(user, application.id, &facts, at);
+        let judged = self.judge(user, application, &facts, at);
         let (sure, unsure): (Vec<_>, Vec<_>) =
             judged.fitting.into_iter().partition(|rule| provided(rule, &facts).is_empty());
         if let Some(rule) = widest(&sure, at).or_else(|| widest(&unsure, at)) {

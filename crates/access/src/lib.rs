@@ -8,6 +8,7 @@ mod code;
 mod explain;
 mod hours;
 mod id;
+mod index;
 mod judge;
 mod name;
 mod policy;

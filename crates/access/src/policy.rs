@@ -8,6 +8,7 @@ use std::time::SystemTime;
 
 use serde::Serialize;
 
+use crate::index::RuleIndex;
 use crate::judge::{Judged, end, no_narrower, widest};
 use crate::rule::Facts;
 use crate::{
@@ -30,18 +31,18 @@ pub struct PolicyData {
     pub killed: Vec<SessionId>,
 }
 
-/// An immutable, indexed [`PolicyData`]. Deciding does no I/O.
-#[derive(Debug, Default)]
+/// An immutable, indexed [`PolicyData`]. Deciding does no I/O. A clone shares everything.
+#[derive(Clone, Debug, Default)]
 pub struct PolicySnapshot {
     version: u64,
-    users: HashMap<UserId, User>,
-    key_owners: HashMap<String, UserId>,
-    applications: HashMap<ApplicationId, Arc<Application>>,
-    by_name: HashMap<String, Vec<ApplicationId>>,
-    rules: HashMap<ApplicationId, Vec<Arc<Rule>>>,
-    tokens: HashSet<TokenId>,
-    agents: HashMap<AgentId, SystemTime>,
-    killed: HashSet<SessionId>,
+    users: Arc<HashMap<UserId, User>>,
+    key_owners: Arc<HashMap<String, UserId>>,
+    applications: Arc<HashMap<ApplicationId, Arc<Application>>>,
+    by_name: Arc<HashMap<String, Vec<ApplicationId>>>,
+    rules: Arc<RuleIndex>,
+    tokens: Arc<HashSet<TokenId>>,
+    agents: Arc<HashMap<AgentId, SystemTime>>,
+    killed: Arc<HashSet<SessionId>>,
 }
 
 /// What a decision depends on besides who and what.
@@ -234,15 +235,20 @@ impl PolicySnapshot {
             .collect();
         Self {
             version: data.version,
-            key_owners,
-            by_name: names(&applications),
-            rules: rules_by_application(data.rules, &applications),
-            applications,
-            users: data.users.into_iter().map(|user| (user.id, user)).collect(),
-            tokens: data.tokens.into_iter().collect(),
-            agents: data.agents.into_iter().collect(),
-            killed: data.killed.into_iter().collect(),
+            key_owners: Arc::new(key_owners),
+            by_name: Arc::new(names(&applications)),
+            rules: Arc::new(RuleIndex::new(data.rules)),
+            applications: Arc::new(applications),
+            users: Arc::new(data.users.into_iter().map(|user| (user.id, user)).collect()),
+            tokens: Arc::new(data.tokens.into_iter().collect()),
+            agents: Arc::new(data.agents.into_iter().collect()),
+            killed: Arc::new(data.killed.into_iter().collect()),
         }
+    }
+
+    /// The same policy with these sessions ended by an admin, and no others.
+    pub fn with_killed(&self, killed: HashSet<SessionId>) -> Self {
+        Self { killed: Arc::new(killed), ..self.clone() }
     }
 
     /// Grows with every change.
@@ -282,21 +288,19 @@ impl PolicySnapshot {
     /// `who` breaks a tie between sites: only one of them may be open to that user.
     pub fn find(&self, text: &str, who: &Authenticated) -> Result<&Arc<Application>, Unfound> {
         let named = self.by_name.get(text).map(Vec::as_slice).unwrap_or_default();
-        let reachable = |id: &&ApplicationId| self.may_see(who, **id);
-        let mut open = named.iter().filter(reachable);
-        let chosen = match (named, open.next(), open.next()) {
-            ([only], _, _) => only,
-            (_, Some(only), None) => only,
-            (_, Some(_), Some(_)) => return Err(Unfound::Ambiguous(text.to_owned())),
-            _ => return Err(Unfound::Unknown(text.to_owned())),
-        };
-        self.applications.get(chosen).ok_or_else(|| Unfound::Unknown(text.to_owned()))
+        let named = named.iter().filter_map(|id| self.applications.get(id));
+        let mut open = named.clone().filter(|app| self.may_see(who, app));
+        match (open.next(), open.next()) {
+            (Some(_), Some(_)) => Err(Unfound::Ambiguous(text.to_owned())),
+            (Some(only), None) => Ok(only),
+            (None, _) => only(named).ok_or_else(|| Unfound::Unknown(text.to_owned())),
+        }
     }
 
     /// The applications some rule opens to `who`, by name, whatever its terms are.
     pub fn reachable(&self, who: &Authenticated) -> Vec<&Arc<Application>> {
         let mut open: Vec<_> =
-            self.applications.values().filter(|app| self.may_see(who, app.id)).collect();
+            self.applications.values().filter(|app| self.may_see(who, app)).collect();
         open.sort_by(|a, b| (&a.name, &a.site.name).cmp(&(&b.name, &b.site.name)));
         open
     }
@@ -357,7 +361,7 @@ impl PolicySnapshot {
         let user = self.users.get(&who.user()).filter(|user| user.enabled).ok_or(Deny::User)?;
         let application = self.applications.get(&application.id).ok_or(Deny::Gone)?;
         self.check_credential(who, user, application, now)?;
-        let judged = self.judge(user, application.id, &Facts::of(context, application), now);
+        let judged = self.judge(user, application, &Facts::of(context, application), now);
         if judged.fitting.is_empty() {
             return Err(judged
                 .nearest
@@ -374,12 +378,11 @@ impl PolicySnapshot {
     pub(crate) fn judge(
         &self,
         user: &User,
-        application: ApplicationId,
+        application: &Application,
         facts: &Facts<'_>,
         now: SystemTime,
     ) -> Judged {
-        let rules = self.rules.get(&application).map(Vec::as_slice).unwrap_or_default();
-        Judged::of(rules.iter().filter(|rule| rule.names(user)), facts, now)
+        Judged::of(self.rules.naming(user, application), facts, now)
     }
 
     fn check_credential(
@@ -429,7 +432,7 @@ impl PolicySnapshot {
         }
     }
 
-    fn may_see(&self, who: &Authenticated, application: ApplicationId) -> bool {
+    fn may_see(&self, who: &Authenticated, application: &Application) -> bool {
         let bound = match who.credential() {
             Credential::Token { application, .. } => *application,
             Credential::SshKey { .. } | Credential::Agent { .. } => None,
@@ -437,11 +440,8 @@ impl PolicySnapshot {
         let Some(user) = self.users.get(&who.user()).filter(|user| user.enabled) else {
             return false;
         };
-        bound.is_none_or(|bound| bound == application)
-            && self
-                .rules
-                .get(&application)
-                .is_some_and(|rules| rules.iter().any(|rule| rule.names(user)))
+        bound.is_none_or(|bound| bound == application.id)
+            && self.rules.naming(user, application).next().is_some()
     }
 }
 
@@ -559,17 +559,10 @@ fn names(
     names
 }
 
-fn rules_by_application(
-    rules: Vec<Rule>,
-    applications: &HashMap<ApplicationId, Arc<Application>>,
-) -> HashMap<ApplicationId, Vec<Arc<Rule>>> {
-    let mut by_application: HashMap<ApplicationId, Vec<Arc<Rule>>> = HashMap::new();
-    for rule in rules.into_iter().map(Arc::new) {
-        for app in applications.values().filter(|app| rule.covers(app)) {
-            by_application.entry(app.id).or_default().push(rule.clone());
-        }
-    }
-    by_application
+/// The item of an iterator that has exactly one.
+fn only<T>(mut items: impl Iterator<Item = T>) -> Option<T> {
+    let first = items.next();
+    items.next().is_none().then_some(first)?
 }
 
 fn same_target(now: &Application, then: &Application) -> bool {

@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use crate::hours::Open;
-use crate::{Application, ApplicationId, Context, GroupId, Hours, Kind, RuleId, User, UserId};
+use crate::{Application, ApplicationId, Context, GroupId, Hours, Kind, RuleId, UserId};
 
 /// One grant rule. Without a rule there is no access.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,24 +18,8 @@ pub struct Rule {
     pub terms: Terms,
 }
 
-impl Rule {
-    pub(crate) fn names(&self, user: &User) -> bool {
-        match &self.subject {
-            Subject::User(id) => *id == user.id,
-            Subject::Group(id) => user.groups.contains(id),
-        }
-    }
-
-    pub(crate) fn covers(&self, application: &Application) -> bool {
-        match &self.target {
-            Target::Application(id) => *id == application.id,
-            Target::Tag { key, value } => application.tags.get(key) == Some(value),
-        }
-    }
-}
-
 /// Whom a rule is for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Subject {
     User(UserId),
     Group(GroupId),

@@ -70,9 +70,9 @@ fn the_nearest_rule_is_the_one_that_takes_least_to_meet() {
     let over = Terms { valid_until: Some(NOW_SECS), ..Terms::default() };
     let alice = Subject::User(user_id(ALICE));
     data.rules = vec![
-        rule(1, alice.clone(), over),
-        rule(2, alice.clone(), both),
-        rule(3, alice.clone(), login.clone()),
+        rule(1, alice, over),
+        rule(2, alice, both),
+        rule(3, alice, login.clone()),
         rule(4, alice, login),
     ];
     let policy = PolicySnapshot::new(data);

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test takes what it needs of it")]
 
+pub(crate) mod population;
+
 use std::net::IpAddr;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
