@@ -19,5 +19,6 @@ pub mod policy;
 pub mod serve;
 pub mod state;
 pub mod tokens;
+mod traces;
 
 pub use state::{AgentIdentity, AppState, Peer, RelayInfo};

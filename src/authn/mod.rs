@@ -4,11 +4,12 @@ mod failures;
 mod throttle;
 
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
 use access::{
-    Authenticated, Credential, Name, PolicySnapshot, TokenError, TokenKind, TokenText, UserId,
+    Authenticated, Credential, Explain as _, Name, PolicySnapshot, TokenError, TokenKind,
+    TokenText, UserId,
 };
 use async_trait::async_trait;
 use secrecy::{ExposeSecret, SecretString};
@@ -18,6 +19,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::AgentIdentity;
+use crate::traces::Traces;
 use failures::Failures;
 pub(crate) use throttle::network;
 use throttle::{Admission, Throttle};
@@ -28,6 +30,7 @@ pub struct Authn {
     policy: watch::Receiver<Arc<PolicySnapshot>>,
     throttle: Throttle,
     failures: Failures,
+    traces: OnceLock<Arc<Traces>>,
 }
 
 impl Authn {
@@ -36,7 +39,13 @@ impl Authn {
         policy: watch::Receiver<Arc<PolicySnapshot>>,
         audit: Arc<dyn AuditLog>,
     ) -> Self {
-        Self { store, policy, throttle: Throttle::default(), failures: Failures::new(audit) }
+        let (throttle, failures) = (Throttle::default(), Failures::new(audit));
+        Self { store, policy, throttle, failures, traces: OnceLock::new() }
+    }
+
+    /// Tells of each sign-in with a token from now on. Only the first call counts.
+    pub(crate) fn traced_by(&self, traces: Arc<Traces>) {
+        drop(self.traces.set(traces));
     }
 
     /// Vouches for the owner of a login or admin token at the API, and counts one use of it.
@@ -111,7 +120,14 @@ impl Authn {
         from: IpAddr,
     ) -> Result<UsedToken, AuthnError> {
         let started = Instant::now();
-        let failed = match self.try_token(text, kinds, from).await {
+        let tried = self.try_token(text, kinds, from).await;
+        if let Some(traces) = self.traces.get() {
+            let user = |used: &UsedToken| used.user.as_ref().map(|(_, name, _)| name.to_string());
+            let answer = tried.as_ref().map(|used| user(used).unwrap_or_default());
+            let answer = answer.as_deref().map_err(|failed| failed.told.code().0);
+            traces.login((door, from), started.elapsed(), answer);
+        }
+        let failed = match tried {
             Ok(used) => return Ok(used),
             Err(failed) => failed,
         };

@@ -8,6 +8,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use axum::http::Uri;
+
 pub use database::{Database, DatabaseError};
 use document::Section;
 
@@ -23,6 +25,7 @@ pub struct Config {
     pub listen: Listen,
     pub limits: Limits,
     pub log: Log,
+    pub telemetry: Telemetry,
 }
 
 /// Where the doors are.
@@ -46,6 +49,15 @@ pub struct Limits {
 pub struct Log {
     pub level: telemetry::Level,
     pub format: telemetry::Format,
+}
+
+/// Where traces go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Telemetry {
+    /// The collector's address, without `/v1/traces`; absent: there are no traces.
+    pub otlp: Option<Uri>,
+    /// Of a hundred traces, how many are kept.
+    pub sample_percent: usize,
 }
 
 /// One mistake: where it stands and what was expected there.
@@ -101,6 +113,7 @@ fn resolve(root: &mut Section<'_>, folder: &Path) -> Option<Config> {
     let listen = root.section("listen", listen);
     let limits = root.section("limits", limits);
     let log = root.section("log", log);
+    let telemetry = root.section("telemetry", telemetry);
     Some(Config {
         data: folder.join(data?.unwrap_or_else(|| PathBuf::from("."))),
         database: database?,
@@ -109,6 +122,7 @@ fn resolve(root: &mut Section<'_>, folder: &Path) -> Option<Config> {
         listen: listen?,
         limits: limits?,
         log: log?,
+        telemetry: telemetry?,
     })
 }
 
@@ -141,6 +155,20 @@ fn log(section: &mut Section<'_>) -> Option<Log> {
     let level = section.text("level", levels, |text| text.parse().ok());
     let format = section.text("format", "text or json", |text| text.parse().ok());
     Some(Log { level: level?.unwrap_or_default(), format: format?.unwrap_or_default() })
+}
+
+fn telemetry(section: &mut Section<'_>) -> Option<Telemetry> {
+    let otlp = section.text("otlp", COLLECTOR, collector);
+    let sample_percent = section.count("sample_percent", 1..=100);
+    Some(Telemetry { otlp: otlp?, sample_percent: sample_percent?.unwrap_or(100) })
+}
+
+fn collector(text: &str) -> Option<Uri> {
+    let url: Uri = text.parse().ok()?;
+    let plain = url.scheme_str() == Some("http") && url.query().is_none();
+    // A password would be sent in the clear, and shown here.
+    let bare = url.authority().is_some_and(|authority| !authority.as_str().contains('@'));
+    (plain && bare).then_some(url)
 }
 
 impl Default for Limits {
@@ -198,6 +226,8 @@ fn listed(path: &Path, mistakes: &[Mistake]) -> String {
 
 const LOOPBACK: &str = "a loopback address and port such as 127.0.0.1:9090 (nobody signs in there, \
                         so it is for this machine only)";
+const COLLECTOR: &str =
+    "the URL of an OpenTelemetry collector nearby, such as http://127.0.0.1:4318";
 const DOMAIN: &str = "a DNS name such as adit.example.com";
 
 #[cfg(test)]

@@ -27,6 +27,7 @@ use crate::listen::https::Https;
 use crate::listen::quic::Machines;
 use crate::listen::{admin, quic, ssh, tcp};
 use crate::policy::PolicyPublisher;
+use crate::traces::Traces;
 use crate::{AppState, RelayInfo, api, database, host_keys};
 
 /// A relay that listens.
@@ -69,8 +70,18 @@ pub async fn build(config: Config, log: Log) -> Result<Relay, ServeError> {
     let identity = Identity::new(&core, certificate, endpoint.clone())?;
     let lobbies = Lobbies::new(config.limits.max_unauthenticated);
     let knobs = Knobs { log, lobbies, identity: Arc::new(identity) };
-    let tasks = doors.open(&core, &state, &knobs);
+    let mut tasks = doors.open(&core, &state, &knobs);
+    trace(&config, &core, &mut tasks);
     Ok(Relay { config, state, endpoint, ready, tokens: core.tokens, knobs, tasks })
+}
+
+/// Sends traces where the configuration names a collector.
+fn trace(config: &Config, core: &Core, tasks: &mut JoinSet<()>) {
+    let Some(url) = config.telemetry.otlp.clone() else { return };
+    let (traces, exporter) = Traces::to(url, config.telemetry.sample_percent);
+    core.authn.traced_by(traces.clone());
+    core.broker.witnessed_by(traces);
+    tasks.spawn(exporter.run(core.tokens.stop.clone()));
 }
 
 /// The parts behind the doors.

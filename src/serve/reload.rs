@@ -151,7 +151,8 @@ impl Reloader {
     }
 
     fn needs_restart(&self, wanted: &Config) -> Vec<&'static str> {
-        let Config { data, database, domain, names: _, listen, limits, log } = &self.config;
+        let Config { data, database, domain, names: _, listen, limits, log, telemetry } =
+            &self.config;
         let differs = [
             ("data", *data != wanted.data),
             ("database", database.at != wanted.database.at),
@@ -163,6 +164,11 @@ impl Reloader {
             ("listen.admin", listen.admin != wanted.listen.admin),
             ("limits.max_sessions", limits.max_sessions != wanted.limits.max_sessions),
             ("log.format", log.format != wanted.log.format),
+            ("telemetry.otlp", telemetry.otlp != wanted.telemetry.otlp),
+            (
+                "telemetry.sample_percent",
+                telemetry.sample_percent != wanted.telemetry.sample_percent,
+            ),
         ];
         differs.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key).collect()
     }

@@ -1,5 +1,8 @@
 //! Tests that count or time what the machine as a whole does.
 
+mod disk;
+mod withdrawn;
+
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -7,9 +10,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
-use testkit::{Deployment, Process, eventually, run};
+use testkit::{Deployment, Process, eventually, run, until};
 
-use crate::support::{SOON, World};
+use crate::support::{SOON, World, application};
 
 #[test]
 fn five_hundred_sessions_leave_nothing_behind() -> Result<()> {
@@ -77,6 +80,8 @@ fn a_killed_session_and_a_revoked_token_end_within_a_second() -> Result<()> {
 #[test]
 fn a_relay_killed_at_any_moment_loses_nothing_it_acknowledged() -> Result<()> {
     let mut world = World::start()?;
+    world.deployment.login("alice")?;
+    let (_tunnel, port) = world.deployment.tunnel("alice", "echo")?;
     let mut acknowledged = Vec::new();
     let mut slowest = Duration::ZERO;
     for round in 0..20 {
@@ -86,6 +91,7 @@ fn a_relay_killed_at_any_moment_loses_nothing_it_acknowledged() -> Result<()> {
             let writers: Vec<_> = (0..3)
                 .map(|n| scope.spawn(move || write_users(deployment, round, n, stop)))
                 .collect();
+            scope.spawn(move || open_until(port, stop));
             std::thread::sleep(Duration::from_millis(150 + 17 * round));
             // By its id: the deployment is lent to the writers.
             let relay = deployment.relay_id().to_string();
@@ -107,6 +113,13 @@ fn a_relay_killed_at_any_moment_loses_nothing_it_acknowledged() -> Result<()> {
     assert!(lost.is_empty(), "lost {lost:?} of {}", acknowledged.len());
     assert!(acknowledged.len() >= 20, "only {} writes were under way", acknowledged.len());
     assert!(slowest < Duration::from_secs(2), "a start took {slowest:?}");
+    eventually(SOON, "all sessions have ended", || sessions(&world) == Some(0))?;
+    all_recorded(&world)?;
+    let ended = world.deployment.audit("session.ended")?;
+    assert!(
+        ended.iter().any(|row| row["event"]["reason"] == "abandoned"),
+        "none was open at a kill"
+    );
     Ok(())
 }
 
@@ -137,6 +150,19 @@ fn write_users(deployment: &Deployment, round: u64, n: u64, stop: &AtomicBool) -
         deployment.admin(&["user", "add", name]).is_ok_and(|said| said.status.success())
     };
     names.filter(acknowledged).collect()
+}
+
+/// Opens sessions until told to stop, and keeps some of them open. While the tunnel has lost the
+/// relay there are none.
+fn open_until(port: u16, stop: &AtomicBool) {
+    let mut open = Vec::new();
+    while !stop.load(Relaxed) {
+        open.extend(TcpStream::connect(("127.0.0.1", port)));
+        if open.len() > 8 {
+            open.clear();
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
 }
 
 /// From another address than the strangers', as an honest user's would be.
@@ -172,6 +198,17 @@ fn descriptors(world: &mut World, tunnel: &Process) -> Result<[usize; 3]> {
     let relay = world.deployment.relay().descriptors()?;
     let connector = world.deployment.connectors()[0].process.descriptors()?;
     Ok([relay, connector, tunnel.descriptors()?])
+}
+
+fn all_recorded(world: &World) -> Result<()> {
+    let pairs = || -> Result<_> {
+        let opened = ids(&world.deployment.audit("session.opened")?);
+        Ok((opened, ids(&world.deployment.audit("session.ended")?)))
+    };
+    eventually(SOON, "each opened session has exactly one end", || {
+        pairs().is_ok_and(|(opened, ended)| opened == ended)
+    })
+    .with_context(|| format!("{:?}", pairs()))
 }
 
 fn ids(rows: &[Value]) -> Vec<String> {

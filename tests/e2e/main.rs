@@ -7,6 +7,7 @@ mod alone;
 mod clients;
 mod connectors;
 mod demo;
+mod secrets;
 mod ssh;
 mod support;
 mod targets;

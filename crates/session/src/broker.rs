@@ -1,7 +1,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use access::{
@@ -17,7 +17,7 @@ use uuid::Uuid;
 use crate::lease::Clock;
 use crate::{
     AuditError, AuditEvent, AuditLog, ClosingSlot, DialError, DialRequest, Dialer, Door, Lease,
-    Stamped,
+    Life, Stamped, Step, Witness,
 };
 
 /// Turns grants into sessions. Cheap to clone.
@@ -62,6 +62,8 @@ pub struct Session {
     clock: Clock,
     end: (EndReason, Side),
     slot: Option<ClosingSlot>,
+    /// When its target was first reached.
+    dialled: OnceLock<SystemTime>,
     broker: Broker,
     _permit: OwnedSemaphorePermit,
 }
@@ -95,7 +97,9 @@ impl Broker {
         let slots = Arc::new(Semaphore::new(limits.max_sessions));
         let (open, _) = watch::channel(0);
         let (live, ended) = (Mutex::default(), Mutex::default());
-        let inner = Inner { audit, dialer, policy, drain, limits, slots, live, ended, open };
+        let witness = OnceLock::new();
+        let inner =
+            Inner { audit, dialer, policy, drain, limits, slots, live, ended, open, witness };
         Self { inner: Arc::new(inner) }
     }
 
@@ -107,6 +111,11 @@ impl Broker {
     /// Where gateways record what is not a session's opening or end.
     pub fn audit(&self) -> &Arc<dyn AuditLog> {
         &self.inner.audit
+    }
+
+    /// Tells `witness` of each session from now on. Only the first call counts.
+    pub fn witnessed_by(&self, witness: Arc<dyn Witness>) {
+        drop(self.inner.witness.set(witness));
     }
 
     /// Spends a grant. The session's record is stored before this returns, and the place for its
@@ -128,11 +137,18 @@ impl Broker {
         // Listed before its record is stored: what withdraws access meanwhile must find it, and who
         // gives up waiting leaves a record that is closed.
         let mut session = self.session(grant, door, now, permit).enter(slot);
+        session.step(Step::Authorise, now, None);
+        let began = SystemTime::now();
         match inner.audit.append(session.opened()).await {
-            Ok(()) => Ok(session),
+            Ok(()) => {
+                session.step(Step::Open, began, None);
+                Ok(session)
+            }
             Err(error) => {
+                let error = OpenError::from(error);
+                session.step(Step::Open, began, Some(error.code().0));
                 session.unrecorded();
-                Err(error.into())
+                Err(error)
             }
         }
     }
@@ -196,6 +212,7 @@ impl Broker {
             clock,
             end,
             slot: None,
+            dialled: OnceLock::new(),
             broker,
             _permit: permit,
         }
@@ -238,11 +255,22 @@ impl Session {
     /// session ends first.
     pub async fn dial(&self) -> Result<BoxStream, DialError> {
         let request = DialRequest { session: self.id, application: self.application().clone() };
-        let mut lease = self.lease();
-        tokio::select! {
+        let (mut lease, began) = (self.lease(), SystemTime::now());
+        let answer = tokio::select! {
             biased;
             reason = lease.ended() => Err(DialError::Ended { reason }),
             answer = self.broker.inner.dialer.dial(request) => answer,
+        };
+        self.step(Step::Dial, began, answer.as_ref().err().map(|error| error.code().0));
+        if answer.is_ok() {
+            self.dialled.get_or_init(SystemTime::now);
+        }
+        answer
+    }
+
+    fn step(&self, step: Step, began: SystemTime, failed: Option<&'static str>) {
+        if let Some(witness) = self.broker.inner.witness.get() {
+            witness.step(self.id, step, began, failed);
         }
     }
 
@@ -359,6 +387,10 @@ impl Drop for Session {
             down: self.counters.down(),
             millis: u64::try_from(self.clock.elapsed().as_millis()).unwrap_or(u64::MAX),
         };
+        if let Some(witness) = self.broker.inner.witness.get() {
+            let (opened, dialled) = (self.clock.wall(), self.dialled.get().copied());
+            witness.ended(&event, Life { opened, dialled });
+        }
         slot.fill(Stamped { at: self.clock.now(), event });
         let mut ended = self.broker.inner.ended.lock().unwrap_or_else(PoisonError::into_inner);
         *ended.entry((self.door, self.end.0, self.end.1)).or_default() += 1;
@@ -396,6 +428,7 @@ struct Inner {
     drain: CancellationToken,
     limits: Limits,
     slots: Arc<Semaphore>,
+    witness: OnceLock<Arc<dyn Witness>>,
     live: Mutex<HashMap<SessionId, Live>>,
     ended: Mutex<HashMap<(Door, EndReason, Side), u64>>,
     open: watch::Sender<usize>,

@@ -77,6 +77,11 @@ impl Clock {
         self.wall + self.start.elapsed()
     }
 
+    /// When it started.
+    pub(crate) fn wall(&self) -> SystemTime {
+        self.wall
+    }
+
     pub(crate) fn elapsed(&self) -> Duration {
         self.start.elapsed()
     }

@@ -13,6 +13,6 @@ pub use audit::{AuditError, AuditEvent, AuditLog, ClosingSlot, Door, Stamped};
 pub use broker::{Broker, Ended, Limits, LiveSession, OpenError, Session};
 pub use lease::Lease;
 pub use ports::{
-    Authn, AuthnError, DialError, DialRequest, Dialer, HostKeyVerdict, HostKeys, SecretError,
-    Secrets, TargetCredential,
+    Authn, AuthnError, DialError, DialRequest, Dialer, HostKeyVerdict, HostKeys, Life, SecretError,
+    Secrets, Step, TargetCredential, Witness,
 };

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use access::{
     Application, ApplicationId, Authenticated, Code, EndReason, Explain, SessionId, Side,
@@ -12,7 +12,45 @@ use async_trait::async_trait;
 use secrecy::SecretString;
 use splice::BoxStream;
 
-use crate::Door;
+use crate::{AuditEvent, Door};
+
+/// Told what becomes of sessions, for traces. Whoever tells it does not wait.
+pub trait Witness: Send + Sync {
+    /// A step that began then is over; `failed` is the code of why it failed.
+    fn step(&self, session: SessionId, step: Step, began: SystemTime, failed: Option<&'static str>);
+
+    /// A session is over: its closing record, and when it came how far.
+    fn ended(&self, event: &AuditEvent, life: Life);
+}
+
+/// The steps of a session before bytes flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// From the decision to the broker.
+    Authorise,
+    /// Storing the opening record.
+    Open,
+    /// Reaching the target through a connector.
+    Dial,
+}
+
+impl Step {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Authorise => "authorise",
+            Self::Open => "open",
+            Self::Dial => "dial",
+        }
+    }
+}
+
+/// When a session came how far.
+#[derive(Clone, Copy, Debug)]
+pub struct Life {
+    pub opened: SystemTime,
+    /// When its target was first reached; `None`: it never was.
+    pub dialled: Option<SystemTime>,
+}
 
 /// What is dialled, for whom.
 #[derive(Clone, Debug)]

@@ -115,7 +115,7 @@ async fn the_policy_is_what_was_applied() {
     let group = store.groups().await.unwrap()[0].id;
     let bob = data.users.iter().find(|user| user.name == name("bob")).unwrap();
     assert_eq!(bob.groups, [group]);
-    let subjects: Vec<_> = data.rules.iter().map(|rule| rule.subject.clone()).collect();
+    let subjects: Vec<_> = data.rules.iter().map(|rule| rule.subject).collect();
     assert_eq!(subjects, [Subject::User(id("alice")), Subject::Group(group)]);
     let tag = Target::Tag { key: "env".into(), value: "prod".into() };
     assert_eq!(data.rules[1].target, tag);
