@@ -12,6 +12,7 @@ use secrecy::SecretString;
 use session::{AuditEvent, Door};
 
 use super::error::ApiError;
+use crate::listen::presence::Presence;
 use crate::{AppState, Peer};
 
 /// Who may use a route.
@@ -67,6 +68,9 @@ pub(super) async fn guard(
 ) -> Result<Response, ApiError> {
     if role != Role::Anonymous {
         let caller = sign_in(&state, request.headers(), request.extensions().get()).await?;
+        if let Some(presence) = request.extensions().get::<Presence>() {
+            presence.vouch();
+        }
         if role == Role::Admin && !caller.admin {
             note_denied(&state, &caller, &request);
             return Err(ApiError::not_admin());

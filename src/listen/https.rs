@@ -33,6 +33,7 @@ use tunnel::certificate::Facts;
 use tunnel::tls::TlsError;
 
 use super::HANDSHAKE;
+use super::presence::Presence;
 use super::quic::agent_of;
 use crate::authn::Authn;
 use crate::ca::ServerCertificate;
@@ -132,22 +133,21 @@ impl Https {
     /// Serves requests until the peer leaves, the relay stops, or the connection is old.
     async fn http(&self, stream: TlsStream<TcpStream>, peer: Peer, guest: Guest) {
         let h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-        // Requests are authenticated one by one, so only a certificate gets a peer out of the lobby.
-        let guest = if peer.agent.is_some() { None } else { Some(guest) };
-        let ousted = async {
-            match &guest {
-                Some(guest) => guest.ousted().await,
-                None => std::future::pending().await,
-            }
-        };
-        let (router, io) = (self.router.clone(), TokioIo::new(stream));
-        let service = service_fn(move |request| answer(router.clone(), peer.clone(), request));
+        let presence = Presence::new();
+        if peer.agent.is_some() {
+            presence.vouch();
+        }
+        let ousted = ousted(guest, presence.clone());
         let leave = async {
             tokio::select! {
                 () = self.stop.cancelled() => {}
                 () = sleep(MAX_AGE) => {}
+                () = presence.idle(IDLE) => {}
             }
         };
+        let (router, io, shown) = (self.router.clone(), TokioIo::new(stream), presence.clone());
+        let service =
+            service_fn(move |request| answer(router.clone(), peer.clone(), shown.clone(), request));
         let serve = async {
             if h2 {
                 finish(http2_server().serve_connection(io, service), leave).await;
@@ -200,12 +200,27 @@ where
     }
 }
 
+/// Completes when a peer nobody has vouched for has to make room. Its place in the lobby is given
+/// back as soon as a certificate or a request has said who it is.
+async fn ousted(guest: Guest, presence: Presence) {
+    tokio::select! {
+        biased;
+        () = presence.vouched() => {}
+        () = guest.ousted() => return,
+    }
+    drop(guest);
+    std::future::pending::<()>().await;
+}
+
 async fn answer(
     router: Router,
     peer: Peer,
+    presence: Presence,
     mut request: Request<Incoming>,
 ) -> Result<Response, Infallible> {
+    let _asking = presence.ask();
     request.extensions_mut().insert(peer);
+    request.extensions_mut().insert(presence);
     match timeout(REQUEST, router.oneshot(request.map(Body::new))).await {
         Ok(answered) => answered,
         Err(_) => Ok(StatusCode::REQUEST_TIMEOUT.into_response()),
@@ -235,6 +250,8 @@ const TLS_HANDSHAKE: u8 = 0x16;
 const HEADERS: Duration = Duration::from_secs(20);
 /// From a request's head to its answer's.
 const REQUEST: Duration = Duration::from_secs(60);
+/// Without a request, whatever else the peer sends.
+const IDLE: Duration = Duration::from_secs(60);
 const MAX_AGE: Duration = Duration::from_secs(600);
 const MAX_HEADERS: usize = 64 * 1024;
 const MAX_STREAMS: u32 = 64;

@@ -2,6 +2,7 @@
 
 pub(crate) mod admin;
 pub(crate) mod https;
+pub(crate) mod presence;
 pub(crate) mod quic;
 pub(crate) mod tcp;
 

@@ -7,6 +7,7 @@ mod alone;
 mod clients;
 mod connectors;
 mod demo;
+mod operation;
 mod secrets;
 mod ssh;
 mod support;

@@ -1,5 +1,8 @@
 //! The admin listener, and reading the configuration again.
 
+use secrecy::ExposeSecret;
+use tokio_rustls::client::TlsStream;
+
 use super::*;
 use crate::serve::reload::{Reloaded, Reloader};
 
@@ -125,6 +128,43 @@ async fn the_servers_shown_name_follows_the_file() {
     relay.stop().await;
 }
 
+#[tokio::test]
+async fn who_signed_in_on_a_kept_connection_is_no_stranger_any_more() {
+    let mut relay = Running::start().await;
+    let token = relay.token(TokenKind::Admin).await;
+    let lobby = relay.knobs.lobbies.https.clone();
+    let mut stranger = relay.shake_hands("relay.test").await.unwrap();
+    ask_and_stay(&mut stranger, "/api/v1/info", "").await;
+    assert_eq!(lobby.count(), 1, "a public page vouches for nobody");
+    ask_and_stay(&mut stranger, "/api/v1/users", "Authorization: Bearer adit_no\r\n").await;
+    assert_eq!(lobby.count(), 1, "nor does a wrong token");
+    let bearer = format!("Authorization: Bearer {}\r\n", token.expose_secret());
+    ask_and_stay(&mut stranger, "/api/v1/users", &bearer).await;
+    relay.until(|_| lobby.count() == 0).await;
+    // And it goes on.
+    ask_and_stay(&mut stranger, "/api/v1/users", &bearer).await;
+    drop(stranger);
+    relay.stop().await;
+}
+
+/// A request whose connection stays open; reads the whole answer.
+async fn ask_and_stay(stream: &mut TlsStream<TcpStream>, path: &str, header: &str) {
+    let request = format!("GET {path} HTTP/1.1\r\nHost: relay.test\r\n{header}\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let (mut answer, mut part) = (Vec::new(), [0; 4096]);
+    let whole = |answer: &[u8]| {
+        let text = String::from_utf8_lossy(answer).to_ascii_lowercase();
+        let (head, body) = text.split_once("\r\n\r\n")?;
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length: "))?;
+        Some(body.len() >= length.parse().ok()?)
+    };
+    while whole(&answer) != Some(true) {
+        let read = timeout(SOON, stream.read(&mut part)).await.unwrap().unwrap();
+        assert_ne!(read, 0, "{}", String::from_utf8_lossy(&answer));
+        answer.extend_from_slice(&part[..read]);
+    }
+}
+
 impl Running {
     /// A configuration with the running one's ports and these lines.
     fn write(&self, lines: &str) -> std::path::PathBuf {
@@ -161,6 +201,10 @@ impl Running {
 
     /// A TLS handshake that expects a certificate for `name`.
     async fn handshake(&self, name: &str) -> std::io::Result<()> {
+        self.shake_hands(name).await.map(drop)
+    }
+
+    async fn shake_hands(&self, name: &str) -> std::io::Result<TlsStream<TcpStream>> {
         let mut roots = rustls::RootCertStore::empty();
         roots.add(self.state.ca.certificate().clone()).unwrap();
         let config = rustls::ClientConfig::builder().with_root_certificates(roots);
@@ -168,6 +212,6 @@ impl Running {
             tokio_rustls::TlsConnector::from(std::sync::Arc::new(config.with_no_client_auth()));
         let socket = TcpStream::connect(self.ready.https).await?;
         let name = rustls::pki_types::ServerName::try_from(name.to_owned()).unwrap();
-        connector.connect(name, socket).await.map(drop)
+        connector.connect(name, socket).await
     }
 }
