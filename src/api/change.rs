@@ -46,7 +46,9 @@ pub(super) async fn change<T>(
         Err(error) => return Err(pending.nothing(error)),
     };
     let start = Instant::now();
-    let in_force = state.policy.refresh().await >= *state.store.changed().borrow();
+    // Read before the policy is: what others store meanwhile is theirs to put in force.
+    let stored = *state.store.changed().borrow();
+    let in_force = state.policy.refresh().await >= stored;
     let doomed = doomed(&state.policy.current(), &before, SystemTime::now());
     let withdrawn = until_ended(&state.broker, &doomed, start).await;
     pending.record(&changes, withdrawn).await?;

@@ -8,6 +8,7 @@ mod cargo;
 mod demo;
 mod errors;
 mod packages;
+mod soak;
 mod verify;
 
 use std::process::ExitCode;
@@ -29,6 +30,8 @@ enum Task {
     Test(verify::Args),
     /// Measure what Adit costs beside a direct connection
     Bench(bench::Args),
+    /// Kill, starve and crowd a relay, and say what came of it
+    Soak(soak::Args),
     /// Compare the edges between crates with docs/edges.txt
     Arch,
     /// Check that each error code stands once in docs/errors.md
@@ -40,6 +43,7 @@ fn main() -> ExitCode {
         Task::Demo(args) => demo::run(&args),
         Task::Test(args) => verify::run(&args),
         Task::Bench(args) => bench::run(&args),
+        Task::Soak(args) => soak::run(&args),
         Task::Arch => arch::run(),
         Task::Errors => errors::run(),
     };

@@ -23,6 +23,7 @@ pub(crate) const FOR_TESTS: &[Need] = &[
     Need { file: "/usr/bin/psftp", package: "putty-tools" },
     Need { file: "/usr/bin/rsync", package: "rsync" },
     Need { file: "/usr/bin/curl", package: "curl" },
+    Need { file: "/usr/bin/strace", package: "strace" },
     Need { file: "/usr/lib/postgresql", package: "postgresql" },
     Need { file: "/usr/bin/psql", package: "postgresql-client" },
     Need { file: "/usr/bin/python3", package: "python3" },
@@ -34,6 +35,16 @@ pub(crate) const FOR_TESTS: &[Need] = &[
 pub(crate) const FOR_DEMO: &[Need] = &[
     Need { file: "/usr/sbin/sshd", package: "openssh-server" },
     Need { file: "/usr/bin/ssh-keygen", package: "openssh-client" },
+];
+
+/// What `soak` breaks things with.
+pub(crate) const FOR_SOAK: &[Need] = &[
+    Need { file: "/usr/bin/strace", package: "strace" },
+    Need { file: "/usr/bin/prlimit", package: "util-linux" },
+    Need { file: "/usr/sbin/mkfs.ext4", package: "e2fsprogs" },
+    Need { file: "/usr/sbin/mkfs.xfs", package: "xfsprogs" },
+    Need { file: "/usr/bin/python3", package: "python3" },
+    Need { file: "/usr/lib/python3/dist-packages/asyncssh", package: "python3-asyncssh" },
 ];
 
 /// Installs what is missing, saying so; where this is not Debian, says what to install.

@@ -31,6 +31,20 @@ async fn revoking_a_token_ends_its_sessions_and_says_how_many() {
     stays.1.abort();
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn changes_at_the_same_time_do_not_make_each_other_fail() {
+    let relay = Relay::new().await;
+    let admin = relay.admin().await;
+    let root = Who::Bearer(&admin);
+    let add = |n| {
+        let (relay, root) = (&relay, &root);
+        async move {
+            relay.post(root, "/api/v1/users", json!({ "name": format!("new-{n}") })).await.good()
+        }
+    };
+    futures_util::future::join_all((0..100).map(add)).await;
+}
+
 #[tokio::test]
 async fn disabling_a_user_ends_their_sessions() {
     let relay = Relay::new().await;

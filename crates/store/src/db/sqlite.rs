@@ -1,12 +1,13 @@
 //! A database in a file.
 
 use std::fs::{File, OpenOptions};
+use std::future::ready;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::Duration;
 
-use sqlx::Executor;
 use sqlx::any::AnyPoolOptions;
+use sqlx::{Connection as _, Executor};
 
 use super::location::file_url;
 use super::{Pool, Pools};
@@ -36,6 +37,9 @@ async fn pool(path: &Path, size: u32, pragmas: &'static str) -> Result<Pool, Sto
         .max_lifetime(None)
         // A file does not hang up.
         .test_before_acquire(false)
+        // Where a commit failed, SQLite has undone it and refuses to do so again, and the driver
+        // holds the transaction to be open for good: such a connection is replaced.
+        .before_acquire(|connection, _| Box::pin(ready(Ok(!connection.is_in_transaction()))))
         .after_connect(move |connection, _| {
             Box::pin(async move { connection.execute(pragmas).await.map(drop) })
         });

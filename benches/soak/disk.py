@@ -1,0 +1,138 @@
+"""Bad disk and too little of everything: fsync that fails, no file descriptors, little memory."""
+import json
+import os
+import socket
+import subprocess
+import time
+
+from kill import echo, settled
+from world import Writers, World, fail, table, wait_for
+
+
+def run(opts):
+    rows = [fault(opts, *one) for one in FAULTS]
+    table("Faults under load",
+          ["fault", "shown by", "live sessions kept", "refused with", "an admin signs in meanwhile",
+           "takes work again", "acknowledged, lost", "openings without exactly one end", "panics"],
+          [row[1:] for row in rows])
+    return sum(not row[0] and fail(row[1]) for row in rows)
+
+
+def fault(opts, name, begin):
+    world = World(opts.bin)
+    try:
+        world.join()
+        world.application("echo", "tcp", echo())
+        port, _ = world.tunnel("echo")
+        live = [opened(port) for _ in range(20)]
+        before = Writers(world, "before")
+        time.sleep(1)
+        early = before.end()
+        shown, stop = begin(world)
+        during = Writers(world, "during")
+        time.sleep(3)
+        kept = sum(echoes(one) for one in live)
+        admin = signs_in(world)
+        late = during.end()
+        stop()
+        again = heals(world, port)
+        if again == "no":
+            world.kill()
+            world.start()
+        for one in live:
+            one.close()
+        held, acknowledged = world.users(), early + late
+        lost = sum(one not in held for one in acknowledged)
+        unpaired, panics = settled(world), world.panics()
+        good = not (lost or unpaired or panics) and kept == len(live)
+        return (good, name, shown(), f"{kept} of {len(live)}", codes(during.refused), admin, again,
+                f"{len(acknowledged)}, {lost}", len(unpaired), panics)
+    finally:
+        world.end()
+
+
+def failing_fsync(world):
+    """Each fsync and fdatasync of the relay fails with EIO, as of a disk that is dying."""
+    trace = world.root / "strace.out"
+    strace = world.spawn("strace", "strace", "-f", "-p", world.relay.pid, "-o", trace, "-e",
+                         "trace=fsync,fdatasync", "-e", "inject=fsync,fdatasync:error=EIO")
+    time.sleep(1)
+
+    def stop():
+        strace.terminate()
+        strace.wait()
+
+    return (lambda: f"{trace.read_text().count('(INJECTED)')} calls failed"), stop
+
+
+def no_descriptors(world):
+    """Two more file descriptors than are open, then none."""
+    count = len(os.listdir(f"/proc/{world.relay.pid}/fd"))
+    limit(world, f"--nofile={count + 2}:20000")
+    return (lambda: f"{count + 2} descriptors allowed"), lambda: limit(world, "--nofile=20000:20000")
+
+
+def little_memory(world):
+    """The address space may grow by 8 MiB more."""
+    status = open(f"/proc/{world.relay.pid}/status").read()
+    size = int(status.split("VmSize:")[1].split()[0]) * 1024
+    limit(world, f"--as={size + (8 << 20)}:unlimited")
+    return (lambda: "8 MiB of address space left"), lambda: limit(world, "--as=unlimited:unlimited")
+
+
+def limit(world, what):
+    subprocess.run(["prlimit", f"--pid={world.relay.pid}", what], check=True)
+
+
+def opened(port):
+    one = socket.create_connection(("127.0.0.1", port), 10)
+    assert echoes(one)
+    return one
+
+
+def echoes(one):
+    try:
+        one.settimeout(10)
+        one.sendall(b"x")
+        return one.recv(1) == b"x"
+    except OSError:
+        return False
+
+
+def signs_in(world):
+    connection = world.api()
+    connection.timeout = 10
+    try:
+        status, body = world.call(connection, "GET", "sessions")
+        return "yes" if status == 200 else json.loads(body).get("code", status)
+    except OSError as error:
+        return type(error).__name__
+    finally:
+        connection.close()
+
+
+def heals(world, port):
+    began = time.monotonic()
+
+    def works():
+        if world.relay.poll() is not None:
+            return False
+        try:
+            status, _ = world.call(world.api(), "POST", "users", {"name": f"again-{time.monotonic_ns()}"})
+            return status in (200, 201) and echoes(socket.create_connection(("127.0.0.1", port), 5))
+        except OSError:
+            return False
+
+    try:
+        wait_for("it takes work again", works, 40)
+    except TimeoutError:
+        return "no"
+    return f"after {time.monotonic() - began:.1f} s"
+
+
+def codes(refused):
+    return ", ".join(f"{code} × {count}" for code, count in refused.items()) or "nothing"
+
+
+FAULTS = [("fsync fails (EIO)", failing_fsync), ("no file descriptors", no_descriptors),
+          ("no memory to grow", little_memory)]

@@ -1,0 +1,27 @@
+#!/usr/bin/env python3
+"""Breaks a relay in the ways machines break, and prints the tables of docs/reliability.md.
+
+  run.py [--parts kill power disk sessions] [--bin target/release] [--kills 200] [--cuts 50]
+         [--ssh 5000] [--tcp 1000]
+
+Needs root (mounts, strace, limits). `cargo xtask soak` builds what it needs and calls it."""
+import argparse
+import os
+import sys
+from pathlib import Path
+
+PARTS = ["kill", "power", "disk", "sessions"]
+
+options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+options.add_argument("--parts", nargs="+", default=PARTS, choices=PARTS)
+options.add_argument("--bin", default=str(Path(__file__).resolve().parents[2] / "target/release"))
+options.add_argument("--kills", type=int, default=200)
+options.add_argument("--cuts", type=int, default=50, help="power cuts of each file system")
+options.add_argument("--ssh", type=int, default=5000, help="idle SSH sessions")
+options.add_argument("--tcp", type=int, default=1000, help="idle sessions through a tunnel")
+opts = options.parse_args()
+
+memory = next(line for line in open("/proc/meminfo") if line.startswith("MemTotal")).split()[1]
+print(f"{os.cpu_count()} processors, {int(memory) / 1048576:.0f} GiB of memory\n", flush=True)
+failed = sum(__import__(part).run(opts) for part in opts.parts)
+sys.exit(1 if failed else 0)

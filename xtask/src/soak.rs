@@ -1,0 +1,23 @@
+//! `cargo xtask soak`: the relay under kills, power cuts, bad disks and crowds.
+
+use std::process::Command;
+
+use anyhow::Result;
+
+use crate::cargo::{build_programs, root, step};
+use crate::packages;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Arguments of benches/soak/run.py; `cargo xtask soak -- --help` lists them
+    #[arg(last = true)]
+    rest: Vec<String>,
+}
+
+/// Builds the optimised programs, then breaks things around them.
+pub(crate) fn run(args: &Args) -> Result<()> {
+    packages::ensure(packages::FOR_SOAK)?;
+    build_programs(true)?;
+    let mut soak = Command::new("python3");
+    step(soak.current_dir(root()).arg("benches/soak/run.py").args(&args.rest))
+}
