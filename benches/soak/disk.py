@@ -1,4 +1,4 @@
-"""Bad disk and too little of everything: fsync that fails, no file descriptors, little memory."""
+"""Bad disk and too little of everything: fsync that fails, no file descriptors."""
 import json
 import os
 import socket
@@ -72,14 +72,6 @@ def no_descriptors(world):
     return (lambda: f"{count + 2} descriptors allowed"), lambda: limit(world, "--nofile=20000:20000")
 
 
-def little_memory(world):
-    """The address space may grow by 8 MiB more."""
-    status = open(f"/proc/{world.relay.pid}/status").read()
-    size = int(status.split("VmSize:")[1].split()[0]) * 1024
-    limit(world, f"--as={size + (8 << 20)}:unlimited")
-    return (lambda: "8 MiB of address space left"), lambda: limit(world, "--as=unlimited:unlimited")
-
-
 def limit(world, what):
     subprocess.run(["prlimit", f"--pid={world.relay.pid}", what], check=True)
 
@@ -134,5 +126,4 @@ def codes(refused):
     return ", ".join(f"{code} × {count}" for code, count in refused.items()) or "nothing"
 
 
-FAULTS = [("fsync fails (EIO)", failing_fsync), ("no file descriptors", no_descriptors),
-          ("no memory to grow", little_memory)]
+FAULTS = [("fsync fails (EIO)", failing_fsync), ("no file descriptors", no_descriptors)]
