@@ -138,8 +138,11 @@ async def targets():
             process.stdout.write(data)
 
     async def send_back_raw(reader, writer):
-        while data := await reader.read(1024):
-            writer.write(data)
+        try:
+            while data := await reader.read(1024):
+                writer.write(data)
+        except (OSError, asyncio.CancelledError):
+            writer.close()
 
     shells, echoes = free_port(), free_port()
     key = asyncssh.generate_private_key("ssh-ed25519")

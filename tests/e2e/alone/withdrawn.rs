@@ -45,6 +45,11 @@ const WAYS: &[(&str, usize, Withdraw)] = &[
     ("every token of the user", SESSIONS, |_| words("token revoke --user carol")),
     ("the tokens of one application", EACH, |_| words("token revoke --application crowd3")),
     ("the grant", SESSIONS, |world| Ok(vec!["grant".into(), "rm".into(), grant_of_staff(world)?])),
+    ("the user's place in the group", SESSIONS, |world| {
+        let file = world.deployment.dir().join("left.toml");
+        std::fs::write(&file, "[[group]]\nname = \"staff\"\nmembers = []\n")?;
+        words(&format!("apply -f {}", file.display()))
+    }),
     ("the group", SESSIONS, |_| words("group rm staff")),
     ("one application", EACH, |_| words("app rm crowd3")),
     ("one session", 1, |world| {
