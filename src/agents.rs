@@ -1,6 +1,7 @@
 //! The agents that are connected, and the streams they open.
 
 use std::collections::HashMap;
+use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -69,11 +70,16 @@ impl Agents {
         let _place = self.enter(agent.id, &connection);
         let mut streams = JoinSet::new();
         let mut policy = self.policy.clone();
+        // Decided once for each change of policy, not once for each stream.
+        let mut withdrawn = pin!(withdrawn(&self.authn, &agent, &connection, &mut policy));
+        let mut welcome = true;
         loop {
-            let withdrawn = withdrawn(&self.authn, &agent, &connection, &mut policy);
             tokio::select! {
                 biased;
-                () = withdrawn => connection.close(EndReason::Revoked, REVOKED),
+                () = &mut withdrawn, if welcome => {
+                    welcome = false;
+                    connection.close(EndReason::Revoked, REVOKED);
+                }
                 Some(done) = streams.join_next() => note(done),
                 opened = connection.accept() => match opened {
                     Ok(stream) => {

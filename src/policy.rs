@@ -87,9 +87,16 @@ impl PolicyPublisher {
                 biased;
                 () = stop.cancelled() => return,
                 change = changed.changed() => if change.is_err() { return },
-                () = sleep(POLL) => {}
+                () = sleep(POLL) => {
+                    self.follow_once().await;
+                    continue;
+                }
             }
-            self.follow_once().await;
+            let stored = *changed.borrow_and_update();
+            // Whoever made the change has mostly put it in force by now.
+            if self.loaded.lock().await.version() < stored {
+                self.follow_once().await;
+            }
         }
     }
 
