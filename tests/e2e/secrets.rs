@@ -1,17 +1,18 @@
 //! Secrets that are easy to recognise go through everything the programs do, and must come out
 //! nowhere but where they belong.
 
+mod collector;
+
 use std::fs;
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::Command;
-use std::sync::{Arc, Mutex};
-use std::thread;
-use std::time::Duration;
 
 use anyhow::{Context, Result};
 use testkit::{Deployment, Process, eventually, free_port, run};
+
+use collector::Collector;
 
 use crate::support::{SOON, World, application, assert_says, grant};
 
@@ -306,54 +307,6 @@ fn files(dir: &Path, seen: &mut Seen) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// Takes OTLP requests and keeps what they say.
-struct Collector {
-    port: u16,
-    text: Arc<Mutex<String>>,
-}
-
-impl Collector {
-    fn start() -> Result<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0")?;
-        let (port, text) = (listener.local_addr()?.port(), Arc::<Mutex<String>>::default());
-        let kept = text.clone();
-        // Ends with the test's process.
-        thread::spawn(move || {
-            for socket in listener.incoming().map_while(Result::ok) {
-                if let Ok(request) = take(socket) {
-                    kept.lock()
-                        .unwrap_or_else(std::sync::PoisonError::into_inner)
-                        .push_str(&request);
-                }
-            }
-        });
-        Ok(Self { port, text })
-    }
-
-    fn text(&self) -> String {
-        self.text.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
-    }
-}
-
-fn take(mut socket: TcpStream) -> Result<String> {
-    socket.set_read_timeout(Some(Duration::from_secs(5)))?;
-    let (mut all, mut part) = (Vec::new(), [0; 4096]);
-    loop {
-        let read = socket.read(&mut part)?;
-        all.extend_from_slice(&part[..read]);
-        let text = String::from_utf8_lossy(&all).into_owned();
-        let whole = text.split_once("\r\n\r\n").is_some_and(|(head, body)| {
-            let head = head.to_ascii_lowercase();
-            let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
-            length.and_then(|length| length.parse().ok()).is_some_and(|length| body.len() >= length)
-        });
-        if whole || read == 0 {
-            socket.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")?;
-            return Ok(text);
-        }
-    }
 }
 
 /// The part of a token that nobody may see: what stands before it is public, and so is the pin of
