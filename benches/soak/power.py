@@ -83,6 +83,8 @@ class Disk:
     def end(self):
         subprocess.run(["umount", "-l", self.mount], check=False)
         self.image.unlink()
+        self.mount.rmdir()
+        self.folder.rmdir()
 
 
 def command(*words):
