@@ -54,6 +54,12 @@ impl Agents {
         !own.is_empty()
     }
 
+    /// Whether an agent is connected.
+    pub(crate) fn is_connected(&self, id: AgentId) -> bool {
+        let connections = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
+        connections.contains_key(&id)
+    }
+
     /// How often the SSH door held a connection because a channel's reader did not move.
     pub(crate) fn ssh_held(&self) -> u64 {
         self.ssh.held()

@@ -9,6 +9,7 @@ pub mod ca;
 pub mod config;
 pub mod connectors;
 pub mod database;
+mod ends;
 pub mod host_keys;
 pub mod init;
 mod limits;
@@ -21,4 +22,5 @@ pub mod state;
 pub mod tokens;
 mod traces;
 
+pub use ends::Ends;
 pub use state::{AgentIdentity, AppState, Peer, RelayInfo};

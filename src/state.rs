@@ -11,6 +11,7 @@ use crate::agents::Agents;
 use crate::authn::Authn;
 use crate::ca::Ca;
 use crate::connectors::Connectors;
+use crate::ends::Ends;
 use crate::policy::PolicyPublisher;
 
 /// Everything the API's handlers reach. Gateways get none of this.
@@ -23,6 +24,7 @@ pub struct AppState {
     pub connectors: Arc<Connectors>,
     pub agents: Arc<Agents>,
     pub ca: Arc<Ca>,
+    pub ends: Arc<Ends>,
     pub info: Arc<RelayInfo>,
 }
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::commands::{admin, completions, login, proxy, ssh, ssh_config, token, tunnel};
+use crate::commands::{admin, completions, login, proxy, request, ssh, ssh_config, token, tunnel};
 
 /// Reach the applications behind an Adit relay with the clients you already have.
 #[derive(Debug, Parser)]
@@ -54,6 +54,10 @@ pub enum Command {
     Tunnel(tunnel::TunnelArgs),
     /// Issue, list and revoke your own tokens
     Token(token::TokenArgs),
+    /// Ask for access to an application, for some time
+    Request(request::RequestArgs),
+    /// Show what you have asked for and what became of it
+    Requests(request::RequestsArgs),
     /// Print or install SSH configuration, so that `ssh APP.adit` just works
     SshConfig(ssh_config::SshConfigArgs),
     /// Print a completion script for a shell

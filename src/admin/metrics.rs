@@ -157,6 +157,8 @@ impl Scrape<'_> {
         }
         self.gauges("connectors_up", "Connectors that are connected", up)?;
         let version = i64::try_from(policy.version()).unwrap_or(i64::MAX);
+        let expiring = i64::try_from(state.ends.expiring()).unwrap_or(i64::MAX);
+        self.gauge("tokens_expiring", "Live api and admin tokens with a week left", expiring)?;
         self.gauge("policy_version", "Version of the policy in force", version)?;
         let age = i64::try_from(state.policy.age().as_secs()).unwrap_or(i64::MAX);
         self.gauge("policy_age_seconds", "Since the store last confirmed the policy", age)?;

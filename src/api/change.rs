@@ -162,6 +162,13 @@ impl From<&Caller> for Actor {
     }
 }
 
+impl Actor {
+    /// The relay itself, which comes from nowhere.
+    pub(super) fn relay(name: &str) -> Self {
+        Self { name: name.to_owned(), from: std::net::Ipv4Addr::UNSPECIFIED.into() }
+    }
+}
+
 fn not_in_force() -> ApiError {
     let detail = "the change is stored, but could not be put in force yet";
     ApiError::new(StatusCode::SERVICE_UNAVAILABLE, Code("policy.stale"), detail)
@@ -217,7 +224,7 @@ fn still_open(broker: &Broker, doomed: &HashSet<SessionId>) -> usize {
 }
 
 /// Actions that get a receipt even when no session stood on what they took away.
-const WITHDRAWALS: [&str; 5] = ["disable", "kill", "logout", "remove", "revoke"];
+const WITHDRAWALS: [&str; 6] = ["disable", "kill", "logout", "remove", "revoke", "withdraw"];
 
 /// Within this long, withdrawn access has ended.
 const PROMISE: Duration = Duration::from_secs(1);

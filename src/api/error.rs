@@ -207,7 +207,8 @@ impl std::fmt::Display for Chain<'_> {
 }
 
 /// What can be listed, its code where it is not there, and the command that lists it.
-const LISTED: [(&str, Code, &str); 8] = [
+const LISTED: [(&str, Code, &str); 9] = [
+    ("agent", Code("agent.not_found"), "agents"),
     ("site", Code("site.not_found"), "site"),
     ("connector", Code("connector.not_found"), "connector"),
     ("application", Code("application.not_found"), "app"),

@@ -15,7 +15,7 @@ use super::change::{Intent, change, done, finally};
 use super::error::ApiError;
 use super::extract::{Body, Param};
 use super::rows;
-use super::tokens::{Order, revoke_one};
+use super::tokens::{Asked, Order, revoke_one};
 use crate::AppState;
 
 pub(super) async fn show(State(state): State<AppState>, caller: Caller) -> Json<Me> {
@@ -59,7 +59,7 @@ pub(super) async fn issue(
     caller: Caller,
     Body(asked): Body<MyToken>,
 ) -> Result<(StatusCode, Json<Issued>), ApiError> {
-    let MyToken { application, kind, expires, uses } = asked;
+    let MyToken { application, kind, expires, uses, overlap } = asked;
     let (policy, began) = (state.policy.current(), Instant::now());
     let reference = match reachable(&state, &policy, &caller, &application) {
         Ok(reference) => reference,
@@ -72,7 +72,7 @@ pub(super) async fn issue(
     let application = row.ok_or_else(|| ApiError::explained(StatusCode::FORBIDDEN, &Deny::Gone))?;
     let owner = state.store.user(caller.who.name()).await?;
     let owner = owner.ok_or(session::AuthnError::UserDisabled)?;
-    let order = Order::own(owner, application, kind, expires, uses)?;
+    let order = Order::own(owner, application, kind, Asked { expires, uses, overlap })?;
     Ok((StatusCode::CREATED, Json(order.issue(&state, (&caller).into()).await?)))
 }
 

@@ -1,5 +1,6 @@
 //! The HTTPS API, `/api/v1`: the only way to administer a relay.
 
+mod agents;
 mod caller;
 mod change;
 mod connectors;
@@ -9,6 +10,7 @@ mod error;
 mod extract;
 mod me;
 mod objects;
+mod requests;
 mod routes;
 mod rows;
 mod sessions;
@@ -23,6 +25,9 @@ use axum::middleware::{from_fn, from_fn_with_state};
 
 use crate::AppState;
 use caller::Role;
+pub(crate) use requests::end_request;
+pub(crate) use rows::SOON;
+pub(crate) use tokens::end_replaced;
 
 /// The API's router. Each request needs the extension [`crate::Peer`].
 pub fn router(state: AppState) -> Router {

@@ -5,7 +5,7 @@ use axum::http::Method;
 use axum::routing::{MethodFilter, MethodRouter, on};
 
 use super::caller::Role::{self, Admin, Anonymous, Holder, User};
-use super::{connectors, enrol, me, objects, sessions, tokens, why};
+use super::{agents, connectors, enrol, me, objects, requests, sessions, tokens, why};
 use crate::AppState;
 
 /// A method of a path, its role and its handler.
@@ -31,7 +31,15 @@ pub(super) fn routes() -> Vec<Route> {
         get("/api/v1/me/tokens", User, me::tokens),
         post("/api/v1/me/tokens", User, me::issue),
         delete("/api/v1/me/tokens/{id}", User, me::revoke),
+        get("/api/v1/me/requests", User, requests::mine),
+        post("/api/v1/me/requests", User, requests::ask),
+        delete("/api/v1/me/requests/{id}", User, requests::withdraw),
         delete("/api/v1/me/agent", Holder, me::logout),
+
+        get("/api/v1/requests", User, requests::list),
+        post("/api/v1/requests/{id}/approve", User, requests::approve),
+        post("/api/v1/requests/{id}/deny", User, requests::deny),
+        delete("/api/v1/requests/{id}", User, requests::revoke),
 
         get("/api/v1/sites", Admin, objects::sites),
         post("/api/v1/sites", Admin, objects::add_site),
@@ -39,6 +47,8 @@ pub(super) fn routes() -> Vec<Route> {
         post("/api/v1/sites/{name}/join-tokens", Admin, tokens::issue_join),
         get("/api/v1/connectors", Admin, connectors::list),
         delete("/api/v1/connectors/{id}", Admin, connectors::remove),
+        get("/api/v1/agents", Admin, agents::list),
+        delete("/api/v1/agents/{id}", Admin, agents::remove),
         get("/api/v1/applications", Admin, objects::applications),
         post("/api/v1/applications", Admin, objects::add_application),
         delete("/api/v1/applications/{name}", Admin, objects::remove_application),

@@ -1,11 +1,11 @@
 //! The store's rows as the API shows them.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use access::Name;
+use access::{Name, TokenKind};
 use api::{
-    ApplicationRow, AuditRow, ConnectorRow, GrantRow, GroupRow, SessionRow, SiteRow, TokenRow,
-    TokenState, UserRow,
+    AccessRequest, AgentRow, ApplicationRow, AuditRow, ConnectorRow, GrantRow, GroupRow,
+    SessionRow, SiteRow, Span, TokenRow, TokenState, UserRow,
 };
 use session::LiveSession;
 
@@ -48,6 +48,8 @@ pub(super) fn application(row: store::ApplicationRow) -> ApplicationRow {
         login: row.login,
         host_key: row.host_key,
         allow_api: row.allow_api,
+        requestable: row.requestable,
+        approvers: row.approvers,
         tags: row.tags,
     }
 }
@@ -71,6 +73,7 @@ pub(super) fn grant(row: store::GrantRow) -> GrantRow {
 }
 
 pub(super) fn token(row: store::TokenRow, now: SystemTime) -> TokenRow {
+    let warning = warning(&row, now);
     TokenRow {
         state: match row.state(now) {
             store::TokenState::Live => TokenState::Live,
@@ -88,6 +91,60 @@ pub(super) fn token(row: store::TokenRow, now: SystemTime) -> TokenRow {
         uses_left: row.uses_left,
         used: row.used,
         used_from: row.used_from,
+        replaced: row.replaced,
+        warning,
+    }
+}
+
+/// What to do about a live token that lasts and expires within a week.
+fn warning(row: &store::TokenRow, now: SystemTime) -> Option<String> {
+    let lasts = matches!(row.kind, TokenKind::Api | TokenKind::Admin);
+    let live = row.state(now) == store::TokenState::Live;
+    let end = UNIX_EPOCH + Duration::from_secs(row.expires?);
+    let left = end.duration_since(now).ok().filter(|left| lasts && live && *left <= SOON)?;
+    let days = left.as_secs() / 86_400;
+    let when = match days {
+        0 => "within a day".to_owned(),
+        1 => "in a day".to_owned(),
+        days => format!("in {days} days"),
+    };
+    Some(match (row.replaced, row.kind, &row.application) {
+        (Some(_), ..) => format!("replaced: it ends {when}"),
+        (None, TokenKind::Api, Some(app)) => {
+            format!("expires {when}: `adit token regenerate {app} --overlap 1h`")
+        }
+        (None, ..) => format!("expires {when}: issue another"),
+    })
+}
+
+/// From when on before its end a token is said to expire.
+pub(crate) const SOON: Duration = Duration::from_secs(7 * 86_400);
+
+pub(super) fn request(row: store::RequestRow) -> Option<AccessRequest> {
+    Some(AccessRequest {
+        id: row.id,
+        user: row.user,
+        application: row.application,
+        reason: row.reason,
+        duration: Span::from_seconds(row.seconds)?,
+        created: row.created,
+        state: row.state,
+        decided: row.decided,
+        decided_by: row.decided_by,
+        comment: row.comment,
+        ends: row.ends,
+    })
+}
+
+pub(super) fn agent(row: store::AgentRow, online: bool) -> AgentRow {
+    AgentRow {
+        id: row.id,
+        user: row.user_name,
+        device: row.device,
+        created: row.created,
+        expires: row.expires,
+        online,
+        token: row.token.map(|token| token.id),
     }
 }
 

@@ -1,11 +1,12 @@
 //! Issuing, listing and revoking tokens.
 
 mod order;
+mod rules;
 
 use std::time::SystemTime;
 
 use access::{Code, Name, TokenId, TokenKind};
-use api::{IssueToken, Issued, JoinToken, Removed, TokenRow};
+use api::{IssueToken, Issued, JoinToken, Removed, Span, TokenRow, TokenState};
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -18,7 +19,7 @@ use super::error::ApiError;
 use super::extract::{Body, Param, Params};
 use super::rows;
 use crate::AppState;
-pub(super) use order::Order;
+pub(super) use order::{Asked, Order};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -27,14 +28,33 @@ pub(super) struct Whose {
     application: Option<String>,
 }
 
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Which {
+    user: Option<Name>,
+    application: Option<String>,
+    /// Only those that are live and expire within this time.
+    expiring: Option<Span>,
+}
+
 pub(super) async fn list(
     State(state): State<AppState>,
-    Params(whose): Params<Whose>,
+    Params(which): Params<Which>,
 ) -> Result<Json<Vec<TokenRow>>, ApiError> {
+    let Which { user, application, expiring } = which;
+    let whose = Whose { user, application };
     let (user, application) = found(&state, &whose).await?;
     let now = SystemTime::now();
     let tokens = state.store.tokens(user, application.as_deref()).await?;
-    Ok(Json(tokens.into_iter().map(|row| rows::token(row, now)).collect()))
+    let tokens = tokens.into_iter().map(|row| rows::token(row, now));
+    let asked = |row: &TokenRow| expiring.is_none_or(|within| expires_within(row, within, now));
+    Ok(Json(tokens.filter(asked).collect()))
+}
+
+fn expires_within(row: &TokenRow, within: Span, now: SystemTime) -> bool {
+    let by = now + within.duration();
+    let by = by.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+    row.state == TokenState::Live && row.expires.is_some_and(|end| end <= by)
 }
 
 pub(super) async fn issue(
@@ -90,6 +110,14 @@ pub(super) async fn revoke_all(
     Ok(Json(Removed { changes: Vec::new(), count, withdrawn }))
 }
 
+/// Ends an api token that another has replaced, at the end of their overlap.
+pub(crate) async fn end_replaced(state: &AppState, id: TokenId, by: &str) {
+    let name = id.to_string();
+    if let Err(error) = revoke_one(state, Actor::relay(by), id, None).await {
+        tracing::warn!(?error, token = name, "Could not end a token that was replaced");
+    }
+}
+
 /// Revokes one token; with `owner`, only where it is theirs.
 pub(super) async fn revoke_one(
     state: &AppState,
@@ -120,6 +148,7 @@ impl Order {
             site: self.site.as_ref().map(|site| site.id),
             expires: self.expires.and_then(|span| now.checked_add(span.duration())),
             uses: self.uses,
+            overlap: self.overlap.and_then(|span| now.checked_add(span.duration())),
         };
         let intent = Intent { action: "issue", object: format!("token {}", token.id()) };
         let told = vec![done(&intent, self.describe())];
@@ -144,7 +173,8 @@ impl Order {
         let application = self.application.as_ref().map(|app| format!(" for {}", app.reference()));
         let site = self.site.as_ref().map(|site| format!(" for site {}", site.name));
         let parts = [user, application, site].into_iter().flatten().collect::<String>();
-        format!("{}{parts}", self.kind)
+        let overlap = self.overlap.map(|span| format!(", the one before good for {span} more"));
+        format!("{}{parts}{}", self.kind, overlap.unwrap_or_default())
     }
 
     /// How the token is used, to paste. The token itself is not in it: command lines are seen by

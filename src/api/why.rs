@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use access::{Explanation, Name, Question, RuleId, Shortfall};
-use api::{GrantRow, GrantSpec, Why};
+use api::{AccessRequest, GrantRow, GrantSpec, Why};
 use axum::Json;
 use axum::extract::State;
 use serde::Deserialize;
@@ -48,6 +48,10 @@ pub(super) async fn why(
         Some(id) => grant(&state, id).await?,
         None => None,
     };
+    let request = match (rule(&explanation), &grant) {
+        (Some(id), None) => state.store.access_request(id).await?.and_then(rows::request),
+        (Some(_) | None, _) => None,
+    };
     let why = Why {
         user: user.name,
         application: application.reference(),
@@ -57,6 +61,7 @@ pub(super) async fn why(
         allowed: false,
         answer: String::new(),
         grant,
+        request,
         short_by: Vec::new(),
         provided: Vec::new(),
         ends: None,
@@ -69,7 +74,11 @@ fn answer(why: Why, explanation: &Explanation) -> Why {
     let Why { user, application, .. } = &why;
     let spec = why.grant.as_ref().map(|row| &row.grant);
     // A grant that was removed a moment ago has no name any more.
-    let title = spec.map_or_else(|| "that is just being changed".to_owned(), GrantSpec::title);
+    let (noun, title) = match (spec, &why.request) {
+        (Some(spec), _) => ("grant", spec.title()),
+        (None, Some(request)) => ("request", asked(request)),
+        (None, None) => ("grant", "that is just being changed".to_owned()),
+    };
     let listed = |terms: &[Shortfall]| -> Vec<String> {
         terms.iter().map(|term| words(*term, spec)).collect()
     };
@@ -90,13 +99,13 @@ fn answer(why: Why, explanation: &Explanation) -> Why {
         }
         Explanation::Short { by, .. } => {
             let answer = format!(
-                "{user} may not reach {application}: the nearest grant, {title}, falls short by {}",
+                "{user} may not reach {application}: the nearest {noun}, {title}, falls short by {}",
                 listed(by).join(" and by ")
             );
             Why { answer, short_by: names(by), ..why }
         }
         Explanation::Allowed { provided, ends, .. } => {
-            let mut answer = format!("{user} may reach {application} by the grant {title}");
+            let mut answer = format!("{user} may reach {application} by the {noun} {title}");
             if !provided.is_empty() {
                 answer.push_str(&format!(", within {}", listed(provided).join(" and ")));
             }
@@ -107,6 +116,12 @@ fn answer(why: Why, explanation: &Explanation) -> Why {
             Why { answer, allowed: true, provided, ends, ..why }
         }
     }
+}
+
+/// A request as the rule that it is.
+fn asked(request: &AccessRequest) -> String {
+    let by = request.decided_by.as_deref().unwrap_or("nobody");
+    format!("{} ({}) that {by} approved", request.id, request.reason)
 }
 
 /// A term with its value: `hours (mon-fri 08:00-18:00 Europe/Berlin)`.

@@ -23,6 +23,7 @@ use crate::authn::Authn;
 use crate::ca::{Ca, ServerCertificate, server_names};
 use crate::config::Config;
 use crate::connectors::Connectors;
+use crate::ends::Ends;
 use crate::listen::https::Https;
 use crate::listen::quic::Machines;
 use crate::listen::{admin, quic, ssh, tcp};
@@ -158,6 +159,7 @@ impl Core {
             connectors: self.connectors.clone(),
             agents: self.agents.clone(),
             ca: self.ca.clone(),
+            ends: Arc::default(),
             info: Arc::new(info),
         })
     }
@@ -242,6 +244,7 @@ impl Doors {
         tasks.spawn(quic::accept(self.quic, machines, lobbies.quic.clone(), accepting));
         let (policy, until) = (core.policy.clone(), stop.clone());
         tasks.spawn(async move { policy.follow(until).await });
+        tasks.spawn(Ends::follow(state.clone(), stop.clone()));
         if let Some(listener) = self.admin {
             // Open until the very end: it says that the relay is stopping.
             let (router, until) = (core.admin(state, knobs), stop.clone());

@@ -6,6 +6,7 @@ pub mod login;
 pub mod logout;
 pub mod ls;
 pub mod proxy;
+pub mod request;
 pub mod ssh;
 pub mod ssh_config;
 pub mod status;
@@ -26,6 +27,8 @@ pub async fn run(command: Command, context: &Context) -> Result<(), Failure> {
         Command::Proxy(args) => proxy::run(&args, context).await,
         Command::Tunnel(args) => tunnel::run(&args, context).await,
         Command::Token(args) => token::run(args.command, context).await,
+        Command::Request(args) => request::ask(args, context).await,
+        Command::Requests(args) => request::run(args, context).await,
         Command::SshConfig(args) => ssh_config::run(&args, context),
         Command::Completions(args) => completions::run(&args, context),
         Command::Status => status::run(context).await,

@@ -18,6 +18,8 @@ pub struct TokenArgs {
 pub enum TokenCommand {
     /// Issue a token that opens an application; it is printed once, on stdout
     New(NewArgs),
+    /// Replace your API token for an application by a new one, printed once, on stdout
+    Regenerate(RegenerateArgs),
     /// List your tokens
     Ls,
     /// Revoke a token; sessions that stand on it end at once
@@ -41,6 +43,20 @@ pub struct NewArgs {
 }
 
 #[derive(Debug, Args)]
+pub struct RegenerateArgs {
+    /// The application: APP, or APP.SITE where several sites have one of that name
+    #[arg(value_name = "APP")]
+    application: String,
+    /// How long the token before stays good beside the new one, for example 1h [default: it ends
+    /// at once]
+    #[arg(long, value_name = "TIME")]
+    overlap: Option<Span>,
+    /// How long the new one is good [default: until revoked]
+    #[arg(long, value_name = "TIME")]
+    expires: Option<Span>,
+}
+
+#[derive(Debug, Args)]
 pub struct RevokeArgs {
     /// The token's id, as `adit token ls` shows it
     id: String,
@@ -49,6 +65,7 @@ pub struct RevokeArgs {
 pub async fn run(command: TokenCommand, context: &Context) -> Result<(), Failure> {
     match command {
         TokenCommand::New(args) => new(args, context).await,
+        TokenCommand::Regenerate(args) => regenerate(args, context).await,
         TokenCommand::Ls => list(context).await,
         TokenCommand::Revoke(args) => revoke(&args, context).await,
     }
@@ -56,7 +73,15 @@ pub async fn run(command: TokenCommand, context: &Context) -> Result<(), Failure
 
 async fn new(args: NewArgs, context: &Context) -> Result<(), Failure> {
     let NewArgs { application, kind, expires, uses } = args;
-    let wanted = MyToken { application, kind, expires, uses };
+    let wanted = MyToken { application, kind, expires, uses, overlap: None };
+    let issued: Issued = context.post("/api/v1/me/tokens", &wanted).await?;
+    show_issued(&issued, context)
+}
+
+async fn regenerate(args: RegenerateArgs, context: &Context) -> Result<(), Failure> {
+    let RegenerateArgs { application, overlap, expires } = args;
+    let kind = Some(TokenKind::Api);
+    let wanted = MyToken { application, kind, expires, uses: None, overlap };
     let issued: Issued = context.post("/api/v1/me/tokens", &wanted).await?;
     show_issued(&issued, context)
 }
@@ -92,7 +117,7 @@ async fn list(context: &Context) -> Result<(), Failure> {
     context.ui.list(
         &tokens,
         "You have no tokens.",
-        ["id", "kind", "application", "state", "uses left", "expires"],
+        ["id", "kind", "application", "state", "uses left", "expires", "used", "from", "note"],
         |token| {
             [
                 token.id.to_string(),
@@ -101,6 +126,9 @@ async fn list(context: &Context) -> Result<(), Failure> {
                 token.state.as_str().to_owned(),
                 token.uses_left.map_or_else(|| "any".to_owned(), |uses| uses.to_string()),
                 token.expires.map_or_else(|| "never".to_owned(), times::utc),
+                token.used.map(times::utc).unwrap_or_default(),
+                token.used_from.map(|from| from.to_string()).unwrap_or_default(),
+                token.warning.clone().unwrap_or_default(),
             ]
         },
     )

@@ -58,6 +58,8 @@ Commands:
   proxy        Connect stdin and stdout to an application
   tunnel       Open a local port that leads to an application
   token        Issue, list and revoke your own tokens
+  request      Ask for access to an application, for some time
+  requests     Show what you have asked for and what became of it
   ssh-config   Print or install SSH configuration, so that `ssh APP.adit` just works
   completions  Print a completion script for a shell
   status       Show who you are signed in as, and whether the relay answers

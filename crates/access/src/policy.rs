@@ -478,6 +478,22 @@ impl Grant {
     }
 }
 
+impl Standing {
+    pub fn who(&self) -> &Authenticated {
+        &self.who
+    }
+
+    /// The rule that allowed it.
+    pub fn rule(&self) -> RuleId {
+        self.rule.id
+    }
+
+    /// When the session must end at the latest.
+    pub fn expires(&self) -> Option<SystemTime> {
+        self.expires
+    }
+}
+
 impl Explain for Unfound {
     fn code(&self) -> Code {
         match self {

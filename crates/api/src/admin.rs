@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use access::{Address, ConnectorId, Kind, Login, Name, RuleId, SessionId};
+use access::{Address, AgentId, ConnectorId, Kind, Login, Name, RuleId, SessionId, TokenId};
 use serde::{Deserialize, Serialize};
 
-use crate::{Change, Document, GrantSpec};
+use crate::{AccessRequest, Change, Document, GrantSpec};
 
 /// One row of `GET /sites`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,6 +37,22 @@ pub struct ConnectorRow {
     pub sessions: usize,
 }
 
+/// One row of `GET /agents`: an enrolled agent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AgentRow {
+    pub id: AgentId,
+    pub user: Name,
+    /// What the machine calls itself.
+    pub device: String,
+    pub created: u64,
+    /// When its enrolment ends.
+    pub expires: u64,
+    pub online: bool,
+    /// The token it stands on, where it may do no more than that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<TokenId>,
+}
+
 /// One row of `GET /applications`. Holds no secret.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ApplicationRow {
@@ -48,6 +64,10 @@ pub struct ApplicationRow {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host_key: Option<String>,
     pub allow_api: bool,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub requestable: bool,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub approvers: Vec<Name>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub tags: BTreeMap<String, String>,
 }
@@ -179,6 +199,9 @@ pub struct Why {
     /// The grant that decided, or the nearest one that fell short; absent where no grant names both.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub grant: Option<GrantRow>,
+    /// The approved request for access, where one decided instead of a grant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<AccessRequest>,
     /// By which of its terms the nearest grant fell short, the hardest to meet first: `valid-until`,
     /// `valid-from`, `hours`, `source`, `file-transfer`, `login`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -71,6 +71,12 @@ pub struct ApplicationSpec {
     pub host_key: Option<String>,
     #[serde(default)]
     pub allow_api: bool,
+    /// Whether users may ask for access to it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub requestable: bool,
+    /// Groups whose members decide on that, besides the admins.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub approvers: Vec<Name>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub tags: BTreeMap<String, String>,
 }

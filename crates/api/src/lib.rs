@@ -8,18 +8,20 @@ mod document;
 mod enrol;
 mod me;
 mod problem;
+mod request;
 mod secret;
 mod span;
 mod token;
 
 pub use admin::{
-    ApplicationRow, Applied, ApplyRequest, AuditPage, AuditRow, ConnectorRow, GrantRow, GroupRow,
-    Removed, SessionRow, SiteRow, UserRow, Why, Withdrawn,
+    AgentRow, ApplicationRow, Applied, ApplyRequest, AuditPage, AuditRow, ConnectorRow, GrantRow,
+    GroupRow, Removed, SessionRow, SiteRow, UserRow, Why, Withdrawn,
 };
 pub use document::{ApplicationSpec, Change, Document, GrantSpec, GroupSpec, SiteSpec, UserSpec};
 pub use enrol::{Health, Info, JoinRequest, Joined, LoggedIn, LoginRequest};
 pub use me::{Me, MyApplication, MyToken};
 pub use problem::{Fault, Problem};
+pub use request::{AccessRequest, AskAccess, Decision, RequestState};
 pub use secret::Secret;
 pub use span::{Span, SpanError};
 pub use token::{IssueToken, Issued, JoinToken, TokenRow, TokenState};

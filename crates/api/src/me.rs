@@ -50,4 +50,8 @@ pub struct MyToken {
     pub expires: Option<Span>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uses: Option<u32>,
+    /// Of api tokens: how long the one before stays good beside the new one; where absent, it ends
+    /// at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overlap: Option<Span>,
 }

@@ -24,6 +24,10 @@ pub struct IssueToken {
     /// How often it may be used; where absent, as its kind says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uses: Option<u32>,
+    /// Of api tokens: how long the one before stays good beside the new one; where absent, it ends
+    /// at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overlap: Option<Span>,
 }
 
 /// `POST /sites/{name}/join-tokens`.
@@ -84,6 +88,12 @@ pub struct TokenRow {
     pub used: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub used_from: Option<IpAddr>,
+    /// When another api token took its place: it is good until it expires.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaced: Option<u64>,
+    /// What to do about it soon: it is live and expires within a week.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warning: Option<String>,
 }
 
 /// Whether a token still opens anything.

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::SystemTime;
 
-use access::{Code, EndReason, Kind, Name, RuleId, SessionId, Side, TokenId};
+use access::{Code, EndReason, Kind, Name, RuleId, SessionId, Side, TokenId, TokenKind};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc::OwnedPermit;
@@ -108,6 +108,19 @@ pub enum AuditEvent {
     /// Access was withdrawn: how many live sessions ended with it.
     #[serde(rename = "access.withdrawn")]
     AccessWithdrawn { actor: String, change: String, object: String, ended: u64, millis: u64 },
+    /// A token that lasts is about to expire; said once of each.
+    #[serde(rename = "token.expiring")]
+    TokenExpiring {
+        token: TokenId,
+        kind: TokenKind,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        user: Option<Name>,
+        /// `app.site`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        application: Option<String>,
+        /// Unix seconds.
+        expires: u64,
+    },
     #[serde(rename = "connector.state")]
     ConnectorState { site: Name, connector: String, state: String, from: IpAddr },
 }
@@ -123,6 +136,7 @@ impl AuditEvent {
             Self::AccessDenied { .. } => "access.denied",
             Self::AdminChanged { .. } => "admin.changed",
             Self::AccessWithdrawn { .. } => "access.withdrawn",
+            Self::TokenExpiring { .. } => "token.expiring",
             Self::ConnectorState { .. } => "connector.state",
         }
     }
@@ -137,6 +151,7 @@ impl AuditEvent {
             | Self::AccessDenied { .. }
             | Self::AdminChanged { .. }
             | Self::AccessWithdrawn { .. }
+            | Self::TokenExpiring { .. }
             | Self::ConnectorState { .. } => None,
         }
     }

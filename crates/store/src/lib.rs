@@ -8,9 +8,11 @@ mod clock;
 mod columns;
 mod config;
 mod db;
+mod ends;
 mod error;
 mod keys;
 mod machines;
+mod requests;
 mod rows;
 mod seal;
 mod secrets;
@@ -20,10 +22,12 @@ mod writer;
 pub use audit::AuditQuery;
 pub use config::{Apply, Object};
 pub use db::{Engine, Location, Store};
+pub use ends::{Due, DueWhat, Purged};
 pub use error::{Problem, StoreError, UseTokenError};
+pub use requests::{NewRequest, RequestRow, Settlement};
 pub use rows::{
     AgentRow, AgentToken, ApplicationRow, AuditRow, ConnectorRow, GrantRow, GroupRow, SiteRow,
     SshKeyRow, TokenRow, TokenState, UserRow,
 };
 pub use seal::{MasterKey, MasterKeyError};
-pub use tokens::{NewToken, UsedToken};
+pub use tokens::{NewToken, REMEMBERED, UsedToken};

@@ -64,6 +64,9 @@ pub struct ApplicationRow {
     pub login: Login,
     pub host_key: Option<String>,
     pub allow_api: bool,
+    /// Whether users may ask for access, and the groups that decide besides the admins.
+    pub requestable: bool,
+    pub approvers: Vec<Name>,
     pub tags: BTreeMap<String, String>,
 }
 
@@ -100,6 +103,8 @@ pub struct TokenRow {
     pub used: Option<u64>,
     pub used_from: Option<IpAddr>,
     pub revoked: Option<u64>,
+    /// When another api token took its place.
+    pub replaced: Option<u64>,
 }
 
 impl TokenRow {

@@ -159,7 +159,11 @@ async fn issue(relay: &Relay, root: &Who<'_>, application: &str) -> Value {
 }
 
 /// Opens a session that stands on the token and lasts as long as its lease.
-async fn open(relay: &Relay, text: &str, app: &str) -> (SessionId, JoinHandle<access::EndReason>) {
+pub(super) async fn open(
+    relay: &Relay,
+    text: &str,
+    app: &str,
+) -> (SessionId, JoinHandle<access::EndReason>) {
     let state = &relay.state;
     let from = "192.0.2.9".parse().unwrap();
     let who = state.authn.token(&text.to_owned().into(), Door::Ssh, from).await.unwrap();
@@ -178,7 +182,7 @@ async fn open(relay: &Relay, text: &str, app: &str) -> (SessionId, JoinHandle<ac
     (id, task)
 }
 
-async fn within(task: JoinHandle<access::EndReason>) -> access::EndReason {
+pub(super) async fn within(task: JoinHandle<access::EndReason>) -> access::EndReason {
     tokio::time::timeout(Duration::from_secs(5), task).await.unwrap().unwrap()
 }
 

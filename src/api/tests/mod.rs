@@ -4,9 +4,11 @@ mod apply;
 mod changes;
 mod enrolment;
 mod oracles;
+mod requests;
 mod roles;
 mod tokens;
 mod why;
+mod withdrawn;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -73,8 +75,9 @@ impl Relay {
         );
         policy.watch_sessions(broker.clone());
         let agents = agents(&store, &authn, &broker, &policy, &drain);
+        let ends = Arc::default();
         let info = Arc::new(info());
-        let state = AppState { store, authn, broker, policy, connectors, agents, ca, info };
+        let state = AppState { store, authn, broker, policy, connectors, agents, ca, ends, info };
         Self { state, drain, _dir: dir }
     }
 

@@ -45,6 +45,90 @@ async fn a_second_api_token_ends_the_first() {
 }
 
 #[tokio::test]
+async fn with_an_overlap_both_api_tokens_work_and_the_older_has_an_end() {
+    let relay = Relay::new().await;
+    let alice = relay.agent("alice").await;
+    let alice = Who::Agent(&alice);
+    let ask = async |overlap: Option<&str>| {
+        let asked = json!({ "application": "orders", "kind": "api", "overlap": overlap });
+        let issued = relay.post(&alice, "/api/v1/me/tokens", asked).await.good();
+        issued["token"].as_str().unwrap().to_owned()
+    };
+    let (first, second) = (ask(None).await, ask(Some("1h")).await);
+    opens(&relay, &first).await.unwrap();
+    opens(&relay, &second).await.unwrap();
+    let listed = relay.get(&alice, "/api/v1/me/tokens").await.good();
+    let old = listed.as_array().unwrap().iter().find(|row| row["replaced"].is_u64()).unwrap();
+    assert_eq!(old["expires"].as_u64().unwrap() - old["replaced"].as_u64().unwrap(), 3600);
+    assert!(old["warning"].as_str().unwrap().starts_with("replaced"), "{old}");
+    let third = ask(None).await;
+    for ended in [&first, &second] {
+        assert_eq!(opens(&relay, ended).await, Err(session::AuthnError::Revoked));
+    }
+    opens(&relay, &third).await.unwrap();
+    let wrong = json!({ "application": "web1", "overlap": "1h" });
+    let answer = relay.post(&alice, "/api/v1/me/tokens", wrong).await;
+    assert_eq!(answer.problem(400), "request.invalid", "access tokens replace none");
+}
+
+#[tokio::test]
+async fn users_stay_within_their_doors_rules_and_admins_within_the_ceiling() {
+    let relay = Relay::new().await;
+    let alice = relay.agent("alice").await;
+    let admin = relay.admin().await;
+    let own = async |asked: serde_json::Value| {
+        relay.post(&Who::Agent(&alice), "/api/v1/me/tokens", asked).await
+    };
+    let long = own(json!({ "application": "web1", "expires": "13h" })).await;
+    assert_eq!(long.problem(422), "token.too_long");
+    let often = own(json!({ "application": "web1", "uses": 2 })).await;
+    assert_eq!(often.problem(422), "token.single_use");
+    let issued = own(json!({ "application": "web1", "expires": "12h" })).await.good();
+    assert_eq!((&issued["uses"], issued["expires"].is_u64()), (&json!(1), true));
+    let by_admin = async |expires: &str| {
+        let asked =
+            json!({ "user": "alice", "application": "web1", "uses": 0, "expires": expires });
+        relay.post(&Who::Bearer(&admin), "/api/v1/tokens", asked).await
+    };
+    by_admin("30d").await.good();
+    assert_eq!(by_admin("31d").await.problem(422), "token.too_long");
+}
+
+#[tokio::test]
+async fn what_expires_soon_is_marked_and_can_be_listed() {
+    let relay = Relay::new().await;
+    let admin = relay.admin().await;
+    let root = Who::Bearer(&admin);
+    for (application, expires) in [("orders", "3d"), ("web1", "1h")] {
+        let kind = if application == "orders" { "api" } else { "access" };
+        let asked = json!({ "user": "alice", "application": application, "kind": kind,
+            "expires": expires });
+        relay.post(&root, "/api/v1/tokens", asked).await.good();
+    }
+    let listed = relay.get(&root, "/api/v1/tokens?user=alice&expiring=7d").await.good();
+    assert_eq!(listed.as_array().unwrap().len(), 2, "{listed}");
+    let warnings = listed.as_array().unwrap().iter().filter_map(|row| row["warning"].as_str());
+    let warnings: Vec<_> = warnings.collect();
+    assert_eq!(warnings.len(), 1, "an access token never lasts: {warnings:?}");
+    assert!(warnings[0].contains("adit token regenerate orders.hq"), "{warnings:?}");
+    let soon = relay.get(&root, "/api/v1/tokens?user=alice&expiring=2d").await.good();
+    assert_eq!(soon.as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn an_admin_lists_agents_and_ends_their_enrolment() {
+    let relay = Relay::new().await;
+    let (admin, alice) = (relay.admin().await, relay.agent("alice").await);
+    let root = Who::Bearer(&admin);
+    let listed = relay.get(&root, "/api/v1/agents?user=alice").await.good();
+    assert_eq!((&listed[0]["user"], &listed[0]["device"]), (&json!("alice"), &json!("laptop")));
+    let path = format!("/api/v1/agents/{}", alice.id);
+    relay.delete(&root, &path).await.good();
+    assert_eq!(relay.delete(&root, &path).await.problem(404), "agent.not_found");
+    assert_eq!(relay.get(&Who::Agent(&alice), "/api/v1/me").await.problem(401), "token.revoked");
+}
+
+#[tokio::test]
 async fn each_kind_has_its_own_rules() {
     let relay = Relay::new().await;
     let admin = relay.admin().await;

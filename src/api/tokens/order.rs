@@ -5,8 +5,17 @@ use api::{GrantSpec, IssueToken, Span};
 use axum::http::StatusCode;
 use store::{ApplicationRow, SiteRow, UserRow};
 
+use super::rules::{By, TokenRules};
 use crate::AppState;
 use crate::api::error::ApiError;
+
+/// The terms somebody asks for.
+#[derive(Clone, Copy, Debug, Default)]
+pub(in crate::api) struct Asked {
+    pub(in crate::api) expires: Option<Span>,
+    pub(in crate::api) uses: Option<u32>,
+    pub(in crate::api) overlap: Option<Span>,
+}
 
 /// A token that may be issued.
 #[derive(Debug)]
@@ -17,6 +26,8 @@ pub(in crate::api) struct Order {
     pub(super) site: Option<SiteRow>,
     pub(super) expires: Option<Span>,
     pub(super) uses: Option<u32>,
+    /// How long the api token before this one stays good.
+    pub(super) overlap: Option<Span>,
     pub(super) warnings: Vec<String>,
 }
 
@@ -31,7 +42,8 @@ impl Order {
         };
         let usual = if application.is_some() { TokenKind::Access } else { TokenKind::Login };
         let kind = asked.kind.unwrap_or(usual);
-        let mut order = Self::new(kind, owner, application, asked.expires, asked.uses)?;
+        let terms = Asked { expires: asked.expires, uses: asked.uses, overlap: asked.overlap };
+        let mut order = Self::new(kind, owner, application, terms, By::Admin)?;
         order.warn(&state.store.grants().await?);
         Ok(order)
     }
@@ -41,8 +53,7 @@ impl Order {
         owner: UserRow,
         application: ApplicationRow,
         kind: Option<TokenKind>,
-        expires: Option<Span>,
-        uses: Option<u32>,
+        asked: Asked,
     ) -> Result<Self, ApiError> {
         let kind = kind.unwrap_or(TokenKind::Access);
         if !kind.opens() {
@@ -54,7 +65,7 @@ impl Order {
             )
             .hint("for yourself, issue kind `access` or `api`"));
         }
-        Self::new(kind, owner, Some(application), expires, uses)
+        Self::new(kind, owner, Some(application), asked, By::Owner)
     }
 
     pub(super) fn to_join(site: SiteRow, expires: Option<Span>) -> Self {
@@ -65,6 +76,7 @@ impl Order {
             site: Some(site),
             expires: expires.or(usual_life(TokenKind::Join)),
             uses: Some(1),
+            overlap: None,
             warnings: Vec::new(),
         }
     }
@@ -73,14 +85,20 @@ impl Order {
         kind: TokenKind,
         user: UserRow,
         application: Option<ApplicationRow>,
-        expires: Option<Span>,
-        uses: Option<u32>,
+        asked: Asked,
+        by: By,
     ) -> Result<Self, ApiError> {
         check(kind, &user, application.as_ref())?;
-        let uses = allowed_uses(kind, uses)?;
-        let expires = expires.or(usual_life(kind));
+        let overlap = allowed_overlap(kind, asked.overlap)?;
+        let (expires, uses) = match (kind, &application) {
+            (TokenKind::Access, Some(application)) => {
+                let rules = TokenRules::of(application.kind);
+                (rules.life(asked.expires, by)?, rules.uses(asked.uses, by)?)
+            }
+            _ => (asked.expires.or(usual_life(kind)), allowed_uses(kind, asked.uses)?),
+        };
         let (site, warnings) = (None, Vec::new());
-        Ok(Self { kind, user: Some(user), application, site, expires, uses, warnings })
+        Ok(Self { kind, user: Some(user), application, site, expires, uses, overlap, warnings })
     }
 
     fn warn(&mut self, grants: &[store::GrantRow]) {
@@ -143,10 +161,21 @@ fn api_not_allowed(app: &ApplicationRow) -> ApiError {
     )
 }
 
-/// How often it may be used. For access tokens 0 asks for no limit; they still expire.
+fn allowed_overlap(kind: TokenKind, asked: Option<Span>) -> Result<Option<Span>, ApiError> {
+    match asked {
+        Some(_) if kind != TokenKind::Api => {
+            Err(ApiError::invalid("only a token of kind api takes the place of another"))
+        }
+        Some(span) if span.seconds() > LONGEST_OVERLAP => {
+            Err(ApiError::invalid("an overlap is 30 days at most"))
+        }
+        overlap => Ok(overlap),
+    }
+}
+
+/// How often a token may be used that is not an access token.
 fn allowed_uses(kind: TokenKind, asked: Option<u32>) -> Result<Option<u32>, ApiError> {
     match (kind, asked) {
-        (TokenKind::Access, Some(0)) => Ok(None),
         (_, Some(0)) => Err(ApiError::invalid("a token may be used at least once")),
         (_, Some(uses)) => Ok(Some(uses)),
         (TokenKind::Access | TokenKind::Login | TokenKind::Join, None) => Ok(Some(1)),
@@ -154,14 +183,15 @@ fn allowed_uses(kind: TokenKind, asked: Option<u32>) -> Result<Option<u32>, ApiE
     }
 }
 
-/// How long a token is good where nobody said.
+/// How long a token is good where nobody said; of access tokens the door's rules say it.
 fn usual_life(kind: TokenKind) -> Option<Span> {
     match kind {
-        TokenKind::Access => Span::from_seconds(12 * 3600),
         TokenKind::Login | TokenKind::Join => Span::from_seconds(24 * 3600),
-        TokenKind::Api | TokenKind::Admin => None,
+        TokenKind::Access | TokenKind::Api | TokenKind::Admin => None,
     }
 }
+
+const LONGEST_OVERLAP: u64 = 30 * 24 * 3600;
 
 fn opens(grant: &GrantSpec, user: &UserRow, app: &ApplicationRow) -> bool {
     let subject = grant.user.as_ref() == Some(&user.name)

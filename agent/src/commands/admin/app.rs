@@ -44,6 +44,12 @@ pub struct AddArgs {
     /// Let API tokens be issued and used for it
     #[arg(long)]
     allow_api: bool,
+    /// Let users ask for access to it
+    #[arg(long)]
+    requestable: bool,
+    /// A group whose members decide on that besides the admins; may be repeated
+    #[arg(long = "approver", value_name = "GROUP")]
+    approvers: Vec<Name>,
     /// A tag, which grants can name; may be repeated
     #[arg(long = "tag", value_name = "KEY=VALUE", value_parser = tag)]
     tags: Vec<(String, String)>,
@@ -87,6 +93,8 @@ impl AddArgs {
             key: key_file.as_deref().map(secrets::read_key).transpose()?,
             host_key: self.host_key,
             allow_api: self.allow_api,
+            requestable: self.requestable || !self.approvers.is_empty(),
+            approvers: self.approvers,
             tags: self.tags.into_iter().collect(),
         })
     }

@@ -2,6 +2,7 @@
 //!
 //! Each command makes one call where it can: a login token in `ADIT_TOKEN` is good for one.
 
+mod agents;
 mod app;
 mod apply;
 mod audit;
@@ -9,6 +10,7 @@ mod connector;
 mod export;
 mod grant;
 mod group;
+mod requests;
 mod secrets;
 mod session;
 mod site;
@@ -51,8 +53,14 @@ pub enum AdminCommand {
     /// Grants: who may reach what, and on which terms
     #[command(subcommand)]
     Grant(grant::GrantCommand),
+    /// Agents: the machines that users have signed in
+    #[command(subcommand, visible_alias = "agent")]
+    Agents(agents::AgentsCommand),
+    /// Requests for access: those you may decide on
+    #[command(subcommand, visible_alias = "request")]
+    Requests(requests::RequestsCommand),
     /// Tokens of all users
-    #[command(subcommand)]
+    #[command(subcommand, visible_alias = "tokens")]
     Token(token::TokenCommand),
     /// Sessions: open ones, and the records of all
     #[command(subcommand)]
@@ -76,6 +84,8 @@ pub async fn run(args: AdminArgs, context: &Context) -> Result<(), Failure> {
         AdminCommand::User(command) => user::run(command, context).await,
         AdminCommand::Group(command) => group::run(command, context).await,
         AdminCommand::Grant(command) => grant::run(command, context).await,
+        AdminCommand::Agents(command) => agents::run(command, context).await,
+        AdminCommand::Requests(command) => requests::run(command, context).await,
         AdminCommand::Token(command) => token::run(command, context).await,
         AdminCommand::Session(command) => session::run(command, context).await,
         AdminCommand::Audit(command) => audit::run(command, context).await,

@@ -14,7 +14,7 @@ pub enum TokenCommand {
     /// Issue a token for a user; it is printed once, on stdout
     Issue(IssueArgs),
     /// List tokens
-    Ls(WhoseArgs),
+    Ls(ListArgs),
     /// Revoke one token, or all of a user, of an application, or of both; sessions on them end
     Revoke(RevokeArgs),
 }
@@ -36,10 +36,22 @@ pub struct IssueArgs {
     /// How often it may be used; 0 for access tokens: until it expires [default: as its kind says]
     #[arg(long, value_name = "N")]
     uses: Option<u32>,
+    /// For api tokens: how long the one before stays good [default: it ends at once]
+    #[arg(long, value_name = "TIME")]
+    overlap: Option<Span>,
 }
 
 #[derive(Debug, Args)]
-pub struct WhoseArgs {
+pub struct ListArgs {
+    #[command(flatten)]
+    whose: WhoseArgs,
+    /// Only live ones that expire within this time, for example 7d
+    #[arg(long, value_name = "TIME")]
+    expiring: Option<Span>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct WhoseArgs {
     #[arg(long)]
     user: Option<Name>,
     /// APP, or APP.SITE
@@ -65,7 +77,7 @@ pub struct RevokeArgs {
 pub(super) async fn run(command: TokenCommand, context: &Context) -> Result<(), Failure> {
     match command {
         TokenCommand::Issue(args) => issue(args, context).await,
-        TokenCommand::Ls(whose) => list(whose, context).await,
+        TokenCommand::Ls(args) => list(args, context).await,
         TokenCommand::Revoke(args) => revoke(args, context).await,
     }
 }
@@ -93,16 +105,30 @@ pub(super) fn show_issued(issued: &Issued, context: &Context) -> Result<(), Fail
 }
 
 async fn issue(args: IssueArgs, context: &Context) -> Result<(), Failure> {
-    let IssueArgs { user, application, kind, expires, uses } = args;
-    let wanted = IssueToken { user, application, kind, expires, uses };
+    let IssueArgs { user, application, kind, expires, uses, overlap } = args;
+    let wanted = IssueToken { user, application, kind, expires, uses, overlap };
     let issued: Issued = context.post("/api/v1/tokens", &wanted).await?;
     show_issued(&issued, context)
 }
 
-async fn list(whose: WhoseArgs, context: &Context) -> Result<(), Failure> {
-    let tokens: Vec<TokenRow> = context.get(&path(whose.user, whose.application)).await?;
-    let heads =
-        ["id", "kind", "user", "application", "site", "state", "uses left", "expires", "used"];
+async fn list(args: ListArgs, context: &Context) -> Result<(), Failure> {
+    let ListArgs { whose: WhoseArgs { user, application }, expiring } = args;
+    let (user, expiring) = (user.map(String::from), expiring.map(String::from));
+    let asked = [("user", user), ("application", application), ("expiring", expiring)];
+    let tokens: Vec<TokenRow> = context.get(&query("/api/v1/tokens", &asked)).await?;
+    let heads = [
+        "id",
+        "kind",
+        "user",
+        "application",
+        "site",
+        "state",
+        "uses left",
+        "expires",
+        "used",
+        "from",
+        "note",
+    ];
     context.ui.list(&tokens, "There are no tokens.", heads, |token| {
         [
             token.id.to_string(),
@@ -114,6 +140,8 @@ async fn list(whose: WhoseArgs, context: &Context) -> Result<(), Failure> {
             token.uses_left.map_or_else(|| "any".to_owned(), |uses| uses.to_string()),
             token.expires.map_or_else(|| "never".to_owned(), times::utc),
             token.used.map(times::utc).unwrap_or_default(),
+            token.used_from.map(|from| from.to_string()).unwrap_or_default(),
+            token.warning.clone().unwrap_or_default(),
         ]
     })
 }

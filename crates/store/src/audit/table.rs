@@ -77,6 +77,7 @@ fn user(event: &AuditEvent) -> Option<String> {
         AuditEvent::AdminChanged { actor, .. } | AuditEvent::AccessWithdrawn { actor, .. } => {
             Some(actor.clone())
         }
+        AuditEvent::TokenExpiring { user, .. } => user.as_ref().map(ToString::to_string),
         AuditEvent::ConnectorState { .. } => None,
     }
 }

@@ -112,6 +112,8 @@ fn application_row(state: &State, name: &AppName, app: &App) -> Option<Applicati
         login: login(app),
         host_key: app.host_key.clone(),
         allow_api: app.allow_api,
+        requestable: app.requestable,
+        approvers: app.approvers.iter().cloned().collect(),
         tags: app.tags.clone(),
     })
 }
@@ -137,6 +139,8 @@ fn application_spec((name, app): (&AppName, &App)) -> ApplicationSpec {
         key: None,
         host_key: app.host_key.clone(),
         allow_api: app.allow_api,
+        requestable: app.requestable,
+        approvers: app.approvers.iter().cloned().collect(),
         tags: app.tags.clone(),
     }
 }

@@ -32,6 +32,12 @@ impl State {
             let name = AppName { name: row.parsed("name")?, site: row.parsed("site")? };
             state.applications.insert(name, app(&row)?);
         }
+        for row in sqlx::query(APPROVERS).fetch_all(&mut *db).await? {
+            let name = AppName { name: row.parsed("name")?, site: row.parsed("site")? };
+            if let Some(app) = state.applications.get_mut(&name) {
+                app.approvers.insert(row.parsed("group_name")?);
+            }
+        }
         for row in sqlx::query(GRANTS).fetch_all(&mut *db).await? {
             let grant = Grant { id: row.parsed("id")?, terms: row.json("terms")? };
             state.grants.insert(grant_name(&row)?, grant);
@@ -74,6 +80,8 @@ fn app(row: &Row) -> Result<App, sqlx::Error> {
         account: row.try_get("account")?,
         host_key: row.try_get("host_key")?,
         allow_api: row.flag("allow_api")?,
+        requestable: row.flag("requestable")?,
+        approvers: Default::default(),
         tags: row.json("tags")?,
         secret,
     })
@@ -102,11 +110,18 @@ const MEMBERS: &str = "SELECT user_groups.name AS group_name, users.name AS user
     JOIN users ON users.id = user_id";
 
 const APPLICATIONS: &str = "SELECT applications.id, applications.name, sites.name AS site,
-        applications.kind, address, account, host_key, allow_api, tags,
+        applications.kind, address, account, host_key, allow_api, requestable, tags,
         credentials.kind AS credential, sealed
     FROM applications
     JOIN sites ON sites.id = site_id
     LEFT JOIN credentials ON credentials.application_id = applications.id";
+
+const APPROVERS: &str = "SELECT applications.name, sites.name AS site,
+        user_groups.name AS group_name
+    FROM approvers
+    JOIN applications ON applications.id = application_id
+    JOIN sites ON sites.id = applications.site_id
+    JOIN user_groups ON user_groups.id = group_id";
 
 const GRANTS: &str = "SELECT grants.id, users.name AS user_name,
         user_groups.name AS group_name, applications.name AS application,

@@ -139,6 +139,12 @@ fn application(app: &App) -> Fields {
     if app.allow_api {
         fields.push(("allow_api", "yes".to_owned()));
     }
+    if app.requestable {
+        fields.push(("requestable", "yes".to_owned()));
+    }
+    if !app.approvers.is_empty() {
+        fields.push(("approvers", list(&app.approvers)));
+    }
     if !app.tags.is_empty() {
         let tags = app.tags.iter().map(|(key, value)| format!("{key}={value}"));
         fields.push(("tags", list(tags)));

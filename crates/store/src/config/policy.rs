@@ -17,11 +17,13 @@ impl Store {
         let mut tx = self.reading().await?;
         let version = version(&mut tx).await?;
         let state = State::load(&mut tx).await?;
+        let grants = state.grants.iter().filter_map(|grant| rule(&state, grant));
+        let requests = crate::requests::rules(&mut tx).await?;
         Ok(PolicyData {
             version,
             users: users(&state),
             applications: applications(&state),
-            rules: state.grants.iter().filter_map(|grant| rule(&state, grant)).collect(),
+            rules: grants.chain(requests).collect(),
             tokens: tokens(&mut tx).await?,
             agents: agents(&mut tx).await?,
             killed: Vec::new(),

@@ -54,6 +54,8 @@ pub(crate) struct App {
     pub(crate) account: Option<String>,
     pub(crate) host_key: Option<String>,
     pub(crate) allow_api: bool,
+    pub(crate) requestable: bool,
+    pub(crate) approvers: BTreeSet<Name>,
     pub(crate) tags: BTreeMap<String, String>,
     pub(crate) secret: Option<Secret>,
 }
@@ -114,6 +116,9 @@ impl State {
         applications.retain(|app, _| sites.contains_key(&app.site));
         for group in groups.values_mut() {
             group.members.retain(|user| users.contains_key(user));
+        }
+        for app in applications.values_mut() {
+            app.approvers.retain(|group| groups.contains_key(group));
         }
         grants.retain(|grant, _| {
             let subject = match &grant.subject {

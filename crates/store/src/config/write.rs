@@ -122,13 +122,24 @@ async fn put_application(
         .bind(&app.host_key)
         .bind(i64::from(app.allow_api))
         .bind(json(&app.tags)?)
+        .bind(i64::from(app.requestable))
         .execute(&mut *db)
         .await?;
+    put_approvers(db, app, after).await?;
     // Another address is another target, with a host key of its own.
     if step.from.is_some_and(|from| from.address != app.address) {
         delete(db, FORGET_HOST_KEY, vec![app.id.to_string()]).await?;
     }
     put_credential(db, app.id, app).await
+}
+
+async fn put_approvers(db: &mut Connection, app: &App, after: &State) -> Result<(), StoreError> {
+    let id = app.id.to_string();
+    delete(db, "DELETE FROM approvers WHERE application_id = $1", vec![id.clone()]).await?;
+    for group in app.approvers.iter().filter_map(|name| after.groups.get(name)) {
+        execute(db, ADD_APPROVER, [Some(id.clone()), Some(group.id.to_string())]).await?;
+    }
+    Ok(())
 }
 
 async fn put_credential(
@@ -204,11 +215,15 @@ const PUT_GROUP: &str = "INSERT INTO user_groups (id, name) VALUES ($1, $2)
 const ADD_MEMBER: &str = "INSERT INTO members (group_id, user_id) VALUES ($1, $2)";
 
 const PUT_APPLICATION: &str = "INSERT INTO applications
-    (id, name, site_id, label, kind, address, account, host_key, allow_api, tags)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+    (id, name, site_id, label, kind, address, account, host_key, allow_api, tags,
+        requestable)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
     ON CONFLICT (id) DO UPDATE SET kind = excluded.kind, address = excluded.address,
         account = excluded.account, host_key = excluded.host_key,
-        allow_api = excluded.allow_api, tags = excluded.tags";
+        allow_api = excluded.allow_api, tags = excluded.tags,
+        requestable = excluded.requestable";
+
+const ADD_APPROVER: &str = "INSERT INTO approvers (application_id, group_id) VALUES ($1, $2)";
 
 const FORGET_HOST_KEY: &str = "DELETE FROM host_keys WHERE application_id = $1";
 

@@ -47,6 +47,7 @@ fn in_words_of(engine: Engine, sql: &'static str) -> Cow<'static, str> {
 const MIGRATIONS: &[(i64, &str, &str)] = &[
     (1, "tables", include_str!("../../migrations/0001_tables.sql")),
     (2, "agents by token", include_str!("../../migrations/0002_agents_by_token.sql")),
+    (5, "tokens", include_str!("../../migrations/0005_tokens.sql")),
 ];
 
 /// Refuses a key that is not the one the database was made with.

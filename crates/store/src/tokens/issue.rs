@@ -19,11 +19,13 @@ pub struct NewToken {
     pub expires: Option<SystemTime>,
     /// `None`: as often as wanted.
     pub uses: Option<u32>,
+    /// Of api tokens: until when the one before stays good. `None`: it ends at once.
+    pub overlap: Option<SystemTime>,
 }
 
 impl Store {
-    /// Keeps the token's digest. A second `api` token of one user and application revokes the
-    /// first in the same transaction.
+    /// Keeps the token's digest. A second `api` token of one user and application takes the place
+    /// of the first in the same transaction: that is revoked, or with an overlap ends after it.
     pub async fn issue_token(
         &self,
         token: &TokenText,
@@ -34,7 +36,10 @@ impl Store {
         check(change.db(), token.kind(), &new).await?;
         forget(change.db(), now).await?;
         if token.kind() == TokenKind::Api {
-            revoke_last(change.db(), &new, now).await?;
+            match new.overlap {
+                Some(until) => replace_last(change.db(), &new, until, now).await?,
+                None => revoke_last(change.db(), &new, now).await?,
+            }
         }
         insert(change.db(), token, &new, now).await?;
         let row = one(change.db(), token.id()).await?;
@@ -118,6 +123,22 @@ async fn revoke_last(
     Ok(())
 }
 
+async fn replace_last(
+    db: &mut Connection,
+    new: &NewToken,
+    until: SystemTime,
+    now: SystemTime,
+) -> Result<(), StoreError> {
+    sqlx::query(REPLACE_LAST)
+        .bind(new.user.map(|id| id.to_string()))
+        .bind(new.application.map(|id| id.to_string()))
+        .bind(clock::column(clock::seconds(now)))
+        .bind(clock::column(clock::seconds(until)))
+        .execute(db)
+        .await?;
+    Ok(())
+}
+
 async fn insert(
     db: &mut Connection,
     token: &TokenText,
@@ -140,7 +161,7 @@ async fn insert(
 }
 
 /// How long a token that expired or was revoked is still told apart from one that never was.
-const REMEMBERED: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+pub const REMEMBERED: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 
 const USER: &str = "SELECT admin FROM users WHERE id = $1";
 const APPLICATION: &str = "SELECT allow_api FROM applications WHERE id = $1";
@@ -148,6 +169,12 @@ const SITE: &str = "SELECT 1 FROM sites WHERE id = $1";
 
 const REVOKE_LAST: &str = "UPDATE tokens SET revoked = $3
     WHERE user_id = $1 AND application_id = $2 AND kind = 'api' AND revoked IS NULL";
+
+// Its end comes no later than it would have.
+const REPLACE_LAST: &str = "UPDATE tokens SET replaced = $3,
+        expires = CASE WHEN expires IS NULL OR expires > $4 THEN $4 ELSE expires END
+    WHERE user_id = $1 AND application_id = $2 AND kind = 'api' AND revoked IS NULL
+        AND replaced IS NULL";
 
 const INSERT: &str = "INSERT INTO tokens
     (id, kind, digest, user_id, application_id, site_id, created, expires, uses_left)

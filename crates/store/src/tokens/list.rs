@@ -71,7 +71,7 @@ impl Store {
 }
 
 /// The token as lists show it.
-pub(super) async fn one(db: &mut Connection, id: &TokenId) -> Result<TokenRow, StoreError> {
+pub(crate) async fn one(db: &mut Connection, id: &TokenId) -> Result<TokenRow, StoreError> {
     Ok(sqlx::query_as(TOKEN).bind(id.as_str()).fetch_one(db).await?)
 }
 
@@ -89,6 +89,7 @@ impl FromRow<'_, Row> for TokenRow {
             used: row.perhaps_number("used")?,
             used_from: row.perhaps("used_from")?,
             revoked: row.perhaps_number("revoked")?,
+            replaced: row.perhaps_number("replaced")?,
         })
     }
 }
@@ -99,7 +100,7 @@ macro_rules! tokens {
         concat!(
             "SELECT tokens.id, tokens.kind, users.name AS user_name,
                 applications.name || '.' || homes.name AS application, sites.name AS site_name,
-                created, expires, uses_left, used, used_from, revoked
+                created, expires, uses_left, used, used_from, revoked, replaced
             FROM tokens
             LEFT JOIN users ON users.id = tokens.user_id
             LEFT JOIN applications ON applications.id = tokens.application_id

@@ -4,6 +4,7 @@ mod issue;
 mod list;
 mod spend;
 
-pub use issue::NewToken;
+pub use issue::{NewToken, REMEMBERED};
+pub(crate) use list::one;
 pub(crate) use spend::Spend;
 pub use spend::UsedToken;

@@ -140,6 +140,8 @@ pub(crate) fn application(text: &str) -> ApplicationSpec {
         key: None,
         host_key: None,
         allow_api: true,
+        requestable: false,
+        approvers: Vec::new(),
         tags: [("env".to_owned(), "prod".to_owned())].into(),
     }
 }

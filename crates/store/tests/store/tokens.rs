@@ -2,7 +2,10 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use access::{TokenKind, TokenText};
-use store::{NewToken, Store, StoreError, TokenState, UseTokenError};
+use api::RequestState;
+use store::{
+    DueWhat, NewRequest, NewToken, Settlement, Store, StoreError, TokenState, UseTokenError,
+};
 use tokio::task::JoinSet;
 
 use crate::support::{Home, after, name, now, small, token};
@@ -163,11 +166,91 @@ async fn a_token_that_ended_long_ago_is_forgotten() {
     let (_home, store, new) = home().await;
     let old = token(TokenKind::Access);
     store.issue_token(&old, NewToken { expires: Some(after(60)), ..new }, now()).await.unwrap();
-    let month = 30 * 24 * 60 * 60;
-    store.issue_token(&token(TokenKind::Access), new, after(month + 59)).await.unwrap();
+    let quarter = 90 * 24 * 60 * 60;
+    store.issue_token(&token(TokenKind::Access), new, after(quarter + 59)).await.unwrap();
     assert_eq!(store.tokens(None, None).await.unwrap().len(), 2);
-    store.issue_token(&token(TokenKind::Access), new, after(month + 61)).await.unwrap();
+    store.issue_token(&token(TokenKind::Access), new, after(quarter + 61)).await.unwrap();
     assert_eq!(store.tokens(None, None).await.unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn an_overlap_gives_the_older_api_token_an_end_and_never_a_later_one() {
+    let (_home, store, new) = home().await;
+    let until = |seconds| NewToken { overlap: Some(after(seconds)), ..new };
+    let [first, second, third] = [(); 3].map(|()| token(TokenKind::Api));
+    let ends = NewToken { expires: Some(after(100)), ..new };
+    store.issue_token(&first, ends, now()).await.unwrap();
+    store.issue_token(&second, until(3600), now()).await.unwrap();
+    store.issue_token(&third, until(60), now()).await.unwrap();
+    let rows = store.tokens(None, None).await.unwrap();
+    let end = |id| rows.iter().find(|row| row.id == id).unwrap().expires;
+    assert_eq!(end(first.id().clone()), Some(1_800_000_100), "its own end comes first");
+    assert_eq!(end(second.id().clone()), Some(1_800_000_060));
+    assert_eq!(end(third.id().clone()), None);
+    for token in [&first, &second, &third] {
+        store.use_token(token, after(59), HERE).await.unwrap();
+    }
+    let due = store.next_due().await.unwrap().unwrap();
+    assert_eq!((due.at, due.what), (after(60), DueWhat::Replaced(second.id().clone())));
+    store.issue_token(&token(TokenKind::Api), new, after(10)).await.unwrap();
+    for token in [&first, &second, &third] {
+        let gone = store.use_token(token, after(11), HERE).await.unwrap_err();
+        assert!(matches!(gone, UseTokenError::Revoked(_)), "without an overlap all end: {gone}");
+    }
+    assert_eq!(store.next_due().await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_token_is_said_to_expire_once() {
+    let (_home, store, new) = home().await;
+    let held = token(TokenKind::Api);
+    store.issue_token(&held, NewToken { expires: Some(after(600)), ..new }, now()).await.unwrap();
+    assert_eq!(store.expiring_tokens(now(), after(599)).await.unwrap(), []);
+    assert_eq!(store.expiring_tokens(now(), after(600)).await.unwrap().len(), 1);
+    assert_eq!(store.expiring_tokens(now(), after(600)).await.unwrap(), []);
+    assert_eq!(store.count_expiring(now(), after(600)).await.unwrap(), 1);
+    let quarter = std::time::Duration::from_secs(90 * 24 * 60 * 60);
+    assert_eq!(store.purge(after(601), quarter).await.unwrap().tokens, 0);
+    let later = after(601) + quarter;
+    assert_eq!(store.purge(later, quarter).await.unwrap().tokens, 1);
+}
+
+#[tokio::test]
+async fn a_request_is_settled_once_and_is_a_rule_while_it_is_approved() {
+    let (_home, store, new) = home().await;
+    let (user, application) = (new.user.unwrap(), new.application.unwrap());
+    let asked = || NewRequest {
+        user,
+        application,
+        reason: "on call".to_owned(),
+        duration: std::time::Duration::from_secs(60),
+    };
+    let rules = async || store.load_policy().await.unwrap().rules.len();
+    let before = rules().await;
+    let row = store.ask_access(asked(), now()).await.unwrap();
+    let twice = store.ask_access(asked(), now()).await.unwrap_err();
+    assert!(matches!(twice, StoreError::Invalid(_)), "{twice}");
+    assert_eq!(rules().await, before);
+    let approve = Settlement {
+        from: RequestState::Pending,
+        to: RequestState::Approved,
+        by: "bob",
+        comment: None,
+        ends: Some(after(60)),
+    };
+    assert!(store.settle_request(row.id, approve, now()).await.unwrap());
+    assert!(!store.settle_request(row.id, approve, now()).await.unwrap(), "once");
+    assert_eq!(rules().await, before + 1);
+    let due = store.next_due().await.unwrap().unwrap();
+    assert_eq!((due.at, due.what), (after(60), DueWhat::Request(row.id)));
+    let (from, to) = (RequestState::Approved, RequestState::Ended);
+    let end = Settlement { from, to, by: "the relay", comment: None, ends: None };
+    assert!(store.settle_request(row.id, end, after(60)).await.unwrap());
+    assert_eq!(rules().await, before);
+    let row = store.access_request(row.id).await.unwrap().unwrap();
+    assert_eq!((row.state, row.ends), (RequestState::Ended, Some(1_800_000_060)));
+    store.ask_access(asked(), after(61)).await.unwrap();
+    assert_eq!(store.access_requests(None).await.unwrap().len(), 2);
 }
 
 /// A store, and what a token of alice for web1 is made with.

@@ -101,6 +101,10 @@ struct ApplicationEntry {
     #[serde(default)]
     allow_api: bool,
     #[serde(default)]
+    requestable: bool,
+    #[serde(default)]
+    approvers: Vec<Name>,
+    #[serde(default)]
     tags: BTreeMap<String, String>,
 }
 
@@ -129,6 +133,8 @@ impl ApplicationEntry {
             key,
             host_key: self.host_key,
             allow_api: self.allow_api,
+            requestable: self.requestable,
+            approvers: self.approvers,
             tags: self.tags,
         })
     }

@@ -1,8 +1,8 @@
 //! Applications and the credentials of those whose login is managed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use access::ApplicationId;
+use access::{ApplicationId, Name};
 use api::{ApplicationSpec, Document};
 use uuid::Uuid;
 
@@ -49,9 +49,22 @@ impl Merge<'_> {
             account: spec.account.clone(),
             host_key: self.host_key(spec, &object),
             allow_api: spec.allow_api,
+            requestable: spec.requestable,
+            approvers: self.approvers(spec, &object),
             tags: spec.tags.clone(),
             secret: self.secret(spec, id, stored)?,
         })
+    }
+
+    fn approvers(&mut self, spec: &ApplicationSpec, object: &str) -> BTreeSet<Name> {
+        let known = |group: &&Name| self.after.groups.contains_key(*group);
+        let (known, unknown): (Vec<_>, Vec<_>) = spec.approvers.iter().partition(known);
+        let known = known.into_iter().cloned().collect();
+        for group in unknown {
+            let detail = format!("approvers: there is no group {group}");
+            self.problem(object, "group.unknown", detail);
+        }
+        known
     }
 
     fn check_login(&mut self, spec: &ApplicationSpec, stored: bool, object: &str) {

@@ -1,0 +1,89 @@
+//! `adit admin requests ls|approve|deny|revoke`: for approvers too.
+
+use api::{AccessRequest, Decision, RequestState, Span};
+use clap::{Args, Subcommand};
+
+use super::take_away;
+use crate::commands::request;
+use crate::context::{Context, segment};
+use crate::exit::Failure;
+use crate::times;
+
+#[derive(Debug, Subcommand)]
+pub enum RequestsCommand {
+    /// List the requests you may decide on
+    Ls {
+        /// Only those nobody has decided on
+        #[arg(long)]
+        pending: bool,
+    },
+    /// Give the access that was asked for; it ends by itself
+    Approve(ApproveArgs),
+    /// Do not give it
+    Deny(DenyArgs),
+    /// Take approved access back before its end; sessions on it end
+    Revoke {
+        /// The request's id
+        id: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct ApproveArgs {
+    /// The request's id
+    id: String,
+    /// For how long, from now on [default: as asked]
+    #[arg(long = "for", value_name = "TIME")]
+    duration: Option<Span>,
+    /// What whoever asked is told
+    #[arg(long, value_name = "TEXT")]
+    comment: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct DenyArgs {
+    /// The request's id
+    id: String,
+    /// What whoever asked is told
+    #[arg(long, value_name = "TEXT")]
+    comment: Option<String>,
+}
+
+pub(super) async fn run(command: RequestsCommand, context: &Context) -> Result<(), Failure> {
+    match command {
+        RequestsCommand::Ls { pending } => list(pending, context).await,
+        RequestsCommand::Approve(ApproveArgs { id, duration, comment }) => {
+            decide(&id, "approve", &Decision { comment, duration }, context).await
+        }
+        RequestsCommand::Deny(DenyArgs { id, comment }) => {
+            decide(&id, "deny", &Decision { comment, duration: None }, context).await
+        }
+        RequestsCommand::Revoke { id } => {
+            let path = format!("/api/v1/requests/{}", segment(&id));
+            take_away(context, &path, &format!("Revoked request {id}")).await
+        }
+    }
+}
+
+async fn list(pending: bool, context: &Context) -> Result<(), Failure> {
+    let mut requests: Vec<AccessRequest> = context.get("/api/v1/requests").await?;
+    requests.retain(|request| !pending || request.state == RequestState::Pending);
+    request::list(&requests, "There are no requests.", context)
+}
+
+async fn decide(
+    id: &str,
+    how: &str,
+    decision: &Decision,
+    context: &Context,
+) -> Result<(), Failure> {
+    let path = format!("/api/v1/requests/{}/{how}", segment(id));
+    let request: AccessRequest = context.post(&path, decision).await?;
+    if context.ui.wants_json() {
+        return context.ui.json(&request);
+    }
+    let AccessRequest { user, application, state, ends, .. } = request;
+    let until = ends.map(|end| format!(" until {}", times::utc(end))).unwrap_or_default();
+    context.ui.say(format_args!("{user} for {application}: {state}{until}."));
+    Ok(())
+}
