@@ -65,8 +65,9 @@ impl Store {
         let open = sqlx::query_scalar(OPEN).bind(&user).bind(&application);
         let open: i64 = open.fetch_one(change.db()).await?;
         if open > 0 {
-            let detail = "you have asked for it already, and nobody has decided yet";
-            let problem = Problem::new("request", "access_request.exists", detail);
+            let (code, detail) =
+                ("access_request.exists", "it was asked for already, and nobody has decided yet");
+            let problem = Problem::new("request", code, detail);
             return Err(StoreError::Invalid(vec![problem]));
         }
         sqlx::query(ASK)

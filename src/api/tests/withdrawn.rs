@@ -23,7 +23,7 @@ fn way(method: Method, path: &str) -> Way {
     Way { method, path: path.to_owned(), body: None }
 }
 
-fn apply(document: Value) -> Way {
+fn apply(document: &Value) -> Way {
     let body = Some(json!({ "document": document }));
     Way { method: Method::POST, path: "/api/v1/apply".to_owned(), body }
 }
@@ -44,11 +44,11 @@ async fn whatever_is_withdrawn_ends_its_sessions_within_a_second_and_leaves_a_re
         ("revoke all of an application", delete("/api/v1/tokens?application=vault")),
         ("disable a user", way(Method::POST, "/api/v1/users/bob/disable")),
         ("remove a user", delete("/api/v1/users/bob")),
-        ("leave a group", apply(json!({ "user": [{ "name": "bob", "groups": [] }] }))),
+        ("leave a group", apply(&json!({ "user": [{ "name": "bob", "groups": [] }] }))),
         ("remove a group", delete("/api/v1/groups/ops")),
         ("remove a grant", delete("/api/v1/grants/GRANT")),
-        ("edit a grant", apply(narrower)),
-        ("edit an application", apply(elsewhere)),
+        ("edit a grant", apply(&narrower)),
+        ("edit an application", apply(&elsewhere)),
         ("remove an application", delete("/api/v1/applications/vault")),
     ];
     for (what, way) in ways {
