@@ -122,6 +122,7 @@ fn after(text: &str, before: &str) -> Vec<String> {
 
 const AREAS: &[&str] = &[
     "access",
+    "access_request",
     "application",
     "audit",
     "authn",
