@@ -6,6 +6,7 @@ use access::{AgentId, Name};
 use api::{AgentRow, Removed};
 use axum::Json;
 use axum::extract::State;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::caller::Caller;
@@ -15,7 +16,7 @@ use super::extract::{Param, Params};
 use super::rows;
 use crate::AppState;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Whose {
     user: Option<Name>,

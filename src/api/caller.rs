@@ -12,6 +12,7 @@ use secrecy::SecretString;
 use session::{AuditEvent, Door};
 
 use super::error::ApiError;
+use super::openapi::{Input, Operation, Schemas};
 use crate::listen::presence::Presence;
 use crate::{AppState, Peer};
 
@@ -127,6 +128,23 @@ fn note_denied(state: &AppState, caller: &Caller, request: &Request) {
         code: Code("access.admin_required"),
         detail: format!("{} {path}", request.method()),
     });
+}
+
+impl Role {
+    /// Its word in the API's document.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Anonymous => "anonymous",
+            Self::Holder => "holder",
+            Self::User => "user",
+            Self::Admin => "admin",
+        }
+    }
+}
+
+/// Whom a route is for stands in the table of routes.
+impl Input for Caller {
+    fn describe(_: &mut Operation, _: &mut Schemas) {}
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Caller {

@@ -5,21 +5,42 @@ use std::time::{Duration, SystemTime};
 use access::{AgentId, Authenticated, Code, ConnectorId, Credential, Deny, TokenId, TokenKind};
 use api::{Health, Info, JoinRequest, Joined, LoggedIn, LoginRequest};
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use uuid::Uuid;
 
-use super::caller::{Caller, bearer};
+use super::caller::Caller;
 use super::change::{Actor, Intent, change, done};
 use super::error::ApiError;
-use super::extract::Body;
+use super::extract::{Bearer, Body};
+use super::openapi::{Answer, Operation, Schemas};
 use crate::ca::CaError;
 use crate::{AppState, Peer};
 
-pub(super) async fn healthz(State(state): State<AppState>) -> (StatusCode, Json<Health>) {
-    let ready = !state.broker.is_draining();
-    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(Health { ready }))
+pub(super) async fn healthz(State(state): State<AppState>) -> Readiness {
+    Readiness { ready: !state.broker.is_draining() }
+}
+
+/// 200 while the relay takes new work, 503 once it is stopping.
+pub(super) struct Readiness {
+    ready: bool,
+}
+
+impl IntoResponse for Readiness {
+    fn into_response(self) -> Response {
+        let status = if self.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+        (status, Json(Health { ready: self.ready })).into_response()
+    }
+}
+
+impl Answer for Readiness {
+    fn describe(operation: &mut Operation, schemas: &mut Schemas) {
+        for status in [200, 503] {
+            let schema = schemas.given::<Health>();
+            operation.answer(status, "application/json", schema);
+        }
+    }
 }
 
 pub(super) async fn info(State(state): State<AppState>) -> Json<Info> {
@@ -69,17 +90,16 @@ pub(super) async fn join(
 }
 
 /// Enrols an agent: for the owner of a login or admin token, or for who holds a token that opens an
-/// application. The latter agent stands on its token and may do no more than it.
+/// application. The latter agent stands on its token and may do no more than it. Only a token
+/// enrols: an agent's certificate must not multiply into more agents.
 pub(super) async fn login(
     State(state): State<AppState>,
     Extension(peer): Extension<Peer>,
-    headers: HeaderMap,
+    Bearer(token): Bearer,
     Body(request): Body<LoginRequest>,
 ) -> Result<Json<LoggedIn>, ApiError> {
     let id = AgentId(Uuid::new_v4());
     let (certificate_pem, spki) = sign(&state, &request.csr_pem, &format!("agent:{id}"))?;
-    // Only a token enrols: an agent's certificate must not multiply into more agents.
-    let token = bearer(&headers)?.ok_or_else(ApiError::signed_out)?;
     let who = state.authn.enrolling(&token, peer.addr.ip().to_canonical()).await?;
     let caller = Caller::of(&state, who, None)?;
     may_use_api(&state, &caller.who)?;

@@ -4,14 +4,19 @@ use access::Code;
 use std::fmt::Display;
 use std::str::FromStr;
 
-use axum::Json;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
+use axum::{Extension, Json};
+use schemars::JsonSchema;
+use secrecy::SecretString;
 use serde::de::DeserializeOwned;
 
+use super::caller::bearer;
 use super::error::ApiError;
+use super::openapi::{Input, Operation, PathText, Schemas, problems};
+use crate::Peer;
 
 /// A JSON body.
 pub(super) struct Body<T>(pub(super) T);
@@ -58,6 +63,50 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Params<T> {
         let Query(query) = read.map_err(|error| ApiError::invalid(error.body_text()))?;
         Ok(Self(query))
     }
+}
+
+/// A Bearer token: for routes that sign in by nothing else.
+pub(super) struct Bearer(pub(super) SecretString);
+
+impl<S: Send + Sync> FromRequestParts<S> for Bearer {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        bearer(&parts.headers)?.map(Self).ok_or_else(ApiError::signed_out)
+    }
+}
+
+impl<T: JsonSchema> Input for Body<T> {
+    fn describe(operation: &mut Operation, schemas: &mut Schemas) {
+        operation.body(schemas.taken::<T>());
+        operation.refuses(problems::BODY);
+    }
+}
+
+impl<T: PathText> Input for Param<T> {
+    fn describe(operation: &mut Operation, schemas: &mut Schemas) {
+        operation.path(schemas.taken::<T>());
+        operation.refuses(problems::PATH);
+    }
+}
+
+impl<T: JsonSchema> Input for Params<T> {
+    fn describe(operation: &mut Operation, schemas: &mut Schemas) {
+        for parameter in schemas.query::<T>() {
+            operation.parameter(parameter);
+        }
+        operation.refuses(problems::QUERY);
+    }
+}
+
+impl Input for Bearer {
+    fn describe(operation: &mut Operation, _: &mut Schemas) {
+        operation.bearer();
+    }
+}
+
+impl Input for Extension<Peer> {
+    fn describe(_: &mut Operation, _: &mut Schemas) {}
 }
 
 fn unread(rejection: &JsonRejection) -> ApiError {

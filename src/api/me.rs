@@ -14,6 +14,7 @@ use super::caller::Caller;
 use super::change::{Intent, change, done, finally};
 use super::error::ApiError;
 use super::extract::{Body, Param};
+use super::openapi::Created;
 use super::rows;
 use super::tokens::{Asked, Order, revoke_one};
 use crate::AppState;
@@ -58,7 +59,7 @@ pub(super) async fn issue(
     State(state): State<AppState>,
     caller: Caller,
     Body(asked): Body<MyToken>,
-) -> Result<(StatusCode, Json<Issued>), ApiError> {
+) -> Result<Created<Issued>, ApiError> {
     let MyToken { application, kind, expires, uses, overlap } = asked;
     let (policy, began) = (state.policy.current(), Instant::now());
     let reference = match reachable(&state, &policy, &caller, &application) {
@@ -73,7 +74,7 @@ pub(super) async fn issue(
     let owner = state.store.user(caller.who.name()).await?;
     let owner = owner.ok_or(session::AuthnError::UserDisabled)?;
     let order = Order::own(owner, application, kind, Asked { expires, uses, overlap })?;
-    Ok((StatusCode::CREATED, Json(order.issue(&state, (&caller).into()).await?)))
+    Ok(Created(order.issue(&state, (&caller).into()).await?))
 }
 
 pub(super) async fn revoke(

@@ -10,6 +10,7 @@ mod error;
 mod extract;
 mod me;
 mod objects;
+mod openapi;
 mod requests;
 mod routes;
 mod rows;

@@ -9,18 +9,18 @@ use api::{
 };
 use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
 use store::{Apply, Object};
 
 use super::caller::Caller;
 use super::change::{Intent, change, done, finally};
 use super::error::ApiError;
 use super::extract::{Body, Param};
+use super::openapi::Created;
 use super::{connectors, rows};
 use crate::AppState;
 
 type Listed<T> = Result<Json<Vec<T>>, ApiError>;
-type Created = Result<(StatusCode, Json<Applied>), ApiError>;
+type Added = Result<Created<Applied>, ApiError>;
 type Gone = Result<Json<Removed>, ApiError>;
 
 pub(super) async fn sites(State(state): State<AppState>) -> Listed<SiteRow> {
@@ -55,7 +55,7 @@ pub(super) async fn add_site(
     State(state): State<AppState>,
     caller: Caller,
     Body(site): Body<SiteSpec>,
-) -> Created {
+) -> Added {
     let object = format!("site {}", site.name);
     create(&state, &caller, object, Document { sites: vec![site], ..Document::default() }).await
 }
@@ -64,7 +64,7 @@ pub(super) async fn add_application(
     State(state): State<AppState>,
     caller: Caller,
     Body(spec): Body<ApplicationSpec>,
-) -> Created {
+) -> Added {
     let object = format!("application {}.{}", spec.name, spec.site);
     let document = Document { applications: vec![spec], ..Document::default() };
     create(&state, &caller, object, document).await
@@ -74,7 +74,7 @@ pub(super) async fn add_user(
     State(state): State<AppState>,
     caller: Caller,
     Body(user): Body<UserSpec>,
-) -> Created {
+) -> Added {
     let object = format!("user {}", user.name);
     create(&state, &caller, object, Document { users: vec![user], ..Document::default() }).await
 }
@@ -83,7 +83,7 @@ pub(super) async fn add_group(
     State(state): State<AppState>,
     caller: Caller,
     Body(group): Body<GroupSpec>,
-) -> Created {
+) -> Added {
     let object = format!("group {}", group.name);
     create(&state, &caller, object, Document { groups: vec![group], ..Document::default() }).await
 }
@@ -92,7 +92,7 @@ pub(super) async fn add_grant(
     State(state): State<AppState>,
     caller: Caller,
     Body(grant): Body<GrantSpec>,
-) -> Created {
+) -> Added {
     let document = Document { grants: vec![grant], ..Document::default() };
     create(&state, &caller, "grant".to_owned(), document).await
 }
@@ -179,11 +179,11 @@ pub(super) async fn apply(
     Ok(Json(store_document(&state, &caller, intent, &document, how).await?))
 }
 
-async fn create(state: &AppState, caller: &Caller, object: String, document: Document) -> Created {
+async fn create(state: &AppState, caller: &Caller, object: String, document: Document) -> Added {
     let how = Apply { create_only: true, ..Apply::default() };
     let intent = Intent { action: "add", object };
     let applied = store_document(state, caller, intent, &document, how).await?;
-    Ok((StatusCode::CREATED, Json(applied)))
+    Ok(Created(applied))
 }
 
 async fn store_document(

@@ -18,6 +18,7 @@ use super::caller::Caller;
 use super::change::{Actor, Intent, change, done};
 use super::error::ApiError;
 use super::extract::{Body, Param};
+use super::openapi::Created;
 use super::rows;
 use crate::AppState;
 
@@ -47,7 +48,7 @@ pub(super) async fn ask(
     State(state): State<AppState>,
     caller: Caller,
     Body(asked): Body<AskAccess>,
-) -> Result<(StatusCode, Json<AccessRequest>), ApiError> {
+) -> Result<Created<AccessRequest>, ApiError> {
     let began = Instant::now();
     let application = match requestable(&state, &caller, &asked.application).await {
         Ok(application) => application,
@@ -72,7 +73,7 @@ pub(super) async fn ask(
         Ok((row, told))
     };
     let (row, _) = change(&state, (&caller).into(), intent.clone(), act).await?;
-    Ok((StatusCode::CREATED, Json(shown(row)?)))
+    Ok(Created(shown(row)?))
 }
 
 /// Takes back what the caller asked for, decided or not.

@@ -5,9 +5,8 @@ use api::{AuditPage, Removed, SessionRow};
 use axum::Json;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
-use axum::http::header::CONTENT_TYPE;
-use axum::response::{IntoResponse, Response};
 use futures_util::stream::{self, StreamExt};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use store::{AuditQuery, AuditRow, Store, StoreError};
 
@@ -15,6 +14,7 @@ use super::caller::Caller;
 use super::change;
 use super::error::ApiError;
 use super::extract::{Param, Params};
+use super::openapi::Lines;
 use super::rows;
 use crate::AppState;
 
@@ -37,22 +37,24 @@ pub(super) async fn kill(
 pub(super) async fn events(
     State(state): State<AppState>,
     Param(id): Param<SessionId>,
-) -> Result<Response, ApiError> {
+) -> Result<Lines<api::AuditRow>, ApiError> {
     let first = page(&state.store, id, 0).await?;
     if first.is_empty() {
         return Err(ApiError::not_found("session", &id.to_string()));
     }
     let pages = stream::try_unfold(Some(first), move |page| next(state.store.clone(), id, page));
-    let kind = [(CONTENT_TYPE, "application/x-ndjson")];
-    Ok((kind, Body::from_stream(pages.boxed())).into_response())
+    Ok(Lines::new(Body::from_stream(pages.boxed())))
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Asked {
+    /// Only records after the one with this `seq`.
     #[serde(default)]
     after: u64,
+    /// At most this many; 100 where absent, 1,000 at most.
     limit: Option<u32>,
+    /// Only records with this action, such as `session.opened`.
     action: Option<String>,
     session: Option<SessionId>,
     user: Option<String>,

@@ -10,6 +10,7 @@ use api::{IssueToken, Issued, JoinToken, Removed, Span, TokenRow, TokenState};
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use store::{ApplicationRow, NewToken};
 
@@ -17,21 +18,24 @@ use super::caller::Caller;
 use super::change::{Actor, Intent, change, done};
 use super::error::ApiError;
 use super::extract::{Body, Param, Params};
+use super::openapi::Created;
 use super::rows;
 use crate::AppState;
 pub(super) use order::{Asked, Order};
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Whose {
     user: Option<Name>,
+    /// `app` or `app.site`.
     application: Option<String>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Which {
     user: Option<Name>,
+    /// `app` or `app.site`.
     application: Option<String>,
     /// Only those that are live and expire within this time.
     expiring: Option<Span>,
@@ -61,9 +65,9 @@ pub(super) async fn issue(
     State(state): State<AppState>,
     caller: Caller,
     Body(asked): Body<IssueToken>,
-) -> Result<(StatusCode, Json<Issued>), ApiError> {
+) -> Result<Created<Issued>, ApiError> {
     let order = Order::by_admin(&state, asked).await?;
-    Ok((StatusCode::CREATED, Json(order.issue(&state, (&caller).into()).await?)))
+    Ok(Created(order.issue(&state, (&caller).into()).await?))
 }
 
 pub(super) async fn issue_join(
@@ -71,11 +75,11 @@ pub(super) async fn issue_join(
     caller: Caller,
     Param(name): Param<Name>,
     Body(asked): Body<JoinToken>,
-) -> Result<(StatusCode, Json<Issued>), ApiError> {
+) -> Result<Created<Issued>, ApiError> {
     let site = state.store.sites().await?.into_iter().find(|site| site.name == name);
     let site = site.ok_or_else(|| ApiError::not_found("site", name.as_str()))?;
     let order = Order::to_join(site, asked.expires);
-    Ok((StatusCode::CREATED, Json(order.issue(&state, (&caller).into()).await?)))
+    Ok(Created(order.issue(&state, (&caller).into()).await?))
 }
 
 pub(super) async fn revoke(

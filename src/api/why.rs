@@ -7,6 +7,7 @@ use access::{Explanation, Name, Question, RuleId, Shortfall};
 use api::{AccessRequest, GrantRow, GrantSpec, Why};
 use axum::Json;
 use axum::extract::State;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -16,13 +17,17 @@ use super::extract::Params;
 use super::rows;
 use crate::AppState;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Asked {
     user: Name,
+    /// `app` or `app.site`.
     application: String,
+    /// RFC 3339; now where absent.
     at: Option<String>,
+    /// The address that the user comes from.
     from: Option<IpAddr>,
+    /// The account at the target.
     login: Option<String>,
 }
 

@@ -42,6 +42,7 @@ pub struct Site {
 
 /// What an application speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
     Ssh,
@@ -88,6 +89,7 @@ impl FromStr for Kind {
 
 /// How the target is logged in to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "mode", rename_all = "lowercase")]
 pub enum Login {
     /// The user shows the target their own login.

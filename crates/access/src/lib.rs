@@ -14,6 +14,8 @@ mod name;
 mod policy;
 mod principal;
 mod rule;
+#[cfg(feature = "schema")]
+mod schema;
 mod token;
 
 pub use application::{Address, AddressError, Application, Kind, Login, Site};

@@ -10,6 +10,7 @@ use crate::{AccessRequest, Change, Document, GrantSpec};
 
 /// One row of `GET /sites`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SiteRow {
     pub name: Name,
     /// How many connectors are enrolled, and how many of them are connected.
@@ -20,6 +21,7 @@ pub struct SiteRow {
 
 /// One row of `GET /connectors`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ConnectorRow {
     pub id: ConnectorId,
     pub name: String,
@@ -39,6 +41,7 @@ pub struct ConnectorRow {
 
 /// One row of `GET /agents`: an enrolled agent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct AgentRow {
     pub id: AgentId,
     pub user: Name,
@@ -55,6 +58,7 @@ pub struct AgentRow {
 
 /// One row of `GET /applications`. Holds no secret.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ApplicationRow {
     pub name: Name,
     pub site: Name,
@@ -74,6 +78,7 @@ pub struct ApplicationRow {
 
 /// One row of `GET /users`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct UserRow {
     pub name: Name,
     pub admin: bool,
@@ -85,6 +90,7 @@ pub struct UserRow {
 
 /// One row of `GET /groups`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct GroupRow {
     pub name: Name,
     pub members: Vec<Name>,
@@ -92,6 +98,7 @@ pub struct GroupRow {
 
 /// One row of `GET /grants`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct GrantRow {
     pub id: RuleId,
     pub grant: GrantSpec,
@@ -99,6 +106,7 @@ pub struct GrantRow {
 
 /// One row of `GET /sessions`: a session that is open now.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SessionRow {
     pub id: SessionId,
     pub user: Name,
@@ -118,6 +126,7 @@ pub struct SessionRow {
 
 /// One record of the audit log. `event` holds all its fields.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct AuditRow {
     pub seq: u64,
     pub at_ms: u64,
@@ -129,6 +138,7 @@ pub struct AuditRow {
 
 /// `GET /audit`: records in order.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct AuditPage {
     pub events: Vec<AuditRow>,
     /// Ask for the next page with `after` set to this; absent on the last one.
@@ -138,6 +148,7 @@ pub struct AuditPage {
 
 /// `POST /apply`.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct ApplyRequest {
     pub document: Document,
@@ -149,6 +160,7 @@ pub struct ApplyRequest {
 
 /// What was changed, or would be.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Applied {
     pub changes: Vec<Change>,
     pub applied: bool,
@@ -158,6 +170,7 @@ pub struct Applied {
 
 /// What withdrawing access ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct Withdrawn {
     /// How many live sessions ended.
@@ -168,6 +181,7 @@ pub struct Withdrawn {
 
 /// The answer to removing, disabling, revoking and killing.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct Removed {
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -181,6 +195,7 @@ pub struct Removed {
 /// `GET /why?user=&application=&at=&from=&login=`: may this user reach this application, and by
 /// which grant or for want of what. It is about grants: a session also needs a good token or key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Why {
     pub user: Name,
     /// `app.site`.

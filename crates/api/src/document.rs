@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 /// Sites, users, groups, applications and grants, as one TOML file or JSON value describes them.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct Document {
     #[serde(rename = "site", skip_serializing_if = "Vec::is_empty")]
@@ -22,12 +23,14 @@ pub struct Document {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct SiteSpec {
     pub name: Name,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct UserSpec {
     pub name: Name,
@@ -44,6 +47,7 @@ pub struct UserSpec {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct GroupSpec {
     pub name: Name,
@@ -53,6 +57,7 @@ pub struct GroupSpec {
 
 /// An application. With `account` its login is managed; without, transparent.
 #[derive(Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ApplicationSpec {
     pub name: Name,
@@ -92,6 +97,7 @@ impl std::fmt::Debug for ApplicationSpec {
 /// It has no name of its own: what it is for and what it opens are its identity, so applying one
 /// again with other terms changes it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct GrantSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -167,6 +173,7 @@ impl GrantSpec {
 
 /// One change that applying a document makes, or would make.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Change {
     /// `add`, `change` or `remove`.
     pub action: String,

@@ -7,6 +7,7 @@ use crate::Secret;
 
 /// `GET /info`: what anybody may know.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Info {
     pub name: String,
     pub version: String,
@@ -21,12 +22,14 @@ pub struct Info {
 
 /// `GET /healthz`: `ready` is false while the relay is stopping.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Health {
     pub ready: bool,
 }
 
 /// `POST /connectors/join`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct JoinRequest {
     pub token: Secret,
@@ -40,6 +43,7 @@ pub struct JoinRequest {
 
 /// A connector's enrolment.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Joined {
     pub id: ConnectorId,
     pub name: String,
@@ -52,6 +56,7 @@ pub struct Joined {
 
 /// `POST /agents/login`, with a login or admin token as Bearer.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct LoginRequest {
     pub csr_pem: String,
@@ -62,6 +67,7 @@ pub struct LoginRequest {
 
 /// An agent's enrolment.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct LoggedIn {
     pub id: AgentId,
     pub user: Name,

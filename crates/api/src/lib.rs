@@ -9,6 +9,8 @@ mod enrol;
 mod me;
 mod problem;
 mod request;
+#[cfg(feature = "schema")]
+mod schema;
 mod secret;
 mod span;
 mod token;

@@ -9,6 +9,7 @@ use crate::Span;
 
 /// `GET /me`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Me {
     pub user: Name,
     pub admin: bool,
@@ -23,6 +24,7 @@ pub struct Me {
 
 /// One row of `GET /me/applications`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct MyApplication {
     pub name: Name,
     pub site: Name,
@@ -39,6 +41,7 @@ pub struct MyApplication {
 
 /// `POST /me/tokens`: a token for oneself.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct MyToken {
     /// `app` or `app.site`.

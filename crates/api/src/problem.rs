@@ -2,6 +2,7 @@ use serde::{Deserialize, Serialize};
 
 /// A failure as the API tells it (`application/problem+json`, RFC 9457).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct Problem {
     pub title: String,
@@ -22,6 +23,7 @@ pub struct Problem {
 
 /// One mistake of several.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Fault {
     /// `application web1.hq`, `grant alice → web1.hq`.
     pub object: String,

@@ -10,6 +10,7 @@ use crate::Span;
 
 /// `POST /me/requests`: asks for an application for some time.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct AskAccess {
     /// `app` or `app.site`.
@@ -22,6 +23,7 @@ pub struct AskAccess {
 
 /// `POST /requests/{id}/approve` and `…/deny`.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct Decision {
     /// What whoever asked is told; at most 500 characters.
@@ -34,6 +36,7 @@ pub struct Decision {
 
 /// One row of `GET /requests` and `GET /me/requests`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct AccessRequest {
     pub id: RuleId,
     pub user: Name,
@@ -58,6 +61,7 @@ pub struct AccessRequest {
 
 /// What became of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum RequestState {
     /// Nobody has decided.

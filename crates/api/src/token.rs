@@ -9,6 +9,7 @@ use crate::{Secret, Span};
 
 /// `POST /tokens`: an admin issues a token for a user.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct IssueToken {
     pub user: Name,
@@ -32,6 +33,7 @@ pub struct IssueToken {
 
 /// `POST /sites/{name}/join-tokens`.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct JoinToken {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -40,6 +42,7 @@ pub struct JoinToken {
 
 /// A token just issued: the only answer that ever holds its text.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Issued {
     pub id: TokenId,
     pub token: Secret,
@@ -66,6 +69,7 @@ pub struct Issued {
 
 /// One token in lists: never its text.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct TokenRow {
     pub id: TokenId,
     pub kind: TokenKind,
@@ -98,6 +102,7 @@ pub struct TokenRow {
 
 /// Whether a token still opens anything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum TokenState {
     Live,

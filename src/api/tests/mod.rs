@@ -3,6 +3,7 @@
 mod apply;
 mod changes;
 mod enrolment;
+mod openapi;
 mod oracles;
 mod requests;
 mod roles;
@@ -82,7 +83,7 @@ impl Relay {
     }
 
     async fn call(&self, who: &Who<'_>, method: Method, path: &str, body: Option<Value>) -> Answer {
-        let mut request = Request::builder().method(method).uri(path);
+        let mut request = Request::builder().method(method.clone()).uri(path);
         let mut agent = None;
         match who {
             Who::Nobody => {}
@@ -103,7 +104,9 @@ impl Relay {
         let (parts, body) = response.into_parts();
         let bytes = body.collect().await.unwrap().to_bytes();
         let text = String::from_utf8(bytes.to_vec()).unwrap();
-        Answer { status: parts.status, headers: parts.headers, text }
+        let answer = Answer { status: parts.status, headers: parts.headers, text };
+        openapi::check(&method, path, &answer);
+        answer
     }
 
     async fn get(&self, who: &Who<'_>, path: &str) -> Answer {

@@ -1,0 +1,40 @@
+//! An example body for each operation that makes something.
+
+use serde_json::{Value, json};
+
+pub(super) fn of(id: &str) -> Option<Value> {
+    let example = match id {
+        "addSite" => json!({ "name": "hq" }),
+        "addUser" => json!({ "name": "alice", "groups": ["dba"] }),
+        "addGroup" => json!({ "name": "dba", "members": ["alice", "bob"] }),
+        "addApplication" => json!({
+            "name": "orders-db",
+            "site": "hq",
+            "kind": "postgres",
+            "address": "db1.corp:5432",
+            "allow_api": true,
+            "tags": { "env": "prod" },
+        }),
+        "addGrant" => json!({
+            "group": "dba",
+            "tag": "env=prod",
+            "logins": ["reporting"],
+            "hours": ["mon-fri 08:00-18:00"],
+            "zone": "Europe/Berlin",
+            "max_session": "8h",
+        }),
+        "apply" => json!({
+            "document": { "site": [{ "name": "hq" }], "user": [{ "name": "alice" }] },
+            "plan": true,
+        }),
+        "issueToken" => json!({ "user": "alice", "application": "orders-db", "kind": "api" }),
+        "issueMyToken" => json!({ "application": "web1", "expires": "4h", "uses": 1 }),
+        "issueJoinToken" => json!({ "expires": "2h" }),
+        "login" => json!({ "csr_pem": CSR, "device": "laptop" }),
+        "join" => json!({ "token": "adit_join_…", "csr_pem": CSR, "name": "hq-1" }),
+        _ => return None,
+    };
+    Some(example)
+}
+
+const CSR: &str = "-----BEGIN CERTIFICATE REQUEST-----\n…\n-----END CERTIFICATE REQUEST-----\n";

@@ -1,0 +1,143 @@
+//! What operations refuse for: status and code. `docs/errors.md` says what each code means.
+
+/// A status and a code.
+pub(in crate::api) type Problem = (u16, &'static str);
+
+/// Some that go together.
+pub(in crate::api) type Problems = &'static [Problem];
+
+/// Whatever is asked.
+pub(super) const ANY: Problems = &[(500, "relay.failed"), (503, "request.timeout")];
+
+/// Where a token is shown.
+pub(in crate::api) const BEARER: Problems = &[
+    (400, "request.invalid"),
+    (401, "access.user_disabled"),
+    (401, "authn.failed"),
+    (401, "authn.required"),
+    (401, "authn.scheme"),
+    (401, "token.expired"),
+    (401, "token.revoked"),
+    (401, "token.used_up"),
+    (401, "token.wrong_kind"),
+    (429, "authn.throttled"),
+    (503, "store.unavailable"),
+];
+
+pub(super) const USERS: Problems = &[(403, "token.wrong_kind")];
+pub(super) const ADMINS: Problems = &[(403, "access.admin_required")];
+
+/// Where something is changed, or may be.
+pub(in crate::api) const CHANGES: Problems =
+    &[(503, "audit.unavailable"), (503, "policy.stale"), (503, "store.unavailable")];
+
+/// Where there is a body.
+pub(in crate::api) const BODY: Problems =
+    &[(400, "request.invalid"), (413, "request.too_large"), (415, "request.media_type")];
+
+/// Where something is named in the path.
+pub(in crate::api) const PATH: Problems = &[(400, "request.invalid"), (404, "request.not_found")];
+
+/// Where there is a query.
+pub(in crate::api) const QUERY: Problems = &[(400, "request.invalid")];
+
+pub(in crate::api) const INVALID: Problems = &[(400, "request.invalid")];
+
+pub(in crate::api) const NO_SITE: Problems = &[(404, "site.not_found")];
+pub(in crate::api) const NO_CONNECTOR: Problems = &[(404, "connector.not_found")];
+pub(in crate::api) const NO_APPLICATION: Problems =
+    &[(404, "application.not_found"), (422, "access.ambiguous")];
+pub(in crate::api) const NO_USER: Problems = &[(404, "user.not_found")];
+pub(in crate::api) const NO_GROUP: Problems = &[(404, "group.not_found")];
+pub(in crate::api) const NO_GRANT: Problems = &[(404, "grant.not_found")];
+pub(in crate::api) const NO_AGENT: Problems = &[(404, "request.not_found")];
+pub(in crate::api) const NO_TOKEN: Problems = &[(404, "token.not_found")];
+pub(in crate::api) const NO_SESSION: Problems = &[(404, "session.not_found")];
+
+/// Somebody has to remain who can administer the relay.
+pub(in crate::api) const LAST_ADMIN: Problems = &[(422, "user.last_admin")];
+
+pub(in crate::api) const SITE: Problems = &[(409, "site.exists")];
+
+pub(in crate::api) const APPLICATION: Problems = &[
+    (409, "application.exists"),
+    (422, "application.account"),
+    (422, "application.host_key"),
+    (422, "application.key"),
+    (422, "application.label_taken"),
+    (422, "application.no_account"),
+    (422, "application.no_secret"),
+    (422, "application.password"),
+    (422, "application.tag"),
+    (422, "application.two_secrets"),
+    (422, "request.refused"),
+    (422, "site.unknown"),
+];
+
+pub(in crate::api) const USER: Problems = &[
+    (409, "user.exists"),
+    (422, "group.unknown"),
+    (422, "request.refused"),
+    (422, "user.ssh_key"),
+    (422, "user.ssh_key_taken"),
+];
+
+pub(in crate::api) const GROUP: Problems =
+    &[(409, "group.exists"), (422, "request.refused"), (422, "user.unknown")];
+
+pub(in crate::api) const GRANT: Problems = &[
+    (409, "grant.exists"),
+    (422, "application.ambiguous"),
+    (422, "application.unknown"),
+    (422, "grant.subject"),
+    (422, "grant.tag"),
+    (422, "grant.target"),
+    (422, "grant.term"),
+    (422, "group.unknown"),
+    (422, "request.refused"),
+    (422, "user.unknown"),
+];
+
+pub(in crate::api) const DOCUMENT: Problems = &[(422, "document.twice")];
+
+/// Asking for a token.
+pub(in crate::api) const ISSUE: Problems = &[
+    (400, "request.invalid"),
+    (422, "token.api_not_allowed"),
+    (422, "token.application"),
+    (422, "token.single_use"),
+    (422, "token.site"),
+    (422, "token.too_long"),
+    (422, "token.user"),
+    (422, "token.uses"),
+];
+
+/// An admin token for somebody who may use none.
+pub(in crate::api) const NOT_ADMIN: Problems = &[(422, "token.not_admin")];
+
+/// Asking for a token for oneself.
+pub(in crate::api) const ISSUE_OWN: Problems = &[
+    (401, "access.user_disabled"),
+    (403, "access.denied"),
+    (403, "token.kind_not_allowed"),
+    (422, "access.ambiguous"),
+];
+
+/// Enrolling a machine.
+pub(in crate::api) const ENROL: Problems = &[(400, "request.csr"), (422, "machine.key_taken")];
+
+/// An agent for a token of an application that takes none.
+pub(in crate::api) const LOGIN: Problems = &[(403, "token.api_not_allowed")];
+
+pub(in crate::api) const NO_REQUEST: Problems = &[(404, "access_request.not_found")];
+pub(in crate::api) const SETTLED: Problems = &[(409, "access_request.settled")];
+pub(in crate::api) const OWN_REQUEST: Problems = &[(403, "access_request.own")];
+pub(in crate::api) const NO_ENROLMENT: Problems = &[(404, "agent.not_found")];
+
+/// Asking for access.
+pub(in crate::api) const ASK: Problems = &[
+    (403, "access.denied"),
+    (409, "access_request.exists"),
+    (422, "access.ambiguous"),
+    (422, "access_request.not_requestable"),
+];
