@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use access::Code;
 use store::{Location, MasterKey, MasterKeyError, Store, StoreError};
 use zeroize::Zeroizing;
 
@@ -29,6 +30,20 @@ pub enum OpenError {
     Database(#[from] DatabaseError),
     #[error("the store could not be opened")]
     Store(#[from] StoreError),
+}
+
+impl OpenError {
+    /// The code of what went wrong, and what to do.
+    pub fn advice(&self) -> Option<(Code, &'static str)> {
+        match self {
+            Self::Store(error) => error.advice(),
+            Self::NoMasterKey(_)
+            | Self::MasterKey(_)
+            | Self::Read { .. }
+            | Self::Write { .. }
+            | Self::Database(_) => None,
+        }
+    }
 }
 
 /// Where the master key comes from, in this order.
@@ -93,7 +108,7 @@ pub async fn open(config: &Config) -> Result<Store, OpenError> {
 }
 
 /// Writes the key that is to follow the one at `path`, beside it.
-pub fn write_next_key(path: &Path, key: &MasterKey) -> Result<(), OpenError> {
+pub(crate) fn write_next_key(path: &Path, key: &MasterKey) -> Result<(), OpenError> {
     let next = next_key(path);
     let failed = |source| OpenError::Write { path: next.clone(), source };
     let mut options = OpenOptions::new();
@@ -106,7 +121,11 @@ pub fn write_next_key(path: &Path, key: &MasterKey) -> Result<(), OpenError> {
 /// Makes the next key the one in force.
 pub(crate) fn put_in_place(path: &Path) -> Result<(), OpenError> {
     let failed = |source| OpenError::Write { path: path.to_owned(), source };
-    fs::rename(next_key(path), path).map_err(failed)?;
+    match fs::rename(next_key(path), path) {
+        // A relay that was started in between has finished it.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        renamed => renamed.map_err(failed)?,
+    }
     sync_folder(path)
 }
 
@@ -132,3 +151,51 @@ pub(crate) fn sync_folder(path: &Path) -> Result<(), OpenError> {
 }
 
 const CREDENTIAL: &str = "master-key";
+
+#[cfg(test)]
+mod tests {
+    use store::Rotation;
+
+    use super::*;
+
+    /// Where a change of the master key can be cut off.
+    #[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
+    enum Cut {
+        BeforeTheDatabase,
+        BeforeTheName,
+        AtTheEnd,
+    }
+
+    #[tokio::test]
+    async fn a_change_of_the_key_that_is_cut_off_anywhere_leaves_a_key_that_opens() {
+        for cut in [Cut::BeforeTheDatabase, Cut::BeforeTheName, Cut::AtTheEnd] {
+            let folder = tempfile::tempdir().unwrap();
+            let config = Config::parse("domain = 'adit.example.com'", folder.path()).unwrap();
+            let path = config.data.join(MASTER_KEY);
+            let (old, new) = (MasterKey::generate(), MasterKey::generate());
+            fs::write(&path, old.to_base64().as_bytes()).unwrap();
+            let store = open(&config).await.unwrap();
+            store.put_secret("ca", b"a private key").await.unwrap();
+            store.close().await;
+
+            write_next_key(&path, &new).unwrap();
+            if cut >= Cut::BeforeTheName {
+                let rotation = Rotation::begin(&location(&config).unwrap()).await.unwrap();
+                assert_eq!(rotation.reseal(&old, &new).await.unwrap(), 2);
+                rotation.end().await;
+            }
+            if cut >= Cut::AtTheEnd {
+                put_in_place(&path).unwrap();
+            }
+
+            for start in ["first", "second"] {
+                let store = open(&config).await.unwrap();
+                let secret = store.secret("ca").await.unwrap().unwrap();
+                assert_eq!(secret.as_slice(), b"a private key", "{start} start after {cut:?}");
+                store.close().await;
+            }
+            let expected = if cut == Cut::BeforeTheDatabase { &old } else { &new };
+            assert_eq!(fs::read_to_string(&path).unwrap(), *expected.to_base64(), "{cut:?}");
+        }
+    }
+}

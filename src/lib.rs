@@ -6,6 +6,7 @@ pub mod agents;
 pub mod api;
 pub mod authn;
 pub mod ca;
+pub mod commands;
 pub mod config;
 pub mod connectors;
 pub mod database;

@@ -8,9 +8,11 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::SystemTime;
 
+use access::Code;
+use adit_relay::commands::{Backup, CommandError, Migrate, RestoreArgs, RotateKey};
 use adit_relay::config::Config;
 use adit_relay::init::Init;
-use adit_relay::serve::{Exit, serve};
+use adit_relay::serve::{Exit, ServeError, serve};
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 use tokio::runtime::{Builder, Runtime};
@@ -41,6 +43,16 @@ enum Command {
         #[arg(value_name = "FILE")]
         file: PathBuf,
     },
+    /// Write everything the relay keeps into a file, while it is running
+    ///
+    /// The master key is not in it: keep a copy of that elsewhere.
+    Backup(Backup),
+    /// Make the database what a backup holds, whole or not at all; the relay must be stopped
+    Restore(RestoreArgs),
+    /// Move a deployment from its file to a PostgreSQL server; the relay must be stopped
+    Migrate(Migrate),
+    /// Seal every secret with another master key; the relay must be stopped
+    RotateKey(RotateKey),
     /// See everything work on this machine: a relay, a connector and targets, until Ctrl-C
     Demo,
 }
@@ -53,9 +65,18 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             tell(&format!("adit-relay: {error:#}"));
+            if let Some((code, hint)) = advice(&error) {
+                tell(&format!("{code}: {hint}"));
+            }
             ExitCode::FAILURE
         }
     }
+}
+
+/// Codes are for errors of the store; the others say all there is to say.
+fn advice(error: &anyhow::Error) -> Option<(Code, &'static str)> {
+    let serve = || error.downcast_ref::<ServeError>().and_then(ServeError::advice);
+    error.downcast_ref::<CommandError>().and_then(CommandError::advice).or_else(serve)
 }
 
 /// As many threads as there are processors, and with one no second: each hand-over between threads
@@ -81,11 +102,20 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
                 ExitCode::SUCCESS
             },
         )),
+        Command::Backup(backup) => done(backup.run().await, "no backup was made"),
+        Command::Restore(restore) => done(restore.run().await, "nothing was changed"),
+        Command::Migrate(migrate) => done(migrate.run().await, "the move did not end well"),
+        Command::RotateKey(rotate) => done(rotate.run().await, "the master key was not changed"),
         Command::Demo => {
             demo::run(tell).await.context("the demo ended")?;
             Ok(ExitCode::SUCCESS)
         }
     }
+}
+
+fn done(ran: Result<String, CommandError>, failed: &'static str) -> anyhow::Result<ExitCode> {
+    tell(&ran.context(failed)?);
+    Ok(ExitCode::SUCCESS)
 }
 
 async fn run_init(init: &Init) -> anyhow::Result<ExitCode> {

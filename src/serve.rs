@@ -9,6 +9,7 @@ mod reload;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use access::Code;
 use store::StoreError;
 use telemetry::Log;
 use tokio::signal::unix::{SignalKind, signal};
@@ -42,6 +43,22 @@ pub enum ServeError {
     Listen { door: &'static str, address: std::net::SocketAddr, source: io::Error },
     #[error("could not wait for signals")]
     Signals { source: io::Error },
+}
+
+impl ServeError {
+    /// The code of what went wrong, and what to do.
+    pub fn advice(&self) -> Option<(Code, &'static str)> {
+        match self {
+            Self::Open(error) => error.advice(),
+            Self::Store(error) => error.advice(),
+            Self::Write { .. }
+            | Self::Ca(_)
+            | Self::Tls(_)
+            | Self::HostKeys(_)
+            | Self::Listen { .. }
+            | Self::Signals { .. } => None,
+        }
+    }
 }
 
 /// Serves until SIGTERM or SIGINT, and says whether every session ended in order. At SIGHUP the file

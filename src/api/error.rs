@@ -154,6 +154,8 @@ impl From<StoreError> for ApiError {
             | StoreError::Migrate(_)
             | StoreError::File { .. }
             | StoreError::Location
+            | StoreError::Newer(_)
+            | StoreError::Older(_)
             | StoreError::InUse
             | StoreError::WrongKey
             | StoreError::Sealed { .. }

@@ -10,6 +10,10 @@ pub enum StoreError {
     Database(#[source] Arc<sqlx::Error>),
     #[error("the database could not be brought to this version's tables")]
     Migrate(#[from] sqlx::migrate::MigrateError),
+    #[error("the database is of a later version: its tables have step {0}, unknown to this one")]
+    Newer(i64),
+    #[error("the database is of an earlier version: its tables lack step {0}")]
+    Older(i64),
     #[error("the database file could not be opened")]
     File { source: std::io::Error },
     #[error("the database's URL can not be read: it is postgres://user@host:5432/name")]
@@ -34,6 +38,41 @@ pub enum StoreError {
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
         Self::Database(Arc::new(error))
+    }
+}
+
+impl StoreError {
+    /// For whom operates the relay: the code, and what to do.
+    pub fn advice(&self) -> Option<(Code, &'static str)> {
+        match self {
+            Self::Newer(_) => Some((
+                Code("store.newer"),
+                "install that version again, or restore a backup from before it",
+            )),
+            Self::Older(_) => {
+                Some((Code("store.older"), "start this version's relay once: it brings it up"))
+            }
+            Self::InUse => Some((
+                Code("store.in_use"),
+                "stop the other relay first (systemctl stop adit-relay)",
+            )),
+            Self::WrongKey => Some((
+                Code("store.wrong_key"),
+                "put the master key in place that the database or the backup was made with: \
+                 ADIT_MASTER_KEY, the credential master-key, or master.key in the data folder",
+            )),
+            Self::Database(_) | Self::Migrate(_) => Some((
+                Code("store.unavailable"),
+                "see whether the database answers, lets the relay in, and has room",
+            )),
+            Self::File { .. }
+            | Self::Location
+            | Self::Sealed { .. }
+            | Self::Corrupt { .. }
+            | Self::Invalid(_)
+            | Self::NotFound(_)
+            | Self::Ambiguous(_) => None,
+        }
     }
 }
 

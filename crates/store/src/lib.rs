@@ -17,6 +17,7 @@ mod rows;
 mod seal;
 mod secrets;
 mod tokens;
+mod transfer;
 mod writer;
 
 pub use audit::AuditQuery;
@@ -31,3 +32,4 @@ pub use rows::{
 };
 pub use seal::{MasterKey, MasterKeyError};
 pub use tokens::{NewToken, REMEMBERED, UsedToken};
+pub use transfer::{Count, Restore, Rotation, TransferError, backup, migrate_to, restore};

@@ -1,5 +1,7 @@
 //! Sealed blobs, credentials of managed targets, and the host keys of targets.
 
+use std::fmt::Display;
+
 use access::{Application, ApplicationId};
 use async_trait::async_trait;
 use secrecy::SecretString;
@@ -101,7 +103,7 @@ impl HostKeys for Store {
 }
 
 /// The record a credential is sealed as.
-pub(crate) fn credential(application: ApplicationId) -> String {
+pub(crate) fn credential(application: impl Display) -> String {
     format!("credential {application}")
 }
 
@@ -109,7 +111,7 @@ pub(crate) fn credential(application: ApplicationId) -> String {
 pub(crate) const PASSWORD: &str = "password";
 pub(crate) const SSH_KEY: &str = "ssh-key";
 
-fn blob(name: &str) -> String {
+pub(crate) fn blob(name: &str) -> String {
     format!("secret {name}")
 }
 

@@ -41,7 +41,7 @@ struct Numbers {
 
 impl Claim {
     /// Claims the database, or says that another relay has it.
-    pub(super) async fn take(at: &Location, fence: &Fence) -> Result<Self, StoreError> {
+    pub(crate) async fn take(at: &Location, fence: &Fence) -> Result<Self, StoreError> {
         match &at.0 {
             Place::File(path) => Ok(Self { _file: Some(lock_file(path)?), keeper: None }),
             Place::Server(options) => {
@@ -65,7 +65,7 @@ impl Claim {
     }
 
     /// Lets go, and returns when another may claim.
-    pub(super) async fn release(self) {
+    pub(crate) async fn release(self) {
         if let Some((guard, tracker)) = self.keeper {
             drop(guard);
             tracker.wait().await;

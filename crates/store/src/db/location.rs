@@ -58,6 +58,33 @@ impl Location {
         !here && !url.query_pairs().any(verified)
     }
 
+    /// How the driver reaches it.
+    pub(crate) fn options(&self) -> Result<AnyConnectOptions, StoreError> {
+        match &self.0 {
+            Place::File(path) => file_url(path),
+            Place::Server(options) => Ok(options.as_ref().clone()),
+        }
+    }
+
+    /// The path, or the URL without its password.
+    pub fn without_password(&self) -> String {
+        match &self.0 {
+            Place::File(path) => path.display().to_string(),
+            Place::Server(options) => {
+                let mut url = options.database_url.clone();
+                // A URL with a password has a place for one.
+                let _ = url.set_password(None);
+                url.into()
+            }
+        }
+    }
+
+    /// Whether signing in takes a password that stands in the URL.
+    pub fn has_password(&self) -> bool {
+        let Place::Server(options) = &self.0 else { return false };
+        options.database_url.password().is_some()
+    }
+
     /// The same, signing in with `password` in place of one in the URL.
     pub fn with_password(mut self, password: &str) -> Result<Self, StoreError> {
         let Place::Server(options) = &mut self.0 else { return Err(StoreError::Location) };
@@ -86,6 +113,12 @@ impl From<&Path> for Location {
     }
 }
 
+impl From<PathBuf> for Location {
+    fn from(path: PathBuf) -> Self {
+        Self(Place::File(path))
+    }
+}
+
 impl From<&PathBuf> for Location {
     fn from(path: &PathBuf) -> Self {
         path.as_path().into()
@@ -103,6 +136,10 @@ impl FromStr for Location {
         }
         // The parser's own error may quote what it read, and with it the password.
         let options = text.parse::<AnyConnectOptions>().map_err(|_| StoreError::Location)?;
+        // It would be printed with the rest, and there is a place for it.
+        if options.database_url.query_pairs().any(|(key, _)| key == "password") {
+            return Err(StoreError::Location);
+        }
         Ok(Self(Place::Server(Box::new(options.disable_statement_logging()))))
     }
 }

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::migrate::{Migrate as _, MigrateError, Migration, MigrationType, Migrator};
 use sqlx::{AssertSqlSafe, SqlSafeStr};
 
 use super::{Connection, Engine, Pool};
@@ -17,12 +17,13 @@ pub(super) async fn prepare(
     sealer: &Sealer,
 ) -> Result<(), StoreError> {
     let mut tx = engine.begin_change(writer).await?;
-    migrate(&mut tx, engine).await?;
+    tables(&mut tx, engine).await?;
     check_key(&mut tx, sealer).await?;
     Ok(tx.commit().await?)
 }
 
-async fn migrate(db: &mut Connection, engine: Engine) -> Result<(), StoreError> {
+/// Makes the tables, or brings them up to date.
+pub(crate) async fn tables(db: &mut Connection, engine: Engine) -> Result<(), StoreError> {
     let migrations = MIGRATIONS.iter().map(|&(number, name, sql)| {
         let sql = AssertSqlSafe(in_words_of(engine, sql)).into_sql_str();
         Migration::new(number, name.into(), MigrationType::Simple, sql, false)
@@ -31,7 +32,24 @@ async fn migrate(db: &mut Connection, engine: Engine) -> Result<(), StoreError> 
     // The transaction around it keeps others out.
     migrator.set_locking(false);
     // `run` takes anything that acquires, and its future can then not change threads.
-    Ok(migrator.run_direct(None, db, false).await?)
+    match migrator.run_direct(None, db, false).await {
+        Err(MigrateError::VersionMissing(number)) => Err(StoreError::Newer(number)),
+        migrated => Ok(migrated?),
+    }
+}
+
+/// Refuses a database whose tables are not those of this version.
+pub(crate) async fn check_version(db: &mut Connection) -> Result<(), StoreError> {
+    let applied = db.list_applied_migrations(TABLE).await?;
+    let known = |number| MIGRATIONS.iter().any(|&(known, ..)| known == number);
+    if let Some(newer) = applied.iter().find(|made| !known(made.version)) {
+        return Err(StoreError::Newer(newer.version));
+    }
+    let made = |number| applied.iter().any(|made| made.version == number);
+    match MIGRATIONS.iter().find(|&&(number, ..)| !made(number)) {
+        Some(&(number, ..)) => Err(StoreError::Older(number)),
+        None => Ok(()),
+    }
 }
 
 /// The statements of a migration are the same for both engines, but for this.
@@ -50,6 +68,9 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (5, "tokens", include_str!("../../migrations/0005_tokens.sql")),
 ];
 
+/// Where the migrator keeps what was made.
+const TABLE: &str = "_sqlx_migrations";
+
 /// Refuses a key that is not the one the database was made with.
 async fn check_key(db: &mut Connection, sealer: &Sealer) -> Result<(), StoreError> {
     let known = sqlx::query_scalar("SELECT sealed FROM secrets WHERE name = $1").bind(KEY_CHECK);
@@ -63,4 +84,5 @@ async fn check_key(db: &mut Connection, sealer: &Sealer) -> Result<(), StoreErro
     Ok(())
 }
 
-const KEY_CHECK: &str = "master key check";
+/// The name of the sealed nothing that tells whether a key is the right one.
+pub(crate) const KEY_CHECK: &str = "master key check";

@@ -4,7 +4,7 @@ mod change;
 mod claim;
 mod engine;
 mod location;
-mod migrate;
+pub(crate) mod migrate;
 mod postgres;
 mod sqlite;
 
@@ -16,6 +16,7 @@ use tokio_util::task::TaskTracker;
 pub(crate) use change::{Changing, version};
 pub(crate) use claim::{Claim, Fence};
 pub use location::{Engine, Location};
+pub(crate) use sqlite::private_file;
 
 use crate::seal::Sealer;
 use crate::writer::{Queue, queue};

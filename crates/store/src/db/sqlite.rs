@@ -22,7 +22,7 @@ pub(super) async fn pools(path: &Path) -> Result<Pools, StoreError> {
 }
 
 /// Opens a file that nobody but its owner can read, making it if needed.
-pub(super) fn private_file(path: &Path) -> Result<File, StoreError> {
+pub(crate) fn private_file(path: &Path) -> Result<File, StoreError> {
     // SQLite gives its log and index the permissions of the file.
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false).mode(0o600);

@@ -6,11 +6,13 @@ mod audit;
 mod bench;
 mod configuration;
 mod documents;
+mod dumps;
 mod files;
 mod machines;
 mod opening;
 mod secrets;
 mod support;
 mod tokens;
+mod transfer;
 
 const ENGINE: store::Engine = store::Engine::Sqlite;

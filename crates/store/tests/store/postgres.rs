@@ -6,10 +6,12 @@ mod audit;
 mod bench;
 mod configuration;
 mod documents;
+mod dumps;
 mod machines;
 mod opening;
 mod secrets;
 mod support;
 mod tokens;
+mod transfer;
 
 const ENGINE: store::Engine = store::Engine::Postgres;

@@ -14,12 +14,16 @@ use uuid::Uuid;
 pub(crate) struct Home {
     pub(crate) folder: TempDir,
     pub(crate) key: MasterKey,
-    database: Option<Database>,
+    pub(crate) database: Option<Database>,
 }
 
 impl Home {
     pub(crate) fn new() -> Self {
-        let database = match crate::ENGINE {
+        Self::of(crate::ENGINE)
+    }
+
+    pub(crate) fn of(engine: Engine) -> Self {
+        let database = match engine {
             Engine::Sqlite => None,
             Engine::Postgres => Some(Database::create().unwrap()),
         };
@@ -48,7 +52,7 @@ impl Home {
     pub(crate) async fn behind(&self) -> AnyPool {
         sqlx::any::install_default_drivers();
         let url = match &self.database {
-            None => format!("sqlite://{}", self.folder.path().join("adit.db").display()),
+            None => format!("sqlite://{}?mode=rwc", self.folder.path().join("adit.db").display()),
             Some(database) => database.url(),
         };
         AnyPool::connect(&url).await.unwrap()

@@ -1,0 +1,72 @@
+//! What an operator does with a deployment that is not serving it: moving, saving, bringing back.
+
+mod backup;
+mod migrate;
+mod restore;
+mod rotate_key;
+
+use std::path::{Path, PathBuf};
+
+use access::Code;
+use store::{Count, TransferError};
+
+use crate::config::{Config, ConfigError};
+use crate::database::OpenError;
+
+pub use backup::Backup;
+pub use migrate::Migrate;
+pub use restore::RestoreArgs;
+pub use rotate_key::RotateKey;
+
+/// Why a command did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum CommandError {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    #[error(transparent)]
+    Transfer(#[from] TransferError),
+    #[error("{0} is no postgres:// URL")]
+    Target(String),
+    #[error("could not read {}", path.display())]
+    Read { path: PathBuf, source: std::io::Error },
+    #[error("could not write {}", path.display())]
+    Write { path: PathBuf, source: std::io::Error },
+    #[error("{} can not be changed: {detail}", path.display())]
+    Edit { path: PathBuf, detail: String },
+    #[error(
+        "the master key does not come from a file of the data folder: write a new one with \
+         `openssl rand -base64 32 > FILE`, give --new-key-file FILE, and put it in the old one's \
+         place afterwards"
+    )]
+    KeyElsewhere,
+}
+
+impl CommandError {
+    /// The code of what went wrong, and what to do.
+    pub fn advice(&self) -> Option<(Code, &'static str)> {
+        match self {
+            Self::Open(error) => error.advice(),
+            Self::Transfer(error) => error.advice(),
+            Self::Config(_)
+            | Self::Target(_)
+            | Self::Read { .. }
+            | Self::Write { .. }
+            | Self::Edit { .. }
+            | Self::KeyElsewhere => None,
+        }
+    }
+}
+
+/// A configuration and where it stands.
+fn read(path: &Path) -> Result<Config, CommandError> {
+    Ok(Config::read(path)?)
+}
+
+/// `3 users, 2 grants, …`, without the tables that hold nothing.
+fn told(counts: &[Count]) -> String {
+    let filled = counts.iter().filter(|count| count.rows > 0);
+    let each = filled.map(|count| format!("{} {}", count.rows, count.table.replace('_', " ")));
+    each.collect::<Vec<_>>().join(", ")
+}
