@@ -158,7 +158,7 @@ impl From<io::Error> for Failure {
 /// Words from the other side of the network reach the terminal as text only: no line breaks and no
 /// escape sequences.
 fn one_line(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    access::text::visible(text).into_owned()
 }
 
 #[cfg(test)]

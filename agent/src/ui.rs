@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use access::text::{visible, visible_json, visible_lines};
 use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
 
@@ -55,7 +56,8 @@ impl Ui {
     /// One line of talk. Nobody listening is no failure.
     pub fn say(&self, line: impl Display) {
         let start = if self.live { CLEAR } else { "" };
-        drop(write_line(&self.err, &format_args!("{start}{line}")));
+        let line = line.to_string();
+        drop(write_line(&self.err, &format_args!("{start}{}", visible_lines(&line))));
     }
 
     /// One line about what went wrong, and one for each of its details.
@@ -70,18 +72,20 @@ impl Ui {
     pub fn progress(&self, line: impl Display) {
         if self.live {
             let mut err = self.err.lock().unwrap_or_else(PoisonError::into_inner);
-            drop(write!(err, "{CLEAR}{line}").and_then(|()| err.flush()));
+            drop(write!(err, "{CLEAR}{}", visible(&line.to_string())).and_then(|()| err.flush()));
         }
     }
 
     /// A value as JSON: indented, with a line break at its end.
     pub fn json(&self, value: &impl Serialize) -> Result<(), Failure> {
-        self.data(serde_json::to_string_pretty(value).map_err(io::Error::from)?)
+        let json = serde_json::to_string_pretty(value).map_err(io::Error::from)?;
+        self.data(visible_json(&json))
     }
 
     /// A value as one line of JSON, for programs that read a line at a time.
     pub fn json_line(&self, value: &impl Serialize) -> Result<(), Failure> {
-        self.data(serde_json::to_string(value).map_err(io::Error::from)?)
+        let json = serde_json::to_string(value).map_err(io::Error::from)?;
+        self.data(visible_json(&json))
     }
 
     /// A listing: with `--json` the items as they are, otherwise a table of `row`s. `none` is said
@@ -110,7 +114,7 @@ impl Ui {
         }
         let width = facts.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
         for (name, value) in facts {
-            self.data(format_args!("{name:width$}  {value}"))?;
+            self.data(format_args!("{name:width$}  {}", visible(value)))?;
         }
         Ok(())
     }
@@ -132,7 +136,7 @@ fn table<const N: usize>(heads: [&str; N], rows: impl Iterator<Item = [String; N
 fn shown(cell: &str) -> String {
     match cell.is_empty() {
         true => "-".to_owned(),
-        false => cell.chars().map(|c| if c.is_control() { ' ' } else { c }).collect(),
+        false => visible(cell).into_owned(),
     }
 }
 
@@ -164,6 +168,6 @@ mod tests {
     #[test]
     fn a_cell_can_not_drive_the_terminal() {
         let rows = [["a\x1b]0;b\x07\nc".to_owned()]];
-        assert_eq!(table(["version"], rows.into_iter()), "VERSION\na ]0;b  c");
+        assert_eq!(table(["version"], rows.into_iter()), "VERSION\na\\u{1b}]0;b\\u{7}\\nc");
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
+use access::text::is_hidden;
 use access::{AgentId, Authenticated, Code, ConnectorId, Credential, Deny, TokenId, TokenKind};
 use api::{Health, Info, JoinRequest, Joined, LoggedIn, LoginRequest};
 use axum::extract::State;
@@ -177,7 +178,7 @@ async fn site_of(state: &AppState, id: Option<access::SiteId>) -> Result<store::
 /// A machine's name as it says itself, fit for lists and terminals.
 fn label(text: Option<&str>) -> Option<String> {
     let shown: String =
-        text?.trim().chars().filter(|c| !c.is_control()).take(LONGEST_LABEL).collect();
+        text?.trim().chars().filter(|c| !is_hidden(*c)).take(LONGEST_LABEL).collect();
     (!shown.is_empty()).then_some(shown)
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use access::text::is_hidden;
 use access::{Code, EndReason, Explain};
 use async_trait::async_trait;
 use session::Door;
@@ -148,7 +149,7 @@ async fn welcome(knock: Knock, renewer: Renewal) -> Option<Connection> {
 
 /// What a machine says of itself, fit for lists and terminals.
 fn said(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).take(LONGEST_SAID).collect()
+    text.chars().filter(|c| !is_hidden(*c)).take(LONGEST_SAID).collect()
 }
 
 async fn connector_of(

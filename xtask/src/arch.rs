@@ -62,7 +62,7 @@ const RULES: &[Rule] = &[
         because: "a gateway reaches the network through Grant → Broker::open → Session::dial only",
     },
     Rule {
-        from: &["access", "wire"],
+        from: &["access", "chain", "wire"],
         never: &["tokio", "quinn", "rand", "socket2"],
         because: "a decision and a codec do no I/O, read no clock and draw no randomness",
     },
@@ -80,6 +80,7 @@ const RULES: &[Rule] = &[
         from: &[
             "access",
             "api",
+            "chain",
             "wire",
             "splice",
             "session",

@@ -16,6 +16,7 @@ mod principal;
 mod rule;
 #[cfg(feature = "schema")]
 mod schema;
+pub mod text;
 mod token;
 
 pub use application::{Address, AddressError, Application, Kind, Login, Site};

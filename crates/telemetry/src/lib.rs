@@ -1,10 +1,13 @@
 //! The log of a program: its level, its form, and where it goes.
 
+mod lines;
+
 use std::fmt;
 use std::io::{IsTerminal, stderr};
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use lines::Lines;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::reload::Handle;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -59,7 +62,7 @@ pub fn init(level: &Level, format: Format) -> Result<Log, StartedTwice> {
     let colours = stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let builder = tracing_subscriber::fmt()
         .with_env_filter(level.filter())
-        .with_writer(stderr)
+        .with_writer(Lines { to: stderr, format, colours })
         .with_ansi(colours);
     let (started, log) = match format {
         Format::Text => {

@@ -1,5 +1,6 @@
 //! What people write in an SSH user name and as the destination of a forward. Pure.
 
+use access::text::is_hidden;
 use access::{TokenError, TokenText};
 
 /// An SSH user name: `login`, `login+app` or `login+app.site`.
@@ -63,7 +64,7 @@ pub fn looks_like_token(text: &str) -> bool {
 /// Text from a target, made safe to show: no control characters but line breaks, and not longer
 /// than `max` characters.
 pub fn plain(text: &str, max: usize) -> String {
-    text.chars().filter(|c| !c.is_control() || matches!(c, '\n' | '\t')).take(max).collect()
+    text.chars().filter(|c| !is_hidden(*c) || matches!(c, '\n' | '\t')).take(max).collect()
 }
 
 /// The entry that a line typed at the menu picks: its number from 1, or its name.

@@ -151,7 +151,7 @@ fn line(change: &Change) -> String {
 
 /// Words from the other side of the network reach the terminal as text only.
 fn text(words: &str) -> String {
-    words.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    access::text::visible(words).into_owned()
 }
 
 /// A path with the query parameters that were given.
