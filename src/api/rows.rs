@@ -170,6 +170,8 @@ pub(super) fn audit(row: store::AuditRow) -> AuditRow {
         at_ms: row.at_ms,
         action: row.action,
         session: row.session,
+        user: row.user,
         event: row.event,
+        hash: row.hash,
     }
 }

@@ -66,7 +66,14 @@ pub(super) async fn audit(
 ) -> Result<Json<AuditPage>, ApiError> {
     let limit = asked.limit.unwrap_or(USUAL_PAGE).clamp(1, LONGEST_PAGE);
     let Asked { after, action, session, user, .. } = asked;
-    let found = state.store.audit_events(AuditQuery { after, limit, action, session, user });
+    let found = state.store.audit_events(AuditQuery {
+        after,
+        limit,
+        action,
+        session,
+        user,
+        ..Default::default()
+    });
     let events: Vec<_> = found.await?.into_iter().map(rows::audit).collect();
     let full = events.len() == limit as usize;
     let next = events.last().filter(|_| full).map(|event| event.seq);

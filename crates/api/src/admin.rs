@@ -133,7 +133,13 @@ pub struct AuditRow {
     pub action: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session: Option<SessionId>,
+    /// The user of a session, or who made a change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
     pub event: serde_json::Value,
+    /// Stands for this record and all before it: see docs/audit.md.
+    #[serde(default)]
+    pub hash: String,
 }
 
 /// `GET /audit`: records in order.

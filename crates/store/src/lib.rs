@@ -20,7 +20,7 @@ mod tokens;
 mod transfer;
 mod writer;
 
-pub use audit::AuditQuery;
+pub use audit::{AuditCheck, AuditQuery};
 pub use config::{Apply, Object};
 pub use db::{Engine, Location, Store};
 pub use ends::{Due, DueWhat, Purged};

@@ -187,5 +187,9 @@ pub struct AuditRow {
     pub at_ms: u64,
     pub action: String,
     pub session: Option<SessionId>,
+    /// The user of a session, or who made a change.
+    pub user: Option<String>,
     pub event: serde_json::Value,
+    /// The record's place in the chain, in hexadecimal digits.
+    pub hash: String,
 }

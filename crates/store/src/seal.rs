@@ -4,6 +4,7 @@ use std::fmt;
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
 use aws_lc_rs::digest::{SHA256, digest};
+use chain::HeadKey;
 use data_encoding::{BASE64, HEXLOWER};
 use zeroize::Zeroizing;
 
@@ -38,6 +39,13 @@ impl MasterKey {
     /// The key's text, for the file it is kept in.
     pub fn to_base64(&self) -> Zeroizing<String> {
         Zeroizing::new(BASE64.encode(self.0.as_slice()))
+    }
+}
+
+impl MasterKey {
+    /// The key that vouches for the end of the audit log.
+    pub(crate) fn head_key(&self) -> HeadKey {
+        HeadKey::derived(self.0.as_slice())
     }
 }
 

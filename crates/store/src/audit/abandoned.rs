@@ -6,7 +6,8 @@ use access::{EndReason, Name, SessionId, Side};
 use serde::Deserialize;
 use session::{AuditEvent, Door, Stamped};
 
-use super::table::{Row, insert};
+use super::table::Row;
+use super::{append, without_second_ends};
 use crate::db::Connection;
 use crate::{Store, StoreError, clock};
 
@@ -24,7 +25,8 @@ impl Store {
         let ends = unclosed(&mut tx, now).await?;
         let rows = ends.iter().map(Row::of).collect::<Result<Vec<_>, _>>();
         let rows = rows.map_err(|error| corrupt(&error))?;
-        insert(&mut tx, &rows.iter().collect::<Vec<_>>()).await?;
+        let rows = without_second_ends(&mut tx, rows.iter().collect()).await?;
+        append(&mut tx, &self.inner.head_key, None, &rows).await?;
         sqlx::query(LOOKED).execute(&mut *tx).await?;
         tx.commit().await?;
         number.inspect(|number| fence.stand(*number));
@@ -69,7 +71,7 @@ fn end(at_ms: i64, event: &str, now: SystemTime) -> Result<Stamped, StoreError> 
     Ok(Stamped { at: now, event })
 }
 
-fn corrupt(error: &serde_json::Error) -> StoreError {
+fn corrupt(error: &dyn std::error::Error) -> StoreError {
     StoreError::Corrupt { what: "audit event", detail: error.to_string() }
 }
 

@@ -6,6 +6,8 @@ use std::time::SystemTime;
 use async_trait::async_trait;
 use session::{AuditError, AuditEvent, AuditLog, ClosingSlot, Stamped};
 
+use tokio::sync::watch;
+
 use super::table::Row;
 use crate::Store;
 
@@ -13,6 +15,11 @@ impl Store {
     /// The audit log as gateways and the broker take it.
     pub fn audit(&self) -> Arc<dyn AuditLog> {
         Arc::new(self.clone())
+    }
+
+    /// The last record this process stored, after each batch; 0 before the first.
+    pub fn recorded(&self) -> watch::Receiver<u64> {
+        self.inner.queue.recorded()
     }
 
     /// How many events had no room in the log since the start.

@@ -1,9 +1,16 @@
-//! The audit log: rows that are only ever added, and reading them back.
+//! The audit log: rows that are only ever added, each chained to the one before, and reading them
+//! back.
 
 mod abandoned;
+mod adopt;
+mod end;
 mod log;
 mod read;
 mod table;
+mod verify;
 
+pub(crate) use adopt::adopt;
+pub(crate) use end::{End, append, first_ends, without_second_ends};
 pub use read::AuditQuery;
-pub(crate) use table::{AT_ONCE, Row, insert};
+pub(crate) use table::Row;
+pub use verify::AuditCheck;

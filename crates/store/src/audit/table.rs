@@ -3,43 +3,105 @@
 use std::fmt::Write;
 use std::sync::LazyLock;
 
+use access::SessionId;
+use chain::{EventError, Hash, Record, canonical};
+use serde_json::Value;
 use session::{AuditEvent, Stamped};
 
 use crate::clock;
 use crate::db::Connection;
 
-/// An event as the table holds it.
+/// An event as the table holds it, without its place in the chain.
 #[derive(Clone, Debug)]
 pub(crate) struct Row {
-    at_ms: i64,
+    at_ms: u64,
     action: &'static str,
     session: Option<String>,
     user: Option<String>,
+    about: About,
     event: String,
+    /// The session it ends: each has one end.
+    ends: Option<SessionId>,
+}
+
+/// What the log is searched by beside its user, taken out of the event.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct About {
+    pub(crate) application: Option<String>,
+    pub(crate) site: Option<String>,
+}
+
+/// A row in its place.
+pub(crate) struct Placed<'a> {
+    row: &'a Row,
+    seq: u64,
+    hash: Hash,
 }
 
 impl Row {
-    pub(crate) fn of(stamped: &Stamped) -> Result<Self, serde_json::Error> {
+    pub(crate) fn of(stamped: &Stamped) -> Result<Self, EventError> {
         let event = &stamped.event;
+        let value = serde_json::to_value(event)?;
         Ok(Self {
-            at_ms: clock::column(clock::millis(stamped.at)),
+            at_ms: clock::millis(stamped.at),
             action: event.action(),
             session: event.session().map(|id| id.to_string()),
             user: user(event),
-            event: serde_json::to_string(event)?,
+            about: About::of(&value),
+            event: canonical(&value)?,
+            ends: event.session().filter(|_| matches!(event, AuditEvent::SessionEnded { .. })),
         })
+    }
+
+    /// The session whose end this is.
+    pub(crate) fn ends(&self) -> Option<SessionId> {
+        self.ends
+    }
+
+    /// The row as the one after the record with this number and hash.
+    pub(crate) fn after(&self, seq: u64, hash: &Hash) -> Placed<'_> {
+        let seq = seq + 1;
+        let record = Record {
+            seq,
+            at_ms: self.at_ms,
+            action: self.action,
+            session: self.session.as_deref(),
+            user: self.user.as_deref(),
+            event: &self.event,
+        };
+        Placed { row: self, seq, hash: hash.then(&record) }
     }
 }
 
-/// Adds the rows in their order, many with each statement. A second end of one session is left out.
-///
-/// Up to [`AT_ONCE`] rows are one statement, which needs no transaction around it.
-pub(crate) async fn insert(database: &mut Connection, rows: &[&Row]) -> Result<(), sqlx::Error> {
+impl Placed<'_> {
+    pub(crate) fn seq(&self) -> u64 {
+        self.seq
+    }
+
+    pub(crate) fn hash(&self) -> Hash {
+        self.hash
+    }
+}
+
+impl About {
+    pub(crate) fn of(event: &Value) -> Self {
+        let text = |field| event.get(field).and_then(Value::as_str).map(str::to_owned);
+        Self { application: text("application"), site: text("site") }
+    }
+}
+
+/// Adds the rows in their order, many with each statement.
+pub(crate) async fn insert(
+    database: &mut Connection,
+    rows: &[Placed<'_>],
+) -> Result<(), sqlx::Error> {
     for rows in rows.chunks(AT_ONCE) {
         let mut query = sqlx::query(INSERTS[rows.len() - 1].as_str());
-        for row in rows {
-            query = query.bind(row.at_ms).bind(row.action).bind(&row.session);
-            query = query.bind(&row.user).bind(&row.event);
+        for Placed { row, seq, hash } in rows {
+            query = query.bind(clock::column(*seq)).bind(clock::column(row.at_ms));
+            query = query.bind(row.action).bind(&row.session).bind(&row.user);
+            query = query.bind(&row.about.application).bind(&row.about.site);
+            query = query.bind(&row.event).bind(hash.to_string());
         }
         query.execute(&mut *database).await?;
     }
@@ -47,7 +109,8 @@ pub(crate) async fn insert(database: &mut Connection, rows: &[&Row]) -> Result<(
 }
 
 /// Rows of one statement at most.
-pub(crate) const AT_ONCE: usize = 64;
+const AT_ONCE: usize = 64;
+const COLUMNS: usize = 9;
 
 // One for each number of rows, so that each is prepared once: a batch then takes one way to the
 // database's thread, and that way costs more than a row.
@@ -55,14 +118,17 @@ static INSERTS: LazyLock<[String; AT_ONCE]> =
     LazyLock::new(|| std::array::from_fn(|index| statement(index + 1)));
 
 fn statement(rows: usize) -> String {
-    let mut sql = "INSERT INTO audit (at_ms, action, session, user_name, event) VALUES ".to_owned();
+    let mut sql = "INSERT INTO audit \
+        (seq, at_ms, action, session, user_name, application, site, event, hash) VALUES "
+        .to_owned();
     for row in 0..rows {
-        let comma = if row == 0 { "" } else { ", " };
-        let [a, b, c, d, e] = [1, 2, 3, 4, 5].map(|column| row * 5 + column);
-        // Writing to a String does not fail.
-        let _ = write!(sql, "{comma}(${a}, ${b}, ${c}, ${d}, ${e})");
+        for column in 1..=COLUMNS {
+            let before = if column > 1 { ", " } else { ["(", ", ("][usize::from(row > 0)] };
+            // Writing to a String does not fail.
+            let _ = write!(sql, "{before}${}", row * COLUMNS + column);
+        }
+        sql.push(')');
     }
-    sql.push_str(" ON CONFLICT DO NOTHING");
     sql
 }
 

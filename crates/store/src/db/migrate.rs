@@ -2,11 +2,13 @@
 
 use std::borrow::Cow;
 
+use chain::HeadKey;
 use sqlx::migrate::{Migrate as _, MigrateError, Migration, MigrationType, Migrator};
 use sqlx::{AssertSqlSafe, SqlSafeStr};
 
 use super::{Connection, Engine, Pool};
 use crate::StoreError;
+use crate::audit::adopt;
 use crate::seal::Sealer;
 
 /// Brings the tables up to date and checks the key, in one transaction that no other process can
@@ -15,11 +17,23 @@ pub(super) async fn prepare(
     writer: &Pool,
     engine: Engine,
     sealer: &Sealer,
+    head_key: &HeadKey,
 ) -> Result<(), StoreError> {
     let mut tx = engine.begin_change(writer).await?;
+    let chained = has(&mut tx, CHAIN).await?;
     tables(&mut tx, engine).await?;
+    if !chained {
+        adopt(&mut tx, head_key).await?;
+    }
     check_key(&mut tx, sealer).await?;
     Ok(tx.commit().await?)
+}
+
+/// Whether a migration was made before.
+async fn has(db: &mut Connection, number: i64) -> Result<bool, StoreError> {
+    db.ensure_migrations_table(TABLE).await?;
+    let made = db.list_applied_migrations(TABLE).await?;
+    Ok(made.iter().any(|made| made.version == number))
 }
 
 /// Makes the tables, or brings them up to date.
@@ -65,9 +79,12 @@ fn in_words_of(engine: Engine, sql: &'static str) -> Cow<'static, str> {
 const MIGRATIONS: &[(i64, &str, &str)] = &[
     (1, "tables", include_str!("../../migrations/0001_tables.sql")),
     (2, "agents by token", include_str!("../../migrations/0002_agents_by_token.sql")),
+    (CHAIN, "audit chain", include_str!("../../migrations/0003_audit_chain.sql")),
     (5, "tokens", include_str!("../../migrations/0005_tokens.sql")),
 ];
 
+/// The migration that has the audit log chained.
+const CHAIN: i64 = 3;
 /// Where the migrator keeps what was made.
 const TABLE: &str = "_sqlx_migrations";
 

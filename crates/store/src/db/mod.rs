@@ -10,6 +10,7 @@ mod sqlite;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use chain::HeadKey;
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
@@ -19,7 +20,7 @@ pub use location::{Engine, Location};
 pub(crate) use sqlite::private_file;
 
 use crate::seal::Sealer;
-use crate::writer::{Queue, queue};
+use crate::writer::{Queue, Recorder, queue};
 use crate::{MasterKey, StoreError};
 use location::Place;
 
@@ -41,6 +42,7 @@ pub(crate) struct Inner {
     recorder: Pool,
     pub(crate) engine: Engine,
     pub(crate) sealer: Sealer,
+    pub(crate) head_key: Arc<HeadKey>,
     pub(crate) queue: Queue,
     pub(crate) fence: Fence,
     version: watch::Sender<u64>,
@@ -70,13 +72,14 @@ impl Store {
     ) -> Result<Self, StoreError> {
         let at = at.into();
         let engine = at.engine();
-        let sealer = Sealer::new(&key)?;
+        let (sealer, head_key) = (Sealer::new(&key)?, Arc::new(key.head_key()));
         let Pools { readers, writer, recorder } = pools(&at).await?;
-        migrate::prepare(&writer, engine, &sealer).await?;
+        migrate::prepare(&writer, engine, &sealer, &head_key).await?;
         let version = watch::Sender::new(version(&mut *readers.acquire().await?).await?);
         let tasks = TaskTracker::new();
         let fence = Fence::default();
-        let (queue, task) = queue((engine, recorder.clone(), fence.clone()), max_sessions);
+        let records = Recorder::new(engine, recorder.clone(), fence.clone(), head_key.clone());
+        let (queue, task) = queue(records, max_sessions);
         tasks.spawn(task.run());
         let serving = Mutex::default();
         let inner = Inner {
@@ -85,6 +88,7 @@ impl Store {
             recorder,
             engine,
             sealer,
+            head_key,
             queue,
             fence,
             version,

@@ -1,6 +1,7 @@
 //! The way to the database for what happens with every session: all that waits goes into one
 //! transaction, because what costs is the commit.
 
+mod recorder;
 mod task;
 
 use std::sync::Arc;
@@ -8,12 +9,12 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use session::{AuditError, Stamped};
 use tokio::sync::mpsc::OwnedPermit;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::audit::Row;
-use crate::db::{Engine, Fence, Pool};
 use crate::tokens::Spend;
+pub(crate) use recorder::Recorder;
 use task::Writer;
 
 /// Where work waits for the writer.
@@ -22,6 +23,8 @@ pub(crate) struct Queue {
     /// Apart from the other work: a place here is kept from a session's opening to its end.
     closings: mpsc::Sender<Stamped>,
     dropped: Arc<Dropped>,
+    /// The last record this process stored.
+    recorded: watch::Receiver<u64>,
     stop: CancellationToken,
 }
 
@@ -55,13 +58,14 @@ pub(crate) enum Work {
 pub(crate) struct Stopped;
 
 /// A queue with places for the closing records of `max_sessions` sessions, and its writer.
-pub(crate) fn queue(database: (Engine, Pool, Fence), max_sessions: usize) -> (Queue, Writer) {
+pub(crate) fn queue(recorder: Recorder, max_sessions: usize) -> (Queue, Writer) {
     let (work, waiting) = mpsc::channel(WAITING);
     let (closings, ended) = mpsc::channel(max_sessions.max(1));
     let dropped = Arc::new(Dropped::default());
     let stop = CancellationToken::new();
-    let writer = Writer::new(database, waiting, ended, dropped.clone(), stop.clone());
-    (Queue { work, closings, dropped, stop }, writer)
+    let recorded = recorder.recorded();
+    let writer = Writer::new(recorder, waiting, ended, dropped.clone(), stop.clone());
+    (Queue { work, closings, dropped, recorded, stop }, writer)
 }
 
 impl Queue {
@@ -96,6 +100,11 @@ impl Queue {
     /// How many events were left out since the start.
     pub(crate) fn dropped(&self) -> u64 {
         self.dropped.total.load(Relaxed)
+    }
+
+    /// The last record this process stored, after each batch.
+    pub(crate) fn recorded(&self) -> watch::Receiver<u64> {
+        self.recorded.clone()
     }
 
     /// Lets the writer end once it has stored what was taken and every reserved place is filled.

@@ -7,16 +7,14 @@ use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
+use super::recorder::{Recorder, Uses};
 use super::{Dropped, WAITING, Work};
-use crate::audit::{AT_ONCE, Row, insert};
-use crate::db::{Connection, Engine, Fence, Pool};
+use crate::audit::Row;
 
 /// Takes all that waits, stores it in one transaction, and answers everyone who waits for it: the
 /// more come at once, the less each costs.
 pub(crate) struct Writer {
-    engine: Engine,
-    database: Pool,
-    fence: Fence,
+    recorder: Recorder,
     work: Receiver<Work>,
     closings: Receiver<Stamped>,
     /// Closing records that must not be lost. While they can not be stored no more are taken, so
@@ -37,21 +35,16 @@ struct Open {
     closings: bool,
 }
 
-/// What became of each token that was to be spent, in the order of the batch.
-type Uses = Vec<Option<u32>>;
-
 impl Writer {
     pub(super) fn new(
-        (engine, database, fence): (Engine, Pool, Fence),
+        recorder: Recorder,
         work: Receiver<Work>,
         closings: Receiver<Stamped>,
         dropped: Arc<Dropped>,
         stop: CancellationToken,
     ) -> Self {
         Self {
-            engine,
-            database,
-            fence,
+            recorder,
             work,
             closings,
             kept: Vec::new(),
@@ -70,7 +63,7 @@ impl Writer {
         while self.gather(&mut batch).await {
             self.report_dropped();
             if !batch.is_empty() || !self.kept.is_empty() {
-                let stored = self.store(&batch).await;
+                let stored = self.recorder.store(&batch, &self.kept).await;
                 self.settle(&mut batch, stored);
             }
         }
@@ -127,35 +120,6 @@ impl Writer {
         self.closings.close();
     }
 
-    async fn store(&self, batch: &[Work]) -> Result<Uses, sqlx::Error> {
-        let rows: Vec<_> = batch.iter().filter_map(Work::row).chain(&self.kept).collect();
-        let spends = batch.iter().any(|work| work.row().is_none());
-        let mut connection = self.database.acquire().await?;
-        let stored = async {
-            if rows.len() <= AT_ONCE && !spends && !self.fence.is_up() {
-                // One statement is a transaction by itself.
-                insert(&mut connection, &rows).await?;
-                return Ok(Uses::new());
-            }
-            let mut tx = self.engine.begin_records(&mut connection, spends).await?;
-            self.fence.check(&mut tx).await?;
-            let uses = spend(&mut tx, batch).await?;
-            insert(&mut tx, &rows).await?;
-            tx.commit().await?;
-            Ok(uses)
-        };
-        let patience = match self.engine {
-            Engine::Sqlite => return stored.await,
-            Engine::Postgres => PATIENCE,
-        };
-        if let Ok(stored) = timeout(patience, stored).await {
-            return stored;
-        }
-        // Whatever it was in the middle of, it is of no more use.
-        connection.close_on_drop();
-        Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()))
-    }
-
     /// Tells everyone how it went.
     fn settle(&mut self, batch: &mut Vec<Work>, stored: Result<Uses, sqlx::Error>) {
         match stored {
@@ -207,22 +171,12 @@ impl Writer {
 }
 
 impl Work {
-    fn row(&self) -> Option<&Row> {
+    pub(super) fn row(&self) -> Option<&Row> {
         match self {
             Self::Record { row, .. } | Self::Note { row } => Some(row),
             Self::Spend { .. } => None,
         }
     }
-}
-
-async fn spend(db: &mut Connection, batch: &[Work]) -> Result<Uses, sqlx::Error> {
-    let mut uses = Uses::new();
-    for work in batch {
-        if let Work::Spend { spend, .. } = work {
-            uses.push(spend.run(db).await?);
-        }
-    }
-    Ok(uses)
 }
 
 // Who no longer waits no longer needs to know.
@@ -239,9 +193,6 @@ fn succeed(batch: impl Iterator<Item = Work>, uses: Uses) {
 
 /// How long a closing record may wait before it is written by itself.
 const LINGER: Duration = Duration::from_millis(5);
-
-/// How long a server may take for one batch. If it lives, it says no by itself before that.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A relay that stops while its disk is full waits about ten seconds for it.
 const LAST_TRY: u32 = 8;

@@ -223,7 +223,7 @@ pub(crate) fn ended(session: SessionId) -> AuditEvent {
     }
 }
 
-fn did(session: SessionId, detail: &str) -> AuditEvent {
+pub(crate) fn did(session: SessionId, detail: &str) -> AuditEvent {
     AuditEvent::SessionAction {
         session,
         user: name("alice"),
@@ -233,7 +233,7 @@ fn did(session: SessionId, detail: &str) -> AuditEvent {
     }
 }
 
-fn failed(user: &str) -> AuditEvent {
+pub(crate) fn failed(user: &str) -> AuditEvent {
     AuditEvent::AuthnFailed {
         door: Door::Ssh,
         from: HERE,

@@ -4,6 +4,7 @@
 
 mod audit;
 mod bench;
+mod chain;
 mod configuration;
 mod documents;
 mod dumps;
