@@ -26,7 +26,7 @@ impl Store {
         let rows = ends.iter().map(Row::of).collect::<Result<Vec<_>, _>>();
         let rows = rows.map_err(|error| corrupt(&error))?;
         let rows = without_second_ends(&mut tx, rows.iter().collect()).await?;
-        append(&mut tx, &self.inner.head_key, None, &rows).await?;
+        append((self.inner.engine, &mut tx), &self.inner.head_key, None, &rows).await?;
         sqlx::query(LOOKED).execute(&mut *tx).await?;
         tx.commit().await?;
         number.inspect(|number| fence.stand(*number));

@@ -1,13 +1,14 @@
 //! The end of the chain, and moving it.
 
 use std::collections::HashSet;
+use std::sync::LazyLock;
 
 use access::SessionId;
 use chain::{Head, HeadKey};
 
-use super::table::{Placed, Row, insert};
+use super::table::{AT_ONCE, Placed, Query, Row, bind, insert, statement};
 use crate::clock;
-use crate::db::Connection;
+use crate::db::{Connection, Engine};
 
 /// The end of the chain as this process last saw it: a guess, that the table confirms.
 #[derive(Clone, Debug)]
@@ -44,30 +45,18 @@ impl End {
         (placed, Self { head, broken: self.broken.clone() })
     }
 
-    /// Moves the noted end, unless another writer did so before.
-    async fn moves(
-        &self,
-        to: &Self,
-        db: &mut Connection,
-        key: &HeadKey,
-    ) -> Result<bool, sqlx::Error> {
+    /// Gives [`MOVE`] its parameters.
+    fn moving(&self, to: &Self, key: &HeadKey, query: Query) -> Query {
         let mac = to.broken.clone().unwrap_or_else(|| key.sign(&to.head));
-        let moved = sqlx::query(MOVE)
-            .bind(clock::column(to.head.seq))
-            .bind(to.head.hash.to_string())
-            .bind(mac)
-            .bind(clock::column(self.head.seq))
-            .bind(self.head.hash.to_string())
-            .execute(db)
-            .await?;
-        Ok(moved.rows_affected() == 1)
+        let query = query.bind(clock::column(to.head.seq)).bind(to.head.hash.to_string());
+        query.bind(mac).bind(clock::column(self.head.seq)).bind(self.head.hash.to_string())
     }
 }
 
 /// Adds the rows to the chain, in their order, and says where it then ends. The caller commits.
 /// `known` is where it ended the last time, if the caller knows.
 pub(crate) async fn append(
-    db: &mut Connection,
+    (engine, db): (Engine, &mut Connection),
     key: &HeadKey,
     known: Option<End>,
     rows: &[&Row],
@@ -81,13 +70,35 @@ pub(crate) async fn append(
             return Ok(end);
         }
         let (placed, next) = end.place(rows);
-        if end.moves(&next, db, key).await? {
-            insert(db, &placed).await?;
+        let moved = end.moving(&next, key, sqlx::query(MOVE)).execute(&mut *db).await?;
+        // No row: another writer moved it before.
+        if moved.rows_affected() == 1 {
+            insert((engine, db), &placed).await?;
             return Ok(next);
         }
         end = End::read(db, key).await?;
     }
     Err(sqlx::Error::Protocol("the end of the audit chain does not stand still".to_owned()))
+}
+
+/// As [`append`] in a transaction of its own, for SQLite: in one way to the database's thread, which
+/// costs more than a row. `None`: the rows are too many for that.
+///
+/// After a failure the transaction is still open, and the connection of no more use. A unique
+/// violation means that another writer was quicker, or that a session has its end already.
+pub(crate) async fn append_at_once(
+    db: &mut Connection,
+    key: &HeadKey,
+    known: &End,
+    rows: &[&Row],
+) -> Result<Option<End>, sqlx::Error> {
+    if !(1..=AT_ONCE).contains(&rows.len()) {
+        return Ok(None);
+    }
+    let (placed, next) = known.place(rows);
+    let query = known.moving(&next, key, sqlx::query(AT_ONCES[rows.len() - 1].as_str()));
+    bind(query, &placed).execute(db).await?;
+    Ok(Some(next))
 }
 
 /// The rows without second ends of one session: those among them, and of sessions that the table
@@ -140,5 +151,14 @@ const NOTED: &str = "SELECT seq, hash, mac FROM audit_head WHERE one = 1";
 
 const MOVE: &str = "UPDATE audit_head SET seq = $1, hash = $2, mac = $3
     WHERE one = 1 AND seq = $4 AND hash = $5";
+
+static AT_ONCES: LazyLock<[String; AT_ONCE]> = LazyLock::new(|| {
+    std::array::from_fn(|index| {
+        // Its parameters are numbered in the order in which they stand.
+        let moving = (1..=5).fold(MOVE.to_owned(), |sql, n| sql.replace(&format!("${n}"), "?"));
+        let insert = statement(Engine::Sqlite, index + 1);
+        format!("BEGIN IMMEDIATE; {moving}; {insert}; COMMIT")
+    })
+});
 
 const ENDED: &str = "SELECT seq FROM audit WHERE session = $1 AND action = 'session.ended'";

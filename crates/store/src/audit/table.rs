@@ -9,7 +9,7 @@ use serde_json::Value;
 use session::{AuditEvent, Stamped};
 
 use crate::clock;
-use crate::db::Connection;
+use crate::db::{Connection, Engine};
 
 /// An event as the table holds it, without its place in the chain.
 #[derive(Clone, Debug)]
@@ -92,40 +92,57 @@ impl About {
 
 /// Adds the rows in their order, many with each statement.
 pub(crate) async fn insert(
-    database: &mut Connection,
+    (engine, database): (Engine, &mut Connection),
     rows: &[Placed<'_>],
 ) -> Result<(), sqlx::Error> {
+    let statements: &'static [String] = match engine {
+        Engine::Sqlite => &*SQLITE,
+        Engine::Postgres => &*POSTGRES,
+    };
     for rows in rows.chunks(AT_ONCE) {
-        let mut query = sqlx::query(INSERTS[rows.len() - 1].as_str());
-        for Placed { row, seq, hash } in rows {
-            query = query.bind(clock::column(*seq)).bind(clock::column(row.at_ms));
-            query = query.bind(row.action).bind(&row.session).bind(&row.user);
-            query = query.bind(&row.about.application).bind(&row.about.site);
-            query = query.bind(&row.event).bind(hash.to_string());
-        }
-        query.execute(&mut *database).await?;
+        let query = sqlx::query(statements[rows.len() - 1].as_str());
+        bind(query, rows).execute(&mut *database).await?;
     }
     Ok(())
 }
 
+pub(super) type Query = sqlx::query::Query<'static, sqlx::Any, sqlx::any::AnyArguments>;
+
+/// Gives a statement the columns of the rows.
+pub(super) fn bind(query: Query, rows: &[Placed<'_>]) -> Query {
+    rows.iter().fold(query, |query, Placed { row, seq, hash }| {
+        let query = query.bind(clock::column(*seq)).bind(clock::column(row.at_ms));
+        let query = query.bind(row.action).bind(row.session.clone()).bind(row.user.clone());
+        let query = query.bind(row.about.application.clone()).bind(row.about.site.clone());
+        query.bind(row.event.clone()).bind(hash.to_string())
+    })
+}
+
 /// Rows of one statement at most.
-const AT_ONCE: usize = 64;
+pub(super) const AT_ONCE: usize = 64;
 const COLUMNS: usize = 9;
 
 // One for each number of rows, so that each is prepared once: a batch then takes one way to the
 // database's thread, and that way costs more than a row.
-static INSERTS: LazyLock<[String; AT_ONCE]> =
-    LazyLock::new(|| std::array::from_fn(|index| statement(index + 1)));
+static SQLITE: LazyLock<[String; AT_ONCE]> =
+    LazyLock::new(|| std::array::from_fn(|index| statement(Engine::Sqlite, index + 1)));
+static POSTGRES: LazyLock<[String; AT_ONCE]> =
+    LazyLock::new(|| std::array::from_fn(|index| statement(Engine::Postgres, index + 1)));
 
-fn statement(rows: usize) -> String {
+/// The statement that adds `rows` rows.
+pub(super) fn statement(engine: Engine, rows: usize) -> String {
     let mut sql = "INSERT INTO audit \
         (seq, at_ms, action, session, user_name, application, site, event, hash) VALUES "
         .to_owned();
     for row in 0..rows {
         for column in 1..=COLUMNS {
-            let before = if column > 1 { ", " } else { ["(", ", ("][usize::from(row > 0)] };
+            let comma = if column > 1 { ", " } else { ["(", ", ("][usize::from(row > 0)] };
             // Writing to a String does not fail.
-            let _ = write!(sql, "{before}${}", row * COLUMNS + column);
+            let _ = match engine {
+                // SQLite looks for each number among all of them; what has none is quick.
+                Engine::Sqlite => write!(sql, "{comma}?"),
+                Engine::Postgres => write!(sql, "{comma}${}", row * COLUMNS + column),
+            };
         }
         sql.push(')');
     }
