@@ -175,7 +175,7 @@ mod tests {
             "orders-db: the application refused the connection — check that the service is \
              running [dial.refused]"
         );
-        assert_eq!(Failure::new(Exit::Failed, "a\x1b[2J\nb").to_string(), "a [2J b");
+        assert_eq!(Failure::new(Exit::Failed, "a\x1b[2J\nb").to_string(), r"a\u{1b}[2J\nb");
     }
 
     #[test]

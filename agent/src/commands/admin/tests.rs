@@ -127,7 +127,7 @@ async fn why_asks_what_was_asked_and_prints_the_answer() {
     plain.asked(&Method::GET, "/api/v1/why?user=alice&application=web1");
     assert_eq!(
         (plain.out.as_str(), plain.exit),
-        ("alice may not reach web1.hq:  no grant\n", Exit::Ok)
+        ("alice may not reach web1.hq:\\u{1b} no grant\n", Exit::Ok)
     );
     let command = "why alice web1 --at 2026-12-01T08:00:00+01:00 --from ::1 --login root --json";
     let full = run(command, [why()]).await;

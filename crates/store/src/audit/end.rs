@@ -130,6 +130,20 @@ async fn has_ended(db: &mut Connection, session: SessionId) -> Result<bool, sqlx
     Ok(ended.is_some())
 }
 
+/// Has another key vouch for the end of the chain, if the old one does.
+pub(crate) async fn vouch_anew(
+    db: &mut Connection,
+    old: &HeadKey,
+    new: &HeadKey,
+) -> Result<(), sqlx::Error> {
+    let (head, mac) = noted(db).await?;
+    if old.vouches(&head, &mac) {
+        let vouch = sqlx::query("UPDATE audit_head SET mac = $1 WHERE one = 1");
+        vouch.bind(new.sign(&head)).execute(db).await?;
+    }
+    Ok(())
+}
+
 /// What is noted as the end, and the word for it.
 pub(crate) async fn noted(db: &mut Connection) -> Result<(Head, String), sqlx::Error> {
     let (seq, hash, mac): (i64, String, String) = sqlx::query_as(NOTED).fetch_one(db).await?;

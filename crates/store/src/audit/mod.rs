@@ -10,7 +10,7 @@ mod table;
 mod verify;
 
 pub(crate) use adopt::adopt;
-pub(crate) use end::{End, append, append_at_once, first_ends, without_second_ends};
+pub(crate) use end::{End, append, append_at_once, first_ends, vouch_anew, without_second_ends};
 pub use read::AuditQuery;
 pub(crate) use table::Row;
 pub use verify::AuditCheck;

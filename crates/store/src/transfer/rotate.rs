@@ -3,6 +3,7 @@
 use sqlx::{AssertSqlSafe, Connection as _};
 
 use super::{TransferError, connect};
+use crate::audit::vouch_anew;
 use crate::db::{Claim, Connection, Engine, Fence, Location, migrate};
 use crate::seal::Sealer;
 use crate::secrets::{blob, credential};
@@ -24,7 +25,7 @@ impl Rotation {
     /// Seals everything anew, in one transaction, and says how many values. The key in force is the
     /// old one until this returns; after an error it may be either.
     pub async fn reseal(&self, old: &MasterKey, new: &MasterKey) -> Result<u64, TransferError> {
-        reseal(&self.at, &Sealer::new(old)?, &Sealer::new(new)?).await
+        reseal(&self.at, old, new).await
     }
 
     /// Lets go of the database.
@@ -33,7 +34,8 @@ impl Rotation {
     }
 }
 
-async fn reseal(at: &Location, old: &Sealer, new: &Sealer) -> Result<u64, TransferError> {
+async fn reseal(at: &Location, old: &MasterKey, new: &MasterKey) -> Result<u64, TransferError> {
+    let (old_sealer, new_sealer) = (Sealer::new(old)?, Sealer::new(new)?);
     let mut connection = connect(at).await?;
     migrate::check_version(&mut connection).await?;
     let mut writing = match at.engine() {
@@ -42,8 +44,9 @@ async fn reseal(at: &Location, old: &Sealer, new: &Sealer) -> Result<u64, Transf
     };
     let mut sealed = 0;
     for column in SEALED {
-        sealed += column.reseal(&mut writing, old, new).await?;
+        sealed += column.reseal(&mut writing, &old_sealer, &new_sealer).await?;
     }
+    vouch_anew(&mut writing, &old.head_key(), &new.head_key()).await?;
     writing.commit().await?;
     connection.close().await?;
     Ok(sealed)
