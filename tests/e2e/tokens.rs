@@ -77,7 +77,14 @@ fn unknown_and_forbidden_get_the_same_answer() -> Result<()> {
     deployment.apply(&(host + &grant("bob", "secret")))?.ok()?;
     let answer = |application: &str| -> Result<String> {
         let token = world.token("web1")?;
-        let output = try_token(&world, &world.at(application), &token)?;
+        let mut output = try_token(&world, &world.at(application), &token)?;
+        // A connection that is closed right behind the words can lose them on their way.
+        for _ in 0..4 {
+            if !output.stderr.starts_with("Connection closed") {
+                break;
+            }
+            output = try_token(&world, &world.at(application), &token)?;
+        }
         assert_eq!(output.text(), "", "{}", output.stderr);
         Ok(output.stderr.replace(application, "APP"))
     };
