@@ -75,12 +75,7 @@ pub(super) fn grant(row: store::GrantRow) -> GrantRow {
 pub(super) fn token(row: store::TokenRow, now: SystemTime) -> TokenRow {
     let warning = warning(&row, now);
     TokenRow {
-        state: match row.state(now) {
-            store::TokenState::Live => TokenState::Live,
-            store::TokenState::Expired => TokenState::Expired,
-            store::TokenState::Revoked => TokenState::Revoked,
-            store::TokenState::UsedUp => TokenState::UsedUp,
-        },
+        state: row.state(now),
         id: row.id,
         kind: row.kind,
         user: row.user,
@@ -99,7 +94,7 @@ pub(super) fn token(row: store::TokenRow, now: SystemTime) -> TokenRow {
 /// What to do about a live token that lasts and expires within a week.
 fn warning(row: &store::TokenRow, now: SystemTime) -> Option<String> {
     let lasts = matches!(row.kind, TokenKind::Api | TokenKind::Admin);
-    let live = row.state(now) == store::TokenState::Live;
+    let live = row.state(now) == TokenState::Live;
     let end = UNIX_EPOCH + Duration::from_secs(row.expires?);
     let left = end.duration_since(now).ok().filter(|left| lasts && live && *left <= SOON)?;
     let days = left.as_secs() / 86_400;

@@ -28,7 +28,7 @@ pub use error::{Problem, StoreError, UseTokenError};
 pub use requests::{NewRequest, RequestRow, Settlement};
 pub use rows::{
     AgentRow, AgentToken, ApplicationRow, AuditRow, ConnectorRow, GrantRow, GroupRow, SiteRow,
-    SshKeyRow, TokenRow, TokenState, UserRow,
+    SshKeyRow, TokenRow, UserRow,
 };
 pub use seal::{MasterKey, MasterKeyError};
 pub use tokens::{NewToken, REMEMBERED, UsedToken};

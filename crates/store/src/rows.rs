@@ -8,7 +8,7 @@ use access::{
     Address, AgentId, ApplicationId, ConnectorId, GroupId, Kind, Login, Name, RuleId, SessionId,
     SiteId, TokenId, TokenKind, UserId,
 };
-use api::GrantSpec;
+use api::{GrantSpec, TokenState};
 use serde::Serialize;
 
 use crate::clock::seconds;
@@ -118,27 +118,6 @@ impl TokenRow {
             TokenState::UsedUp
         } else {
             TokenState::Live
-        }
-    }
-}
-
-/// Whether a token is good, and if not, why.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum TokenState {
-    Live,
-    Expired,
-    Revoked,
-    UsedUp,
-}
-
-impl TokenState {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Live => "live",
-            Self::Expired => "expired",
-            Self::Revoked => "revoked",
-            Self::UsedUp => "used-up",
         }
     }
 }

@@ -2,10 +2,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use access::{TokenKind, TokenText};
-use api::RequestState;
-use store::{
-    DueWhat, NewRequest, NewToken, Settlement, Store, StoreError, TokenState, UseTokenError,
-};
+use api::{RequestState, TokenState};
+use store::{DueWhat, NewRequest, NewToken, Settlement, Store, StoreError, UseTokenError};
 use tokio::task::JoinSet;
 
 use crate::support::{Home, after, name, now, small, token};
