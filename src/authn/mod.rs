@@ -174,11 +174,23 @@ impl Authn {
     ) -> Result<UsedToken, Failed> {
         // The kind stands in the text itself; a use must not be spent at the wrong door.
         if !kinds.contains(&token.kind()) {
-            let detail = format!("token {} of kind {}", token.id(), token.kind());
-            return Err(Failed::new(AuthnError::WrongKind, detail));
+            return Err(self.misplaced(token).await);
         }
         let used = self.store.use_token(token, SystemTime::now(), from).await;
         used.map_err(|error| Failed::using(token, &error))
+    }
+
+    /// What is told of a token at a door that takes others: only who holds the genuine text learns
+    /// that there is such a token.
+    async fn misplaced(&self, token: &TokenText) -> Failed {
+        match self.store.is_genuine(token).await {
+            Ok(true) => {
+                let detail = format!("token {} of kind {}", token.id(), token.kind());
+                Failed::new(AuthnError::WrongKind, detail)
+            }
+            Ok(false) => Failed::using(token, &UseTokenError::Unknown),
+            Err(error) => Failed::using(token, &UseTokenError::Store(error)),
+        }
     }
 
     fn owner(

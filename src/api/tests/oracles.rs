@@ -32,6 +32,23 @@ async fn a_token_that_is_not_the_genuine_one_gets_one_answer_whatever_it_resembl
 }
 
 #[tokio::test]
+async fn only_who_holds_a_genuine_token_is_told_that_it_is_of_the_wrong_kind() {
+    let relay = Relay::new().await;
+    let from = [198, 51, 100, 7].into();
+    let expected = told(AuthnError::Unknown);
+    for (what, text) in lookalikes(&relay, TokenKind::Admin).await {
+        assert_eq!(at_ssh(&relay, &text, from).await, expected, "{what}");
+    }
+    let genuine = relay.token("root", TokenKind::Login).await;
+    assert_eq!(at_ssh(&relay, &genuine, from).await, told(AuthnError::WrongKind));
+    assert_eq!(relay.get(&Who::Bearer(&genuine), "/api/v1/me").await.status, 200, "not spent");
+    for (what, text) in lookalikes(&relay, TokenKind::Access).await {
+        let answer = relay.get(&Who::Bearer(&text), "/api/v1/me").await;
+        assert_eq!(answer.problem(401), "authn.failed", "{what}");
+    }
+}
+
+#[tokio::test]
 async fn only_the_audit_log_tells_a_typing_error_from_a_wrong_token() {
     let relay = Relay::new().await;
     for (_, text) in lookalikes(&relay, TokenKind::Access).await {
@@ -83,7 +100,9 @@ async fn absent_and_forbidden_applications_are_told_alike() {
     let mut words = Vec::new();
     for text in ["absent", "vault", "vault.hq"] {
         let (broker, now) = (&relay.state.broker, SystemTime::now());
-        let refused = gateway_tcp::open(broker, &who, text, Door::Agent, now).await.err().unwrap();
+        let mut client = splice::FromIo::new(tokio::io::duplex(1).0);
+        let refused = gateway_tcp::open(broker, &who, text, (Door::Agent, now), &mut client).await;
+        let refused = refused.err().unwrap();
         words.push((refused.code(), refused.public(), refused.hint()));
     }
     words.dedup();
@@ -106,7 +125,8 @@ async fn whether_a_user_exists_is_told_to_admins_only() {
 #[tokio::test]
 async fn refusals_of_tokens_take_the_same_time() {
     let relay = Relay::new().await;
-    let texts = lookalikes(&relay, TokenKind::Access).await;
+    let mut texts = lookalikes(&relay, TokenKind::Access).await;
+    texts.push(("of another door", relay.token("root", TokenKind::Admin).await));
     let mut taken = vec![Vec::new(); texts.len()];
     for round in 0..40u8 {
         // All at once, so that what else the machine does falls on each of them.

@@ -48,9 +48,19 @@ impl Store {
         Ok(held.used(token, uses_left))
     }
 
+    /// Whether this is the text of a token that was issued, whatever became of it. Costs what
+    /// looking at one costs, and spends nothing.
+    pub async fn is_genuine(&self, token: &TokenText) -> Result<bool, StoreError> {
+        Ok(self.find(token).await?.is_some_and(|held| held.is(token)))
+    }
+
     async fn held(&self, token: &TokenText) -> Result<Held, UseTokenError> {
+        self.find(token).await?.ok_or(UseTokenError::Unknown)
+    }
+
+    async fn find(&self, token: &TokenText) -> Result<Option<Held>, StoreError> {
         let held = sqlx::query_as(HELD).bind(token.id().as_str());
-        held.fetch_optional(&self.inner.readers).await?.ok_or(UseTokenError::Unknown)
+        Ok(held.fetch_optional(&self.inner.readers).await?)
     }
 
     async fn spend(
