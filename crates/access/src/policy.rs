@@ -547,7 +547,8 @@ impl Explain for Deny {
             Self::User => "ask your administrator",
             Self::Revoked | Self::Expired => "get a new one: `adit token new APP` or `adit login`",
             Self::OtherApplication | Self::Gone | Self::NoRule | Self::Short(..) => {
-                "`adit ls` shows what you can reach"
+                "a token opens only what it was issued for; signed in, `adit ls` shows what you can \
+                 reach"
             }
             Self::Kind => "use an api or access token: `adit token new APP`",
             Self::ApiNotAllowed => "use an access token: `adit token new APP`",

@@ -15,7 +15,8 @@ pub(crate) const TOO_SLOW: &str = "adit: nothing was done in the time there is f
 pub(crate) const TOO_MANY_FAILURES: &str = "adit: too many failed sign-ins";
 
 /// Unknown and forbidden applications are told alike.
-pub(crate) const DENIED: &str = "adit: you have no access to that application (access.denied); `adit ls` shows what you can reach";
+pub(crate) const DENIED: &str = "adit: you have no access to that application (access.denied); \
+     a token opens only what it was issued for; signed in, `adit ls` shows what you can reach";
 
 pub(crate) const NO_APPLICATION: &str = "adit: no application is named: connect as login+app, for \
      example ubuntu+web1 (`adit ls` shows what you can reach)";
