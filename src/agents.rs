@@ -183,8 +183,8 @@ impl Agents {
         asked: Instant,
         mut stream: Stream,
     ) {
-        let now = SystemTime::now();
-        match gateway_tcp::open(&self.broker, who, &open.application, Door::Agent, now).await {
+        let at = (Door::Agent, SystemTime::now());
+        match gateway_tcp::open(&self.broker, who, &open.application, at, &mut stream).await {
             Ok(tunnel) => {
                 let opened = Reply::Opened { session: Some(tunnel.id()), mode: Mode::Raw };
                 // A stream that broke meanwhile breaks again at the first byte, and so ends the

@@ -1,5 +1,6 @@
 //! One connection's sessions: the relay's request, this side's own decision, the target, the bytes.
 
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -137,7 +138,13 @@ async fn open(stream: &mut Stream, site: &Site) -> Option<(Dial, TcpStream)> {
             return None;
         }
     };
-    match connect(&dial, site).await {
+    let connected = tokio::select! {
+        biased;
+        // Nobody waits for it any more.
+        _ = poll_fn(|cx| stream.poll_gone(cx)) => return None,
+        connected = connect(&dial, site) => connected,
+    };
+    match connected {
         Ok(socket) => {
             let opened = Reply::Opened { session: Some(dial.session), mode: Mode::Raw };
             stream.send_frame(&opened).await.ok()?;

@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use access::EndReason;
 use splice::{Finish, Joined, Stream, Tcp, join};
+use tokio::io::Interest;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::{JoinError, JoinSet};
+use tokio::time::{Instant, sleep};
 
 use super::{Board, Opener, told};
 use crate::exit::{Exit, Failure};
@@ -61,7 +63,8 @@ async fn carry<O: Opener>(socket: TcpStream, opener: Arc<O>, board: Arc<Board>) 
     let Ok(socket) = Tcp::new(socket) else { return };
     let mut local = Local { socket, orderly: false };
     // Boxed, so that a session that is open does not keep the room that opening it took.
-    match Box::pin(opener.open()).await {
+    let opened = Box::pin(open(local.socket.socket(), opener.as_ref())).await;
+    match opened {
         Ok(mut remote) => {
             let _live = board.session();
             match join(&mut local.socket, &mut remote, board.carried()).await {
@@ -72,7 +75,38 @@ async fn carry<O: Opener>(socket: TcpStream, opener: Arc<O>, board: Arc<Board>) 
                 }
             }
         }
-        Err(failure) => board.complain(failure),
+        Err(Some(failure)) => board.complain(failure),
+        Err(None) => tracing::debug!("A client left before its session was open"),
+    }
+}
+
+/// Opens a session for a client; `None` says that the client has gone away meanwhile.
+async fn open<O: Opener>(client: &TcpStream, opener: &O) -> Result<O::Stream, Option<Failure>> {
+    tokio::select! {
+        biased;
+        opened = opener.open() => opened.map_err(Some),
+        () = gone(client) => Err(None),
+    }
+}
+
+/// Completes when the client of a session that is not open yet has gone away.
+///
+/// A program that closes its connection looks like one that has said all and still listens, until
+/// something is sent to it. So it has a moment more, in which most sessions open.
+async fn gone(client: &TcpStream) {
+    let mut closed = None;
+    loop {
+        sleep(LOOK).await;
+        // What was received stays where it is: this asks for the connection's state only.
+        let Ok(state) = client.ready(Interest::READABLE | Interest::WRITABLE).await else { return };
+        if state.is_write_closed() {
+            return;
+        }
+        if state.is_read_closed()
+            && closed.get_or_insert_with(Instant::now).elapsed() >= HALF_CLOSED
+        {
+            return;
+        }
     }
 }
 
@@ -98,6 +132,10 @@ fn note(done: Result<(), JoinError>) {
 }
 
 const BACKLOG: u32 = 4096;
+/// How often a client is looked at while its session is being opened.
+const LOOK: Duration = Duration::from_millis(100);
+/// How long a client that has closed its side may wait for its session to open.
+const HALF_CLOSED: Duration = Duration::from_secs(1);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 #[cfg(test)]
@@ -187,6 +225,40 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_client_that_leaves_while_its_session_opens_gives_it_up() {
+        for reset in [true, false] {
+            let (opener, _targets) = fake();
+            let (asked, mut given_up) = mpsc::channel(1);
+            let opener = Fake { never: Some(asked), ..opener };
+            let paper = Paper::default();
+            let (address, _serving) = start(opener, &paper);
+            let mut client = TcpStream::connect(address).await.unwrap();
+            client.write_all(b"half a request").await.unwrap();
+            let mut client = Tcp::new(client).unwrap();
+            if reset {
+                client.abort(0);
+            }
+            drop(client);
+            assert_eq!(within(given_up.recv()).await, Some(()), "reset: {reset}");
+            assert_eq!(paper.err(), "");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_client_that_has_said_all_may_wait_for_its_session() {
+        let (opener, mut targets) = fake();
+        let opener = Fake { late: Duration::from_millis(400), ..opener };
+        let (address, _serving) = start(opener, &Paper::default());
+        let mut client = TcpStream::connect(address).await.unwrap();
+        client.write_all(b"all").await.unwrap();
+        client.shutdown().await.unwrap();
+        let mut target = within(targets.recv()).await.unwrap();
+        let mut all = String::new();
+        within(target.read_to_string(&mut all)).await.unwrap();
+        assert_eq!(all, "all");
+    }
+
+    #[tokio::test]
     async fn an_idle_session_takes_little_room() {
         let (opener, _targets) = fake();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -199,6 +271,9 @@ mod tests {
     struct Fake {
         refuse: Option<&'static str>,
         end: Option<EndReason>,
+        /// Opens nothing, and tells when that is given up.
+        never: Option<mpsc::Sender<()>>,
+        late: Duration,
         targets: mpsc::Sender<DuplexStream>,
     }
 
@@ -209,9 +284,22 @@ mod tests {
             if let Some(code) = self.refuse {
                 return Err(Failure::coded(code, "no"));
             }
+            if let Some(sender) = self.never.clone() {
+                let _told = Told(sender);
+                std::future::pending::<()>().await;
+            }
+            sleep(self.late).await;
             let (ours, theirs) = duplex(1024);
             self.targets.send(theirs).await.unwrap();
             Ok(FakeStream { io: FromIo::new(ours), end: self.end })
+        }
+    }
+
+    struct Told(mpsc::Sender<()>);
+
+    impl Drop for Told {
+        fn drop(&mut self) {
+            self.0.try_send(()).unwrap();
         }
     }
 
@@ -248,7 +336,7 @@ mod tests {
 
     fn fake() -> (Fake, mpsc::Receiver<DuplexStream>) {
         let (targets, receiver) = mpsc::channel(8);
-        (Fake { refuse: None, end: None, targets }, receiver)
+        (Fake { refuse: None, end: None, never: None, late: Duration::ZERO, targets }, receiver)
     }
 
     fn start(opener: Fake, paper: &Paper) -> (SocketAddr, JoinSet<()>) {

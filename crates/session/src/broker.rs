@@ -1,5 +1,6 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::future::poll_fn;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -266,6 +267,16 @@ impl Session {
             self.dialled.get_or_init(SystemTime::now);
         }
         answer
+    }
+
+    /// As [`dial`](Self::dial), for a client that may leave before there is an answer: nobody waits
+    /// for a target that nobody wants any more.
+    pub async fn dial_for<C: Stream>(&self, client: &mut C) -> Result<BoxStream, DialError> {
+        tokio::select! {
+            biased;
+            _ = poll_fn(|cx| client.poll_gone(cx)) => Err(DialError::Left),
+            answer = self.dial() => answer,
+        }
     }
 
     fn step(&self, step: Step, began: SystemTime, failed: Option<&'static str>) {

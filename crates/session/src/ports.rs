@@ -85,6 +85,8 @@ pub enum DialError {
     Tunnel { detail: String },
     #[error("the session ended before there was an answer")]
     Ended { reason: EndReason },
+    #[error("the client left before there was an answer")]
+    Left,
 }
 
 impl DialError {
@@ -92,6 +94,7 @@ impl DialError {
     pub fn outcome(&self) -> (EndReason, Side) {
         match self {
             Self::Ended { reason } => (*reason, Side::Relay),
+            Self::Left => (EndReason::Broken, Side::Client),
             Self::Offline { .. }
             | Self::NotAllowed
             | Self::Unresolved
@@ -114,6 +117,7 @@ impl Explain for DialError {
             Self::TimedOut { .. } => "dial.timeout",
             Self::Tunnel { .. } => "dial.tunnel",
             Self::Ended { reason } => return reason.code(),
+            Self::Left => return EndReason::Broken.code(),
         })
     }
 
@@ -127,6 +131,7 @@ impl Explain for DialError {
             Self::TimedOut { .. } => "the application does not answer",
             Self::Tunnel { .. } => "the connection to the application's site broke",
             Self::Ended { reason } => return reason.public(),
+            Self::Left => return EndReason::Broken.public(),
         })
     }
 
@@ -138,7 +143,7 @@ impl Explain for DialError {
             Self::Refused | Self::Unreachable | Self::TimedOut { .. } => {
                 "check that the service is running and reachable from its connector"
             }
-            Self::Tunnel { .. } => "try again",
+            Self::Tunnel { .. } | Self::Left => "try again",
             Self::Ended { reason } => return reason.hint(),
         }))
     }

@@ -6,8 +6,10 @@
     reason = "what a test needs and does not get fails the test"
 )]
 
+use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Mutex};
+use std::task::{self, Poll};
 use std::time::{Duration, SystemTime};
 
 use access::{
@@ -16,11 +18,12 @@ use access::{
     TokenKind, User, UserId,
 };
 use async_trait::async_trait;
+use bytes::Bytes;
 use session::{
     AuditError, AuditEvent, AuditLog, Broker, ClosingSlot, DialError, DialRequest, Dialer, Door,
     Limits, OpenError, Session, Stamped,
 };
-use splice::{BoxStream, FromIo};
+use splice::{BoxStream, FromIo, Stream};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
@@ -214,6 +217,17 @@ async fn withdrawn_access_ends_a_session_that_is_still_dialling() {
     assert_eq!(error, DialError::Ended { reason: EndReason::Killed });
     assert_eq!(error.outcome(), (EndReason::Killed, Side::Relay));
     assert_eq!(started.elapsed(), Duration::from_secs(5));
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_ends_the_dial_that_nobody_waits_for() {
+    let world = World::dialling(Arc::new(HungDialer));
+    let session = world.open().await;
+    let error = within(session.dial_for(&mut Gone)).await.err().unwrap();
+    assert_eq!(error, DialError::Left);
+    let (reason, side) = error.outcome();
+    session.end(reason, side);
+    world.records_pair_up(EndReason::Broken, Side::Client);
 }
 
 #[tokio::test]
@@ -428,6 +442,33 @@ impl AuditLog for Records {
     fn note(&self, event: AuditEvent) {
         self.stored.lock().unwrap().push(event);
     }
+}
+
+/// A client that is not there any more.
+struct Gone;
+
+impl Stream for Gone {
+    fn poll_recv(&mut self, _: &mut task::Context<'_>) -> Poll<io::Result<Option<Bytes>>> {
+        Poll::Pending
+    }
+
+    fn poll_send(&mut self, _: &mut task::Context<'_>, _: &mut Bytes) -> Poll<io::Result<()>> {
+        Poll::Pending
+    }
+
+    fn poll_flush(&mut self, _: &mut task::Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Pending
+    }
+
+    fn poll_finish(&mut self, _: &mut task::Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Pending
+    }
+
+    fn poll_gone(&mut self, _: &mut task::Context<'_>) -> Poll<io::Error> {
+        Poll::Ready(io::ErrorKind::ConnectionReset.into())
+    }
+
+    fn abort(&mut self, _: u32) {}
 }
 
 struct NoDialer;

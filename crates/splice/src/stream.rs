@@ -20,8 +20,9 @@ pub trait Stream: Send + Unpin {
     /// Ends our side in order; the peer's side stays open.
     fn poll_finish(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
 
-    /// Completes when the peer will take no more, asked once its own side has ended: without it the
-    /// end of a peer that has nothing left to say would go unnoticed until something is sent to it.
+    /// Completes when the peer will take no more, asked once its own side has ended, or before it is
+    /// read at all: without it the end of a peer that has nothing left to say would go unnoticed until
+    /// something is sent to it.
     /// A transport that cannot tell stays pending.
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
         let _ = cx;

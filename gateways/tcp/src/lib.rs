@@ -29,13 +29,13 @@ pub enum OpenTunnelError {
     Dial(#[from] DialError),
 }
 
-/// Opens the application that `who` calls `text`, as raw bytes.
-pub async fn open(
+/// Opens the application that `who` calls `text`, as raw bytes, unless the client leaves first.
+pub async fn open<C: Stream>(
     broker: &Broker,
     who: &Authenticated,
     text: &str,
-    door: Door,
-    now: SystemTime,
+    (door, now): (Door, SystemTime),
+    client: &mut C,
 ) -> Result<Tunnel, OpenTunnelError> {
     let policy = broker.policy();
     let grant = match decide(&policy, who, text, now) {
@@ -46,7 +46,7 @@ pub async fn open(
         }
     };
     let session = broker.open(grant, door, now).await?;
-    match session.dial().await {
+    match session.dial_for(client).await {
         Ok(target) => Ok(Tunnel { session, target }),
         Err(error) => {
             let (reason, side) = error.outcome();
