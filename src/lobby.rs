@@ -27,6 +27,8 @@ pub(crate) struct Guest {
 #[derive(Default)]
 struct State {
     most: usize,
+    /// Fewer than `most`, for a while.
+    squeezed: Option<usize>,
     next: u64,
     count: usize,
     addresses: HashMap<IpAddr, BTreeMap<u64, CancellationToken>>,
@@ -43,6 +45,19 @@ impl Lobby {
         self.lock().most = most.max(1);
     }
 
+    /// Lets in no more than `most`, however many there may be otherwise, until it is `None` again.
+    /// Who is too many goes at once.
+    pub(crate) fn squeeze(&self, most: Option<usize>) {
+        let mut state = self.lock();
+        state.squeezed = most.map(|most| most.max(1));
+        while state.count > state.most() && state.oust_greediest() {}
+    }
+
+    /// Has the peer go whose turn it is, for a newcomer's sake; `false`: there is none.
+    pub(crate) fn make_room(&self) -> bool {
+        self.lock().oust_greediest()
+    }
+
     /// How many are in.
     pub(crate) fn count(&self) -> usize {
         self.lock().count
@@ -53,14 +68,10 @@ impl Lobby {
         let ousted = CancellationToken::new();
         let mut state = self.lock();
         let own = state.addresses.get(&address).map_or(0, BTreeMap::len);
-        if own >= state.most.div_ceil(2) {
+        if own >= state.most().div_ceil(2) {
             state.oust(address);
         }
-        while state.count >= state.most
-            && let Some(greediest) = state.greediest()
-        {
-            state.oust(greediest);
-        }
+        while state.count >= state.most() && state.oust_greediest() {}
         let number = state.next;
         state.next += 1;
         state.count += 1;
@@ -71,7 +82,7 @@ impl Lobby {
     /// Whether half of the places are taken.
     pub(crate) fn is_crowded(&self) -> bool {
         let state = self.lock();
-        state.count * 2 >= state.most
+        state.count * 2 >= state.most()
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -80,6 +91,18 @@ impl Lobby {
 }
 
 impl State {
+    fn most(&self) -> usize {
+        self.squeezed.map_or(self.most, |squeezed| squeezed.min(self.most))
+    }
+
+    fn oust_greediest(&mut self) -> bool {
+        let greediest = self.greediest();
+        if let Some(address) = greediest {
+            self.oust(address);
+        }
+        greediest.is_some()
+    }
+
     /// The address with the most places; of several, the one that has waited longest.
     fn greediest(&self) -> Option<IpAddr> {
         let weight = |places: &BTreeMap<u64, CancellationToken>| {
@@ -161,6 +184,34 @@ mod tests {
         let newcomer = lobby.enter(address(99));
         assert_eq!(lobby.count(), 16);
         assert!(!newcomer.ousted.is_cancelled() && crowd[0].ousted.is_cancelled());
+    }
+
+    #[test]
+    fn a_squeezed_lobby_sends_a_crowd_away_at_once_and_keeps_who_is_alone() {
+        let lobby = Lobby::new(64);
+        let honest = lobby.enter(address(99));
+        let crowd: Vec<Guest> = (0..32).map(|_| lobby.enter(address(1))).collect();
+        lobby.squeeze(Some(4));
+        assert_eq!(lobby.count(), 4);
+        assert!(!honest.ousted.is_cancelled() && crowd[28].ousted.is_cancelled());
+        let newcomer = lobby.enter(address(98));
+        assert_eq!(lobby.count(), 4);
+        lobby.squeeze(None);
+        let more: Vec<Guest> = (0..20).map(|n| lobby.enter(address(n))).collect();
+        assert_eq!(lobby.count(), 24);
+        assert!(!newcomer.ousted.is_cancelled());
+        drop((crowd, more));
+    }
+
+    #[test]
+    fn room_is_made_by_whoever_has_waited_longest_of_the_greediest() {
+        let lobby = Lobby::new(64);
+        assert!(!lobby.make_room());
+        let alone = lobby.enter(address(9));
+        let crowd: Vec<Guest> = (0..2).map(|_| lobby.enter(address(1))).collect();
+        assert!(lobby.make_room());
+        assert!(crowd[0].ousted.is_cancelled() && !crowd[1].ousted.is_cancelled());
+        assert!(!alone.ousted.is_cancelled());
     }
 
     #[test]

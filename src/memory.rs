@@ -1,12 +1,37 @@
-//! Gives memory that a crowd has left behind back to the kernel.
+//! Memory: what a crowd has left behind goes back to the kernel, and near the limit nothing new
+//! begins.
 //!
 //! The allocator keeps what is freed between pieces that are still in use. After two thousand
 //! strangers at a door that is a hundred megabytes, for as long as the relay runs.
+
+mod room;
 
 use std::convert::Infallible;
 use std::time::Duration;
 
 use tokio::time::sleep;
+
+use room::Room;
+
+/// Tells `changed` when memory becomes short, and when it no longer is. The kernel ends a process
+/// at its limit, with every session in it, so nothing new may begin before that.
+pub(crate) async fn keep_room(changed: impl Fn(bool)) -> Infallible {
+    let mut short = false;
+    loop {
+        let room = Room::here();
+        let now = room.is_some_and(|room| room.is_short(short));
+        if now != short {
+            short = now;
+            let (limit, used) = room.map_or((0, 0), |room| (room.limit, room.used));
+            tracing::warn!(short, used, limit, "Memory");
+            changed(short);
+        }
+        if short {
+            drop(tokio::task::spawn_blocking(trim).await);
+        }
+        sleep(LOOK).await;
+    }
+}
 
 /// Looks now and then whether much was freed, and gives it back.
 pub(crate) async fn give_back() -> Infallible {
@@ -58,6 +83,8 @@ fn free() -> usize {
 fn trim() {}
 
 const EVERY: Duration = Duration::from_secs(2);
+/// A look costs some files of the kernel's; between two, a crowd takes less than the reserve.
+const LOOK: Duration = Duration::from_millis(250);
 const MUCH: usize = 4 << 20;
 
 #[cfg(test)]

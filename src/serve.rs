@@ -71,10 +71,16 @@ pub async fn serve(config: Config, path: &Path, log: Log) -> Result<Exit, ServeE
     relay.announce()?;
     let reloader = Reloader::new(path.to_owned(), relay.config.clone(), relay.knobs.clone());
     relay.tasks.spawn(reloader.follow(hangup, relay.tokens.accepting.clone()));
+    let (broker, lobbies) = (relay.state.broker.clone(), relay.knobs.lobbies.clone());
+    let short = move |short| {
+        broker.set_short_of_memory(short);
+        lobbies.squeeze(short);
+    };
     tokio::select! {
         biased;
         exit = relay.run(signals) => Ok(exit),
         never = crate::memory::give_back() => match never {},
+        never = crate::memory::keep_room(short) => match never {},
     }
 }
 

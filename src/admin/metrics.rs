@@ -162,6 +162,8 @@ impl Scrape<'_> {
         self.gauge("policy_version", "Version of the policy in force", version)?;
         let age = i64::try_from(state.policy.age().as_secs()).unwrap_or(i64::MAX);
         self.gauge("policy_age_seconds", "Since the store last confirmed the policy", age)?;
+        let short = i64::from(state.broker.is_short_of_memory());
+        self.gauge("memory_short", "1 while nothing new opens for want of memory", short)?;
         let dropped = state.store.audit_dropped();
         self.counter("audit_dropped", "Events the audit log had no room for", dropped)?;
         let held = state.agents.ssh_held();

@@ -96,6 +96,9 @@ impl Admin {
         if self.state.policy.age() >= MAX_AGE {
             reasons.push("the policy is too old to be trusted");
         }
+        if self.state.broker.is_short_of_memory() {
+            reasons.push("memory is short");
+        }
         Readiness { ready: reasons.is_empty(), reasons }
     }
 }

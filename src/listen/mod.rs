@@ -4,6 +4,7 @@ pub(crate) mod admin;
 pub(crate) mod https;
 pub(crate) mod presence;
 pub(crate) mod quic;
+pub(crate) mod spare;
 pub(crate) mod tcp;
 
 use std::net::SocketAddr;

@@ -11,19 +11,24 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::note;
+use super::spare::Spare;
 use crate::lobby::{Guest, Lobby};
 
 /// Accepts until `stop`, then waits for the connections that are left. Dropping the future aborts
 /// them.
+///
+/// Where there is no file descriptor for a newcomer, one is lent from `spare`; else a stranger has
+/// to make room; else the newcomer waits.
 pub(crate) async fn accept<F>(
     listener: TcpListener,
-    lobby: Arc<Lobby>,
+    (lobby, spare): (Arc<Lobby>, Option<Arc<Spare>>),
     stop: CancellationToken,
     handle: impl Fn(TcpStream, SocketAddr, Guest) -> F,
 ) where
     F: Future<Output = ()> + Send + 'static,
 {
     let mut connections = JoinSet::new();
+    let mut lent = None;
     loop {
         tokio::select! {
             biased;
@@ -32,11 +37,23 @@ pub(crate) async fn accept<F>(
             accepted = listener.accept() => match accepted.and_then(prepare) {
                 Ok((socket, peer)) => {
                     let guest = lobby.enter(peer.ip());
-                    connections.spawn(handle(socket, peer, guest));
+                    let (served, lent) = (handle(socket, peer, guest), lent.take());
+                    connections.spawn(async move {
+                        served.await;
+                        drop(lent);
+                    });
+                    spare.iter().for_each(|spare| spare.refill());
                 }
                 Err(error) if out_of_resources(&error) => {
-                    tracing::warn!(%error, "Could not accept; waiting");
-                    sleep(PAUSE).await;
+                    if lent.is_none() {
+                        lent = spare.as_ref().and_then(Spare::lend);
+                        if lent.is_some() {
+                            continue;
+                        }
+                    }
+                    let made_room = lobby.make_room();
+                    tracing::warn!(%error, made_room, "Could not accept; waiting");
+                    sleep(if made_room { MOMENT } else { PAUSE }).await;
                 }
                 Err(error) => tracing::debug!(%error, "Could not accept"),
             },
@@ -60,4 +77,6 @@ fn out_of_resources(error: &io::Error) -> bool {
     error.raw_os_error().is_some_and(|code| [EMFILE, ENFILE, ENOBUFS, ENOMEM].contains(&code))
 }
 
+/// What a peer that has to go needs for it.
+const MOMENT: Duration = Duration::from_millis(5);
 const PAUSE: Duration = Duration::from_millis(100);

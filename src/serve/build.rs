@@ -26,6 +26,7 @@ use crate::connectors::Connectors;
 use crate::ends::Ends;
 use crate::listen::https::Https;
 use crate::listen::quic::Machines;
+use crate::listen::spare::Spare;
 use crate::listen::{admin, quic, ssh, tcp};
 use crate::policy::PolicyPublisher;
 use crate::traces::Traces;
@@ -235,11 +236,13 @@ impl Doors {
         let Tokens { accepting, drain, stop } = core.tokens.clone();
         let served = Arc::new(https_door(core, state, knobs));
         let handle = move |socket, peer, guest| served.clone().serve(socket, peer, guest);
-        tasks.spawn(tcp::accept(self.https, lobbies.https.clone(), accepting.clone(), handle));
+        let entrance = (lobbies.https.clone(), Some(Spare::keep()));
+        tasks.spawn(tcp::accept(self.https, entrance, accepting.clone(), handle));
         let gateway = core.ssh.clone();
         let handle =
             move |socket, peer, guest| ssh(gateway.clone(), drain.clone(), socket, peer, guest);
-        tasks.spawn(tcp::accept(self.ssh, lobbies.ssh.clone(), accepting.clone(), handle));
+        let entrance = (lobbies.ssh.clone(), None);
+        tasks.spawn(tcp::accept(self.ssh, entrance, accepting.clone(), handle));
         let machines = Arc::new(core.machines());
         tasks.spawn(quic::accept(self.quic, machines, lobbies.quic.clone(), accepting));
         let (policy, until) = (core.policy.clone(), stop.clone());
@@ -250,7 +253,8 @@ impl Doors {
             let (router, until) = (core.admin(state, knobs), stop.clone());
             let handle =
                 move |socket, _, guest| admin::serve(router.clone(), until.clone(), socket, guest);
-            tasks.spawn(tcp::accept(listener, lobbies.admin.clone(), stop, handle));
+            let entrance = (lobbies.admin.clone(), Some(Spare::keep()));
+            tasks.spawn(tcp::accept(listener, entrance, stop, handle));
         }
         tasks
     }

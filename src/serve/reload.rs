@@ -64,6 +64,12 @@ impl Lobbies {
     fn resize(&self, most: usize) {
         [&self.https, &self.quic, &self.ssh].into_iter().for_each(|lobby| lobby.resize(most));
     }
+
+    /// While memory is short, crowds have to go, and whoever signs in quickly still may.
+    pub(super) fn squeeze(&self, short: bool) {
+        let squeeze = |lobby: &Arc<Lobby>| lobby.squeeze(short.then_some(PEERS_IN_NEED));
+        [&self.https, &self.quic, &self.ssh].into_iter().for_each(squeeze);
+    }
 }
 
 impl Reloader {
@@ -184,3 +190,5 @@ impl Reloaded {
 /// How often the relay's certificate is looked at: it is renewed a month before its end.
 const RENEWAL: Duration = Duration::from_secs(12 * 3600);
 const ADMIN_PEERS: usize = 64;
+/// Of each listener, while memory is short: some megabytes of handshakes.
+const PEERS_IN_NEED: usize = 64;

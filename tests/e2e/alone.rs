@@ -1,6 +1,7 @@
 //! Tests that count or time what the machine as a whole does.
 
 mod disk;
+mod shortage;
 mod withdrawn;
 
 use std::io::{Read, Write};

@@ -23,6 +23,7 @@ pub(crate) const FOR_TESTS: &[Need] = &[
     Need { file: "/usr/bin/psftp", package: "putty-tools" },
     Need { file: "/usr/bin/rsync", package: "rsync" },
     Need { file: "/usr/bin/curl", package: "curl" },
+    Need { file: "/usr/bin/prlimit", package: "util-linux" },
     Need { file: "/usr/bin/strace", package: "strace" },
     Need { file: "/usr/lib/postgresql", package: "postgresql" },
     Need { file: "/usr/bin/psql", package: "postgresql-client" },

@@ -2,6 +2,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::future::poll_fn;
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -83,6 +84,8 @@ pub enum OpenError {
     Draining,
     #[error("all {limit} session slots are taken")]
     Full { limit: usize },
+    #[error("memory is short")]
+    Memory,
     #[error("the session could not be recorded")]
     Audit(#[from] AuditError),
 }
@@ -98,9 +101,9 @@ impl Broker {
         let slots = Arc::new(Semaphore::new(limits.max_sessions));
         let (open, _) = watch::channel(0);
         let (live, ended) = (Mutex::default(), Mutex::default());
-        let witness = OnceLock::new();
+        let (witness, short) = (OnceLock::new(), AtomicBool::new(false));
         let inner =
-            Inner { audit, dialer, policy, drain, limits, slots, live, ended, open, witness };
+            Inner { audit, dialer, policy, drain, limits, slots, live, ended, open, witness, short };
         Self { inner: Arc::new(inner) }
     }
 
@@ -130,6 +133,9 @@ impl Broker {
         let inner = &self.inner;
         if inner.drain.is_cancelled() {
             return Err(OpenError::Draining);
+        }
+        if self.is_short_of_memory() {
+            return Err(OpenError::Memory);
         }
         let limit = inner.limits.max_sessions;
         let permit =
@@ -174,6 +180,15 @@ impl Broker {
     /// Whether the relay is stopping, so that nothing new opens.
     pub fn is_draining(&self) -> bool {
         self.inner.drain.is_cancelled()
+    }
+
+    /// While memory is short, sessions go on and none opens.
+    pub fn set_short_of_memory(&self, short: bool) {
+        self.inner.short.store(short, Ordering::Relaxed);
+    }
+
+    pub fn is_short_of_memory(&self) -> bool {
+        self.inner.short.load(Ordering::Relaxed)
     }
 
     /// Completes when no session is open.
@@ -415,6 +430,7 @@ impl Explain for OpenError {
         Code(match self {
             Self::Draining => "session.drained",
             Self::Full { .. } => "session.full",
+            Self::Memory => "relay.memory",
             Self::Audit(_) => "audit.unavailable",
         })
     }
@@ -423,6 +439,7 @@ impl Explain for OpenError {
         Cow::Borrowed(match self {
             Self::Draining => "the relay is stopping; connect again",
             Self::Full { .. } => "the relay has as many sessions as it may",
+            Self::Memory => "the relay is short of memory, so nothing new opens",
             Self::Audit(_) => "the relay can not record the session, so it can not open it",
         })
     }
@@ -443,6 +460,7 @@ struct Inner {
     live: Mutex<HashMap<SessionId, Live>>,
     ended: Mutex<HashMap<(Door, EndReason, Side), u64>>,
     open: watch::Sender<usize>,
+    short: AtomicBool,
 }
 
 struct Live {

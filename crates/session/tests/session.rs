@@ -281,6 +281,18 @@ async fn the_relay_opens_no_more_sessions_than_it_may() {
     drop(world.open().await);
 }
 
+#[tokio::test]
+async fn while_memory_is_short_sessions_go_on_and_none_opens() {
+    let world = World::new(Terms::default());
+    let held = world.open().await;
+    world.broker.set_short_of_memory(true);
+    let error = world.broker.open(world.grant(), Door::Ssh, NOW).await.err();
+    assert!(matches!(error, Some(OpenError::Memory)));
+    assert_eq!(world.broker.live().len(), 1);
+    world.broker.set_short_of_memory(false);
+    drop((held, world.open().await));
+}
+
 const NOW: SystemTime = SystemTime::UNIX_EPOCH;
 
 /// One user, one application, one rule, and ports that remember.

@@ -136,7 +136,7 @@ fn refused_for_want_of_a_record(world: &World) -> Result<()> {
     .with_context(|| said)
 }
 
-fn echoes(stream: &mut TcpStream) -> Result<()> {
+pub(super) fn echoes(stream: &mut TcpStream) -> Result<()> {
     stream.write_all(b"y")?;
     Ok(stream.read_exact(&mut [0])?)
 }
