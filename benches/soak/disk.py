@@ -1,9 +1,10 @@
-"""Bad disk and too little of everything: fsync that fails, no file descriptors."""
+"""Bad disk and too little of everything: fsync that fails, no file descriptors, no memory."""
 import json
 import os
 import socket
 import subprocess
 import time
+from pathlib import Path
 
 from kill import echo, settled
 from world import Writers, World, fail, table, wait_for
@@ -72,6 +73,36 @@ def no_descriptors(world):
     return (lambda: f"{count + 2} descriptors allowed"), lambda: limit(world, "--nofile=20000:20000")
 
 
+def little_memory(world):
+    """As many sessions as fit into a control group of 40 MiB, until the relay takes no more. What it
+    has from before it came into the group does not count there."""
+    root = Path("/sys/fs/cgroup")
+    two = (root / "cgroup.controllers").exists()
+    top, most = (root, "memory.max") if two else (root / "memory", "memory.limit_in_bytes")
+    group = top / f"adit-soak-{world.relay.pid}"
+    group.mkdir()
+    (group / "cgroup.procs").write_text(str(world.relay.pid))
+    (group / most).write_text(str(40 << 20))
+    port, _ = world.tunnel("echo")
+    crowd = []
+    while len(crowd) < 8000 and (one := opened_or_none(port)):
+        crowd.append(one)
+
+    def stop():
+        for one in crowd:
+            one.close()
+        (top / "cgroup.procs").write_text(str(world.relay.pid))
+        group.rmdir()
+
+    refused = "the next was refused" if len(crowd) < 8000 else "none was refused"
+    return (lambda: f"{len(crowd)} more sessions in 40 MiB, {refused}"), stop
+
+
+def opened_or_none(port):
+    one = socket.create_connection(("127.0.0.1", port), 10)
+    return one if echoes(one) else one.close()
+
+
 def limit(world, what):
     subprocess.run(["prlimit", f"--pid={world.relay.pid}", what], check=True)
 
@@ -126,4 +157,5 @@ def codes(refused):
     return ", ".join(f"{code} × {count}" for code, count in refused.items()) or "nothing"
 
 
-FAULTS = [("fsync fails (EIO)", failing_fsync), ("no file descriptors", no_descriptors)]
+FAULTS = [("fsync fails (EIO)", failing_fsync), ("no file descriptors", no_descriptors),
+          ("little memory", little_memory)]

@@ -32,6 +32,8 @@ pub(crate) fn private_file(path: &Path) -> Result<File, StoreError> {
 async fn pool(path: &Path, size: u32, pragmas: &'static str) -> Result<Pool, StoreError> {
     let options = AnyPoolOptions::new()
         .max_connections(size)
+        // All at the start: a request must not fail for want of a file descriptor.
+        .min_connections(size)
         .acquire_timeout(ACQUIRE)
         .idle_timeout(None)
         .max_lifetime(None)
