@@ -68,9 +68,7 @@ impl Version {
 
     fn room(self, group: &Path) -> Option<Room> {
         let [limit, used, cache] = match self {
-            Self::One => {
-                ["memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"]
-            }
+            Self::One => ["memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"],
             Self::Two => ["memory.max", "memory.current", "inactive_file"],
         };
         let read = |name: &str| fs::read_to_string(group.join(name)).ok();
@@ -135,7 +133,8 @@ mod tests {
     #[test]
     fn it_is_short_sooner_than_it_is_no_longer_short() {
         let mib = |used: u64| Room { limit: 512 << 20, used: used << 20 };
-        let cases = [(440, false, false), (449, false, true), (440, true, true), (410, true, false)];
+        let cases =
+            [(440, false, false), (449, false, true), (440, true, true), (410, true, false)];
         for (used, already, short) in cases {
             assert_eq!(mib(used).is_short(already), short, "{used} MiB");
         }

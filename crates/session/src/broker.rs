@@ -102,8 +102,19 @@ impl Broker {
         let (open, _) = watch::channel(0);
         let (live, ended) = (Mutex::default(), Mutex::default());
         let (witness, short) = (OnceLock::new(), AtomicBool::new(false));
-        let inner =
-            Inner { audit, dialer, policy, drain, limits, slots, live, ended, open, witness, short };
+        let inner = Inner {
+            audit,
+            dialer,
+            policy,
+            drain,
+            limits,
+            slots,
+            live,
+            ended,
+            open,
+            witness,
+            short,
+        };
         Self { inner: Arc::new(inner) }
     }
 

@@ -102,7 +102,8 @@ impl Drop for Group {
     fn drop(&mut self) {
         // A group can be removed once nothing is in it.
         let parent = self.path.parent().unwrap_or(&self.path).join("cgroup.procs");
-        for process in fs::read_to_string(self.path.join("cgroup.procs")).unwrap_or_default().lines()
+        for process in
+            fs::read_to_string(self.path.join("cgroup.procs")).unwrap_or_default().lines()
         {
             drop(fs::write(&parent, process));
         }
