@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use std::time::SystemTime;
 
 use access::Code;
-use adit_relay::commands::{Backup, CommandError, Migrate, RestoreArgs, RotateKey};
+use adit_relay::commands::{Audit, Backup, CommandError, Migrate, RestoreArgs, RotateKey};
 use adit_relay::config::Config;
 use adit_relay::init::Init;
 use adit_relay::serve::{Exit, ServeError, serve};
@@ -53,6 +53,9 @@ enum Command {
     Migrate(Migrate),
     /// Seal every secret with another master key; the relay must be stopped
     RotateKey(RotateKey),
+    /// The audit log, from the database itself
+    #[command(subcommand)]
+    Audit(Audit),
     /// See everything work on this machine: a relay, a connector and targets, until Ctrl-C
     Demo,
 }
@@ -68,7 +71,8 @@ fn main() -> ExitCode {
             if let Some((code, hint)) = advice(&error) {
                 tell(&format!("{code}: {hint}"));
             }
-            ExitCode::FAILURE
+            let command = error.downcast_ref::<CommandError>();
+            ExitCode::from(command.map_or(1, CommandError::exit))
         }
     }
 }
@@ -106,6 +110,12 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Restore(restore) => done(restore.run().await, "nothing was changed"),
         Command::Migrate(migrate) => done(migrate.run().await, "the move did not end well"),
         Command::RotateKey(rotate) => done(rotate.run().await, "the master key was not changed"),
+        Command::Audit(Audit::Verify(verify)) => {
+            let end = verify.run().await?;
+            tell("The audit log is whole.");
+            print(&end);
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Demo => {
             demo::run(tell).await.context("the demo ended")?;
             Ok(ExitCode::SUCCESS)

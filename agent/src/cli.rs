@@ -80,7 +80,8 @@ Environment:
 Exit codes:
   0  done             3  denied, or not signed in
   1  failed           4  no such thing
-  2  wrong usage      5  the relay does not answer";
+  2  wrong usage      5  the relay does not answer
+                      6  the audit log is damaged";
 
 #[cfg(test)]
 mod tests {

@@ -22,6 +22,8 @@ pub enum Exit {
     NotFound = 4,
     /// The relay does not answer.
     Unreachable = 5,
+    /// The audit log is not as it was written.
+    Damaged = 6,
 }
 
 impl From<Exit> for ExitCode {
@@ -35,6 +37,7 @@ impl Exit {
     pub fn for_code(code: &str) -> Self {
         match code {
             "relay.unreachable" => Self::Unreachable,
+            "audit.damaged" => Self::Damaged,
             code if code.ends_with(".not_found") || code.ends_with(".unknown") => Self::NotFound,
             code if ["access.", "authn.", "machine.", "token."]
                 .iter()

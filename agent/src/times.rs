@@ -2,8 +2,10 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use time::OffsetDateTime;
+use api::Span;
+use time::format_description::well_known::Rfc3339;
 use time::macros::format_description;
+use time::{Date, OffsetDateTime};
 
 /// Unix seconds as `2026-11-24 20:15 UTC`.
 pub fn utc(seconds: u64) -> String {
@@ -13,6 +15,33 @@ pub fn utc(seconds: u64) -> String {
         .and_then(|seconds| OffsetDateTime::from_unix_timestamp(seconds).ok())
         .and_then(|time| time.format(format).ok())
         .unwrap_or_else(|| "never".to_owned())
+}
+
+/// Unix seconds as `2026-11-24 20:15:07 UTC`.
+pub fn to_the_second(seconds: u64) -> String {
+    let format = format_description!("[year]-[month]-[day] [hour]:[minute]:[second] UTC");
+    let at = i64::try_from(seconds).ok();
+    let at = at.and_then(|seconds| OffsetDateTime::from_unix_timestamp(seconds).ok());
+    at.and_then(|time| time.format(format).ok()).unwrap_or_else(|| "never".to_owned())
+}
+
+/// A point in time as people write it: `2h` ago, a day in UTC, or RFC 3339.
+pub fn moment(text: &str) -> Result<SystemTime, String> {
+    if let Ok(ago) = text.parse::<Span>() {
+        return Ok(SystemTime::now().checked_sub(ago.duration()).unwrap_or(UNIX_EPOCH));
+    }
+    if let Ok(day) = Date::parse(text, format_description!("[year]-[month]-[day]")) {
+        return Ok(day.midnight().assume_utc().into());
+    }
+    OffsetDateTime::parse(text, &Rfc3339).map(Into::into).map_err(|_| {
+        "a time is a span ago such as 2h, a day such as 2026-12-01, or 2026-12-01T08:00:00Z"
+            .to_owned()
+    })
+}
+
+/// As the API takes it.
+pub fn rfc3339(at: SystemTime) -> String {
+    OffsetDateTime::from(at).format(&Rfc3339).unwrap_or_default()
 }
 
 /// Seconds since 1970 of `time`.
@@ -48,5 +77,17 @@ mod tests {
         assert_eq!(bytes(1 << 50), "1024.0 TiB");
         assert_eq!(utc(0), "1970-01-01 00:00 UTC");
         assert_eq!(utc(u64::MAX), "never");
+    }
+
+    #[test]
+    fn a_time_is_a_span_ago_a_day_or_a_moment() {
+        let told = |text: &str| moment(text).map(rfc3339);
+        assert_eq!(told("2026-12-01").unwrap(), "2026-12-01T00:00:00Z");
+        assert_eq!(told("2026-12-01T08:00:00+01:00").unwrap(), "2026-12-01T07:00:00Z");
+        let ago = SystemTime::now().duration_since(moment("2h").unwrap()).unwrap().as_secs();
+        assert!((7199..7260).contains(&ago), "{ago}");
+        for bad in ["", "yesterday", "2026-13-01", "-2h", "2026-12-01 08:00"] {
+            assert!(told(bad).is_err(), "{bad}");
+        }
     }
 }

@@ -29,15 +29,16 @@ def measure(world, kills):
         opening.end()
         slowest = max(slowest, world.start())
     held, sessions = world.users(), settled(world)
+    chain = world.chain()
     lost = [name for name in acknowledged if name not in held]
     ended = [row for row in world.audit() if row["action"] == "session.ended"]
     abandoned = sum(row["event"]["reason"] == "abandoned" for row in ended)
     table(f"kill -9 × {kills}", ["", ""], [
         ("acknowledged writes", len(acknowledged)), ("of them lost", len(lost)),
         ("sessions recorded, of them abandoned", f"{len(ended)}, {abandoned}"),
-        ("openings without exactly one end", len(sessions)),
+        ("openings without exactly one end", len(sessions)), ("audit chain", chain),
         ("slowest start until ready", f"{slowest * 1000:.0f} ms"), ("panics", world.panics())])
-    broken = lost or sessions or slowest > 2 or world.panics() or len(acknowledged) < kills
+    broken = lost or sessions or chain != "whole" or slowest > 2 or world.panics() or len(acknowledged) < kills
     return fail("kill") if broken else 0
 
 

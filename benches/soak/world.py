@@ -134,6 +134,14 @@ class World:
                 pair[row["action"] == "session.ended"] += 1
         return [session for session, pair in count.items() if pair != [1, 1]]
 
+    def chain(self):
+        """Whether the audit log is whole, in the words of who verifies it."""
+        done = subprocess.run([self.bins / "adit", "admin", "audit", "verify"], capture_output=True, text=True,
+                              env=dict(os.environ, ADIT_HOME=str(self.home)), timeout=300)
+        if done.returncode:
+            print(done.stderr, flush=True)
+        return "whole" if done.returncode == 0 else "damaged"
+
     def panics(self):
         return sum(log.read_text(errors="replace").count("panicked") for log in self.root.glob("*.log"))
 

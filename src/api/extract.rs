@@ -1,9 +1,10 @@
 //! What handlers take out of a request. Each refusal is a problem like every other.
 
-use access::Code;
 use std::fmt::Display;
 use std::str::FromStr;
+use std::time::SystemTime;
 
+use access::Code;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::StatusCode;
@@ -12,6 +13,8 @@ use axum::{Extension, Json};
 use schemars::JsonSchema;
 use secrecy::SecretString;
 use serde::de::DeserializeOwned;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use super::caller::bearer;
 use super::error::ApiError;
@@ -74,6 +77,14 @@ impl<S: Send + Sync> FromRequestParts<S> for Bearer {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
         bearer(&parts.headers)?.map(Self).ok_or_else(ApiError::signed_out)
     }
+}
+
+/// A point in time, as a field of a query writes it.
+pub(super) fn moment(field: &str, text: &str) -> Result<SystemTime, ApiError> {
+    let at = OffsetDateTime::parse(text, &Rfc3339).map_err(|_| {
+        ApiError::invalid(format!("{field}: {text:?} is not a time such as 2026-01-31T08:00:00Z"))
+    })?;
+    Ok(at.into())
 }
 
 impl<T: JsonSchema> Input for Body<T> {

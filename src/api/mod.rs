@@ -1,6 +1,7 @@
 //! The HTTPS API, `/api/v1`: the only way to administer a relay.
 
 mod agents;
+mod audit;
 mod caller;
 mod change;
 mod connectors;

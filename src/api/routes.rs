@@ -6,7 +6,7 @@ use axum::routing::{MethodFilter, MethodRouter, on};
 use super::caller::Role::{self, Admin, Anonymous, Holder, User};
 use super::openapi::problems as p;
 use super::openapi::{self, Described, Doc, Operation, Schemas, doc};
-use super::{agents, connectors, enrol, me, objects, requests, sessions, tokens, why};
+use super::{agents, audit, connectors, enrol, me, objects, requests, sessions, tokens, why};
 use crate::AppState;
 
 /// A method of a path, its role, its handler, and how the API's document describes it.
@@ -129,8 +129,10 @@ pub(super) fn routes() -> Vec<Route> {
             doc("killSession", "Ends a session", &[p::NO_SESSION])),
         get("/api/v1/sessions/{id}/events", Admin, sessions::events,
             doc("listSessionEvents", "Gives everything recorded about a session, a line of JSON each", &[p::NO_SESSION])),
-        get("/api/v1/audit", Admin, sessions::audit,
-            doc("listAudit", "Lists records of the audit log, oldest first", &[])),
+        get("/api/v1/audit", Admin, audit::list,
+            doc("listAudit", "Lists records of the audit log, oldest first or latest first", &[])),
+        get("/api/v1/audit/verify", Admin, audit::verify,
+            doc("verifyAudit", "Computes a part of the audit log's chain again, and says what is wrong with it", &[])),
     ]
 }
 

@@ -159,6 +159,12 @@ pub(super) fn session(live: LiveSession) -> SessionRow {
     }
 }
 
+/// Unix milliseconds.
+pub(super) fn millis(at: SystemTime) -> u64 {
+    let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
 pub(super) fn audit(row: store::AuditRow) -> AuditRow {
     AuditRow {
         seq: row.seq,

@@ -1,19 +1,17 @@
-//! Sessions open now, and the records of all there ever were.
+//! Sessions open now, and what is recorded of each there ever was.
 
 use access::SessionId;
-use api::{AuditPage, Removed, SessionRow};
+use api::{Removed, SessionRow};
 use axum::Json;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
 use futures_util::stream::{self, StreamExt};
-use schemars::JsonSchema;
-use serde::Deserialize;
 use store::{AuditQuery, AuditRow, Store, StoreError};
 
 use super::caller::Caller;
 use super::change;
 use super::error::ApiError;
-use super::extract::{Param, Params};
+use super::extract::Param;
 use super::openapi::Lines;
 use super::rows;
 use crate::AppState;
@@ -46,40 +44,6 @@ pub(super) async fn events(
     Ok(Lines::new(Body::from_stream(pages.boxed())))
 }
 
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Asked {
-    /// Only records after the one with this `seq`.
-    #[serde(default)]
-    after: u64,
-    /// At most this many; 100 where absent, 1,000 at most.
-    limit: Option<u32>,
-    /// Only records with this action, such as `session.opened`.
-    action: Option<String>,
-    session: Option<SessionId>,
-    user: Option<String>,
-}
-
-pub(super) async fn audit(
-    State(state): State<AppState>,
-    Params(asked): Params<Asked>,
-) -> Result<Json<AuditPage>, ApiError> {
-    let limit = asked.limit.unwrap_or(USUAL_PAGE).clamp(1, LONGEST_PAGE);
-    let Asked { after, action, session, user, .. } = asked;
-    let found = state.store.audit_events(AuditQuery {
-        after,
-        limit,
-        action,
-        session,
-        user,
-        ..Default::default()
-    });
-    let events: Vec<_> = found.await?.into_iter().map(rows::audit).collect();
-    let full = events.len() == limit as usize;
-    let next = events.last().filter(|_| full).map(|event| event.seq);
-    Ok(Json(AuditPage { events, next }))
-}
-
 /// The lines of this page, and the page after it.
 async fn next(
     store: Store,
@@ -103,5 +67,4 @@ async fn page(store: &Store, id: SessionId, after: u64) -> Result<Vec<AuditRow>,
         .await
 }
 
-const USUAL_PAGE: u32 = 100;
 const LONGEST_PAGE: u32 = 1000;

@@ -13,7 +13,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::error::ApiError;
-use super::extract::Params;
+use super::extract::{Params, moment};
 use super::rows;
 use crate::AppState;
 
@@ -35,7 +35,8 @@ pub(super) async fn why(
     State(state): State<AppState>,
     Params(asked): Params<Asked>,
 ) -> Result<Json<Why>, ApiError> {
-    let at = asked.at.as_deref().map_or_else(|| Ok(SystemTime::now()), moment)?;
+    let at = asked.at.as_deref().map(|at| moment("at", at)).transpose()?;
+    let at = at.unwrap_or_else(SystemTime::now);
     let user = state.store.user(&asked.user).await?;
     let user = user.ok_or_else(|| ApiError::not_found("user", asked.user.as_str()))?;
     let application = state.store.application(&asked.application).await?;
@@ -161,13 +162,6 @@ fn rule(explanation: &Explanation) -> Option<RuleId> {
 async fn grant(state: &AppState, id: RuleId) -> Result<Option<GrantRow>, ApiError> {
     let row = state.store.grants().await?.into_iter().find(|row| row.id == id);
     Ok(row.map(rows::grant))
-}
-
-fn moment(text: &str) -> Result<SystemTime, ApiError> {
-    let at = OffsetDateTime::parse(text, &Rfc3339).map_err(|_| {
-        ApiError::invalid(format!("at: {text:?} is not a time such as 2026-01-31T08:00:00Z"))
-    })?;
-    Ok(at.into())
 }
 
 fn unix(at: SystemTime) -> u64 {

@@ -1,5 +1,6 @@
 //! What an operator does with a deployment that is not serving it: moving, saving, bringing back.
 
+mod audit;
 mod backup;
 mod migrate;
 mod restore;
@@ -8,11 +9,12 @@ mod rotate_key;
 use std::path::{Path, PathBuf};
 
 use access::Code;
-use store::{Count, TransferError};
+use store::{Count, Damage, StoreError, TransferError};
 
 use crate::config::{Config, ConfigError};
 use crate::database::OpenError;
 
+pub use audit::{Audit, VerifyAudit};
 pub use backup::Backup;
 pub use migrate::Migrate;
 pub use restore::RestoreArgs;
@@ -27,6 +29,10 @@ pub enum CommandError {
     Open(#[from] OpenError),
     #[error(transparent)]
     Transfer(#[from] TransferError),
+    #[error("the store could not be read")]
+    Store(#[from] StoreError),
+    #[error("the audit log is damaged{}", listed(.0))]
+    Damaged(Vec<Damage>),
     #[error("{0} is no postgres:// URL")]
     Target(String),
     #[error("could not read {}", path.display())]
@@ -44,11 +50,32 @@ pub enum CommandError {
 }
 
 impl CommandError {
+    /// What the process exits with.
+    pub fn exit(&self) -> u8 {
+        match self {
+            Self::Damaged(_) => 6,
+            Self::Config(_)
+            | Self::Open(_)
+            | Self::Transfer(_)
+            | Self::Store(_)
+            | Self::Target(_)
+            | Self::Read { .. }
+            | Self::Write { .. }
+            | Self::Edit { .. }
+            | Self::KeyElsewhere => 1,
+        }
+    }
+
     /// The code of what went wrong, and what to do.
     pub fn advice(&self) -> Option<(Code, &'static str)> {
         match self {
             Self::Open(error) => error.advice(),
             Self::Transfer(error) => error.advice(),
+            Self::Store(error) => error.advice(),
+            Self::Damaged(_) => Some((
+                Code("audit.damaged"),
+                "keep the database as it is, and compare with a backup or a destination's records",
+            )),
             Self::Config(_)
             | Self::Target(_)
             | Self::Read { .. }
@@ -57,6 +84,11 @@ impl CommandError {
             | Self::KeyElsewhere => None,
         }
     }
+}
+
+fn listed(damages: &[Damage]) -> String {
+    let each = damages.iter().map(|damage| format!("\n  {}: {damage}", damage.kind.as_str()));
+    each.collect()
 }
 
 /// A configuration and where it stands.

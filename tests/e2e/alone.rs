@@ -116,11 +116,16 @@ fn a_relay_killed_at_any_moment_loses_nothing_it_acknowledged() -> Result<()> {
     assert!(slowest < Duration::from_secs(2), "a start took {slowest:?}");
     eventually(SOON, "all sessions have ended", || sessions(&world) == Some(0))?;
     all_recorded(&world)?;
+    let noted = world.deployment.admin(&["audit", "verify"])?.ok().context("the chain is whole")?;
     let ended = world.deployment.audit("session.ended")?;
     assert!(
         ended.iter().any(|row| row["event"]["reason"] == "abandoned"),
         "none was open at a kill"
     );
+    // What was noted while it served is found again in the database itself.
+    world.deployment.relay().stop(SOON)?;
+    let offline = world.deployment.verify_offline(&["--expect", noted.trim()])?.ok()?;
+    assert!(number(&offline) >= number(&noted), "{offline} after {noted}");
     Ok(())
 }
 
@@ -189,6 +194,11 @@ fn connect(port: u16, count: usize) -> Result<Vec<TcpStream>> {
         Ok(stream)
     };
     (0..count).map(one).collect()
+}
+
+/// The number of a record noted as `SEQ:HASH`.
+fn number(noted: &str) -> Option<u64> {
+    noted.split(':').next()?.parse().ok()
 }
 
 fn sessions(world: &World) -> Option<usize> {

@@ -142,14 +142,47 @@ pub struct AuditRow {
     pub hash: String,
 }
 
-/// `GET /audit`: records in order.
+/// `GET /audit`: records in order, or with `latest` the last one first.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct AuditPage {
     pub events: Vec<AuditRow>,
-    /// Ask for the next page with `after` set to this; absent on the last one.
+    /// Ask for the next page with `after` (with `latest`: `before`) set to this; absent on the last
+    /// one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<u64>,
+}
+
+/// `GET /audit/verify`: what came of computing a part of the audit log's chain again.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct AuditCheck {
+    /// How many records this part has.
+    pub rows: u64,
+    /// Its last record as `SEQ:HASH`. Ask for the next part with `after` set to this; an auditor
+    /// notes the last one. Absent: there is no record yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<String>,
+    /// What is wrong in this part; nothing: it is as it was written.
+    pub damages: Vec<AuditDamage>,
+    /// Whether this was the last part: the end of the chain was compared too.
+    pub done: bool,
+    /// The number of the log's last record.
+    pub end: u64,
+}
+
+/// What is wrong with records of the audit log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct AuditDamage {
+    pub seq: u64,
+    /// The last record it concerns.
+    pub last: u64,
+    /// `changed`, `missing`, `out-of-order`, `cut-off`, `inserted`, `rewritten`, `head`, `noted`:
+    /// see docs/audit.md.
+    pub kind: String,
+    /// The same as a sentence.
+    pub detail: String,
 }
 
 /// `POST /apply`.

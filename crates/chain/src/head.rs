@@ -1,5 +1,8 @@
 //! Where the chain ends, vouched for by who writes it.
 
+use std::fmt;
+use std::str::FromStr;
+
 use aws_lc_rs::hmac::{HMAC_SHA256, Key, Tag, sign, verify};
 use data_encoding::HEXLOWER;
 
@@ -13,6 +16,11 @@ pub struct Head {
     pub hash: Hash,
 }
 
+/// Why a text names no record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a record is noted as its number and hash, SEQ:HASH, the hash in 64 hexadecimal digits")]
+pub struct HeadError;
+
 /// Vouches for heads: who can write to the table, but has not this key, can not end the chain
 /// elsewhere.
 pub struct HeadKey(Key);
@@ -24,6 +32,24 @@ impl Head {
     fn message(&self) -> Vec<u8> {
         let seq = self.seq.to_be_bytes();
         [b"adit audit head ".as_slice(), &seq, self.hash.as_bytes()].concat()
+    }
+}
+
+/// As people note it: `12:f179…`.
+impl fmt::Display for Head {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.seq, self.hash)
+    }
+}
+
+impl FromStr for Head {
+    type Err = HeadError;
+
+    fn from_str(text: &str) -> Result<Self, HeadError> {
+        let (seq, hash) = text.split_once(':').ok_or(HeadError)?;
+        let digits = seq.bytes().all(|byte| byte.is_ascii_digit());
+        let seq = seq.parse().ok().filter(|_| digits).ok_or(HeadError)?;
+        Ok(Self { seq, hash: hash.parse().map_err(|_| HeadError)? })
     }
 }
 
@@ -65,6 +91,16 @@ mod tests {
         assert!(!HeadKey::derived(&[8; 32]).vouches(&head, &mac));
         for bad in ["", "zz", &mac[2..]] {
             assert!(!key.vouches(&head, bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_noted_record_is_read_as_it_is_written() {
+        let head = Head { seq: 3, ..Head::START };
+        assert_eq!(head.to_string().parse(), Ok(head));
+        let zeros = "0".repeat(64);
+        for bad in ["", "3", ":", "3:00", &format!("+3:{zeros}"), &format!(" 3:{zeros}"), &zeros] {
+            assert_eq!(bad.parse::<Head>(), Err(HeadError), "{bad}");
         }
     }
 }

@@ -12,6 +12,6 @@ mod verify;
 
 pub use canonical::{EventError, canonical};
 pub use hash::{Hash, HashError, Record};
-pub use head::{Head, HeadKey};
+pub use head::{Head, HeadError, HeadKey};
 pub use line::{Line, LineError};
 pub use verify::{Damage, Kind, Verifier};

@@ -24,6 +24,25 @@ pub enum Kind {
     Rewritten,
     /// Nobody with the key vouches for the end of the chain.
     Head,
+    /// The record is not the one that was noted elsewhere: the chain was written anew up to it, or
+    /// cut off before it, by whoever has the key.
+    Noted,
+}
+
+impl Kind {
+    /// As it is written in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Changed => "changed",
+            Self::Missing => "missing",
+            Self::OutOfOrder => "out-of-order",
+            Self::CutOff => "cut-off",
+            Self::Inserted => "inserted",
+            Self::Rewritten => "rewritten",
+            Self::Head => "head",
+            Self::Noted => "noted",
+        }
+    }
 }
 
 /// One damage and where it is.
@@ -41,6 +60,8 @@ pub struct Verifier {
     at: Head,
     /// The first record is taken at its word: what comes before it is not at hand.
     unanchored: bool,
+    /// A record that was noted elsewhere, until it was met.
+    noted: Option<Head>,
 }
 
 impl Verifier {
@@ -51,12 +72,20 @@ impl Verifier {
 
     /// Of what follows a record whose hash is known.
     pub fn after(record: Head) -> Self {
-        Self { at: record, unanchored: false }
+        Self { at: record, unanchored: false, noted: None }
     }
 
     /// Of a part of a chain: what comes before its first record is not looked at.
     pub fn part() -> Self {
-        Self { at: Head::START, unanchored: true }
+        Self { at: Head::START, unanchored: true, noted: None }
+    }
+
+    /// Also compares a record with what was noted of it elsewhere. One that comes before what is
+    /// walked is for an earlier part.
+    #[must_use]
+    pub fn noted(self, record: Option<Head>) -> Self {
+        let noted = record.filter(|record| record.seq > self.at.seq);
+        Self { noted, ..self }
     }
 
     /// The last record that was taken.
@@ -75,13 +104,20 @@ impl Verifier {
         self.at = Head { seq: record.seq, hash: stored };
         // A number that was never given is no gap: then the hashes fit.
         let next = before.seq + 1;
+        let met = self.meet();
         match fits {
-            true => None,
+            true => met,
             false if record.seq > next => {
                 Some(Damage { seq: next, last: record.seq - 1, kind: Kind::Missing })
             }
             false => Some(Damage::one(record.seq, Kind::Changed)),
         }
+    }
+
+    /// Whether the record that was noted is met by now, and is another.
+    fn meet(&mut self) -> Option<Damage> {
+        let noted = self.noted.take_if(|noted| noted.seq <= self.at.seq)?;
+        (noted != self.at).then(|| Damage::one(noted.seq, Kind::Noted))
     }
 
     /// Compares the end of the chain with what the relay noted as its end. `last` is the number of
@@ -97,9 +133,14 @@ impl Verifier {
         if self.at.seq < head.seq {
             let seq = self.at.seq + 1;
             damages.push(Damage { seq, last: head.seq, kind: Kind::CutOff });
-        } else if self.at.seq == head.seq && self.at.hash != head.hash {
+        } else if self.at.seq > head.seq {
+            // What was walked before is not there any more.
+            let seq = head.seq + 1;
+            damages.push(Damage { seq, last: self.at.seq, kind: Kind::CutOff });
+        } else if self.at.hash != head.hash {
             damages.push(Damage::one(head.seq, Kind::Rewritten));
         }
+        damages.extend(self.noted.map(|noted| Damage::one(noted.seq, Kind::Noted)));
         damages
     }
 }
@@ -133,6 +174,12 @@ impl fmt::Display for Damage {
             ),
             (Kind::Head, _) => {
                 write!(f, "the end noted at record {seq} was not noted by this relay")
+            }
+            (Kind::Noted, _) => {
+                write!(
+                    f,
+                    "record {seq} is not there as it was noted: the log was cut or written anew"
+                )
             }
         }
     }

@@ -20,7 +20,8 @@ mod tokens;
 mod transfer;
 mod writer;
 
-pub use audit::{AuditCheck, AuditQuery};
+pub use audit::{AuditCheck, AuditPart, AuditQuery};
+pub use chain::{Damage, Head, HeadError};
 pub use config::{Apply, Object};
 pub use db::{Engine, Location, Store};
 pub use ends::{Due, DueWhat, Purged};

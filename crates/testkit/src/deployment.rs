@@ -192,6 +192,13 @@ impl Deployment {
         Ok(rows.into_iter().filter(|row| row["action"] == action).collect())
     }
 
+    /// `adit-relay audit verify`, on the database itself.
+    pub fn verify_offline(&self, args: &[&str]) -> Result<Output> {
+        let mut command = self.program("adit-relay");
+        command.args(["audit", "verify", "--config"]).arg(self.dir.path().join("relay/relay.toml"));
+        run(command.args(args), SOON)
+    }
+
     /// The sessions open now.
     pub fn sessions(&self) -> Result<Vec<Value>> {
         let listed = self.admin_json(&["session", "ls"])?;

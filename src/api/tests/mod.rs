@@ -1,6 +1,7 @@
 //! The API over a real store, without a network.
 
 mod apply;
+mod audit;
 mod changes;
 mod enrolment;
 mod openapi;

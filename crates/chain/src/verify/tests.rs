@@ -71,6 +71,43 @@ fn a_chain_written_anew_does_not_end_as_it_was_vouched_for() {
     assert_eq!(damages(&rows, head, 10), [Damage::one(10, Kind::Inserted)]);
 }
 
+#[test]
+fn a_log_that_was_cut_or_written_anew_by_who_has_the_key_is_not_as_it_was_noted() {
+    let (rows, head) = chain(1..=9);
+    let with = |rows: &[Row], head: Head, noted: Head| {
+        let mut verifier = Verifier::whole().noted(Some(noted));
+        let taken = rows.iter().filter_map(|row| verifier.take(&row.record(), row.hash));
+        let mut damages: Vec<_> = taken.collect();
+        damages.extend(verifier.finish(head, head.seq, true));
+        damages
+    };
+    let noted = Head { seq: 7, hash: rows[6].hash };
+    assert_eq!(with(&rows, head, noted), []);
+    // Cut before it, cut and written on, or changed and written anew: each vouched for again.
+    let cut = Head { seq: 5, hash: rows[4].hash };
+    assert_eq!(with(&rows[..5], cut, noted), [Damage::one(7, Kind::Noted)]);
+    let mut forged = rows.clone();
+    for index in 5..9 {
+        forged[index].event = "other".to_owned();
+        forged[index].hash = forged[index - 1].hash.then(&forged[index].record());
+    }
+    let end = Head { seq: 9, hash: forged[8].hash };
+    assert_eq!(with(&forged, end, noted), [Damage::one(7, Kind::Noted)]);
+    // A number that the new chain does not give.
+    let (rows, head) = chain([1, 2, 8]);
+    assert_eq!(with(&rows, head, noted), [Damage::one(7, Kind::Noted)]);
+    // In a part that begins after it, it is not looked for.
+    let rest = Verifier::after(cut).noted(Some(Head { seq: 5, ..noted }));
+    assert_eq!(rest.finish(cut, 5, true), []);
+}
+
+#[test]
+fn a_log_that_was_cut_while_it_was_walked_is_found() {
+    let (rows, _) = chain(1..=9);
+    let (walked, end) = (walk(&rows), Head { seq: 6, hash: rows[5].hash });
+    assert_eq!(walked.finish(end, 6, true), [Damage { seq: 7, last: 9, kind: Kind::CutOff }]);
+}
+
 #[derive(Clone)]
 struct Row {
     seq: u64,

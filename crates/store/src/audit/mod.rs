@@ -13,4 +13,4 @@ pub(crate) use adopt::adopt;
 pub(crate) use end::{End, append, append_at_once, first_ends, vouch_anew, without_second_ends};
 pub use read::AuditQuery;
 pub(crate) use table::Row;
-pub use verify::AuditCheck;
+pub use verify::{AuditCheck, AuditPart};

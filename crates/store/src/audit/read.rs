@@ -13,9 +13,11 @@ use crate::{AuditRow, Store, StoreError, clock};
 pub struct AuditQuery {
     /// Only those with a greater sequence number.
     pub after: u64,
+    /// Only those with a lesser one.
+    pub before: Option<u64>,
     /// At most this many, and never more than 10,000.
     pub limit: u32,
-    /// The last ones rather than the first ones.
+    /// The last ones rather than the first ones, the very last one first.
     pub latest: bool,
     /// `session.opened`, or all that begin with `session.` or `session.*`.
     pub action: Option<String>,
@@ -34,7 +36,7 @@ pub struct AuditQuery {
 }
 
 impl Store {
-    /// The events that fit the query, oldest first.
+    /// The events that fit the query, in the order it asks for.
     pub async fn audit_events(&self, query: AuditQuery) -> Result<Vec<AuditRow>, StoreError> {
         let mut search = Search::new(&query);
         let order = if query.latest { "DESC" } else { "ASC" };
@@ -48,10 +50,7 @@ impl Store {
                 Bound::Text(text) => statement.bind(text),
             };
         }
-        let mut rows: Vec<Columns> = statement.fetch_all(&self.inner.readers).await?;
-        if query.latest {
-            rows.reverse();
-        }
+        let rows: Vec<Columns> = statement.fetch_all(&self.inner.readers).await?;
         rows.into_iter().map(row).collect()
     }
 }
@@ -72,6 +71,7 @@ impl Search {
     fn new(query: &AuditQuery) -> Self {
         let sql = format!("SELECT {COLUMNS} FROM audit WHERE seq > $1");
         let mut search = Self { sql, values: vec![Bound::Number(query.after)] };
+        search.number("seq <", query.before);
         let user = query.user.as_ref().or(query.actor.as_ref());
         search.text("user_name =", user.cloned());
         search.text("session =", query.session.map(|id| id.to_string()));

@@ -7,6 +7,17 @@ use super::end;
 use super::table::About;
 use crate::{Store, StoreError, clock};
 
+/// Which part of the audit log is verified.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AuditPart {
+    /// What follows this record; absent: from the first one on.
+    pub after: Option<Head>,
+    /// A record as somebody noted it earlier, which must be there still.
+    pub noted: Option<Head>,
+    /// About this many records.
+    pub most: u64,
+}
+
 /// What came of verifying a part of the audit log.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AuditCheck {
@@ -18,21 +29,18 @@ pub struct AuditCheck {
     pub damages: Vec<Damage>,
     /// Whether this was the last part: the end of the chain was compared too.
     pub done: bool,
+    /// The number of the chain's last record.
+    pub end: u64,
 }
 
 impl Store {
-    /// Computes the chain again from after the record `from`, over `most` records or up to the
-    /// end. Reads a page at a time.
-    pub async fn verify_audit(
-        &self,
-        from: Option<Head>,
-        most: u64,
-    ) -> Result<AuditCheck, StoreError> {
+    /// Computes the chain again, over a part or up to the end. Reads a page at a time.
+    pub async fn verify_audit(&self, part: AuditPart) -> Result<AuditCheck, StoreError> {
         // What is recorded from here on is not looked at, so that this comes to an end.
         let end = self.noted_end().await?;
-        let mut verifier = Verifier::after(from.unwrap_or(Head::START));
-        let mut check = AuditCheck::default();
-        while check.rows < most && check.damages.len() < MOST_DAMAGES {
+        let mut verifier = Verifier::after(part.after.unwrap_or(Head::START)).noted(part.noted);
+        let mut check = AuditCheck { end: end.head.seq, ..AuditCheck::default() };
+        while check.rows < part.most && check.damages.len() < MOST_DAMAGES {
             let page = self.page(verifier.at().seq, end.head.seq).await?;
             check.done = page.len() < PAGE_ROWS;
             for row in &page {

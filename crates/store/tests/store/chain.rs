@@ -2,10 +2,10 @@
 
 use std::time::SystemTime;
 
-use ::chain::{Damage, Head, Kind, Record};
+use ::chain::{Damage, Head, HeadKey, Kind, Record};
 use session::{AuditLog, Stamped};
 use sqlx::{AnyPool, AssertSqlSafe};
-use store::{AuditCheck, Store};
+use store::{AuditCheck, AuditPart, Store};
 use tokio::task::JoinSet;
 
 use crate::audit::{did, ended, events, failed, opened};
@@ -164,15 +164,41 @@ async fn a_chain_written_anew_without_the_key_is_found_and_never_vouched_for_aga
 }
 
 #[tokio::test]
+async fn a_record_noted_earlier_is_missed_when_who_has_the_key_cuts_the_log() {
+    let home = nine().await;
+    let noted = Some(head_at(&home.open().await, 8).await);
+    let check = |store: Store| async move {
+        store.verify_audit(AuditPart { noted, ..all(None) }).await.unwrap().damages
+    };
+    assert_eq!(check(home.open().await).await, []);
+    let behind = home.behind().await;
+    let (store, cut) = (home.open().await, head_at(&home.open().await, 6).await);
+    run(&behind, "DELETE FROM audit WHERE seq > 6").await;
+    let master = data_encoding::BASE64.decode(home.key.to_base64().as_bytes()).unwrap();
+    let mac = HeadKey::derived(&master).sign(&cut);
+    let end = format!("UPDATE audit_head SET seq = 6, hash = '{}', mac = '{mac}'", cut.hash);
+    run_text(&behind, &end).await;
+    assert_eq!(whole(&store).await.damages, [], "the key vouches for it");
+    assert_eq!(check(store.clone()).await, [Damage::one(8, Kind::Noted)]);
+    // Nor does it help to write on.
+    let store = home.open().await;
+    for _ in 0..4 {
+        store.append(failed("eve")).await.unwrap();
+    }
+    assert_eq!(whole(&store).await.damages, []);
+    assert_eq!(check(store).await, [Damage::one(8, Kind::Noted)]);
+}
+
+#[tokio::test]
 async fn a_part_is_verified_like_the_whole() {
     let home = nine().await;
     let store = home.open().await;
-    let first = store.verify_audit(None, 1).await.unwrap();
+    let first = store.verify_audit(AuditPart { most: 1, ..all(None) }).await.unwrap();
     assert!(first.done, "nine records are less than a page");
     let third = head_at(&store, 3).await;
-    let rest = store.verify_audit(Some(third), 1000).await.unwrap();
+    let rest = store.verify_audit(all(Some(third))).await.unwrap();
     assert_eq!((rest.rows, rest.first, rest.damages), (6, Some(4), vec![]));
-    let end = store.verify_audit(first.at, 1000).await.unwrap();
+    let end = store.verify_audit(all(first.at)).await.unwrap();
     assert_eq!((end.rows, end.done, end.damages), (0, true, vec![]));
     // Without its page boundary a long log is read piece by piece.
     for n in 0..2100 {
@@ -181,7 +207,7 @@ async fn a_part_is_verified_like_the_whole() {
     store.append(failed("last")).await.unwrap();
     let (mut at, mut rows, mut parts) = (None, 0, 0);
     loop {
-        let part = store.verify_audit(at, 1000).await.unwrap();
+        let part = store.verify_audit(AuditPart { most: 1000, ..all(at) }).await.unwrap();
         assert_eq!(part.damages, []);
         (at, rows, parts) = (part.at, rows + part.rows, parts + 1);
         if part.done {
@@ -246,7 +272,11 @@ async fn nine() -> Home {
 }
 
 async fn whole(store: &Store) -> AuditCheck {
-    store.verify_audit(None, u64::MAX).await.unwrap()
+    store.verify_audit(all(None)).await.unwrap()
+}
+
+fn all(after: Option<Head>) -> AuditPart {
+    AuditPart { after, noted: None, most: u64::MAX }
 }
 
 async fn head_at(store: &Store, seq: u64) -> Head {
