@@ -20,7 +20,7 @@ mod tokens;
 mod transfer;
 mod writer;
 
-pub use audit::{AuditCheck, AuditPart, AuditQuery};
+pub use audit::{AuditCheck, AuditPart, AuditQuery, Claimed, Delivery, DeliveryRow};
 pub use chain::{Damage, Head, HeadError};
 pub use config::{Apply, Object};
 pub use db::{Engine, Location, Store};

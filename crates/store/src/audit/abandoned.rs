@@ -7,7 +7,7 @@ use serde::Deserialize;
 use session::{AuditEvent, Door, Stamped};
 
 use super::table::Row;
-use super::{append, without_second_ends};
+use super::{append, free_deliveries, without_second_ends};
 use crate::db::Connection;
 use crate::{Store, StoreError, clock};
 
@@ -28,6 +28,8 @@ impl Store {
         let rows = without_second_ends(&mut tx, rows.iter().collect()).await?;
         append((self.inner.engine, &mut tx), &self.inner.head_key, None, &rows).await?;
         sqlx::query(LOOKED).execute(&mut *tx).await?;
+        // The relay that held them has lost its claim.
+        free_deliveries(&mut tx).await?;
         tx.commit().await?;
         number.inspect(|number| fence.stand(*number));
         self.hold(claim);

@@ -3,6 +3,7 @@
 
 mod abandoned;
 mod adopt;
+mod deliver;
 mod end;
 mod log;
 mod read;
@@ -10,6 +11,8 @@ mod table;
 mod verify;
 
 pub(crate) use adopt::adopt;
+pub(crate) use deliver::free_deliveries;
+pub use deliver::{Claimed, Delivery, DeliveryRow};
 pub(crate) use end::{End, append, append_at_once, first_ends, vouch_anew, without_second_ends};
 pub use read::AuditQuery;
 pub(crate) use table::Row;

@@ -81,6 +81,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (2, "agents by token", include_str!("../../migrations/0002_agents_by_token.sql")),
     (CHAIN, "audit chain", include_str!("../../migrations/0003_audit_chain.sql")),
     (5, "tokens", include_str!("../../migrations/0005_tokens.sql")),
+    (7, "deliveries", include_str!("../../migrations/0007_deliveries.sql")),
 ];
 
 /// The migration that has the audit log chained.

@@ -6,6 +6,7 @@ mod audit;
 mod bench;
 mod chain;
 mod configuration;
+mod deliveries;
 mod documents;
 mod dumps;
 mod files;
