@@ -273,6 +273,12 @@ impl PolicySnapshot {
         self.applications.get(&id)
     }
 
+    /// The application whose host label is `label`.
+    pub fn labelled(&self, label: &str) -> Option<&Arc<Application>> {
+        let named = self.by_name.get(label)?;
+        named.iter().filter_map(|id| self.applications.get(id)).find(|app| app.label() == label)
+    }
+
     /// Whether a token of this id is neither revoked nor purged. The id is public: this proves nothing.
     pub fn knows_token(&self, id: &TokenId) -> bool {
         self.tokens.contains(id)

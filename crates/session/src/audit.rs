@@ -20,6 +20,8 @@ pub enum Door {
     Connector,
     /// The SSH door.
     Ssh,
+    /// The web door.
+    Web,
 }
 
 impl Door {
@@ -29,6 +31,7 @@ impl Door {
             Self::Api => "api",
             Self::Connector => "connector",
             Self::Ssh => "ssh",
+            Self::Web => "web",
         }
     }
 }

@@ -62,7 +62,7 @@ pub struct Session {
     lease: Lease,
     counters: Arc<Counters>,
     clock: Clock,
-    end: (EndReason, Side),
+    end: OnceLock<(EndReason, Side)>,
     slot: Option<ClosingSlot>,
     /// When its target was first reached.
     dialled: OnceLock<SystemTime>,
@@ -228,7 +228,7 @@ impl Broker {
             counters.clone(),
             clock,
         );
-        let end = (EndReason::Failed, Side::Relay);
+        let end = OnceLock::new();
         let broker = self.clone();
         Session {
             id,
@@ -340,8 +340,14 @@ impl Session {
     }
 
     /// Ends the session for this reason.
-    pub fn end(mut self, reason: EndReason, side: Side) {
-        self.end = (reason, side);
+    pub fn end(self, reason: EndReason, side: Side) {
+        self.ends_as(reason, side);
+    }
+
+    /// Says how the session will have ended, where several share it: it ends when the last of them
+    /// lets go. The first word counts.
+    pub fn ends_as(&self, reason: EndReason, side: Side) {
+        let _ = self.end.set((reason, side));
     }
 
     fn opened(&self) -> AuditEvent {
@@ -412,14 +418,15 @@ impl Drop for Session {
     fn drop(&mut self) {
         let Some(slot) = self.slot.take() else { return };
         let application = self.application();
+        let (reason, side) = self.end.get().copied().unwrap_or((EndReason::Failed, Side::Relay));
         let event = AuditEvent::SessionEnded {
             session: self.id,
             user: self.user().clone(),
             application: application.name.clone(),
             site: application.site.name.clone(),
             door: self.door,
-            reason: self.end.0,
-            side: self.end.1,
+            reason,
+            side,
             up: self.counters.up(),
             down: self.counters.down(),
             millis: u64::try_from(self.clock.elapsed().as_millis()).unwrap_or(u64::MAX),
@@ -430,7 +437,7 @@ impl Drop for Session {
         }
         slot.fill(Stamped { at: self.clock.now(), event });
         let mut ended = self.broker.inner.ended.lock().unwrap_or_else(PoisonError::into_inner);
-        *ended.entry((self.door, self.end.0, self.end.1)).or_default() += 1;
+        *ended.entry((self.door, reason, side)).or_default() += 1;
         drop(ended);
         self.leave();
     }

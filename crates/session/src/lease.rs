@@ -34,6 +34,12 @@ impl Lease {
         Self { session, standing, policy, drain, counters, clock, expires, idle }
     }
 
+    /// Why the session must stop now, if it must: decides anew by the policy in force.
+    pub fn refusal(&self) -> Option<EndReason> {
+        let snapshot = self.policy.borrow().clone();
+        snapshot.recheck(self.session, &self.standing, self.clock.now())
+    }
+
     /// Completes when the session must stop, and says why. Cancel-safe: it holds nothing between
     /// polls but its place in the policy's versions.
     pub async fn ended(&mut self) -> EndReason {

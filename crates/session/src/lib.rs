@@ -8,6 +8,7 @@ mod broker;
 mod lease;
 pub mod pace;
 mod ports;
+mod requests;
 
 pub use audit::{AuditError, AuditEvent, AuditLog, ClosingSlot, Door, Stamped};
 pub use broker::{Broker, Ended, Limits, LiveSession, OpenError, Session};
@@ -16,3 +17,4 @@ pub use ports::{
     Authn, AuthnError, DialError, DialRequest, Dialer, HostKeyVerdict, HostKeys, Life, SecretError,
     Secrets, Step, TargetCredential, Witness,
 };
+pub use requests::{RequestLog, WebRequest};
