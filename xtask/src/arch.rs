@@ -53,11 +53,20 @@ struct Rule {
 const RULES: &[Rule] = &[
     Rule {
         from: &["adit-agent", "adit-connector"],
-        never: &["store", "session", "sqlx", "axum", "russh", "gateway-ssh", "gateway-tcp"],
+        never: &[
+            "store",
+            "session",
+            "sqlx",
+            "axum",
+            "russh",
+            "gateway-ssh",
+            "gateway-tcp",
+            "gateway-web",
+        ],
         because: "a machine in the field holds no policy, no database and no SSH server",
     },
     Rule {
-        from: &["gateway-ssh", "gateway-tcp"],
+        from: &["gateway-ssh", "gateway-tcp", "gateway-web"],
         never: &["quinn", "tunnel", "store", "sqlx", "axum"],
         because: "a gateway reaches the network through Grant → Broker::open → Session::dial only",
     },
@@ -90,6 +99,7 @@ const RULES: &[Rule] = &[
             "tunnel",
             "gateway-ssh",
             "gateway-tcp",
+            "gateway-web",
             "adit-agent",
             "adit-connector",
             "xtask",

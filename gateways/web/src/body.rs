@@ -1,0 +1,83 @@
+//! Bodies on their way from client to origin.
+
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use hyper::body::{Body, Frame, Incoming, SizeHint};
+use tokio::time::Instant;
+
+/// A request's body as the origin's connection takes it.
+pub(crate) struct Upload {
+    body: Option<Incoming>,
+    flow: Arc<Flow>,
+}
+
+/// How far a request's body has come.
+pub(crate) struct Flow {
+    bytes: AtomicU64,
+    /// When it last moved.
+    moved: Mutex<Instant>,
+}
+
+impl Upload {
+    pub(crate) fn new(body: Incoming) -> Self {
+        let body = (!body.is_end_stream()).then_some(body);
+        let flow = Flow { bytes: AtomicU64::new(0), moved: Mutex::new(Instant::now()) };
+        Self { body, flow: Arc::new(flow) }
+    }
+
+    /// The same request again, which has no body.
+    pub(crate) fn none(flow: Arc<Flow>) -> Self {
+        Self { body: None, flow }
+    }
+
+    pub(crate) fn is_none(&self) -> bool {
+        self.body.is_none()
+    }
+
+    pub(crate) fn flow(&self) -> Arc<Flow> {
+        self.flow.clone()
+    }
+}
+
+impl Flow {
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes.load(Relaxed)
+    }
+
+    pub(crate) fn moved(&self) -> Instant {
+        *self.moved.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn move_on(&self, bytes: usize) {
+        self.bytes.fetch_add(bytes as u64, Relaxed);
+        *self.moved.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+}
+
+impl Body for Upload {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let Some(body) = &mut self.body else { return Poll::Ready(None) };
+        let frame = ready!(Pin::new(body).poll_frame(cx));
+        let bytes = frame.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref());
+        self.flow.move_on(bytes.map_or(0, Bytes::len));
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.as_ref().is_none_or(Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+    }
+}

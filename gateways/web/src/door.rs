@@ -1,0 +1,314 @@
+//! One request, from its head to its answer's.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use access::{Code, EndReason};
+use hyper::body::Incoming;
+use hyper::header::{EXPECT, HOST, HeaderValue};
+use hyper::http::uri::PathAndQuery;
+use hyper::{Request, Response, StatusCode, Uri, Version};
+use rustls::client::danger::ServerCertVerifier;
+use session::{Authn, Broker, DialError, RequestLog};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::answer::WebBody;
+use crate::body::Upload;
+use crate::headers::{Told, asked_upgrade, toward_client, toward_origin};
+use crate::host::{Place, authority, is_named};
+use crate::links::{Places, rewrite};
+use crate::log::Entry;
+use crate::origin::{Answer, OriginError, Trust};
+use crate::problem::Refusal;
+use crate::sessions::{Keeper, Sessions, Visit, sessions};
+use crate::statement::Signer;
+use crate::strict::{Ledger, Malformed};
+use crate::token::{self, Base, Shown, TokenFault};
+use crate::upgrade::Switch;
+
+/// What the web door is made of.
+pub struct WebConfig {
+    pub broker: Broker,
+    pub authn: Arc<dyn Authn>,
+    /// Applications are one label below it.
+    pub domain: String,
+    /// Checks the certificates of origins that have no CA and no pin of their own; `None`: those are
+    /// not trusted.
+    pub roots: Option<Arc<dyn ServerCertVerifier>>,
+    pub signer: Arc<Signer>,
+    pub log: Arc<dyn RequestLog>,
+    /// Cancelled when no new requests come.
+    pub stop: CancellationToken,
+}
+
+/// The web door. Cheap to clone.
+#[derive(Clone)]
+pub struct WebGateway(Arc<Inner>);
+
+/// The connection that a request comes on.
+#[derive(Clone)]
+pub struct Client {
+    pub addr: SocketAddr,
+    /// The server name of the TLS handshake.
+    pub sni: Option<String>,
+    /// What is known of the bytes; `None` for HTTP/2.
+    pub ledger: Option<Ledger>,
+    /// Cancelled when a request has shown a token that is good.
+    pub proven: CancellationToken,
+    /// Where a change of protocol is left for whoever drives the connection.
+    pub switch: Arc<Mutex<Option<Switch>>>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) broker: Broker,
+    pub(crate) authn: Arc<dyn Authn>,
+    pub(crate) sessions: Sessions,
+    domain: String,
+    trust: Trust,
+    signer: Arc<Signer>,
+    log: Arc<dyn RequestLog>,
+}
+
+/// A request whose head is understood.
+struct Asked {
+    /// As the client wrote it.
+    authority: String,
+    label: String,
+    target: PathAndQuery,
+    shown: Shown,
+}
+
+impl WebGateway {
+    /// The door, and what keeps its sessions: it has to run for as long as the door is used.
+    pub fn new(config: WebConfig) -> (Self, Keeper) {
+        let WebConfig { broker, authn, domain, roots, signer, log, stop } = config;
+        let (sessions, keeper) = sessions(stop);
+        let trust = Trust::new(roots);
+        (Self(Arc::new(Inner { broker, authn, sessions, domain, trust, signer, log })), keeper)
+    }
+
+    /// Answers a request for an application.
+    pub async fn answer(&self, request: Request<Incoming>, client: &Client) -> Response<WebBody> {
+        let id = Uuid::new_v4();
+        let mut entry = self.0.entry(id, &request, client);
+        let answered = match self.0.serve(request, client, &mut entry).await {
+            Ok(served) => self.0.pass_on(served, client, entry).await,
+            Err(refusal) => Err((refusal, entry)),
+        };
+        answered.unwrap_or_else(|(refusal, entry)| refuse(id, refusal, entry))
+    }
+
+    /// The answer to a request that is for nobody here.
+    pub fn nobody() -> Response<WebBody> {
+        misdirected("the Host is no name of this relay").into_response(Uuid::new_v4())
+    }
+}
+
+/// An origin's answer, and what it takes to pass it on.
+struct Served {
+    answer: Answer,
+    visit: Visit,
+    asked: Passed,
+}
+
+/// What of a request its answer depends on.
+struct Passed {
+    authority: String,
+    base: Option<Base>,
+    /// The client asked for another protocol.
+    upgrade: bool,
+}
+
+impl Inner {
+    fn entry(&self, id: Uuid, request: &Request<Incoming>, client: &Client) -> Entry {
+        let host = authority(request).unwrap_or_default();
+        let asked = (request.method(), host.as_str(), token::shown_path(request.uri().path()));
+        Entry::new(self.log.clone(), id, client.addr.ip().to_canonical(), asked)
+    }
+
+    async fn serve(
+        &self,
+        mut request: Request<Incoming>,
+        client: &Client,
+        entry: &mut Entry,
+    ) -> Result<Served, Refusal> {
+        let asked = self.understand(&mut request, client)?;
+        let from = client.addr.ip().to_canonical();
+        let visit = self.enter(&asked.shown, &asked.label, from).await?;
+        client.proven.cancel();
+        entry.belongs_to(&visit);
+        let protocol = asked_upgrade(request.headers()).filter(|_| client.ledger.is_some());
+        let upgrade = protocol.is_some();
+        let upload = self.outgoing(request, &asked, &visit, protocol);
+        entry.uploads(upload.body().flow());
+        let (over, exchange) = (visit.over(), visit.exchange(&self.trust));
+        let answer = tokio::select! {
+            biased;
+            () = over.cancelled() => Err(ended(&visit)),
+            answer = exchange.send(upload) => {
+                answer.map_err(|error| unanswered(&error, client))
+            }
+        };
+        let Asked { authority, shown, .. } = asked;
+        let asked = Passed { authority, base: shown.base, upgrade };
+        Ok(Served { answer: answer?, visit, asked })
+    }
+
+    /// Reads whom a request is for and takes its token out.
+    fn understand(
+        &self,
+        request: &mut Request<Incoming>,
+        client: &Client,
+    ) -> Result<Asked, Refusal> {
+        let authority =
+            authority(request).ok_or_else(|| misdirected("the request has no one Host"))?;
+        if client.sni.as_ref().is_some_and(|sni| !is_named(&authority, sni)) {
+            return Err(misdirected("the Host is another than the connection was made for"));
+        }
+        let Place::Application(label) = Place::of(&authority, &self.domain) else {
+            return Err(misdirected("the Host is no application's"));
+        };
+        let mut target = request.uri().path_and_query().cloned().ok_or_else(no_path)?;
+        if !target.path().starts_with('/') && target.as_str() != "*" {
+            return Err(no_path());
+        }
+        let shown = token::take(request.headers_mut(), &mut target).map_err(no_token)?;
+        Ok(Asked { authority, label, target, shown })
+    }
+
+    /// The request as the origin gets it.
+    fn outgoing(
+        &self,
+        request: Request<Incoming>,
+        asked: &Asked,
+        visit: &Visit,
+        upgrade: Option<HeaderValue>,
+    ) -> Request<Upload> {
+        let (mut parts, body) = request.into_parts();
+        parts.version = Version::HTTP_11;
+        parts.uri = Uri::from(asked.target.clone());
+        parts.headers.remove(EXPECT);
+        let told = Told {
+            user: visit.user().as_str(),
+            from: visit.from(),
+            host: &asked.authority,
+            statement: visit.statement(&self.signer),
+        };
+        toward_origin(&mut parts.headers, upgrade, &told);
+        if let Ok(host) = HeaderValue::from_str(&visit.target().host) {
+            parts.headers.insert(HOST, host);
+        }
+        parts.extensions.clear();
+        Request::from_parts(parts, Upload::new(body))
+    }
+
+    /// The origin's answer as the client gets it.
+    async fn pass_on(
+        &self,
+        served: Served,
+        client: &Client,
+        mut entry: Entry,
+    ) -> Result<Response<WebBody>, (Refusal, Entry)> {
+        let Served { answer: Answer { response, origin }, visit, asked } = served;
+        let (mut parts, body) = response.into_parts();
+        let switched = parts.status == StatusCode::SWITCHING_PROTOCOLS;
+        toward_client(&mut parts.headers, switched);
+        let (public, base) = (asked.authority.as_str(), asked.base.as_ref());
+        rewrite(&mut parts.headers, &Places { public, origin: &visit.target().host, base });
+        parts.version = Version::default();
+        entry.answered(parts.status);
+        if !switched {
+            return Ok(Response::from_parts(parts, WebBody::streaming(body, origin, visit, entry)));
+        }
+        if !asked.upgrade {
+            return Err((unanswered(&OriginError::Switched, client), entry));
+        }
+        let (origin, ahead) = origin.into_io().await;
+        let switch = Switch { origin, ahead, visit, entry };
+        *client.switch.lock().unwrap_or_else(PoisonError::into_inner) = Some(switch);
+        Ok(Response::from_parts(parts, WebBody::empty()))
+    }
+}
+
+fn refuse(id: Uuid, refusal: Refusal, mut entry: Entry) -> Response<WebBody> {
+    entry.refused(refusal.status(), refusal.code());
+    refusal.into_response(id)
+}
+
+pub(crate) fn malformed(error: Malformed) -> Refusal {
+    let status = match error {
+        Malformed::TooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+        Malformed::LineEnd
+        | Malformed::RequestLine
+        | Malformed::Version
+        | Malformed::Target
+        | Malformed::Field
+        | Malformed::Folded
+        | Malformed::Host
+        | Malformed::Length
+        | Malformed::TransferEncoding
+        | Malformed::Chunk
+        | Malformed::Upgrade => StatusCode::BAD_REQUEST,
+    };
+    Refusal::of(status, &error).closing()
+}
+
+fn misdirected(detail: &str) -> Refusal {
+    Refusal::new(StatusCode::MISDIRECTED_REQUEST, Code("web.misdirected"), detail)
+        .hint("an application's address is https://<app>-<site>.<domain of the relay>/")
+}
+
+fn no_path() -> Refusal {
+    Refusal::of(StatusCode::BAD_REQUEST, &Malformed::Target)
+}
+
+fn no_token(fault: TokenFault) -> Refusal {
+    match fault {
+        TokenFault::None => {
+            let detail = "this application needs a token, and the request shows none";
+            Refusal::new(StatusCode::UNAUTHORIZED, Code("authn.required"), detail)
+                .hint("send one as `X-Adit-Key: TOKEN`, or call /adit-key/TOKEN/…")
+        }
+        TokenFault::Two | TokenFault::InQuery => {
+            let detail = fault.to_string();
+            Refusal::new(StatusCode::BAD_REQUEST, Code("web.two_tokens"), &detail)
+                .hint("show one token, in one header or at the beginning of the path")
+        }
+    }
+}
+
+/// The answer to a request whose session ended before there was one.
+fn ended(visit: &Visit) -> Refusal {
+    let reason = visit.reason();
+    let status = match reason {
+        EndReason::Revoked | EndReason::Expired => StatusCode::UNAUTHORIZED,
+        EndReason::Killed | EndReason::Idle => StatusCode::FORBIDDEN,
+        EndReason::Drained
+        | EndReason::Abandoned
+        | EndReason::Broken
+        | EndReason::Closed
+        | EndReason::Failed => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    Refusal::of(status, &reason)
+}
+
+/// The answer for an origin that gave none; or for a client whose body broke off.
+fn unanswered(error: &OriginError, client: &Client) -> Refusal {
+    if let Some(error) = client.ledger.as_ref().and_then(Ledger::broken) {
+        return malformed(error);
+    }
+    tracing::debug!(error = error as &dyn std::error::Error, "No answer of an origin");
+    let status = match error {
+        OriginError::TimedOut { .. } | OriginError::Dial(DialError::TimedOut { .. }) => {
+            StatusCode::GATEWAY_TIMEOUT
+        }
+        OriginError::Dial(_)
+        | OriginError::Tls(_)
+        | OriginError::Options(_)
+        | OriginError::Broken(_)
+        | OriginError::Closed
+        | OriginError::Switched => StatusCode::BAD_GATEWAY,
+    };
+    Refusal::of(status, error)
+}

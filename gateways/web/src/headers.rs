@@ -1,0 +1,269 @@
+//! Which headers go on: none that is for the next hop only, and none that says who somebody is
+//! unless the relay says so.
+
+use std::net::IpAddr;
+
+use hyper::HeaderMap;
+use hyper::header::{CONNECTION, FORWARDED, HeaderName, HeaderValue, TE, UPGRADE};
+
+/// What an origin is told of who asks.
+pub(crate) struct Told<'a> {
+    pub(crate) user: &'a str,
+    pub(crate) from: IpAddr,
+    /// Host, and port where it is not the scheme's own, as the client wrote it.
+    pub(crate) host: &'a str,
+    /// The signed statement, where the relay signs one.
+    pub(crate) statement: Option<HeaderValue>,
+}
+
+/// Makes a client's headers fit to go to an origin. `upgrade` is what an upgrade asks for, when it
+/// goes on.
+pub(crate) fn toward_origin(
+    headers: &mut HeaderMap,
+    upgrade: Option<HeaderValue>,
+    told: &Told<'_>,
+) {
+    let trailers = headers.get_all(TE).iter().any(wants_trailers);
+    drop_hop_by_hop(headers);
+    drop_forged(headers);
+    if trailers {
+        headers.insert(TE, HeaderValue::from_static("trailers"));
+    }
+    if let Some(protocol) = upgrade {
+        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        headers.insert(UPGRADE, protocol);
+    }
+    tell(headers, told);
+}
+
+/// Makes an origin's headers fit to go to a client.
+pub(crate) fn toward_client(headers: &mut HeaderMap, upgraded: bool) {
+    let protocol = upgraded.then(|| headers.get(UPGRADE).cloned()).flatten();
+    drop_hop_by_hop(headers);
+    headers.remove(STATEMENT);
+    if let Some(protocol) = protocol {
+        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        headers.insert(UPGRADE, protocol);
+    }
+}
+
+/// The protocol that a request asks to change to; HTTP/2 in the clear is none.
+pub(crate) fn asked_upgrade(headers: &HeaderMap) -> Option<HeaderValue> {
+    let options = headers.get_all(CONNECTION).iter().flat_map(words);
+    if !options.into_iter().any(|option| option == "upgrade") {
+        return None;
+    }
+    let mut protocols: Vec<String> = headers.get_all(UPGRADE).iter().flat_map(words).collect();
+    protocols.retain(|protocol| protocol != "h2c");
+    (!protocols.is_empty()).then(|| HeaderValue::from_str(&protocols.join(", ")).ok()).flatten()
+}
+
+/// RFC 9110, section 7.6.1.
+fn drop_hop_by_hop(headers: &mut HeaderMap) {
+    let named: Vec<String> = headers.get_all(CONNECTION).iter().flat_map(words).collect();
+    for name in named.iter().map(String::as_str).chain(HOP_BY_HOP) {
+        headers.remove(name);
+    }
+}
+
+/// Takes away what only the relay may say. Applications that map names to variables take `_` for
+/// `-`, so both count as one.
+fn drop_forged(headers: &mut HeaderMap) {
+    let forged: Vec<HeaderName> =
+        headers.keys().filter(|name| is_forged(name.as_str())).cloned().collect();
+    for name in forged {
+        headers.remove(name);
+    }
+}
+
+fn is_forged(name: &str) -> bool {
+    let plain = name.replace('_', "-");
+    let framing = plain != name && FRAMING.contains(&plain.as_str());
+    framing
+        || PREFIXES.iter().any(|prefix| plain.starts_with(prefix))
+        || IDENTITY.contains(&plain.as_str())
+}
+
+fn tell(headers: &mut HeaderMap, told: &Told<'_>) {
+    let forwarded = format!("for={};host=\"{}\";proto=https", node(told.from), told.host);
+    let said = [
+        (USER, told.user),
+        (FORWARDED, &forwarded),
+        (HeaderName::from_static("x-forwarded-for"), &told.from.to_string()),
+        (HeaderName::from_static("x-forwarded-host"), told.host),
+        (HeaderName::from_static("x-forwarded-proto"), "https"),
+    ];
+    for (name, value) in said {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            headers.insert(name, value);
+        }
+    }
+    if let Some(statement) = &told.statement {
+        headers.insert(STATEMENT, statement.clone());
+    }
+}
+
+/// RFC 7239, section 6.
+fn node(address: IpAddr) -> String {
+    match address {
+        IpAddr::V4(address) => address.to_string(),
+        IpAddr::V6(address) => format!("\"[{address}]\""),
+    }
+}
+
+fn wants_trailers(value: &HeaderValue) -> bool {
+    words(value).any(|word| word == "trailers")
+}
+
+fn words(value: &HeaderValue) -> impl Iterator<Item = String> + use<> {
+    let text = String::from_utf8_lossy(value.as_bytes()).to_ascii_lowercase();
+    let words: Vec<String> = text.split(',').map(|word| word.trim().to_owned()).collect();
+    words.into_iter().filter(|word| !word.is_empty())
+}
+
+/// The signed statement of who asks.
+pub(crate) const STATEMENT: HeaderName = HeaderName::from_static("x-adit-identity");
+const USER: HeaderName = HeaderName::from_static("x-adit-user");
+
+const HOP_BY_HOP: [&str; 9] = [
+    "connection",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "transfer-encoding",
+    "upgrade",
+    "http2-settings",
+];
+
+const FRAMING: [&str; 4] = ["content-length", "transfer-encoding", "content-type", "host"];
+
+/// Names by which proxies and applications agree on who somebody is.
+const PREFIXES: [&str; 9] = [
+    "x-adit-",
+    "x-checkpoint-",
+    "x-forwarded",
+    "x-remote-",
+    "remote-",
+    "x-auth-request-",
+    "x-authenticated-",
+    "x-warpgate-",
+    "cf-access-",
+];
+
+const IDENTITY: [&str; 13] = [
+    "forwarded",
+    "x-real-ip",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "true-client-ip",
+    "cf-connecting-ip",
+    "x-user",
+    "x-webauth-user",
+    "x-proxy-user",
+    "x-authentik-username",
+    "x-goog-authenticated-user-email",
+    "x-original-url",
+    "x-rewrite-url",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_but_the_relay_says_who_asks() {
+        let spellings = [
+            "X-Adit-User",
+            "x-adit-identity",
+            "X_Adit_User",
+            "X-Adit_User",
+            "X-Forwarded-User",
+            "x_forwarded_for",
+            "X-Forwarded-Host",
+            "X-Remote-User",
+            "X-Warpgate-Username",
+            "X-Auth-Request-User",
+            "Remote-User",
+            "remote_user",
+            "Forwarded",
+            "X-Real-IP",
+            "Transfer_Encoding",
+            "Content_Length",
+        ];
+        let mut headers: HeaderMap = spellings
+            .iter()
+            .map(|name| (name.parse().unwrap(), HeaderValue::from_static("admin")))
+            .collect();
+        headers.insert("x-custom_name", HeaderValue::from_static("kept"));
+        toward_origin(&mut headers, None, &told());
+        let mut left: Vec<String> = headers
+            .iter()
+            .map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()))
+            .collect();
+        left.sort();
+        let expected = [
+            "forwarded: for=\"[2001:db8::1]\";host=\"web-hq.x:8443\";proto=https",
+            "x-adit-user: alice",
+            "x-custom_name: kept",
+            "x-forwarded-for: 2001:db8::1",
+            "x-forwarded-host: web-hq.x:8443",
+            "x-forwarded-proto: https",
+        ];
+        assert_eq!(left, expected);
+    }
+
+    #[test]
+    fn what_is_for_the_next_hop_stays_there() {
+        let sent = [
+            ("connection", "keep-alive, X-Secret, x-adit-user"),
+            ("keep-alive", "5"),
+            ("te", "gzip, trailers"),
+            ("transfer-encoding", "chunked"),
+            ("proxy-authorization", "x"),
+            ("upgrade", "h2c"),
+            ("http2-settings", "x"),
+            ("x-secret", "1"),
+            ("accept", "*/*"),
+        ];
+        let mut headers: HeaderMap = sent
+            .iter()
+            .map(|(name, value)| (name.parse().unwrap(), HeaderValue::from_static(value)))
+            .collect();
+        assert_eq!(asked_upgrade(&headers), None);
+        toward_origin(&mut headers, None, &told());
+        let names: Vec<&str> = headers.keys().map(HeaderName::as_str).collect();
+        assert!(names.contains(&"accept") && headers["te"] == "trailers", "{names:?}");
+        assert!(
+            ["connection", "keep-alive", "x-secret", "transfer-encoding", "upgrade"]
+                .iter()
+                .all(|name| !names.contains(name)),
+            "{names:?}"
+        );
+        assert_eq!(headers["x-adit-user"], "alice");
+    }
+
+    #[test]
+    fn an_upgrade_goes_on_both_ways() {
+        let mut headers = HeaderMap::new();
+        headers.insert(CONNECTION, HeaderValue::from_static("keep-alive, Upgrade"));
+        headers.insert(UPGRADE, HeaderValue::from_static("h2c, WebSocket"));
+        let upgrade = asked_upgrade(&headers);
+        assert_eq!(upgrade, Some(HeaderValue::from_static("websocket")));
+        toward_origin(&mut headers, upgrade, &told());
+        assert_eq!(
+            (&headers[CONNECTION], &headers[UPGRADE]),
+            (&HeaderValue::from_static("upgrade"), &HeaderValue::from_static("websocket"))
+        );
+        toward_client(&mut headers, true);
+        assert_eq!(headers[UPGRADE], "websocket");
+        toward_client(&mut headers, false);
+        assert!(!headers.contains_key(UPGRADE));
+    }
+
+    fn told() -> Told<'static> {
+        let from = "2001:db8::1".parse().unwrap();
+        Told { user: "alice", from, host: "web-hq.x:8443", statement: None }
+    }
+}

@@ -1,0 +1,30 @@
+//! The web door: requests with a token, to applications that speak HTTP.
+//!
+//! `Grant → Broker::open → Session::dial` is the only way from here to a network. One session serves
+//! the requests of one credential to one application from one address, over as many streams as they
+//! need; it ends when access is withdrawn, and its requests with it.
+
+mod answer;
+mod body;
+mod door;
+mod headers;
+mod host;
+mod links;
+mod log;
+mod open;
+mod origin;
+mod problem;
+mod sessions;
+mod statement;
+mod strict;
+mod target;
+mod token;
+mod upgrade;
+
+pub use answer::{BodyError, WebBody};
+pub use door::{Client, WebConfig, WebGateway};
+pub use host::{Place, authority, without_port};
+pub use sessions::Keeper;
+pub use statement::Signer;
+pub use strict::{Asking, Guarded, Ledger};
+pub use upgrade::Switch;

@@ -1,0 +1,96 @@
+//! One record per request.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use access::Code;
+use hyper::{Method, StatusCode};
+use session::{RequestLog, WebRequest};
+use splice::Counters;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use crate::body::Flow;
+use crate::sessions::Shared;
+
+/// A request's record, written when the last of it is over.
+pub(crate) struct Entry {
+    log: Arc<dyn RequestLog>,
+    record: WebRequest,
+    began: Instant,
+    upload: Option<Arc<Flow>>,
+}
+
+impl Entry {
+    /// Begins the record of a request. `path` holds no token and no query.
+    pub(crate) fn new(
+        log: Arc<dyn RequestLog>,
+        id: Uuid,
+        from: IpAddr,
+        (method, host, path): (&Method, &str, &str),
+    ) -> Self {
+        let record = WebRequest {
+            at: SystemTime::now(),
+            id,
+            from,
+            method: cut(method.as_str(), LONGEST_METHOD),
+            host: cut(host, LONGEST_HOST),
+            path: cut(path, LONGEST_PATH),
+            session: None,
+            user: None,
+            application: None,
+            status: None,
+            code: None,
+            up: 0,
+            down: 0,
+            millis: 0,
+        };
+        Self { log, record, began: Instant::now(), upload: None }
+    }
+
+    pub(crate) fn belongs_to(&mut self, shared: &Shared) {
+        self.record.session = Some(shared.id());
+        self.record.user = Some(shared.user().clone());
+        self.record.application = Some(shared.application().label());
+    }
+
+    pub(crate) fn uploads(&mut self, flow: Arc<Flow>) {
+        self.upload = Some(flow);
+    }
+
+    pub(crate) fn answered(&mut self, status: StatusCode) {
+        self.record.status = Some(status.as_u16());
+    }
+
+    pub(crate) fn refused(&mut self, status: StatusCode, code: Code) {
+        self.record.status = Some(status.as_u16());
+        self.record.code = Some(code.0);
+    }
+
+    pub(crate) fn count_down(&mut self, bytes: usize) {
+        self.record.down += bytes as u64;
+    }
+
+    /// What passed after the protocol was changed.
+    pub(crate) fn carried(&mut self, counters: &Counters) {
+        self.record.up += counters.up();
+        self.record.down += counters.down();
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        self.record.millis = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.record.up += self.upload.as_ref().map_or(0, |flow| flow.bytes());
+        self.log.note(self.record.clone());
+    }
+}
+
+fn cut(text: &str, most: usize) -> String {
+    text.chars().take(most).collect()
+}
+
+const LONGEST_METHOD: usize = 32;
+const LONGEST_HOST: usize = 256;
+const LONGEST_PATH: usize = 1024;

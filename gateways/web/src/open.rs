@@ -1,0 +1,172 @@
+//! From a shown token to a session: the one that is open, or a new one.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use access::{Application, Authenticated, Context, Deny, Grant, Kind, TokenText, Unfound};
+use hyper::StatusCode;
+use session::{AuditEvent, AuthnError, Door, OpenError, pace};
+use tokio::time::Instant;
+
+use crate::door::Inner;
+use crate::problem::Refusal;
+use crate::sessions::{Key, Shared, Visit};
+use crate::target::Target;
+use crate::token::Shown;
+
+/// Why nobody gets in.
+#[derive(Debug, thiserror::Error)]
+enum Shut {
+    #[error("no application has that label")]
+    Unknown,
+    #[error("the application is no web application")]
+    Kind,
+    #[error("access was refused")]
+    Denied(#[from] Deny),
+}
+
+impl Inner {
+    /// Lets a request in: into the session that its token has opened, or into a new one.
+    pub(crate) async fn enter(
+        &self,
+        shown: &Shown,
+        label: &str,
+        from: IpAddr,
+    ) -> Result<Visit, Refusal> {
+        let token: Option<TokenText> = shown.text().parse().ok();
+        let application = self.broker.policy().labelled(label).cloned();
+        let (Some(token), Some(application)) = (token, application) else {
+            return self.refuse(shown, label, from).await;
+        };
+        let key = Key::new(&token.digest(), application.id, from);
+        if let Some(visit) = self.sessions.visit(&key) {
+            return Ok(visit);
+        }
+        // A use of a token is one session: who comes at the same time waits for the first.
+        let (_turn, _guard) = self.sessions.turn(key).await;
+        if let Some(visit) = self.sessions.visit(&key) {
+            return Ok(visit);
+        }
+        let who = self.vouched(shown, from).await?;
+        self.open(key, &who, &application).await
+    }
+
+    /// Looks at the token first: only its holder is told what is not there.
+    async fn refuse(&self, shown: &Shown, label: &str, from: IpAddr) -> Result<Visit, Refusal> {
+        let who = self.vouched(shown, from).await?;
+        Err(self.shut(&who, label, &Shut::Unknown).await)
+    }
+
+    async fn vouched(&self, shown: &Shown, from: IpAddr) -> Result<Authenticated, Refusal> {
+        let vouched = self.authn.token(&shown.text, Door::Web, from).await;
+        vouched.map_err(|error| Refusal::of(status(error), &error))
+    }
+
+    async fn open(
+        &self,
+        key: Key,
+        who: &Authenticated,
+        application: &Arc<Application>,
+    ) -> Result<Visit, Refusal> {
+        let now = SystemTime::now();
+        let grant = match self.decide(who, application, now) {
+            Ok(grant) => grant,
+            Err(error) => return Err(self.shut(who, &application.label(), &error).await),
+        };
+        let target = Target::of(application).map_err(|error| {
+            let error = crate::origin::OriginError::Options(error);
+            Refusal::of(StatusCode::BAD_GATEWAY, &error)
+        })?;
+        let session = self.broker.open(grant, Door::Web, now).await.map_err(unopened)?;
+        let shared = Shared::new(session, who, target, self.groups(who));
+        let visit = self.sessions.add(key, shared).await;
+        visit.ok_or_else(|| unopened(OpenError::Draining))
+    }
+
+    fn decide(
+        &self,
+        who: &Authenticated,
+        application: &Arc<Application>,
+        now: SystemTime,
+    ) -> Result<Grant, Shut> {
+        let context = Context { from: who.from(), login: None };
+        let grant = self.broker.policy().authorize(who, application, context, now)?;
+        // Told only to whom a rule opens it.
+        if application.kind == Kind::Web { Ok(grant) } else { Err(Shut::Kind) }
+    }
+
+    /// Records why somebody who is known gets in nowhere. Absent and forbidden look alike, and take
+    /// as long.
+    async fn shut(&self, who: &Authenticated, label: &str, error: &Shut) -> Refusal {
+        let started = Instant::now();
+        let (unknown, kind) = (Unfound::Unknown(label.to_owned()), NotWeb);
+        let explained: &dyn access::Explain = match error {
+            Shut::Unknown => &unknown,
+            Shut::Kind => &kind,
+            Shut::Denied(deny) => deny,
+        };
+        let cause = std::error::Error::source(error).map(|cause| format!(": {cause}"));
+        self.broker.audit().note(AuditEvent::AccessDenied {
+            door: Door::Web,
+            from: who.from(),
+            user: who.name().clone(),
+            application: label.chars().take(LONGEST_LABEL).collect(),
+            code: explained.code(),
+            detail: format!("{error}{}", cause.unwrap_or_default()),
+        });
+        let status = match error {
+            Shut::Denied(Deny::Revoked | Deny::Expired) => StatusCode::UNAUTHORIZED,
+            Shut::Unknown | Shut::Kind | Shut::Denied(_) => StatusCode::FORBIDDEN,
+        };
+        let refusal = Refusal::of(status, explained);
+        pace::even(started, pace::DENIED).await;
+        refusal
+    }
+
+    fn groups(&self, who: &Authenticated) -> Vec<String> {
+        let policy = self.broker.policy();
+        let user = policy.user(who.user());
+        user.map(|user| user.groups.iter().map(ToString::to_string).collect()).unwrap_or_default()
+    }
+}
+
+/// The application is there and open to the user, and speaks something else.
+#[derive(Debug)]
+struct NotWeb;
+
+impl access::Explain for NotWeb {
+    fn code(&self) -> access::Code {
+        access::Code("web.kind")
+    }
+
+    fn public(&self) -> std::borrow::Cow<'static, str> {
+        "this application does not speak HTTP".into()
+    }
+
+    fn hint(&self) -> Option<std::borrow::Cow<'static, str>> {
+        Some("reach it with `adit tunnel`, or through the door of its protocol".into())
+    }
+}
+
+fn status(error: AuthnError) -> StatusCode {
+    match error {
+        AuthnError::Form
+        | AuthnError::Mistyped
+        | AuthnError::Unknown
+        | AuthnError::Expired
+        | AuthnError::Revoked
+        | AuthnError::UsedUp
+        | AuthnError::WrongKind
+        | AuthnError::UserDisabled => StatusCode::UNAUTHORIZED,
+        AuthnError::Throttled => StatusCode::TOO_MANY_REQUESTS,
+        AuthnError::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "used as the argument of `map_err`")]
+fn unopened(error: OpenError) -> Refusal {
+    Refusal::of(StatusCode::SERVICE_UNAVAILABLE, &error)
+}
+
+const LONGEST_LABEL: usize = 128;

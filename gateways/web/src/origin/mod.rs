@@ -1,0 +1,76 @@
+//! Connections to an application's web server, over streams of one session.
+
+mod connect;
+mod exchange;
+mod io;
+mod pool;
+mod trust;
+
+pub(crate) use connect::Origin;
+pub(crate) use exchange::{Answer, Exchange};
+pub(crate) use io::OriginIo;
+pub(crate) use pool::Pool;
+pub(crate) use trust::Trust;
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use access::{Code, Explain};
+use session::DialError;
+
+/// Why an origin gave no answer.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum OriginError {
+    #[error("the origin could not be reached")]
+    Dial(#[from] DialError),
+    #[error("the origin's TLS handshake failed")]
+    Tls(#[source] std::io::Error),
+    #[error("the application's TLS options can not be used: {0}")]
+    Options(String),
+    #[error("no answer within {after:?}")]
+    TimedOut { after: Duration },
+    #[error("the origin's answer is no sound HTTP, or broke off")]
+    Broken(#[source] hyper::Error),
+    #[error("the origin closed a new connection at once")]
+    Closed,
+    #[error("the origin changed protocols unasked")]
+    Switched,
+}
+
+impl Explain for OriginError {
+    fn code(&self) -> Code {
+        Code(match self {
+            Self::Dial(error) => return error.code(),
+            Self::Tls(_) => "origin.tls",
+            Self::Options(_) => "origin.options",
+            Self::TimedOut { .. } => "origin.timeout",
+            Self::Broken(_) | Self::Closed | Self::Switched => "origin.broken",
+        })
+    }
+
+    fn public(&self) -> Cow<'static, str> {
+        Cow::Borrowed(match self {
+            Self::Dial(error) => return error.public(),
+            Self::Tls(_) => {
+                "the relay does not trust the application's certificate, or it speaks no TLS"
+            }
+            Self::Options(_) => "the application's TLS options can not be used",
+            Self::TimedOut { .. } => "the application took the request and does not answer",
+            Self::Broken(_) | Self::Closed | Self::Switched => {
+                "the application's answer broke off or is no HTTP"
+            }
+        })
+    }
+
+    fn hint(&self) -> Option<Cow<'static, str>> {
+        Some(Cow::Borrowed(match self {
+            Self::Dial(error) => return error.hint(),
+            Self::Tls(_) | Self::Options(_) => {
+                "an admin sets the application's `ca` or `pin`, and looks at its port"
+            }
+            Self::TimedOut { .. } | Self::Broken(_) | Self::Closed | Self::Switched => {
+                "try again; the application's own log says more"
+            }
+        }))
+    }
+}

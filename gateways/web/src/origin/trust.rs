@@ -1,0 +1,118 @@
+//! By what an origin's certificate is known. There is no way to look away: a certificate nobody
+//! signed is pinned.
+
+use std::sync::Arc;
+
+use ::aws_lc_rs::digest::{SHA256, digest};
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
+};
+
+use super::OriginError;
+
+/// Makes the TLS side of origin connections.
+pub(crate) struct Trust {
+    system: Option<Arc<dyn ServerCertVerifier>>,
+    provider: Arc<CryptoProvider>,
+}
+
+impl Trust {
+    /// `system` checks origins that have no CA and no pin of their own.
+    pub(crate) fn new(system: Option<Arc<dyn ServerCertVerifier>>) -> Self {
+        Self { system, provider: Arc::new(aws_lc_rs::default_provider()) }
+    }
+
+    /// TLS that trusts the system's CAs, or those in `ca` (PEM), or the one certificate whose
+    /// SHA-256 is `pin` (hex).
+    pub(crate) fn client(
+        &self,
+        ca: Option<&str>,
+        pin: Option<&str>,
+    ) -> Result<Arc<ClientConfig>, OriginError> {
+        let verifier: Arc<dyn ServerCertVerifier> = match (pin, ca) {
+            (Some(pin), _) => Arc::new(Pinned::new(pin, self.provider.clone())?),
+            (None, Some(ca)) => self.signed_by(ca)?,
+            (None, None) => self.system.clone().ok_or_else(|| {
+                OriginError::Options("the relay's machine has no CA certificates".to_owned())
+            })?,
+        };
+        let config = ClientConfig::builder_with_provider(self.provider.clone())
+            .with_safe_default_protocol_versions()
+            .map_err(|error| OriginError::Options(error.to_string()))?
+            .dangerous()
+            .with_custom_certificate_verifier(verifier)
+            .with_no_client_auth();
+        Ok(Arc::new(config))
+    }
+
+    fn signed_by(&self, ca: &str) -> Result<Arc<dyn ServerCertVerifier>, OriginError> {
+        let mut roots = RootCertStore::empty();
+        for certificate in CertificateDer::pem_slice_iter(ca.as_bytes()).flatten() {
+            roots.add(certificate).map_err(|error| OriginError::Options(error.to_string()))?;
+        }
+        let provider = self.provider.clone();
+        let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider);
+        let built = verifier.build().map_err(|error| OriginError::Options(error.to_string()))?;
+        Ok(built)
+    }
+}
+
+/// Trusts one certificate, whoever signed it and whatever it says.
+#[derive(Debug)]
+struct Pinned {
+    sha256: [u8; 32],
+    provider: Arc<CryptoProvider>,
+}
+
+impl Pinned {
+    fn new(hex: &str, provider: Arc<CryptoProvider>) -> Result<Self, OriginError> {
+        let plain: String = hex.chars().filter(|c| *c != ':').collect();
+        let bytes = data_encoding::HEXLOWER_PERMISSIVE.decode(plain.as_bytes()).ok();
+        let sha256 = bytes.and_then(|bytes| bytes.try_into().ok());
+        let sha256 = sha256.ok_or_else(|| OriginError::Options("the pin is no SHA-256".into()))?;
+        Ok(Self { sha256, provider })
+    }
+}
+
+impl ServerCertVerifier for Pinned {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        match digest(&SHA256, end_entity).as_ref() == self.sha256 {
+            true => Ok(ServerCertVerified::assertion()),
+            false => Err(CertificateError::ApplicationVerificationFailure.into()),
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls12_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls13_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}

@@ -1,0 +1,332 @@
+//! Sessions that many requests share: one per credential, application and client address.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use access::{
+    Application, ApplicationId, Authenticated, EndReason, Name, SessionId, Side, TokenDigest,
+};
+use hyper::header::HeaderValue;
+use session::{Lease, Session};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use crate::origin::{Exchange, Pool, Trust};
+use crate::statement::{Claims, LIFETIME, Signer};
+use crate::target::Target;
+
+/// What a session is for. The token's digest: whoever knows only its id gets into no session.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Key {
+    pub(crate) token: [u8; 32],
+    pub(crate) application: ApplicationId,
+    pub(crate) from: IpAddr,
+}
+
+impl Key {
+    pub(crate) fn new(token: &TokenDigest, application: ApplicationId, from: IpAddr) -> Self {
+        Self { token: token.0, application, from }
+    }
+}
+
+/// One open session and what its requests share.
+pub(crate) struct Shared {
+    session: Session,
+    lease: Lease,
+    target: Target,
+    pool: Pool,
+    groups: Vec<String>,
+    label: String,
+    from: IpAddr,
+    over: CancellationToken,
+    reason: OnceLock<EndReason>,
+    used: Mutex<Use>,
+    statement: Mutex<Option<(Instant, HeaderValue)>>,
+}
+
+struct Use {
+    /// Requests under way.
+    open: usize,
+    /// When that last changed.
+    since: Instant,
+}
+
+/// A request in a session. The session stays open for it, unless it has to end.
+pub(crate) struct Visit(Arc<Shared>);
+
+/// The sessions that are open.
+#[derive(Clone)]
+pub(crate) struct Sessions {
+    table: Arc<Mutex<Table>>,
+    keep: mpsc::Sender<(Key, Arc<Shared>)>,
+}
+
+#[derive(Default)]
+struct Table {
+    open: HashMap<Key, Arc<Shared>>,
+    /// Who opens one now; the others wait for it.
+    opening: HashMap<Key, Arc<tokio::sync::Mutex<()>>>,
+}
+
+/// Ends sessions when they have to, or when nothing was asked in them for a while.
+pub struct Keeper {
+    table: Arc<Mutex<Table>>,
+    opened: mpsc::Receiver<(Key, Arc<Shared>)>,
+    stop: CancellationToken,
+}
+
+/// The right to open the session of a key.
+pub(crate) struct Turn {
+    key: Key,
+    lock: Arc<tokio::sync::Mutex<()>>,
+    table: Arc<Mutex<Table>>,
+}
+
+/// After `stop` no new requests come, and a session ends with the last of its requests.
+pub(crate) fn sessions(stop: CancellationToken) -> (Sessions, Keeper) {
+    let (keep, opened) = mpsc::channel(BACKLOG);
+    let table = Arc::<Mutex<Table>>::default();
+    (Sessions { table: table.clone(), keep }, Keeper { table, opened, stop })
+}
+
+impl Sessions {
+    /// A visit to the session of this key, where one is open and may stay so.
+    pub(crate) fn visit(&self, key: &Key) -> Option<Visit> {
+        let table = lock(&self.table);
+        let shared = table.open.get(key)?;
+        // Withdrawn access is noticed here at once, not when the keeper gets to it.
+        let stands = !shared.over.is_cancelled() && shared.lease.refusal().is_none();
+        stands.then(|| Visit::new(shared.clone()))
+    }
+
+    /// Waits until nobody else opens a session of this key.
+    pub(crate) async fn turn(&self, key: Key) -> (Turn, tokio::sync::OwnedMutexGuard<()>) {
+        let lock = lock(&self.table).opening.entry(key).or_default().clone();
+        let turn = Turn { key, lock: lock.clone(), table: self.table.clone() };
+        (turn, lock.lock_owned().await)
+    }
+
+    /// Keeps a session that was opened for this key. `None`: the relay is stopping.
+    pub(crate) async fn add(&self, key: Key, shared: Shared) -> Option<Visit> {
+        let shared = Arc::new(shared);
+        let visit = Visit::new(shared.clone());
+        lock(&self.table).open.insert(key, shared.clone());
+        self.keep.send((key, shared)).await.ok()?;
+        Some(visit)
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let mut table = lock(&self.table);
+        // The table's, this one's and the guard's, which may be gone already.
+        if Arc::strong_count(&self.lock) <= 3 {
+            table.opening.remove(&self.key);
+        }
+    }
+}
+
+impl Keeper {
+    /// Keeps sessions until the door is gone and the last of them has ended.
+    pub async fn run(mut self) {
+        let mut kept = JoinSet::new();
+        loop {
+            tokio::select! {
+                biased;
+                Some(ended) = kept.join_next() => {
+                    if let Err(error) = ended {
+                        tracing::error!(%error, "A session's keeper failed");
+                    }
+                }
+                opened = self.opened.recv() => match opened {
+                    Some((key, shared)) => {
+                        let (table, stop) = (self.table.clone(), self.stop.clone());
+                        kept.spawn(keep(table, stop, key, shared));
+                    }
+                    None => break,
+                },
+            }
+        }
+        while kept.join_next().await.is_some() {}
+    }
+}
+
+async fn keep(table: Arc<Mutex<Table>>, stop: CancellationToken, key: Key, shared: Arc<Shared>) {
+    let mut lease = shared.lease.clone();
+    let idle = async {
+        loop {
+            shared.idle(&stop).await;
+            let mut table = lock(&table);
+            if lock_use(&shared).open == 0 {
+                forget(&mut table, &key, &shared);
+                return;
+            }
+        }
+    };
+    let (reason, side) = tokio::select! {
+        biased;
+        reason = lease.ended() => (reason, Side::Relay),
+        () = idle => (EndReason::Closed, Side::Client),
+    };
+    shared.end(reason, side);
+    forget(&mut lock(&table), &key, &shared);
+}
+
+/// Takes a session out, unless another has taken its place.
+fn forget(table: &mut Table, key: &Key, shared: &Arc<Shared>) {
+    if table.open.get(key).is_some_and(|open| Arc::ptr_eq(open, shared)) {
+        table.open.remove(key);
+    }
+}
+
+impl Shared {
+    pub(crate) fn new(
+        session: Session,
+        who: &Authenticated,
+        target: Target,
+        groups: Vec<String>,
+    ) -> Self {
+        debug_assert_eq!(session.user(), who.name());
+        let (lease, label) = (session.lease(), session.application().label());
+        let used = Mutex::new(Use { open: 0, since: Instant::now() });
+        Self {
+            session,
+            lease,
+            target,
+            pool: Pool::default(),
+            groups,
+            label,
+            from: who.from(),
+            over: CancellationToken::new(),
+            reason: OnceLock::new(),
+            used,
+            statement: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn id(&self) -> SessionId {
+        self.session.id()
+    }
+
+    pub(crate) fn user(&self) -> &Name {
+        self.session.user()
+    }
+
+    pub(crate) fn application(&self) -> &Arc<Application> {
+        self.session.application()
+    }
+
+    /// The client's address.
+    pub(crate) fn from(&self) -> IpAddr {
+        self.from
+    }
+
+    pub(crate) fn target(&self) -> &Target {
+        &self.target
+    }
+
+    pub(crate) fn exchange<'a>(&'a self, trust: &'a Trust) -> Exchange<'a> {
+        Exchange { session: &self.session, pool: &self.pool, target: &self.target, trust }
+    }
+
+    /// A statement of who asks, not older than half its life.
+    pub(crate) fn statement(&self, signer: &Signer) -> Option<HeaderValue> {
+        let mut kept = self.statement.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((made, statement)) = &*kept
+            && made.elapsed() < LIFETIME / 2
+        {
+            return Some(statement.clone());
+        }
+        let claims = Claims {
+            aud: &self.label,
+            sub: self.user().as_str(),
+            groups: &self.groups,
+            sid: &self.id().to_string(),
+        };
+        let fresh = signer.sign(claims, SystemTime::now())?;
+        *kept = Some((Instant::now(), fresh.clone()));
+        Some(fresh)
+    }
+
+    fn end(&self, reason: EndReason, side: Side) {
+        self.session.ends_as(reason, side);
+        let _ = self.reason.set(reason);
+        self.over.cancel();
+        self.pool.clear();
+    }
+
+    /// Completes once nothing was asked for [`IDLE`], or for a moment when the relay is stopping.
+    async fn idle(&self, stop: &CancellationToken) {
+        loop {
+            let limit = if stop.is_cancelled() { MOMENT } else { IDLE };
+            let due = {
+                let used = lock_use(self);
+                // While there is a request, the next look is a whole limit away.
+                if used.open == 0 { used.since + limit } else { Instant::now() + limit }
+            };
+            if due <= Instant::now() {
+                return;
+            }
+            tokio::select! {
+                () = sleep_until(due) => {}
+                () = stop.cancelled(), if limit == IDLE => {}
+            }
+        }
+    }
+}
+
+impl Visit {
+    fn new(shared: Arc<Shared>) -> Self {
+        lock_use(&shared).open += 1;
+        Self(shared)
+    }
+
+    /// Cancelled when the session is over.
+    pub(crate) fn over(&self) -> CancellationToken {
+        self.0.over.clone()
+    }
+
+    /// Why the session is over.
+    pub(crate) fn reason(&self) -> EndReason {
+        self.0.reason.get().copied().unwrap_or(EndReason::Broken)
+    }
+
+    pub(crate) fn pool(&self) -> &Pool {
+        &self.0.pool
+    }
+}
+
+impl std::ops::Deref for Visit {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
+}
+
+impl Drop for Visit {
+    fn drop(&mut self) {
+        let mut used = lock_use(&self.0);
+        used.open -= 1;
+        used.since = Instant::now();
+    }
+}
+
+fn lock(table: &Mutex<Table>) -> MutexGuard<'_, Table> {
+    table.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn lock_use(shared: &Shared) -> MutexGuard<'_, Use> {
+    shared.used.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A session in which nothing is asked ends after this.
+const IDLE: Duration = Duration::from_secs(60);
+/// Between the last request and the end, once no new ones come.
+const MOMENT: Duration = Duration::from_millis(100);
+/// Sessions opened that the keeper has not taken yet; more wait.
+const BACKLOG: usize = 64;
