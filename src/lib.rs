@@ -20,8 +20,10 @@ mod memory;
 pub mod policy;
 pub mod serve;
 pub mod state;
+pub mod statements;
 pub mod tokens;
 mod traces;
+mod web_log;
 
 pub use ends::Ends;
 pub use state::{AgentIdentity, AppState, Peer, RelayInfo};

@@ -18,6 +18,7 @@ use crate::ca::CaError;
 use crate::config::Config;
 use crate::database::OpenError;
 use crate::host_keys::HostKeyError;
+use crate::statements::StatementError;
 use reload::Reloader;
 
 pub use build::{Relay, build};
@@ -39,6 +40,8 @@ pub enum ServeError {
     Tls(#[from] tunnel::tls::TlsError),
     #[error("the SSH host keys are not usable")]
     HostKeys(#[from] HostKeyError),
+    #[error("the key of the identity headers is not usable")]
+    Statements(#[from] StatementError),
     #[error("could not listen on {address} for {door}")]
     Listen { door: &'static str, address: std::net::SocketAddr, source: io::Error },
     #[error("could not wait for signals")]
@@ -55,6 +58,7 @@ impl ServeError {
             | Self::Ca(_)
             | Self::Tls(_)
             | Self::HostKeys(_)
+            | Self::Statements(_)
             | Self::Listen { .. }
             | Self::Signals { .. } => None,
         }

@@ -40,6 +40,8 @@ pub struct RelayInfo {
     pub ssh_port: u16,
     /// The SSH door's public keys in OpenSSH form.
     pub ssh_host_keys: Vec<String>,
+    /// The JWK set that checks what the web door says of users.
+    pub statement_keys: serde_json::Value,
 }
 
 /// The peer of one HTTPS connection; an extension of each of its requests.

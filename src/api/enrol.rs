@@ -44,6 +44,25 @@ impl Answer for Readiness {
     }
 }
 
+/// The keys that check what the web door says of users (RFC 7517).
+pub(super) struct KeySet(serde_json::Value);
+
+pub(super) async fn key_set(State(state): State<AppState>) -> KeySet {
+    KeySet(state.info.statement_keys.clone())
+}
+
+impl IntoResponse for KeySet {
+    fn into_response(self) -> Response {
+        Json(self.0).into_response()
+    }
+}
+
+impl Answer for KeySet {
+    fn describe(operation: &mut Operation, _: &mut Schemas) {
+        operation.answer(200, "application/json", serde_json::json!({ "type": "object" }));
+    }
+}
+
 pub(super) async fn info(State(state): State<AppState>) -> Json<Info> {
     let info = &state.info;
     Json(Info {

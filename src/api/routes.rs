@@ -24,6 +24,8 @@ pub(super) fn routes() -> Vec<Route> {
     vec![
         get("/healthz", Anonymous, enrol::healthz,
             doc("healthz", "Says whether the relay takes new work; for load balancers", &[])),
+        get("/.well-known/jwks.json", Anonymous, enrol::key_set,
+            doc("keySet", "Gives the keys that check the signed identity header of web applications", &[])),
         get("/api/v1/healthz", Anonymous, enrol::healthz,
             doc("health", "Says whether the relay takes new work", &[])),
         get("/api/v1/openapi.json", Anonymous, openapi::serve,

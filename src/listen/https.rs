@@ -1,20 +1,22 @@
-//! The HTTPS port: the API over TLS, for agents with their certificate; and SSH for networks that
-//! let nothing else through.
+//! The HTTPS port: the API and web applications over TLS, for agents with their certificate; and SSH
+//! for networks that let nothing else through.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
-use std::pin::pin;
-use std::sync::Arc;
+use std::future::poll_fn;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::{Pin, pin};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, Bytes, HttpBody};
 use axum::http::{Request, StatusCode};
 use axum::response::{IntoResponse, Response};
 use gateway_ssh::SshGateway;
+use gateway_web::{Client, Guarded, Ledger, Place, WebGateway, authority, without_port};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
-use hyper::service::service_fn;
+use hyper::service::{HttpService, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulConnection;
 use rustls::ServerConfig;
@@ -22,6 +24,7 @@ use rustls::server::Acceptor;
 use rustls::server::danger::ClientCertVerifier;
 use session::Door;
 use store::Store;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
@@ -47,11 +50,15 @@ pub(crate) struct Tls {
     pub(crate) open: Arc<ServerConfig>,
     /// For agents: demands a client certificate.
     pub(crate) agents: Arc<ServerConfig>,
+    /// What the relay itself is called; `*.` stands for its applications.
+    pub(crate) names: Arc<[String]>,
 }
 
 /// What the HTTPS port serves.
 pub(crate) struct Https {
     pub(crate) router: Router,
+    pub(crate) web: WebGateway,
+    pub(crate) domain: Arc<str>,
     pub(crate) ssh: SshGateway,
     pub(crate) store: Store,
     pub(crate) authn: Arc<Authn>,
@@ -103,7 +110,7 @@ impl Https {
         let start = LazyConfigAcceptor::new(Acceptor::default(), socket).await?;
         let offered = start.client_hello().alpn();
         let agent = offered.is_some_and(|mut offered| offered.any(|name| name == wire::ALPN_API));
-        let Tls { open, agents } = self.tls.borrow().clone();
+        let Tls { open, agents, names: _ } = self.tls.borrow().clone();
         start.into_stream(if agent { agents } else { open }).await
     }
 
@@ -145,20 +152,109 @@ impl Https {
                 () = presence.idle(IDLE) => {}
             }
         };
-        let (router, io, shown) = (self.router.clone(), TokioIo::new(stream), presence.clone());
-        let service =
-            service_fn(move |request| answer(router.clone(), peer.clone(), shown.clone(), request));
+        let talk = self.talk(&stream, peer, presence.clone());
         let serve = async {
             if h2 {
+                let service = service_fn(move |request| talk.clone().answer(request));
+                let io = TokioIo::new(stream);
                 finish(http2_server().serve_connection(io, service), leave).await;
             } else {
-                finish(http1_server().serve_connection(io, service), leave).await;
+                let (guarded, ledger) = Guarded::new(stream);
+                let switch = talk.client.switch.clone();
+                let talk = talk.over(ledger);
+                let service = service_fn(move |request| Box::pin(talk.clone().answer(request)));
+                let connection = http1_server().serve_connection(TokioIo::new(guarded), service);
+                let (mut io, ahead) = until_http_ends(connection, leave).await;
+                let switch = switch.lock().unwrap_or_else(PoisonError::into_inner).take();
+                match switch {
+                    Some(switch) => switch.carry(io, ahead).await,
+                    None => drop(io.shutdown().await),
+                }
             }
         };
         tokio::select! {
             biased;
             () = serve => {}
             () = ousted => {}
+        }
+    }
+}
+
+impl Https {
+    fn talk(&self, stream: &TlsStream<TcpStream>, peer: Peer, presence: Presence) -> Talk {
+        let client = Client {
+            addr: peer.addr,
+            sni: stream.get_ref().1.server_name().map(str::to_owned),
+            ledger: None,
+            proven: presence.proven(),
+            switch: Arc::new(Mutex::new(None)),
+        };
+        let (router, web) = (self.router.clone(), self.web.clone());
+        let (domain, names) = (self.domain.clone(), self.tls.borrow().names.clone());
+        Talk { router, web, domain, names, peer, presence, client }
+    }
+}
+
+/// One connection's requests, and who answers them.
+#[derive(Clone)]
+struct Talk {
+    router: Router,
+    web: WebGateway,
+    domain: Arc<str>,
+    names: Arc<[String]>,
+    peer: Peer,
+    presence: Presence,
+    client: Client,
+}
+
+impl Talk {
+    /// The same over HTTP/1.1, whose bytes are checked.
+    fn over(mut self, ledger: Ledger) -> Self {
+        self.client.ledger = Some(ledger);
+        self
+    }
+
+    async fn answer(self, request: Request<Incoming>) -> Result<Response, Infallible> {
+        let _asking = self.presence.ask();
+        let asked = self.client.ledger.as_ref().map(|ledger| ledger.admit(&request)).transpose();
+        let asked = match asked {
+            Ok(asked) => asked,
+            Err(refusal) => return Ok(refusal.map(Body::new)),
+        };
+        let response = self.route(request).await;
+        if let Some(asked) = asked {
+            asked.answered(response.status());
+        }
+        Ok(response)
+    }
+
+    /// The Host decides: the relay's own names are the API's, one label below its domain is an
+    /// application's, and there is nothing else.
+    async fn route(&self, request: Request<Incoming>) -> Response {
+        let host = authority(&request).unwrap_or_default();
+        if self.is_own(without_port(&host)) {
+            return self.api(request).await;
+        }
+        match Place::of(&host, &self.domain) {
+            Place::Application(_) => self.web.answer(request, &self.client).await.map(Body::new),
+            Place::Elsewhere => WebGateway::nobody().map(Body::new),
+        }
+    }
+
+    fn is_own(&self, host: &str) -> bool {
+        let bare = host.trim_start_matches('[').trim_end_matches(']');
+        bare.parse::<IpAddr>().is_ok()
+            || self.names.iter().any(|name| name.eq_ignore_ascii_case(host))
+    }
+
+    async fn api(&self, mut request: Request<Incoming>) -> Response {
+        request.extensions_mut().insert(self.peer.clone());
+        request.extensions_mut().insert(self.presence.clone());
+        let answered = timeout(REQUEST, self.router.clone().oneshot(request.map(Body::new))).await;
+        match answered {
+            Ok(Ok(response)) => response,
+            Ok(Err(never)) => match never {},
+            Err(_) => StatusCode::REQUEST_TIMEOUT.into_response(),
         }
     }
 }
@@ -200,6 +296,33 @@ where
     }
 }
 
+/// Drives an HTTP/1.1 connection until it ends or changes protocols, and gives its stream back with
+/// what was read of it and not understood.
+async fn until_http_ends<I, S, B>(
+    mut connection: http1::Connection<TokioIo<I>, S>,
+    leave: impl Future<Output = ()>,
+) -> (I, Bytes)
+where
+    I: AsyncRead + AsyncWrite + Unpin,
+    S: HttpService<Incoming, ResBody = B, Error = Infallible, Future: Unpin> + Unpin,
+    B: HttpBody<Error: Into<axum::BoxError>> + 'static,
+{
+    let mut leave = pin!(leave);
+    let mut leaving = false;
+    let ended = poll_fn(|cx| {
+        if !leaving && leave.as_mut().poll(cx).is_ready() {
+            leaving = true;
+            Pin::new(&mut connection).graceful_shutdown();
+        }
+        connection.poll_without_shutdown(cx)
+    });
+    if let Err(error) = ended.await {
+        tracing::debug!(%error, "An HTTP connection broke");
+    }
+    let parts = connection.into_parts();
+    (parts.io.into_inner(), parts.read_buf)
+}
+
 /// Completes when a peer nobody has vouched for has to make room. Its place in the lobby is given
 /// back as soon as a certificate or a request has said who it is.
 async fn ousted(guest: Guest, presence: Presence) {
@@ -210,21 +333,6 @@ async fn ousted(guest: Guest, presence: Presence) {
     }
     drop(guest);
     std::future::pending::<()>().await;
-}
-
-async fn answer(
-    router: Router,
-    peer: Peer,
-    presence: Presence,
-    mut request: Request<Incoming>,
-) -> Result<Response, Infallible> {
-    let _asking = presence.ask();
-    request.extensions_mut().insert(peer);
-    request.extensions_mut().insert(presence);
-    match timeout(REQUEST, router.oneshot(request.map(Body::new))).await {
-        Ok(answered) => answered,
-        Err(_) => Ok(StatusCode::REQUEST_TIMEOUT.into_response()),
-    }
 }
 
 pub(super) fn http1_server() -> http1::Builder {

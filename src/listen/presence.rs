@@ -36,6 +36,11 @@ impl Presence {
         self.vouched.cancel();
     }
 
+    /// Cancelled when somebody has signed in; whoever signs somebody in may cancel it.
+    pub(crate) fn proven(&self) -> CancellationToken {
+        self.vouched.clone()
+    }
+
     /// Completes when somebody has signed in.
     pub(crate) async fn vouched(&self) {
         self.vouched.cancelled().await;

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use gateway_ssh::{SshConfig, SshGateway};
+use gateway_web::{Keeper, Signer, WebConfig, WebGateway};
 use russh::keys::PrivateKey;
+use rustls::client::danger::ServerCertVerifier;
 use session::{Broker, Limits};
 use store::Store;
 use telemetry::Log;
@@ -30,7 +32,8 @@ use crate::listen::spare::Spare;
 use crate::listen::{admin, quic, ssh, tcp};
 use crate::policy::PolicyPublisher;
 use crate::traces::Traces;
-use crate::{AppState, RelayInfo, api, database, host_keys};
+use crate::web_log::Traced;
+use crate::{AppState, RelayInfo, api, database, host_keys, statements};
 
 /// A relay that listens.
 pub struct Relay {
@@ -63,18 +66,26 @@ pub async fn build(config: Config, log: Log) -> Result<Relay, ServeError> {
     if abandoned > 0 {
         tracing::warn!(abandoned, "Closed sessions that the last run left open");
     }
-    let core = Core::start(&config, store).await?;
+    let (core, keeper) = Core::start(&config, store).await?;
     let names = server_names(&config.domain, &config.names);
     let certificate = core.ca.server_certificate(&core.store, &names, now).await?;
     let doors = Doors::bind(&config, &core, &certificate).await?;
     let (ready, endpoint) = (doors.ready()?, doors.quic.clone());
     let state = core.state(&config, &ready)?;
-    let identity = Identity::new(&core, certificate, endpoint.clone())?;
+    let identity = Identity::new(&core, certificate, &names, endpoint.clone())?;
     let lobbies = Lobbies::new(config.limits.max_unauthenticated);
     let knobs = Knobs { log, lobbies, identity: Arc::new(identity) };
     let mut tasks = doors.open(&core, &state, &knobs);
+    tasks.spawn(keeper.run());
     trace(&config, &core, &mut tasks);
     Ok(Relay { config, state, endpoint, ready, tokens: core.tokens, knobs, tasks })
+}
+
+/// The CAs that the machine trusts. A relay without them serves, and trusts no origin that has none
+/// of its own.
+fn system_roots() -> Option<Arc<dyn ServerCertVerifier>> {
+    let roots = tunnel::tls::system_roots();
+    roots.inspect_err(|error| tracing::warn!(%error, "This machine has no CA certificates")).ok()
 }
 
 /// Sends traces where the configuration names a collector.
@@ -96,6 +107,8 @@ pub(super) struct Core {
     broker: Broker,
     host_keys: Vec<PrivateKey>,
     ssh: SshGateway,
+    web: WebGateway,
+    signer: Arc<Signer>,
     agents: Arc<Agents>,
     audit: Arc<Measured>,
     dials: Arc<Dials>,
@@ -103,7 +116,7 @@ pub(super) struct Core {
 }
 
 impl Core {
-    async fn start(config: &Config, store: Store) -> Result<Self, ServeError> {
+    async fn start(config: &Config, store: Store) -> Result<(Self, Keeper), ServeError> {
         let tokens = Tokens::default();
         let ca = Arc::new(Ca::load(&store).await?);
         let host_keys = host_keys::load(&store).await?;
@@ -124,9 +137,19 @@ impl Core {
             target_keys: Arc::new(store.clone()),
             domain: config.domain.clone(),
         });
+        let signer = Arc::new(statements::signer(&store, &config.domain).await?);
+        let (web, keeper) = WebGateway::new(WebConfig {
+            broker: broker.clone(),
+            authn: authn.clone(),
+            domain: config.domain.clone(),
+            roots: system_roots(),
+            signer: signer.clone(),
+            log: Arc::new(Traced),
+            stop: tokens.accepting.clone(),
+        });
         let agents =
             Agents::new(authn.clone(), broker.clone(), ssh.clone(), policy.subscribe(), drain);
-        Ok(Self {
+        let core = Self {
             store,
             ca,
             policy,
@@ -135,11 +158,14 @@ impl Core {
             broker,
             host_keys,
             ssh,
+            web,
+            signer,
             agents,
             audit,
             dials,
             tokens,
-        })
+        };
+        Ok((core, keeper))
     }
 
     fn state(&self, config: &Config, ready: &Ready) -> Result<AppState, ServeError> {
@@ -151,6 +177,7 @@ impl Core {
             quic_port: ready.quic.port(),
             ssh_port: ready.ssh.port(),
             ssh_host_keys: host_keys::public_lines(&self.host_keys)?,
+            statement_keys: self.signer.key_set(),
         };
         Ok(AppState {
             store: self.store.clone(),
@@ -263,6 +290,8 @@ impl Doors {
 fn https_door(core: &Core, state: &AppState, knobs: &Knobs) -> Https {
     Https {
         router: api::router(state.clone()),
+        web: core.web.clone(),
+        domain: state.info.domain.as_str().into(),
         ssh: core.ssh.clone(),
         store: core.store.clone(),
         authn: core.authn.clone(),

@@ -28,9 +28,10 @@ impl Identity {
     pub(super) fn new(
         core: &Core,
         certificate: ServerCertificate,
+        names: &[String],
         quic: quinn::Endpoint,
     ) -> Result<Self, ServeError> {
-        let (tls, _) = watch::channel(tls(&core.ca, &certificate)?);
+        let (tls, _) = watch::channel(tls(&core.ca, &certificate, names)?);
         let (store, ca) = (core.store.clone(), core.ca.clone());
         let accepting = core.tokens.accepting.clone();
         Ok(Self { store, ca, tls, quic, accepting, shown: Mutex::new(certificate.chain_pem) })
@@ -46,7 +47,7 @@ impl Identity {
     pub(super) async fn show(&self, domain: &str, names: &[String]) -> Result<bool, ServeError> {
         let (names, now) = (server_names(domain, names), SystemTime::now());
         let certificate = self.ca.server_certificate(&self.store, &names, now).await?;
-        let (tls, quic) = (tls(&self.ca, &certificate)?, quic(&self.ca, &certificate)?);
+        let (tls, quic) = (tls(&self.ca, &certificate, &names)?, quic(&self.ca, &certificate)?);
         let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
         // A relay that is stopping has taken its certificate from the QUIC door.
         if *shown == certificate.chain_pem || self.accepting.is_cancelled() {
@@ -70,10 +71,11 @@ pub(super) fn quic(
     Ok(tunnel::endpoint::server_config(chain_pem, key_pem, verifier, congestion)?)
 }
 
-fn tls(ca: &Ca, certificate: &ServerCertificate) -> Result<Tls, ServeError> {
+fn tls(ca: &Ca, certificate: &ServerCertificate, names: &[String]) -> Result<Tls, ServeError> {
     let verifier = tunnel::tls::client_verifier(ca.certificate_pem(), Expiry::Enforced)?;
     Ok(Tls {
         open: https::tls(certificate, None, &[b"h2", b"http/1.1"])?,
         agents: https::tls(certificate, Some(verifier), &[wire::ALPN_API])?,
+        names: names.into(),
     })
 }

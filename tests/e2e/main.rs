@@ -16,3 +16,4 @@ mod targets;
 mod tokens;
 mod transfer;
 mod tunnel;
+mod web;

@@ -30,6 +30,10 @@ pub(crate) const FOR_TESTS: &[Need] = &[
     Need { file: "/usr/bin/python3", package: "python3" },
     Need { file: "/usr/lib/python3/dist-packages/paramiko", package: "python3-paramiko" },
     Need { file: "/usr/lib/python3/dist-packages/asyncssh", package: "python3-asyncssh" },
+    Need { file: "/usr/lib/python3/dist-packages/requests", package: "python3-requests" },
+    Need { file: "/usr/lib/python3/dist-packages/httpx", package: "python3-httpx" },
+    Need { file: "/usr/lib/python3/dist-packages/h2", package: "python3-h2" },
+    Need { file: "/usr/bin/node", package: "nodejs" },
 ];
 
 /// What the demo's SSH host needs.

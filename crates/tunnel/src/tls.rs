@@ -68,6 +68,15 @@ pub fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::aws_lc_rs::default_provider())
 }
 
+/// Checks certificates by the CAs this machine trusts.
+///
+/// # Errors
+///
+/// When the machine has none.
+pub fn system_roots() -> Result<Arc<dyn ServerCertVerifier>, TlsError> {
+    Ok(Arc::new(rustls_platform_verifier::Verifier::new(provider())?))
+}
+
 /// A client's configuration, without ALPN. With an identity it shows that certificate.
 pub fn client_config(trust: &Trust, identity: Option<&Identity>) -> Result<ClientConfig, TlsError> {
     let provider = provider();

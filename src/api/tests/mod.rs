@@ -212,6 +212,7 @@ fn info() -> RelayInfo {
         quic_port: 443,
         ssh_port: 2222,
         ssh_host_keys: Vec::new(),
+        statement_keys: serde_json::json!({ "keys": [] }),
     }
 }
 

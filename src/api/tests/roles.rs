@@ -90,6 +90,7 @@ fn only_these_routes_are_open_to_everybody() {
         .collect();
     let expected = [
         "GET /healthz",
+        "GET /.well-known/jwks.json",
         "GET /api/v1/healthz",
         "GET /api/v1/openapi.json",
         "GET /api/v1/info",

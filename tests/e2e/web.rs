@@ -1,0 +1,166 @@
+//! The web door, with the programs that people write against it.
+
+mod corpus;
+mod stage;
+
+use std::process::Command;
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+use testkit::run;
+
+use crate::support::{SOON, application, assert_says};
+use stage::Stage;
+
+#[test]
+fn curl_reaches_an_application_with_a_token_in_a_header_or_in_the_url() -> Result<()> {
+    let stage = Stage::start()?;
+    let token = stage.token()?;
+    let bearer = format!("Authorization: Bearer {token}");
+    let keys = [format!("X-Adit-Key: {token}"), format!("x-checkpoint-key: {token}"), bearer];
+    let in_path = [format!("/odoapi/{token}"), format!("/adit-key/{token}")];
+    for version in ["--http1.1", "--http2"] {
+        let headers = keys.iter().map(|key| (Some(key.as_str()), String::new()));
+        let urls = in_path.iter().map(|base| (None, base.clone()));
+        for (header, base) in headers.chain(urls) {
+            let mut curl = stage.curl(&format!("{base}/echo?a=b"));
+            curl.args([version, "--data-binary", "hello"]);
+            if let Some(header) = header {
+                curl.args(["-H", header]);
+            }
+            let said: Value = serde_json::from_str(&run(&mut curl, SOON)?.ok()?)?;
+            assert_eq!(said["method"], "POST", "{said}");
+            assert_eq!((&said["url"], &said["bytes"]), (&"/echo?a=b".into(), &5.into()));
+            assert_eq!(said["headers"]["x-adit-user"], "alice");
+            assert_eq!(said["headers"]["host"], stage.address());
+            assert!(!said.to_string().contains(&token), "the token reached the origin: {said}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn the_origin_learns_from_the_relay_alone_who_asks() -> Result<()> {
+    let stage = Stage::start()?;
+    let token = stage.token()?;
+    for version in ["--http1.1", "--http2"] {
+        let mut curl = stage.curl("/echo");
+        curl.args([version, "-H", &format!("X-Adit-Key: {token}")]);
+        for forged in ["X-Adit-User", "X_Adit_User", "x-forwarded-for", "Forwarded", "Remote-User"]
+        {
+            curl.args(["-H", &format!("{forged}: mallory")]);
+        }
+        let said: Value = serde_json::from_str(&run(&mut curl, SOON)?.ok()?)?;
+        assert!(!said.to_string().contains("mallory"), "{said}");
+        let headers = &said["headers"];
+        assert_eq!(headers["x-forwarded-for"], "127.0.0.1");
+        assert_eq!(headers["x-forwarded-proto"], "https");
+        assert_eq!(headers["x-forwarded-host"], stage.host());
+        let statement = headers["x-adit-identity"].as_str().context("a statement")?;
+        assert_eq!(statement.split('.').count(), 3, "{statement}");
+    }
+    let url = format!("{}/.well-known/jwks.json", stage.deployment.url());
+    let mut curl = stage.anything(&url);
+    let keys: Value = serde_json::from_str(&run(&mut curl, SOON)?.ok()?)?;
+    assert_eq!(keys["keys"][0]["crv"], "P-256", "{keys}");
+    Ok(())
+}
+
+#[test]
+fn a_client_that_knows_only_a_base_address_follows_redirects_with_its_cookies() -> Result<()> {
+    let stage = Stage::start()?;
+    let base = format!("/odoapi/{}", stage.token()?);
+    let jar = stage.deployment.dir().join("jar");
+    for page in ["/redirect", "/absolute"] {
+        let mut curl = stage.curl(&format!("{base}{page}"));
+        curl.arg("-L").arg("-c").arg(&jar).arg("-b").arg(&jar);
+        assert_eq!(run(&mut curl, SOON)?.ok()?, "landed with seen=1\n", "{page}");
+    }
+    Ok(())
+}
+
+#[test]
+fn each_refusal_says_what_is_wrong_in_a_form_programs_read() -> Result<()> {
+    let stage = Stage::start()?;
+    let (good, other) =
+        (stage.token()?, stage.deployment.token("alice", "other", &["--kind", "api"])?);
+    let revoked = stage.token()?;
+    // One live token per user and application: the first one is good no more.
+    let key = |token: &str| format!("X-Adit-Key: {token}");
+    let cases = [
+        (vec![], 401, "authn.required"),
+        (vec![key("hello")], 401, "authn.failed"),
+        (vec![key(&format!("{revoked}x"))], 401, "authn.failed"),
+        (vec![key(&good)], 401, "token.revoked"),
+        (vec![key(&other)], 403, "access.denied"),
+        (vec![key(&revoked), format!("X-Checkpoint-Key: {other}")], 400, "web.two_tokens"),
+        (vec![key(&revoked), "Host: elsewhere.test".to_owned()], 421, "web.misdirected"),
+        (vec![key(&revoked), format!("Host: {}", stage.host_of("other"))], 421, "web.misdirected"),
+    ];
+    for (headers, status, code) in cases {
+        let mut curl = stage.curl("/echo");
+        curl.arg("-i");
+        for header in &headers {
+            curl.args(["-H", header]);
+        }
+        let output = run(&mut curl, SOON)?;
+        assert_says(&output, &format!(" {status} "));
+        assert_says(&output, &format!("\"code\":\"{code}\""));
+        assert_says(&output, "application/problem+json");
+        assert_eq!(output.text().contains("www-authenticate: Bearer"), status == 401, "{code}");
+    }
+    let mut absent = stage.anything(&stage.url_of("nothing", "/echo"));
+    absent.args(["-i", "-H", &key(&revoked)]);
+    assert_says(&run(&mut absent, SOON)?, "access.denied");
+    Ok(())
+}
+
+#[test]
+fn an_origin_in_trouble_is_named() -> Result<()> {
+    let stage = Stage::start()?;
+    let token = stage.token()?;
+    let cases = [("/nonsense", "origin.broken"), ("/echo", "dial.refused")];
+    for (page, code) in cases {
+        if code == "dial.refused" {
+            let document = application("app", "web", "127.0.0.1:1") + "allow_api = true\n";
+            stage.deployment.apply(&document)?.ok()?;
+        }
+        let mut curl = stage.curl(page);
+        curl.args(["-i", "-H", &format!("X-Adit-Key: {token}")]);
+        let output = run(&mut curl, SOON)?;
+        assert_says(&output, " 502 ");
+        assert_says(&output, code);
+    }
+    Ok(())
+}
+
+#[test]
+fn a_session_serves_many_requests_and_has_one_record() -> Result<()> {
+    let stage = Stage::start()?;
+    let token = stage.deployment.token("alice", "app", &["--uses", "1"])?;
+    let mut curl = stage.curl("/echo");
+    // Each URL of the range is a request; eight go at once.
+    let url = stage.url("/echo?[1-40]");
+    curl.args(["-Z", "--parallel-max", "8", "-H", &format!("X-Adit-Key: {token}"), &url]);
+    let text = run(&mut curl, SOON)?.ok()?;
+    assert_eq!(text.matches("\"x-adit-user\":\"alice\"").count(), 41, "{text}");
+    assert_eq!(stage.deployment.audit("session.opened")?.len(), 1);
+    assert_eq!(stage.deployment.sessions()?.len(), 1);
+    let mut late = stage.curl("/echo");
+    // From another address it is another session, and the one use is spent.
+    late.args(["-i", "--interface", "127.0.0.2", "-H", &format!("X-Adit-Key: {token}")]);
+    assert_says(&run(&mut late, SOON)?, "token.used_up");
+    Ok(())
+}
+
+#[test]
+fn python_requests_and_httpx_work_as_without_us() -> Result<()> {
+    let stage = Stage::start()?;
+    let token = stage.token()?;
+    let mut python = Command::new("/usr/bin/python3");
+    python.arg("-c").arg(PYTHON).arg(stage.host()).arg(&token).arg(stage.deployment.ca_file());
+    assert_eq!(run(&mut python, SOON)?.ok()?, "done\n");
+    Ok(())
+}
+
+const PYTHON: &str = include_str!("web/clients.py");
