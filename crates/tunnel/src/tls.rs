@@ -14,7 +14,7 @@ use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{NoServerSessionStorage, ParsedCertificate, WebPkiClientVerifier};
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, RootCertStore,
-    ServerConfig, SignatureScheme,
+    ServerConfig, SignatureScheme, SupportedProtocolVersion,
 };
 use secrecy::{ExposeSecret, SecretString};
 
@@ -79,9 +79,22 @@ pub fn system_roots() -> Result<Arc<dyn ServerCertVerifier>, TlsError> {
 
 /// A client's configuration, without ALPN. With an identity it shows that certificate.
 pub fn client_config(trust: &Trust, identity: Option<&Identity>) -> Result<ClientConfig, TlsError> {
+    client(trust, identity, &[&rustls::version::TLS13])
+}
+
+/// As [`client_config`], towards servers that are not ours: some speak TLS 1.2 at most.
+pub fn foreign_client_config(trust: &Trust) -> Result<ClientConfig, TlsError> {
+    client(trust, None, &[&rustls::version::TLS13, &rustls::version::TLS12])
+}
+
+fn client(
+    trust: &Trust,
+    identity: Option<&Identity>,
+    versions: &[&'static SupportedProtocolVersion],
+) -> Result<ClientConfig, TlsError> {
     let provider = provider();
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
-        .with_protocol_versions(&[&rustls::version::TLS13])?;
+        .with_protocol_versions(versions)?;
     let builder = match trust {
         Trust::Ca(pem) => builder.with_root_certificates(roots(pem)?),
         Trust::Pin(pin) => {
