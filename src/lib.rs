@@ -10,6 +10,7 @@ pub mod commands;
 pub mod config;
 pub mod connectors;
 pub mod database;
+mod deliver;
 mod ends;
 pub mod host_keys;
 pub mod init;
@@ -25,5 +26,6 @@ pub mod tokens;
 mod traces;
 mod web_log;
 
+pub use deliver::Deliveries;
 pub use ends::Ends;
 pub use state::{AgentIdentity, AppState, Peer, RelayInfo};

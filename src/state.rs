@@ -11,6 +11,7 @@ use crate::agents::Agents;
 use crate::authn::Authn;
 use crate::ca::Ca;
 use crate::connectors::Connectors;
+use crate::deliver::Deliveries;
 use crate::ends::Ends;
 use crate::policy::PolicyPublisher;
 
@@ -25,6 +26,7 @@ pub struct AppState {
     pub agents: Arc<Agents>,
     pub ca: Arc<Ca>,
     pub ends: Arc<Ends>,
+    pub deliveries: Arc<Deliveries>,
     pub info: Arc<RelayInfo>,
 }
 

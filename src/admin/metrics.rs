@@ -21,6 +21,7 @@ use tokio::time::Instant;
 
 use super::process;
 use crate::AppState;
+use crate::deliver::Count;
 use crate::lobby::Lobby;
 
 /// An audit log, and how long storing takes.
@@ -109,6 +110,7 @@ pub(crate) fn registry(
         let mut scrape = Scrape(encoder);
         scrape.sessions(&state)?;
         scrape.parts(&state)?;
+        scrape.destinations(&state)?;
         scrape.strangers(&lobbies)
     })));
     all.register_collector(Box::new(Read(|encoder: DescriptorEncoder<'_>| {
@@ -168,6 +170,19 @@ impl Scrape<'_> {
         self.counter("audit_dropped", "Events the audit log had no room for", dropped)?;
         let held = state.agents.ssh_held();
         self.counter("ssh_held", "SSH connections held for a full channel", held)
+    }
+
+    fn destinations(&mut self, state: &AppState) -> fmt::Result {
+        let counts = state.deliveries.counts();
+        let of = |count: &Count| [("destination", count.destination.clone())];
+        let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+        let seqs = counts.iter().map(|count| (of(count), number(count.seq)));
+        self.gauges("audit_delivered_seq", "The last record a destination has taken", seqs)?;
+        let lags = counts.iter().map(|count| (of(count), number(count.lag)));
+        self.gauges("audit_delivery_lag", "Records a destination has not taken yet", lags)?;
+        let failures = counts.iter().map(|count| (of(count), count.failures));
+        let help = "Batches a destination has not taken";
+        self.counters("audit_delivery_failures", help, failures)
     }
 
     fn strangers(&mut self, lobbies: &[(&'static str, Arc<Lobby>)]) -> fmt::Result {

@@ -1,9 +1,9 @@
-//! Searching the audit log, and verifying it.
+//! Searching the audit log, verifying it, and where it is sent.
 
 use std::time::{Duration, Instant};
 
 use access::{Name, SessionId};
-use api::{AuditCheck, AuditDamage, AuditPage};
+use api::{AuditCheck, AuditDamage, AuditDestination, AuditPage};
 use axum::Json;
 use axum::extract::State;
 use schemars::JsonSchema;
@@ -125,6 +125,12 @@ pub(super) async fn verify(
         }
     }
     Ok(Json(AuditCheck { at: after.map(|at| at.to_string()), ..whole }))
+}
+
+pub(super) async fn destinations(
+    State(state): State<AppState>,
+) -> Result<Json<Vec<AuditDestination>>, ApiError> {
+    Ok(Json(state.deliveries.list().await?))
 }
 
 fn head(field: &str, text: Option<String>) -> Result<Option<Head>, ApiError> {

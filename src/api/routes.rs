@@ -133,6 +133,8 @@ pub(super) fn routes() -> Vec<Route> {
             doc("listSessionEvents", "Gives everything recorded about a session, a line of JSON each", &[p::NO_SESSION])),
         get("/api/v1/audit", Admin, audit::list,
             doc("listAudit", "Lists records of the audit log, oldest first or latest first", &[])),
+        get("/api/v1/audit/destinations", Admin, audit::destinations,
+            doc("listAuditDestinations", "Lists the places that are sent every record, and how far each has come", &[])),
         get("/api/v1/audit/verify", Admin, audit::verify,
             doc("verifyAudit", "Computes a part of the audit log's chain again, and says what is wrong with it", &[])),
     ]

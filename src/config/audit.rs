@@ -99,7 +99,7 @@ pub(super) fn audit(section: &mut Section<'_>, folder: &Path) -> Option<Audit> {
     let mut names = BTreeSet::new();
     for (at, destination) in &destinations {
         if !names.insert(&destination.name) {
-            section.twice(*at, "name", destination.name.as_str());
+            section.twice(*at, "destination.name", destination.name.as_str());
         }
     }
     Some(Audit { destinations: destinations.into_iter().map(|(_, one)| one).collect() })
@@ -137,7 +137,7 @@ fn file(section: &mut Section<'_>, folder: &Path) -> Option<FileTo> {
 }
 
 fn syslog(section: &mut Section<'_>, folder: &Path) -> Option<SyslogTo> {
-    let url = section.text("url", SYSLOG, receiver);
+    let url = section.secret("url", SYSLOG, receiver);
     let url = section.required("url", SYSLOG, url);
     let ca_file = section.text("ca_file", FILE, |text| a_path(text, folder));
     let (host, port, tls) = url?;
@@ -145,7 +145,7 @@ fn syslog(section: &mut Section<'_>, folder: &Path) -> Option<SyslogTo> {
 }
 
 fn webhook(section: &mut Section<'_>, folder: &Path) -> Option<WebhookTo> {
-    let url = section.text("url", WEBHOOK, hook);
+    let url = section.secret("url", WEBHOOK, hook);
     let url = section.required("url", WEBHOOK, url);
     let ca_file = section.text("ca_file", FILE, |text| a_path(text, folder));
     let secret = section.text("secret_file", FILE, |text| a_path(text, folder));
@@ -190,6 +190,7 @@ const KIND: &str = "file, syslog or webhook";
 const NAME: &str = "a name such as archive";
 const FILE: &str = "the path of a file";
 const SYSLOG: &str = "tls://host:port, or tcp://127.0.0.1:port on this machine";
-const WEBHOOK: &str = "an https:// URL without a password, or http://127.0.0.1:port on this machine";
+const WEBHOOK: &str =
+    "an https:// URL without a password, or http://127.0.0.1:port on this machine";
 /// Each has a task, and reads the log for itself.
 const MOST: usize = 16;

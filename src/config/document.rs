@@ -16,7 +16,10 @@ use super::Mistake;
 /// The readers give `None` for a value with a mistake and `Some(None)` for an absent one.
 pub(super) struct Section<'a> {
     text: &'a str,
-    name: Option<&'a str>,
+    /// `listen`, `audit.destination`; absent: the document itself.
+    name: Option<String>,
+    /// Where it begins.
+    at: usize,
     table: Option<&'a DeTable<'a>>,
     known: BTreeSet<&'static str>,
     mistakes: Rc<RefCell<Vec<Mistake>>>,
@@ -27,6 +30,7 @@ impl<'a> Section<'a> {
         Self {
             text,
             name: None,
+            at: 0,
             table: Some(table),
             known: BTreeSet::new(),
             mistakes: Rc::default(),
@@ -107,12 +111,60 @@ impl<'a> Section<'a> {
             self.mistake(value.span().start, key, "a table", &format!("[{key}]"), value);
             return None;
         }
-        let mistakes = self.mistakes.clone();
-        let (text, known) = (self.text, BTreeSet::new());
-        let mut section = Section { text, name: Some(key), table, known, mistakes };
+        let at = value.map_or(self.at, |value| value.span().start);
+        let mut section = self.inner(key, at, table);
         let resolved = resolve(&mut section);
         section.refuse_the_rest();
         resolved
+    }
+
+    /// A list of tables that `resolve` reads, each with where it begins. At most `most`.
+    pub(super) fn tables<T>(
+        &mut self,
+        key: &'static str,
+        most: usize,
+        resolve: impl Fn(&mut Section<'a>) -> Option<T>,
+    ) -> Option<Vec<(usize, T)>> {
+        let Some(value) = self.take(key) else { return Some(Vec::new()) };
+        let items = value.get_ref().as_array().filter(|items| items.len() <= most);
+        let tables: Option<Vec<_>> = items.and_then(|items| {
+            items.iter().map(|item| Some((item.span().start, item.get_ref().as_table()?))).collect()
+        });
+        let Some(tables) = tables else {
+            let expected = format!("[[{}]], {most} at most", self.path(key));
+            self.mistake(value.span().start, key, "tables", &expected, value);
+            return None;
+        };
+        let each = tables.into_iter().map(|(at, table)| {
+            let mut section = self.inner(key, at, Some(table));
+            let resolved = resolve(&mut section);
+            section.refuse_the_rest();
+            Some((at, resolved?))
+        });
+        // All of them are read, so that every mistake is told.
+        each.collect::<Vec<_>>().into_iter().collect()
+    }
+
+    /// Says that a value which only one table may have stands in another too.
+    pub(super) fn twice(&self, at: usize, key: &str, value: &str) {
+        let text = format!("`{}`: {value:?} is taken by another", self.path(key));
+        self.mistakes.borrow_mut().push(Mistake::at(self.text, at, &text));
+    }
+
+    /// Takes whatever else stands here: what may depends on a value with a mistake.
+    pub(super) fn accept_the_rest(&mut self) {
+        self.table = None;
+    }
+
+    fn inner(&self, key: &str, at: usize, table: Option<&'a DeTable<'a>>) -> Section<'a> {
+        Section {
+            text: self.text,
+            name: Some(self.path(key)),
+            at,
+            table,
+            known: BTreeSet::new(),
+            mistakes: self.mistakes.clone(),
+        }
     }
 
     /// The value of a key that must be there.
@@ -124,8 +176,8 @@ impl<'a> Section<'a> {
     ) -> Option<T> {
         let value = value?;
         if value.is_none() {
-            let text = format!("`{key}` is missing: expected {expected}");
-            self.mistakes.borrow_mut().push(Mistake { line: 1, text });
+            let text = format!("`{}` is missing: expected {expected}", self.path(key));
+            self.mistakes.borrow_mut().push(Mistake::at(self.text, self.at, &text));
         }
         value
     }
@@ -181,7 +233,7 @@ impl<'a> Section<'a> {
     }
 
     fn path(&self, key: &str) -> String {
-        self.name.map_or_else(|| key.to_owned(), |name| format!("{name}.{key}"))
+        self.name.as_ref().map_or_else(|| key.to_owned(), |name| format!("{name}.{key}"))
     }
 }
 

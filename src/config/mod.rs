@@ -1,5 +1,6 @@
 //! The relay's configuration: one TOML file, checked as a whole.
 
+mod audit;
 mod database;
 mod document;
 
@@ -10,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use axum::http::Uri;
 
+pub use audit::{Audit, Destination, FileTo, SyslogTo, To, WebhookTo};
 pub use database::{Database, DatabaseError};
 use document::Section;
 
@@ -26,6 +28,7 @@ pub struct Config {
     pub limits: Limits,
     pub log: Log,
     pub telemetry: Telemetry,
+    pub audit: Audit,
 }
 
 /// Where the doors are.
@@ -114,6 +117,7 @@ fn resolve(root: &mut Section<'_>, folder: &Path) -> Option<Config> {
     let limits = root.section("limits", limits);
     let log = root.section("log", log);
     let telemetry = root.section("telemetry", telemetry);
+    let audit = root.section("audit", |section| audit::audit(section, folder));
     Some(Config {
         data: folder.join(data?.unwrap_or_else(|| PathBuf::from("."))),
         database: database?,
@@ -123,6 +127,7 @@ fn resolve(root: &mut Section<'_>, folder: &Path) -> Option<Config> {
         limits: limits?,
         log: log?,
         telemetry: telemetry?,
+        audit: audit?,
     })
 }
 

@@ -110,3 +110,76 @@ fn a_databases_password_comes_from_its_file() {
     std::fs::remove_file(folder.path().join("password")).unwrap();
     assert!(config.database.location(&config.data).is_err());
 }
+
+#[test]
+fn destinations_of_the_audit_log_are_read_and_their_mistakes_told_with_their_lines() {
+    let text = r#"domain = "adit.example.com"
+[[audit.destination]]
+name = "archive"
+kind = "file"
+path = "audit.jsonl"
+
+[[audit.destination]]
+name = "siem"
+kind = "syslog"
+url = "tls://logs.example.com"
+ca_file = "/etc/adit/siem.pem"
+from = "now"
+
+[[audit.destination]]
+name = "hook"
+kind = "webhook"
+url = "https://hooks.example.com/adit?key=canary"
+secret_file = "hook-secret"
+"#;
+    let audit = Config::parse(text, Path::new("/srv/adit")).unwrap().audit;
+    let [archive, siem, hook] = audit.destinations.as_slice() else { panic!("{audit:?}") };
+    let file = FileTo { path: "/srv/adit/audit.jsonl".into(), max_bytes: 100 << 20, keep: 10 };
+    assert_eq!((&archive.to, archive.from_now), (&To::File(file), false));
+    assert_eq!(
+        (siem.to.to_string().as_str(), siem.from_now),
+        ("tls://logs.example.com:6514", true)
+    );
+    assert_eq!(hook.to.to_string(), "https://hooks.example.com/adit");
+
+    let text = r#"domain = "adit.example.com"
+[[audit.destination]]
+kind = "file"
+
+[[audit.destination]]
+name = "a"
+kind = "smoke"
+height = 3
+
+[[audit.destination]]
+name = "b"
+kind = "syslog"
+url = "tcp://10.0.0.1:514"
+secret_file = "x"
+
+[[audit.destination]]
+name = "b"
+kind = "webhook"
+url = "http://localhost/"
+"#;
+    let mistakes = Config::parse(text, Path::new("/srv/adit")).unwrap_err();
+    let told: Vec<_> = mistakes.iter().map(ToString::to_string).collect();
+    for (line, start) in [
+        (2, "`audit.destination.name` is missing"),
+        (2, "`audit.destination.path` is missing"),
+        (7, "`audit.destination.kind`: expected file, syslog or webhook, found \"smoke\""),
+        (13, "`audit.destination.url`: expected tls://host:port"),
+        (14, "`audit.destination.secret_file` is not known here"),
+        (19, "`audit.destination.url`: expected an https:// URL"),
+        (16, "`audit.destination.secret_file` is missing"),
+    ] {
+        let start = format!("{line}: {start}");
+        assert!(told.iter().any(|told| told.starts_with(&start)), "{start}: {told:#?}");
+    }
+    assert_eq!(told.len(), 7, "{told:#?}");
+    let twice =
+        "domain = 'a.example'\n[[audit.destination]]\nname = 'a'\nkind = 'file'\npath = 'x'\n";
+    let twice = format!("{twice}{}", &twice[21..]);
+    let mistakes = Config::parse(&twice, Path::new(".")).unwrap_err();
+    assert_eq!(mistakes[0].to_string(), "6: `audit.destination.name`: \"a\" is taken by another");
+}

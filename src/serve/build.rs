@@ -25,6 +25,7 @@ use crate::authn::Authn;
 use crate::ca::{Ca, ServerCertificate, server_names};
 use crate::config::Config;
 use crate::connectors::Connectors;
+use crate::deliver::Deliveries;
 use crate::ends::Ends;
 use crate::listen::https::Https;
 use crate::listen::quic::Machines;
@@ -74,7 +75,8 @@ pub async fn build(config: Config, log: Log) -> Result<Relay, ServeError> {
     let state = core.state(&config, &ready)?;
     let identity = Identity::new(&core, certificate, &names, endpoint.clone())?;
     let lobbies = Lobbies::new(config.limits.max_unauthenticated);
-    let knobs = Knobs { log, lobbies, identity: Arc::new(identity) };
+    let deliveries = core.deliveries.clone();
+    let knobs = Knobs { log, lobbies, identity: Arc::new(identity), deliveries };
     let mut tasks = doors.open(&core, &state, &knobs);
     tasks.spawn(keeper.run());
     trace(&config, &core, &mut tasks);
@@ -112,6 +114,7 @@ pub(super) struct Core {
     agents: Arc<Agents>,
     audit: Arc<Measured>,
     dials: Arc<Dials>,
+    deliveries: Arc<Deliveries>,
     pub(super) tokens: Tokens,
 }
 
@@ -147,6 +150,8 @@ impl Core {
             log: Arc::new(Traced),
             stop: tokens.accepting.clone(),
         });
+        let destinations = config.audit.destinations.clone();
+        let deliveries = Deliveries::new(store.clone(), &config.domain, destinations);
         let agents =
             Agents::new(authn.clone(), broker.clone(), ssh.clone(), policy.subscribe(), drain);
         let core = Self {
@@ -163,6 +168,7 @@ impl Core {
             agents,
             audit,
             dials,
+            deliveries,
             tokens,
         };
         Ok((core, keeper))
@@ -188,6 +194,7 @@ impl Core {
             agents: self.agents.clone(),
             ca: self.ca.clone(),
             ends: Arc::default(),
+            deliveries: self.deliveries.clone(),
             info: Arc::new(info),
         })
     }
@@ -275,6 +282,7 @@ impl Doors {
         let (policy, until) = (core.policy.clone(), stop.clone());
         tasks.spawn(async move { policy.follow(until).await });
         tasks.spawn(Ends::follow(state.clone(), stop.clone()));
+        tasks.spawn(core.deliveries.clone().run(stop.clone()));
         if let Some(listener) = self.admin {
             // Open until the very end: it says that the relay is stopping.
             let (router, until) = (core.admin(state, knobs), stop.clone());

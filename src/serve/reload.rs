@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::identity::Identity;
 use crate::config::{Config, ConfigError};
+use crate::deliver::Deliveries;
 use crate::lobby::Lobby;
 
 /// What can be changed while the relay runs.
@@ -20,6 +21,7 @@ pub(super) struct Knobs {
     pub(super) log: Log,
     pub(super) lobbies: Lobbies,
     pub(super) identity: Arc<Identity>,
+    pub(super) deliveries: Arc<Deliveries>,
 }
 
 /// Where strangers wait, by listener.
@@ -112,6 +114,11 @@ impl Reloader {
             self.config.limits.max_unauthenticated = most;
             outcome.note("limits.max_unauthenticated", true);
         }
+        if wanted.audit != self.config.audit {
+            self.knobs.deliveries.want(wanted.audit.destinations.clone());
+            self.config.audit = wanted.audit;
+            outcome.note("audit.destination", true);
+        }
         Ok(outcome)
     }
 
@@ -157,7 +164,7 @@ impl Reloader {
     }
 
     fn needs_restart(&self, wanted: &Config) -> Vec<&'static str> {
-        let Config { data, database, domain, names: _, listen, limits, log, telemetry } =
+        let Config { data, database, domain, names: _, listen, limits, log, telemetry, audit: _ } =
             &self.config;
         let differs = [
             ("data", *data != wanted.data),

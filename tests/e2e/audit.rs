@@ -1,5 +1,7 @@
 //! The audit log in front of somebody who can write to the database.
 
+mod delivery;
+
 use std::process::Command;
 
 use anyhow::{Context, Result};

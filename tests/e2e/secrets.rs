@@ -79,7 +79,15 @@ fn talkative(world: &mut World, collector: &Collector) -> Result<u16> {
     let text = text.replacen("[listen]\n", &listen, 1);
     let text = text.replacen("level = \"info\"", "level = \"trace\"", 1);
     let more = format!("\n[telemetry]\notlp = \"http://127.0.0.1:{}\"\n", collector.port);
-    fs::write(&file, text + &more)?;
+    let hook = world.deployment.dir().join("given-hook-secret");
+    fs::write(&hook, HOOK_SECRET)?;
+    // Nobody listens there, so that it is complained about too.
+    let url = format!("http://127.0.0.1:{}/audit?key={HOOK_KEY}", free_port()?);
+    let hook = format!(
+        "[[audit.destination]]\nname = \"hook\"\nkind = \"webhook\"\nurl = \"{url}\"\n\
+         secret_file = {hook:?}\n"
+    );
+    fs::write(&file, text + &more + &hook)?;
     world.deployment.relay().stop(SOON)?;
     world.deployment.start_relay()?;
     world.deployment.connectors()[0].process.stop(SOON)?;
@@ -91,6 +99,9 @@ fn talkative(world: &mut World, collector: &Collector) -> Result<u16> {
     world.deployment.wait_for_connectors(1)?;
     Ok(admin)
 }
+
+const HOOK_SECRET: &str = "canary-hook-secret-4Tq9w";
+const HOOK_KEY: &str = "canary-hook-key-7Lm2z";
 
 /// Makes one of each kind of secret, known to its owner and to the relay.
 fn plant(world: &World) -> Result<Vec<Canary>> {
@@ -133,6 +144,12 @@ fn plant(world: &World) -> Result<Vec<Canary>> {
     let master = fs::read_to_string(dir.join("relay/master.key"))?;
     let target_key = fs::read_to_string(world.sshd.client_key())?;
     canaries.extend([
+        Canary { what: "a webhook's secret", text: HOOK_SECRET.to_owned(), home: given },
+        Canary {
+            what: "a webhook's key",
+            text: HOOK_KEY.to_owned(),
+            home: |path| name(path) == "relay.toml",
+        },
         Canary { what: "a target's password", text: password.to_owned(), home: given },
         Canary { what: "a target's private key", text: body(&target_key)?, home: |_| false },
         Canary {

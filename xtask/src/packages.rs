@@ -23,6 +23,8 @@ pub(crate) const FOR_TESTS: &[Need] = &[
     Need { file: "/usr/bin/psftp", package: "putty-tools" },
     Need { file: "/usr/bin/rsync", package: "rsync" },
     Need { file: "/usr/bin/curl", package: "curl" },
+    Need { file: "/usr/sbin/rsyslogd", package: "rsyslog" },
+    Need { file: "/usr/lib/x86_64-linux-gnu/rsyslog/lmnsd_gtls.so", package: "rsyslog-gnutls" },
     Need { file: "/usr/bin/prlimit", package: "util-linux" },
     Need { file: "/usr/bin/strace", package: "strace" },
     Need { file: "/usr/lib/postgresql", package: "postgresql" },

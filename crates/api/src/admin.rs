@@ -171,6 +171,32 @@ pub struct AuditCheck {
     pub end: u64,
 }
 
+/// One row of `GET /audit/destinations`: a place that is sent every record.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct AuditDestination {
+    pub name: Name,
+    /// `file`, `syslog` or `webhook`.
+    pub kind: String,
+    /// The file or the receiver's address.
+    pub to: String,
+    /// The last record it has taken.
+    pub seq: u64,
+    /// How many records it has not.
+    pub lag: u64,
+    /// When it last took something.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delivered_ms: Option<u64>,
+    /// When it last did not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed_ms: Option<u64>,
+    /// How often it has not since it last took something.
+    pub failures: u64,
+    /// Why not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
 /// What is wrong with records of the audit log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]

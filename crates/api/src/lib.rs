@@ -16,8 +16,9 @@ mod span;
 mod token;
 
 pub use admin::{
-    AgentRow, ApplicationRow, Applied, ApplyRequest, AuditCheck, AuditDamage, AuditPage, AuditRow,
-    ConnectorRow, GrantRow, GroupRow, Removed, SessionRow, SiteRow, UserRow, Why, Withdrawn,
+    AgentRow, ApplicationRow, Applied, ApplyRequest, AuditCheck, AuditDamage, AuditDestination,
+    AuditPage, AuditRow, ConnectorRow, GrantRow, GroupRow, Removed, SessionRow, SiteRow, UserRow,
+    Why, Withdrawn,
 };
 pub use document::{ApplicationSpec, Change, Document, GrantSpec, GroupSpec, SiteSpec, UserSpec};
 pub use enrol::{Health, Info, JoinRequest, Joined, LoggedIn, LoginRequest};

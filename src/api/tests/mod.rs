@@ -78,8 +78,20 @@ impl Relay {
         policy.watch_sessions(broker.clone());
         let agents = agents(&store, &authn, &broker, &policy, &drain);
         let ends = Arc::default();
+        let deliveries = crate::Deliveries::new(store.clone(), "relay.test", Vec::new());
         let info = Arc::new(info());
-        let state = AppState { store, authn, broker, policy, connectors, agents, ca, ends, info };
+        let state = AppState {
+            store,
+            authn,
+            broker,
+            policy,
+            connectors,
+            agents,
+            ca,
+            ends,
+            deliveries,
+            info,
+        };
         Self { state, drain, _dir: dir }
     }
 

@@ -110,6 +110,30 @@ async fn a_changed_file_is_applied_and_what_needs_a_restart_is_named() {
 }
 
 #[tokio::test]
+async fn a_destination_of_the_audit_log_comes_with_the_file_and_is_counted() {
+    let mut relay = Running::start().await;
+    assert!(!relay.metrics().await.contains("{destination="));
+    let path = relay.dir.path().join("audit.jsonl");
+    let lines =
+        format!("[[audit.destination]]\nname = 'archive'\nkind = 'file'\npath = {path:?}\n");
+    let mut reloader = relay.reloader(&lines);
+    assert_eq!(reloader.reload().await.unwrap().applied, ["audit.destination"]);
+    let session = relay.session().await;
+    relay.until(|_| std::fs::read_to_string(&path).is_ok_and(|text| text.contains("opened"))).await;
+    relay.until(|state| state.deliveries.counts().iter().all(|count| count.lag == 0)).await;
+    let text = relay.metrics().await;
+    for line in [
+        "adit_audit_delivery_lag{destination=\"archive\"} 0",
+        "adit_audit_delivery_failures_total{destination=\"archive\"} 0",
+    ] {
+        assert!(text.lines().any(|is| is == line), "{line}\n{text}");
+    }
+    assert!(text.contains("adit_audit_delivered_seq{destination=\"archive\"} "), "{text}");
+    drop(session);
+    relay.stop().await;
+}
+
+#[tokio::test]
 async fn a_file_with_mistakes_changes_nothing() {
     let mut relay = Running::start().await;
     let mut reloader = relay.reloader("[log]\nlevel = 'debug'\n[limits]\nmax_sessions = 0\n");

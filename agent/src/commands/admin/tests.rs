@@ -230,6 +230,23 @@ async fn the_log_is_verified_to_its_end_which_stands_alone_on_stdout() {
 }
 
 #[tokio::test]
+async fn destinations_are_listed_with_what_they_lack() {
+    let rows = || {
+        json!([{ "name": "siem", "kind": "syslog", "to": "tls://logs:6514", "seq": 7, "lag": 2,
+            "delivered_ms": 1_800_000_000_000_u64, "failures": 3, "error": "no route" }])
+    };
+    let table = run("audit destinations", [rows()]).await;
+    table.asked(&Method::GET, "/api/v1/audit/destinations");
+    let row =
+        "siem  syslog  tls://logs:6514  7    2    2027-01-15 08:00:00 UTC  3         no route";
+    assert_eq!(table.out.lines().nth(1), Some(row), "{}", table.out);
+    let json = run("audit destinations --json", [rows()]).await;
+    assert_eq!(serde_json::from_str::<Value>(&json.out).unwrap(), rows());
+    let none = run("audit destinations", [json!([])]).await;
+    assert!(none.err.contains("sent nowhere"), "{}", none.err);
+}
+
+#[tokio::test]
 async fn a_damaged_log_has_its_exit_code_and_each_damage_is_named() {
     let (half, end) = (format!("5:{}", "a".repeat(64)), format!("7:{}", "b".repeat(64)));
     let damage = |seq: u64, last: u64, kind: &str, detail: &str| json!({ "seq": seq, "last": last, "kind": kind, "detail": detail });

@@ -1,5 +1,6 @@
-//! `adit admin audit ls|export|verify`
+//! `adit admin audit ls|export|verify|destinations`
 
+mod destinations;
 mod search;
 mod verify;
 
@@ -21,6 +22,8 @@ pub enum AuditCommand {
     /// Prints the end of the log, SEQ:HASH. Note it elsewhere, and give it to --expect the next
     /// time: then even who has the relay's master key can not take records back unseen.
     Verify(verify::VerifyArgs),
+    /// List the places that the relay sends every record to, and how far each has come
+    Destinations,
 }
 
 pub(super) async fn run(command: AuditCommand, context: &Context) -> Result<(), Failure> {
@@ -28,5 +31,6 @@ pub(super) async fn run(command: AuditCommand, context: &Context) -> Result<(), 
         AuditCommand::Ls(args) => search::list(args, context).await,
         AuditCommand::Export(args) => search::export(args, context).await.map(drop),
         AuditCommand::Verify(args) => verify::run(args, context).await,
+        AuditCommand::Destinations => destinations::list(context).await,
     }
 }

@@ -1,0 +1,45 @@
+//! Connections to receivers.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use rustls::pki_types::ServerName;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use tunnel::tls::{Trust, foreign_client_config};
+use zeroize::Zeroizing;
+
+use super::batch::SendError;
+
+pub(super) async fn connect(host: &str, port: u16) -> Result<TcpStream, SendError> {
+    let connected = TcpStream::connect((host, port)).await;
+    connected.map_err(|source| SendError::Connect { host: host.to_owned(), port, source })
+}
+
+/// Speaks TLS over `socket` with a server whose certificate is for `host`.
+pub(super) async fn secure(
+    socket: TcpStream,
+    host: &str,
+    ca_file: Option<&Path>,
+    alpn: &[&[u8]],
+) -> Result<TlsStream<TcpStream>, SendError> {
+    let trust = match ca_file {
+        Some(path) => Trust::Ca(read(path)?.to_string()),
+        None => Trust::System,
+    };
+    let mut config = foreign_client_config(&trust)?;
+    config.alpn_protocols = alpn.iter().map(|protocol| protocol.to_vec()).collect();
+    let name = ServerName::try_from(host.to_owned());
+    let name = name.map_err(|_| SendError::Name { host: host.to_owned() })?;
+    let shaken = TlsConnector::from(Arc::new(config)).connect(name, socket).await;
+    shaken.map_err(|source| SendError::Handshake { host: host.to_owned(), source })
+}
+
+/// A small file, read each time anew: what an admin puts in its place is used at once.
+pub(super) fn read(path: &Path) -> Result<Zeroizing<String>, SendError> {
+    let text = fs::read_to_string(path);
+    let text = text.map_err(|source| SendError::Read { path: path.to_owned(), source })?;
+    Ok(Zeroizing::new(text))
+}
