@@ -12,6 +12,7 @@ use crate::closed::ConnectError;
 use crate::connection::{Connection, Link, Peer};
 use crate::control::{self, ControlLoop, Role};
 use crate::endpoint::{self, Congestion};
+use crate::local;
 use crate::stream::{Counted, Stream};
 use crate::tls::TlsError;
 
@@ -44,7 +45,7 @@ async fn first_that_answers(how: &DialOut<'_>) -> Result<Connection, ConnectErro
     let config = endpoint::client_config(&how.identity, how.congestion)
         .map_err(|source: TlsError| ConnectError::Tls { source })?;
     let mut failed = resolve(std::io::ErrorKind::NotFound.into());
-    for address in tokio::net::lookup_host(how.relay).await.map_err(resolve)? {
+    for address in tokio::net::lookup_host(local::address(how.relay)).await.map_err(resolve)? {
         let started = Instant::now();
         match timeout(PER_ADDRESS, connect(how, &config, address)).await {
             Ok(Ok(quic)) => return greet(how, quic).await,

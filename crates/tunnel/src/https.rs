@@ -21,6 +21,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::Identity;
+use crate::local;
 use crate::tls::{self, TlsError, Trust};
 
 /// Calls the API of one relay. Holds no connection between calls.
@@ -188,7 +189,7 @@ impl Client {
     async fn connect(&self) -> Result<TlsStream<TcpStream>, CallError> {
         let failed =
             |source| CallError::Connect { host: self.host.clone(), port: self.port, source };
-        let address = (self.host.as_str(), self.port);
+        let address = (local::host(&self.host), self.port);
         let socket = match timeout(CONNECT, TcpStream::connect(address)).await {
             Ok(connected) => connected.map_err(failed)?,
             Err(_) => return Err(failed(io::ErrorKind::TimedOut.into())),

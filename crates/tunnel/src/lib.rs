@@ -13,6 +13,7 @@ mod dial;
 pub mod endpoint;
 pub mod https;
 pub mod identity;
+mod local;
 mod stream;
 pub mod tls;
 mod window;

@@ -140,9 +140,7 @@ impl Targets {
         let through = |name: &str, port: u16, client: &str| {
             format!("{adit} tunnel {name} --listen 127.0.0.1:{port} & sleep 2; {client}; kill $!")
         };
-        let port = ports.tunnel(self.api);
-        let curl = format!("curl --silent http://127.0.0.1:{port}/api/v1/person");
-        let api = issue(deployment, "api", "web", through("api", port, &curl))?;
+        let api = self.web(deployment)?;
         let echo = format!("echo hello | {adit} proxy echo");
         let mut found = vec![api, issue(deployment, "echo", "tcp", echo)?];
         let port = ports.tunnel(ports.postgres());
@@ -159,6 +157,17 @@ impl Targets {
             found.push(issue(deployment, "orders-db", "postgres", command)?);
         }
         Ok(found)
+    }
+
+    /// By the web door: nothing but curl and the token.
+    fn web(&self, deployment: &Deployment) -> Result<Application> {
+        let (domain, port) = (deployment.domain(), deployment.doors().https);
+        let url = format!("https://api-{SITE}.{domain}:{port}");
+        let one = issue(deployment, "api", "web", String::new())?;
+        let (ca, token) = (deployment.ca_file(), &one.token);
+        let key = format!("-H 'X-Adit-Key: {token}'");
+        let command = format!("curl --silent --cacert {} {key} {url}/api/v1/person", ca.display());
+        Ok(Application { url: Some(url), command, ..one })
     }
 }
 

@@ -93,7 +93,8 @@ fn build(release: bool) -> Result<PathBuf> {
 fn deploy(bin: PathBuf, ports: &Ports, allow: Vec<String>) -> Result<Deployment> {
     let builder = Builder {
         doors: ports.doors(),
-        domain: "localhost".to_owned(),
+        // Applications are below it, and a wildcard below a single label is none to OpenSSL.
+        domain: "relay.localhost".to_owned(),
         bin,
         site: SITE.to_owned(),
         allow,
