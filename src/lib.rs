@@ -24,7 +24,6 @@ pub mod state;
 pub mod statements;
 pub mod tokens;
 mod traces;
-mod web_log;
 
 pub use deliver::Deliveries;
 pub use ends::Ends;

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use access::{AgentId, Name, UserId};
 use session::Broker;
@@ -44,6 +45,8 @@ pub struct RelayInfo {
     pub ssh_host_keys: Vec<String>,
     /// The JWK set that checks what the web door says of users.
     pub statement_keys: serde_json::Value,
+    /// For how long requests at the web door are kept.
+    pub requests_kept: Duration,
 }
 
 /// The peer of one HTTPS connection; an extension of each of its requests.

@@ -168,6 +168,9 @@ impl Scrape<'_> {
         self.gauge("memory_short", "1 while nothing new opens for want of memory", short)?;
         let dropped = state.store.audit_dropped();
         self.counter("audit_dropped", "Events the audit log had no room for", dropped)?;
+        let dropped = state.store.dropped_requests();
+        let help = "Requests at the web door that were not recorded, for want of room";
+        self.counter("web_requests_dropped", help, dropped)?;
         let held = state.agents.ssh_held();
         self.counter("ssh_held", "SSH connections held for a full channel", held)
     }

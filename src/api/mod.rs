@@ -19,6 +19,7 @@ mod sessions;
 #[cfg(test)]
 mod tests;
 mod tokens;
+mod web;
 mod why;
 
 use axum::Router;

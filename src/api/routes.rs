@@ -6,7 +6,7 @@ use axum::routing::{MethodFilter, MethodRouter, on};
 use super::caller::Role::{self, Admin, Anonymous, Holder, User};
 use super::openapi::problems as p;
 use super::openapi::{self, Described, Doc, Operation, Schemas, doc};
-use super::{agents, audit, connectors, enrol, me, objects, requests, sessions, tokens, why};
+use super::{agents, audit, connectors, enrol, me, objects, requests, sessions, tokens, web, why};
 use crate::AppState;
 
 /// A method of a path, its role, its handler, and how the API's document describes it.
@@ -137,6 +137,8 @@ pub(super) fn routes() -> Vec<Route> {
             doc("listAuditDestinations", "Lists the places that are sent every record, and how far each has come", &[])),
         get("/api/v1/audit/verify", Admin, audit::verify,
             doc("verifyAudit", "Computes a part of the audit log's chain again, and says what is wrong with it", &[])),
+        get("/api/v1/web/requests", Admin, web::requests,
+            doc("listWebRequests", "Lists requests at the web door, the last one first", &[])),
     ]
 }
 

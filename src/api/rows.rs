@@ -51,6 +51,7 @@ pub(super) fn application(row: store::ApplicationRow) -> ApplicationRow {
         requestable: row.requestable,
         approvers: row.approvers,
         tags: row.tags,
+        web: row.web,
     }
 }
 

@@ -46,6 +46,8 @@ pub struct Limits {
     pub max_sessions: usize,
     /// Peers per listener that nobody has vouched for yet.
     pub max_unauthenticated: usize,
+    /// For how many days requests at the web door are kept.
+    pub request_log_days: u32,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -148,10 +150,13 @@ fn listen(section: &mut Section<'_>) -> Option<Listen> {
 fn limits(section: &mut Section<'_>) -> Option<Limits> {
     let max_sessions = section.count("max_sessions", 1..=1_000_000);
     let max_unauthenticated = section.count("max_unauthenticated", 16..=100_000);
+    let request_log_days = section.count("request_log_days", 1..=3650);
     let default = Limits::default();
+    let days = request_log_days?.and_then(|days| u32::try_from(days).ok());
     Some(Limits {
         max_sessions: max_sessions?.unwrap_or(default.max_sessions),
         max_unauthenticated: max_unauthenticated?.unwrap_or(default.max_unauthenticated),
+        request_log_days: days.unwrap_or(default.request_log_days),
     })
 }
 
@@ -178,7 +183,7 @@ fn collector(text: &str) -> Option<Uri> {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { max_sessions: 10_000, max_unauthenticated: 2048 }
+        Self { max_sessions: 10_000, max_unauthenticated: 2048, request_log_days: 30 }
     }
 }
 

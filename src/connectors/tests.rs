@@ -208,6 +208,7 @@ fn request() -> DialRequest {
         host_key: None,
         allow_api: false,
         tags: [].into(),
+        web: Default::default(),
     };
     DialRequest { session: SessionId(Uuid::nil()), application: Arc::new(application) }
 }

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use gateway_ssh::{SshConfig, SshGateway};
 use gateway_web::{Keeper, Signer, WebConfig, WebGateway};
@@ -33,7 +33,6 @@ use crate::listen::spare::Spare;
 use crate::listen::{admin, quic, ssh, tcp};
 use crate::policy::PolicyPublisher;
 use crate::traces::Traces;
-use crate::web_log::Traced;
 use crate::{AppState, RelayInfo, api, database, host_keys, statements};
 
 /// A relay that listens.
@@ -147,7 +146,7 @@ impl Core {
             domain: config.domain.clone(),
             roots: system_roots(),
             signer: signer.clone(),
-            log: Arc::new(Traced),
+            log: Arc::new(store.clone()),
             stop: tokens.accepting.clone(),
         });
         let destinations = config.audit.destinations.clone();
@@ -184,6 +183,7 @@ impl Core {
             ssh_port: ready.ssh.port(),
             ssh_host_keys: host_keys::public_lines(&self.host_keys)?,
             statement_keys: self.signer.key_set(),
+            requests_kept: DAY * config.limits.request_log_days,
         };
         Ok(AppState {
             store: self.store.clone(),
@@ -308,6 +308,8 @@ fn https_door(core: &Core, state: &AppState, knobs: &Knobs) -> Https {
         drain: core.tokens.drain.clone(),
     }
 }
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
 
 async fn bind(door: &'static str, address: SocketAddr) -> Result<TcpListener, ServeError> {
     let bound = TcpListener::bind(address).await;

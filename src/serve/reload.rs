@@ -176,6 +176,7 @@ impl Reloader {
             ("listen.ssh", listen.ssh != wanted.listen.ssh),
             ("listen.admin", listen.admin != wanted.listen.admin),
             ("limits.max_sessions", limits.max_sessions != wanted.limits.max_sessions),
+            ("limits.request_log_days", limits.request_log_days != wanted.limits.request_log_days),
             ("log.format", log.format != wanted.log.format),
             ("telemetry.otlp", telemetry.otlp != wanted.telemetry.otlp),
             (

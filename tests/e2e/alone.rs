@@ -2,6 +2,7 @@
 
 mod disk;
 mod shortage;
+mod web;
 mod withdrawn;
 
 use std::io::{Read, Write};

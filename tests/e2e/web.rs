@@ -1,15 +1,18 @@
 //! The web door, with the programs that people write against it.
 
 mod corpus;
-mod stage;
+mod nginx;
+pub(crate) mod raw;
+pub(crate) mod stage;
 
 use std::process::Command;
 
 use anyhow::{Context, Result};
 use serde_json::Value;
-use testkit::run;
+use testkit::{Process, eventually, run};
 
 use crate::support::{SOON, application, assert_says};
+use raw::Raw;
 use stage::Stage;
 
 #[test]
@@ -150,6 +153,87 @@ fn a_session_serves_many_requests_and_has_one_record() -> Result<()> {
     // From another address it is another session, and the one use is spent.
     late.args(["-i", "--interface", "127.0.0.2", "-H", &format!("X-Adit-Key: {token}")]);
     assert_says(&run(&mut late, SOON)?, "token.used_up");
+    Ok(())
+}
+
+#[test]
+fn a_websocket_and_what_follows_it_pass() -> Result<()> {
+    let stage = Stage::start()?;
+    let raw = Raw::new(&stage, &stage.token()?)?;
+    let mut socket = raw.websocket()?;
+    for text in ["a", "bb", "GET / HTTP/1.1\n\n"] {
+        raw::echo(&mut socket, text.as_bytes())?;
+    }
+    drop(socket);
+    // Where the origin does not change protocols, what follows is a request like any other.
+    let head = raw.head("GET", "", "Connection: Upgrade\r\nUpgrade: websocket\r\n");
+    let next = raw.head("GET", "", "Connection: close\r\n");
+    let answers = raw.send(&[head, next].concat())?;
+    assert_eq!(answers.matches("HTTP/1.1 4").count(), 2, "{answers}");
+    Ok(())
+}
+
+#[test]
+fn a_client_that_leaves_cancels_its_request() -> Result<()> {
+    let stage = Stage::start()?;
+    let key = format!("X-Adit-Key: {}", stage.token()?);
+    let open = || run(stage.curl("/open").args(["-H", &key]), SOON)?.ok();
+    for version in ["--http1.1", "--http2"] {
+        let mut curl = stage.curl("/hang");
+        curl.args([version, "-H", &key]);
+        let log = stage.deployment.dir().join("hang.log");
+        let client = Process::start("curl", curl, &log)?;
+        eventually(SOON, "the request is there", || open().is_ok_and(|open| open == "1"))?;
+        drop(client);
+        eventually(SOON, "the request is gone", || open().is_ok_and(|open| open == "0"))?;
+    }
+    Ok(())
+}
+
+#[test]
+fn trailers_pass_and_a_body_waits_for_who_may_send_it() -> Result<()> {
+    let stage = Stage::start()?;
+    let token = stage.token()?;
+    let mut curl = stage.curl("/trailers");
+    curl.args(["--http1.1", "-i", "--raw", "-H", &format!("X-Adit-Key: {token}")]);
+    curl.args(["-H", "Connection: TE", "-H", "TE: trailers"]);
+    assert_says(&run(&mut curl, SOON)?, "x-sum: 42");
+    let raw = Raw::new(&stage, &token)?;
+    let expect = "Expect: 100-continue\r\nContent-Length: 4\r\n";
+    let allowed = raw.head("POST", "", expect);
+    assert!(raw.send(&allowed)?.starts_with("HTTP/1.1 100 Continue"));
+    // A stranger's body is not asked for.
+    let stranger = String::from_utf8_lossy(&allowed).replace(&token, "adit_nothing");
+    assert!(raw.send(stranger.as_bytes())?.starts_with("HTTP/1.1 401 "));
+    Ok(())
+}
+
+#[test]
+fn each_request_is_recorded_once_without_its_token_and_its_query() -> Result<()> {
+    let stage = Stage::start()?;
+    let token = stage.token()?;
+    for path in ["/echo?secret=1", "/landing?secret=2"] {
+        let base = format!("/odoapi/{token}");
+        run(stage.curl(&format!("{base}{path}")).args(["-d", "hello"]), SOON)?.ok()?;
+    }
+    run(&mut stage.curl("/echo"), SOON)?.ok()?;
+    let log = || stage.deployment.admin_json(&["web", "log"]).unwrap_or_default();
+    eventually(SOON, "three requests are recorded", || {
+        log().as_array().is_some_and(|l| l.len() == 3)
+    })?;
+    let rows = log();
+    let text = rows.to_string();
+    assert!(!text.contains(&token) && !text.contains("secret"), "{text}");
+    let row = |n: usize, key: &str| rows[n][key].clone();
+    // The last one first.
+    assert_eq!((row(0, "status"), row(0, "code")), (401.into(), "authn.required".into()));
+    assert_eq!((row(1, "path"), row(1, "status")), ("/landing".into(), 200.into()));
+    assert_eq!(
+        (row(2, "path"), row(2, "up"), row(2, "method")),
+        ("/echo".into(), 5.into(), "POST".into())
+    );
+    assert_eq!((row(2, "user"), row(2, "application")), ("alice".into(), "app-hq".into()));
+    assert_eq!(row(2, "session"), stage.deployment.sessions()?[0]["id"]);
     Ok(())
 }
 

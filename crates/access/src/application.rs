@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ApplicationId, Name, SiteId};
+use crate::{ApplicationId, Name, SiteId, WebOptions};
 
 /// A named target in a site. Access is always to an application.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +24,8 @@ pub struct Application {
     /// Whether `api` tokens may be issued and used for it.
     pub allow_api: bool,
     pub tags: BTreeMap<String, String>,
+    /// How its origin is spoken to, where it is a web application.
+    pub web: WebOptions,
 }
 
 impl Application {

@@ -18,6 +18,7 @@ mod rule;
 mod schema;
 pub mod text;
 mod token;
+mod web;
 
 pub use application::{Address, AddressError, Application, Kind, Login, Site};
 pub use code::{Code, Explain};
@@ -33,3 +34,4 @@ pub use policy::{
 pub use principal::{Authenticated, Credential, SshKey, User};
 pub use rule::{Rule, Shortfall, Subject, Target, Terms};
 pub use token::{CaPin, TokenDigest, TokenError, TokenKind, TokenText};
+pub use web::{Scheme, WebOptions};

@@ -12,8 +12,8 @@ use crate::index::RuleIndex;
 use crate::judge::{Judged, end, no_narrower, widest};
 use crate::rule::Facts;
 use crate::{
-    AgentId, Application, ApplicationId, Authenticated, Code, Credential, Explain, Rule, RuleId,
-    SessionId, Shortfall, Terms, TokenId, TokenKind, User, UserId,
+    AgentId, Application, ApplicationId, Authenticated, Code, Credential, Explain, GroupId, Name,
+    Rule, RuleId, SessionId, Shortfall, Terms, TokenId, TokenKind, User, UserId,
 };
 
 /// Everything the decision needs, as the store holds it at one version.
@@ -23,6 +23,8 @@ pub struct PolicyData {
     pub users: Vec<User>,
     pub applications: Vec<Application>,
     pub rules: Vec<Rule>,
+    /// What groups are called.
+    pub groups: Vec<(GroupId, Name)>,
     /// Tokens that are neither revoked nor purged, used up or not.
     pub tokens: Vec<TokenId>,
     /// Agents that are enrolled and not revoked, with the end of their enrolment.
@@ -40,6 +42,7 @@ pub struct PolicySnapshot {
     applications: Arc<HashMap<ApplicationId, Arc<Application>>>,
     by_name: Arc<HashMap<String, Vec<ApplicationId>>>,
     rules: Arc<RuleIndex>,
+    groups: Arc<HashMap<GroupId, Name>>,
     tokens: Arc<HashSet<TokenId>>,
     agents: Arc<HashMap<AgentId, SystemTime>>,
     killed: Arc<HashSet<SessionId>>,
@@ -240,6 +243,7 @@ impl PolicySnapshot {
             rules: Arc::new(RuleIndex::new(data.rules)),
             applications: Arc::new(applications),
             users: Arc::new(data.users.into_iter().map(|user| (user.id, user)).collect()),
+            groups: Arc::new(data.groups.into_iter().collect()),
             tokens: Arc::new(data.tokens.into_iter().collect()),
             agents: Arc::new(data.agents.into_iter().collect()),
             killed: Arc::new(data.killed.into_iter().collect()),
@@ -258,6 +262,14 @@ impl PolicySnapshot {
 
     pub fn user(&self, id: UserId) -> Option<&User> {
         self.users.get(&id)
+    }
+
+    /// The names of the groups a user is in, in order.
+    pub fn groups_of(&self, user: &User) -> Vec<Name> {
+        let named = user.groups.iter().filter_map(|group| self.groups.get(group));
+        let mut names: Vec<Name> = named.cloned().collect();
+        names.sort();
+        names
     }
 
     /// Who registered the SSH key with this `SHA256:…` fingerprint.
@@ -593,4 +605,5 @@ fn same_target(now: &Application, then: &Application) -> bool {
         && now.kind == then.kind
         && now.address == then.address
         && now.login == then.login
+        && now.web == then.web
 }

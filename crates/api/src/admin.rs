@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use access::{Address, AgentId, ConnectorId, Kind, Login, Name, RuleId, SessionId, TokenId};
+use access::{
+    Address, AgentId, ConnectorId, Kind, Login, Name, RuleId, SessionId, TokenId, WebOptions,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::{AccessRequest, Change, Document, GrantSpec};
@@ -74,6 +76,8 @@ pub struct ApplicationRow {
     pub approvers: Vec<Name>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub tags: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub web: Option<WebOptions>,
 }
 
 /// One row of `GET /users`.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use access::{Address, Kind, Name};
+use access::{Address, Kind, Name, WebOptions};
 use serde::{Deserialize, Serialize};
 
 /// Sites, users, groups, applications and grants, as one TOML file or JSON value describes them.
@@ -84,6 +84,9 @@ pub struct ApplicationSpec {
     pub approvers: Vec<Name>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub tags: BTreeMap<String, String>,
+    /// How the origin of a web application is spoken to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub web: Option<WebOptions>,
 }
 
 impl std::fmt::Debug for ApplicationSpec {

@@ -14,6 +14,7 @@ mod schema;
 mod secret;
 mod span;
 mod token;
+mod web;
 
 pub use admin::{
     AgentRow, ApplicationRow, Applied, ApplyRequest, AuditCheck, AuditDamage, AuditDestination,
@@ -28,3 +29,4 @@ pub use request::{AccessRequest, AskAccess, Decision, RequestState};
 pub use secret::Secret;
 pub use span::{Span, SpanError};
 pub use token::{IssueToken, Issued, JoinToken, TokenRow, TokenState};
+pub use web::{WebRequestPage, WebRequestRow};

@@ -532,5 +532,6 @@ fn web1() -> Application {
         host_key: None,
         allow_api: true,
         tags: [].into(),
+        web: Default::default(),
     }
 }

@@ -18,6 +18,7 @@ mod seal;
 mod secrets;
 mod tokens;
 mod transfer;
+mod web_log;
 mod writer;
 
 pub use audit::{AuditCheck, AuditPart, AuditQuery, Claimed, Delivery, DeliveryRow};
@@ -34,3 +35,4 @@ pub use rows::{
 pub use seal::{MasterKey, MasterKeyError};
 pub use tokens::{NewToken, REMEMBERED, UsedToken};
 pub use transfer::{Count, Restore, Rotation, TransferError, backup, migrate_to, restore};
+pub use web_log::{WebQuery, WebRequestRow};

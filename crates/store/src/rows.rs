@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use access::{
     Address, AgentId, ApplicationId, ConnectorId, GroupId, Kind, Login, Name, RuleId, SessionId,
-    SiteId, TokenId, TokenKind, UserId,
+    SiteId, TokenId, TokenKind, UserId, WebOptions,
 };
 use api::{GrantSpec, TokenState};
 use serde::Serialize;
@@ -68,6 +68,8 @@ pub struct ApplicationRow {
     pub requestable: bool,
     pub approvers: Vec<Name>,
     pub tags: BTreeMap<String, String>,
+    /// `None`: all by default.
+    pub web: Option<WebOptions>,
 }
 
 impl ApplicationRow {

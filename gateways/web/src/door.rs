@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use crate::answer::WebBody;
 use crate::body::Upload;
-use crate::headers::{Told, asked_upgrade, toward_client, toward_origin};
+use crate::headers::{Told, adjust, asked_upgrade, toward_client, toward_origin};
 use crate::host::{Place, authority, is_named};
 use crate::links::{Places, rewrite};
 use crate::log::Entry;
@@ -65,7 +65,7 @@ pub(crate) struct Inner {
     pub(crate) authn: Arc<dyn Authn>,
     pub(crate) sessions: Sessions,
     domain: String,
-    trust: Trust,
+    pub(crate) trust: Trust,
     signer: Arc<Signer>,
     log: Arc<dyn RequestLog>,
 }
@@ -90,7 +90,8 @@ impl WebGateway {
 
     /// Answers a request for an application.
     pub async fn answer(&self, request: Request<Incoming>, client: &Client) -> Response<WebBody> {
-        let id = Uuid::new_v4();
+        // Ordered by time: records are kept and listed by it.
+        let id = Uuid::now_v7();
         let mut entry = self.0.entry(id, &request, client);
         let answered = match self.0.serve(request, client, &mut entry).await {
             Ok(served) => self.0.pass_on(served, client, entry).await,
@@ -137,12 +138,13 @@ impl Inner {
         let from = client.addr.ip().to_canonical();
         let visit = self.enter(&asked.shown, &asked.label, from).await?;
         client.proven.cancel();
+        let_through(&request, &asked, &visit)?;
         entry.belongs_to(&visit);
         let protocol = asked_upgrade(request.headers()).filter(|_| client.ledger.is_some());
         let upgrade = protocol.is_some();
         let upload = self.outgoing(request, &asked, &visit, protocol);
         entry.uploads(upload.body().flow());
-        let (over, exchange) = (visit.over(), visit.exchange(&self.trust));
+        let (over, exchange) = (visit.over(), visit.exchange());
         let answer = tokio::select! {
             biased;
             () = over.cancelled() => Err(ended(&visit)),
@@ -196,6 +198,7 @@ impl Inner {
             statement: visit.statement(&self.signer),
         };
         toward_origin(&mut parts.headers, upgrade, &told);
+        adjust(&mut parts.headers, &visit.application().web);
         if let Ok(host) = HeaderValue::from_str(&visit.target().host) {
             parts.headers.insert(HOST, host);
         }
@@ -229,6 +232,16 @@ impl Inner {
         *client.switch.lock().unwrap_or_else(PoisonError::into_inner) = Some(switch);
         Ok(Response::from_parts(parts, WebBody::empty()))
     }
+}
+
+fn let_through(request: &Request<Incoming>, asked: &Asked, visit: &Visit) -> Result<(), Refusal> {
+    let options = &visit.application().web;
+    if options.lets_through(request.method().as_str(), asked.target.path()) {
+        return Ok(());
+    }
+    let detail = "the application is not open for this method or path";
+    Err(Refusal::new(StatusCode::FORBIDDEN, Code("web.not_let_through"), detail)
+        .hint("an admin sets what is in the application's `methods` and `paths`"))
 }
 
 fn refuse(id: Uuid, refusal: Refusal, mut entry: Entry) -> Response<WebBody> {

@@ -3,6 +3,7 @@
 
 use std::net::IpAddr;
 
+use access::WebOptions;
 use hyper::HeaderMap;
 use hyper::header::{CONNECTION, FORWARDED, HeaderName, HeaderValue, TE, UPGRADE};
 
@@ -44,6 +45,19 @@ pub(crate) fn toward_client(headers: &mut HeaderMap, upgraded: bool) {
     if let Some(protocol) = protocol {
         headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
         headers.insert(UPGRADE, protocol);
+    }
+}
+
+/// Takes away and sets what the application's options say.
+pub(crate) fn adjust(headers: &mut HeaderMap, options: &WebOptions) {
+    for name in &options.remove_headers {
+        headers.remove(name);
+    }
+    for (name, value) in &options.set_headers {
+        let name = HeaderName::from_bytes(name.as_bytes());
+        if let (Ok(name), Ok(value)) = (name, HeaderValue::from_str(value)) {
+            headers.insert(name, value);
+        }
     }
 }
 

@@ -74,10 +74,8 @@ impl Inner {
             Ok(grant) => grant,
             Err(error) => return Err(self.shut(who, &application.label(), &error).await),
         };
-        let target = Target::of(application).map_err(|error| {
-            let error = crate::origin::OriginError::Options(error);
-            Refusal::of(StatusCode::BAD_GATEWAY, &error)
-        })?;
+        let target = Target::of(application, &self.trust);
+        let target = target.map_err(|error| Refusal::of(StatusCode::BAD_GATEWAY, &error))?;
         let session = self.broker.open(grant, Door::Web, now).await.map_err(unopened)?;
         let shared = Shared::new(session, who, target, self.groups(who));
         let visit = self.sessions.add(key, shared).await;
@@ -126,8 +124,8 @@ impl Inner {
 
     fn groups(&self, who: &Authenticated) -> Vec<String> {
         let policy = self.broker.policy();
-        let user = policy.user(who.user());
-        user.map(|user| user.groups.iter().map(ToString::to_string).collect()).unwrap_or_default()
+        let names = policy.user(who.user()).map(|user| policy.groups_of(user)).unwrap_or_default();
+        names.iter().map(ToString::to_string).collect()
     }
 }
 

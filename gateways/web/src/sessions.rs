@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use crate::origin::{Exchange, Pool, Trust};
+use crate::origin::{Exchange, Pool};
 use crate::statement::{Claims, LIFETIME, Signer};
 use crate::target::Target;
 
@@ -229,8 +229,8 @@ impl Shared {
         &self.target
     }
 
-    pub(crate) fn exchange<'a>(&'a self, trust: &'a Trust) -> Exchange<'a> {
-        Exchange { session: &self.session, pool: &self.pool, target: &self.target, trust }
+    pub(crate) fn exchange(&self) -> Exchange<'_> {
+        Exchange { session: &self.session, pool: &self.pool, target: &self.target }
     }
 
     /// A statement of who asks, not older than half its life.

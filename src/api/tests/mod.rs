@@ -225,6 +225,7 @@ fn info() -> RelayInfo {
         ssh_port: 2222,
         ssh_host_keys: Vec::new(),
         statement_keys: serde_json::json!({ "keys": [] }),
+        requests_kept: std::time::Duration::from_secs(86400),
     }
 }
 

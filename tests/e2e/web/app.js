@@ -78,6 +78,7 @@ const server = http.createServer((req, res) => {
 
 // Sends back each frame it gets, as it stands but for the mask.
 server.on('upgrade', (req, socket) => {
+  socket.on('error', () => {});
   if (req.url !== '/ws') { socket.end('HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n'); return; }
   const accept = crypto.createHash('sha1')
     .update(req.headers['sec-websocket-key'] + '258EAFA5-E914-47DA-95CA-C5AB0DC85B11').digest('base64');
@@ -88,7 +89,6 @@ server.on('upgrade', (req, socket) => {
     const data = Buffer.from(frame.subarray(6, 6 + length)).map((byte, at) => byte ^ mask[at % 4]);
     socket.write(Buffer.concat([Buffer.from([frame[0], length]), data]));
   });
-  socket.on('error', () => {});
 });
 
 server.listen(port, '127.0.0.1', () => console.log('listening'));

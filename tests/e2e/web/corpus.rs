@@ -5,13 +5,10 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
-use std::time::Duration;
 
-use anyhow::{Context, Result};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use anyhow::Result;
 
+use super::raw::Raw;
 use super::stage::Stage;
 
 #[test]
@@ -19,7 +16,7 @@ fn no_request_hides_in_another() -> Result<()> {
     let origin = Recorder::start()?;
     let stage = Stage::start()?;
     stage.publish("app", &origin.address)?;
-    let raw = Raw::new(&stage)?;
+    let raw = Raw::new(&stage, &stage.token()?)?;
     for (name, bytes) in raw.hidden() {
         origin.forget();
         let answers = raw.send(&bytes)?;
@@ -50,52 +47,7 @@ fn no_request_hides_in_another() -> Result<()> {
     Ok(())
 }
 
-/// Sends bytes as they are to the application `app`.
-struct Raw {
-    host: String,
-    token: String,
-    name: String,
-    port: u16,
-    config: Arc<ClientConfig>,
-}
-
 impl Raw {
-    fn new(stage: &Stage) -> Result<Self> {
-        let mut roots = RootCertStore::empty();
-        roots.add(CertificateDer::from_pem_file(stage.deployment.ca_file())?)?;
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let mut config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        let host = stage.host();
-        let name = host.split(':').next().context("a name")?.to_owned();
-        let port = stage.deployment.doors().https;
-        Ok(Self { token: stage.token()?, host, name, port, config: Arc::new(config) })
-    }
-
-    /// All that comes back until the connection is closed or quiet.
-    fn send(&self, bytes: &[u8]) -> Result<String> {
-        let socket = TcpStream::connect(("127.0.0.1", self.port))?;
-        socket.set_read_timeout(Some(Duration::from_millis(700)))?;
-        let name = ServerName::try_from(self.name.clone())?;
-        let connection = ClientConnection::new(self.config.clone(), name)?;
-        let mut stream = StreamOwned::new(connection, socket);
-        stream.write_all(bytes)?;
-        let mut answers = Vec::new();
-        // Quiet, closed, cut: the answers so far are what counts.
-        drop(stream.read_to_end(&mut answers));
-        Ok(String::from_utf8_lossy(&answers).into_owned())
-    }
-
-    fn head(&self, method: &str, version: &str, fields: &str) -> Vec<u8> {
-        let version = if version.is_empty() { "HTTP/1.1" } else { version };
-        let Self { host, token, .. } = self;
-        format!("{method} /page {version}\r\nHost: {host}\r\nX-Adit-Key: {token}\r\n{fields}\r\n")
-            .into_bytes()
-    }
-
     /// Requests with a second one inside, which is for nobody.
     fn hidden(&self) -> Vec<(String, Vec<u8>)> {
         let inner = "GET /hidden HTTP/1.1\r\nHost: x\r\n\r\n";

@@ -67,6 +67,12 @@ impl Stage {
         format!("https://{}{path}", self.host_of(name))
     }
 
+    /// Bytes that the open sessions have brought from the application.
+    pub(crate) fn bytes_down(&self) -> u64 {
+        let sessions = self.deployment.sessions().unwrap_or_default();
+        sessions.iter().filter_map(|session| session["down"].as_u64()).sum()
+    }
+
     /// curl for a path of `app`.
     pub(crate) fn curl(&self, path: &str) -> Command {
         self.anything(&self.url(path))

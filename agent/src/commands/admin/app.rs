@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use access::{Address, Kind, Login, Name};
+use access::{Address, Kind, Login, Name, Scheme, WebOptions};
 use api::{ApplicationRow, ApplicationSpec};
 use clap::{Args, Subcommand};
 
@@ -53,6 +53,34 @@ pub struct AddArgs {
     /// A tag, which grants can name; may be repeated
     #[arg(long = "tag", value_name = "KEY=VALUE", value_parser = tag)]
     tags: Vec<(String, String)>,
+    #[command(flatten)]
+    web: WebArgs,
+}
+
+/// How the origin of a web application is spoken to.
+#[derive(Debug, Args)]
+struct WebArgs {
+    /// http or https [default: https at port 443, else http]
+    #[arg(long, value_name = "SCHEME", value_parser = scheme)]
+    scheme: Option<Scheme>,
+    /// The CAs that sign the origin's certificate, in a PEM file [default: the relay machine's]
+    #[arg(long, value_name = "FILE", conflicts_with = "pin")]
+    ca_file: Option<PathBuf>,
+    /// The SHA-256 of the origin's own certificate, whoever signed it
+    #[arg(long, value_name = "HEX")]
+    pin: Option<String>,
+    /// The Host the origin is sent [default: the address]
+    #[arg(long, value_name = "HOST")]
+    host: Option<String>,
+}
+
+impl WebArgs {
+    fn options(self) -> Result<Option<WebOptions>, Failure> {
+        let ca = self.ca_file.as_deref().map(secrets::read).transpose()?;
+        let Self { scheme, pin, host, .. } = self;
+        let options = WebOptions { scheme, ca, pin, host, ..WebOptions::default() };
+        Ok((!options.is_default()).then_some(options))
+    }
 }
 
 /// With these the relay logs in to the target, and the user never sees how.
@@ -96,6 +124,7 @@ impl AddArgs {
             requestable: self.requestable || !self.approvers.is_empty(),
             approvers: self.approvers,
             tags: self.tags.into_iter().collect(),
+            web: self.web.options()?,
         })
     }
 }
@@ -119,6 +148,14 @@ async fn list(context: &Context) -> Result<(), Failure> {
             tags.join(" "),
         ]
     })
+}
+
+fn scheme(text: &str) -> Result<Scheme, String> {
+    match text {
+        "http" => Ok(Scheme::Http),
+        "https" => Ok(Scheme::Https),
+        _ => Err("a scheme is http or https".to_owned()),
+    }
 }
 
 fn tag(text: &str) -> Result<(String, String), String> {

@@ -18,6 +18,7 @@ mod site;
 mod tests;
 mod token;
 mod user;
+mod web;
 mod why;
 
 use api::{Applied, Change, Removed, Withdrawn};
@@ -68,6 +69,9 @@ pub enum AdminCommand {
     /// The audit log
     #[command(subcommand)]
     Audit(audit::AuditCommand),
+    /// The web door: its requests
+    #[command(subcommand)]
+    Web(web::WebCommand),
     /// Say whether a user may reach an application, and by which grant or for want of what
     Why(why::WhyArgs),
     /// Make the relay as a file describes it; what it does not name stays
@@ -89,6 +93,7 @@ pub async fn run(args: AdminArgs, context: &Context) -> Result<(), Failure> {
         AdminCommand::Token(command) => token::run(command, context).await,
         AdminCommand::Session(command) => session::run(command, context).await,
         AdminCommand::Audit(command) => audit::run(command, context).await,
+        AdminCommand::Web(command) => web::run(command, context).await,
         AdminCommand::Why(args) => why::run(args, context).await,
         AdminCommand::Apply(args) => apply::run(args, context).await,
         AdminCommand::Export => export::run(context).await,

@@ -93,6 +93,7 @@ pub(crate) fn app(n: u128) -> Application {
         host_key: None,
         allow_api: n != 4,
         tags,
+        web: Default::default(),
     }
 }
 

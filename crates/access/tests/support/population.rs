@@ -110,6 +110,7 @@ fn application(n: u128) -> Application {
         name: format!("app-{n}").parse().unwrap(),
         site: Site { id: SiteId(Uuid::from_u128(site)), name: site_name },
         tags: tags.into(),
+        web: Default::default(),
         ..app(1)
     }
 }

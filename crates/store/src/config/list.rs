@@ -1,6 +1,6 @@
 //! The configuration as rows for lists, and as a document.
 
-use access::{Name, RuleId};
+use access::{Name, RuleId, WebOptions};
 use api::{ApplicationSpec, Document, GrantSpec, GroupSpec, SiteSpec, UserSpec};
 
 use super::policy::login;
@@ -115,6 +115,7 @@ fn application_row(state: &State, name: &AppName, app: &App) -> Option<Applicati
         requestable: app.requestable,
         approvers: app.approvers.iter().cloned().collect(),
         tags: app.tags.clone(),
+        web: web(app),
     })
 }
 
@@ -142,7 +143,12 @@ fn application_spec((name, app): (&AppName, &App)) -> ApplicationSpec {
         requestable: app.requestable,
         approvers: app.approvers.iter().cloned().collect(),
         tags: app.tags.clone(),
+        web: web(app),
     }
+}
+
+fn web(app: &App) -> Option<WebOptions> {
+    (!app.web.is_default()).then(|| app.web.clone())
 }
 
 fn grant_spec(name: &GrantName, grant: &Grant) -> GrantSpec {

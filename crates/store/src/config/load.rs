@@ -83,6 +83,7 @@ fn app(row: &Row) -> Result<App, sqlx::Error> {
         requestable: row.flag("requestable")?,
         approvers: Default::default(),
         tags: row.json("tags")?,
+        web: row.json("web")?,
         secret,
     })
 }
@@ -110,7 +111,7 @@ const MEMBERS: &str = "SELECT user_groups.name AS group_name, users.name AS user
     JOIN users ON users.id = user_id";
 
 const APPLICATIONS: &str = "SELECT applications.id, applications.name, sites.name AS site,
-        applications.kind, address, account, host_key, allow_api, requestable, tags,
+        applications.kind, address, account, host_key, allow_api, requestable, tags, web,
         credentials.kind AS credential, sealed
     FROM applications
     JOIN sites ON sites.id = site_id

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::time::SystemTime;
 
-use access::{Name, SiteId};
+use access::{Name, SiteId, WebOptions};
 use api::{Change, GrantSpec};
 
 use super::state::{App, AppName, Grant, GrantName, Group, State, User};
@@ -149,7 +149,19 @@ fn application(app: &App) -> Fields {
         let tags = app.tags.iter().map(|(key, value)| format!("{key}={value}"));
         fields.push(("tags", list(tags)));
     }
+    if !app.web.is_default() {
+        fields.push(("web", web(&app.web)));
+    }
     fields
+}
+
+/// The options that are set. A header's value may be what the application takes for a login.
+fn web(options: &WebOptions) -> String {
+    let mut shown = options.clone();
+    for value in shown.set_headers.values_mut() {
+        "(not shown)".clone_into(value);
+    }
+    serde_json::to_string(&shown).unwrap_or_default()
 }
 
 fn grant_change(step: &Step<'_, GrantName, Grant>, now: SystemTime) -> Change {

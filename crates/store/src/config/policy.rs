@@ -23,6 +23,7 @@ impl Store {
             version,
             users: users(&state),
             applications: applications(&state),
+            groups: state.groups.iter().map(|(name, group)| (group.id, name.clone())).collect(),
             rules: grants.chain(requests).collect(),
             tokens: tokens(&mut tx).await?,
             agents: agents(&mut tx).await?,
@@ -69,6 +70,7 @@ fn applications(state: &State) -> Vec<Application> {
             host_key: app.host_key.clone(),
             allow_api: app.allow_api,
             tags: app.tags.clone(),
+            web: app.web.clone(),
         })
     };
     state.applications.iter().filter_map(application).collect()

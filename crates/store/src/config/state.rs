@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use access::{Address, ApplicationId, GroupId, Kind, Name, RuleId, SiteId, Terms, UserId};
+use access::{
+    Address, ApplicationId, GroupId, Kind, Name, RuleId, SiteId, Terms, UserId, WebOptions,
+};
 
 use crate::StoreError;
 
@@ -57,6 +59,7 @@ pub(crate) struct App {
     pub(crate) requestable: bool,
     pub(crate) approvers: BTreeSet<Name>,
     pub(crate) tags: BTreeMap<String, String>,
+    pub(crate) web: WebOptions,
     pub(crate) secret: Option<Secret>,
 }
 

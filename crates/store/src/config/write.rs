@@ -123,6 +123,7 @@ async fn put_application(
         .bind(i64::from(app.allow_api))
         .bind(json(&app.tags)?)
         .bind(i64::from(app.requestable))
+        .bind(json(&app.web)?)
         .execute(&mut *db)
         .await?;
     put_approvers(db, app, after).await?;
@@ -216,12 +217,12 @@ const ADD_MEMBER: &str = "INSERT INTO members (group_id, user_id) VALUES ($1, $2
 
 const PUT_APPLICATION: &str = "INSERT INTO applications
     (id, name, site_id, label, kind, address, account, host_key, allow_api, tags,
-        requestable)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+        requestable, web)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
     ON CONFLICT (id) DO UPDATE SET kind = excluded.kind, address = excluded.address,
         account = excluded.account, host_key = excluded.host_key,
         allow_api = excluded.allow_api, tags = excluded.tags,
-        requestable = excluded.requestable";
+        requestable = excluded.requestable, web = excluded.web";
 
 const ADD_APPROVER: &str = "INSERT INTO approvers (application_id, group_id) VALUES ($1, $2)";
 

@@ -82,6 +82,8 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (CHAIN, "audit chain", include_str!("../../migrations/0003_audit_chain.sql")),
     (5, "tokens", include_str!("../../migrations/0005_tokens.sql")),
     (7, "deliveries", include_str!("../../migrations/0007_deliveries.sql")),
+    (10, "web", include_str!("../../migrations/0010_web.sql")),
+    (20, "web requests", include_str!("../../migrations/0020_web_requests.sql")),
 ];
 
 /// The migration that has the audit log chained.

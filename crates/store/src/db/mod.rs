@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chain::HeadKey;
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub(crate) use change::{Changing, version};
@@ -20,6 +21,7 @@ pub use location::{Engine, Location};
 pub(crate) use sqlite::private_file;
 
 use crate::seal::Sealer;
+use crate::web_log::Requests;
 use crate::writer::{Queue, Recorder, queue};
 use crate::{MasterKey, StoreError};
 use location::Place;
@@ -44,6 +46,8 @@ pub(crate) struct Inner {
     pub(crate) sealer: Sealer,
     pub(crate) head_key: Arc<HeadKey>,
     pub(crate) queue: Queue,
+    pub(crate) requests: Requests,
+    stop_requests: CancellationToken,
     pub(crate) fence: Fence,
     version: watch::Sender<u64>,
     tasks: TaskTracker,
@@ -81,6 +85,10 @@ impl Store {
         let records = Recorder::new(engine, recorder.clone(), fence.clone(), head_key.clone());
         let (queue, task) = queue(records, max_sessions);
         tasks.spawn(task.run());
+        let stop_requests = CancellationToken::new();
+        let (requests, keeper) =
+            Requests::new(engine, writer.clone(), fence.clone(), stop_requests.clone());
+        tasks.spawn(keeper.run());
         let serving = Mutex::default();
         let inner = Inner {
             readers,
@@ -90,6 +98,8 @@ impl Store {
             sealer,
             head_key,
             queue,
+            requests,
+            stop_requests,
             fence,
             version,
             tasks,
@@ -105,6 +115,7 @@ impl Store {
     /// a deadline around this.
     pub async fn close(self) {
         self.inner.queue.stop();
+        self.inner.stop_requests.cancel();
         self.inner.tasks.close();
         self.inner.tasks.wait().await;
         // The writer goes last: the last connection to close folds the log into the file.

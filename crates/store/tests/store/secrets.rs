@@ -94,6 +94,7 @@ async fn home() -> (Home, Store, Application) {
         host_key: None,
         allow_api: false,
         tags: Default::default(),
+        web: Default::default(),
     };
     (home, store, application)
 }

@@ -147,6 +147,7 @@ pub(crate) fn application(text: &str) -> ApplicationSpec {
         requestable: false,
         approvers: Vec::new(),
         tags: [("env".to_owned(), "prod".to_owned())].into(),
+        web: None,
     }
 }
 

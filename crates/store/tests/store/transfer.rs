@@ -232,6 +232,7 @@ pub(crate) async fn populate(store: &Store) {
         host_key: None,
         allow_api: true,
         tags: Default::default(),
+        web: Default::default(),
     };
     store.check(&target, KEY).await.unwrap();
     let id = session();

@@ -151,6 +151,7 @@ impl World {
                 host_key: None,
                 allow_api: true,
                 tags: Default::default(),
+                web: Default::default(),
             });
         });
         id

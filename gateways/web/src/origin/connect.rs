@@ -16,8 +16,8 @@ use session::Session;
 use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsConnector;
 
+use super::OriginError;
 use super::io::{Counted, OriginIo};
-use super::{OriginError, Trust};
 use crate::body::Upload;
 use crate::target::Target;
 
@@ -33,18 +33,11 @@ pub(crate) struct Origin {
 
 impl Origin {
     /// Dials the session's application and begins to speak HTTP, in TLS where it wants that.
-    pub(crate) async fn connect(
-        session: &Session,
-        target: &Target,
-        trust: &Trust,
-    ) -> Result<Self, OriginError> {
+    pub(crate) async fn connect(session: &Session, target: &Target) -> Result<Self, OriginError> {
         let stream = Counted::new(session.dial().await?, session.counters().clone());
         let io = match &target.tls {
             None => OriginIo::Plain(stream),
-            Some(tls) => {
-                let config = trust.client(tls.ca.as_deref(), tls.pin.as_deref())?;
-                secured(stream, config, tls.name.clone()).await?
-            }
+            Some(tls) => secured(stream, tls.config.clone(), tls.name.clone()).await?,
         };
         let mut http = http1::Builder::new();
         http.max_buf_size(MAX_BUFFER);

@@ -11,7 +11,7 @@ use hyper::{Method, Request, Response};
 use session::Session;
 use tokio::time::{Instant, sleep_until};
 
-use super::{Origin, OriginError, Pool, Trust};
+use super::{Origin, OriginError, Pool};
 use crate::body::{Flow, Upload};
 use crate::target::Target;
 
@@ -20,7 +20,6 @@ pub(crate) struct Exchange<'a> {
     pub(crate) session: &'a Session,
     pub(crate) pool: &'a Pool,
     pub(crate) target: &'a Target,
-    pub(crate) trust: &'a Trust,
 }
 
 /// An answer's head, and the connection its body comes over.
@@ -53,7 +52,7 @@ impl Exchange<'_> {
                 (Err(Failed::Sent(error)), _) => return Err(error),
             },
         };
-        let origin = Origin::connect(self.session, self.target, self.trust).await?;
+        let origin = Origin::connect(self.session, self.target).await?;
         match send(origin, request, &flow).await {
             Ok(answer) => Ok(answer),
             Err(Failed::Sent(error)) => Err(error),

@@ -6,7 +6,7 @@ use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use access::{Address, Kind, Name};
+use access::{Address, Kind, Name, WebOptions};
 use api::{ApplicationSpec, Document, GrantSpec, GroupSpec, SiteSpec, UserSpec};
 use serde::Deserialize;
 use toml::Spanned;
@@ -106,6 +106,9 @@ struct ApplicationEntry {
     approvers: Vec<Name>,
     #[serde(default)]
     tags: BTreeMap<String, String>,
+    web: Option<WebOptions>,
+    /// The CAs of `web`.
+    ca_file: Option<Spanned<PathBuf>>,
 }
 
 impl ApplicationEntry {
@@ -123,6 +126,10 @@ impl ApplicationEntry {
         };
         let password = secret(self.password_file, secrets::read);
         let key = secret(self.key_file, secrets::read_key);
+        let web = match secret(self.ca_file, secrets::read) {
+            Some(ca) => Some(WebOptions { ca: Some(ca), ..self.web.unwrap_or_default() }),
+            None => self.web,
+        };
         (faults.len() == before).then(|| ApplicationSpec {
             name: self.name,
             site: self.site,
@@ -136,6 +143,7 @@ impl ApplicationEntry {
             requestable: self.requestable,
             approvers: self.approvers,
             tags: self.tags,
+            web,
         })
     }
 }

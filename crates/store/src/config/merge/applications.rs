@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use access::{ApplicationId, Name};
+use access::{ApplicationId, Kind, Name, WebOptions};
 use api::{ApplicationSpec, Document};
 use uuid::Uuid;
 
@@ -52,6 +52,7 @@ impl Merge<'_> {
             requestable: spec.requestable,
             approvers: self.approvers(spec, &object),
             tags: spec.tags.clone(),
+            web: self.web(spec, &object),
             secret: self.secret(spec, id, stored)?,
         })
     }
@@ -105,6 +106,18 @@ impl Merge<'_> {
             );
             self.problem(object, "application.tag", detail);
         }
+    }
+
+    fn web(&mut self, spec: &ApplicationSpec, object: &str) -> WebOptions {
+        let options = spec.web.clone().unwrap_or_default();
+        for fault in options.faults() {
+            self.problem(object, "application.web", format!("web: {fault}"));
+        }
+        if spec.kind != Kind::Web && !options.is_default() {
+            let detail = "web: these are the options of a web application";
+            self.problem(object, "application.web", detail);
+        }
+        options
     }
 
     fn host_key(&mut self, spec: &ApplicationSpec, object: &str) -> Option<String> {

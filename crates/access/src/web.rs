@@ -1,0 +1,210 @@
+//! How a web application's origin is spoken to.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// The options of a web application. Each has a default, and none makes it less safe.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(default, deny_unknown_fields)]
+pub struct WebOptions {
+    /// Absent: https at port 443, http at every other one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scheme: Option<Scheme>,
+    /// The CAs that sign the origin's certificate (PEM); absent: those the relay's machine trusts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ca: Option<String>,
+    /// The SHA-256 of the origin's one good certificate (hex), whoever signed it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pin: Option<String>,
+    /// The name in the TLS handshake; absent: the address's host.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sni: Option<String>,
+    /// The Host the origin is sent; absent: the application's address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+    /// Headers that each request gets, in place of what the client sent.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub set_headers: BTreeMap<String, String>,
+    /// Headers that no request brings to the origin.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub remove_headers: Vec<String>,
+    /// The methods that are let through; empty: all.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub methods: Vec<String>,
+    /// The paths that are let through, with all below them; empty: all.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub paths: Vec<String>,
+}
+
+/// What an origin speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum Scheme {
+    Http,
+    Https,
+}
+
+impl WebOptions {
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Whether a request may go on: its method and path are let through.
+    ///
+    /// A path with dot segments, or with escapes that could hide some, is let through by no prefix:
+    /// two servers read it differently.
+    pub fn lets_through(&self, method: &str, path: &str) -> bool {
+        let method = self.methods.is_empty() || self.methods.iter().any(|named| named == method);
+        method && (self.paths.is_empty() || (is_plain(path) && self.holds(path)))
+    }
+
+    /// What is not valid, one sentence each.
+    pub fn faults(&self) -> Vec<String> {
+        let pem = |ca: &String| ca.contains("-----BEGIN CERTIFICATE-----");
+        let checks = [
+            ("ca is no certificate in PEM form", self.ca.as_ref().is_none_or(pem)),
+            ("pin is no SHA-256 in hex", self.pin.as_deref().is_none_or(is_sha256)),
+            ("pin and ca: one is enough", self.pin.is_none() || self.ca.is_none()),
+            ("sni is no host name", self.sni.as_deref().is_none_or(is_host)),
+            (
+                "host is no host name, with or without a port",
+                self.host.as_deref().is_none_or(is_host),
+            ),
+            ("a method is a word in capitals", self.methods.iter().all(|m| is_method(m))),
+            (
+                "a path begins with / and has no dot segments",
+                self.paths.iter().all(|p| is_plain(p)),
+            ),
+            (
+                "a header's name is not one that can be removed",
+                self.remove_headers.iter().all(|n| is_free(n)),
+            ),
+            (
+                "a header that is set has a name that is the relay's or none",
+                self.set_headers.keys().all(|n| is_free(n)),
+            ),
+            (
+                "a header's value has one line",
+                self.set_headers.values().all(|v| !v.chars().any(char::is_control)),
+            ),
+        ];
+        checks.into_iter().filter(|(_, good)| !good).map(|(fault, _)| fault.to_owned()).collect()
+    }
+
+    fn holds(&self, path: &str) -> bool {
+        self.paths.iter().any(|prefix| {
+            let bare = prefix.trim_end_matches('/');
+            let rest = path.strip_prefix(bare);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        })
+    }
+}
+
+/// Whether every server reads a path alike.
+fn is_plain(path: &str) -> bool {
+    let lower = path.to_ascii_lowercase();
+    let hidden = ["%2e", "%2f", "%5c", "%25", "%00", "\\", "//"].iter().any(|h| lower.contains(h));
+    let dots = path.split('/').any(|segment| {
+        // A parameter, as in `/a/..;x/b`, is no part of a segment's name.
+        let name = segment.split(';').next().unwrap_or_default();
+        name == "." || name == ".."
+    });
+    path.starts_with('/') && !hidden && !dots
+}
+
+fn is_sha256(text: &str) -> bool {
+    let digits: Vec<char> = text.chars().filter(|c| *c != ':').collect();
+    digits.len() == 64 && digits.iter().all(char::is_ascii_hexdigit)
+}
+
+fn is_host(text: &str) -> bool {
+    let allowed =
+        |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':' | '[' | ']');
+    (1..=255).contains(&text.len()) && text.chars().all(allowed)
+}
+
+fn is_method(text: &str) -> bool {
+    (1..=32).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_uppercase() || b == b'-')
+}
+
+/// Whether a header's name is one, and neither framing nor the relay's own.
+fn is_free(name: &str) -> bool {
+    const TAKEN: [&str; 7] =
+        ["host", "connection", "content-length", "transfer-encoding", "upgrade", "forwarded", "te"];
+    let lower = name.to_ascii_lowercase().replace('_', "-");
+    let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+    (1..=64).contains(&name.len())
+        && name.bytes().all(token)
+        && !TAKEN.contains(&lower.as_str())
+        && !["x-adit-", "x-forwarded-"].iter().any(|taken| lower.starts_with(taken))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prefix_lets_through_what_is_below_it_and_nothing_else() {
+        let options = WebOptions {
+            methods: vec!["GET".to_owned()],
+            paths: vec!["/api/v1/".to_owned(), "/health".to_owned()],
+            ..WebOptions::default()
+        };
+        for path in ["/api/v1", "/api/v1/", "/api/v1/person/7", "/health", "/api/v1/a.b"] {
+            assert!(options.lets_through("GET", path), "{path}");
+            assert!(!options.lets_through("POST", path), "{path}");
+        }
+        let kept = [
+            "/",
+            "/api/v2",
+            "/api/v1x",
+            "/healthz",
+            "/api/v1/../admin",
+            "/api/v1/%2e%2E/admin",
+            "/api/v1/..;x/admin",
+            "/api/v1/%2e./admin",
+            "/api/v1//admin",
+            "/api/v1/..%2fadmin",
+            "/api/v1/%252e%252e/admin",
+            "/api/v1\\..\\admin",
+        ];
+        for path in kept {
+            assert!(!options.lets_through("GET", path), "{path}");
+        }
+        assert!(WebOptions::default().lets_through("PURGE", "/a/../b"));
+    }
+
+    #[test]
+    fn each_fault_is_told() {
+        let set = |name: &str, value: &str| WebOptions {
+            set_headers: [(name.to_owned(), value.to_owned())].into(),
+            ..WebOptions::default()
+        };
+        let one = |change: fn(&mut WebOptions)| {
+            let mut options = WebOptions::default();
+            change(&mut options);
+            options
+        };
+        let bad = [
+            set("X-Adit-User", "x"),
+            set("x_forwarded_for", "x"),
+            set("a b", "x"),
+            set("a", "x\ny"),
+            one(|o| o.pin = Some("abc".to_owned())),
+            one(|o| o.ca = Some("abc".to_owned())),
+            one(|o| o.sni = Some("a b".to_owned())),
+            one(|o| o.host = Some("a/b".to_owned())),
+            one(|o| o.methods = vec!["get".to_owned()]),
+            one(|o| o.paths = vec!["api".to_owned()]),
+            one(|o| o.remove_headers = vec!["Host".to_owned()]),
+        ];
+        for options in bad {
+            assert_eq!(options.faults().len(), 1, "{options:?}");
+        }
+        let good = WebOptions { pin: Some("ab:".repeat(32)), ..set("Authorization", "Basic eDp5") };
+        assert_eq!(good.faults(), Vec::<String>::new());
+    }
+}

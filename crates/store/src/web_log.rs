@@ -1,0 +1,267 @@
+//! The requests of the web door: a queue of its own, stored some hundreds at once, and kept for a
+//! while. What does not fit is counted and left out; no request waits for it.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, SystemTime};
+
+use access::SessionId;
+use session::{RequestLog, WebRequest};
+use sqlx::{AssertSqlSafe, Row as _};
+use tokio::sync::mpsc;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::columns::Columns;
+use crate::db::{Connection, Engine, Fence, Pool, Row};
+use crate::{Store, StoreError, clock};
+
+/// Where requests wait to be stored.
+pub(crate) struct Requests {
+    waiting: mpsc::Sender<WebRequest>,
+    dropped: Arc<AtomicU64>,
+}
+
+/// Stores requests. Runs until it is stopped and has stored what waited.
+pub(crate) struct Keeper {
+    waiting: mpsc::Receiver<WebRequest>,
+    dropped: Arc<AtomicU64>,
+    engine: Engine,
+    database: Pool,
+    fence: Fence,
+    stop: CancellationToken,
+}
+
+/// A request as it is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WebRequestRow {
+    pub id: Uuid,
+    /// Unix milliseconds.
+    pub at_ms: u64,
+    pub from: String,
+    pub method: String,
+    pub host: String,
+    pub path: String,
+    pub session: Option<SessionId>,
+    pub user: Option<String>,
+    /// The application's host label.
+    pub application: Option<String>,
+    pub status: Option<u16>,
+    pub code: Option<String>,
+    pub up: u64,
+    pub down: u64,
+    pub millis: u64,
+}
+
+/// Which requests are wanted: those that fit all that is given.
+#[derive(Clone, Debug, Default)]
+pub struct WebQuery {
+    /// Only those before this one.
+    pub before: Option<Uuid>,
+    pub limit: u32,
+    pub session: Option<SessionId>,
+    pub user: Option<String>,
+    /// A host label.
+    pub application: Option<String>,
+}
+
+impl Requests {
+    pub(crate) fn new(
+        engine: Engine,
+        database: Pool,
+        fence: Fence,
+        stop: CancellationToken,
+    ) -> (Self, Keeper) {
+        let (send, waiting) = mpsc::channel(WAITING);
+        let dropped = Arc::<AtomicU64>::default();
+        let keeper = Keeper { waiting, dropped: dropped.clone(), engine, database, fence, stop };
+        (Self { waiting: send, dropped }, keeper)
+    }
+}
+
+impl RequestLog for Store {
+    fn note(&self, request: WebRequest) {
+        let requests = &self.inner.requests;
+        if requests.waiting.try_send(request).is_err() {
+            requests.dropped.fetch_add(1, Relaxed);
+        }
+    }
+}
+
+impl Store {
+    /// How many requests were left out since the start, for want of room or because they could not
+    /// be stored.
+    pub fn dropped_requests(&self) -> u64 {
+        self.inner.requests.dropped.load(Relaxed)
+    }
+
+    /// The requests that fit the query, the last one first.
+    pub async fn web_requests(&self, query: WebQuery) -> Result<Vec<WebRequestRow>, StoreError> {
+        let conditions = [
+            ("id <", query.before.map(|id| id.to_string())),
+            ("session =", query.session.map(|id| id.to_string())),
+            ("user_name =", query.user),
+            ("application =", query.application),
+        ];
+        let given = conditions.into_iter().filter_map(|(words, value)| Some((words, value?)));
+        let (mut sql, mut values) = (format!("SELECT {COLUMNS} FROM web_requests"), Vec::new());
+        for (words, value) in given {
+            values.push(value);
+            let join = if values.len() == 1 { "WHERE" } else { "AND" };
+            // Writing to a String does not fail.
+            let _ = write!(sql, " {join} {words} ${}", values.len());
+        }
+        let _ = write!(sql, " ORDER BY id DESC LIMIT {}", query.limit.min(MAX_ROWS));
+        let mut statement = sqlx::query(AssertSqlSafe(sql));
+        for value in values {
+            statement = statement.bind(value);
+        }
+        let rows = statement.fetch_all(&self.inner.readers).await?;
+        Ok(rows.iter().map(row).collect::<Result<_, _>>()?)
+    }
+
+    /// Removes requests that are older than `after`, and says how many.
+    pub async fn purge_requests(
+        &self,
+        now: SystemTime,
+        after: Duration,
+    ) -> Result<u64, StoreError> {
+        let before = now.checked_sub(after).unwrap_or(SystemTime::UNIX_EPOCH);
+        let before = clock::column(clock::millis(before));
+        let mut purged = 0;
+        loop {
+            // In parts: one that takes long would hold up those who open sessions.
+            let part = sqlx::query(PURGE).bind(before).execute(&self.inner.writer).await?;
+            purged += part.rows_affected();
+            if part.rows_affected() < PART {
+                return Ok(purged);
+            }
+        }
+    }
+}
+
+impl Keeper {
+    pub(crate) async fn run(mut self) {
+        let mut batch = Vec::with_capacity(BATCH);
+        loop {
+            let stopping = tokio::select! {
+                biased;
+                () = self.stop.cancelled() => true,
+                taken = self.waiting.recv_many(&mut batch, BATCH) => taken == 0,
+            };
+            if stopping {
+                break;
+            }
+            self.fill(&mut batch).await;
+            self.store(&mut batch).await;
+        }
+        self.waiting.close();
+        while self.waiting.recv_many(&mut batch, BATCH).await > 0 {
+            self.store(&mut batch).await;
+        }
+    }
+
+    /// Waits a moment for more: a commit costs the same for many.
+    async fn fill(&mut self, batch: &mut Vec<WebRequest>) {
+        let more = async {
+            while batch.len() < BATCH {
+                let room = BATCH - batch.len();
+                if self.waiting.recv_many(batch, room).await == 0 {
+                    break;
+                }
+            }
+        };
+        tokio::select! {
+            () = self.stop.cancelled() => {}
+            _ = timeout(LINGER, more) => {}
+        }
+    }
+
+    async fn store(&mut self, batch: &mut Vec<WebRequest>) {
+        if let Err(error) = self.attempt(batch).await {
+            let requests = batch.len();
+            self.dropped.fetch_add(requests as u64, Relaxed);
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                requests,
+                "Could not keep requests"
+            );
+            sleep(PAUSE).await;
+        }
+        batch.clear();
+    }
+
+    async fn attempt(&self, batch: &[WebRequest]) -> Result<(), sqlx::Error> {
+        let mut connection = self.database.acquire().await?;
+        let mut tx = self.engine.begin_records(&mut connection, false).await?;
+        self.fence.check(&mut tx).await?;
+        for request in batch {
+            insert(&mut tx, request).await?;
+        }
+        tx.commit().await
+    }
+}
+
+async fn insert(db: &mut Connection, request: &WebRequest) -> Result<(), sqlx::Error> {
+    sqlx::query(INSERT)
+        .bind(request.id.to_string())
+        .bind(clock::column(clock::millis(request.at)))
+        .bind(request.from.to_string())
+        .bind(&request.method)
+        .bind(&request.host)
+        .bind(&request.path)
+        .bind(request.session.map(|session| session.to_string()))
+        .bind(request.user.as_ref().map(ToString::to_string))
+        .bind(&request.application)
+        .bind(request.status.map(i64::from))
+        .bind(request.code)
+        .bind(clock::column(request.up))
+        .bind(clock::column(request.down))
+        .bind(clock::column(request.millis))
+        .execute(db)
+        .await
+        .map(drop)
+}
+
+fn row(row: &Row) -> Result<WebRequestRow, sqlx::Error> {
+    Ok(WebRequestRow {
+        id: row.parsed("id")?,
+        at_ms: row.number("at_ms")?,
+        from: row.try_get("from_address")?,
+        method: row.try_get("method")?,
+        host: row.try_get("host")?,
+        path: row.try_get("path")?,
+        session: row.perhaps("session")?,
+        user: row.try_get("user_name")?,
+        application: row.try_get("application")?,
+        status: row.perhaps_number("status")?,
+        code: row.try_get("code")?,
+        up: row.number("up")?,
+        down: row.number("down")?,
+        millis: row.number("millis")?,
+    })
+}
+
+const COLUMNS: &str =
+    "id, at_ms, from_address, method, host, path, session, user_name, application,
+    status, code, up, down, millis";
+
+const INSERT: &str = "INSERT INTO web_requests
+    (id, at_ms, from_address, method, host, path, session, user_name, application,
+        status, code, up, down, millis)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)";
+
+const PURGE: &str = "DELETE FROM web_requests WHERE id IN
+    (SELECT id FROM web_requests WHERE at_ms < $1 LIMIT 1000)";
+const PART: u64 = 1000;
+
+/// Requests that wait at most; more are counted and left out.
+const WAITING: usize = 8192;
+/// Requests in one transaction.
+const BATCH: usize = 256;
+const LINGER: Duration = Duration::from_millis(200);
+/// After a failure; what comes meanwhile waits.
+const PAUSE: Duration = Duration::from_secs(1);
+const MAX_ROWS: u32 = 1000;
