@@ -37,7 +37,8 @@ fn add(to: &FileTo, lines: &[u8]) -> Result<(), SendError> {
     written.and_then(|()| sync_folder(&to.path)).map_err(failed)
 }
 
-/// For its owner only; never through a link that somebody has put there.
+/// For its owner only; never through a link that somebody has put there. Another that writes there,
+/// be it a task of ours that hangs on the disk, keeps it.
 fn open(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).append(true).create(true).mode(0o600);
@@ -46,6 +47,7 @@ fn open(path: &Path) -> io::Result<File> {
     if file.metadata()?.permissions().mode() & 0o077 != 0 {
         file.set_permissions(Permissions::from_mode(0o600))?;
     }
+    file.try_lock()?;
     Ok(file)
 }
 

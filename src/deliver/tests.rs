@@ -13,8 +13,8 @@ use serde_json::Value;
 use session::{AuditEvent, AuditLog, Door};
 use store::{MasterKey, Store};
 use tempfile::TempDir;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
@@ -78,6 +78,12 @@ async fn what_can_not_be_written_is_kept_and_written_when_it_can() {
     assert!(listed[0].error.as_ref().unwrap().contains("could not write"), "{listed:?}");
     assert_eq!((listed[0].seq, listed[0].lag), (0, 5));
     fs::create_dir(&folder).unwrap();
+    let other = fs::File::create(&path).unwrap();
+    other.lock().unwrap();
+    let before = running.deliveries.counts()[0].failures;
+    running.until(|counts| counts[0].failures > before).await;
+    assert_eq!(fs::read_to_string(&path).unwrap(), "", "another writes there");
+    other.unlock().unwrap();
     running.until(|counts| counts.first().is_some_and(|count| count.seq == 5)).await;
     let listed = running.deliveries.list().await.unwrap();
     assert_eq!((listed[0].failures, listed[0].error.as_ref()), (0, None));
@@ -113,6 +119,31 @@ async fn a_webhook_that_fails_in_every_way_gets_every_record_in_order() {
         let hex: String = signed.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(signature, format!("t={at},v1={hex}"));
     }
+}
+
+#[tokio::test]
+async fn a_webhook_over_tls_is_sent_what_it_takes() {
+    let home = Home::new().await;
+    fs::write(home.path("secret"), "0123456789abcdef").unwrap();
+    let acceptor = acceptor(home.folder.path(), "localhost");
+    let hook = Hook::start_with(vec![Whim::Take], Some(acceptor)).await;
+    home.log(3).await;
+    let (port, secret, ca) = (hook.address.port(), home.path("secret"), home.path("ca.pem"));
+    let good = webhook(&format!("https://localhost:{port}/adit"), &secret, Some(&ca));
+    let running = home.run(vec![good]);
+    running.until(|counts| counts.first().is_some_and(|count| count.seq == 3)).await;
+    running.end().await;
+    let posts = hook.posts.lock().unwrap().clone();
+    assert_eq!(posts.len(), 1);
+    assert!(posts[0].head.starts_with("POST /adit HTTP/1.1"), "{}", posts[0].head);
+    assert_eq!(posts[0].header("host"), format!("localhost:{port}"));
+    let refusing = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let gone = named("gone", webhook(&format!("https://{refusing}/"), &secret, Some(&ca)));
+    let running = home.run(vec![gone]);
+    running.until(|counts| counts.first().is_some_and(|count| count.failures > 0)).await;
+    let error = running.deliveries.list().await.unwrap().remove(0).error.unwrap();
+    assert!(error.contains("does not answer"), "{error}");
+    running.end().await;
 }
 
 #[tokio::test]
@@ -343,6 +374,11 @@ enum Whim {
     Half,
 }
 
+/// A connection, with TLS or without.
+trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Duplex for S {}
+
 struct Hook {
     address: std::net::SocketAddr,
     posts: Arc<Mutex<Vec<Post>>>,
@@ -369,14 +405,22 @@ impl Post {
 impl Hook {
     /// One whim for each post, and the last for those after.
     async fn start(whims: Vec<Whim>) -> Self {
+        Self::start_with(whims, None).await
+    }
+
+    async fn start_with(whims: Vec<Whim>, tls: Option<TlsAcceptor>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let posts = Arc::new(Mutex::new(Vec::new()));
         let (mut task, kept) = (JoinSet::new(), posts.clone());
         task.spawn(async move {
             for n in 0.. {
-                let (mut socket, _) = listener.accept().await.unwrap();
+                let (socket, _) = listener.accept().await.unwrap();
                 let whim = whims[n.min(whims.len() - 1)];
+                let mut socket: Box<dyn Duplex> = match &tls {
+                    Some(acceptor) => Box::new(acceptor.accept(socket).await.unwrap()),
+                    None => Box::new(socket),
+                };
                 if whim == Whim::Half {
                     socket.read_exact(&mut [0; 100]).await.unwrap();
                     continue;
@@ -392,6 +436,7 @@ impl Hook {
                 if whim != Whim::Forget {
                     let answer = format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n");
                     socket.write_all(answer.as_bytes()).await.unwrap();
+                    socket.flush().await.unwrap();
                 }
             }
         });
@@ -399,7 +444,7 @@ impl Hook {
     }
 }
 
-async fn read_post(socket: &mut TcpStream) -> Post {
+async fn read_post(socket: &mut Box<dyn Duplex>) -> Post {
     let (mut text, mut part) = (Vec::new(), [0; 4096]);
     loop {
         let read = socket.read(&mut part).await.unwrap();

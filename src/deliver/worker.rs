@@ -76,8 +76,7 @@ impl Worker {
         let rows = self.deliveries.store.audit_after(place.at.seq, self.size).await?;
         let found = rows.len();
         let Some(batch) = Batch::of(rows)? else { return Ok(POLL) };
-        let sent = timeout(DEADLINE, self.send(&batch)).await;
-        sent.unwrap_or(Err(SendError::TimedOut))?;
+        self.send(&batch).await?;
         // Of a batch that was cut short there are more.
         let more = found == self.size as usize || batch.records.len() < found;
         self.taken(batch.last).await?;
@@ -108,10 +107,19 @@ impl Worker {
     }
 
     async fn send(&self, batch: &Batch) -> Result<(), SendError> {
-        match &self.destination.to {
-            To::File(to) => file::append(to, batch).await,
-            To::Syslog(to) => syslog::send(to, &self.deliveries.origin, batch).await,
-            To::Webhook(to) => webhook::post(to, batch).await,
+        let sent = async {
+            match &self.destination.to {
+                To::File(to) => file::append(to, batch).await,
+                To::Syslog(to) => syslog::send(to, &self.deliveries.origin, batch).await,
+                To::Webhook(to) => webhook::post(to, batch).await,
+            }
+        };
+        match self.destination.to {
+            // What a disk was given can not be taken back from it.
+            To::File(_) => sent.await,
+            To::Syslog(_) | To::Webhook(_) => {
+                timeout(DEADLINE, sent).await.unwrap_or(Err(SendError::TimedOut))
+            }
         }
     }
 
