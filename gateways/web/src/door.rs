@@ -138,6 +138,9 @@ impl Inner {
         let from = client.addr.ip().to_canonical();
         let visit = self.enter(&asked.shown, &asked.label, from).await?;
         client.proven.cancel();
+        if visit.is_crowded() {
+            return Err(busy());
+        }
         let_through(&request, &asked, &visit)?;
         entry.belongs_to(&visit);
         let protocol = asked_upgrade(request.headers()).filter(|_| client.ledger.is_some());
@@ -270,6 +273,12 @@ pub(crate) fn malformed(error: Malformed) -> Refusal {
 fn misdirected(detail: &str) -> Refusal {
     Refusal::new(StatusCode::MISDIRECTED_REQUEST, Code("web.misdirected"), detail)
         .hint("an application's address is https://<app>-<site>.<domain of the relay>/")
+}
+
+fn busy() -> Refusal {
+    let detail = "this session has as many requests under way as it may";
+    Refusal::new(StatusCode::SERVICE_UNAVAILABLE, Code("web.busy"), detail)
+        .hint("send fewer at a time")
 }
 
 fn no_path() -> Refusal {

@@ -285,6 +285,11 @@ impl Visit {
         Self(shared)
     }
 
+    /// Whether the session has more requests under way than it may, this one among them.
+    pub(crate) fn is_crowded(&self) -> bool {
+        lock_use(&self.0).open > CROWD
+    }
+
     /// Cancelled when the session is over.
     pub(crate) fn over(&self) -> CancellationToken {
         self.0.over.clone()
@@ -328,5 +333,7 @@ fn lock_use(shared: &Shared) -> MutexGuard<'_, Use> {
 const IDLE: Duration = Duration::from_secs(60);
 /// Between the last request and the end, once no new ones come.
 const MOMENT: Duration = Duration::from_millis(100);
+/// Requests under way in one session; each may have a connection to the origin.
+const CROWD: usize = 512;
 /// Sessions opened that the keeper has not taken yet; more wait.
 const BACKLOG: usize = 64;
