@@ -47,18 +47,27 @@ pub struct FileTo {
 pub struct SyslogTo {
     pub host: String,
     pub port: u16,
-    pub tls: bool,
-    /// Who vouches for the receiver; absent: the CAs this machine trusts.
-    pub ca_file: Option<PathBuf>,
+    /// Absent: plain TCP.
+    pub tls: Option<TlsFiles>,
 }
 
 /// Batches by HTTPS, or by HTTP on this machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WebhookTo {
     pub url: Uri,
-    pub ca_file: Option<PathBuf>,
+    /// Absent: plain HTTP.
+    pub tls: Option<TlsFiles>,
     /// Holds what the batches are signed with.
     pub secret_file: PathBuf,
+}
+
+/// By what a receiver is known, and by what it knows the relay.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// Who vouches for the receiver; absent: the CAs this machine trusts.
+    pub ca: Option<PathBuf>,
+    /// A certificate with its chain, and its key; absent: none is shown.
+    pub shown: Option<(PathBuf, PathBuf)>,
 }
 
 impl To {
@@ -76,8 +85,8 @@ impl fmt::Display for To {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File(FileTo { path, .. }) => write!(f, "{}", path.display()),
-            Self::Syslog(SyslogTo { host, port, tls, .. }) => {
-                let scheme = if *tls { "tls" } else { "tcp" };
+            Self::Syslog(SyslogTo { host, port, tls }) => {
+                let scheme = if tls.is_some() { "tls" } else { "tcp" };
                 match host.contains(':') {
                     true => write!(f, "{scheme}://[{host}]:{port}"),
                     false => write!(f, "{scheme}://{host}:{port}"),
@@ -139,18 +148,35 @@ fn file(section: &mut Section<'_>, folder: &Path) -> Option<FileTo> {
 fn syslog(section: &mut Section<'_>, folder: &Path) -> Option<SyslogTo> {
     let url = section.secret("url", SYSLOG, receiver);
     let url = section.required("url", SYSLOG, url);
-    let ca_file = section.text("ca_file", FILE, |text| a_path(text, folder));
-    let (host, port, tls) = url?;
-    Some(SyslogTo { host, port, tls, ca_file: ca_file? })
+    let secure = url.as_ref().is_none_or(|(.., tls)| *tls);
+    let tls = if secure { Some(tls_files(section, folder)?) } else { None };
+    let (host, port, _) = url?;
+    Some(SyslogTo { host, port, tls })
 }
 
 fn webhook(section: &mut Section<'_>, folder: &Path) -> Option<WebhookTo> {
     let url = section.secret("url", WEBHOOK, hook);
     let url = section.required("url", WEBHOOK, url);
-    let ca_file = section.text("ca_file", FILE, |text| a_path(text, folder));
+    let secure = url.as_ref().is_none_or(|url| url.scheme_str() == Some("https"));
+    let tls = if secure { tls_files(section, folder).map(Some) } else { Some(None) };
     let secret = section.text("secret_file", FILE, |text| a_path(text, folder));
     let secret = section.required("secret_file", FILE, secret);
-    Some(WebhookTo { url: url?, ca_file: ca_file?, secret_file: secret? })
+    Some(WebhookTo { url: url?, tls: tls?, secret_file: secret? })
+}
+
+fn tls_files(section: &mut Section<'_>, folder: &Path) -> Option<TlsFiles> {
+    let ca = section.text("ca_file", FILE, |text| a_path(text, folder));
+    let certificate = section.text("certificate_file", FILE, |text| a_path(text, folder));
+    let key = section.text("key_file", FILE, |text| a_path(text, folder));
+    let shown = match (certificate?, key?) {
+        (None, None) => None,
+        // One of them is of no use.
+        (certificate, key) => {
+            let certificate = section.required("certificate_file", FILE, Some(certificate));
+            Some((certificate?, section.required("key_file", FILE, Some(key))?))
+        }
+    };
+    Some(TlsFiles { ca: ca?, shown })
 }
 
 fn a_path(text: &str, folder: &Path) -> Option<PathBuf> {

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use axum::http::Uri;
 
-pub use audit::{Audit, Destination, FileTo, SyslogTo, To, WebhookTo};
+pub use audit::{Audit, Destination, FileTo, SyslogTo, TlsFiles, To, WebhookTo};
 pub use database::{Database, DatabaseError};
 use document::Section;
 

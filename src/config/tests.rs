@@ -124,6 +124,8 @@ name = "siem"
 kind = "syslog"
 url = "tls://logs.example.com"
 ca_file = "/etc/adit/siem.pem"
+certificate_file = "own.pem"
+key_file = "own-key.pem"
 from = "now"
 
 [[audit.destination]]
@@ -140,6 +142,9 @@ secret_file = "hook-secret"
         (siem.to.to_string().as_str(), siem.from_now),
         ("tls://logs.example.com:6514", true)
     );
+    let To::Syslog(SyslogTo { tls: Some(tls), .. }) = &siem.to else { panic!("{siem:?}") };
+    assert_eq!(tls.ca.as_deref(), Some(Path::new("/etc/adit/siem.pem")));
+    assert_eq!(tls.shown, Some(("/srv/adit/own.pem".into(), "/srv/adit/own-key.pem".into())));
     assert_eq!(hook.to.to_string(), "https://hooks.example.com/adit");
 
     let text = r#"domain = "adit.example.com"
@@ -161,6 +166,18 @@ secret_file = "x"
 name = "b"
 kind = "webhook"
 url = "http://localhost/"
+
+[[audit.destination]]
+name = "c"
+kind = "syslog"
+url = "tls://logs.example.com"
+key_file = "x"
+
+[[audit.destination]]
+name = "d"
+kind = "syslog"
+url = "tcp://127.0.0.1"
+ca_file = "x"
 "#;
     let mistakes = Config::parse(text, Path::new("/srv/adit")).unwrap_err();
     let told: Vec<_> = mistakes.iter().map(ToString::to_string).collect();
@@ -172,11 +189,13 @@ url = "http://localhost/"
         (14, "`audit.destination.secret_file` is not known here"),
         (19, "`audit.destination.url`: expected an https:// URL"),
         (16, "`audit.destination.secret_file` is missing"),
+        (21, "`audit.destination.certificate_file` is missing"),
+        (31, "`audit.destination.ca_file` is not known here"),
     ] {
         let start = format!("{line}: {start}");
         assert!(told.iter().any(|told| told.starts_with(&start)), "{start}: {told:#?}");
     }
-    assert_eq!(told.len(), 7, "{told:#?}");
+    assert_eq!(told.len(), 9, "{told:#?}");
     let twice =
         "domain = 'a.example'\n[[audit.destination]]\nname = 'a'\nkind = 'file'\npath = 'x'\n";
     let twice = format!("{twice}{}", &twice[21..]);

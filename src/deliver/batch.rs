@@ -28,7 +28,7 @@ pub(super) enum SendError {
     Read { path: PathBuf, source: io::Error },
     #[error("the secret in {} is shorter than {least} bytes", path.display())]
     Secret { path: PathBuf, least: usize },
-    #[error("the CA certificate is not usable")]
+    #[error("the CA certificate, or the certificate to show, is not usable")]
     Tls(#[from] tunnel::tls::TlsError),
     #[error("{host:?} is not a host's name")]
     Name { host: String },

@@ -4,7 +4,9 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
+use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
+use secrecy::SecretString;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -12,6 +14,7 @@ use tunnel::tls::{Trust, foreign_client_config};
 use zeroize::Zeroizing;
 
 use super::batch::SendError;
+use crate::config::TlsFiles;
 
 pub(super) async fn connect(host: &str, port: u16) -> Result<TcpStream, SendError> {
     let connected = TcpStream::connect((host, port)).await;
@@ -22,19 +25,27 @@ pub(super) async fn connect(host: &str, port: u16) -> Result<TcpStream, SendErro
 pub(super) async fn secure(
     socket: TcpStream,
     host: &str,
-    ca_file: Option<&Path>,
+    files: &TlsFiles,
     alpn: &[&[u8]],
 ) -> Result<TlsStream<TcpStream>, SendError> {
-    let trust = match ca_file {
-        Some(path) => Trust::Ca(read(path)?.to_string()),
-        None => Trust::System,
-    };
-    let mut config = foreign_client_config(&trust)?;
+    let mut config = config(files)?;
     config.alpn_protocols = alpn.iter().map(|protocol| protocol.to_vec()).collect();
     let name = ServerName::try_from(host.to_owned());
     let name = name.map_err(|_| SendError::Name { host: host.to_owned() })?;
     let shaken = TlsConnector::from(Arc::new(config)).connect(name, socket).await;
     shaken.map_err(|source| SendError::Handshake { host: host.to_owned(), source })
+}
+
+fn config(files: &TlsFiles) -> Result<ClientConfig, SendError> {
+    let trust = match &files.ca {
+        Some(path) => Trust::Ca(read(path)?.to_string()),
+        None => Trust::System,
+    };
+    let Some((certificate, key)) = &files.shown else {
+        return Ok(foreign_client_config(&trust, None)?);
+    };
+    let (certificate, key) = (read(certificate)?, SecretString::from(read(key)?.as_str()));
+    Ok(foreign_client_config(&trust, Some((&certificate, &key)))?)
 }
 
 /// A small file, read each time anew: what an admin puts in its place is used at once.

@@ -18,12 +18,12 @@ pub(super) async fn send(to: &SyslogTo, origin: &str, batch: &Batch) -> Result<(
     let frames: String =
         batch.records.iter().map(|record| framed(&message(record, origin))).collect();
     let socket = net::connect(&to.host, to.port).await?;
-    match to.tls {
-        true => {
-            let stream = net::secure(socket, &to.host, to.ca_file.as_deref(), &[]).await?;
+    match &to.tls {
+        Some(files) => {
+            let stream = net::secure(socket, &to.host, files, &[]).await?;
             hand_over(stream, frames.as_bytes()).await
         }
-        false => hand_over(socket, frames.as_bytes()).await,
+        None => hand_over(socket, frames.as_bytes()).await,
     }
 }
 

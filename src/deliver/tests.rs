@@ -211,6 +211,25 @@ async fn a_syslog_receiver_that_drops_what_it_was_sent_or_is_another_is_sent_it_
 }
 
 #[tokio::test]
+async fn a_receiver_that_demands_a_certificate_is_shown_one() {
+    let home = Home::new().await;
+    let receiver = Syslog::start_with(demanding(home.folder.path(), "localhost")).await;
+    home.log(3).await;
+    let (url, ca) = (format!("tls://localhost:{}", receiver.port), home.path("ca.pem"));
+    let shown = configured(&format!(
+        "name = 'siem'\nkind = 'syslog'\nurl = '{url}'\nca_file = {ca:?}\n\
+         certificate_file = {:?}\nkey_file = {:?}",
+        home.path("client.pem"),
+        home.path("client-key.pem")
+    ));
+    let running = home.run(vec![shown, named("bare", syslog(&url, Some(&ca)))]);
+    running.until(|counts| counts.len() == 2 && counts[1].seq == 3 && counts[0].failures > 0).await;
+    assert_eq!(running.deliveries.counts()[0].seq, 0);
+    running.end().await;
+    assert_eq!(receiver.messages.lock().unwrap().len(), 3);
+}
+
+#[tokio::test]
 async fn destinations_come_change_and_go_while_the_relay_runs() {
     let home = Home::new().await;
     let (first, second) = (home.path("first"), home.path("second"));
@@ -470,9 +489,12 @@ struct Syslog {
 impl Syslog {
     /// Its CA is `ca.pem` of the folder.
     async fn start(folder: &Path, name: &str) -> Self {
+        Self::start_with(acceptor(folder, name)).await
+    }
+
+    async fn start_with(acceptor: TlsAcceptor) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let acceptor = acceptor(folder, name);
         let (messages, drops) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Mutex::new(0)));
         let (mut task, kept, left) = (JoinSet::new(), messages.clone(), drops.clone());
         task.spawn(async move {
@@ -514,19 +536,39 @@ fn counted(mut bytes: &[u8]) -> Vec<String> {
 }
 
 fn acceptor(folder: &Path, name: &str) -> TlsAcceptor {
+    let (chain, key) = vouched(folder, name);
+    let config = server().with_no_client_auth().with_single_cert(chain, key).unwrap();
+    TlsAcceptor::from(Arc::new(config))
+}
+
+/// Takes only whom its own CA vouches for.
+fn demanding(folder: &Path, name: &str) -> TlsAcceptor {
+    let (chain, key) = vouched(folder, name);
+    let ca = fs::read_to_string(folder.join("ca.pem")).unwrap();
+    let verifier = tunnel::tls::client_verifier(&ca, tunnel::tls::Expiry::Enforced).unwrap();
+    let config = server().with_client_cert_verifier(verifier).with_single_cert(chain, key).unwrap();
+    TlsAcceptor::from(Arc::new(config))
+}
+
+fn server() -> rustls::ConfigBuilder<rustls::ServerConfig, rustls::WantsVerifier> {
+    rustls::ServerConfig::builder_with_provider(tunnel::tls::provider())
+        .with_safe_default_protocol_versions()
+        .unwrap()
+}
+
+/// A CA in `ca.pem`, which vouches for a server of that name and for `client.pem`.
+fn vouched(folder: &Path, name: &str) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
     let (ca_key, key) = (KeyPair::generate().unwrap(), KeyPair::generate().unwrap());
     let mut ca = CertificateParams::default();
     ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     fs::write(folder.join("ca.pem"), ca.self_signed(&ca_key).unwrap().pem()).unwrap();
-    let own = CertificateParams::new(vec![name.to_owned()]).unwrap();
-    let own = own.signed_by(&key, &Issuer::new(ca, ca_key)).unwrap();
+    let ca = Issuer::new(ca, ca_key);
+    let client_key = KeyPair::generate().unwrap();
+    let client = CertificateParams::new(vec!["relay.test".to_owned()]).unwrap();
+    let client = client.signed_by(&client_key, &ca).unwrap();
+    fs::write(folder.join("client.pem"), client.pem()).unwrap();
+    fs::write(folder.join("client-key.pem"), client_key.serialize_pem()).unwrap();
+    let own = CertificateParams::new(vec![name.to_owned()]).unwrap().signed_by(&key, &ca).unwrap();
     let chain = vec![CertificateDer::from(own.der().to_vec())];
-    let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
-    let config = rustls::ServerConfig::builder_with_provider(tunnel::tls::provider())
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(chain, key)
-        .unwrap();
-    TlsAcceptor::from(Arc::new(config))
+    (chain, PrivateKeyDer::try_from(key.serialize_der()).unwrap())
 }

@@ -16,17 +16,15 @@ use crate::config::WebhookTo;
 
 /// Posts the batch. Any answer of success has taken it, and no other has.
 pub(super) async fn post(to: &WebhookTo, batch: &Batch) -> Result<(), SendError> {
-    let tls = to.url.scheme_str() == Some("https");
     let host = to.url.host().unwrap_or_default().trim_matches(['[', ']']);
-    let port = to.url.port_u16().unwrap_or(if tls { 443 } else { 80 });
+    let port = to.url.port_u16().unwrap_or(if to.tls.is_some() { 443 } else { 80 });
     let request = request(to, batch)?;
     let socket = net::connect(host, port).await?;
-    match tls {
-        true => {
-            let ca = to.ca_file.as_deref();
-            exchange(net::secure(socket, host, ca, &[b"http/1.1"]).await?, request).await
+    match &to.tls {
+        Some(files) => {
+            exchange(net::secure(socket, host, files, &[b"http/1.1"]).await?, request).await
         }
-        false => exchange(socket, request).await,
+        None => exchange(socket, request).await,
     }
 }
 

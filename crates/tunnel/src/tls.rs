@@ -79,17 +79,22 @@ pub fn system_roots() -> Result<Arc<dyn ServerCertVerifier>, TlsError> {
 
 /// A client's configuration, without ALPN. With an identity it shows that certificate.
 pub fn client_config(trust: &Trust, identity: Option<&Identity>) -> Result<ClientConfig, TlsError> {
-    client(trust, identity, &[&rustls::version::TLS13])
+    let shown = identity.map(|identity| (identity.certificate_pem(), identity.key_pem()));
+    client(trust, shown, &[&rustls::version::TLS13])
 }
 
-/// As [`client_config`], towards servers that are not ours: some speak TLS 1.2 at most.
-pub fn foreign_client_config(trust: &Trust) -> Result<ClientConfig, TlsError> {
-    client(trust, None, &[&rustls::version::TLS13, &rustls::version::TLS12])
+/// As [`client_config`], towards servers that are not ours: some speak TLS 1.2 at most. `shown` is a
+/// certificate with its chain, and its key, in PEM form.
+pub fn foreign_client_config(
+    trust: &Trust,
+    shown: Option<(&str, &SecretString)>,
+) -> Result<ClientConfig, TlsError> {
+    client(trust, shown, &[&rustls::version::TLS13, &rustls::version::TLS12])
 }
 
 fn client(
     trust: &Trust,
-    identity: Option<&Identity>,
+    shown: Option<(&str, &SecretString)>,
     versions: &[&'static SupportedProtocolVersion],
 ) -> Result<ClientConfig, TlsError> {
     let provider = provider();
@@ -107,10 +112,9 @@ fn client(
             builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier))
         }
     };
-    let mut config = match identity {
-        Some(identity) => {
-            let key = private_key(identity.key_pem())?;
-            builder.with_client_auth_cert(certificate::chain(identity.certificate_pem())?, key)?
+    let mut config = match shown {
+        Some((chain, key)) => {
+            builder.with_client_auth_cert(certificate::chain(chain)?, private_key(key)?)?
         }
         None => builder.with_no_client_auth(),
     };
