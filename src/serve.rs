@@ -32,6 +32,8 @@ pub enum ServeError {
     Open(#[from] OpenError),
     #[error("could not write {}", path.display())]
     Write { path: PathBuf, source: io::Error },
+    #[error("could not read {}", path.display())]
+    Read { path: PathBuf, source: io::Error },
     #[error("the store could not be read")]
     Store(#[from] StoreError),
     #[error("the relay's own certificate is not usable")]
@@ -55,6 +57,7 @@ impl ServeError {
             Self::Open(error) => error.advice(),
             Self::Store(error) => error.advice(),
             Self::Write { .. }
+            | Self::Read { .. }
             | Self::Ca(_)
             | Self::Tls(_)
             | Self::HostKeys(_)

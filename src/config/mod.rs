@@ -25,6 +25,8 @@ pub struct Config {
     /// More names and addresses for the relay's certificate.
     pub names: Vec<String>,
     pub listen: Listen,
+    /// What applications' names are shown with; absent: a certificate of the relay's own CA.
+    pub tls: Option<OwnCertificate>,
     pub limits: Limits,
     pub log: Log,
     pub telemetry: Telemetry,
@@ -39,6 +41,15 @@ pub struct Listen {
     pub ssh: SocketAddr,
     /// Health, metrics and the log's level, for this machine; absent: not served.
     pub admin: Option<SocketAddr>,
+}
+
+/// A certificate that others signed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnCertificate {
+    /// The chain, the leaf first (PEM).
+    pub certificate: PathBuf,
+    /// Its private key (PEM).
+    pub key: PathBuf,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,6 +127,7 @@ fn resolve(root: &mut Section<'_>, folder: &Path) -> Option<Config> {
     let database = database::database(root, folder);
     let names = root.texts("names", "a DNS name or an IP address", certificate_name);
     let listen = root.section("listen", listen);
+    let tls = root.section("tls", |section| tls(section, folder));
     let limits = root.section("limits", limits);
     let log = root.section("log", log);
     let telemetry = root.section("telemetry", telemetry);
@@ -126,6 +138,7 @@ fn resolve(root: &mut Section<'_>, folder: &Path) -> Option<Config> {
         domain: root.required("domain", DOMAIN, domain)?,
         names: names?.unwrap_or_default(),
         listen: listen?,
+        tls: tls?,
         limits: limits?,
         log: log?,
         telemetry: telemetry?,
@@ -145,6 +158,18 @@ fn listen(section: &mut Section<'_>) -> Option<Listen> {
         text.parse().ok().filter(|address: &SocketAddr| address.ip().is_loopback())
     });
     Some(Listen { https: https?, quic: quic?, ssh: ssh?, admin: admin? })
+}
+
+fn tls(section: &mut Section<'_>, folder: &Path) -> Option<Option<OwnCertificate>> {
+    const FILE: &str = "the path of a PEM file";
+    let certificate = section.text("certificate", FILE, directory);
+    let key = section.text("key", FILE, directory);
+    if let (Some(None), Some(None)) = (&certificate, &key) {
+        return Some(None);
+    }
+    let certificate = section.required("tls.certificate", FILE, certificate);
+    let key = section.required("tls.key", FILE, key);
+    Some(Some(OwnCertificate { certificate: folder.join(certificate?), key: folder.join(key?) }))
 }
 
 fn limits(section: &mut Section<'_>) -> Option<Limits> {

@@ -48,6 +48,8 @@ use crate::{AgentIdentity, Peer};
 pub(crate) struct Tls {
     /// For everybody.
     pub(crate) open: Arc<ServerConfig>,
+    /// For everybody who asks for an application's name.
+    pub(crate) applications: Arc<ServerConfig>,
     /// For agents: demands a client certificate.
     pub(crate) agents: Arc<ServerConfig>,
     /// What the relay itself is called; `*.` stands for its applications.
@@ -110,8 +112,17 @@ impl Https {
         let start = LazyConfigAcceptor::new(Acceptor::default(), socket).await?;
         let offered = start.client_hello().alpn();
         let agent = offered.is_some_and(|mut offered| offered.any(|name| name == wire::ALPN_API));
-        let Tls { open, agents, names: _ } = self.tls.borrow().clone();
-        start.into_stream(if agent { agents } else { open }).await
+        let Tls { open, applications, agents, names } = self.tls.borrow().clone();
+        let named = start.client_hello().server_name().is_some_and(|name| {
+            let place = Place::of(name, &self.domain);
+            matches!(place, Place::Application(_)) && !is_listed(&names, name)
+        });
+        let config = match (agent, named) {
+            (true, _) => agents,
+            (false, true) => applications,
+            (false, false) => open,
+        };
+        start.into_stream(config).await
     }
 
     /// The agent of a connection that has shown a certificate, by its registered key.
@@ -243,8 +254,7 @@ impl Talk {
 
     fn is_own(&self, host: &str) -> bool {
         let bare = host.trim_start_matches('[').trim_end_matches(']');
-        bare.parse::<IpAddr>().is_ok()
-            || self.names.iter().any(|name| name.eq_ignore_ascii_case(host))
+        bare.parse::<IpAddr>().is_ok() || is_listed(&self.names, host)
     }
 
     async fn api(&self, mut request: Request<Incoming>) -> Response {
@@ -257,6 +267,10 @@ impl Talk {
             Err(_) => StatusCode::REQUEST_TIMEOUT.into_response(),
         }
     }
+}
+
+fn is_listed(names: &[String], host: &str) -> bool {
+    names.iter().any(|name| name.eq_ignore_ascii_case(host))
 }
 
 /// TLS that offers these protocols; with a verifier it demands a client certificate.

@@ -1,5 +1,6 @@
 //! The relay's certificate, shown at every door and changed without closing one.
 
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
@@ -12,6 +13,7 @@ use tunnel::tls::Expiry;
 use super::ServeError;
 use super::build::Core;
 use crate::ca::{Ca, ServerCertificate, server_names};
+use crate::config::OwnCertificate;
 use crate::listen::https::{self, Tls};
 
 /// Who the relay says it is.
@@ -21,20 +23,25 @@ pub(crate) struct Identity {
     tls: watch::Sender<Tls>,
     quic: quinn::Endpoint,
     accepting: CancellationToken,
-    shown: Mutex<String>,
+    shown: Mutex<Shown>,
 }
+
+/// The chains of the relay's own certificate and of the one for applications.
+type Shown = (String, Option<String>);
 
 impl Identity {
     pub(super) fn new(
         core: &Core,
         certificate: ServerCertificate,
-        names: &[String],
+        (names, files): (&[String], Option<&OwnCertificate>),
         quic: quinn::Endpoint,
     ) -> Result<Self, ServeError> {
-        let (tls, _) = watch::channel(tls(&core.ca, &certificate, names)?);
+        let own = files.map(read).transpose()?;
+        let (tls, _) = watch::channel(tls(&core.ca, (&certificate, own.as_ref()), names)?);
+        let shown = (certificate.chain_pem, own.map(|own| own.chain_pem));
         let (store, ca) = (core.store.clone(), core.ca.clone());
         let accepting = core.tokens.accepting.clone();
-        Ok(Self { store, ca, tls, quic, accepting, shown: Mutex::new(certificate.chain_pem) })
+        Ok(Self { store, ca, tls, quic, accepting, shown: Mutex::new(shown) })
     }
 
     /// What the HTTPS door shows from now on.
@@ -43,19 +50,28 @@ impl Identity {
     }
 
     /// Shows a certificate for these names to whoever connects from now on; a new one where the
-    /// stored one has other names or is about to expire. Whether it is another than before.
-    pub(super) async fn show(&self, domain: &str, names: &[String]) -> Result<bool, ServeError> {
+    /// stored one has other names or is about to expire; and for applications the one in `files`.
+    /// Whether one is another than before.
+    pub(super) async fn show(
+        &self,
+        domain: &str,
+        names: &[String],
+        files: Option<&OwnCertificate>,
+    ) -> Result<bool, ServeError> {
         let (names, now) = (server_names(domain, names), SystemTime::now());
         let certificate = self.ca.server_certificate(&self.store, &names, now).await?;
-        let (tls, quic) = (tls(&self.ca, &certificate, &names)?, quic(&self.ca, &certificate)?);
+        let own = files.map(read).transpose()?;
+        let tls = tls(&self.ca, (&certificate, own.as_ref()), &names)?;
+        let quic = quic(&self.ca, &certificate)?;
+        let showing = (certificate.chain_pem, own.map(|own| own.chain_pem));
         let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
         // A relay that is stopping has taken its certificate from the QUIC door.
-        if *shown == certificate.chain_pem || self.accepting.is_cancelled() {
+        if *shown == showing || self.accepting.is_cancelled() {
             return Ok(false);
         }
         self.tls.send_replace(tls);
         self.quic.set_server_config(Some(quic));
-        *shown = certificate.chain_pem;
+        *shown = showing;
         Ok(true)
     }
 }
@@ -71,10 +87,24 @@ pub(super) fn quic(
     Ok(tunnel::endpoint::server_config(chain_pem, key_pem, verifier, congestion)?)
 }
 
-fn tls(ca: &Ca, certificate: &ServerCertificate, names: &[String]) -> Result<Tls, ServeError> {
+fn read(files: &OwnCertificate) -> Result<ServerCertificate, ServeError> {
+    let text = |path: &Path| {
+        let read = std::fs::read_to_string(path);
+        read.map_err(|source| ServeError::Read { path: path.to_owned(), source })
+    };
+    let (chain_pem, key_pem) = (text(&files.certificate)?, text(&files.key)?.into());
+    Ok(ServerCertificate { chain_pem, key_pem })
+}
+
+fn tls(
+    ca: &Ca,
+    (certificate, own): (&ServerCertificate, Option<&ServerCertificate>),
+    names: &[String],
+) -> Result<Tls, ServeError> {
     let verifier = tunnel::tls::client_verifier(ca.certificate_pem(), Expiry::Enforced)?;
     Ok(Tls {
         open: https::tls(certificate, None, &[b"h2", b"http/1.1"])?,
+        applications: https::tls(own.unwrap_or(certificate), None, &[b"h2", b"http/1.1"])?,
         agents: https::tls(certificate, Some(verifier), &[wire::ALPN_API])?,
         names: names.into(),
     })

@@ -11,7 +11,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::identity::Identity;
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, OwnCertificate};
 use crate::deliver::Deliveries;
 use crate::lobby::Lobby;
 
@@ -89,7 +89,7 @@ impl Reloader {
                     Some(()) => self.reload_and_say().await,
                     None => return,
                 },
-                () = sleep(RENEWAL) => drop(self.show_names(&self.config.names).await),
+                () = sleep(RENEWAL) => drop(self.show(&self.config.names, self.config.tls.as_ref()).await),
             }
         }
     }
@@ -102,10 +102,20 @@ impl Reloader {
             outcome.note("log.level", done);
         }
         if wanted.names != self.config.names {
-            let done = self.show_names(&wanted.names).await;
+            let done = self.show(&wanted.names, self.config.tls.as_ref()).await.is_some();
             outcome.note("names", done);
             if done {
                 self.config.names = wanted.names;
+            }
+        }
+        // The files may have changed where their names have not.
+        if wanted.tls.is_some() || self.config.tls.is_some() {
+            let changed = self.show(&self.config.names, wanted.tls.as_ref()).await;
+            if changed != Some(false) || wanted.tls != self.config.tls {
+                outcome.note("tls", changed.is_some());
+            }
+            if changed.is_some() {
+                self.config.tls = wanted.tls;
             }
         }
         let most = wanted.limits.max_unauthenticated;
@@ -148,24 +158,35 @@ impl Reloader {
         })
     }
 
-    async fn show_names(&self, names: &[String]) -> bool {
-        match self.knobs.identity.show(&self.config.domain, names).await {
+    /// Whether a certificate is another than before; `None`: those shown stay.
+    async fn show(&self, names: &[String], files: Option<&OwnCertificate>) -> Option<bool> {
+        match self.knobs.identity.show(&self.config.domain, names, files).await {
             Ok(changed) => {
                 if changed {
                     tracing::info!("Showing a new certificate");
                 }
-                true
+                Some(changed)
             }
             Err(error) => {
                 tracing::error!(error = &error as &dyn std::error::Error, "No new certificate");
-                false
+                None
             }
         }
     }
 
     fn needs_restart(&self, wanted: &Config) -> Vec<&'static str> {
-        let Config { data, database, domain, names: _, listen, limits, log, telemetry, audit: _ } =
-            &self.config;
+        let Config {
+            data,
+            database,
+            domain,
+            names: _,
+            listen,
+            tls: _,
+            limits,
+            log,
+            telemetry,
+            audit: _,
+        } = &self.config;
         let differs = [
             ("data", *data != wanted.data),
             ("database", database.at != wanted.database.at),

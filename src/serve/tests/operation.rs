@@ -1,5 +1,6 @@
 //! The admin listener, and reading the configuration again.
 
+use rustls::pki_types::CertificateDer;
 use secrecy::ExposeSecret;
 use tokio_rustls::client::TlsStream;
 
@@ -153,6 +154,30 @@ async fn the_servers_shown_name_follows_the_file() {
 }
 
 #[tokio::test]
+async fn a_certificate_of_ones_own_is_shown_for_applications_and_changes_with_its_file() {
+    let mut relay = Running::start().await;
+    relay.handshake("wiki-hq.relay.test").await.unwrap();
+    let first = relay.certify("relay.test");
+    let lines = "[tls]\ncertificate = 'own.pem'\nkey = 'own.key'\n";
+    let mut reloader = relay.reloader(lines);
+    assert_eq!(reloader.reload().await.unwrap().applied, ["tls"]);
+    // Machines know the relay by its CA, and go on doing so.
+    relay.handshake("relay.test").await.unwrap();
+    assert!(relay.handshake("wiki-hq.relay.test").await.is_err());
+    relay.shake_hands_trusting("wiki-hq.relay.test", first.clone()).await.unwrap();
+    assert_eq!(reloader.reload().await.unwrap(), Reloaded::default());
+    let second = relay.certify("relay.test");
+    assert_eq!(reloader.reload().await.unwrap().applied, ["tls"]);
+    relay.shake_hands_trusting("wiki-hq.relay.test", second.clone()).await.unwrap();
+    assert!(relay.shake_hands_trusting("wiki-hq.relay.test", first).await.is_err());
+    // One that can not be read leaves the other in place.
+    std::fs::write(relay.dir.path().join("own.key"), "no key").unwrap();
+    assert_eq!(reloader.reload().await.unwrap().failed, ["tls"]);
+    relay.shake_hands_trusting("wiki-hq.relay.test", second).await.unwrap();
+    relay.stop().await;
+}
+
+#[tokio::test]
 async fn who_signed_in_on_a_kept_connection_is_no_stranger_any_more() {
     let mut relay = Running::start().await;
     let token = relay.token(TokenKind::Admin).await;
@@ -228,9 +253,28 @@ impl Running {
         self.shake_hands(name).await.map(drop)
     }
 
+    /// Writes `own.pem` and `own.key`, for the applications below `domain`.
+    fn certify(&self, domain: &str) -> CertificateDer<'static> {
+        let made = rcgen::generate_simple_self_signed([format!("*.{domain}")]).unwrap();
+        let write = |file: &str, text: String| {
+            std::fs::write(self.dir.path().join(file), text).unwrap();
+        };
+        write("own.pem", made.cert.pem());
+        write("own.key", made.signing_key.serialize_pem());
+        made.cert.der().clone()
+    }
+
     async fn shake_hands(&self, name: &str) -> std::io::Result<TlsStream<TcpStream>> {
+        self.shake_hands_trusting(name, self.state.ca.certificate().clone()).await
+    }
+
+    async fn shake_hands_trusting(
+        &self,
+        name: &str,
+        root: CertificateDer<'static>,
+    ) -> std::io::Result<TlsStream<TcpStream>> {
         let mut roots = rustls::RootCertStore::empty();
-        roots.add(self.state.ca.certificate().clone()).unwrap();
+        roots.add(root).unwrap();
         let config = rustls::ClientConfig::builder().with_root_certificates(roots);
         let connector =
             tokio_rustls::TlsConnector::from(std::sync::Arc::new(config.with_no_client_auth()));
