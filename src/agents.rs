@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use access::{
-    AgentId, ApplicationId, Authenticated, Code, Context, Deny, EndReason, Explain, Kind, Login,
-    PolicySnapshot, Shortfall,
+    AgentId, ApplicationId, Authenticated, Code, Context, Deny, EndReason, Explain, Keeps, Kind,
+    Login, PolicySnapshot, Shortfall,
 };
 use gateway_ssh::SshGateway;
 use session::{Broker, Door, pace};
@@ -153,11 +153,10 @@ impl Agents {
         }
         // The door authorises with the login that is named there. Who could open nothing there gets
         // the one answer for the absent and the forbidden, from the raw way.
-        let context = Context { from: who.from(), login: None };
+        let context = Context { from: who.from(), login: None, keeps: Keeps::SSH };
         match policy.authorize(who, application, context, SystemTime::now()) {
-            Ok(_) | Err(Deny::Short(_, Shortfall::Login | Shortfall::FileTransfer)) => {
-                Some(application.id)
-            }
+            Ok(_) => Some(application.id),
+            Err(Deny::Short(_, term)) if shown_there(term) => Some(application.id),
             Err(_) => None,
         }
     }
@@ -219,6 +218,22 @@ impl Drop for Place<'_> {
         if own.is_empty() {
             table.remove(&self.id);
         }
+    }
+}
+
+/// Whether the SSH door may keep a term that can not be kept over raw bytes.
+fn shown_there(term: Shortfall) -> bool {
+    match term {
+        Shortfall::Login | Shortfall::FileTransfer | Shortfall::Level | Shortfall::Databases => {
+            true
+        }
+        Shortfall::Session
+        | Shortfall::Clipboard
+        | Shortfall::Recording
+        | Shortfall::Source
+        | Shortfall::Hours
+        | Shortfall::NotYetValid
+        | Shortfall::NoLongerValid => false,
     }
 }
 

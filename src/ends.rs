@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, SystemTime};
 
-use access::{Credential, SessionId, Standing};
+use access::{Credential, PolicySnapshot, SessionId, Standing};
 use session::AuditEvent;
 use store::{Due, DueWhat, REMEMBERED, StoreError};
 use tokio::time::{Instant, sleep};
@@ -78,23 +78,17 @@ impl Watch {
 
     /// Writes a receipt for the sessions whose time was over since the last look.
     async fn record_expired(&mut self, now: SystemTime) {
-        let (over, rest): (HashMap<_, _>, HashMap<_, _>) =
-            self.ending.drain().partition(|(_, ending)| ending.at <= now);
-        let standings = self.state.broker.standings();
+        let (standings, policy) = (self.state.broker.standings(), self.state.policy.current());
         let mut counts: HashMap<Ending, u64> = HashMap::new();
-        for (session, ending) in over {
-            // Still there: its lease is about to end it; counted at the next look.
-            match standings.iter().any(|(open, _)| *open == session) {
-                true => drop(self.ending.insert(session, ending)),
-                false => *counts.entry(ending).or_default() += 1,
+        for (session, ending) in self.ending.drain().filter(|(_, ending)| ending.at <= now) {
+            // Still there: its lease is about to end it, or it has a later end by now.
+            if !standings.iter().any(|(open, _)| *open == session) {
+                *counts.entry(ending).or_default() += 1;
             }
         }
-        drop(rest);
-        for (session, standing) in &standings {
-            if let Some(ending) = ending(standing) {
-                self.ending.entry(*session).or_insert(ending);
-            }
-        }
+        let endings = standings.iter();
+        let endings = endings.filter_map(|(session, own)| Some((*session, ending(&policy, own)?)));
+        self.ending = endings.collect();
         for (ending, ended) in counts {
             self.receipt(ending, ended, now).await;
         }
@@ -159,9 +153,10 @@ async fn tend(state: &AppState, now: SystemTime) -> Result<(), StoreError> {
     Ok(())
 }
 
-fn ending(standing: &Standing) -> Option<Ending> {
-    let at = standing.expires()?;
+fn ending(policy: &PolicySnapshot, standing: &Standing) -> Option<Ending> {
+    let at = policy.end(standing)?;
     let what = match standing.who().credential() {
+        _ if standing.expires() != Some(at) => format!("sign-in of {}", standing.who().name()),
         Credential::Token { id, expires, .. } if *expires == Some(at) => format!("token {id}"),
         Credential::Token { .. } | Credential::SshKey { .. } | Credential::Agent { .. } => {
             format!("rule {}", standing.rule())

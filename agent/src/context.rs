@@ -66,6 +66,14 @@ impl Context {
         self.call(Method::POST, path, Some(body)).await
     }
 
+    pub async fn patch<Req, Res>(&self, path: &str, body: &Req) -> Result<Res, Failure>
+    where
+        Req: Serialize + ?Sized,
+        Res: DeserializeOwned,
+    {
+        self.call(Method::PATCH, path, Some(body)).await
+    }
+
     pub async fn delete<Res: DeserializeOwned>(&self, path: &str) -> Result<Res, Failure> {
         self.call(Method::DELETE, path, None::<&()>).await
     }

@@ -183,7 +183,7 @@ fn doomed(
 ) -> HashSet<SessionId> {
     let withdrawn =
         |(id, standing): &&(SessionId, Standing)| match policy.recheck(*id, standing, now) {
-            Some(EndReason::Revoked | EndReason::Killed) => true,
+            Some(EndReason::Revoked | EndReason::Killed | EndReason::SignedOut) => true,
             Some(
                 EndReason::Abandoned
                 | EndReason::Broken

@@ -73,7 +73,9 @@ pub(super) async fn issue(
     let application = row.ok_or_else(|| ApiError::explained(StatusCode::FORBIDDEN, &Deny::Gone))?;
     let owner = state.store.user(caller.who.name()).await?;
     let owner = owner.ok_or(session::AuthnError::UserDisabled)?;
-    let order = Order::own(owner, application, kind, Asked { expires, uses, overlap })?;
+    let settings = state.store.settings().await?;
+    let asked = Asked { expires, uses, overlap };
+    let order = Order::own(owner, application, kind, asked, &settings)?;
     Ok(Created(order.issue(&state, (&caller).into()).await?))
 }
 

@@ -16,6 +16,7 @@ mod requests;
 mod routes;
 mod rows;
 mod sessions;
+mod settings;
 #[cfg(test)]
 mod tests;
 mod tokens;

@@ -186,7 +186,7 @@ async fn create(state: &AppState, caller: &Caller, object: String, document: Doc
     Ok(Created(applied))
 }
 
-async fn store_document(
+pub(super) async fn store_document(
     state: &AppState,
     caller: &Caller,
     intent: Intent,

@@ -6,7 +6,9 @@ use axum::routing::{MethodFilter, MethodRouter, on};
 use super::caller::Role::{self, Admin, Anonymous, Holder, User};
 use super::openapi::problems as p;
 use super::openapi::{self, Described, Doc, Operation, Schemas, doc};
-use super::{agents, audit, connectors, enrol, me, objects, requests, sessions, tokens, web, why};
+use super::{
+    agents, audit, connectors, enrol, me, objects, requests, sessions, settings, tokens, web, why,
+};
 use crate::AppState;
 
 /// A method of a path, its role, its handler, and how the API's document describes it.
@@ -110,9 +112,13 @@ pub(super) fn routes() -> Vec<Route> {
         delete("/api/v1/grants/{id}", Admin, objects::remove_grant,
             doc("removeGrant", "Removes a grant", &[p::NO_GRANT])),
         post("/api/v1/apply", Admin, objects::apply,
-            doc("apply", "Makes the configuration as a document describes it, or says what that would change", &[p::SITE, p::APPLICATION, p::USER, p::GROUP, p::GRANT, p::DOCUMENT, p::LAST_ADMIN])),
+            doc("apply", "Makes the configuration as a document describes it, or says what that would change", &[p::SETTINGS, p::SITE, p::APPLICATION, p::USER, p::GROUP, p::GRANT, p::DOCUMENT, p::LAST_ADMIN])),
         get("/api/v1/export", Admin, objects::export,
             doc("export", "Gives the whole configuration as a document, without secrets", &[])),
+        get("/api/v1/settings", Admin, settings::show,
+            doc("getSettings", "Gives what holds for the whole relay", &[])),
+        patch("/api/v1/settings", Admin, settings::change,
+            doc("changeSettings", "Changes the settings that are given; the others stay", &[p::SETTINGS])),
         get("/api/v1/why", Admin, why::why,
             doc("why", "Says whether a user may reach an application, and by which grant or for want of what", &[p::NO_USER, p::NO_APPLICATION])),
 
@@ -153,6 +159,15 @@ fn post<H: Described<T>, T: 'static>(
     doc: Doc,
 ) -> Route {
     route(Method::POST, MethodFilter::POST, path, role, handler, doc)
+}
+
+fn patch<H: Described<T>, T: 'static>(
+    path: &'static str,
+    role: Role,
+    handler: H,
+    doc: Doc,
+) -> Route {
+    route(Method::PATCH, MethodFilter::PATCH, path, role, handler, doc)
 }
 
 fn delete<H: Described<T>, T: 'static>(

@@ -48,6 +48,7 @@ pub(super) fn application(row: store::ApplicationRow) -> ApplicationRow {
         login: row.login,
         host_key: row.host_key,
         allow_api: row.allow_api,
+        require_active_session: row.require_active_session,
         requestable: row.requestable,
         approvers: row.approvers,
         tags: row.tags,

@@ -145,12 +145,19 @@ fn words(term: Shortfall, spec: Option<&GrantSpec>) -> String {
         Shortfall::NotYetValid => spec.valid_from.clone(),
         Shortfall::NoLongerValid => spec.valid_until.clone(),
         Shortfall::FileTransfer => Some("raw bytes do not show it".to_owned()),
+        Shortfall::Level => spec.level.map(|level| format!("{level}: {UNKEPT}")),
+        Shortfall::Databases => Some(format!("{}: {UNKEPT}", list(&spec.databases))),
+        Shortfall::Clipboard => Some(format!("{}: {UNKEPT}", spec.clipboard)),
+        Shortfall::Recording => Some("required: no door for it records yet".to_owned()),
+        Shortfall::Session => Some("required: the user is signed in nowhere".to_owned()),
     });
     match value {
         Some(value) => format!("{} ({value})", term.as_str()),
         None => term.as_str().to_owned(),
     }
 }
+
+const UNKEPT: &str = "no door for it keeps that yet";
 
 fn rule(explanation: &Explanation) -> Option<RuleId> {
     match explanation {

@@ -207,6 +207,7 @@ fn request() -> DialRequest {
         login: Login::Transparent,
         host_key: None,
         allow_api: false,
+        require_active_session: false,
         tags: [].into(),
         web: Default::default(),
     };

@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant, SystemTime};
 
 use access::{
-    AgentId, ApplicationId, ConnectorId, Context, EndReason, SessionId, SiteId, TokenKind,
+    AgentId, ApplicationId, ConnectorId, Context, EndReason, Keeps, SessionId, SiteId, TokenKind,
 };
 use secrecy::SecretString;
 use session::{Authn as _, AuthnError, Door, Session};
@@ -327,7 +327,7 @@ impl Running {
         let (_, agent) = self.agent("admin").await;
         let who = self.state.authn.agent(&agent, PEER.into()).unwrap();
         let (policy, now) = (self.state.broker.policy(), SystemTime::now());
-        let context = Context { from: PEER.into(), login: None };
+        let context = Context { from: PEER.into(), login: None, keeps: Keeps::NOTHING };
         let application = policy.find("echo", &who).unwrap();
         assert_ne!(application.id, ApplicationId(Uuid::nil()));
         let grant = policy.authorize(&who, application, context, now).unwrap();

@@ -136,6 +136,7 @@ const AREAS: &[&str] = &[
     "relay",
     "request",
     "session",
+    "settings",
     "site",
     "store",
     "target",

@@ -18,7 +18,8 @@ pub fn told(error: &io::Error) -> Option<Failure> {
         | EndReason::Failed
         | EndReason::Idle
         | EndReason::Killed
-        | EndReason::Revoked => Some(Failure::explained(&reason)),
+        | EndReason::Revoked
+        | EndReason::SignedOut => Some(Failure::explained(&reason)),
     }
 }
 

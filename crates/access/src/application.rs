@@ -23,6 +23,8 @@ pub struct Application {
     pub host_key: Option<String>,
     /// Whether `api` tokens may be issued and used for it.
     pub allow_api: bool,
+    /// Whether those work only while their user is signed in.
+    pub require_active_session: bool,
     pub tags: BTreeMap<String, String>,
     /// How its origin is spoken to, where it is a web application.
     pub web: WebOptions,

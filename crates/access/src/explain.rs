@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::judge::{end, widest};
-use crate::rule::{Facts, Shown};
+use crate::terms::{Facts, Shown};
 use crate::{
-    Application, ApplicationId, Kind, Login, PolicySnapshot, Rule, Shortfall, User, UserId,
+    Application, ApplicationId, Keeps, Kind, Login, PolicySnapshot, Rule, Shortfall, User, UserId,
 };
 
 /// What an admin asks. What they leave open is not held against any rule.
@@ -60,12 +60,16 @@ impl PolicySnapshot {
         at: SystemTime,
     ) -> Explanation {
         let login = shown(application, question.login.as_deref());
-        let facts = Facts { kind: application.kind, from: question.from, login };
+        let (kind, from, keeps) = (application.kind, question.from, kept(application));
+        let sign_in = self.signed_in(user.id, at);
+        let facts = Facts { kind, from, login, keeps, signed_in: sign_in.is_some() };
         let judged = self.judge(user, application, &facts, at);
         let (sure, unsure): (Vec<_>, Vec<_>) =
             judged.fitting.into_iter().partition(|rule| provided(rule, &facts).is_empty());
         if let Some(rule) = widest(&sure, at).or_else(|| widest(&unsure, at)) {
-            let (provided, ends) = (provided(&rule, &facts), end(&rule.terms, at));
+            let sign_in = sign_in.filter(|_| rule.terms.require_active_session);
+            let ends = [end(&rule.terms, at), sign_in].into_iter().flatten().min();
+            let provided = provided(&rule, &facts);
             return Explanation::Allowed { rule, provided, ends };
         }
         match judged.nearest {
@@ -84,6 +88,16 @@ fn shown<'a>(application: &'a Application, asked: Option<&'a str>) -> Shown<'a> 
         (Login::Managed { account }, _) => Shown::As(account),
         (Login::Transparent, Some(login)) => Shown::As(login),
         (Login::Transparent, None) => Shown::Unasked,
+    }
+}
+
+/// What the door that is made for the application keeps.
+fn kept(application: &Application) -> Keeps {
+    match application.kind {
+        Kind::Ssh => Keeps::SSH,
+        Kind::Rdp | Kind::Tcp | Kind::Postgres | Kind::Mysql | Kind::Redis | Kind::Web => {
+            Keeps::NOTHING
+        }
     }
 }
 

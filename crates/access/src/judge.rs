@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use crate::rule::Facts;
-use crate::{Rule, Shortfall, Terms};
+use crate::terms::Facts;
+use crate::{Level, Recording, Rule, Shortfall, Terms};
 
 /// What became of the rules that name a user and an application.
 #[derive(Debug, Default)]
@@ -54,8 +54,10 @@ pub(crate) fn widest(rules: &[Arc<Rule>], now: SystemTime) -> Option<Arc<Rule>> 
         let terms = &rule.terms;
         let lasts = [terms.valid_until(), terms.closes(now)].into_iter().flatten().min();
         (
-            (terms.forwarding, terms.file_transfer),
+            (terms.forwarding, terms.file_transfer, terms.clipboard.ways()),
+            (most(terms.level), count(&terms.databases)),
             (open(terms.max_session), open(terms.idle)),
+            (terms.recording == Recording::Off, !terms.require_active_session),
             (lasts.is_none(), lasts),
             rule.id,
         )
@@ -83,9 +85,32 @@ pub(crate) fn no_narrower(
     closes_no_earlier
         && (terms.forwarding || !then.forwarding)
         && (terms.file_transfer || !then.file_transfer)
+        && most(terms.level) >= most(then.level)
+        && covers(terms.databases.as_deref(), then.databases.as_deref())
+        && terms.clipboard.covers(then.clipboard)
+        && (terms.recording == Recording::Off || then.recording == Recording::Required)
+        && (!terms.require_active_session || then.require_active_session)
         && open(terms.max_session) >= open(then.max_session)
         && open(terms.idle) >= open(then.idle)
         && open(terms.valid_until) >= open(then.valid_until)
+}
+
+/// No level chosen is more than any.
+fn most(level: Option<Level>) -> (bool, Option<Level>) {
+    (level.is_none(), level)
+}
+
+fn count(names: &Option<Vec<String>>) -> usize {
+    names.as_ref().map_or(usize::MAX, Vec::len)
+}
+
+/// Whether all that `then` names is named; without a list everything is.
+fn covers(names: Option<&[String]>, then: Option<&[String]>) -> bool {
+    match (names, then) {
+        (None, _) => true,
+        (Some(_), None) => false,
+        (Some(names), Some(then)) => then.iter().all(|name| names.contains(name)),
+    }
 }
 
 /// No limit is wider than any.

@@ -16,6 +16,7 @@ mod principal;
 mod rule;
 #[cfg(feature = "schema")]
 mod schema;
+mod terms;
 pub mod text;
 mod token;
 mod web;
@@ -29,9 +30,10 @@ pub use id::{
 };
 pub use name::{Name, NameError};
 pub use policy::{
-    Context, Deny, EndReason, Grant, PolicyData, PolicySnapshot, Side, Standing, Unfound,
+    Context, Deny, EndReason, Grant, Keeps, PolicyData, PolicySnapshot, Side, Standing, Unfound,
 };
-pub use principal::{Authenticated, Credential, SshKey, User};
-pub use rule::{Rule, Shortfall, Subject, Target, Terms};
+pub use principal::{Agent, Authenticated, Credential, SshKey, User};
+pub use rule::{Rule, Subject, Target};
+pub use terms::{Clipboard, Level, Recording, Shortfall, Terms};
 pub use token::{CaPin, TokenDigest, TokenError, TokenKind, TokenText};
 pub use web::{Scheme, WebOptions};

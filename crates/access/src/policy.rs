@@ -10,10 +10,10 @@ use serde::Serialize;
 
 use crate::index::RuleIndex;
 use crate::judge::{Judged, end, no_narrower, widest};
-use crate::rule::Facts;
+use crate::terms::Facts;
 use crate::{
-    AgentId, Application, ApplicationId, Authenticated, Code, Credential, Explain, GroupId, Name,
-    Rule, RuleId, SessionId, Shortfall, Terms, TokenId, TokenKind, User, UserId,
+    Agent, AgentId, Application, ApplicationId, Authenticated, Code, Credential, Explain, GroupId,
+    Name, Rule, RuleId, SessionId, Shortfall, Terms, TokenId, TokenKind, User, UserId,
 };
 
 /// Everything the decision needs, as the store holds it at one version.
@@ -27,8 +27,8 @@ pub struct PolicyData {
     pub groups: Vec<(GroupId, Name)>,
     /// Tokens that are neither revoked nor purged, used up or not.
     pub tokens: Vec<TokenId>,
-    /// Agents that are enrolled and not revoked, with the end of their enrolment.
-    pub agents: Vec<(AgentId, SystemTime)>,
+    /// Agents that are enrolled and not revoked.
+    pub agents: Vec<Agent>,
     /// Sessions an admin has ended.
     pub killed: Vec<SessionId>,
 }
@@ -45,6 +45,8 @@ pub struct PolicySnapshot {
     groups: Arc<HashMap<GroupId, Name>>,
     tokens: Arc<HashSet<TokenId>>,
     agents: Arc<HashMap<AgentId, SystemTime>>,
+    /// Until when each user is signed in.
+    sign_ins: Arc<HashMap<UserId, SystemTime>>,
     killed: Arc<HashSet<SessionId>>,
 }
 
@@ -55,12 +57,32 @@ pub struct Context {
     pub from: IpAddr,
     /// The account at the target, where the protocol names one. `None`: raw bytes.
     pub login: Option<String>,
+    pub keeps: Keeps,
+}
+
+/// Terms that a door keeps and others do not. A rule with a term that is not kept is no way in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Keeps {
+    /// It records what is done; what it can not record it ends.
+    pub recording: bool,
+    /// It knows which database is opened and what is done there.
+    pub databases: bool,
+    /// It lets the clipboard carry only where it may.
+    pub clipboard: bool,
+}
+
+impl Keeps {
+    /// Over raw bytes.
+    pub const NOTHING: Self = Self { recording: false, databases: false, clipboard: false };
+    /// At the SSH door, where its protocol is spoken.
+    pub const SSH: Self = Self { recording: false, ..Self::NOTHING };
 }
 
 /// Proof that access was allowed. Spent by opening one session.
 #[derive(Debug)]
 pub struct Grant {
     standing: Standing,
+    expires: Option<SystemTime>,
 }
 
 /// What a session stands on, for deciding again when policy changes. Proves nothing.
@@ -72,6 +94,7 @@ pub struct Standing {
     rule: Arc<Rule>,
     /// When the rule's hours end.
     closes: Option<SystemTime>,
+    /// By its credential and its rule.
     expires: Option<SystemTime>,
 }
 
@@ -90,6 +113,8 @@ pub enum Deny {
     Kind,
     #[error("the application does not allow api tokens")]
     ApiNotAllowed,
+    #[error("api tokens of the application need a user who is signed in")]
+    SignedOut,
     #[error("the application is gone")]
     Gone,
     #[error("no rule names this user and application")]
@@ -120,6 +145,9 @@ pub enum EndReason {
     Killed,
     /// What it stood on was withdrawn.
     Revoked,
+    /// It needs a user who is signed in, and they are nowhere any more.
+    #[serde(rename = "signed_out")]
+    SignedOut,
 }
 
 impl EndReason {
@@ -134,6 +162,7 @@ impl EndReason {
             Self::Idle => "idle",
             Self::Killed => "killed",
             Self::Revoked => "revoked",
+            Self::SignedOut => "signed_out",
         }
     }
 
@@ -149,6 +178,7 @@ impl EndReason {
             Self::Idle => 6,
             Self::Killed => 7,
             Self::Revoked => 8,
+            Self::SignedOut => 9,
         }
     }
 
@@ -163,6 +193,7 @@ impl EndReason {
             6 => Self::Idle,
             7 => Self::Killed,
             8 => Self::Revoked,
+            9 => Self::SignedOut,
             _ => Self::Broken,
         }
     }
@@ -180,6 +211,7 @@ impl Explain for EndReason {
             Self::Idle => "session.idle",
             Self::Killed => "session.killed",
             Self::Revoked => "session.revoked",
+            Self::SignedOut => "session.signed_out",
         })
     }
 
@@ -194,7 +226,23 @@ impl Explain for EndReason {
             Self::Idle => "nothing was sent for too long",
             Self::Killed => "an administrator ended this session",
             Self::Revoked => "your access was withdrawn",
+            Self::SignedOut => "you are signed in nowhere any more, which this access needs",
         })
+    }
+
+    fn hint(&self) -> Option<Cow<'static, str>> {
+        match self {
+            Self::SignedOut => Some(Cow::Borrowed(SIGN_IN)),
+            Self::Abandoned
+            | Self::Broken
+            | Self::Closed
+            | Self::Drained
+            | Self::Expired
+            | Self::Failed
+            | Self::Idle
+            | Self::Killed
+            | Self::Revoked => None,
+        }
     }
 }
 
@@ -245,7 +293,8 @@ impl PolicySnapshot {
             users: Arc::new(data.users.into_iter().map(|user| (user.id, user)).collect()),
             groups: Arc::new(data.groups.into_iter().collect()),
             tokens: Arc::new(data.tokens.into_iter().collect()),
-            agents: Arc::new(data.agents.into_iter().collect()),
+            sign_ins: Arc::new(sign_ins(&data.agents)),
+            agents: Arc::new(data.agents.iter().map(|agent| (agent.id, agent.expires)).collect()),
             killed: Arc::new(data.killed.into_iter().collect()),
         }
     }
@@ -301,6 +350,11 @@ impl PolicySnapshot {
         self.agents.get(&id).copied()
     }
 
+    /// Until when a user is signed in; `None` when they are not at `now`.
+    pub(crate) fn signed_in(&self, user: UserId, now: SystemTime) -> Option<SystemTime> {
+        self.sign_ins.get(&user).copied().filter(|end| now < *end)
+    }
+
     /// Finds an application by what people write: `app`, `app.site` or the label `app-site`.
     ///
     /// `who` breaks a tie between sites: only one of them may be open to that user.
@@ -337,9 +391,21 @@ impl PolicySnapshot {
         let (fitting, application) = self.decide(who, application, &context, now)?;
         let rule = widest(&fitting, now).ok_or(Deny::NoRule)?;
         let closes = rule.terms.closes(now);
-        let expires = [self.credential_end(who), end(&rule.terms, now)].into_iter().flatten().min();
+        let expires = earliest([self.credential_end(who), end(&rule.terms, now)]);
         let who = Arc::new(who.clone());
-        Ok(Grant { standing: Standing { who, application, context, rule, closes, expires } })
+        let standing = Standing { who, application, context, rule, closes, expires };
+        let expires = self.end(&standing);
+        Ok(Grant { standing, expires })
+    }
+
+    /// When a session must end at the latest, as things stand: a sign-in that it needs may last
+    /// longer by now, or less.
+    pub fn end(&self, standing: &Standing) -> Option<SystemTime> {
+        let application = self.applications.get(&standing.application.id);
+        let needs_sign_in = standing.rule.terms.require_active_session
+            || application.is_some_and(|app| by_bound_api_token(&standing.who, app));
+        let sign_in = self.sign_ins.get(&standing.who.user()).filter(|_| needs_sign_in);
+        earliest([standing.expires, sign_in.copied()])
     }
 
     /// Decides again for a session that is open; `Some` says why it must end.
@@ -364,6 +430,7 @@ impl PolicySnapshot {
                 (!stands).then_some(EndReason::Revoked)
             }
             Err(Deny::Expired) => Some(EndReason::Expired),
+            Err(Deny::SignedOut | Deny::Short(_, Shortfall::Session)) => Some(EndReason::SignedOut),
             Err(_) => Some(EndReason::Revoked),
         }
     }
@@ -379,7 +446,9 @@ impl PolicySnapshot {
         let user = self.users.get(&who.user()).filter(|user| user.enabled).ok_or(Deny::User)?;
         let application = self.applications.get(&application.id).ok_or(Deny::Gone)?;
         self.check_credential(who, user, application, now)?;
-        let judged = self.judge(user, application, &Facts::of(context, application), now);
+        let signed_in = self.signed_in(user.id, now).is_some();
+        let facts = Facts::of(context, application, signed_in);
+        let judged = self.judge(user, application, &facts, now);
         if judged.fitting.is_empty() {
             return Err(judged
                 .nearest
@@ -388,6 +457,9 @@ impl PolicySnapshot {
         // Told only to whom a rule opens it: others must not learn that it is there.
         if by_api_token(who) && !application.allow_api {
             return Err(Deny::ApiNotAllowed);
+        }
+        if by_bound_api_token(who, application) && !signed_in {
+            return Err(Deny::SignedOut);
         }
         Ok((judged.fitting, application.clone()))
     }
@@ -481,9 +553,9 @@ impl Grant {
         &self.standing.rule.terms
     }
 
-    /// When the session must end at the latest.
+    /// When the session must end at the latest, as things stood when it was allowed.
     pub fn expires(&self) -> Option<SystemTime> {
-        self.standing.expires
+        self.expires
     }
 
     /// The rule that allowed it.
@@ -506,7 +578,7 @@ impl Standing {
         self.rule.id
     }
 
-    /// When the session must end at the latest.
+    /// When its credential and its rule end it; a sign-in that it needs may end it sooner.
     pub fn expires(&self) -> Option<SystemTime> {
         self.expires
     }
@@ -541,6 +613,8 @@ impl Explain for Deny {
             Self::User => "access.user_disabled",
             Self::Revoked => "token.revoked",
             Self::Expired => "token.expired",
+            Self::SignedOut | Self::Short(_, Shortfall::Session) => "session.required",
+            Self::Short(_, Shortfall::Recording) => "access.recording",
             Self::OtherApplication | Self::Gone | Self::NoRule | Self::Short(..) => "access.denied",
             Self::Kind => "token.wrong_kind",
             Self::ApiNotAllowed => "token.api_not_allowed",
@@ -552,6 +626,12 @@ impl Explain for Deny {
             Self::User => "your account is disabled",
             Self::Revoked => "your token or login was revoked",
             Self::Expired => "your token or login has expired",
+            Self::SignedOut | Self::Short(_, Shortfall::Session) => {
+                "this access is good only while you are signed in, and you are not"
+            }
+            Self::Short(_, Shortfall::Recording) => {
+                "this access has to be recorded, and it can not be on this way"
+            }
             Self::OtherApplication | Self::Gone | Self::NoRule | Self::Short(..) => {
                 "there is no such application, or you have no access to it"
             }
@@ -564,6 +644,8 @@ impl Explain for Deny {
         Some(Cow::Borrowed(match self {
             Self::User => "ask your administrator",
             Self::Revoked | Self::Expired => "get a new one: `adit token new APP` or `adit login`",
+            Self::SignedOut | Self::Short(_, Shortfall::Session) => SIGN_IN,
+            Self::Short(_, Shortfall::Recording) => "ask your administrator for a way that records",
             Self::OtherApplication | Self::Gone | Self::NoRule | Self::Short(..) => {
                 "a token opens only what it was issued for; signed in, `adit ls` shows what you can \
                  reach"
@@ -577,6 +659,27 @@ impl Explain for Deny {
 fn by_api_token(who: &Authenticated) -> bool {
     matches!(who.credential(), Credential::Token { kind: TokenKind::Api, .. })
 }
+
+/// Whether somebody shows an api token of an application where those need a sign-in.
+fn by_bound_api_token(who: &Authenticated, application: &Application) -> bool {
+    application.require_active_session && by_api_token(who)
+}
+
+/// Until when each user is signed in, by whatever signs them in.
+fn sign_ins(agents: &[Agent]) -> HashMap<UserId, SystemTime> {
+    let mut ends = HashMap::new();
+    for agent in agents.iter().filter(|agent| !agent.bound) {
+        let end = ends.entry(agent.user).or_insert(agent.expires);
+        *end = agent.expires.max(*end);
+    }
+    ends
+}
+
+fn earliest<const N: usize>(ends: [Option<SystemTime>; N]) -> Option<SystemTime> {
+    ends.into_iter().flatten().min()
+}
+
+const SIGN_IN: &str = "sign in with `adit login URL`";
 
 fn names(
     applications: &HashMap<ApplicationId, Arc<Application>>,

@@ -25,6 +25,17 @@ pub struct SshKey {
     pub expires: Option<SystemTime>,
 }
 
+/// An enrolled agent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Agent {
+    pub id: AgentId,
+    pub user: UserId,
+    /// When its enrolment ends.
+    pub expires: SystemTime,
+    /// Whether it stands on a token for an application: it then signs nobody in.
+    pub bound: bool,
+}
+
 /// Proof that a peer showed a credential that is good. Made only by the relay's `authn`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Authenticated {

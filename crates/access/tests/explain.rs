@@ -11,8 +11,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use access::{
-    Context, Credential, Deny, Explanation, Kind, Login, PolicySnapshot, Question, Rule, RuleId,
-    Shortfall, Subject, Terms,
+    Context, Credential, Deny, Explanation, Keeps, Kind, Login, PolicySnapshot, Question, Rule,
+    RuleId, Shortfall, Subject, Terms,
 };
 use support::{
     ALICE, BOB, CAROL, INSIDE, NOW_SECS, app, app_name, data, is_golden, name_of, now, rule,
@@ -45,7 +45,9 @@ fn the_explanation_and_the_decision_agree() {
             continue;
         }
         let key = Credential::SshKey { fingerprint: format!("SHA256:{}", name_of(user)) };
-        let context = Context { from: from.parse().unwrap(), login: login.map(str::to_owned) };
+        let keeps = if login.is_some() { Keeps::SSH } else { Keeps::NOTHING };
+        let login_shown = login.map(str::to_owned);
+        let context = Context { from: from.parse().unwrap(), login: login_shown, keeps };
         let decided = policy.authorize(&who(user, key), &Arc::new(asked), context, at);
         let explained = policy.explain(&question(user, application, login, Some(from)), at);
         match (decided, &explained) {
@@ -124,7 +126,7 @@ fn questions() -> Vec<Asked> {
     ];
     let mut all = Vec::new();
     for user in [ALICE, BOB, CAROL] {
-        for application in 1..=5 {
+        for application in 1..=8 {
             let with = |(login, from, at)| (user, application, login, from, at);
             all.extend(contexts.map(with));
         }

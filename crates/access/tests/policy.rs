@@ -11,8 +11,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use access::{
-    Authenticated, Context, Credential, EndReason, Explain, Hours, PolicySnapshot, SessionId,
-    Subject, Terms, TokenKind, Unfound,
+    Authenticated, Context, Credential, EndReason, Explain, Hours, Keeps, PolicySnapshot,
+    SessionId, Subject, Terms, TokenKind, Unfound,
 };
 use support::{
     ALICE, BOB, CAROL, INSIDE, NOW_SECS, agent, app, app_name, data, is_golden, name_of, now,
@@ -27,7 +27,7 @@ fn the_matrix_is_as_reviewed() {
     );
     for (label, credential) in credentials() {
         for user in [ALICE, BOB, CAROL] {
-            for application in 1..=5 {
+            for application in 1..=8 {
                 for (login, from, at) in contexts() {
                     let answer = decide(user, credential.clone(), application, login, from, at);
                     let (who, app) = (name_of(user), app_name(application));
@@ -49,12 +49,12 @@ fn absent_and_forbidden_are_told_alike() {
     let policy = PolicySnapshot::new(data());
     let stranger = who(BOB, Credential::SshKey { fingerprint: "SHA256:bob".into() });
     let forbidden = policy.find("web1", &stranger).unwrap();
-    let context = Context { from: INSIDE.parse().unwrap(), login: Some("ubuntu".into()) };
+    let context = context();
     let deny = policy.authorize(&stranger, forbidden, context, now()).unwrap_err();
     assert_eq!(deny.code().0, "access.denied");
     assert!(matches!(policy.find("nothing", &stranger), Err(Unfound::Unknown(_))));
     let seen: Vec<_> = policy.reachable(&stranger).iter().map(|app| app.name.as_str()).collect();
-    assert_eq!(seen, ["db", "db"]);
+    assert_eq!(seen, ["db", "db", "robot", "signed", "taped"]);
 }
 
 #[test]
@@ -84,7 +84,7 @@ fn the_widest_rule_wins_whatever_the_order() {
         data.rules = order.map(|i: usize| rules[i].clone()).to_vec();
         let policy = PolicySnapshot::new(data);
         let alice = who(ALICE, Credential::SshKey { fingerprint: "SHA256:alice".into() });
-        let context = Context { from: INSIDE.parse().unwrap(), login: None };
+        let context = Context { login: None, keeps: Keeps::NOTHING, ..context() };
         let grant = policy.authorize(&alice, &Arc::new(app(1)), context, now()).unwrap();
         assert!(grant.terms().forwarding);
         assert_eq!(grant.expires(), None);
@@ -105,7 +105,7 @@ fn the_earliest_of_all_ends_is_the_end() {
             application: None,
             expires,
         };
-        let context = Context { from: INSIDE.parse().unwrap(), login: Some("ubuntu".into()) };
+        let context = context();
         let who = who(ALICE, credential);
         let grant = policy.authorize(&who, &Arc::new(app(1)), context, now()).unwrap();
         assert_eq!(grant.expires(), Some(now() + Duration::from_secs(expected)));
@@ -191,7 +191,7 @@ fn alice() -> Authenticated {
 }
 
 fn context() -> Context {
-    Context { from: INSIDE.parse().unwrap(), login: Some("ubuntu".into()) }
+    Context { from: INSIDE.parse().unwrap(), login: Some("ubuntu".into()), keeps: Keeps::SSH }
 }
 
 fn decide(
@@ -203,7 +203,9 @@ fn decide(
     at: &str,
 ) -> String {
     let policy = PolicySnapshot::new(data());
-    let context = Context { from: from.parse().unwrap(), login: login.map(str::to_owned) };
+    let keeps = if login.is_some() { Keeps::SSH } else { Keeps::NOTHING };
+    let login = login.map(str::to_owned);
+    let context = Context { from: from.parse().unwrap(), login, keeps };
     let at = if at == "late" { now() + Duration::from_secs(86_400) } else { now() };
     match policy.authorize(&who(user, credential), &Arc::new(app(application)), context, at) {
         Ok(grant) => format!("allowed by {}", grant.rule().0.as_u128()),

@@ -71,6 +71,8 @@ pub struct ApplicationRow {
     pub host_key: Option<String>,
     pub allow_api: bool,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub require_active_session: bool,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub requestable: bool,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub approvers: Vec<Name>,
@@ -287,7 +289,8 @@ pub struct Why {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request: Option<AccessRequest>,
     /// By which of its terms the nearest grant fell short, the hardest to meet first: `valid-until`,
-    /// `valid-from`, `hours`, `source`, `file-transfer`, `login`.
+    /// `valid-from`, `hours`, `source`, `recording`, `clipboard`, `databases`, `level`,
+    /// `file-transfer`, `login`, `session`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub short_by: Vec<String>,
     /// Terms that it is allowed under and that were not asked about: `source`, `login`.

@@ -2,14 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use access::{Address, Kind, Name, WebOptions};
+use access::{Address, Clipboard, Kind, Level, Name, Recording, WebOptions};
 use serde::{Deserialize, Serialize};
 
-/// Sites, users, groups, applications and grants, as one TOML file or JSON value describes them.
+use crate::SettingsSpec;
+
+/// Settings, sites, users, groups, applications and grants, as one TOML file or JSON value describes
+/// them.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct Document {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub settings: Option<SettingsSpec>,
     #[serde(rename = "site", skip_serializing_if = "Vec::is_empty")]
     pub sites: Vec<SiteSpec>,
     #[serde(rename = "user", skip_serializing_if = "Vec::is_empty")]
@@ -76,6 +81,9 @@ pub struct ApplicationSpec {
     pub host_key: Option<String>,
     #[serde(default)]
     pub allow_api: bool,
+    /// Whether API tokens work only while their user is signed in.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub require_active_session: bool,
     /// Whether users may ask for access to it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub requestable: bool,
@@ -120,6 +128,19 @@ pub struct GrantSpec {
     /// Whether sftp, scp and rsync are allowed.
     #[serde(default = "yes", skip_serializing_if = "is_yes")]
     pub file_transfer: bool,
+    /// The most that may be done in a database.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub level: Option<Level>,
+    /// Databases that may be opened.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub databases: Option<Vec<String>>,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub clipboard: Clipboard,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub recording: Recording,
+    /// Whether the user must be signed in for as long as the session lasts.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub require_active_session: bool,
     /// CIDRs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sources: Option<Vec<String>>,
@@ -153,6 +174,11 @@ impl Default for GrantSpec {
             logins: None,
             forwarding: false,
             file_transfer: true,
+            level: None,
+            databases: None,
+            clipboard: Clipboard::Both,
+            recording: Recording::Off,
+            require_active_session: false,
             sources: None,
             max_session: None,
             idle: None,
@@ -184,6 +210,10 @@ pub struct Change {
     pub object: String,
     /// What differs, without secrets.
     pub detail: String,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 fn yes() -> bool {

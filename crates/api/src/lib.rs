@@ -12,6 +12,7 @@ mod request;
 #[cfg(feature = "schema")]
 mod schema;
 mod secret;
+mod settings;
 mod span;
 mod token;
 mod web;
@@ -27,6 +28,7 @@ pub use me::{Me, MyApplication, MyToken};
 pub use problem::{Fault, Problem};
 pub use request::{AccessRequest, AskAccess, Decision, RequestState};
 pub use secret::Secret;
+pub use settings::{DoorKind, SettingError, SettingsSpec, TokenRulesSpec};
 pub use span::{Span, SpanError};
 pub use token::{IssueToken, Issued, JoinToken, TokenRow, TokenState};
 pub use web::{WebRequestPage, WebRequestRow};

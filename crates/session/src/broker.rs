@@ -222,7 +222,7 @@ impl Broker {
         let lease = Lease::new(
             id,
             grant.standing().clone(),
-            (grant.expires(), grant.terms().idle.map(Duration::from_secs)),
+            grant.terms().idle.map(Duration::from_secs),
             self.inner.policy.clone(),
             self.inner.drain.clone(),
             counters.clone(),

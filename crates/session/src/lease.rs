@@ -16,7 +16,6 @@ pub struct Lease {
     drain: CancellationToken,
     counters: Arc<Counters>,
     clock: Clock,
-    expires: Option<SystemTime>,
     idle: Option<Duration>,
 }
 
@@ -24,14 +23,13 @@ impl Lease {
     pub(crate) fn new(
         session: SessionId,
         standing: Standing,
-        limits: (Option<SystemTime>, Option<Duration>),
+        idle: Option<Duration>,
         policy: watch::Receiver<Arc<PolicySnapshot>>,
         drain: CancellationToken,
         counters: Arc<Counters>,
         clock: Clock,
     ) -> Self {
-        let (expires, idle) = limits;
-        Self { session, standing, policy, drain, counters, clock, expires, idle }
+        Self { session, standing, policy, drain, counters, clock, idle }
     }
 
     /// Why the session must stop now, if it must: decides anew by the policy in force.
@@ -46,11 +44,14 @@ impl Lease {
         loop {
             // Marked as seen before it is read: a change in between wakes us again.
             let snapshot = self.policy.borrow_and_update().clone();
-            if let Some(reason) = snapshot.recheck(self.session, &self.standing, self.clock.now()) {
+            let now = self.clock.now();
+            if let Some(reason) = snapshot.recheck(self.session, &self.standing, now) {
                 return reason;
             }
+            // One that is past already has something else to stand on.
+            let end = snapshot.end(&self.standing).filter(|end| now < *end);
             drop(snapshot);
-            let (drain, expires) = (self.drain.clone(), self.clock.instant(self.expires));
+            let (drain, end) = (self.drain.clone(), self.clock.instant(end));
             tokio::select! {
                 biased;
                 () = drain.cancelled() => return EndReason::Drained,
@@ -60,7 +61,8 @@ impl Lease {
                         return EndReason::Revoked;
                     }
                 }
-                () = at(expires) => return EndReason::Expired,
+                // Decided again, which says why.
+                () = at(end) => {}
                 () = quiet(&self.counters, self.idle) => return EndReason::Idle,
             }
         }

@@ -13,9 +13,9 @@ use std::task::{self, Poll};
 use std::time::{Duration, SystemTime};
 
 use access::{
-    Application, ApplicationId, Authenticated, Context, Credential, EndReason, Hours, Kind, Login,
-    PolicyData, PolicySnapshot, Rule, RuleId, Side, Site, SiteId, Subject, Target, Terms, TokenId,
-    TokenKind, User, UserId,
+    Agent, AgentId, Application, ApplicationId, Authenticated, Context, Credential, EndReason,
+    Hours, Keeps, Kind, Login, PolicyData, PolicySnapshot, Recording, Rule, RuleId, Side, Site,
+    SiteId, Subject, Target, Terms, TokenId, TokenKind, User, UserId,
 };
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -47,6 +47,57 @@ async fn a_session_ends_when_its_token_expires() {
     let started = Instant::now();
     assert_eq!(within(running).await.reason, EndReason::Expired);
     assert_eq!(started.elapsed(), Duration::from_secs(60));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_needs_a_sign_in_ends_with_the_last_of_them() {
+    let hour = Duration::from_secs(3600);
+    let signed_in = || World::new(Terms { require_active_session: true, ..Terms::default() });
+    let end = signed_in().grant().expires();
+    assert_eq!(end, Some(NOW + 12 * hour), "known when it opens");
+
+    // By itself, and at the end that it has by then.
+    let world = signed_in();
+    let (_client, _target, running) = world.running().await;
+    let started = Instant::now();
+    let renewed = async {
+        tokio::time::sleep(hour).await;
+        let phone = Agent { bound: true, ..laptop(NOW + 90 * hour) };
+        world.publish(PolicyData {
+            agents: vec![phone, laptop(NOW + 20 * hour)],
+            ..world.data.clone()
+        });
+        tokio::time::sleep(hour).await;
+        world.publish(PolicyData { agents: vec![laptop(NOW + 18 * hour)], ..world.data.clone() });
+    };
+    let (ended, ()) = tokio::join!(within(running), renewed);
+    assert_eq!((ended.reason, started.elapsed()), (EndReason::SignedOut, 18 * hour));
+    world.records_pair_up(EndReason::SignedOut, Side::Relay);
+
+    // At once where it is taken away, though an agent that stands on a token stays.
+    let world = signed_in();
+    let (_client, _target, running) = world.running().await;
+    let started = Instant::now();
+    let removed = async {
+        tokio::time::sleep(hour).await;
+        let phone = Agent { bound: true, ..laptop(NOW + 90 * hour) };
+        world.publish(PolicyData { agents: vec![phone], ..world.data.clone() });
+    };
+    let (ended, ()) = tokio::join!(within(running), removed);
+    assert_eq!((ended.reason, started.elapsed()), (EndReason::SignedOut, hour));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sign_in_that_is_not_needed_ends_nothing() {
+    let world = World::new(Terms { max_session: Some(7200), ..Terms::default() });
+    let (_client, _target, running) = world.running().await;
+    let started = Instant::now();
+    let removed = async {
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        world.publish(PolicyData { agents: Vec::new(), ..world.data.clone() });
+    };
+    let (ended, ()) = tokio::join!(within(running), removed);
+    assert_eq!((ended.reason, started.elapsed().as_secs()), (EndReason::Expired, 7200));
 }
 
 /// Opened at midnight by Berlin's clock, under hours until six: on a day whose night is an hour short,
@@ -111,7 +162,7 @@ async fn a_quiet_session_ends_and_a_busy_one_stays() {
 #[tokio::test(start_paused = true)]
 async fn every_way_of_withdrawing_access_ends_the_session() {
     type Withdrawal = fn(&mut PolicyData, &Session);
-    let ways: [(&str, Withdrawal, EndReason); 9] = [
+    let ways: [(&str, Withdrawal, EndReason); 12] = [
         ("token revoked", |data, _| data.tokens.clear(), EndReason::Revoked),
         ("user disabled", |data, _| data.users[0].enabled = false, EndReason::Revoked),
         ("user removed", |data, _| data.users.clear(), EndReason::Revoked),
@@ -120,6 +171,24 @@ async fn every_way_of_withdrawing_access_ends_the_session() {
         (
             "rule without this login",
             |d, _| d.rules[0].terms.logins = Some(vec![]),
+            EndReason::Revoked,
+        ),
+        (
+            "rule with a sign-in for one who is signed in",
+            |data, _| data.rules[0].terms.require_active_session = true,
+            EndReason::Revoked,
+        ),
+        (
+            "rule with a sign-in for one who is not",
+            |data, _| {
+                data.agents.clear();
+                data.rules[0].terms.require_active_session = true;
+            },
+            EndReason::SignedOut,
+        ),
+        (
+            "rule with recording",
+            |data, _| data.rules[0].terms.recording = Recording::Required,
             EndReason::Revoked,
         ),
         ("application removed", |data, _| data.applications.clear(), EndReason::Revoked),
@@ -332,6 +401,7 @@ impl World {
             applications: vec![application],
             rules: vec![rule],
             tokens: vec![token()],
+            agents: vec![laptop(NOW + Duration::from_secs(43_200))],
             ..PolicyData::default()
         };
         let (sender, policy) = watch::channel(Arc::new(PolicySnapshot::new(data.clone())));
@@ -357,7 +427,7 @@ impl World {
         };
         let from = IpAddr::V4(Ipv4Addr::LOCALHOST);
         let who = Authenticated::assertion(alice().id, alice().name, credential, from);
-        let context = Context { from, login: Some("ubuntu".into()) };
+        let context = Context { from, login: Some("ubuntu".into()), keeps: Keeps::SSH };
         let policy = PolicySnapshot::new(self.data.clone());
         policy.authorize(&who, &Arc::new(web1()), context, self.now).unwrap()
     }
@@ -510,6 +580,10 @@ fn token() -> TokenId {
     TokenId::from("0123456789".to_owned())
 }
 
+fn laptop(expires: SystemTime) -> Agent {
+    Agent { id: AgentId(Uuid::nil()), user: alice().id, expires, bound: false }
+}
+
 fn alice() -> User {
     User {
         id: UserId(Uuid::nil()),
@@ -531,6 +605,7 @@ fn web1() -> Application {
         login: Login::Transparent,
         host_key: None,
         allow_api: true,
+        require_active_session: false,
         tags: [].into(),
         web: Default::default(),
     }

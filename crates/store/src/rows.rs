@@ -64,6 +64,7 @@ pub struct ApplicationRow {
     pub login: Login,
     pub host_key: Option<String>,
     pub allow_api: bool,
+    pub require_active_session: bool,
     /// Whether users may ask for access, and the groups that decide besides the admins.
     pub requestable: bool,
     pub approvers: Vec<Name>,

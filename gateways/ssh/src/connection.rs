@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use access::{ApplicationId, Authenticated, EndReason, Explain, Side};
+use access::{ApplicationId, Authenticated, EndReason, Side};
 use futures_util::future::BoxFuture;
 use russh::server::{self, RunningSession};
 use russh::{ChannelId, Disconnect};
@@ -270,7 +270,7 @@ impl Owner {
             tokio::select! {
                 biased;
                 reason = ended(&mut self.lease) => {
-                    self.farewell(&format!("adit: {}", reason.public())).await;
+                    self.farewell(&words::over(reason)).await;
                     return (reason, Side::Relay);
                 }
                 () = self.drain.cancelled(), if self.lease.is_none() => {

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use access::{Application, Authenticated, Context, EndReason, Grant, Kind, Login, Side};
+use access::{Application, Authenticated, Context, EndReason, Grant, Keeps, Kind, Login, Side};
 use session::{AuditEvent, Door, Lease, Session};
 use splice::Counters;
 use tokio::sync::RwLock;
@@ -45,12 +45,14 @@ pub(crate) fn authorize(
     application: &Arc<Application>,
     login: Option<String>,
 ) -> Result<Grant, String> {
-    let context = Context { from: who.from(), login };
+    // Who names no account there passes bytes through.
+    let keeps = if login.is_some() { Keeps::SSH } else { Keeps::NOTHING };
+    let context = Context { from: who.from(), login, keeps };
     let now = SystemTime::now();
     let policy = connection.gateway.broker.policy();
     policy.authorize(who, application, context, now).map_err(|deny| {
         denied(connection, who, application.name.as_str(), &deny.to_string());
-        words::DENIED.to_owned()
+        words::denied(&deny)
     })
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use access::{Application, Explain};
+use access::{Application, Deny, EndReason, Explain, Shortfall};
 
 /// The keyboard-interactive prompt for the token. Clients' scripts look for exactly this.
 pub(crate) const TOKEN_PROMPT: &str = "Access token:";
@@ -39,6 +39,30 @@ pub(crate) const INTERNAL: &str = "adit: the relay failed (relay.internal); try 
 pub(crate) fn explain(failure: &dyn Explain) -> String {
     let hint = failure.hint().map(|hint| format!("; {hint}")).unwrap_or_default();
     format!("adit: {} ({}){hint}", failure.public(), failure.code())
+}
+
+/// Why a session is over, with what to do next.
+pub(crate) fn over(reason: EndReason) -> String {
+    let hint = reason.hint().map(|hint| format!("; {hint}")).unwrap_or_default();
+    format!("adit: {}{hint}", reason.public())
+}
+
+/// Why access was denied. All that another login, place or time would change is told alike.
+pub(crate) fn denied(deny: &Deny) -> String {
+    match deny {
+        Deny::SignedOut | Deny::Short(_, Shortfall::Session | Shortfall::Recording) => {
+            explain(deny)
+        }
+        Deny::User
+        | Deny::Revoked
+        | Deny::Expired
+        | Deny::OtherApplication
+        | Deny::Kind
+        | Deny::ApiNotAllowed
+        | Deny::Gone
+        | Deny::NoRule
+        | Deny::Short(..) => DENIED.to_owned(),
+    }
 }
 
 /// The target's password, asked as OpenSSH asks for it.

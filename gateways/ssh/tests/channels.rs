@@ -142,6 +142,24 @@ async fn withdrawn_access_ends_the_session_in_the_users_own_words() {
 }
 
 #[tokio::test]
+async fn a_session_that_needs_a_sign_in_ends_with_it_and_says_what_to_do() {
+    let (world, target) = (World::start().await, FakeTarget::start(Asks::Password).await);
+    let terms = Terms { require_active_session: true, ..Terms::default() };
+    let id = world.add("web1", Kind::Ssh, &target.address(), managed("ubuntu"), terms);
+    world.store_password(id, "right");
+    drop(world.agent([127, 0, 0, 1].into()));
+    let client = Client::signed_in(&world, "x", &world.token(Some(id), 1)).await;
+    let mut shell = client.exec("echo").await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let started = Instant::now();
+    world.log_out();
+    let told = outcome(&mut shell).await.err;
+    assert!(told.contains("signed in nowhere") && told.contains("`adit login URL`"), "{told}");
+    assert_eq!(support::end(&world).await, (EndReason::SignedOut, Side::Relay));
+    assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
+}
+
+#[tokio::test]
 async fn a_stopping_relay_says_so() {
     let (world, _target, client) = managed_client(Terms::default()).await;
     let mut shell = client.exec("echo").await;

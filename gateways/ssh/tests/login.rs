@@ -5,7 +5,7 @@ mod support;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use access::{EndReason, Kind, Login, Side, Terms};
+use access::{EndReason, Kind, Login, Recording, Side, Terms};
 use russh::MethodKind;
 use russh::client::{AuthResult, KeyboardInteractiveAuthResponse as Reply};
 use russh::keys::{HashAlg, PrivateKeyWithHashAlg};
@@ -243,6 +243,31 @@ async fn a_login_that_the_terms_do_not_list_is_denied() {
     assert!(!client.handle.authenticate_password("root+web1", &token).await.unwrap().success());
     assert!(client.goodbye().await.unwrap().contains("access.denied"));
     assert_eq!(target.connections(), 0);
+}
+
+/// What would help is told to whom nothing else is missing.
+#[tokio::test]
+async fn a_sign_in_or_a_recording_that_is_missing_is_told() {
+    let signed_in = Terms { require_active_session: true, ..Terms::default() };
+    let recorded = Terms { recording: Recording::Required, ..Terms::default() };
+    let elsewhere = Terms { logins: Some(vec!["ubuntu".to_owned()]), ..signed_in.clone() };
+    let cases = [
+        (signed_in, "(session.required); sign in with `adit login URL`"),
+        (recorded, "(access.recording)"),
+        (elsewhere, "(access.denied)"),
+    ];
+    for (terms, expected) in cases {
+        let world = World::start().await;
+        let target = FakeTarget::start(Asks::Password).await;
+        world.add("web1", Kind::Ssh, &target.address(), Login::Transparent, terms);
+        let mut client = Client::connect(&world).await;
+        let token = world.token(None, 1);
+        let signed_in = client.handle.authenticate_password("root+web1", &token).await.unwrap();
+        assert!(!signed_in.success());
+        let told = client.goodbye().await.unwrap();
+        assert!(told.contains(expected), "{told}");
+        assert_eq!(target.connections(), 0);
+    }
 }
 
 async fn managed_world() -> (World, FakeTarget, String) {

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::time::SystemTime;
 
 use access::{
-    Authenticated, Code, Context, Deny, Explain, Grant, PolicySnapshot, SessionId, Unfound,
+    Authenticated, Code, Context, Deny, Explain, Grant, Keeps, PolicySnapshot, SessionId, Unfound,
 };
 use session::{AuditEvent, Broker, DialError, Door, Ended, OpenError, Session};
 use splice::{BoxStream, Stream};
@@ -99,7 +99,7 @@ fn decide(
     now: SystemTime,
 ) -> Result<Grant, OpenTunnelError> {
     let application = policy.find(text, who)?;
-    let context = Context { from: who.from(), login: None };
+    let context = Context { from: who.from(), login: None, keeps: Keeps::NOTHING };
     Ok(policy.authorize(who, application, context, now)?)
 }
 

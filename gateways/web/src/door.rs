@@ -304,7 +304,7 @@ fn no_token(fault: TokenFault) -> Refusal {
 fn ended(visit: &Visit) -> Refusal {
     let reason = visit.reason();
     let status = match reason {
-        EndReason::Revoked | EndReason::Expired => StatusCode::UNAUTHORIZED,
+        EndReason::Revoked | EndReason::Expired | EndReason::SignedOut => StatusCode::UNAUTHORIZED,
         EndReason::Killed | EndReason::Idle => StatusCode::FORBIDDEN,
         EndReason::Drained
         | EndReason::Abandoned

@@ -4,7 +4,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use access::{Application, Authenticated, Context, Deny, Grant, Kind, TokenText, Unfound};
+use access::{
+    Application, Authenticated, Context, Deny, Grant, Keeps, Kind, Shortfall, TokenText, Unfound,
+};
 use hyper::StatusCode;
 use session::{AuditEvent, AuthnError, Door, OpenError, pace};
 use tokio::time::Instant;
@@ -88,7 +90,7 @@ impl Inner {
         application: &Arc<Application>,
         now: SystemTime,
     ) -> Result<Grant, Shut> {
-        let context = Context { from: who.from(), login: None };
+        let context = Context { from: who.from(), login: None, keeps: Keeps::NOTHING };
         let grant = self.broker.policy().authorize(who, application, context, now)?;
         // Told only to whom a rule opens it.
         if application.kind == Kind::Web { Ok(grant) } else { Err(Shut::Kind) }
@@ -114,7 +116,12 @@ impl Inner {
             detail: format!("{error}{}", cause.unwrap_or_default()),
         });
         let status = match error {
-            Shut::Denied(Deny::Revoked | Deny::Expired) => StatusCode::UNAUTHORIZED,
+            Shut::Denied(
+                Deny::Revoked
+                | Deny::Expired
+                | Deny::SignedOut
+                | Deny::Short(_, Shortfall::Session),
+            ) => StatusCode::UNAUTHORIZED,
             Shut::Unknown | Shut::Kind | Shut::Denied(_) => StatusCode::FORBIDDEN,
         };
         let refusal = Refusal::of(status, explained);

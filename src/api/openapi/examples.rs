@@ -23,6 +23,7 @@ pub(super) fn of(id: &str) -> Option<Value> {
             "zone": "Europe/Berlin",
             "max_session": "8h",
         }),
+        "changeSettings" => json!({ "ssh_key_days": 30, "tokens": { "ssh": { "hours": 8 } } }),
         "apply" => json!({
             "document": { "site": [{ "name": "hq" }], "user": [{ "name": "alice" }] },
             "plan": true,

@@ -57,6 +57,8 @@ pub(in crate::api) const NO_SESSION: Problems = &[(404, "session.not_found")];
 /// Somebody has to remain who can administer the relay.
 pub(in crate::api) const LAST_ADMIN: Problems = &[(422, "user.last_admin")];
 
+pub(in crate::api) const SETTINGS: Problems = &[(422, "request.refused"), (422, "settings.value")];
+
 pub(in crate::api) const SITE: Problems = &[(409, "site.exists")];
 
 pub(in crate::api) const APPLICATION: Problems = &[

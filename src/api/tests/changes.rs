@@ -1,6 +1,6 @@
 use std::time::{Duration, SystemTime};
 
-use access::{Context, SessionId, TokenKind};
+use access::{Context, Keeps, SessionId, TokenKind};
 use serde_json::{Value, json};
 use session::{Authn, Door};
 use tokio::task::JoinHandle;
@@ -169,7 +169,7 @@ pub(super) async fn open(
     let who = state.authn.token(&text.to_owned().into(), Door::Ssh, from).await.unwrap();
     let policy = state.policy.current();
     let application = policy.find(app, &who).unwrap();
-    let context = Context { from, login: Some("ubuntu".to_owned()) };
+    let context = Context { from, login: Some("ubuntu".to_owned()), keeps: Keeps::SSH };
     let grant = policy.authorize(&who, application, context, SystemTime::now()).unwrap();
     let session = state.broker.open(grant, Door::Ssh, SystemTime::now()).await.unwrap();
     let id = session.id();

@@ -8,6 +8,8 @@ mod openapi;
 mod oracles;
 mod requests;
 mod roles;
+mod settings;
+mod signed_in;
 mod tokens;
 mod why;
 mod withdrawn;

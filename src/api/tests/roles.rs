@@ -21,7 +21,7 @@ async fn every_route_is_open_to_its_role_and_to_nobody_below() {
         let path = route.path.replace("{id}", &Uuid::new_v4().to_string());
         let path = path.replace("{name}", "nobody");
         for (who, rank) in [(Who::Nobody, 0), (Who::Agent(&alice), 1), (Who::Bearer(&admin), 2)] {
-            let body = (route.method == Method::POST).then(|| json!({}));
+            let body = takes_body(&route.method).then(|| json!({}));
             let answer = relay.call(&who, route.method.clone(), &path, body).await;
             let needed = match route.role {
                 Role::Anonymous => 0,
@@ -61,7 +61,7 @@ async fn an_agent_that_stands_on_a_token_may_look_and_leave_and_nothing_else() {
     for route in routes() {
         let path = route.path.replace("{id}", &Uuid::new_v4().to_string());
         let path = path.replace("{name}", "nobody");
-        let body = (route.method == Method::POST).then(|| json!({}));
+        let body = takes_body(&route.method).then(|| json!({}));
         match route.role {
             Role::Anonymous => {}
             Role::Holder => open.push(format!("{} {}", route.method, route.path)),
@@ -79,6 +79,10 @@ async fn an_agent_that_stands_on_a_token_may_look_and_leave_and_nothing_else() {
     assert_eq!(open, expected);
     assert_eq!(relay.get(&who, "/api/v1/me").await.good()["admin"], false);
     relay.delete(&who, "/api/v1/me/agent").await.good();
+}
+
+fn takes_body(method: &Method) -> bool {
+    [Method::POST, Method::PATCH].contains(method)
 }
 
 #[test]

@@ -36,6 +36,37 @@ async fn the_nearest_grant_is_named_with_what_it_lacks() {
 }
 
 #[tokio::test]
+async fn a_term_that_nothing_keeps_and_a_sign_in_are_told_in_words() {
+    let relay = Relay::with_terms().await;
+    let admin = relay.admin().await;
+    let cases = [
+        (json!({ "level": "viewer" }), "level (viewer: no door for it keeps that yet)"),
+        (
+            json!({ "databases": ["orders", "stock"] }),
+            "databases (orders, stock: no door for it keeps that yet)",
+        ),
+        (json!({ "recording": "required" }), "recording (required: no door for it records yet)"),
+        (
+            json!({ "require_active_session": true }),
+            "session (required: the user is signed in nowhere)",
+        ),
+    ];
+    for (terms, words) in cases {
+        let mut grant = json!({ "user": "bob", "application": "orders" });
+        grant.as_object_mut().unwrap().extend(terms.as_object().unwrap().clone());
+        let body = json!({ "document": { "grant": [grant] } });
+        relay.post(&Who::Bearer(&admin), "/api/v1/apply", body).await.good();
+        let why = relay.why("user=bob&application=orders").await;
+        let answer = why["answer"].as_str().unwrap();
+        assert!(answer.ends_with(&format!("falls short by {words}")), "{answer}");
+        assert_eq!(why["short_by"], json!([words.split(' ').next().unwrap()]));
+    }
+    relay.agent("bob").await;
+    let why = relay.why("user=bob&application=orders").await;
+    assert_eq!((&why["allowed"], why["ends"].is_u64()), (&json!(true), true), "{why}");
+}
+
+#[tokio::test]
 async fn no_grant_and_a_disabled_user_are_told_apart() {
     let relay = Relay::with_terms().await;
     let none = relay.why("user=bob&application=vault").await;

@@ -3,9 +3,9 @@
 use access::{Code, Name, TokenKind};
 use api::{GrantSpec, IssueToken, Span};
 use axum::http::StatusCode;
-use store::{ApplicationRow, SiteRow, UserRow};
+use store::{ApplicationRow, Settings, SiteRow, UserRow};
 
-use super::rules::{By, TokenRules};
+use super::rules::{self, By};
 use crate::AppState;
 use crate::api::error::ApiError;
 
@@ -43,7 +43,8 @@ impl Order {
         let usual = if application.is_some() { TokenKind::Access } else { TokenKind::Login };
         let kind = asked.kind.unwrap_or(usual);
         let terms = Asked { expires: asked.expires, uses: asked.uses, overlap: asked.overlap };
-        let mut order = Self::new(kind, owner, application, terms, By::Admin)?;
+        let settings = state.store.settings().await?;
+        let mut order = Self::new(kind, owner, application, terms, (By::Admin, &settings))?;
         order.warn(&state.store.grants().await?);
         Ok(order)
     }
@@ -54,6 +55,7 @@ impl Order {
         application: ApplicationRow,
         kind: Option<TokenKind>,
         asked: Asked,
+        settings: &Settings,
     ) -> Result<Self, ApiError> {
         let kind = kind.unwrap_or(TokenKind::Access);
         if !kind.opens() {
@@ -65,7 +67,7 @@ impl Order {
             )
             .hint("for yourself, issue kind `access` or `api`"));
         }
-        Self::new(kind, owner, Some(application), asked, By::Owner)
+        Self::new(kind, owner, Some(application), asked, (By::Owner, settings))
     }
 
     pub(super) fn to_join(site: SiteRow, expires: Option<Span>) -> Self {
@@ -86,14 +88,14 @@ impl Order {
         user: UserRow,
         application: Option<ApplicationRow>,
         asked: Asked,
-        by: By,
+        (by, settings): (By, &Settings),
     ) -> Result<Self, ApiError> {
         check(kind, &user, application.as_ref())?;
         let overlap = allowed_overlap(kind, asked.overlap)?;
         let (expires, uses) = match (kind, &application) {
             (TokenKind::Access, Some(application)) => {
-                let rules = TokenRules::of(application.kind);
-                (rules.life(asked.expires, by)?, rules.uses(asked.uses, by)?)
+                let door = settings.tokens(application.kind);
+                (rules::life(door, asked.expires, by)?, rules::uses(door, asked.uses, by)?)
             }
             _ => (asked.expires.or(usual_life(kind)), allowed_uses(kind, asked.uses)?),
         };

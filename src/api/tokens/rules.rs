@@ -1,19 +1,11 @@
 //! How long and how often an access token is good, by the kind of its application.
 
-use access::{Code, Kind};
+use access::Code;
 use api::Span;
 use axum::http::StatusCode;
+use store::TokenRules;
 
 use crate::api::error::ApiError;
-
-/// The rules of one door.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct TokenRules {
-    /// Hours until a new token is needed.
-    hours: u32,
-    /// Whether one may be used more than once.
-    reusable: bool,
-}
 
 /// Who asks for a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,43 +16,32 @@ pub(super) enum By {
     Admin,
 }
 
-impl TokenRules {
-    /// The rules for tokens to an application of this kind.
-    pub(super) fn of(kind: Kind) -> Self {
-        match kind {
-            Kind::Ssh | Kind::Rdp => Self::default(),
-            Kind::Tcp | Kind::Web | Kind::Postgres | Kind::Mysql | Kind::Redis => Self::default(),
-        }
-    }
-
-    /// How long a token is good where that was asked for.
-    pub(super) fn life(self, asked: Option<Span>, by: By) -> Result<Option<Span>, ApiError> {
-        let most = match by {
-            By::Owner => u64::from(self.hours) * 3600,
-            By::Admin => CEILING,
-        };
-        match asked {
-            None => Ok(Span::from_seconds(u64::from(self.hours) * 3600)),
-            Some(span) if span.seconds() > most => Err(too_long(most / 3600, by)),
-            Some(span) => Ok(Some(span)),
-        }
-    }
-
-    /// How often it may be used; `None`: until it expires, which 0 asks for.
-    pub(super) fn uses(self, asked: Option<u32>, by: By) -> Result<Option<u32>, ApiError> {
-        match (asked, by) {
-            (None, _) => Ok((!self.reusable).then_some(1)),
-            (Some(1), _) => Ok(Some(1)),
-            (Some(_), By::Owner) if !self.reusable => Err(single_use()),
-            (Some(0), _) => Ok(None),
-            (Some(uses), _) => Ok(Some(uses)),
-        }
+/// How long a token is good where that was asked for.
+pub(super) fn life(
+    rules: TokenRules,
+    asked: Option<Span>,
+    by: By,
+) -> Result<Option<Span>, ApiError> {
+    let usual = u64::from(rules.hours) * 3600;
+    let most = match by {
+        By::Owner => usual,
+        By::Admin => CEILING,
+    };
+    match asked {
+        None => Ok(Span::from_seconds(usual)),
+        Some(span) if span.seconds() > most => Err(too_long(most / 3600, by)),
+        Some(span) => Ok(Some(span)),
     }
 }
 
-impl Default for TokenRules {
-    fn default() -> Self {
-        Self { hours: 12, reusable: false }
+/// How often it may be used; `None`: until it expires, which 0 asks for.
+pub(super) fn uses(rules: TokenRules, asked: Option<u32>, by: By) -> Result<Option<u32>, ApiError> {
+    match (asked, by) {
+        (None, _) => Ok((!rules.reusable).then_some(1)),
+        (Some(1), _) => Ok(Some(1)),
+        (Some(_), By::Owner) if !rules.reusable => Err(single_use()),
+        (Some(0), _) => Ok(None),
+        (Some(uses), _) => Ok(Some(uses)),
     }
 }
 
@@ -90,16 +71,18 @@ mod tests {
     fn a_user_stays_within_the_doors_rules_and_an_admin_within_the_ceiling() {
         let hours = |hours: u64| Span::from_seconds(hours * 3600);
         let rules = TokenRules { hours: 12, reusable: false };
-        assert_eq!(rules.life(None, By::Owner).unwrap(), hours(12));
-        assert_eq!(rules.life(hours(12), By::Owner).unwrap(), hours(12));
-        assert!(rules.life(hours(13), By::Owner).is_err());
-        assert_eq!(rules.life(hours(13), By::Admin).unwrap(), hours(13));
-        assert!(rules.life(hours(24 * 31), By::Admin).is_err());
-        assert_eq!(rules.uses(None, By::Owner).unwrap(), Some(1));
-        assert!(rules.uses(Some(2), By::Owner).is_err() && rules.uses(Some(0), By::Owner).is_err());
-        assert_eq!(rules.uses(Some(0), By::Admin).unwrap(), None);
+        assert_eq!(life(rules, None, By::Owner).unwrap(), hours(12));
+        assert_eq!(life(rules, hours(12), By::Owner).unwrap(), hours(12));
+        assert!(life(rules, hours(13), By::Owner).is_err());
+        assert_eq!(life(rules, hours(13), By::Admin).unwrap(), hours(13));
+        assert!(life(rules, hours(24 * 31), By::Admin).is_err());
+        assert_eq!(uses(rules, None, By::Owner).unwrap(), Some(1));
+        assert!(
+            uses(rules, Some(2), By::Owner).is_err() && uses(rules, Some(0), By::Owner).is_err()
+        );
+        assert_eq!(uses(rules, Some(0), By::Admin).unwrap(), None);
         let reusable = TokenRules { reusable: true, ..rules };
-        assert_eq!(reusable.uses(None, By::Owner).unwrap(), None);
-        assert_eq!(reusable.uses(Some(7), By::Owner).unwrap(), Some(7));
+        assert_eq!(uses(reusable, None, By::Owner).unwrap(), None);
+        assert_eq!(uses(reusable, Some(7), By::Owner).unwrap(), Some(7));
     }
 }

@@ -44,6 +44,9 @@ pub struct AddArgs {
     /// Let API tokens be issued and used for it
     #[arg(long)]
     allow_api: bool,
+    /// Let API tokens work only while their user is signed in (`adit login`)
+    #[arg(long, requires = "allow_api")]
+    require_active_session: bool,
     /// Let users ask for access to it
     #[arg(long)]
     requestable: bool,
@@ -121,6 +124,7 @@ impl AddArgs {
             key: key_file.as_deref().map(secrets::read_key).transpose()?,
             host_key: self.host_key,
             allow_api: self.allow_api,
+            require_active_session: self.require_active_session,
             requestable: self.requestable || !self.approvers.is_empty(),
             approvers: self.approvers,
             tags: self.tags.into_iter().collect(),
@@ -144,7 +148,7 @@ async fn list(context: &Context) -> Result<(), Failure> {
             app.kind.to_string(),
             app.address.to_string(),
             login,
-            if app.allow_api { "yes" } else { "no" }.to_owned(),
+            api(app).to_owned(),
             tags.join(" "),
         ]
     })
@@ -155,6 +159,14 @@ fn scheme(text: &str) -> Result<Scheme, String> {
         "http" => Ok(Scheme::Http),
         "https" => Ok(Scheme::Https),
         _ => Err("a scheme is http or https".to_owned()),
+    }
+}
+
+fn api(app: &ApplicationRow) -> &'static str {
+    match (app.allow_api, app.require_active_session) {
+        (false, _) => "no",
+        (true, false) => "yes",
+        (true, true) => "while signed in",
     }
 }
 

@@ -13,7 +13,8 @@ use crate::exit::Failure;
 
 #[derive(Debug, Args)]
 pub struct ApplyArgs {
-    /// A TOML file of [[site]], [[user]], [[group]], [[application]] and [[grant]]; `-` is stdin
+    /// A TOML file of [settings], [[site]], [[user]], [[group]], [[application]] and [[grant]]; `-` is
+    /// stdin
     #[arg(short, long, value_name = "FILE")]
     file: PathBuf,
     /// Only show what would change

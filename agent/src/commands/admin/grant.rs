@@ -1,6 +1,6 @@
 //! `adit admin grant add|ls|rm`
 
-use access::{Name, RuleId};
+use access::{Clipboard, Level, Name, Recording, RuleId};
 use api::{GrantRow, GrantSpec, Span};
 use clap::{ArgGroup, Args, Subcommand};
 
@@ -46,6 +46,21 @@ pub struct AddArgs {
     /// Refuse sftp, scp and rsync; a shell or a command can still print a file
     #[arg(long)]
     no_file_transfer: bool,
+    /// The most that may be done in a database: viewer, editor or owner [default: not limited]
+    #[arg(long)]
+    level: Option<Level>,
+    /// A database that may be opened; may be repeated [default: any]
+    #[arg(long = "database", value_name = "NAME")]
+    databases: Vec<String>,
+    /// Which way the clipboard may carry: off, to-target, from-target or both
+    #[arg(long, value_name = "WAY", default_value_t)]
+    clipboard: Clipboard,
+    /// Let nothing be done that is not recorded
+    #[arg(long)]
+    require_recording: bool,
+    /// Let the session last only while its user is signed in (`adit login`)
+    #[arg(long)]
+    require_active_session: bool,
     /// A network the user may come from; may be repeated [default: any]
     #[arg(long = "source", value_name = "CIDR")]
     sources: Vec<String>,
@@ -92,6 +107,14 @@ impl AddArgs {
             logins: some(self.logins),
             forwarding: self.forwarding,
             file_transfer: !self.no_file_transfer,
+            level: self.level,
+            databases: some(self.databases),
+            clipboard: self.clipboard,
+            recording: match self.require_recording {
+                true => Recording::Required,
+                false => Recording::Off,
+            },
+            require_active_session: self.require_active_session,
             sources: some(self.sources),
             max_session: self.max_session.map(String::from),
             idle: self.idle.map(String::from),
@@ -128,6 +151,11 @@ fn terms(grant: &GrantSpec) -> String {
     let terms = [
         grant.forwarding.then(|| "forwarding".to_owned()),
         (!grant.file_transfer).then(|| "no file transfer".to_owned()),
+        grant.level.map(|level| level.to_string()),
+        grant.databases.as_ref().map(|names| format!("databases {}", names.join(" "))),
+        (grant.clipboard != Clipboard::Both).then(|| format!("clipboard {}", grant.clipboard)),
+        (grant.recording == Recording::Required).then(|| "recorded".to_owned()),
+        grant.require_active_session.then(|| "while signed in".to_owned()),
         hours(grant),
         sources,
         said("session", &grant.max_session),

@@ -13,6 +13,7 @@ mod group;
 mod requests;
 mod secrets;
 mod session;
+mod settings;
 mod site;
 #[cfg(test)]
 mod tests;
@@ -66,6 +67,8 @@ pub enum AdminCommand {
     /// Sessions: open ones, and the records of all
     #[command(subcommand)]
     Session(session::SessionCommand),
+    /// Settings: what holds for the whole relay
+    Settings(settings::SettingsArgs),
     /// The audit log
     #[command(subcommand)]
     Audit(audit::AuditCommand),
@@ -92,6 +95,7 @@ pub async fn run(args: AdminArgs, context: &Context) -> Result<(), Failure> {
         AdminCommand::Requests(command) => requests::run(command, context).await,
         AdminCommand::Token(command) => token::run(command, context).await,
         AdminCommand::Session(command) => session::run(command, context).await,
+        AdminCommand::Settings(args) => settings::run(args, context).await,
         AdminCommand::Audit(command) => audit::run(command, context).await,
         AdminCommand::Web(command) => web::run(command, context).await,
         AdminCommand::Why(args) => why::run(args, context).await,
@@ -103,8 +107,12 @@ pub async fn run(args: AdminArgs, context: &Context) -> Result<(), Failure> {
 /// Adds one object and says so.
 async fn add(context: &Context, path: &str, spec: &impl Serialize) -> Result<(), Failure> {
     let applied: Applied = context.post(path, spec).await?;
+    changed(context, &applied)
+}
+
+fn changed(context: &Context, applied: &Applied) -> Result<(), Failure> {
     if context.ui.wants_json() {
-        return context.ui.json(&applied);
+        return context.ui.json(applied);
     }
     for change in &applied.changes {
         context.ui.say(line(change));

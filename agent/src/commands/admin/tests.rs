@@ -118,6 +118,59 @@ async fn a_grant_can_hold_at_hours_and_without_files() {
 }
 
 #[tokio::test]
+async fn a_grant_can_limit_databases_clipboard_and_recording() {
+    let command = "grant add --group dba --tag env=prod --level viewer --database orders \
+                   --database Orders·2026 --clipboard from-target --require-recording \
+                   --require-active-session";
+    let added = run(command, [applied()]).await;
+    let wanted = json!({ "group": "dba", "tag": "env=prod", "forwarding": false,
+        "level": "viewer", "databases": ["orders", "Orders 2026"], "clipboard": "from-target",
+        "recording": "required", "require_active_session": true });
+    assert_eq!(added.body(), wanted);
+    let id = "2f1d9a64-7d5e-4a76-9d39-0b7c4c9c9a51";
+    let listed = run("grant ls", [json!([{ "id": id, "grant": wanted }])]).await;
+    let terms =
+        "viewer, databases orders Orders 2026, clipboard from-target, recorded, while signed in";
+    assert!(listed.out.contains(terms), "{}", listed.out);
+    for wrong in ["--level admin", "--clipboard none", "--clipboard"] {
+        assert!(parse(&format!("grant add --user a --application b {wrong}")).is_err(), "{wrong}");
+    }
+}
+
+#[tokio::test]
+async fn an_application_can_let_its_api_tokens_work_only_while_their_user_is_signed_in() {
+    let start = "app add orders --site hq --kind postgres --address db:5432";
+    let added = run(&format!("{start} --allow-api --require-active-session"), [applied()]).await;
+    assert_eq!(added.body()["require_active_session"], true);
+    assert!(parse(&format!("{start} --require-active-session")).is_err());
+}
+
+#[tokio::test]
+async fn settings_are_shown_and_set_by_their_keys() {
+    let settings =
+        || json!({ "ssh_key_days": 99, "tokens": { "ssh": { "hours": 12, "reusable": false } } });
+    for command in ["settings", "settings show"] {
+        let shown = run(command, [settings()]).await;
+        shown.asked(&Method::GET, "/api/v1/settings");
+        let lines =
+            "ssh_key_days         99\ntokens.ssh.hours     12\ntokens.ssh.reusable  false\n";
+        assert_eq!(shown.out, lines);
+    }
+    let shown = run("settings --json", [settings()]).await;
+    assert_eq!(serde_json::from_str::<Value>(&shown.out).unwrap(), settings());
+    let command = "settings set ssh_key_days=30 tokens.ssh.hours=8 tokens.rdp.reusable=true";
+    let set = run(command, [applied()]).await;
+    set.asked(&Method::PATCH, "/api/v1/settings");
+    let wanted = json!({ "ssh_key_days": 30,
+        "tokens": { "ssh": { "hours": 8 }, "rdp": { "reusable": true } } });
+    assert_eq!(set.body(), wanted);
+    assert_eq!(set.err, "+ site hq\n~ user bob  admin: true\n");
+    let wrong = run("settings set days tokens.ssh.hours=x tokens.ftp.hours=1", []).await;
+    assert_eq!((wrong.exit, wrong.asked.len()), (Exit::Usage, 0));
+    assert!(parse("settings set").is_err());
+}
+
+#[tokio::test]
 async fn why_asks_what_was_asked_and_prints_the_answer() {
     let why = || {
         json!({ "user": "alice", "application": "web1.hq", "at": 1, "allowed": false,
@@ -287,11 +340,13 @@ async fn listings_are_tables_for_people_and_json_for_programs() {
 #[tokio::test]
 async fn an_export_can_be_applied_again() {
     let document = json!({
+        "settings": { "ssh_key_days": 30, "tokens": { "ssh": { "hours": 8, "reusable": true } } },
         "site": [{ "name": "hq" }],
         "application": [{ "name": "web1", "site": "hq", "kind": "ssh", "address": "web1:22",
-            "allow_api": false, "tags": { "env": "prod" } }],
+            "allow_api": true, "require_active_session": true, "tags": { "env": "prod" } }],
         "grant": [{ "user": "alice", "application": "web1.hq", "forwarding": false,
-            "max_session": "8h" }],
+            "level": "editor", "databases": [], "clipboard": "off", "recording": "required",
+            "require_active_session": true, "max_session": "8h" }],
     });
     let exported = run("export", [document.clone()]).await.out;
     let dir = tempfile::tempdir().unwrap();

@@ -9,8 +9,9 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use access::{
-    AgentId, Application, ApplicationId, Authenticated, Credential, GroupId, Hours, Kind, Login,
-    PolicyData, Rule, RuleId, Site, SiteId, SshKey, Subject, Target, Terms, TokenId, User, UserId,
+    Agent, AgentId, Application, ApplicationId, Authenticated, Credential, GroupId, Hours, Kind,
+    Login, PolicyData, Recording, Rule, RuleId, Site, SiteId, SshKey, Subject, Target, Terms,
+    TokenId, User, UserId,
 };
 use uuid::Uuid;
 
@@ -31,14 +32,25 @@ pub(crate) fn data() -> PolicyData {
     let office = Terms { hours: Some(office_hours()), file_transfer: false, ..Terms::default() };
     let mut in_hours = rule(5, Subject::User(user_id(ALICE)), office);
     in_hours.target = Target::Application(app(5).id);
+    let signed_in = Terms { require_active_session: true, ..Terms::default() };
+    let recorded = Terms { recording: Recording::Required, ..Terms::default() };
     let mut at_hq = rule(4, Subject::User(user_id(ALICE)), Terms::default());
     at_hq.target = Target::Application(app(2).id);
+    let rules = vec![rule(1, Subject::User(user_id(ALICE)), own), on_tag, empty, at_hq];
+    let later = [(6, signed_in), (7, recorded), (8, Terms::default())].into_iter();
+    let later = later.flat_map(|(n, terms)| {
+        [(0, Subject::User(user_id(ALICE))), (10, dba)].map(|(more, subject)| Rule {
+            target: Target::Application(app(n).id),
+            ..rule(n + more, subject, terms.clone())
+        })
+    });
+    let later: Vec<_> = later.collect();
     PolicyData {
         users: vec![user(ALICE, true), user(BOB, true), user(CAROL, false)],
-        applications: (1..=5).map(app).collect(),
-        rules: vec![rule(1, Subject::User(user_id(ALICE)), own), on_tag, empty, at_hq, in_hours],
+        applications: (1..=8).map(app).collect(),
+        rules: [rules, later, vec![in_hours]].concat(),
         tokens: vec![token("live")],
-        agents: vec![(agent(), now() + Duration::from_secs(3600))],
+        agents: vec![laptop(3600)],
         ..PolicyData::default()
     }
 }
@@ -73,7 +85,8 @@ pub(crate) fn user(n: u128, enabled: bool) -> User {
     }
 }
 
-/// 1 web1 at hq; 2 and 3 both called db, at hq and lab, tagged; 4 locked at hq, no api tokens; 5 office at hq.
+/// 1 web1 at hq; 2 and 3 both called db, at hq and lab, tagged; 4 locked at hq, no api tokens; 5 office at hq;
+/// 6 signed; 7 taped; 8 robot, whose api tokens need a sign-in.
 pub(crate) fn app(n: u128) -> Application {
     let site = if n == 3 { "lab" } else { "hq" };
     let tags = match n {
@@ -87,11 +100,12 @@ pub(crate) fn app(n: u128) -> Application {
             id: SiteId(Uuid::from_u128(if n == 3 { 2 } else { 1 })),
             name: site.parse().unwrap(),
         },
-        kind: if n == 1 || n == 5 { Kind::Ssh } else { Kind::Postgres },
+        kind: if matches!(n, 1 | 5 | 6 | 7) { Kind::Ssh } else { Kind::Postgres },
         address: "10.0.0.1:22".parse().unwrap(),
         login: Login::Transparent,
         host_key: None,
         allow_api: n != 4,
+        require_active_session: n == 8,
         tags,
         web: Default::default(),
     }
@@ -115,7 +129,10 @@ pub(crate) fn app_name(n: u128) -> &'static str {
         2 => "db.hq",
         3 => "db.lab",
         4 => "locked",
-        _ => "office",
+        5 => "office",
+        6 => "signed",
+        7 => "taped",
+        _ => "robot",
     }
 }
 
@@ -125,6 +142,12 @@ pub(crate) fn user_id(n: u128) -> UserId {
 
 pub(crate) fn agent() -> AgentId {
     AgentId(Uuid::nil())
+}
+
+/// Alice's, enrolled for so many more seconds.
+pub(crate) fn laptop(left: u64) -> Agent {
+    let expires = now() + Duration::from_secs(left);
+    Agent { id: agent(), user: user_id(ALICE), expires, bound: false }
 }
 
 pub(crate) fn token(id: &str) -> TokenId {

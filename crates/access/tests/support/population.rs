@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use access::{
-    Application, ApplicationId, Authenticated, Context, Credential, GroupId, PolicyData,
+    Application, ApplicationId, Authenticated, Context, Credential, GroupId, Keeps, PolicyData,
     PolicySnapshot, Rule, RuleId, Site, SiteId, SshKey, Subject, Target, Terms, User, UserId,
 };
 use uuid::Uuid;
@@ -88,7 +88,7 @@ pub(crate) struct Question {
 
 impl Question {
     pub(crate) fn context() -> Context {
-        Context { from: FROM, login: Some("ubuntu".to_owned()) }
+        Context { from: FROM, login: Some("ubuntu".to_owned()), keeps: Keeps::SSH }
     }
 
     /// Asks; whether it was allowed.

@@ -69,6 +69,7 @@ impl Store {
         let users = state.users.iter().map(|(name, user)| user_spec(&state, name, user));
         let groups = state.groups.keys().cloned();
         Ok(Document {
+            settings: Some(state.settings.spec()),
             sites: state.sites.keys().cloned().map(|name| SiteSpec { name }).collect(),
             users: users.collect(),
             // Who is in them stands with the users.
@@ -112,6 +113,7 @@ fn application_row(state: &State, name: &AppName, app: &App) -> Option<Applicati
         login: login(app),
         host_key: app.host_key.clone(),
         allow_api: app.allow_api,
+        require_active_session: app.require_active_session,
         requestable: app.requestable,
         approvers: app.approvers.iter().cloned().collect(),
         tags: app.tags.clone(),
@@ -140,6 +142,7 @@ fn application_spec((name, app): (&AppName, &App)) -> ApplicationSpec {
         key: None,
         host_key: app.host_key.clone(),
         allow_api: app.allow_api,
+        require_active_session: app.require_active_session,
         requestable: app.requestable,
         approvers: app.approvers.iter().cloned().collect(),
         tags: app.tags.clone(),

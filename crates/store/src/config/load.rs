@@ -3,6 +3,7 @@
 use access::{Name, SiteId};
 use sqlx::Row as _;
 
+use super::Settings;
 use super::state::{
     App, AppName, Grant, GrantName, Group, Key, Secret, State, Subject, Target, User,
 };
@@ -13,7 +14,7 @@ use crate::db::{Connection, Row};
 impl State {
     /// Reads it all; the caller's transaction makes it one moment.
     pub(crate) async fn load(db: &mut Connection) -> Result<Self, StoreError> {
-        let mut state = Self::default();
+        let mut state = Self { settings: Settings::load(db).await?, ..Self::default() };
         for row in sqlx::query("SELECT id, name FROM sites").fetch_all(&mut *db).await? {
             state.sites.insert(row.parsed("name")?, row.parsed::<SiteId>("id")?);
         }
@@ -80,6 +81,7 @@ fn app(row: &Row) -> Result<App, sqlx::Error> {
         account: row.try_get("account")?,
         host_key: row.try_get("host_key")?,
         allow_api: row.flag("allow_api")?,
+        require_active_session: row.flag("require_active_session")?,
         requestable: row.flag("requestable")?,
         approvers: Default::default(),
         tags: row.json("tags")?,
@@ -111,7 +113,8 @@ const MEMBERS: &str = "SELECT user_groups.name AS group_name, users.name AS user
     JOIN users ON users.id = user_id";
 
 const APPLICATIONS: &str = "SELECT applications.id, applications.name, sites.name AS site,
-        applications.kind, address, account, host_key, allow_api, requestable, tags, web,
+        applications.kind, address, account, host_key, allow_api, require_active_session,
+        requestable, tags, web,
         credentials.kind AS credential, sealed
     FROM applications
     JOIN sites ON sites.id = site_id

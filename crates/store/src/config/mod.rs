@@ -1,4 +1,4 @@
-//! The configuration: sites, users, groups, applications and grants.
+//! The configuration: settings, sites, users, groups, applications and grants.
 //!
 //! Every change goes one way: the whole [`State`] is loaded, changed in memory,
 //! checked, compared, and the difference is stored, all in one transaction.
@@ -8,6 +8,7 @@ mod load;
 mod merge;
 mod plan;
 mod policy;
+mod settings;
 mod state;
 mod terms;
 mod write;
@@ -21,6 +22,7 @@ use crate::db::Changing;
 use crate::{Problem, Store, StoreError};
 use merge::merge;
 use plan::Plan;
+pub use settings::{Settings, TokenRules};
 use state::State;
 
 /// How a document is applied.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::time::SystemTime;
 
-use access::{Name, SiteId, WebOptions};
+use access::{Clipboard, Name, Recording, SiteId, WebOptions};
 use api::{Change, GrantSpec};
 
 use super::state::{App, AppName, Grant, GrantName, Group, State, User};
@@ -13,6 +13,8 @@ use crate::clock;
 
 /// What must be stored to get from one state to another.
 pub(super) struct Plan<'a> {
+    /// Key, value, new value.
+    pub(super) settings: Vec<(String, String, String)>,
     pub(super) sites: Vec<Step<'a, Name, SiteId>>,
     pub(super) users: Vec<Step<'a, Name, User>>,
     pub(super) groups: Vec<Step<'a, Name, Group>>,
@@ -32,6 +34,7 @@ pub(super) struct Step<'a, K, V> {
 impl<'a> Plan<'a> {
     pub(super) fn between(before: &'a State, after: &'a State) -> Self {
         Self {
+            settings: before.settings.changes(&after.settings),
             sites: steps(&before.sites, &after.sites),
             users: steps(&before.users, &after.users),
             groups: steps(&before.groups, &after.groups),
@@ -43,13 +46,20 @@ impl<'a> Plan<'a> {
 
     /// The steps as people read them.
     pub(super) fn changes(&self, now: SystemTime) -> Vec<Change> {
-        let mut changes = Vec::new();
+        let mut changes: Vec<_> = self.settings_change().into_iter().collect();
         changes.extend(self.sites.iter().map(|step| change("site", step, |_| Vec::new())));
         changes.extend(self.users.iter().map(|step| change("user", step, user)));
         changes.extend(self.groups.iter().map(|step| change("group", step, group)));
         changes.extend(self.applications.iter().map(application_change));
         changes.extend(self.grants.iter().map(|step| grant_change(step, now)));
         changes
+    }
+
+    fn settings_change(&self) -> Option<Change> {
+        let differ = self.settings.iter().map(|(key, from, to)| format!("{key} {from} → {to}"));
+        let detail = differ.collect::<Vec<_>>().join("; ");
+        let (action, object) = ("change".to_owned(), "settings".to_owned());
+        (!detail.is_empty()).then_some(Change { action, object, detail })
     }
 }
 
@@ -139,6 +149,9 @@ fn application(app: &App) -> Fields {
     if app.allow_api {
         fields.push(("allow_api", "yes".to_owned()));
     }
+    if app.require_active_session {
+        fields.push(("require_active_session", "yes".to_owned()));
+    }
     if app.requestable {
         fields.push(("requestable", "yes".to_owned()));
     }
@@ -182,6 +195,17 @@ fn grant(grant: &Grant) -> Fields {
     }
     if !spec.file_transfer {
         fields.push(("file_transfer", "no".to_owned()));
+    }
+    fields.extend(spec.level.map(|level| ("level", level.to_string())));
+    fields.extend(spec.databases.map(|databases| ("databases", list(databases))));
+    if spec.clipboard != Clipboard::Both {
+        fields.push(("clipboard", spec.clipboard.to_string()));
+    }
+    if spec.recording != Recording::Off {
+        fields.push(("recording", spec.recording.as_str().to_owned()));
+    }
+    if spec.require_active_session {
+        fields.push(("require_active_session", "yes".to_owned()));
     }
     fields.extend(grant.terms.hours.as_ref().map(|hours| ("hours", hours.to_string())));
     fields.extend(spec.sources.map(|sources| ("sources", list(sources))));

@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 
 use access::{
-    AgentId, Application, GroupId, Login, Name, PolicyData, Rule, Site, SshKey, TokenId, User,
+    Agent, Application, GroupId, Login, Name, PolicyData, Rule, Site, SshKey, TokenId, User,
 };
 
 use super::state::{App, AppName, Grant, GrantName, State, Subject, Target};
 use crate::columns::Columns;
-use crate::db::{Connection, version};
+use crate::db::{Connection, Row, version};
 use crate::{Store, StoreError, clock};
 
 impl Store {
@@ -69,6 +69,7 @@ fn applications(state: &State) -> Vec<Application> {
             login: login(app),
             host_key: app.host_key.clone(),
             allow_api: app.allow_api,
+            require_active_session: app.require_active_session,
             tags: app.tags.clone(),
             web: app.web.clone(),
         })
@@ -103,8 +104,18 @@ async fn tokens(db: &mut Connection) -> Result<Vec<TokenId>, StoreError> {
     Ok(ids.fetch_all(db).await?.into_iter().map(TokenId::from).collect())
 }
 
-async fn agents(db: &mut Connection) -> Result<Vec<(AgentId, std::time::SystemTime)>, StoreError> {
-    let rows = sqlx::query("SELECT id, expires FROM agents").fetch_all(db).await?;
-    let agents = rows.iter().map(|row| Ok((row.parsed("id")?, clock::at(row.number("expires")?))));
-    agents.collect()
+async fn agents(db: &mut Connection) -> Result<Vec<Agent>, StoreError> {
+    let agent = |row: &Row| {
+        Ok(Agent {
+            id: row.parsed("id")?,
+            user: row.parsed("user_id")?,
+            expires: clock::at(row.number("expires")?),
+            bound: row.flag("bound")?,
+        })
+    };
+    sqlx::query(AGENTS).fetch_all(db).await?.iter().map(agent).collect()
 }
+
+const AGENTS: &str = "SELECT id, user_id, expires,
+        CAST(CASE WHEN token_id IS NULL THEN 0 ELSE 1 END AS BIGINT) AS bound
+    FROM agents";

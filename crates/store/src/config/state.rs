@@ -7,10 +7,12 @@ use access::{
     Address, ApplicationId, GroupId, Kind, Name, RuleId, SiteId, Terms, UserId, WebOptions,
 };
 
+use super::Settings;
 use crate::StoreError;
 
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct State {
+    pub(crate) settings: Settings,
     pub(crate) sites: BTreeMap<Name, SiteId>,
     pub(crate) users: BTreeMap<Name, User>,
     pub(crate) groups: BTreeMap<Name, Group>,
@@ -56,6 +58,7 @@ pub(crate) struct App {
     pub(crate) account: Option<String>,
     pub(crate) host_key: Option<String>,
     pub(crate) allow_api: bool,
+    pub(crate) require_active_session: bool,
     pub(crate) requestable: bool,
     pub(crate) approvers: BTreeSet<Name>,
     pub(crate) tags: BTreeMap<String, String>,
@@ -115,7 +118,7 @@ impl State {
 
     /// Takes out what stands on something that is gone.
     pub(crate) fn tidy(&mut self) {
-        let Self { sites, users, groups, applications, grants } = self;
+        let Self { settings: _, sites, users, groups, applications, grants } = self;
         applications.retain(|app, _| sites.contains_key(&app.site));
         for group in groups.values_mut() {
             group.members.retain(|user| users.contains_key(user));

@@ -1,5 +1,6 @@
 //! Terms of grants: as people write them and as they are kept.
 
+use access::text::is_hidden;
 use access::{Hours, Terms, Window, Zone};
 use api::GrantSpec;
 use ipnet::IpNet;
@@ -28,6 +29,11 @@ pub(super) fn terms(spec: &GrantSpec, object: &str, problems: &mut Vec<Problem>)
         logins: logins(spec, object, problems),
         forwarding: spec.forwarding,
         file_transfer: spec.file_transfer,
+        level: spec.level,
+        databases: databases(spec, object, problems),
+        clipboard: spec.clipboard,
+        recording: spec.recording,
+        require_active_session: spec.require_active_session,
         sources: sources(spec, object, problems),
         max_session,
         idle,
@@ -43,6 +49,11 @@ pub(super) fn write(terms: &Terms, into: GrantSpec) -> GrantSpec {
         logins: terms.logins.clone(),
         forwarding: terms.forwarding,
         file_transfer: terms.file_transfer,
+        level: terms.level,
+        databases: terms.databases.clone(),
+        clipboard: terms.clipboard,
+        recording: terms.recording,
+        require_active_session: terms.require_active_session,
         sources: terms.sources.as_ref().map(|nets| nets.iter().map(IpNet::to_string).collect()),
         max_session: terms.max_session.map(duration_text),
         idle: terms.idle.map(duration_text),
@@ -96,6 +107,16 @@ fn logins(spec: &GrantSpec, object: &str, problems: &mut Vec<Problem>) -> Option
         problems.push(Problem::new(object, "grant.term", detail));
     }
     Some(logins)
+}
+
+fn databases(spec: &GrantSpec, object: &str, problems: &mut Vec<Problem>) -> Option<Vec<String>> {
+    let databases = spec.databases.clone()?;
+    let valid = |name: &String| !name.is_empty() && name.len() <= 128 && !name.contains(is_hidden);
+    for name in databases.iter().filter(|name| !valid(name)) {
+        let detail = format!("databases: {name:?} is no name of a database");
+        problems.push(Problem::new(object, "grant.term", detail));
+    }
+    Some(databases)
 }
 
 fn sources(spec: &GrantSpec, object: &str, problems: &mut Vec<Problem>) -> Option<Vec<IpNet>> {
@@ -153,6 +174,8 @@ const UNITS: [(char, u64); 4] = [('d', 86_400), ('h', 3_600), ('m', 60), ('s', 1
 
 #[cfg(test)]
 mod tests {
+    use access::{Clipboard, Level, Recording};
+
     use super::*;
 
     #[test]
@@ -174,6 +197,11 @@ mod tests {
             logins: Some(vec!["ubuntu".into()]),
             forwarding: true,
             file_transfer: false,
+            level: Some(Level::Viewer),
+            databases: Some(vec!["orders".into(), "Orders 2026".into()]),
+            clipboard: Clipboard::ToTarget,
+            recording: Recording::Required,
+            require_active_session: true,
             sources: Some(vec!["10.0.0.0/8".into(), "fd00::/8".into()]),
             max_session: Some("8h".into()),
             idle: Some("30m".into()),
@@ -193,6 +221,7 @@ mod tests {
     fn every_term_that_can_not_be_read_is_reported() {
         let spec = GrantSpec {
             logins: Some(vec!["a b".into()]),
+            databases: Some(vec!["".into(), "a\nb".into(), "orders".into()]),
             sources: Some(vec!["10.0.0.0/33".into(), "10.0.0.7".into(), "home".into()]),
             max_session: Some("8 hours".into()),
             idle: Some("0m".into()),
@@ -202,7 +231,7 @@ mod tests {
             zone: Some("Berlin".into()),
             ..GrantSpec::default()
         };
-        assert_eq!(problems(&spec), 10);
+        assert_eq!(problems(&spec), 12);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use access::{ApplicationId, UserId};
 
 use super::plan::{Plan, Step};
+use super::settings;
 use super::state::{App, AppName, Grant, GrantName, Group, State, Subject, Target, User};
 use crate::StoreError;
 use crate::db::Connection;
@@ -10,6 +11,9 @@ use crate::db::Connection;
 impl Plan<'_> {
     pub(super) async fn write(&self, db: &mut Connection) -> Result<(), StoreError> {
         self.remove(db).await?;
+        for (key, _, value) in &self.settings {
+            settings::put(db, key, value).await?;
+        }
         for step in &self.sites {
             if let Some(id) = step.to {
                 execute(db, ADD_SITE, [Some(id.to_string()), Some(step.name.to_string())]).await?;
@@ -124,6 +128,7 @@ async fn put_application(
         .bind(json(&app.tags)?)
         .bind(i64::from(app.requestable))
         .bind(json(&app.web)?)
+        .bind(i64::from(app.require_active_session))
         .execute(&mut *db)
         .await?;
     put_approvers(db, app, after).await?;
@@ -217,12 +222,13 @@ const ADD_MEMBER: &str = "INSERT INTO members (group_id, user_id) VALUES ($1, $2
 
 const PUT_APPLICATION: &str = "INSERT INTO applications
     (id, name, site_id, label, kind, address, account, host_key, allow_api, tags,
-        requestable, web)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+        requestable, web, require_active_session)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
     ON CONFLICT (id) DO UPDATE SET kind = excluded.kind, address = excluded.address,
         account = excluded.account, host_key = excluded.host_key,
         allow_api = excluded.allow_api, tags = excluded.tags,
-        requestable = excluded.requestable, web = excluded.web";
+        requestable = excluded.requestable, web = excluded.web,
+        require_active_session = excluded.require_active_session";
 
 const ADD_APPROVER: &str = "INSERT INTO approvers (application_id, group_id) VALUES ($1, $2)";
 

@@ -81,8 +81,14 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (2, "agents by token", include_str!("../../migrations/0002_agents_by_token.sql")),
     (CHAIN, "audit chain", include_str!("../../migrations/0003_audit_chain.sql")),
     (5, "tokens", include_str!("../../migrations/0005_tokens.sql")),
+    (6, "settings", include_str!("../../migrations/0006_settings.sql")),
     (7, "deliveries", include_str!("../../migrations/0007_deliveries.sql")),
     (10, "web", include_str!("../../migrations/0010_web.sql")),
+    (
+        16,
+        "require active session",
+        include_str!("../../migrations/0016_require_active_session.sql"),
+    ),
     (20, "web requests", include_str!("../../migrations/0020_web_requests.sql")),
 ];
 

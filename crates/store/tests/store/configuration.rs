@@ -1,5 +1,5 @@
-use access::{PolicySnapshot, Subject, Target};
-use api::{Document, UserSpec};
+use access::{Clipboard, Level, PolicySnapshot, Recording, Subject, Target};
+use api::{Document, GrantSpec, UserSpec};
 use sqlx::Row;
 use store::{Apply, Object, StoreError};
 
@@ -28,6 +28,54 @@ async fn what_the_relay_exports_changes_nothing_even_when_the_rest_is_pruned() {
     assert!(!format!("{:?}", serde_json::to_string(&document).unwrap()).contains("correct horse"));
     let prune = Apply { prune: true, ..Apply::default() };
     assert_eq!(store.apply(&document, prune, now()).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn every_term_and_option_comes_back_as_it_was_stored() {
+    let home = Home::new();
+    let store = home.with(&small()).await;
+    let mut document = small();
+    document.applications[0].require_active_session = true;
+    document.grants[1] = GrantSpec {
+        logins: Some(vec![]),
+        forwarding: true,
+        file_transfer: false,
+        level: Some(Level::Editor),
+        databases: Some(vec!["orders".into(), "Orders 2026".into()]),
+        clipboard: Clipboard::FromTarget,
+        recording: Recording::Required,
+        require_active_session: true,
+        hours: Some(vec!["mon-fri 08:00-18:00".into()]),
+        zone: Some("Europe/Berlin".into()),
+        ..document.grants[1].clone()
+    };
+    let changes = apply(&store, &document).await.unwrap();
+    let told: Vec<_> = changes.iter().map(|c| format!("{}: {}", c.object, c.detail)).collect();
+    assert_eq!(
+        told,
+        [
+            "application web1.hq: require_active_session yes",
+            "grant group dba → env=prod: clipboard from-target; databases orders, Orders 2026; \
+             file_transfer no; forwarding yes; hours mon-fri 08:00-18:00 Europe/Berlin; \
+             level editor; logins none; recording required; require_active_session yes",
+        ]
+    );
+    let policy = home.open().await.load_policy().await.unwrap();
+    let terms = &policy.rules[1].terms;
+    assert_eq!((terms.level, terms.clipboard), (Some(Level::Editor), Clipboard::FromTarget));
+    assert_eq!(terms.recording, Recording::Required);
+    assert!(terms.require_active_session);
+    let asks = |app: &access::Application| app.require_active_session;
+    assert_eq!(policy.applications.iter().filter(|app| asks(app)).count(), 1);
+
+    let other = Home::new();
+    let copy = other.open().await;
+    let mut exported = store.export().await.unwrap();
+    exported.applications.retain(|app| app.account.is_none());
+    apply(&copy, &exported).await.unwrap();
+    let grants = |document: &Document| document.grants.clone();
+    assert_eq!(grants(&copy.export().await.unwrap()), grants(&exported));
+    assert!(copy.application("web1").await.unwrap().unwrap().require_active_session);
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! What is wrong with a document is told, all of it at once.
 
-use api::{ApplicationSpec, Document, GrantSpec, UserSpec};
+use api::{ApplicationSpec, Document, GrantSpec, SettingsSpec, UserSpec};
 use store::{Apply, StoreError};
 
 use crate::support::{Home, KEY, application, apply, grant, group, name, now, site, small, user};
@@ -10,6 +10,7 @@ async fn every_mistake_is_reported_and_nothing_is_stored() {
     let home = Home::new();
     let store = home.open().await;
     let document = Document {
+        settings: Some(settings()),
         sites: vec![site("hq"), site("hq"), site("c"), site("b-c")],
         users: vec![
             UserSpec { ssh_keys: Some(vec![KEY.into()]), ..user("alice") },
@@ -27,6 +28,16 @@ async fn every_mistake_is_reported_and_nothing_is_stored() {
     assert_eq!(told, EXPECTED);
     assert_eq!(store.sites().await.unwrap(), []);
     assert_eq!(*store.changed().borrow(), 0);
+}
+
+fn settings() -> SettingsSpec {
+    let mut settings = SettingsSpec::default();
+    for (key, value) in
+        [("ssh_key_days", "0"), ("tokens.ssh.hours", "721"), ("tokens.web.hours", "720")]
+    {
+        settings.set(key, value).unwrap();
+    }
+    settings
 }
 
 fn applications() -> Vec<ApplicationSpec> {
@@ -63,7 +74,9 @@ fn grants() -> Vec<GrantSpec> {
     ]
 }
 
-const EXPECTED: [(&str, &str); 23] = [
+const EXPECTED: [(&str, &str); 25] = [
+    ("settings", "settings.value"),
+    ("settings", "settings.value"),
     ("site hq", "document.twice"),
     ("user bob", "user.ssh_key"),
     ("group dba", "user.unknown"),

@@ -1,4 +1,4 @@
-use access::{AgentId, ConnectorId, TokenKind, TokenText};
+use access::{Agent, AgentId, ConnectorId, TokenKind, TokenText};
 use store::{AgentToken, NewToken, Object, StoreError};
 use uuid::Uuid;
 
@@ -13,11 +13,12 @@ async fn an_agent_is_known_by_its_key_until_it_is_revoked() {
     store.enrol_agent(id, alice, "laptop", [7; 32], after(60), None).await.unwrap();
     let agent = store.agent_by_key([7; 32]).await.unwrap().unwrap();
     assert_eq!((agent.id, agent.user, &agent.user_name), (id, alice, &name("alice")));
-    assert_eq!(store.load_policy().await.unwrap().agents, [(id, after(60))]);
+    let laptop = |expires| Agent { id, user: alice, expires, bound: false };
+    assert_eq!(store.load_policy().await.unwrap().agents, [laptop(after(60))]);
 
     assert!(store.renew_agent(id, [8; 32], after(120)).await.unwrap());
     assert_eq!(store.agent_by_key([7; 32]).await.unwrap(), None);
-    assert_eq!(store.load_policy().await.unwrap().agents, [(id, after(120))]);
+    assert_eq!(store.load_policy().await.unwrap().agents, [laptop(after(120))]);
 
     assert!(store.revoke_agent(id).await.unwrap());
     assert_eq!(store.agent_by_key([8; 32]).await.unwrap(), None);
@@ -44,6 +45,9 @@ async fn an_agent_remembers_the_token_it_stands_on_and_goes_with_it() {
     let known = store.agent_by_key([1; 32]).await.unwrap().unwrap();
     assert_eq!(known.token, Some(AgentToken { id, kind, application: Some(application.id) }));
     assert_eq!(store.agent_by_key([2; 32]).await.unwrap().unwrap().token, None);
+    let agents = store.load_policy().await.unwrap().agents;
+    let bound = |id| agents.iter().find(|agent| agent.id == id).unwrap().bound;
+    assert_eq!((bound(first), bound(second)), (true, false));
     let gone = Object::Application { name: application.name, site: Some(application.site) };
     store.remove(gone).await.unwrap();
     assert_eq!(store.agent_by_key([1; 32]).await.unwrap(), None);

@@ -13,6 +13,7 @@ mod files;
 mod machines;
 mod opening;
 mod secrets;
+mod settings;
 mod support;
 mod tokens;
 mod transfer;

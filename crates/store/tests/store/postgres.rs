@@ -12,6 +12,7 @@ mod dumps;
 mod machines;
 mod opening;
 mod secrets;
+mod settings;
 mod support;
 mod tokens;
 mod transfer;

@@ -93,6 +93,7 @@ async fn home() -> (Home, Store, Application) {
         login: Login::Transparent,
         host_key: None,
         allow_api: false,
+        require_active_session: false,
         tags: Default::default(),
         web: Default::default(),
     };

@@ -144,6 +144,7 @@ pub(crate) fn application(text: &str) -> ApplicationSpec {
         key: None,
         host_key: None,
         allow_api: true,
+        require_active_session: false,
         requestable: false,
         approvers: Vec::new(),
         tags: [("env".to_owned(), "prod".to_owned())].into(),
@@ -162,6 +163,7 @@ pub(crate) fn grant(user: &str, application: &str) -> GrantSpec {
 /// An admin, alice who may reach web1.hq, bob in group dba who may reach all of prod.
 pub(crate) fn small() -> Document {
     Document {
+        settings: None,
         sites: vec![site("hq")],
         users: vec![
             UserSpec { admin: true, ..user("admin") },

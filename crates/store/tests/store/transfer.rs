@@ -231,6 +231,7 @@ pub(crate) async fn populate(store: &Store) {
         login: Login::Transparent,
         host_key: None,
         allow_api: true,
+        require_active_session: false,
         tags: Default::default(),
         web: Default::default(),
     };

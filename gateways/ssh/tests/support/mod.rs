@@ -16,9 +16,9 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use access::{
-    AgentId, Application, ApplicationId, Authenticated, Credential, Kind, Login, Name, PolicyData,
-    PolicySnapshot, Rule, RuleId, SessionId, Site, SiteId, SshKey, Subject, Target, Terms, TokenId,
-    TokenKind, TokenText, User, UserId,
+    Agent, AgentId, Application, ApplicationId, Authenticated, Credential, Kind, Login, Name,
+    PolicyData, PolicySnapshot, Rule, RuleId, SessionId, Site, SiteId, SshKey, Subject, Target,
+    Terms, TokenId, TokenKind, TokenText, User, UserId,
 };
 use async_trait::async_trait;
 use gateway_ssh::{SshConfig, SshGateway};
@@ -150,6 +150,7 @@ impl World {
                 login,
                 host_key: None,
                 allow_api: true,
+                require_active_session: false,
                 tags: Default::default(),
                 web: Default::default(),
             });
@@ -195,7 +196,8 @@ impl World {
     pub(crate) fn agent(&self, from: IpAddr) -> Authenticated {
         let id = AgentId(Uuid::new_v4());
         let end = SystemTime::now() + Duration::from_secs(3600);
-        self.policy.change(|data| data.agents.push((id, end)));
+        let agent = Agent { id, user: ALICE, expires: end, bound: false };
+        self.policy.change(|data| data.agents.push(agent));
         alice(Credential::Agent { id }, from)
     }
 

@@ -6,8 +6,8 @@ use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use access::{Address, Kind, Name, WebOptions};
-use api::{ApplicationSpec, Document, GrantSpec, GroupSpec, SiteSpec, UserSpec};
+use access::{Address, Clipboard, Kind, Level, Name, Recording, WebOptions};
+use api::{ApplicationSpec, Document, GrantSpec, GroupSpec, SettingsSpec, SiteSpec, UserSpec};
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -42,6 +42,7 @@ fn parse(path: &Path, text: &str) -> Result<Document, Failure> {
     match faults.next() {
         Some(first) => Err(Failure::usage(first).details(faults)),
         None => Ok(Document {
+            settings: file.settings,
             sites: file.sites,
             users: file.users,
             groups: file.groups,
@@ -73,6 +74,7 @@ impl Source<'_> {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct File {
+    settings: Option<SettingsSpec>,
     #[serde(rename = "site")]
     sites: Vec<SiteSpec>,
     #[serde(rename = "user")]
@@ -100,6 +102,8 @@ struct ApplicationEntry {
     host_key: Option<String>,
     #[serde(default)]
     allow_api: bool,
+    #[serde(default)]
+    require_active_session: bool,
     #[serde(default)]
     requestable: bool,
     #[serde(default)]
@@ -140,6 +144,7 @@ impl ApplicationEntry {
             key,
             host_key: self.host_key,
             allow_api: self.allow_api,
+            require_active_session: self.require_active_session,
             requestable: self.requestable,
             approvers: self.approvers,
             tags: self.tags,
@@ -165,6 +170,14 @@ struct GrantEntry {
     #[serde(default)]
     forwarding: bool,
     file_transfer: Option<bool>,
+    level: Option<Level>,
+    databases: Option<Vec<String>>,
+    #[serde(default)]
+    clipboard: Clipboard,
+    #[serde(default)]
+    recording: Recording,
+    #[serde(default)]
+    require_active_session: bool,
     sources: Option<Vec<String>>,
     max_session: Option<String>,
     idle: Option<String>,
@@ -218,6 +231,11 @@ impl From<GrantEntry> for GrantSpec {
             logins: entry.logins,
             forwarding: entry.forwarding,
             file_transfer: entry.file_transfer.unwrap_or(true),
+            level: entry.level,
+            databases: entry.databases,
+            clipboard: entry.clipboard,
+            recording: entry.recording,
+            require_active_session: entry.require_active_session,
             sources: entry.sources,
             max_session: entry.max_session,
             idle: entry.idle,
@@ -250,6 +268,8 @@ mod tests {
         assert_eq!(document.grants[0].valid_from.as_deref(), Some("2026-01-01T00:00:00Z"));
         assert_eq!(document.grants[0].hours.as_deref(), Some(&["mon-fri 08:00-18:00".into()][..]));
         assert!(!document.grants[0].file_transfer);
+        assert_eq!(document.grants[0].level, Some(Level::Viewer));
+        assert_eq!(document.grants[0].recording, Recording::Required);
     }
 
     #[test]
@@ -258,6 +278,7 @@ mod tests {
             ("[[site]]\nname = \"HQ\"\n", "relay.toml:2: "),
             ("[[site]]\nname = \"hq\"\nnmae = 1\n", "relay.toml:3: unknown field `nmae`"),
             ("\n\n[[user]\n", "relay.toml:3: "),
+            ("[[grant]]\nlevel = \"admin\"\n", "relay.toml:2: unknown variant `admin`"),
         ];
         for (text, expected) in cases {
             let failure = parse(Path::new("relay.toml"), text).unwrap_err();
@@ -289,5 +310,7 @@ valid_until = "2027-01-01T00:00:00Z"
 hours = "mon-fri 08:00-18:00"
 zone = "Europe/Berlin"
 file_transfer = false
+level = "viewer"
+recording = "required"
 "#;
 }

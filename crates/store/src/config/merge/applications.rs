@@ -49,6 +49,7 @@ impl Merge<'_> {
             account: spec.account.clone(),
             host_key: self.host_key(spec, &object),
             allow_api: spec.allow_api,
+            require_active_session: spec.require_active_session,
             requestable: spec.requestable,
             approvers: self.approvers(spec, &object),
             tags: spec.tags.clone(),

@@ -12,7 +12,7 @@ use api::Document;
 use uuid::Uuid;
 
 use super::state::{AppName, State};
-use super::{Apply, last_admin};
+use super::{Apply, last_admin, settings};
 use crate::seal::Sealer;
 use crate::{Problem, StoreError};
 
@@ -27,6 +27,7 @@ pub(super) fn merge(
     if how.prune {
         merge.prune(document);
     }
+    merge.settings(document);
     merge.sites(document);
     merge.users(document);
     merge.groups(document);
@@ -63,6 +64,13 @@ impl Merge<'_> {
         self.after.groups.retain(|name, _| groups.contains(name));
         self.after.applications.retain(|name, _| applications.contains(name));
         self.after.tidy();
+    }
+
+    /// They stay, also where the rest is pruned: nothing is without settings.
+    fn settings(&mut self, document: &Document) {
+        let Some(spec) = &document.settings else { return };
+        settings::check(spec, &mut self.problems);
+        self.after.settings = self.before.settings.clone().with(spec);
     }
 
     fn sites(&mut self, document: &Document) {

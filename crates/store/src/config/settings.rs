@@ -1,0 +1,125 @@
+//! What holds for the whole relay.
+
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+
+use access::Kind;
+use api::{DoorKind, SettingsSpec, TokenRulesSpec};
+use sqlx::Row as _;
+
+use crate::db::Connection;
+use crate::{Problem, Store, StoreError};
+
+/// The settings in force. They are part of the configuration and of its version.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Days until an SSH key that a user registers expires.
+    pub ssh_key_days: u32,
+    tokens: BTreeMap<DoorKind, TokenRules>,
+}
+
+/// How long and how often access tokens of one kind of door are good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TokenRules {
+    /// Hours until a new token is needed.
+    pub hours: u32,
+    /// Whether one may be used more than once.
+    pub reusable: bool,
+}
+
+impl Store {
+    pub async fn settings(&self) -> Result<Settings, StoreError> {
+        let mut tx = self.reading().await?;
+        Settings::load(&mut tx).await
+    }
+}
+
+impl Settings {
+    /// The rules for tokens to applications of a kind.
+    pub fn tokens(&self, kind: Kind) -> TokenRules {
+        self.tokens.get(&DoorKind::of(kind)).copied().unwrap_or_default()
+    }
+
+    /// All of them, as documents have them.
+    pub fn spec(&self) -> SettingsSpec {
+        let rules = |rules: &TokenRules| TokenRulesSpec {
+            hours: Some(rules.hours),
+            reusable: Some(rules.reusable),
+        };
+        SettingsSpec {
+            ssh_key_days: Some(self.ssh_key_days),
+            tokens: self.tokens.iter().map(|(door, own)| (*door, rules(own))).collect(),
+        }
+    }
+
+    /// These with what `spec` gives.
+    pub(super) fn with(mut self, spec: &SettingsSpec) -> Self {
+        self.ssh_key_days = spec.ssh_key_days.unwrap_or(self.ssh_key_days);
+        for (door, given) in &spec.tokens {
+            let rules = self.tokens.entry(*door).or_default();
+            rules.hours = given.hours.unwrap_or(rules.hours);
+            rules.reusable = given.reusable.unwrap_or(rules.reusable);
+        }
+        self
+    }
+
+    pub(super) async fn load(db: &mut Connection) -> Result<Self, StoreError> {
+        let mut spec = SettingsSpec::default();
+        for row in sqlx::query("SELECT name, value FROM settings").fetch_all(db).await? {
+            let (name, value): (String, String) = (row.try_get("name")?, row.try_get("value")?);
+            spec.set(&name, &value).map_err(|error| StoreError::Corrupt {
+                what: "settings",
+                detail: error.to_string(),
+            })?;
+        }
+        Ok(Self::default().with(&spec))
+    }
+
+    /// What becomes of each setting that `after` has otherwise: key, value, new value.
+    pub(super) fn changes(&self, after: &Self) -> Vec<(String, String, String)> {
+        let (from, to) = (self.spec().entries(), after.spec().entries());
+        let both = from.into_iter().zip(to).filter(|(from, to)| from != to);
+        both.map(|((key, from), (_, to))| (key, from, to)).collect()
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        let tokens = DoorKind::ALL.map(|door| (door, TokenRules::default())).into();
+        Self { ssh_key_days: 99, tokens }
+    }
+}
+
+impl Default for TokenRules {
+    fn default() -> Self {
+        Self { hours: 12, reusable: false }
+    }
+}
+
+/// Reports each value that is out of its range.
+pub(super) fn check(spec: &SettingsSpec, problems: &mut Vec<Problem>) {
+    let mut check = |key: String, value: Option<u32>, range: RangeInclusive<u32>| {
+        if let Some(value) = value.filter(|value| !range.contains(value)) {
+            let (first, last) = range.into_inner();
+            let detail = format!("{key}: {value} is not between {first} and {last}");
+            problems.push(Problem::new("settings", "settings.value", detail));
+        }
+    };
+    check("ssh_key_days".to_owned(), spec.ssh_key_days, 1..=MOST_DAYS);
+    for (door, rules) in &spec.tokens {
+        check(format!("tokens.{door}.hours"), rules.hours, 1..=MOST_HOURS);
+    }
+}
+
+pub(super) async fn put(db: &mut Connection, key: &str, value: &str) -> Result<(), StoreError> {
+    sqlx::query(PUT).bind(key).bind(value).execute(db).await?;
+    Ok(())
+}
+
+const PUT: &str = "INSERT INTO settings (name, value) VALUES ($1, $2)
+    ON CONFLICT (name) DO UPDATE SET value = excluded.value";
+
+/// Ten years.
+const MOST_DAYS: u32 = 3650;
+/// What an admin may give a single token, too.
+const MOST_HOURS: u32 = 30 * 24;
