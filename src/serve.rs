@@ -44,6 +44,8 @@ pub enum ServeError {
     HostKeys(#[from] HostKeyError),
     #[error("the key of the identity headers is not usable")]
     Statements(#[from] StatementError),
+    #[error("the recordings can not be kept")]
+    Recordings(#[from] record::ArchiveError),
     #[error("could not listen on {address} for {door}")]
     Listen { door: &'static str, address: std::net::SocketAddr, source: io::Error },
     #[error("could not wait for signals")]
@@ -62,6 +64,7 @@ impl ServeError {
             | Self::Tls(_)
             | Self::HostKeys(_)
             | Self::Statements(_)
+            | Self::Recordings(_)
             | Self::Listen { .. }
             | Self::Signals { .. } => None,
         }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use access::{AgentId, Name, UserId};
+use record::Archive;
 use session::Broker;
 use store::{AgentToken, Store};
 
@@ -28,6 +29,7 @@ pub struct AppState {
     pub ca: Arc<Ca>,
     pub ends: Arc<Ends>,
     pub deliveries: Arc<Deliveries>,
+    pub recordings: Archive,
     pub info: Arc<RelayInfo>,
 }
 

@@ -13,6 +13,7 @@ pub mod forward;
 pub mod os;
 pub mod prompt;
 pub mod relay;
+pub mod replay;
 pub mod settings;
 pub mod state;
 pub mod stop;

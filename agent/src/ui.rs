@@ -53,6 +53,12 @@ impl Ui {
         Ok(())
     }
 
+    /// Data for a terminal as it is, for callers that know that it only draws.
+    pub fn draw(&self, text: &str) -> Result<(), Failure> {
+        let mut out = self.out.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(out.write_all(text.as_bytes()).and_then(|()| out.flush())?)
+    }
+
     /// One line of talk. Nobody listening is no failure.
     pub fn say(&self, line: impl Display) {
         let start = if self.live { CLEAR } else { "" };

@@ -191,7 +191,8 @@ fn doomed(
                 | EndReason::Drained
                 | EndReason::Expired
                 | EndReason::Failed
-                | EndReason::Idle,
+                | EndReason::Idle
+                | EndReason::Unrecorded,
             )
             | None => false,
         };

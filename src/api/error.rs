@@ -209,7 +209,7 @@ impl std::fmt::Display for Chain<'_> {
 }
 
 /// What can be listed, its code where it is not there, and the command that lists it.
-const LISTED: [(&str, Code, &str); 9] = [
+const LISTED: [(&str, Code, &str); 10] = [
     ("agent", Code("agent.not_found"), "agents"),
     ("site", Code("site.not_found"), "site"),
     ("connector", Code("connector.not_found"), "connector"),
@@ -219,4 +219,5 @@ const LISTED: [(&str, Code, &str); 9] = [
     ("grant", Code("grant.not_found"), "grant"),
     ("token", Code("token.not_found"), "token"),
     ("session", Code("session.not_found"), "session"),
+    ("recording", Code("recording.not_found"), "session"),
 ];

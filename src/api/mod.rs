@@ -12,6 +12,7 @@ mod extract;
 mod me;
 mod objects;
 mod openapi;
+mod recordings;
 mod requests;
 mod routes;
 mod rows;

@@ -7,7 +7,8 @@ use super::caller::Role::{self, Admin, Anonymous, Holder, User};
 use super::openapi::problems as p;
 use super::openapi::{self, Described, Doc, Operation, Schemas, doc};
 use super::{
-    agents, audit, connectors, enrol, me, objects, requests, sessions, settings, tokens, web, why,
+    agents, audit, connectors, enrol, me, objects, recordings, requests, sessions, settings,
+    tokens, web, why,
 };
 use crate::AppState;
 
@@ -137,6 +138,8 @@ pub(super) fn routes() -> Vec<Route> {
             doc("killSession", "Ends a session", &[p::NO_SESSION])),
         get("/api/v1/sessions/{id}/events", Admin, sessions::events,
             doc("listSessionEvents", "Gives everything recorded about a session, a line of JSON each", &[p::NO_SESSION])),
+        get("/api/v1/sessions/{id}/recording", Admin, recordings::show,
+            doc("showRecording", "Gives a part of what a session's terminals showed", &[p::RECORDING])),
         get("/api/v1/audit", Admin, audit::list,
             doc("listAudit", "Lists records of the audit log, oldest first or latest first", &[])),
         get("/api/v1/audit/destinations", Admin, audit::destinations,

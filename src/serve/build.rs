@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use gateway_ssh::{SshConfig, SshGateway};
 use gateway_web::{Keeper, Signer, WebConfig, WebGateway};
+use record::{Archive, RecordingsKey};
 use russh::keys::PrivateKey;
 use rustls::client::danger::ServerCertVerifier;
 use session::{Broker, Limits};
@@ -115,6 +116,7 @@ pub(super) struct Core {
     audit: Arc<Measured>,
     dials: Arc<Dials>,
     deliveries: Arc<Deliveries>,
+    recordings: Archive,
     pub(super) tokens: Tokens,
 }
 
@@ -132,6 +134,8 @@ impl Core {
         let broker =
             Broker::new(audit.clone(), dials.clone(), policy.subscribe(), drain.clone(), limits);
         policy.watch_sessions(broker.clone());
+        let recordings = recordings(config, &store, audit.clone()).await?;
+        broker.recorded_by(Arc::new(recordings.clone()));
         let ssh = SshGateway::new(SshConfig {
             host_keys: host_keys.clone(),
             broker: broker.clone(),
@@ -169,6 +173,7 @@ impl Core {
             audit,
             dials,
             deliveries,
+            recordings,
             tokens,
         };
         Ok((core, keeper))
@@ -196,10 +201,34 @@ impl Core {
             ca: self.ca.clone(),
             ends: Arc::default(),
             deliveries: self.deliveries.clone(),
+            recordings: self.recordings.clone(),
             info: Arc::new(info),
         })
     }
 }
+
+/// Recordings in the data folder, sealed with what follows from a secret of the store.
+async fn recordings(
+    config: &Config,
+    store: &Store,
+    audit: Arc<Measured>,
+) -> Result<Archive, ServeError> {
+    let stored = store.secret(RECORDINGS_KEY).await?;
+    let stored = stored.and_then(|bytes| <[u8; 32]>::try_from(bytes.as_slice()).ok());
+    let secret = match stored {
+        Some(secret) => secret,
+        None => {
+            let secret: [u8; 32] = rand::random();
+            store.put_secret(RECORDINGS_KEY, &secret).await?;
+            secret
+        }
+    };
+    let root = config.data.join("recordings");
+    Ok(Archive::open(root, RecordingsKey::new(&secret), audit).await?)
+}
+
+/// The name of the secret that the keys of recordings follow from.
+const RECORDINGS_KEY: &str = "recordings-key";
 
 impl Core {
     fn machines(&self) -> Machines {

@@ -83,6 +83,9 @@ impl Relay {
         drop(timeout(LAST_TASKS, ended).await);
         self.tasks.shutdown().await;
         drop(timeout(LAST_TASKS, self.endpoint.wait_idle()).await);
+        if timeout(LAST_RECORDS, self.state.recordings.finished()).await.is_err() {
+            tracing::error!("The recordings were not closed in time; the next start does it");
+        }
         // The records of what was aborted are written too: the writer stops last, by itself, when
         // the last session has given its record.
         if timeout(LAST_RECORDS, self.state.store.clone().close()).await.is_err() {

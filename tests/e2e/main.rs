@@ -9,6 +9,7 @@ mod clients;
 mod connectors;
 mod demo;
 mod operation;
+mod recording;
 mod secrets;
 mod ssh;
 mod support;

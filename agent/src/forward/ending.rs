@@ -19,7 +19,8 @@ pub fn told(error: &io::Error) -> Option<Failure> {
         | EndReason::Idle
         | EndReason::Killed
         | EndReason::Revoked
-        | EndReason::SignedOut => Some(Failure::explained(&reason)),
+        | EndReason::SignedOut
+        | EndReason::Unrecorded => Some(Failure::explained(&reason)),
     }
 }
 

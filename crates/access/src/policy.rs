@@ -75,7 +75,7 @@ impl Keeps {
     /// Over raw bytes.
     pub const NOTHING: Self = Self { recording: false, databases: false, clipboard: false };
     /// At the SSH door, where its protocol is spoken.
-    pub const SSH: Self = Self { recording: false, ..Self::NOTHING };
+    pub const SSH: Self = Self { recording: true, ..Self::NOTHING };
 }
 
 /// Proof that access was allowed. Spent by opening one session.
@@ -148,6 +148,8 @@ pub enum EndReason {
     /// It needs a user who is signed in, and they are nowhere any more.
     #[serde(rename = "signed_out")]
     SignedOut,
+    /// It has to be recorded, and its recording failed.
+    Unrecorded,
 }
 
 impl EndReason {
@@ -163,6 +165,7 @@ impl EndReason {
             Self::Killed => "killed",
             Self::Revoked => "revoked",
             Self::SignedOut => "signed_out",
+            Self::Unrecorded => "unrecorded",
         }
     }
 
@@ -179,6 +182,7 @@ impl EndReason {
             Self::Killed => 7,
             Self::Revoked => 8,
             Self::SignedOut => 9,
+            Self::Unrecorded => 10,
         }
     }
 
@@ -194,6 +198,7 @@ impl EndReason {
             7 => Self::Killed,
             8 => Self::Revoked,
             9 => Self::SignedOut,
+            10 => Self::Unrecorded,
             _ => Self::Broken,
         }
     }
@@ -212,6 +217,7 @@ impl Explain for EndReason {
             Self::Killed => "session.killed",
             Self::Revoked => "session.revoked",
             Self::SignedOut => "session.signed_out",
+            Self::Unrecorded => "session.unrecorded",
         })
     }
 
@@ -227,6 +233,7 @@ impl Explain for EndReason {
             Self::Killed => "an administrator ended this session",
             Self::Revoked => "your access was withdrawn",
             Self::SignedOut => "you are signed in nowhere any more, which this access needs",
+            Self::Unrecorded => "this access has to be recorded, and the relay no longer can",
         })
     }
 
@@ -241,7 +248,8 @@ impl Explain for EndReason {
             | Self::Failed
             | Self::Idle
             | Self::Killed
-            | Self::Revoked => None,
+            | Self::Revoked
+            | Self::Unrecorded => None,
         }
     }
 }

@@ -8,6 +8,7 @@ mod document;
 mod enrol;
 mod me;
 mod problem;
+mod recording;
 mod request;
 #[cfg(feature = "schema")]
 mod schema;
@@ -26,6 +27,7 @@ pub use document::{ApplicationSpec, Change, Document, GrantSpec, GroupSpec, Site
 pub use enrol::{Health, Info, JoinRequest, Joined, LoggedIn, LoginRequest};
 pub use me::{Me, MyApplication, MyToken};
 pub use problem::{Fault, Problem};
+pub use recording::{RecordedTerminal, RecordingEvent, RecordingPage};
 pub use request::{AccessRequest, AskAccess, Decision, RequestState};
 pub use secret::Secret;
 pub use settings::{DoorKind, SettingError, SettingsSpec, TokenRulesSpec};

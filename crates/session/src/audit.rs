@@ -82,6 +82,27 @@ pub enum AuditEvent {
         what: String,
         detail: String,
     },
+    /// What was kept of a session that had to be recorded.
+    #[serde(rename = "session.recorded")]
+    SessionRecorded {
+        session: SessionId,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        user: Option<Name>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        application: Option<Name>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        site: Option<Name>,
+        /// Of its file.
+        bytes: u64,
+        /// Of its file, in hex; absent where it could not be written to its end.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        sha256: Option<String>,
+        /// Whether it goes to the session's end.
+        whole: bool,
+    },
+    /// Somebody began to read a recording.
+    #[serde(rename = "recording.viewed")]
+    RecordingViewed { session: SessionId, actor: Name, from: IpAddr },
     #[serde(rename = "authn.failed")]
     AuthnFailed {
         door: Door,
@@ -135,6 +156,8 @@ impl AuditEvent {
             Self::SessionOpened { .. } => "session.opened",
             Self::SessionEnded { .. } => "session.ended",
             Self::SessionAction { .. } => "session.action",
+            Self::SessionRecorded { .. } => "session.recorded",
+            Self::RecordingViewed { .. } => "recording.viewed",
             Self::AuthnFailed { .. } => "authn.failed",
             Self::AccessDenied { .. } => "access.denied",
             Self::AdminChanged { .. } => "admin.changed",
@@ -149,7 +172,9 @@ impl AuditEvent {
         match self {
             Self::SessionOpened { session, .. }
             | Self::SessionEnded { session, .. }
-            | Self::SessionAction { session, .. } => Some(*session),
+            | Self::SessionAction { session, .. }
+            | Self::SessionRecorded { session, .. }
+            | Self::RecordingViewed { session, .. } => Some(*session),
             Self::AuthnFailed { .. }
             | Self::AccessDenied { .. }
             | Self::AdminChanged { .. }

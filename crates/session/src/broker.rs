@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use access::{
     Application, Code, Credential, EndReason, Explain, Grant, Kind, Name, PolicySnapshot,
-    SessionId, Side, Standing, Terms,
+    Recording, SessionId, Side, Standing, Terms,
 };
 use serde::Serialize;
 use splice::{BoxStream, Counters, Finish, Joined, Stream, join};
@@ -18,8 +18,8 @@ use uuid::Uuid;
 
 use crate::lease::Clock;
 use crate::{
-    AuditError, AuditEvent, AuditLog, ClosingSlot, DialError, DialRequest, Dialer, Door, Lease,
-    Life, Stamped, Step, Witness,
+    About, AuditError, AuditEvent, AuditLog, ClosingSlot, DialError, DialRequest, Dialer, Door,
+    Lease, Life, RecordingError, Recordings, Stamped, Step, Tape, Witness,
 };
 
 /// Turns grants into sessions. Cheap to clone.
@@ -66,6 +66,8 @@ pub struct Session {
     slot: Option<ClosingSlot>,
     /// When its target was first reached.
     dialled: OnceLock<SystemTime>,
+    /// Of a session that must be recorded.
+    tape: Option<Tape>,
     broker: Broker,
     _permit: OwnedSemaphorePermit,
 }
@@ -88,6 +90,8 @@ pub enum OpenError {
     Memory,
     #[error("the session could not be recorded")]
     Audit(#[from] AuditError),
+    #[error(transparent)]
+    Recording(#[from] RecordingError),
 }
 
 impl Broker {
@@ -101,7 +105,8 @@ impl Broker {
         let slots = Arc::new(Semaphore::new(limits.max_sessions));
         let (open, _) = watch::channel(0);
         let (live, ended) = (Mutex::default(), Mutex::default());
-        let (witness, short) = (OnceLock::new(), AtomicBool::new(false));
+        let (witness, recordings) = (OnceLock::new(), OnceLock::new());
+        let short = AtomicBool::new(false);
         let inner = Inner {
             audit,
             dialer,
@@ -113,6 +118,7 @@ impl Broker {
             ended,
             open,
             witness,
+            recordings,
             short,
         };
         Self { inner: Arc::new(inner) }
@@ -126,6 +132,12 @@ impl Broker {
     /// Where gateways record what is not a session's opening or end.
     pub fn audit(&self) -> &Arc<dyn AuditLog> {
         &self.inner.audit
+    }
+
+    /// Keeps the recordings of sessions that must be recorded in `recordings` from now on; before,
+    /// none of those opens. Only the first call counts.
+    pub fn recorded_by(&self, recordings: Arc<dyn Recordings>) {
+        drop(self.inner.recordings.set(recordings));
     }
 
     /// Tells `witness` of each session from now on. Only the first call counts.
@@ -157,13 +169,12 @@ impl Broker {
         let mut session = self.session(grant, door, now, permit).enter(slot);
         session.step(Step::Authorise, now, None);
         let began = SystemTime::now();
-        match inner.audit.append(session.opened()).await {
+        match session.record().await {
             Ok(()) => {
                 session.step(Step::Open, began, None);
                 Ok(session)
             }
             Err(error) => {
-                let error = OpenError::from(error);
                 session.step(Step::Open, began, Some(error.code().0));
                 session.unrecorded();
                 Err(error)
@@ -240,6 +251,7 @@ impl Broker {
             end,
             slot: None,
             dialled: OnceLock::new(),
+            tape: None,
             broker,
             _permit: permit,
         }
@@ -271,6 +283,39 @@ impl Session {
     /// The right to go on, for whoever must notice its end.
     pub fn lease(&self) -> Lease {
         self.lease.clone()
+    }
+
+    /// Where the gateway says what goes on; `None`: this session need not be recorded.
+    pub fn tape(&self) -> Option<&Tape> {
+        self.tape.as_ref()
+    }
+
+    /// Begins what has to be kept of it, its opening record last.
+    async fn record(&mut self) -> Result<(), OpenError> {
+        self.begin_recording().await?;
+        Ok(self.broker.inner.audit.append(self.opened()).await?)
+    }
+
+    async fn begin_recording(&mut self) -> Result<(), RecordingError> {
+        if self.terms().recording == Recording::Off {
+            return Ok(());
+        }
+        let absent = || RecordingError { detail: "this relay keeps no recordings".to_owned() };
+        let recordings = self.broker.inner.recordings.get().ok_or_else(absent)?;
+        let application = self.application();
+        let about = About {
+            session: self.id,
+            user: self.user().clone(),
+            application: application.name.clone(),
+            site: application.site.name.clone(),
+            kind: application.kind,
+            login: self.login().map(str::to_owned),
+            opened: self.clock.now(),
+        };
+        let tape = recordings.begin(about).await?;
+        self.lease = self.lease.clone().recorded(&tape);
+        self.tape = Some(tape);
+        Ok(())
     }
 
     /// Where gateways that carry bytes themselves count them.
@@ -450,6 +495,7 @@ impl Explain for OpenError {
             Self::Full { .. } => "session.full",
             Self::Memory => "relay.memory",
             Self::Audit(_) => "audit.unavailable",
+            Self::Recording(error) => return error.code(),
         })
     }
 
@@ -459,6 +505,7 @@ impl Explain for OpenError {
             Self::Full { .. } => "the relay has as many sessions as it may",
             Self::Memory => "the relay is short of memory, so nothing new opens",
             Self::Audit(_) => "the relay can not record the session, so it can not open it",
+            Self::Recording(error) => return error.public(),
         })
     }
 
@@ -475,6 +522,7 @@ struct Inner {
     limits: Limits,
     slots: Arc<Semaphore>,
     witness: OnceLock<Arc<dyn Witness>>,
+    recordings: OnceLock<Arc<dyn Recordings>>,
     live: Mutex<HashMap<SessionId, Live>>,
     ended: Mutex<HashMap<(Door, EndReason, Side), u64>>,
     open: watch::Sender<usize>,

@@ -7,6 +7,8 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+use crate::Tape;
+
 /// The right to keep a session open. It can end at any moment.
 #[derive(Clone, Debug)]
 pub struct Lease {
@@ -17,6 +19,8 @@ pub struct Lease {
     counters: Arc<Counters>,
     clock: Clock,
     idle: Option<Duration>,
+    /// Cancelled when a session that must be recorded no longer can be.
+    unrecorded: Option<CancellationToken>,
 }
 
 impl Lease {
@@ -29,7 +33,13 @@ impl Lease {
         counters: Arc<Counters>,
         clock: Clock,
     ) -> Self {
-        Self { session, standing, policy, drain, counters, clock, idle }
+        let unrecorded = None;
+        Self { session, standing, policy, drain, counters, clock, idle, unrecorded }
+    }
+
+    /// The same, but it ends when its recording can not go on.
+    pub(crate) fn recorded(self, tape: &Tape) -> Self {
+        Self { unrecorded: Some(tape.failure()), ..self }
     }
 
     /// Why the session must stop now, if it must: decides anew by the policy in force.
@@ -61,6 +71,7 @@ impl Lease {
                         return EndReason::Revoked;
                     }
                 }
+                () = cancelled(self.unrecorded.as_ref()) => return EndReason::Unrecorded,
                 // Decided again, which says why.
                 () = at(end) => {}
                 () = quiet(&self.counters, self.idle) => return EndReason::Idle,
@@ -103,6 +114,13 @@ impl Clock {
 async fn at(instant: Option<Instant>) {
     match instant {
         Some(instant) => sleep_until(instant).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn cancelled(token: Option<&CancellationToken>) {
+    match token {
+        Some(token) => token.cancelled().await,
         None => std::future::pending().await,
     }
 }

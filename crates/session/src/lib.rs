@@ -8,6 +8,7 @@ mod broker;
 mod lease;
 pub mod pace;
 mod ports;
+mod recording;
 mod requests;
 
 pub use audit::{AuditError, AuditEvent, AuditLog, ClosingSlot, Door, Stamped};
@@ -17,4 +18,5 @@ pub use ports::{
     Authn, AuthnError, DialError, DialRequest, Dialer, HostKeyVerdict, HostKeys, Life, SecretError,
     Secrets, Step, TargetCredential, Witness,
 };
+pub use recording::{About, Entry, RecordingError, Recordings, Screen, Tape, TapeEnd};
 pub use requests::{RequestLog, WebRequest};

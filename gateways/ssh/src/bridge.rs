@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::inbox::Inbox;
 use crate::proto::plain;
+use crate::track::Track;
 
 /// A channel of the user's, and what is needed to answer on it.
 pub(crate) struct UserSide {
@@ -22,12 +23,21 @@ pub(crate) struct UserSide {
 }
 
 /// What runs on a channel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
-    /// Something with an exit status.
-    Program,
+#[derive(Clone, Copy)]
+pub(crate) enum Kind<'a> {
+    /// Something with an exit status, and what a recording is told of it.
+    Program(&'a Track),
     /// Bytes alone: a port or an agent.
     Bytes,
+}
+
+impl<'a> Kind<'a> {
+    fn track(self) -> Option<&'a Track> {
+        match self {
+            Self::Program(track) => Some(track),
+            Self::Bytes => None,
+        }
+    }
 }
 
 /// How a bridge came to its end.
@@ -48,10 +58,10 @@ pub(crate) async fn channels(
     target: &ChannelWriteHalf<client::Msg>,
     from_target: &mut Inbox,
     counters: &Counters,
-    kind: Kind,
+    kind: Kind<'_>,
 ) -> Over {
     let input_ended = AtomicBool::new(false);
-    let mut up = std::pin::pin!(upward(from_user, target, counters, &input_ended));
+    let mut up = std::pin::pin!(upward(from_user, target, (counters, kind), &input_ended));
     let mut down = std::pin::pin!(downward(from_target, user, counters, kind, &input_ended));
     tokio::select! {
         over = &mut down => over,
@@ -66,7 +76,7 @@ pub(crate) async fn channels(
 async fn upward(
     from: &mut Inbox,
     target: &ChannelWriteHalf<client::Msg>,
-    counters: &Counters,
+    (counters, kind): (&Counters, Kind<'_>),
     input_ended: &AtomicBool,
 ) -> Over {
     while let Some(message) = from.next().await {
@@ -76,7 +86,7 @@ async fn upward(
         if matches!(message, ChannelMsg::Eof) {
             input_ended.store(true, Relaxed);
         }
-        if from.during(pass_up(message, target, counters)).await.is_err() {
+        if from.during(pass_up(message, target, (counters, kind))).await.is_err() {
             // It is still read, so that its connection goes on.
             while let Some(message) = from.next().await {
                 if matches!(message, ChannelMsg::Close) {
@@ -91,11 +101,12 @@ async fn upward(
 async fn pass_up(
     message: ChannelMsg,
     target: &ChannelWriteHalf<client::Msg>,
-    counters: &Counters,
+    (counters, kind): (&Counters, Kind<'_>),
 ) -> Result<(), russh::Error> {
     match message {
         ChannelMsg::Data { data } => {
             let length = data.len() as u64;
+            kind.track().inspect(|track| track.input(&data));
             target.data_bytes(data).await?;
             counters.add_up(length);
         }
@@ -106,6 +117,9 @@ async fn pass_up(
         }
         ChannelMsg::Eof => target.eof().await?,
         ChannelMsg::WindowChange { col_width, row_height, pix_width, pix_height } => {
+            if let Some(track) = kind.track() {
+                track.resized(col_width, row_height).await;
+            }
             target.window_change(col_width, row_height, pix_width, pix_height).await?;
         }
         ChannelMsg::Signal { signal } => target.signal(signal).await?,
@@ -119,7 +133,7 @@ async fn downward(
     from: &mut Inbox,
     user: &UserSide,
     counters: &Counters,
-    kind: Kind,
+    kind: Kind<'_>,
     input_ended: &AtomicBool,
 ) -> Over {
     let mut held = HeldEof::default();
@@ -136,7 +150,7 @@ async fn downward(
                 return if passed.is_ok() { Over::Target { refused: false } } else { Over::User };
             }
             Some(ChannelMsg::Failure) => return Over::Target { refused: true },
-            Some(ChannelMsg::Eof) if kind == Kind::Program && held.hold() => Ok(()),
+            Some(ChannelMsg::Eof) if kind.track().is_some() && held.hold() => Ok(()),
             Some(message) => {
                 let ends = matches!(
                     message,
@@ -146,7 +160,7 @@ async fn downward(
                     // A program ends once.
                     continue;
                 }
-                let passed = from.during(pass_down(message, user, counters)).await;
+                let passed = from.during(pass_down(message, user, (counters, kind))).await;
                 if ends { passed.and(held.pass(user).await) } else { passed }
             }
             None => return Over::Lost,
@@ -208,21 +222,32 @@ impl HeldEof {
     }
 }
 
-async fn pass_down(message: ChannelMsg, user: &UserSide, counters: &Counters) -> Result<(), ()> {
-    let id = user.writer.id();
+async fn pass_down(
+    message: ChannelMsg,
+    user: &UserSide,
+    (counters, kind): (&Counters, Kind<'_>),
+) -> Result<(), ()> {
+    let (id, track) = (user.writer.id(), kind.track());
     match message {
         ChannelMsg::Data { data } => {
             let length = data.len() as u64;
+            if let Some(track) = track {
+                track.output(&data).await;
+            }
             user.writer.data_bytes(data).await.map_err(drop)?;
             counters.add_down(length);
         }
         ChannelMsg::ExtendedData { data, ext } => {
             let length = data.len() as u64;
+            if let Some(track) = track {
+                track.output(&data).await;
+            }
             user.writer.extended_data_bytes(ext, data).await.map_err(drop)?;
             counters.add_down(length);
         }
         ChannelMsg::Eof => user.writer.eof().await.map_err(drop)?,
         ChannelMsg::ExitStatus { exit_status } => {
+            track.inspect(|track| track.outcome(exit_status.to_string()));
             user.handle.exit_status_request(id, exit_status).await?;
         }
         ChannelMsg::ExitSignal { signal_name, core_dumped, error_message, lang_tag } => {
@@ -231,6 +256,7 @@ async fn pass_down(message: ChannelMsg, user: &UserSide, counters: &Counters) ->
                 Sig::Custom(name) => Sig::Custom(plain(&name, MAX_NAME)),
                 known => known,
             };
+            track.inspect(|track| track.outcome(format!("signal {signal:?}")));
             user.handle.exit_signal_request(id, signal, core_dumped, text, language).await?;
         }
         ChannelMsg::XonXoff { client_can_do } => {

@@ -6,15 +6,18 @@ use std::time::Duration;
 use access::{EndReason, Kind, Side};
 use russh::server::Msg;
 use russh::{Channel, ChannelId, ChannelMsg, ChannelWriteHalf, Pty, client};
+use session::Screen;
 use tokio::time::timeout;
 
 use crate::bridge::{self, Over, UserSide};
 use crate::config::TARGET_DEADLINE;
 use crate::connection::{Connection, Place};
 use crate::inbox::{DOWN_CAP, Inbox, UP_CAP};
+use crate::proto::plain;
 use crate::reach::Reach;
 use crate::target::{Target, TargetError};
 use crate::terminal::{Applicant, Gone, Terminal};
+use crate::track::Track;
 use crate::{transfer, words};
 
 /// Serves a session channel to its end.
@@ -80,6 +83,13 @@ struct Terms {
     term: String,
     size: [u32; 4],
     modes: Vec<(Pty, u32)>,
+}
+
+impl Terms {
+    fn screen(&self) -> Screen {
+        let [columns, rows, ..] = self.size;
+        Screen { term: plain(&self.term, MAX_TERM), columns, rows }
+    }
 }
 
 enum Program {
@@ -157,6 +167,7 @@ struct Running {
     reach: Arc<Reach>,
     writer: ChannelWriteHalf<client::Msg>,
     inbox: Inbox,
+    track: Track,
     _target: Arc<Target>,
 }
 
@@ -206,7 +217,10 @@ async fn start(
     if inbox.during(target_inbox.during(asked)).await.is_err() {
         return Err(words::CONNECTION_LOST.to_owned());
     }
-    Ok(Some(Running { reach, writer, inbox: target_inbox, _target: target }))
+    let screen = wishes.pty.as_ref().map(Terms::screen);
+    let track = Track::begin(reach.tape(), user.writer.id().into(), (what, detail), screen);
+    let track = inbox.during(target_inbox.during(track)).await;
+    Ok(Some(Running { reach, writer, inbox: target_inbox, track, _target: target }))
 }
 
 /// A session channel at the target; what fails is told in the user's words.
@@ -279,10 +293,11 @@ async fn carry(
     mut running: Running,
 ) {
     let reach = running.reach.clone();
-    let Running { writer, inbox: from_target, .. } = &mut running;
-    let (counters, kind) = (reach.counters(), bridge::Kind::Program);
-    let carried = bridge::channels(user, inbox, writer, from_target, counters, kind);
-    match carried.await {
+    let Running { writer, inbox: from_target, track, .. } = &mut running;
+    let (counters, kind) = (reach.counters(), bridge::Kind::Program(track));
+    let over = bridge::channels(user, inbox, writer, from_target, counters, kind).await;
+    inbox.during(track.end()).await;
+    match over {
         Over::Target { refused: false } => {
             drop(user.writer.close().await);
         }
@@ -301,6 +316,8 @@ const EXIT_FAILED: u32 = 255;
 const STDERR: u32 = 1;
 const LAST_WORDS: Duration = Duration::from_millis(300);
 const LINGER: Duration = Duration::from_secs(2);
+/// Characters of a terminal's name.
+const MAX_TERM: usize = 64;
 const MAX_VARIABLES: usize = 128;
 const MAX_VARIABLE: usize = 32 * 1024;
 

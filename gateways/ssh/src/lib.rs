@@ -18,6 +18,7 @@ mod remote;
 mod server;
 mod target;
 mod terminal;
+mod track;
 mod transfer;
 mod words;
 

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use access::{Application, Authenticated, Context, EndReason, Grant, Keeps, Kind, Login, Side};
-use session::{AuditEvent, Door, Lease, Session};
+use session::{AuditEvent, Door, Lease, Session, Tape};
 use splice::Counters;
 use tokio::sync::RwLock;
 use tokio::time::{Instant, timeout};
@@ -24,6 +24,7 @@ pub(crate) struct Reach {
     login: String,
     forwarding: bool,
     file_transfer: bool,
+    tape: Option<Tape>,
     counters: Arc<Counters>,
     pool: tokio::sync::Mutex<Pool>,
     ports: Ports,
@@ -93,6 +94,7 @@ impl Reach {
             login,
             forwarding: session.terms().forwarding,
             file_transfer: session.terms().file_transfer,
+            tape: session.tape().cloned(),
             counters: session.counters().clone(),
             session: RwLock::new(Some(session)),
             pool: tokio::sync::Mutex::default(),
@@ -113,6 +115,11 @@ impl Reach {
 
     pub(crate) fn counters(&self) -> &Arc<Counters> {
         &self.counters
+    }
+
+    /// Where a recording is told of channels, of a session that has to be recorded.
+    pub(crate) fn tape(&self) -> Option<&Tape> {
+        self.tape.as_ref()
     }
 
     /// Whether ports and the agent may be forwarded to the target.

@@ -310,7 +310,8 @@ fn ended(visit: &Visit) -> Refusal {
         | EndReason::Abandoned
         | EndReason::Broken
         | EndReason::Closed
-        | EndReason::Failed => StatusCode::SERVICE_UNAVAILABLE,
+        | EndReason::Failed
+        | EndReason::Unrecorded => StatusCode::SERVICE_UNAVAILABLE,
     };
     Refusal::of(status, &reason)
 }

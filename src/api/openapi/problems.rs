@@ -52,6 +52,12 @@ pub(in crate::api) const NO_GROUP: Problems = &[(404, "group.not_found")];
 pub(in crate::api) const NO_GRANT: Problems = &[(404, "grant.not_found")];
 pub(in crate::api) const NO_AGENT: Problems = &[(404, "request.not_found")];
 pub(in crate::api) const NO_TOKEN: Problems = &[(404, "token.not_found")];
+pub(in crate::api) const RECORDING: Problems = &[
+    (400, "request.invalid"),
+    (404, "recording.not_found"),
+    (500, "recording.damaged"),
+    (503, "audit.unavailable"),
+];
 pub(in crate::api) const NO_SESSION: Problems = &[(404, "session.not_found")];
 
 /// Somebody has to remain who can administer the relay.

@@ -23,6 +23,7 @@ use axum::body::Body;
 use axum::http::{HeaderMap, Method, Request, StatusCode};
 use gateway_ssh::{SshConfig, SshGateway};
 use http_body_util::BodyExt;
+use record::{Archive, RecordingsKey};
 use serde_json::Value;
 use session::{Broker, Limits};
 use store::{Apply, MasterKey, NewToken, Store};
@@ -82,6 +83,9 @@ impl Relay {
         let ends = Arc::default();
         let deliveries = crate::Deliveries::new(store.clone(), "relay.test", Vec::new());
         let info = Arc::new(info());
+        let (root, key) = (dir.path().join("recordings"), RecordingsKey::new(&[5; 32]));
+        let recordings = Archive::open(root, key, store.audit()).await.unwrap();
+        broker.recorded_by(Arc::new(recordings.clone()));
         let state = AppState {
             store,
             authn,
@@ -92,6 +96,7 @@ impl Relay {
             ca,
             ends,
             deliveries,
+            recordings,
             info,
         };
         Self { state, drain, _dir: dir }

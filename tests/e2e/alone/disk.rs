@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use super::*;
+use crate::recording;
 
 #[test]
 fn a_full_disk_refuses_new_work_keeps_sessions_and_heals_by_itself() -> Result<()> {
@@ -63,6 +64,30 @@ fn a_disk_that_fails_refuses_new_work_keeps_sessions_and_heals_by_itself() -> Re
     drop(live);
     all_recorded(&world)?;
     all_there(&world, &["before", "after"].map(str::to_owned))
+}
+
+#[test]
+fn on_a_full_disk_a_session_that_must_be_recorded_ends_and_says_why_and_others_go_on() -> Result<()>
+{
+    let mut world = recording::recorded()?;
+    let disk = Disk::under(&mut world)?;
+    let (_tunnel, port) = tunnel(&world)?;
+    let mut live = connect(port, 1)?;
+    let mut shell = recording::shell(&world, "while echo tick; do sleep 0.1; done")?;
+    shell.wait_for_log("tick", SOON)?;
+    disk.fill()?;
+    shell.wait_for_log("has to be recorded", SOON)?;
+    shell.wait(SOON)?;
+    echoes(&mut live[0])?;
+    disk.make_room()?;
+    eventually(SOON, "it records again", || {
+        world.exec("web1", "echo in").is_ok_and(|said| said.text() == "in\n")
+    })?;
+    drop(live);
+    all_recorded(&world)?;
+    let ended = world.deployment.audit("session.ended")?;
+    assert!(ended.iter().any(|row| row["event"]["reason"] == "unrecorded"), "{ended:?}");
+    Ok(())
 }
 
 /// Until it is stopped, nothing that the relay wants on the disk gets there for sure.

@@ -10,6 +10,7 @@ mod connector;
 mod export;
 mod grant;
 mod group;
+mod recording;
 mod requests;
 mod secrets;
 mod session;

@@ -1,10 +1,10 @@
-//! `adit admin session ls|kill|export`
+//! `adit admin session ls|kill|export|play|recording`
 
 use access::SessionId;
 use api::SessionRow;
 use clap::Subcommand;
 
-use super::{audit, take_away};
+use super::{audit, recording, take_away};
 use crate::context::Context;
 use crate::exit::Failure;
 use crate::times;
@@ -23,6 +23,10 @@ pub enum SessionCommand {
         /// Its id, as `ls` and the audit log show it
         id: SessionId,
     },
+    /// Show what a recorded session's terminal showed, as it happened
+    Play(recording::PlayArgs),
+    /// Print a session's recording: a line of JSON for each event, or as asciicast
+    Recording(recording::PrintArgs),
 }
 
 pub(super) async fn run(command: SessionCommand, context: &Context) -> Result<(), Failure> {
@@ -33,6 +37,8 @@ pub(super) async fn run(command: SessionCommand, context: &Context) -> Result<()
             take_away(context, &path, &format!("Ended session {id}")).await
         }
         SessionCommand::Export { id } => audit::export_session(id, context).await,
+        SessionCommand::Play(args) => recording::play(args, context).await,
+        SessionCommand::Recording(args) => recording::print(args, context).await,
     }
 }
 

@@ -160,7 +160,10 @@ fn user(event: &AuditEvent) -> Option<String> {
         AuditEvent::AdminChanged { actor, .. } | AuditEvent::AccessWithdrawn { actor, .. } => {
             Some(actor.clone())
         }
-        AuditEvent::TokenExpiring { user, .. } => user.as_ref().map(ToString::to_string),
+        AuditEvent::TokenExpiring { user, .. } | AuditEvent::SessionRecorded { user, .. } => {
+            user.as_ref().map(ToString::to_string)
+        }
+        AuditEvent::RecordingViewed { actor, .. } => Some(actor.to_string()),
         AuditEvent::ConnectorState { .. } => None,
     }
 }

@@ -1,0 +1,143 @@
+//! Entries as the lines they are kept as.
+
+use std::collections::HashMap;
+use std::time::{Duration, UNIX_EPOCH};
+
+use api::{RecordedTerminal, RecordingEvent};
+use session::{About, Entry, Screen};
+
+/// Turns entries into lines of JSON. What a terminal shows may be cut within a character: the rest
+/// of it is waited for.
+#[derive(Default)]
+pub(crate) struct Lines {
+    tails: HashMap<u32, Vec<u8>>,
+}
+
+/// The first line.
+pub(crate) fn first(about: &About) -> Vec<u8> {
+    let opened = about.opened.duration_since(UNIX_EPOCH).unwrap_or_default();
+    line(&RecordingEvent::Session {
+        session: about.session,
+        user: about.user.clone(),
+        application: about.application.clone(),
+        site: about.site.clone(),
+        kind: about.kind,
+        login: about.login.clone(),
+        opened_ms: millis(opened),
+    })
+}
+
+impl Lines {
+    /// Appends what `entry` is kept as to `to`.
+    pub(crate) fn add(&mut self, at: Duration, entry: Entry, to: &mut Vec<u8>) {
+        let at_ms = millis(at);
+        let event = match entry {
+            Entry::Began { channel, program, detail, terminal } => RecordingEvent::Began {
+                at_ms,
+                channel,
+                program: program.to_owned(),
+                detail,
+                terminal: terminal.map(terminal_of),
+            },
+            Entry::Output { channel, bytes } => {
+                let text = self.text(channel, &bytes);
+                if text.is_empty() {
+                    return;
+                }
+                RecordingEvent::Output { at_ms, channel, text }
+            }
+            Entry::Resized { channel, columns, rows } => {
+                RecordingEvent::Resized { at_ms, channel, columns, rows }
+            }
+            Entry::Ended { channel, outcome, up, down } => {
+                if let Some(tail) = self.tails.remove(&channel) {
+                    let text = String::from_utf8_lossy(&tail).into_owned();
+                    to.extend(line(&RecordingEvent::Output { at_ms, channel, text }));
+                }
+                RecordingEvent::Ended { at_ms, channel, outcome, up, down }
+            }
+        };
+        to.extend(line(&event));
+    }
+
+    fn text(&mut self, channel: u32, bytes: &[u8]) -> String {
+        let mut all = self.tails.remove(&channel).unwrap_or_default();
+        all.extend_from_slice(bytes);
+        let tail = all.split_off(all.len() - unfinished(&all));
+        if !tail.is_empty() {
+            self.tails.insert(channel, tail);
+        }
+        String::from_utf8_lossy(&all).into_owned()
+    }
+}
+
+/// How many bytes at the end are the beginning of a character.
+fn unfinished(bytes: &[u8]) -> usize {
+    let last = bytes.utf8_chunks().last();
+    let invalid = last.map_or(&[][..], |chunk| chunk.invalid());
+    // Invalid bytes at the very end are either no character at all or too few bytes of one.
+    match std::str::from_utf8(invalid) {
+        Err(error) if error.error_len().is_none() => invalid.len(),
+        Err(_) | Ok(_) => 0,
+    }
+}
+
+fn terminal_of(screen: Screen) -> RecordedTerminal {
+    let Screen { term, columns, rows } = screen;
+    RecordedTerminal { term, columns, rows }
+}
+
+fn line(event: &RecordingEvent) -> Vec<u8> {
+    // Texts and numbers only: this does not fail.
+    let mut line = serde_json::to_vec(event).unwrap_or_default();
+    line.push(b'\n');
+    line
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn texts(pieces: &[&[u8]]) -> String {
+        let (mut lines, mut out) = (Lines::default(), Vec::new());
+        for piece in pieces {
+            let bytes = Bytes::copy_from_slice(piece);
+            lines.add(Duration::ZERO, Entry::Output { channel: 1, bytes }, &mut out);
+        }
+        let ended = Entry::Ended { channel: 1, outcome: None, up: 0, down: 0 };
+        lines.add(Duration::ZERO, ended, &mut out);
+        let lines = out.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+        let text = |line: &[u8]| match serde_json::from_slice(line).unwrap() {
+            RecordingEvent::Output { text, .. } => text,
+            _ => String::new(),
+        };
+        lines.map(text).collect()
+    }
+
+    #[test]
+    fn a_character_that_is_cut_is_put_together_and_what_is_none_is_replaced() {
+        assert_eq!(texts(&[b"gr\xc3", b"\xbc\xc3", b"\x9f"]), "grüß");
+        assert_eq!(texts(&[b"\xf0\x9f", b"\x98", b"\x80!"]), "😀!");
+        assert_eq!(texts(&[b"a\xffb"]), "a\u{fffd}b");
+        assert_eq!(texts(&[b"end\xe2\x82"]), "end\u{fffd}");
+    }
+
+    proptest! {
+        #[test]
+        fn wherever_output_is_cut_the_same_text_is_kept(
+            bytes in proptest::collection::vec(any::<u8>(), 0..64),
+            cut in 0usize..64,
+        ) {
+            let cut = cut.min(bytes.len());
+            let (a, b) = bytes.split_at(cut);
+            prop_assert_eq!(texts(&[a, b]), texts(&[&bytes]));
+        }
+    }
+}

@@ -1,0 +1,256 @@
+//! Recordings as they are kept: whole, cut by a crash, damaged, and on a disk that is full.
+
+#![expect(clippy::unwrap_used, reason = "what a test needs and does not get fails the test")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
+
+use access::{Kind, SessionId};
+use api::RecordingEvent;
+use async_trait::async_trait;
+use bytes::Bytes;
+use record::{Archive, ReadError, RecordingsKey};
+use session::{
+    About, AuditError, AuditEvent, AuditLog, ClosingSlot, Entry, Recordings, Screen, Tape,
+};
+use tempfile::TempDir;
+use tokio::time::{sleep, timeout};
+use uuid::Uuid;
+
+#[tokio::test]
+async fn a_session_is_kept_from_its_first_line_to_its_end_and_its_hash_is_recorded() {
+    let world = World::new().await;
+    let session = SessionId(Uuid::now_v7());
+    let tape = world.begin(session).await;
+    program(&tape).await;
+    drop(tape);
+    world.archive.finished().await;
+    let lines = world.lines(session, true);
+    assert!(matches!(&lines[0], RecordingEvent::Session { session: of, .. } if *of == session));
+    assert!(matches!(&lines[1], RecordingEvent::Began { program, .. } if program == "ssh.shell"));
+    assert_eq!(output(&lines), "$ grüß\n");
+    assert!(matches!(&lines[lines.len() - 1], RecordingEvent::Ended { outcome: Some(status), .. }
+        if status == "0"));
+    let file = world.file(session, "rec");
+    let [(bytes, Some(ref hash), true)] = world.recorded()[..] else { panic!() };
+    assert_eq!(bytes, fs::metadata(&file).unwrap().len());
+    assert_eq!(*hash, sha256(&file));
+    let sealed = fs::read(file).unwrap();
+    for plain in ["alice", "ssh.shell", "gr"] {
+        assert!(!sealed.windows(plain.len()).any(|at| at == plain.as_bytes()), "{plain}");
+    }
+}
+
+#[tokio::test]
+async fn what_was_shown_a_second_ago_can_be_read_while_the_session_goes_on() {
+    let world = World::new().await;
+    let session = SessionId(Uuid::now_v7());
+    let tape = world.begin(session).await;
+    program(&tape).await;
+    let seen = async {
+        while output(&world.lines(session, false)) != "$ grüß\n" {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(Duration::from_secs(10), seen).await.expect("it is on the disk");
+    drop(tape);
+}
+
+#[tokio::test]
+async fn a_recording_that_a_crash_cut_is_closed_at_the_next_start_and_read_as_far_as_it_goes() {
+    let world = World::new().await;
+    let session = SessionId(Uuid::now_v7());
+    let tape = world.begin(session).await;
+    program(&tape).await;
+    drop(tape);
+    world.archive.finished().await;
+    // As a crash leaves it: under its first name, and the last frame is not whole.
+    let whole = fs::read(world.file(session, "rec")).unwrap();
+    fs::remove_file(world.file(session, "rec")).unwrap();
+    fs::write(world.file(session, "part"), &whole[..whole.len() - 3]).unwrap();
+    let again = World::at(world.dir).await;
+    let lines = again.lines(session, false);
+    assert!(matches!(&lines[0], RecordingEvent::Session { .. }));
+    assert!(!again.file(session, "part").exists());
+    let [(_, Some(ref hash), false)] = again.recorded()[..] else { panic!() };
+    assert_eq!(*hash, sha256(&again.file(session, "rec")));
+    assert_eq!(again.users(), ["alice"]);
+}
+
+#[tokio::test]
+async fn a_recording_that_was_changed_is_told_from_one_that_was_not() {
+    let world = World::new().await;
+    let session = SessionId(Uuid::now_v7());
+    let tape = world.begin(session).await;
+    program(&tape).await;
+    drop(tape);
+    world.archive.finished().await;
+    let file = world.file(session, "rec");
+    let mut bytes = fs::read(&file).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&file, bytes).unwrap();
+    let mut reading = world.archive.read(session).unwrap().unwrap();
+    let damage = loop {
+        match reading.frame() {
+            Ok(Some(_)) => {}
+            Ok(None) => panic!("nothing was wrong with it"),
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(damage, ReadError::Damaged { .. }));
+    assert_ne!(world.recorded()[0].1, Some(sha256(&file)));
+}
+
+#[tokio::test]
+async fn a_recording_that_can_not_go_on_says_so_to_its_session() {
+    let world = World::new().await;
+    let tape = world.begin(SessionId(Uuid::now_v7())).await;
+    // The disk takes no byte more: no file of this process may grow.
+    let limit = libc::rlimit { rlim_cur: 1, rlim_max: libc::RLIM_INFINITY };
+    limit_files(limit);
+    program(&tape).await;
+    timeout(Duration::from_secs(10), tape.failure().cancelled_owned()).await.expect("it fails");
+    // Whoever still writes does not wait.
+    for _ in 0..100 {
+        program(&tape).await;
+    }
+    drop(tape);
+    world.archive.finished().await;
+    let recorded = world.recorded();
+    limit_files(libc::rlimit { rlim_cur: libc::RLIM_INFINITY, ..limit });
+    let [(0, None, false)] = recorded[..] else { panic!("{recorded:?}") };
+}
+
+#[expect(unsafe_code, reason = "the standard library has no call for resource limits")]
+fn limit_files(limit: libc::rlimit) {
+    // SAFETY: takes a valid pointer to a `rlimit` that outlives the call. The signal that would end
+    // this process is ignored, so that the write fails instead.
+    unsafe {
+        libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
+        assert_eq!(libc::setrlimit(libc::RLIMIT_FSIZE, &raw const limit), 0);
+    }
+}
+
+struct World {
+    archive: Archive,
+    audit: Arc<Noted>,
+    dir: TempDir,
+}
+
+impl World {
+    async fn new() -> Self {
+        Self::at(tempfile::tempdir().unwrap()).await
+    }
+
+    async fn at(dir: TempDir) -> Self {
+        let audit = Arc::new(Noted::default());
+        let root = dir.path().join("recordings");
+        let archive = Archive::open(root, RecordingsKey::new(&[3; 32]), audit.clone()).await;
+        Self { archive: archive.unwrap(), audit, dir }
+    }
+
+    async fn begin(&self, session: SessionId) -> Tape {
+        let name = |text: &str| text.parse().unwrap();
+        let about = About {
+            session,
+            user: name("alice"),
+            application: name("web1"),
+            site: name("hq"),
+            kind: Kind::Ssh,
+            login: Some("ubuntu".to_owned()),
+            opened: SystemTime::now(),
+        };
+        self.archive.begin(about).await.unwrap()
+    }
+
+    /// All there is of a recording.
+    fn lines(&self, session: SessionId, whole: bool) -> Vec<RecordingEvent> {
+        let mut reading = self.archive.read(session).unwrap().unwrap();
+        let mut lines = Vec::new();
+        while let Some(frame) = reading.frame().unwrap() {
+            let of_frame = frame.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+            lines.extend(of_frame.map(|line| serde_json::from_slice(line).unwrap()));
+        }
+        assert!(!whole || reading.is_over());
+        lines
+    }
+
+    fn file(&self, session: SessionId, extension: &str) -> PathBuf {
+        let days = fs::read_dir(self.dir.path().join("recordings")).unwrap();
+        let day = days.map(|day| day.unwrap().path()).next().unwrap();
+        day.join(format!("{session}.{extension}"))
+    }
+
+    fn recorded(&self) -> Vec<(u64, Option<String>, bool)> {
+        let of = |event: &AuditEvent| match event {
+            AuditEvent::SessionRecorded { bytes, sha256, whole, .. } => {
+                Some((*bytes, sha256.clone(), *whole))
+            }
+            _ => None,
+        };
+        self.audit.0.lock().unwrap().iter().filter_map(of).collect()
+    }
+
+    fn users(&self) -> Vec<String> {
+        let of = |event: &AuditEvent| match event {
+            AuditEvent::SessionRecorded { user, .. } => user.as_ref().map(ToString::to_string),
+            _ => None,
+        };
+        self.audit.0.lock().unwrap().iter().filter_map(of).collect()
+    }
+}
+
+async fn program(tape: &Tape) {
+    let screen = Screen { term: "xterm".to_owned(), columns: 80, rows: 24 };
+    let (channel, output) = (0, |bytes: &'static [u8]| Bytes::from_static(bytes));
+    let entries = [
+        Entry::Began {
+            channel,
+            program: "ssh.shell",
+            detail: String::new(),
+            terminal: Some(screen),
+        },
+        Entry::Output { channel, bytes: output(b"$ gr\xc3") },
+        Entry::Output { channel, bytes: output(b"\xbc\xc3\x9f\n") },
+        Entry::Resized { channel, columns: 100, rows: 40 },
+        Entry::Ended { channel, outcome: Some("0".to_owned()), up: 3, down: 9 },
+    ];
+    for entry in entries {
+        tape.write(entry).await;
+    }
+}
+
+fn output(lines: &[RecordingEvent]) -> String {
+    let text = |line: &RecordingEvent| match line {
+        RecordingEvent::Output { text, .. } => Some(text.clone()),
+        _ => None,
+    };
+    lines.iter().filter_map(text).collect()
+}
+
+fn sha256(file: &Path) -> String {
+    let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &fs::read(file).unwrap());
+    data_encoding::HEXLOWER.encode(hash.as_ref())
+}
+
+#[derive(Default)]
+struct Noted(Mutex<Vec<AuditEvent>>);
+
+#[async_trait]
+impl AuditLog for Noted {
+    async fn reserve(&self) -> Result<ClosingSlot, AuditError> {
+        Err(AuditError::Stopped)
+    }
+
+    async fn append(&self, event: AuditEvent) -> Result<(), AuditError> {
+        self.note(event);
+        Ok(())
+    }
+
+    fn note(&self, event: AuditEvent) {
+        self.0.lock().unwrap().push(event);
+    }
+}

@@ -1,0 +1,104 @@
+//! Sessions that have to be recorded: what is kept, who may see it, and what can not be recorded.
+
+use std::fs;
+use std::process::Command;
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+use testkit::{Process, eventually, run};
+
+use crate::support::{SOON, World, assert_says, grant};
+
+#[test]
+fn a_recorded_terminal_can_be_watched_played_and_checked_against_the_audit_log() -> Result<()> {
+    let world = recorded()?;
+    let mut live = shell(&world, "echo he; echo llo | tr a-z A-Z; sleep 300")?;
+    live.wait_for_log("LLO", SOON)?;
+    let sessions = world.deployment.sessions()?;
+    let id = sessions[0]["id"].as_str().context("an id")?.to_owned();
+    eventually(SOON, "what was shown can be seen while the session goes on", || {
+        printed(&world, &id, &[]).is_ok_and(|text| text.contains("LLO"))
+    })?;
+    world.deployment.admin(&["session", "kill", &id])?.ok()?;
+    live.wait(SOON)?;
+    let played = world.deployment.admin(&["session", "play", &id, "--speed", "100"])?.ok()?;
+    assert!(played.contains("he\r\nLLO"), "{played:?}");
+    let cast = printed(&world, &id, &["--asciicast"])?;
+    let head: Value = serde_json::from_str(cast.lines().next().context("a head")?)?;
+    assert_eq!((&head["version"], &head["env"]["TERM"]), (&2.into(), &"xterm".into()));
+    eventually(SOON, "the recording is in the audit log", || {
+        world.deployment.audit("session.recorded").is_ok_and(|rows| rows.len() == 1)
+    })?;
+    let recorded = world.deployment.audit("session.recorded")?.remove(0);
+    assert_eq!((&recorded["event"]["whole"], &recorded["user"]), (&true.into(), &"alice".into()));
+    let mut find = Command::new("sh");
+    let folder = world.deployment.dir().join("relay/recordings");
+    find.arg("-c").arg(format!("sha256sum {}/*/{id}.rec", folder.display()));
+    let sum = run(&mut find, SOON)?.ok()?;
+    assert_eq!(recorded["event"]["sha256"], *sum.split(' ').next().unwrap_or_default());
+    let viewed = world.deployment.audit("recording.viewed")?;
+    assert!(viewed.iter().all(|row| row["user"] == "admin") && !viewed.is_empty());
+    Ok(())
+}
+
+#[test]
+fn a_command_without_a_terminal_is_kept_with_its_outcome_and_not_its_bytes() -> Result<()> {
+    let world = recorded()?;
+    let output = world.exec("web1", "head -c 1000 /dev/zero; exit 7")?;
+    assert_eq!(output.code(), Some(7));
+    let ended = world.deployment.audit("session.ended")?;
+    let id = ended[0]["session"].as_str().context("an id")?.to_owned();
+    let lines = printed(&world, &id, &[])?;
+    let lines: Vec<Value> = lines.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
+    let what: Vec<_> = lines.iter().map(|line| line["what"].as_str().unwrap_or_default()).collect();
+    assert_eq!(what, ["session", "began", "ended"]);
+    assert_eq!(lines[1]["detail"], "head -c 1000 /dev/zero; exit 7");
+    assert_eq!((&lines[2]["outcome"], &lines[2]["down"]), (&"7".into(), &1000.into()));
+    Ok(())
+}
+
+#[test]
+fn what_can_not_be_recorded_does_not_open() -> Result<()> {
+    let world = recorded()?;
+    world.deployment.apply(&(grant("alice", "echo") + REQUIRED))?.ok()?;
+    world.deployment.login("alice")?;
+    let mut raw = world.deployment.adit("alice");
+    let refused = run(raw.args(["proxy", "echo"]), SOON)?;
+    assert_says(&refused, "access.recording");
+    // Nothing can be written where a file stands in the folder's place.
+    let folder = world.deployment.dir().join("relay/recordings");
+    fs::remove_dir_all(&folder).or_else(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => Ok(()),
+        _ => Err(error),
+    })?;
+    fs::write(&folder, "")?;
+    let refused = world.exec("web1", "echo in")?;
+    assert_says(&refused, "has to be recorded");
+    assert!(!refused.text().contains("in\n"));
+    fs::remove_file(&folder)?;
+    assert_eq!(world.exec("web1", "echo in")?.ok()?, "in\n");
+    Ok(())
+}
+
+/// A deployment where whatever alice does on `web1` has to be recorded.
+pub(crate) fn recorded() -> Result<World> {
+    let world = World::start()?;
+    world.deployment.apply(&(grant("alice", "web1") + REQUIRED))?.ok()?;
+    Ok(world)
+}
+
+/// A command on a terminal of `web1`, running.
+pub(crate) fn shell(world: &World, command: &str) -> Result<Process> {
+    let token = world.token("web1")?;
+    let mut ssh = world.ssh(&world.at("web1"), &token)?;
+    ssh.env("TERM", "xterm").args(["-tt", command]);
+    Process::start("ssh", ssh, &world.deployment.dir().join("client.log"))
+}
+
+fn printed(world: &World, id: &str, more: &[&str]) -> Result<String> {
+    let mut args = vec!["session", "recording", id];
+    args.extend(more);
+    world.deployment.admin(&args)?.ok()
+}
+
+pub(crate) const REQUIRED: &str = "recording = \"required\"\n";
