@@ -127,7 +127,7 @@ impl Watch {
     }
 }
 
-/// Says which tokens expire soon, and removes what nobody asks for any more.
+/// Says which tokens and keys expire soon, and removes what nobody asks for any more.
 async fn tend(state: &AppState, now: SystemTime) -> Result<(), StoreError> {
     for row in state.store.expiring_tokens(now, now + SOON).await? {
         state.broker.audit().note(AuditEvent::TokenExpiring {
@@ -137,6 +137,11 @@ async fn tend(state: &AppState, now: SystemTime) -> Result<(), StoreError> {
             application: row.application,
             expires: row.expires.unwrap_or_default(),
         });
+    }
+    for (user, key) in state.store.expiring_ssh_keys(now, now + SOON).await? {
+        let expires = key.expires.unwrap_or_default();
+        let event = AuditEvent::KeyExpiring { user, key: key.fingerprint, expires };
+        state.broker.audit().note(event);
     }
     state.ends.expiring.store(state.store.count_expiring(now, now + SOON).await?, Relaxed);
     state.store.purge_requests(now, state.info.requests_kept).await?;
@@ -153,13 +158,19 @@ async fn tend(state: &AppState, now: SystemTime) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// What will end a session at its time: its credential, its rule, or else its user's sign-in.
 fn ending(policy: &PolicySnapshot, standing: &Standing) -> Option<Ending> {
     let at = policy.end(standing)?;
+    let by_credential = policy.credential_end(standing.who()) == Some(at);
     let what = match standing.who().credential() {
-        _ if standing.expires() != Some(at) => format!("sign-in of {}", standing.who().name()),
-        Credential::Token { id, expires, .. } if *expires == Some(at) => format!("token {id}"),
+        Credential::Token { id, .. } if by_credential => format!("token {id}"),
+        Credential::SshKey { fingerprint } if by_credential => format!("ssh key {fingerprint}"),
+        Credential::Agent { id } if by_credential => format!("agent {id}"),
         Credential::Token { .. } | Credential::SshKey { .. } | Credential::Agent { .. } => {
-            format!("rule {}", standing.rule())
+            match standing.expires() == Some(at) {
+                true => format!("rule {}", standing.rule()),
+                false => format!("sign-in of {}", standing.who().name()),
+            }
         }
     };
     Some(Ending { at, what })

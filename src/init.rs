@@ -135,8 +135,7 @@ async fn fill(store: &Store, domain: &str, now: SystemTime) -> Result<TokenText,
 
 async fn first_admin(store: &Store, now: SystemTime) -> Result<UserId, InitError> {
     let name: Name = "admin".parse().map_err(|_| InitError::Admin)?;
-    let admin =
-        UserSpec { name: name.clone(), admin: true, enabled: true, groups: None, ssh_keys: None };
+    let admin = UserSpec { admin: true, ..UserSpec::named(name.clone()) };
     let document = Document { users: vec![admin], ..Document::default() };
     let how = Apply { plan: false, create_only: true, prune: false };
     store.apply(&document, how, now).await?;

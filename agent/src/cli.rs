@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::commands::{admin, completions, login, proxy, request, ssh, ssh_config, token, tunnel};
+use crate::commands::{
+    admin, completions, key, login, proxy, request, ssh, ssh_config, token, tunnel,
+};
 
 /// Reach the applications behind an Adit relay with the clients you already have.
 #[derive(Debug, Parser)]
@@ -54,6 +56,8 @@ pub enum Command {
     Tunnel(tunnel::TunnelArgs),
     /// Issue, list and revoke your own tokens
     Token(token::TokenArgs),
+    /// Register, list and remove your own SSH keys
+    Key(key::KeyArgs),
     /// Ask for access to an application, for some time
     Request(request::RequestArgs),
     /// Show what you have asked for and what became of it

@@ -74,6 +74,12 @@ impl ApiError {
             .hint("run `adit login URL` with a login token for this")
     }
 
+    /// Something that is for people was asked by or for a machine user.
+    pub(super) fn for_people(status: StatusCode, detail: impl Into<String>) -> Self {
+        Self::new(status, Code("user.machine"), detail)
+            .hint("machine users have api and access tokens, and SSH keys")
+    }
+
     pub(super) fn not_admin() -> Self {
         let detail = "only administrators may do this";
         Self::new(StatusCode::FORBIDDEN, Code("access.admin_required"), detail)
@@ -111,7 +117,9 @@ impl From<AuthnError> for ApiError {
             | AuthnError::Revoked
             | AuthnError::UsedUp
             | AuthnError::WrongKind
-            | AuthnError::UserDisabled => StatusCode::UNAUTHORIZED,
+            | AuthnError::UserDisabled
+            | AuthnError::KeyExpired
+            | AuthnError::Machine => StatusCode::UNAUTHORIZED,
             AuthnError::Throttled => StatusCode::TOO_MANY_REQUESTS,
             AuthnError::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         };
@@ -209,7 +217,7 @@ impl std::fmt::Display for Chain<'_> {
 }
 
 /// What can be listed, its code where it is not there, and the command that lists it.
-const LISTED: [(&str, Code, &str); 10] = [
+const LISTED: [(&str, Code, &str); 11] = [
     ("agent", Code("agent.not_found"), "agents"),
     ("site", Code("site.not_found"), "site"),
     ("connector", Code("connector.not_found"), "connector"),
@@ -218,6 +226,7 @@ const LISTED: [(&str, Code, &str); 10] = [
     ("group", Code("group.not_found"), "group"),
     ("grant", Code("grant.not_found"), "grant"),
     ("token", Code("token.not_found"), "token"),
+    ("ssh key", Code("ssh_key.not_found"), "user key"),
     ("session", Code("session.not_found"), "session"),
     ("recording", Code("recording.not_found"), "session"),
 ];

@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use access::{AgentId, Application, Credential, Deny, PolicySnapshot, TokenId, Unfound};
+use access::{AgentId, Application, Deny, PolicySnapshot, TokenId, Unfound};
 use api::{Issued, Me, MyApplication, MyToken, Removed, TokenRow};
 use axum::Json;
 use axum::extract::State;
@@ -20,14 +20,12 @@ use super::tokens::{Asked, Order, revoke_one};
 use crate::AppState;
 
 pub(super) async fn show(State(state): State<AppState>, caller: Caller) -> Json<Me> {
-    let end = match caller.who.credential() {
-        Credential::Agent { id } => state.policy.current().agent_end(*id),
-        Credential::Token { expires, .. } => *expires,
-        Credential::SshKey { .. } => None,
-    };
+    let policy = state.policy.current();
+    let end = policy.credential_end(&caller.who);
     Json(Me {
         user: caller.who.name().clone(),
         admin: caller.admin,
+        machine: policy.user(caller.who.user()).is_some_and(|user| user.machine),
         credential: caller.who.credential().word().to_owned(),
         agent: caller.agent,
         expires: end

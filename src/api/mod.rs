@@ -9,6 +9,7 @@ mod enrol;
 mod envelope;
 mod error;
 mod extract;
+mod keys;
 mod me;
 mod objects;
 mod openapi;

@@ -1,7 +1,7 @@
 //! Asking for access, and deciding on it.
 //!
 //! Who may decide: an admin, or a member of one of the application's groups of approvers; and
-//! nobody on what they asked for themselves. To everybody else a request is not there.
+//! nobody on what they asked for themselves, and no machine. To everybody else a request is not there.
 
 use std::time::{Duration, SystemTime};
 
@@ -217,6 +217,10 @@ async fn undecided(state: &AppState, caller: &Caller, id: RuleId) -> Result<Requ
 /// A request that the caller has a say in.
 async fn decidable(state: &AppState, caller: &Caller, id: RuleId) -> Result<RequestRow, ApiError> {
     let user = me(state, caller).await?;
+    if user.machine {
+        let detail = "a machine user does not decide on requests";
+        return Err(ApiError::for_people(StatusCode::FORBIDDEN, detail));
+    }
     let row = state.store.access_request(id).await?.ok_or_else(|| absent(id))?;
     let applications = state.store.applications().await?;
     let application = applications.iter().find(|app| app.id == row.application_id);
@@ -228,7 +232,7 @@ async fn decidable(state: &AppState, caller: &Caller, id: RuleId) -> Result<Requ
 
 fn decides(caller: &Caller, user: &UserRow, application: Option<&ApplicationRow>) -> bool {
     let approves = |app: &ApplicationRow| app.approvers.iter().any(|g| user.groups.contains(g));
-    caller.admin || application.is_some_and(approves)
+    !user.machine && (caller.admin || application.is_some_and(approves))
 }
 
 async fn me(state: &AppState, caller: &Caller) -> Result<UserRow, ApiError> {

@@ -7,7 +7,7 @@ use super::caller::Role::{self, Admin, Anonymous, Holder, User};
 use super::openapi::problems as p;
 use super::openapi::{self, Described, Doc, Operation, Schemas, doc};
 use super::{
-    agents, audit, connectors, enrol, me, objects, recordings, requests, sessions, settings,
+    agents, audit, connectors, enrol, keys, me, objects, recordings, requests, sessions, settings,
     tokens, web, why,
 };
 use crate::AppState;
@@ -50,6 +50,12 @@ pub(super) fn routes() -> Vec<Route> {
             doc("issueMyToken", "Issues the caller a token for an application", &[p::ISSUE, p::ISSUE_OWN])),
         delete("/api/v1/me/tokens/{id}", User, me::revoke,
             doc("revokeMyToken", "Revokes one of the caller's own tokens", &[p::NO_TOKEN])),
+        get("/api/v1/me/ssh-keys", User, keys::mine,
+            doc("listMySshKeys", "Lists the caller's own SSH keys", &[])),
+        post("/api/v1/me/ssh-keys", User, keys::add_mine,
+            doc("addMySshKey", "Registers an SSH key for the caller, or one of theirs with a new end", &[p::SSH_KEY])),
+        delete("/api/v1/me/ssh-keys/{id}", User, keys::remove_mine,
+            doc("removeMySshKey", "Removes one of the caller's own SSH keys, named by its fingerprint", &[p::NO_SSH_KEY])),
         get("/api/v1/me/requests", User, requests::mine,
             doc("listMyRequests", "Lists what the caller has asked to reach", &[])),
         post("/api/v1/me/requests", User, requests::ask,
@@ -62,11 +68,11 @@ pub(super) fn routes() -> Vec<Route> {
         get("/api/v1/requests", User, requests::list,
             doc("listRequests", "Lists the requests for access that the caller may decide on", &[])),
         post("/api/v1/requests/{id}/approve", User, requests::approve,
-            doc("approveRequest", "Gives the access that was asked for; it ends by itself", &[p::NO_REQUEST, p::SETTLED, p::OWN_REQUEST])),
+            doc("approveRequest", "Gives the access that was asked for; it ends by itself", &[p::NO_REQUEST, p::SETTLED, p::OWN_REQUEST, p::PEOPLE])),
         post("/api/v1/requests/{id}/deny", User, requests::deny,
-            doc("denyRequest", "Denies the access that was asked for", &[p::NO_REQUEST, p::SETTLED, p::OWN_REQUEST])),
+            doc("denyRequest", "Denies the access that was asked for", &[p::NO_REQUEST, p::SETTLED, p::OWN_REQUEST, p::PEOPLE])),
         delete("/api/v1/requests/{id}", User, requests::revoke,
-            doc("revokeRequest", "Takes approved access back before its end", &[p::NO_REQUEST, p::SETTLED])),
+            doc("revokeRequest", "Takes approved access back before its end", &[p::NO_REQUEST, p::SETTLED, p::PEOPLE])),
 
         get("/api/v1/sites", Admin, objects::sites,
             doc("listSites", "Lists the sites", &[])),
@@ -100,6 +106,12 @@ pub(super) fn routes() -> Vec<Route> {
             doc("disableUser", "Disables a user: their sessions end and nothing signs them in", &[p::NO_USER, p::LAST_ADMIN])),
         post("/api/v1/users/{name}/enable", Admin, objects::enable_user,
             doc("enableUser", "Enables a user", &[p::NO_USER])),
+        get("/api/v1/ssh-keys", Admin, keys::list,
+            doc("listSshKeys", "Lists SSH keys: all, or those of a user", &[p::NO_USER])),
+        post("/api/v1/ssh-keys", Admin, keys::add,
+            doc("addSshKey", "Registers an SSH key for a user, or one of theirs with a new end", &[p::SSH_KEY, p::SSH_KEY_TAKEN, p::NO_USER])),
+        delete("/api/v1/ssh-keys/{id}", Admin, keys::remove,
+            doc("removeSshKey", "Removes an SSH key, named by its fingerprint", &[p::NO_SSH_KEY])),
         get("/api/v1/groups", Admin, objects::groups,
             doc("listGroups", "Lists the groups", &[])),
         post("/api/v1/groups", Admin, objects::add_group,
@@ -126,7 +138,7 @@ pub(super) fn routes() -> Vec<Route> {
         get("/api/v1/tokens", Admin, tokens::list,
             doc("listTokens", "Lists tokens: all, those of a user or of an application", &[p::NO_USER, p::NO_APPLICATION])),
         post("/api/v1/tokens", Admin, tokens::issue,
-            doc("issueToken", "Issues a token for a user", &[p::ISSUE, p::NOT_ADMIN, p::NO_USER, p::NO_APPLICATION])),
+            doc("issueToken", "Issues a token for a user", &[p::ISSUE, p::NOT_ADMIN, p::NO_LOGIN, p::NO_USER, p::NO_APPLICATION])),
         delete("/api/v1/tokens", Admin, tokens::revoke_all,
             doc("revokeTokens", "Revokes every live token of a user, of an application, or of both", &[p::NO_TOKEN, p::NO_USER, p::NO_APPLICATION])),
         delete("/api/v1/tokens/{id}", Admin, tokens::revoke,

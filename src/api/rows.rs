@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use access::{Name, TokenKind};
 use api::{
     AccessRequest, AgentRow, ApplicationRow, AuditRow, ConnectorRow, GrantRow, GroupRow,
-    SessionRow, SiteRow, Span, TokenRow, TokenState, UserRow,
+    SessionRow, SiteRow, Span, SshKeyRow, TokenRow, TokenState, UserRow,
 };
 use session::LiveSession;
 
@@ -61,6 +61,7 @@ pub(super) fn user(row: store::UserRow) -> UserRow {
         name: row.name,
         admin: row.admin,
         enabled: row.enabled,
+        machine: row.machine,
         groups: row.groups,
         ssh_keys: row.ssh_keys.into_iter().map(|key| key.fingerprint).collect(),
     }
@@ -97,14 +98,7 @@ pub(super) fn token(row: store::TokenRow, now: SystemTime) -> TokenRow {
 fn warning(row: &store::TokenRow, now: SystemTime) -> Option<String> {
     let lasts = matches!(row.kind, TokenKind::Api | TokenKind::Admin);
     let live = row.state(now) == TokenState::Live;
-    let end = UNIX_EPOCH + Duration::from_secs(row.expires?);
-    let left = end.duration_since(now).ok().filter(|left| lasts && live && *left <= SOON)?;
-    let days = left.as_secs() / 86_400;
-    let when = match days {
-        0 => "within a day".to_owned(),
-        1 => "in a day".to_owned(),
-        days => format!("in {days} days"),
-    };
+    let when = soon(row.expires?, now).filter(|_| lasts && live)?;
     Some(match (row.replaced, row.kind, &row.application) {
         (Some(_), ..) => format!("replaced: it ends {when}"),
         (None, TokenKind::Api, Some(app)) => {
@@ -114,7 +108,32 @@ fn warning(row: &store::TokenRow, now: SystemTime) -> Option<String> {
     })
 }
 
-/// From when on before its end a token is said to expire.
+/// When something ends, in words, where that is soon.
+fn soon(end: u64, now: SystemTime) -> Option<String> {
+    let end = UNIX_EPOCH + Duration::from_secs(end);
+    let left = end.duration_since(now).ok().filter(|left| !left.is_zero() && *left <= SOON)?;
+    Some(match left.as_secs() / 86_400 {
+        0 => "within a day".to_owned(),
+        1 => "in a day".to_owned(),
+        days => format!("in {days} days"),
+    })
+}
+
+pub(super) fn ssh_key(user: &Name, row: &store::SshKeyRow, now: SystemTime) -> SshKeyRow {
+    let past = |end: u64| UNIX_EPOCH + Duration::from_secs(end) <= now;
+    let warning = row.expires.and_then(|end| soon(end, now));
+    SshKeyRow {
+        user: user.clone(),
+        fingerprint: row.fingerprint.clone(),
+        algorithm: row.algorithm().to_owned(),
+        name: row.comment().to_owned(),
+        expires: row.expires,
+        expired: row.expires.is_some_and(past),
+        warning: warning.map(|when| format!("expires {when}: register it again, or another one")),
+    }
+}
+
+/// From when on before its end a token or key is said to expire.
 pub(crate) const SOON: Duration = Duration::from_secs(7 * 86_400);
 
 pub(super) fn request(row: store::RequestRow) -> Option<AccessRequest> {

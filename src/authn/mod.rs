@@ -56,7 +56,8 @@ impl Authn {
     ) -> Result<Authenticated, AuthnError> {
         let kinds = [TokenKind::Login, TokenKind::Admin];
         let used = self.use_token(text, &kinds, Door::Api, from).await?;
-        self.owner(used, Door::Api, from)
+        let who = self.owner(used, Door::Api, from)?;
+        self.person_by(&[TokenKind::Login], who)
     }
 
     /// Vouches for the owner of a token that may enrol an agent, and counts one use of it.
@@ -67,7 +68,8 @@ impl Authn {
     ) -> Result<Authenticated, AuthnError> {
         let kinds = [TokenKind::Login, TokenKind::Admin, TokenKind::Access, TokenKind::Api];
         let used = self.use_token(text, &kinds, Door::Api, from).await?;
-        self.owner(used, Door::Api, from)
+        let who = self.owner(used, Door::Api, from)?;
+        self.person_by(&[TokenKind::Login, TokenKind::Admin], who)
     }
 
     /// Uses up a join token and says which site it enrols a connector of.
@@ -92,6 +94,7 @@ impl Authn {
             return Err(AuthnError::UserDisabled);
         }
         let credential = match &agent.token {
+            None if user.machine => return Err(AuthnError::Machine),
             None => Credential::Agent { id: agent.id },
             Some(token) if !policy.knows_token(&token.id) => return Err(AuthnError::Revoked),
             Some(AgentToken { id, kind, application }) => Credential::Token {
@@ -193,6 +196,30 @@ impl Authn {
         }
     }
 
+    /// Refuses a machine user who shows a token of one of these kinds: they are for people.
+    fn person_by(
+        &self,
+        kinds: &[TokenKind],
+        who: Authenticated,
+    ) -> Result<Authenticated, AuthnError> {
+        let machine = self.policy.borrow().user(who.user()).is_some_and(|user| user.machine);
+        match who.credential() {
+            Credential::Token { kind, .. } if machine && kinds.contains(kind) => {
+                self.failures.note(
+                    Door::Api,
+                    who.from(),
+                    AuthnError::Machine,
+                    &format!("{}: {kind} token of {}", AuthnError::Machine, who.name()),
+                    Instant::now(),
+                );
+                Err(AuthnError::Machine)
+            }
+            Credential::Token { .. } | Credential::SshKey { .. } | Credential::Agent { .. } => {
+                Ok(who)
+            }
+        }
+    }
+
     fn owner(
         &self,
         used: UsedToken,
@@ -250,7 +277,7 @@ fn key_owner(
     let user = policy.key_owner(fingerprint).ok_or(AuthnError::Unknown)?;
     let key = user.ssh_keys.iter().find(|key| key.fingerprint == fingerprint);
     if key.and_then(|key| key.expires).is_some_and(|end| now >= end) {
-        return Err(AuthnError::Expired);
+        return Err(AuthnError::KeyExpired);
     }
     if !user.enabled {
         return Err(AuthnError::UserDisabled);

@@ -2,6 +2,7 @@
 
 pub mod admin;
 pub mod completions;
+pub mod key;
 pub mod login;
 pub mod logout;
 pub mod ls;
@@ -26,6 +27,7 @@ pub async fn run(command: Command, context: &Context) -> Result<(), Failure> {
         Command::Ssh(args) => ssh::run(&args, context),
         Command::Proxy(args) => proxy::run(&args, context).await,
         Command::Tunnel(args) => tunnel::run(&args, context).await,
+        Command::Key(args) => key::run(args.command, context).await,
         Command::Token(args) => token::run(args.command, context).await,
         Command::Request(args) => request::ask(args, context).await,
         Command::Requests(args) => request::run(args, context).await,

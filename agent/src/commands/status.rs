@@ -17,6 +17,7 @@ struct Status {
     #[serde(skip_serializing_if = "Option::is_none")]
     user: Option<String>,
     admin: bool,
+    machine: bool,
     /// What signs us in: `agent` or `token`.
     #[serde(skip_serializing_if = "Option::is_none")]
     credential: Option<String>,
@@ -47,6 +48,7 @@ fn known(context: &Context) -> Result<Status, Failure> {
         version: None,
         user: login.as_ref().map(|login| login.user.clone()),
         admin: false,
+        machine: false,
         credential: None,
         device: login.as_ref().map(|login| login.device.clone()),
         expires: login.and_then(|login| login.expires),
@@ -61,17 +63,22 @@ async fn ask(context: &Context, status: &mut Status) -> Result<(), Failure> {
     let me: Me = context.get("/api/v1/me").await?;
     status.user = Some(me.user.to_string());
     status.admin = me.admin;
+    status.machine = me.machine;
     status.credential = Some(me.credential);
     status.expires = me.expires.or(status.expires);
     Ok(())
 }
 
 fn facts(status: &Status) -> Vec<(&'static str, String)> {
-    let user = status.user.as_ref().map(|user| match (&status.device, status.admin) {
-        (Some(device), true) => format!("{user} (admin) on {device}"),
-        (Some(device), false) => format!("{user} on {device}"),
-        (None, true) => format!("{user} (admin), by ADIT_TOKEN"),
-        (None, false) => format!("{user}, by ADIT_TOKEN"),
+    let role = match (status.admin, status.machine) {
+        (false, false) => "",
+        (false, true) => " (machine)",
+        (true, false) => " (admin)",
+        (true, true) => " (machine, admin)",
+    };
+    let user = status.user.as_ref().map(|user| match &status.device {
+        Some(device) => format!("{user}{role} on {device}"),
+        None => format!("{user}{role}, by ADIT_TOKEN"),
     });
     let answers = match &status.version {
         Some(version) => format!("yes, version {version}"),

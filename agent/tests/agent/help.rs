@@ -58,6 +58,7 @@ Commands:
   proxy        Connect stdin and stdout to an application
   tunnel       Open a local port that leads to an application
   token        Issue, list and revoke your own tokens
+  key          Register, list and remove your own SSH keys
   request      Ask for access to an application, for some time
   requests     Show what you have asked for and what became of it
   ssh-config   Print or install SSH configuration, so that `ssh APP.adit` just works

@@ -413,7 +413,9 @@ impl PolicySnapshot {
         let needs_sign_in = standing.rule.terms.require_active_session
             || application.is_some_and(|app| by_bound_api_token(&standing.who, app));
         let sign_in = self.sign_ins.get(&standing.who.user()).filter(|_| needs_sign_in);
-        earliest([standing.expires, sign_in.copied()])
+        // A key may have been given an earlier end since.
+        let credential = self.credential_end(&standing.who);
+        earliest([standing.expires, sign_in.copied(), credential])
     }
 
     /// Decides again for a session that is open; `Some` says why it must end.
@@ -512,6 +514,8 @@ impl PolicySnapshot {
                 let key = key.ok_or(Deny::Revoked)?;
                 if over(key.expires) { Err(Deny::Expired) } else { Ok(()) }
             }
+            // What vouches for a person vouches for no machine.
+            Credential::Agent { .. } if user.machine => Err(Deny::Revoked),
             Credential::Agent { id } => {
                 let end = *self.agents.get(id).ok_or(Deny::Revoked)?;
                 if over(Some(end)) { Err(Deny::Expired) } else { Ok(()) }
@@ -519,7 +523,8 @@ impl PolicySnapshot {
         }
     }
 
-    fn credential_end(&self, who: &Authenticated) -> Option<SystemTime> {
+    /// When what somebody has shown ends, as it stands now; `None`: not by itself.
+    pub fn credential_end(&self, who: &Authenticated) -> Option<SystemTime> {
         match who.credential() {
             Credential::Token { expires, .. } => *expires,
             Credential::SshKey { fingerprint } => {

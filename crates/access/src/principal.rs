@@ -13,6 +13,8 @@ pub struct User {
     pub enabled: bool,
     /// May administer the relay through its API. Gives access to no application.
     pub admin: bool,
+    /// A program: no agent's login vouches for it, only a token or an SSH key.
+    pub machine: bool,
     pub groups: Vec<GroupId>,
     pub ssh_keys: Vec<SshKey>,
 }

@@ -89,6 +89,9 @@ pub struct UserRow {
     pub name: Name,
     pub admin: bool,
     pub enabled: bool,
+    /// Whether it is a program.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub machine: bool,
     pub groups: Vec<Name>,
     /// `SHA256:…` fingerprints.
     pub ssh_keys: Vec<String>,

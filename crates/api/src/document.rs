@@ -43,12 +43,54 @@ pub struct UserSpec {
     pub admin: bool,
     #[serde(default = "yes")]
     pub enabled: bool,
+    /// Whether it is a program. It signs in by token or SSH key only, and decides on no request.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub machine: bool,
     /// Groups it is in; more may name it in their `members`. `None`: left as they are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub groups: Option<Vec<Name>>,
-    /// Public keys in OpenSSH form. `None`: left as they are.
+    /// Public keys. `None`: left as they are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ssh_keys: Option<Vec<String>>,
+    pub ssh_keys: Option<Vec<KeySpec>>,
+}
+
+impl UserSpec {
+    /// A user with a name and nothing else.
+    pub fn named(name: Name) -> Self {
+        Self { name, admin: false, enabled: true, machine: false, groups: None, ssh_keys: None }
+    }
+}
+
+/// A public key of a user: its text, or its text and its end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(untagged, expecting = "a key is a public key in OpenSSH form, or { key, expires }")]
+pub enum KeySpec {
+    /// In OpenSSH form. One that is registered keeps its end; another gets the usual one.
+    Plain(String),
+    Dated(DatedKey),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct DatedKey {
+    /// In OpenSSH form.
+    pub key: String,
+    /// RFC 3339; or `never`, for machine users.
+    pub expires: String,
+}
+
+impl From<String> for KeySpec {
+    fn from(key: String) -> Self {
+        Self::Plain(key)
+    }
+}
+
+impl From<&str> for KeySpec {
+    fn from(key: &str) -> Self {
+        Self::Plain(key.to_owned())
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -6,6 +6,7 @@
 mod admin;
 mod document;
 mod enrol;
+mod key;
 mod me;
 mod problem;
 mod recording;
@@ -23,8 +24,11 @@ pub use admin::{
     AuditPage, AuditRow, ConnectorRow, GrantRow, GroupRow, Removed, SessionRow, SiteRow, UserRow,
     Why, Withdrawn,
 };
-pub use document::{ApplicationSpec, Change, Document, GrantSpec, GroupSpec, SiteSpec, UserSpec};
+pub use document::{
+    ApplicationSpec, Change, DatedKey, Document, GrantSpec, GroupSpec, KeySpec, SiteSpec, UserSpec,
+};
 pub use enrol::{Health, Info, JoinRequest, Joined, LoggedIn, LoginRequest};
+pub use key::{AddSshKey, MySshKey, SshKeyRow};
 pub use me::{Me, MyApplication, MyToken};
 pub use problem::{Fault, Problem};
 pub use recording::{RecordedTerminal, RecordingEvent, RecordingPage};

@@ -13,6 +13,9 @@ use crate::Span;
 pub struct Me {
     pub user: Name,
     pub admin: bool,
+    /// Whether it is a machine user.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub machine: bool,
     /// What was shown: `agent` or `token`.
     pub credential: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]

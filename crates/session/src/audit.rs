@@ -44,6 +44,9 @@ pub enum AuditEvent {
     SessionOpened {
         session: SessionId,
         user: Name,
+        /// Whether that is a machine user.
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        machine: bool,
         application: Name,
         site: Name,
         kind: Kind,
@@ -145,6 +148,15 @@ pub enum AuditEvent {
         /// Unix seconds.
         expires: u64,
     },
+    /// An SSH key is about to expire; said once of each.
+    #[serde(rename = "key.expiring")]
+    KeyExpiring {
+        user: Name,
+        /// `SHA256:…`.
+        key: String,
+        /// Unix seconds.
+        expires: u64,
+    },
     #[serde(rename = "connector.state")]
     ConnectorState { site: Name, connector: String, state: String, from: IpAddr },
 }
@@ -163,6 +175,7 @@ impl AuditEvent {
             Self::AdminChanged { .. } => "admin.changed",
             Self::AccessWithdrawn { .. } => "access.withdrawn",
             Self::TokenExpiring { .. } => "token.expiring",
+            Self::KeyExpiring { .. } => "key.expiring",
             Self::ConnectorState { .. } => "connector.state",
         }
     }
@@ -180,6 +193,7 @@ impl AuditEvent {
             | Self::AdminChanged { .. }
             | Self::AccessWithdrawn { .. }
             | Self::TokenExpiring { .. }
+            | Self::KeyExpiring { .. }
             | Self::ConnectorState { .. } => None,
         }
     }

@@ -404,6 +404,7 @@ impl Session {
         AuditEvent::SessionOpened {
             session: self.id,
             user: who.name().clone(),
+            machine: self.broker.policy().user(who.user()).is_some_and(|user| user.machine),
             application: application.name.clone(),
             site: application.site.name.clone(),
             kind: application.kind,

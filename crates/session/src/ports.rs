@@ -188,6 +188,10 @@ pub enum AuthnError {
     WrongKind,
     #[error("the user is disabled")]
     UserDisabled,
+    #[error("the SSH key has expired")]
+    KeyExpired,
+    #[error("the user is a machine, and machines do not sign in as people do")]
+    Machine,
     #[error("too many failures from this address or for this token")]
     Throttled,
     #[error("the store does not answer")]
@@ -203,6 +207,8 @@ impl Explain for AuthnError {
             Self::UsedUp => "token.used_up",
             Self::WrongKind => "token.wrong_kind",
             Self::UserDisabled => "access.user_disabled",
+            Self::KeyExpired => "ssh_key.expired",
+            Self::Machine => "user.machine",
             Self::Throttled => "authn.throttled",
             Self::Unavailable => "store.unavailable",
         })
@@ -216,6 +222,8 @@ impl Explain for AuthnError {
             Self::UsedUp => "this token is used up",
             Self::WrongKind => "this kind of token is not for this door",
             Self::UserDisabled => "your account is disabled",
+            Self::KeyExpired => "this SSH key has expired",
+            Self::Machine => "a machine user does not sign in as a person does",
             Self::Throttled => "too many failed sign-ins from your address or with this token",
             Self::Unavailable => "the relay can not check sign-ins just now",
         })
@@ -229,6 +237,10 @@ impl Explain for AuthnError {
             }
             Self::WrongKind => "`adit token new APP` issues one that opens an application",
             Self::UserDisabled => "ask your administrator",
+            Self::KeyExpired => "register it again or another one: `adit key add FILE`",
+            Self::Machine => {
+                "give the program an api or access token, or register an SSH key for it"
+            }
             Self::Throttled | Self::Unavailable => "wait a minute and try again",
         }))
     }

@@ -590,6 +590,7 @@ fn alice() -> User {
         name: "alice".parse().unwrap(),
         enabled: true,
         admin: false,
+        machine: false,
         groups: vec![],
         ssh_keys: vec![],
     }

@@ -2,9 +2,11 @@
 
 use std::time::{Duration, SystemTime};
 
-use access::{RuleId, TokenId};
+use access::{Name, RuleId, TokenId};
+use sqlx::Row as _;
 
-use crate::{Store, StoreError, TokenRow, clock};
+use crate::columns::Columns;
+use crate::{SshKeyRow, Store, StoreError, TokenRow, clock};
 
 /// What ends at a known moment unless something else ends it before.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,6 +67,33 @@ impl Store {
         Ok(rows)
     }
 
+    /// The SSH keys that expire before `until`, of which that was not said yet, and whose they are;
+    /// says it of each once, whoever asks.
+    pub async fn expiring_ssh_keys(
+        &self,
+        now: SystemTime,
+        until: SystemTime,
+    ) -> Result<Vec<(Name, SshKeyRow)>, StoreError> {
+        let mut change = self.changing().await?;
+        let keys: Vec<String> = sqlx::query_scalar(WARN_KEYS)
+            .bind(clock::column(clock::seconds(now)))
+            .bind(clock::column(clock::seconds(until)))
+            .fetch_all(change.db())
+            .await?;
+        let mut rows = Vec::new();
+        for key in keys {
+            let row = sqlx::query(KEY).bind(key).fetch_one(change.db()).await?;
+            let key = SshKeyRow {
+                fingerprint: row.try_get("fingerprint")?,
+                key: row.try_get("public_key")?,
+                expires: row.perhaps_number("expires")?,
+            };
+            rows.push((row.parsed("name")?, key));
+        }
+        change.commit_if(u64::from(!rows.is_empty())).await?;
+        Ok(rows)
+    }
+
     /// How many live tokens that last expire before `until`.
     pub async fn count_expiring(
         &self,
@@ -105,6 +134,13 @@ const WARN: &str = "UPDATE tokens SET warned = $1
         AND expires > $1 AND expires <= $2
         AND (uses_left IS NULL OR uses_left > 0)
     RETURNING id";
+
+const WARN_KEYS: &str = "UPDATE ssh_keys SET warned = $1
+    WHERE warned IS NULL AND expires > $1 AND expires <= $2
+    RETURNING fingerprint";
+
+const KEY: &str = "SELECT users.name, fingerprint, public_key, expires
+    FROM ssh_keys JOIN users ON users.id = user_id WHERE fingerprint = $1";
 
 const COUNT: &str = "SELECT COUNT(*) FROM tokens
     WHERE revoked IS NULL AND kind IN ('api', 'admin') AND expires > $1 AND expires <= $2

@@ -1,8 +1,12 @@
-//! SSH keys as far as the store must understand them: their form and their fingerprint.
+//! SSH keys as far as the store must understand them: their form, their strength and their
+//! fingerprint.
+
+mod strength;
 
 use std::fmt;
 use std::str::FromStr;
 
+use access::text::is_hidden;
 use aws_lc_rs::digest::{SHA256, digest};
 use data_encoding::{BASE64, BASE64_NOPAD};
 
@@ -19,6 +23,17 @@ pub(crate) struct PublicKey {
 pub(crate) enum KeyError {
     #[error("a public key is one line such as `ssh-ed25519 AAAA… comment`")]
     Form,
+    #[error(
+        "this is a private key, and whoever has it can sign in: it stays where it is. Give the \
+         public one, from the file that ends in .pub"
+    )]
+    Secret,
+    #[error("options as in authorized_keys are not taken: give the key alone")]
+    Options,
+    #[error("a certificate is no key: give the key it was made for, without -cert in its name")]
+    Certificate,
+    #[error("an RSA key of {0} bits is too weak; 3072 is the least: ssh-keygen -t ed25519")]
+    Weak(usize),
     #[error("the key's algorithm is not one of {}", ALGORITHMS.join(", "))]
     Algorithm,
     #[error("the key's base64 is damaged")]
@@ -30,6 +45,23 @@ pub(crate) enum KeyError {
 }
 
 impl PublicKey {
+    /// Reads a key that is to sign a user in: it must be whole and strong enough, and its comment
+    /// fit for lists.
+    pub(crate) fn of_user(text: &str) -> Result<Self, KeyError> {
+        let key: Self = text.parse()?;
+        strength::check(&key.algorithm, &key.blob)?;
+        let comment = fit(&key.comment);
+        Ok(Self { comment, ..key })
+    }
+
+    /// With this comment instead of its own.
+    pub(crate) fn named(self, name: Option<&str>) -> Self {
+        match name {
+            Some(name) => Self { comment: fit(name), ..self },
+            None => self,
+        }
+    }
+
     /// `SHA256:…` as `ssh-keygen -l` prints it.
     pub(crate) fn fingerprint(&self) -> String {
         format!("SHA256:{}", BASE64_NOPAD.encode(digest(&SHA256, &self.blob).as_ref()))
@@ -49,6 +81,9 @@ impl FromStr for PublicKey {
     type Err = KeyError;
 
     fn from_str(text: &str) -> Result<Self, KeyError> {
+        if text.contains("PRIVATE KEY") {
+            return Err(KeyError::Secret);
+        }
         if text.len() > MAX_TEXT || text.trim().contains(['\n', '\r']) {
             return Err(KeyError::Form);
         }
@@ -57,7 +92,7 @@ impl FromStr for PublicKey {
             return Err(KeyError::Form);
         };
         if !ALGORITHMS.contains(&algorithm) {
-            return Err(KeyError::Algorithm);
+            return Err(unknown(algorithm, text));
         }
         let blob = BASE64.decode(base64.as_bytes()).map_err(|_| KeyError::Base64)?;
         // The blob names its algorithm again: a key that was cut or put together shows here.
@@ -93,7 +128,26 @@ pub(crate) fn check_private_key(text: &str) -> Result<(), KeyError> {
     }
 }
 
+/// Why a line does not begin with an algorithm that is taken.
+fn unknown(first: &str, line: &str) -> KeyError {
+    if first.ends_with("-cert-v01@openssh.com") {
+        return KeyError::Certificate;
+    }
+    let known = |word: &str| ALGORITHMS.contains(&word);
+    match line.split_whitespace().any(known) {
+        true => KeyError::Options,
+        false => KeyError::Algorithm,
+    }
+}
+
+/// A comment as one line of text that shows as it is.
+fn fit(comment: &str) -> String {
+    let words = comment.split_whitespace().collect::<Vec<_>>().join(" ");
+    words.chars().filter(|c| !is_hidden(*c)).take(LONGEST_COMMENT).collect()
+}
+
 const MAX_TEXT: usize = 16 * 1024;
+const LONGEST_COMMENT: usize = 64;
 
 const ALGORITHMS: [&str; 7] = [
     "ssh-ed25519",
@@ -131,7 +185,11 @@ mod tests {
             ("", KeyError::Form),
             ("ssh-ed25519", KeyError::Form),
             ("ssh-dss AAAA", KeyError::Algorithm),
-            ("no-pty ssh-ed25519 AAAA", KeyError::Algorithm),
+            ("no-pty ssh-ed25519 AAAA", KeyError::Options),
+            (&format!("from=\"10.0.0.1\",no-pty {KEY}"), KeyError::Options),
+            ("ssh-ed25519-cert-v01@openssh.com AAAA", KeyError::Certificate),
+            ("-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA", KeyError::Secret),
+            ("-----BEGIN RSA PRIVATE KEY-----", KeyError::Secret),
             ("ssh-ed25519 AAAA!", KeyError::Base64),
             (&KEY.replace("ssh-ed25519 ", "ssh-rsa "), KeyError::Base64),
             (&format!("{KEY}\n{KEY}"), KeyError::Form),

@@ -23,7 +23,7 @@ mod writer;
 
 pub use audit::{AuditCheck, AuditPart, AuditQuery, Claimed, Delivery, DeliveryRow};
 pub use chain::{Damage, Head, HeadError};
-pub use config::{Apply, Object, Settings, TokenRules};
+pub use config::{Apply, KeyEnd, NewSshKey, Object, Settings, TokenRules};
 pub use db::{Engine, Location, Store};
 pub use ends::{Due, DueWhat, Purged};
 pub use error::{Problem, StoreError, UseTokenError};

@@ -27,6 +27,8 @@ pub struct UserRow {
     pub name: Name,
     pub admin: bool,
     pub enabled: bool,
+    /// Whether it is a program.
+    pub machine: bool,
     pub groups: Vec<Name>,
     pub ssh_keys: Vec<SshKeyRow>,
 }
@@ -38,8 +40,20 @@ pub struct SshKeyRow {
     pub fingerprint: String,
     /// In OpenSSH form.
     pub key: String,
-    /// Unix seconds.
+    /// Unix seconds; `None`: never.
     pub expires: Option<u64>,
+}
+
+impl SshKeyRow {
+    /// Such as `ssh-ed25519`.
+    pub fn algorithm(&self) -> &str {
+        self.key.split(' ').next().unwrap_or_default()
+    }
+
+    /// What its owner calls it.
+    pub fn comment(&self) -> &str {
+        self.key.splitn(3, ' ').nth(2).unwrap_or_default()
+    }
 }
 
 /// A group and who is in it.

@@ -163,7 +163,9 @@ fn status(error: AuthnError) -> StatusCode {
         | AuthnError::Revoked
         | AuthnError::UsedUp
         | AuthnError::WrongKind
-        | AuthnError::UserDisabled => StatusCode::UNAUTHORIZED,
+        | AuthnError::UserDisabled
+        | AuthnError::KeyExpired
+        | AuthnError::Machine => StatusCode::UNAUTHORIZED,
         AuthnError::Throttled => StatusCode::TOO_MANY_REQUESTS,
         AuthnError::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
     }

@@ -28,6 +28,8 @@ pub(super) fn of(id: &str) -> Option<Value> {
             "document": { "site": [{ "name": "hq" }], "user": [{ "name": "alice" }] },
             "plan": true,
         }),
+        "addSshKey" => json!({ "user": "alice", "key": KEY, "expires": "30d" }),
+        "addMySshKey" => json!({ "key": KEY, "name": "laptop" }),
         "issueToken" => json!({ "user": "alice", "application": "orders-db", "kind": "api" }),
         "issueMyToken" => json!({ "application": "web1", "expires": "4h", "uses": 1 }),
         "issueJoinToken" => json!({ "expires": "2h" }),
@@ -38,4 +40,6 @@ pub(super) fn of(id: &str) -> Option<Value> {
     Some(example)
 }
 
+const KEY: &str =
+    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ/D9RpXsRdzgZAnjYUjPLVzFnTZhmtD9CxfAuXhxqYc alice@laptop";
 const CSR: &str = "-----BEGIN CERTIFICATE REQUEST-----\n…\n-----END CERTIFICATE REQUEST-----\n";

@@ -20,6 +20,7 @@ pub(in crate::api) const BEARER: Problems = &[
     (401, "token.revoked"),
     (401, "token.used_up"),
     (401, "token.wrong_kind"),
+    (401, "user.machine"),
     (429, "authn.throttled"),
     (503, "store.unavailable"),
 ];
@@ -87,8 +88,23 @@ pub(in crate::api) const USER: Problems = &[
     (422, "group.unknown"),
     (422, "request.refused"),
     (422, "user.ssh_key"),
+    (422, "user.ssh_key_expiry"),
+    (422, "user.ssh_key_limit"),
     (422, "user.ssh_key_taken"),
 ];
+
+/// Registering an SSH key.
+pub(in crate::api) const SSH_KEY: Problems =
+    &[(422, "user.ssh_key"), (422, "user.ssh_key_expiry"), (422, "user.ssh_key_limit")];
+
+/// Told to admins only.
+pub(in crate::api) const SSH_KEY_TAKEN: Problems = &[(422, "user.ssh_key_taken")];
+pub(in crate::api) const NO_SSH_KEY: Problems = &[(404, "ssh_key.not_found")];
+
+/// What a machine user does not do.
+pub(in crate::api) const PEOPLE: Problems = &[(403, "user.machine")];
+/// A login token for a machine user.
+pub(in crate::api) const NO_LOGIN: Problems = &[(422, "user.machine")];
 
 pub(in crate::api) const GROUP: Problems =
     &[(409, "group.exists"), (422, "request.refused"), (422, "user.unknown")];

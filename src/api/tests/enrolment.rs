@@ -115,7 +115,7 @@ async fn anybody_may_know_what_the_relay_says_of_itself() {
     assert!(info["ca_pem"].as_str().unwrap().contains("BEGIN CERTIFICATE"));
 }
 
-fn csr() -> String {
+pub(super) fn csr() -> String {
     let key = KeyPair::generate().unwrap();
     CertificateParams::default().serialize_request(&key).unwrap().pem().unwrap()
 }

@@ -4,6 +4,7 @@ mod apply;
 mod audit;
 mod changes;
 mod enrolment;
+mod keys;
 mod openapi;
 mod oracles;
 mod requests;

@@ -228,7 +228,7 @@ fn bytes(answer: &Answer) -> String {
     format!("{} {headers:?} {}", answer.status, answer.text.replace(id, "ID"))
 }
 
-async fn failures(relay: &Relay, count: usize) -> Vec<Value> {
+pub(super) async fn failures(relay: &Relay, count: usize) -> Vec<Value> {
     for _ in 0..200 {
         let rows = relay.actions().await;
         let failed = rows.into_iter().filter(|(action, _)| action == "authn.failed");

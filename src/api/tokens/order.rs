@@ -144,6 +144,10 @@ fn check(
         (TokenKind::Login | TokenKind::Admin, Some(_)) => {
             Err(ApiError::invalid(format!("a token of kind {kind} is for no application")))
         }
+        (TokenKind::Login, None) if user.machine => {
+            let detail = format!("{} is a machine user and does not log in", user.name);
+            Err(ApiError::for_people(StatusCode::UNPROCESSABLE_ENTITY, detail))
+        }
         (TokenKind::Join, _) => Err(ApiError::invalid("join tokens are issued for a site")
             .hint("`adit admin site join-token SITE`")),
         (TokenKind::Admin, None) if !user.admin => {

@@ -12,7 +12,7 @@ mod grant;
 mod group;
 mod recording;
 mod requests;
-mod secrets;
+pub(super) mod secrets;
 mod session;
 mod settings;
 mod site;

@@ -25,6 +25,15 @@ pub(super) fn read_key(path: &Path) -> Result<String, Failure> {
     Ok(text)
 }
 
+/// The public key of a file that holds one.
+pub(in crate::commands) fn public_key(path: &Path) -> Result<String, Failure> {
+    match <[String; 1]>::try_from(public_keys(path)?) {
+        Ok([key]) => Ok(key),
+        Err(keys) => Err(Failure::usage(format!("{} holds {} keys", path.display(), keys.len()))
+            .hint("give one at a time")),
+    }
+}
+
 /// The public keys of a file, one a line, as `authorized_keys` and `id_*.pub` hold them.
 pub(super) fn public_keys(path: &Path) -> Result<Vec<String>, Failure> {
     let text = read(path)?;

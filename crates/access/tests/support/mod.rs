@@ -80,6 +80,7 @@ pub(crate) fn user(n: u128, enabled: bool) -> User {
         name: name.parse().unwrap(),
         enabled,
         admin: n == BOB,
+        machine: false,
         groups,
         ssh_keys: vec![key],
     }

@@ -155,6 +155,7 @@ fn user(event: &AuditEvent) -> Option<String> {
         AuditEvent::SessionOpened { user, .. }
         | AuditEvent::SessionEnded { user, .. }
         | AuditEvent::SessionAction { user, .. }
+        | AuditEvent::KeyExpiring { user, .. }
         | AuditEvent::AccessDenied { user, .. } => Some(user.to_string()),
         AuditEvent::AuthnFailed { user, .. } => user.clone(),
         AuditEvent::AdminChanged { actor, .. } | AuditEvent::AccessWithdrawn { actor, .. } => {

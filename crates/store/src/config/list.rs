@@ -1,10 +1,11 @@
 //! The configuration as rows for lists, and as a document.
 
 use access::{Name, RuleId, WebOptions};
-use api::{ApplicationSpec, Document, GrantSpec, GroupSpec, SiteSpec, UserSpec};
+use api::{ApplicationSpec, DatedKey, Document, GrantSpec, GroupSpec, KeySpec, SiteSpec, UserSpec};
 
+use super::merge::NEVER;
 use super::policy::login;
-use super::state::{App, AppName, Grant, GrantName, State, Subject, Target, User};
+use super::state::{App, AppName, Grant, GrantName, Key, State, Subject, Target, User};
 use super::terms;
 use crate::{ApplicationRow, GrantRow, GroupRow, SiteRow, SshKeyRow, Store, StoreError, UserRow};
 
@@ -86,19 +87,19 @@ fn groups_of(state: &State, user: &Name) -> Vec<Name> {
 }
 
 fn user_row(state: &State, name: &Name, user: &User) -> UserRow {
-    let key = |(fingerprint, key): (&String, &super::state::Key)| SshKeyRow {
-        fingerprint: fingerprint.clone(),
-        key: key.text.clone(),
-        expires: key.expires,
-    };
     UserRow {
         id: user.id,
         name: name.clone(),
         admin: user.admin,
         enabled: user.enabled,
+        machine: user.machine,
         groups: groups_of(state, name),
-        ssh_keys: user.keys.iter().map(key).collect(),
+        ssh_keys: user.keys.iter().map(key_row).collect(),
     }
+}
+
+pub(super) fn key_row((fingerprint, key): (&String, &Key)) -> SshKeyRow {
+    SshKeyRow { fingerprint: fingerprint.clone(), key: key.text.clone(), expires: key.expires }
 }
 
 fn application_row(state: &State, name: &AppName, app: &App) -> Option<ApplicationRow> {
@@ -126,9 +127,15 @@ fn user_spec(state: &State, name: &Name, user: &User) -> UserSpec {
         name: name.clone(),
         admin: user.admin,
         enabled: user.enabled,
+        machine: user.machine,
         groups: Some(groups_of(state, name)),
-        ssh_keys: Some(user.keys.values().map(|key| key.text.clone()).collect()),
+        ssh_keys: Some(user.keys.values().map(key_spec).collect()),
     }
+}
+
+fn key_spec(key: &Key) -> KeySpec {
+    let expires = key.expires.map_or_else(|| NEVER.to_owned(), terms::point_text);
+    KeySpec::Dated(DatedKey { key: key.text.clone(), expires })
 }
 
 fn application_spec((name, app): (&AppName, &App)) -> ApplicationSpec {

@@ -13,17 +13,30 @@ mod state;
 mod terms;
 mod write;
 
+use std::fmt::Display;
 use std::time::SystemTime;
 
 use access::{Name, RuleId};
 use api::{Change, Document};
 
 use crate::db::Changing;
-use crate::{Problem, Store, StoreError};
-use merge::merge;
+use crate::keys::PublicKey;
+use crate::{Problem, SshKeyRow, Store, StoreError};
+pub use merge::KeyEnd;
+use merge::{merge, register};
 use plan::Plan;
 pub use settings::{Settings, TokenRules};
-use state::State;
+use state::{State, User};
+
+/// An SSH public key to be registered.
+#[derive(Clone, Debug)]
+pub struct NewSshKey {
+    /// In OpenSSH form.
+    pub text: String,
+    /// Instead of its comment.
+    pub name: Option<String>,
+    pub end: KeyEnd,
+}
 
 /// How a document is applied.
 #[derive(Clone, Copy, Debug, Default)]
@@ -57,12 +70,12 @@ impl Store {
     ) -> Result<Vec<Change>, StoreError> {
         if how.plan {
             let before = self.state().await?;
-            let after = merge(&before, document, how, &self.inner.sealer)?;
+            let after = merge(&before, document, (how, now), &self.inner.sealer)?;
             return Ok(Plan::between(&before, &after).changes(now));
         }
         let mut change = self.changing().await?;
         let before = State::load(change.db()).await?;
-        let after = merge(&before, document, how, &self.inner.sealer)?;
+        let after = merge(&before, document, (how, now), &self.inner.sealer)?;
         carry_out(change, &before, &after, now).await
     }
 
@@ -88,6 +101,54 @@ impl Store {
         carry_out(change, &before, &after, SystemTime::now()).await.map(drop)
     }
 
+    /// Registers an SSH key for a user; one they have gets the new end and name.
+    pub async fn add_ssh_key(
+        &self,
+        user: &Name,
+        key: &NewSshKey,
+        now: SystemTime,
+    ) -> Result<SshKeyRow, StoreError> {
+        let object = format!("user {user}");
+        let public = PublicKey::of_user(&key.text);
+        let public = public.map_err(|error| refused(&object, "user.ssh_key", error))?;
+        let public = public.named(key.name.as_deref());
+        let fingerprint = public.fingerprint();
+        let mut change = self.changing().await?;
+        let before = State::load(change.db()).await?;
+        let mut after = before.clone();
+        let owns =
+            |(name, other): (&Name, &User)| name != user && other.keys.contains_key(&fingerprint);
+        if after.users.iter().any(owns) {
+            let detail = format!("SSH key {fingerprint} is registered for another user");
+            return Err(refused(&object, "user.ssh_key_taken", detail));
+        }
+        let life = after.settings.ssh_key_life();
+        let owner = after.users.get_mut(user).ok_or_else(|| StoreError::NotFound(object))?;
+        register((user, &mut *owner), &public, key.end.at(life, now))
+            .map_err(|problem| StoreError::Invalid(vec![problem]))?;
+        let row = owner.keys.get_key_value(&fingerprint).map(list::key_row);
+        carry_out(change, &before, &after, now).await?;
+        row.ok_or_else(|| StoreError::NotFound(format!("ssh key {fingerprint}")))
+    }
+
+    /// Takes a key from whoever has it; with `owner`, only from them. Says whose it was.
+    pub async fn remove_ssh_key(
+        &self,
+        fingerprint: &str,
+        owner: Option<&Name>,
+    ) -> Result<Option<Name>, StoreError> {
+        let mut change = self.changing().await?;
+        let before = State::load(change.db()).await?;
+        let mut after = before.clone();
+        let has = |(name, user): (&Name, &mut User)| {
+            let may = owner.is_none_or(|owner| owner == name);
+            (may && user.keys.remove(fingerprint).is_some()).then(|| name.clone())
+        };
+        let from = after.users.iter_mut().find_map(has);
+        carry_out(change, &before, &after, SystemTime::now()).await?;
+        Ok(from)
+    }
+
     async fn state(&self) -> Result<State, StoreError> {
         let mut tx = self.reading().await?;
         State::load(&mut tx).await
@@ -107,6 +168,10 @@ async fn carry_out(
         change.commit().await?;
     }
     Ok(changes)
+}
+
+fn refused(object: &str, code: &'static str, detail: impl Display) -> StoreError {
+    StoreError::Invalid(vec![Problem::new(object, code, detail.to_string())])
 }
 
 fn take_out(state: &mut State, what: Object) -> Result<(), StoreError> {
@@ -139,7 +204,9 @@ fn keep_an_admin(before: &State, after: &State) -> Result<(), StoreError> {
 
 fn last_admin(before: &State, after: &State) -> Option<Problem> {
     let admin = |state: &State| {
-        let mut admins = state.users.iter().filter(|(_, user)| user.admin && user.enabled);
+        // A machine can not sign in to put things right.
+        let is_one = |user: &User| user.admin && user.enabled && !user.machine;
+        let mut admins = state.users.iter().filter(|(_, user)| is_one(user));
         admins.next().map(|(name, _)| name.clone())
     };
     let last = admin(before).filter(|_| admin(after).is_none())?;

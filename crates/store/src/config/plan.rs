@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use access::{Clipboard, Name, Recording, SiteId, WebOptions};
 use api::{Change, GrantSpec};
 
-use super::state::{App, AppName, Grant, GrantName, Group, State, User};
+use super::state::{App, AppName, Grant, GrantName, Group, Key, State, User};
 use super::terms;
 use crate::clock;
 
@@ -115,10 +115,20 @@ fn user(user: &User) -> Fields {
     if !user.enabled {
         fields.push(("disabled", "yes".to_owned()));
     }
+    if user.machine {
+        fields.push(("machine", "yes".to_owned()));
+    }
     if !user.keys.is_empty() {
-        fields.push(("ssh_keys", list(user.keys.keys())));
+        fields.push(("ssh_keys", list(user.keys.iter().map(key))));
     }
     fields
+}
+
+fn key((fingerprint, key): (&String, &Key)) -> String {
+    match key.expires {
+        Some(end) => format!("{fingerprint} until {}", terms::point_text(end)),
+        None => fingerprint.clone(),
+    }
 }
 
 fn group(group: &Group) -> Fields {

@@ -44,6 +44,7 @@ fn users(state: &State) -> Vec<User> {
         name: name.clone(),
         enabled: user.enabled,
         admin: user.admin,
+        machine: user.machine,
         groups: groups.remove(name).unwrap_or_default(),
         ssh_keys: user
             .keys

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
+use std::time::Duration;
 
 use access::Kind;
 use api::{DoorKind, SettingsSpec, TokenRulesSpec};
@@ -38,6 +39,11 @@ impl Settings {
     /// The rules for tokens to applications of a kind.
     pub fn tokens(&self, kind: Kind) -> TokenRules {
         self.tokens.get(&DoorKind::of(kind)).copied().unwrap_or_default()
+    }
+
+    /// How long an SSH key is good where nobody said, and at most where its owner did.
+    pub fn ssh_key_life(&self) -> Duration {
+        Duration::from_secs(u64::from(self.ssh_key_days) * 24 * 3600)
     }
 
     /// All of them, as documents have them.

@@ -25,6 +25,7 @@ pub(crate) struct User {
     pub(crate) id: UserId,
     pub(crate) admin: bool,
     pub(crate) enabled: bool,
+    pub(crate) machine: bool,
     /// By fingerprint.
     pub(crate) keys: BTreeMap<String, Key>,
 }
@@ -33,7 +34,7 @@ pub(crate) struct User {
 pub(crate) struct Key {
     /// In OpenSSH form.
     pub(crate) text: String,
-    /// Unix seconds.
+    /// Unix seconds; `None`: never.
     pub(crate) expires: Option<u64>,
 }
 

@@ -88,13 +88,13 @@ fn duration_text(seconds: u64) -> String {
 }
 
 /// A point in time in RFC 3339, as Unix seconds.
-fn point(text: &str) -> Result<u64, String> {
+pub(super) fn point(text: &str) -> Result<u64, String> {
     let wrong = || format!("{text:?} is not a time such as 2026-01-31T08:00:00Z");
     let at = OffsetDateTime::parse(text, &Rfc3339).map_err(|_| wrong())?;
     u64::try_from(at.unix_timestamp()).map_err(|_| wrong())
 }
 
-fn point_text(seconds: u64) -> String {
+pub(super) fn point_text(seconds: u64) -> String {
     let at = i64::try_from(seconds).ok().and_then(|s| OffsetDateTime::from_unix_timestamp(s).ok());
     let text = at.and_then(|at| at.format(&Rfc3339).ok());
     text.unwrap_or_else(|| format!("{seconds} s after 1970"))

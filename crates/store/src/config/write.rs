@@ -45,8 +45,7 @@ impl Plan<'_> {
         delete(db, "DELETE FROM users WHERE id = $1", users).await?;
         let sites = gone(&self.sites, ToString::to_string);
         delete(db, "DELETE FROM sites WHERE id = $1", sites).await?;
-        let changed = self.users.iter().filter_map(|step| step.from);
-        let keys = changed.flat_map(|user| user.keys.keys().cloned());
+        let keys = self.users.iter().flat_map(keys_gone).cloned();
         delete(db, "DELETE FROM ssh_keys WHERE fingerprint = $1", keys.collect()).await?;
         let changed = self.groups.iter().filter_map(|step| step.from);
         let groups = changed.map(|group| group.id.to_string()).collect();
@@ -80,9 +79,14 @@ async fn put_user(
         .bind(step.name.as_str())
         .bind(i64::from(user.admin))
         .bind(i64::from(user.enabled))
+        .bind(i64::from(user.machine))
         .execute(&mut *db)
         .await?;
-    for (fingerprint, key) in &user.keys {
+    let known =
+        |fingerprint, key| step.from.and_then(|from| from.keys.get(fingerprint)) == Some(key);
+    for (fingerprint, key) in
+        user.keys.iter().filter(|(fingerprint, key)| !known(*fingerprint, key))
+    {
         sqlx::query(ADD_KEY)
             .bind(fingerprint)
             .bind(user.id.to_string())
@@ -92,6 +96,13 @@ async fn put_user(
             .await?;
     }
     Ok(())
+}
+
+/// The keys that go or change. What stays as it is keeps what the table says of it besides.
+fn keys_gone<'a>(step: &'a Step<'_, access::Name, User>) -> impl Iterator<Item = &'a String> {
+    let stays = |fingerprint, key| step.to.and_then(|to| to.keys.get(fingerprint)) == Some(key);
+    let keys = step.from.into_iter().flat_map(|from| &from.keys);
+    keys.filter(move |(fingerprint, key)| !stays(*fingerprint, *key)).map(|(key, _)| key)
 }
 
 async fn put_group(
@@ -209,8 +220,10 @@ fn json(value: &impl serde::Serialize) -> Result<String, sqlx::Error> {
 
 const ADD_SITE: &str = "INSERT INTO sites (id, name) VALUES ($1, $2)";
 
-const PUT_USER: &str = "INSERT INTO users (id, name, admin, enabled) VALUES ($1, $2, $3, $4)
-    ON CONFLICT (id) DO UPDATE SET admin = excluded.admin, enabled = excluded.enabled";
+const PUT_USER: &str = "INSERT INTO users (id, name, admin, enabled, machine)
+    VALUES ($1, $2, $3, $4, $5)
+    ON CONFLICT (id) DO UPDATE SET admin = excluded.admin, enabled = excluded.enabled,
+        machine = excluded.machine";
 
 const ADD_KEY: &str = "INSERT INTO ssh_keys (fingerprint, user_id, public_key, expires)
     VALUES ($1, $2, $3, $4)";

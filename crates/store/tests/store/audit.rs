@@ -196,6 +196,7 @@ pub(crate) fn opened(session: SessionId) -> AuditEvent {
     AuditEvent::SessionOpened {
         session,
         user: name("alice"),
+        machine: false,
         application: name("web1"),
         site: name("hq"),
         kind: Kind::Ssh,

@@ -284,7 +284,7 @@ async fn a_key_can_move_from_one_user_to_another() {
     let store = home.with(&small()).await;
     let mut moved = small();
     moved.users[1].ssh_keys = Some(vec![]);
-    moved.users[2].ssh_keys = Some(vec![KEY.to_owned()]);
+    moved.users[2].ssh_keys = Some(vec![KEY.into()]);
     assert_eq!(apply(&store, &moved).await.unwrap().len(), 2);
     let bob = store.user(&name("bob")).await.unwrap().unwrap();
     assert_eq!(bob.ssh_keys[0].fingerprint, FINGERPRINT);

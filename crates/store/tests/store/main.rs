@@ -10,6 +10,7 @@ mod deliveries;
 mod documents;
 mod dumps;
 mod files;
+mod keys;
 mod machines;
 mod opening;
 mod secrets;

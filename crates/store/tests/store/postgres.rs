@@ -9,6 +9,7 @@ mod configuration;
 mod deliveries;
 mod documents;
 mod dumps;
+mod keys;
 mod machines;
 mod opening;
 mod secrets;

@@ -123,7 +123,7 @@ pub(crate) fn site(text: &str) -> SiteSpec {
 }
 
 pub(crate) fn user(text: &str) -> UserSpec {
-    UserSpec { name: name(text), admin: false, enabled: true, groups: None, ssh_keys: None }
+    UserSpec::named(name(text))
 }
 
 pub(crate) fn group(text: &str, members: &[&str]) -> GroupSpec {
@@ -167,7 +167,7 @@ pub(crate) fn small() -> Document {
         sites: vec![site("hq")],
         users: vec![
             UserSpec { admin: true, ..user("admin") },
-            UserSpec { ssh_keys: Some(vec![KEY.to_owned()]), ..user("alice") },
+            UserSpec { ssh_keys: Some(vec![KEY.into()]), ..user("alice") },
             user("bob"),
         ],
         groups: vec![group("dba", &["bob"])],

@@ -223,6 +223,7 @@ impl Policy {
             name: name_of("alice"),
             enabled: true,
             admin: false,
+            machine: false,
             groups: Vec::new(),
             ssh_keys: Vec::new(),
         };

@@ -2,10 +2,12 @@
 
 mod applications;
 mod grants;
+mod keys;
 mod people;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
+use std::time::SystemTime;
 
 use access::SiteId;
 use api::Document;
@@ -15,15 +17,18 @@ use super::state::{AppName, State};
 use super::{Apply, last_admin, settings};
 use crate::seal::Sealer;
 use crate::{Problem, StoreError};
+pub use keys::KeyEnd;
+pub(super) use keys::{NEVER, register};
 
 /// The state after `document` is applied to `before`, or every problem with it.
 pub(super) fn merge(
     before: &State,
     document: &Document,
-    how: Apply,
+    (how, now): (Apply, SystemTime),
     sealer: &Sealer,
 ) -> Result<State, StoreError> {
-    let mut merge = Merge { before, after: before.clone(), how, sealer, problems: Vec::new() };
+    let (after, problems) = (before.clone(), Vec::new());
+    let mut merge = Merge { before, after, how, now, sealer, problems };
     if how.prune {
         merge.prune(document);
     }
@@ -47,6 +52,7 @@ struct Merge<'a> {
     before: &'a State,
     after: State,
     how: Apply,
+    now: SystemTime,
     sealer: &'a Sealer,
     problems: Vec<Problem>,
 }
@@ -91,20 +97,6 @@ impl Merge<'_> {
                 let detail = format!("its label {label} is that of application {other} too");
                 let object = format!("application {app}");
                 self.problems.push(Problem::new(object, "application.label_taken", detail));
-            }
-        }
-    }
-
-    /// A key tells who somebody is, so it has one owner.
-    fn key_owners(&mut self) {
-        let mut owners = BTreeMap::new();
-        for (name, user) in &self.after.users {
-            for fingerprint in user.keys.keys() {
-                if let Some(other) = owners.insert(fingerprint, name) {
-                    let detail = format!("SSH key {fingerprint} is registered for {other} too");
-                    let object = format!("user {name}");
-                    self.problems.push(Problem::new(object, "user.ssh_key_taken", detail));
-                }
             }
         }
     }

@@ -1,14 +1,13 @@
-//! Users, their keys, and groups.
+//! Users and groups.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use access::{GroupId, Name, UserId};
 use api::{Document, UserSpec};
 use uuid::Uuid;
 
 use super::{Merge, Named};
-use crate::config::state::{Group, Key, User};
-use crate::keys::PublicKey;
+use crate::config::state::{Group, User};
 
 impl Merge<'_> {
     pub(super) fn users(&mut self, document: &Document) {
@@ -19,29 +18,10 @@ impl Merge<'_> {
             let old = self.after.users.remove(&spec.name);
             let keys = self.keys(spec, old.as_ref());
             let id = old.map_or_else(|| UserId(Uuid::new_v4()), |old| old.id);
-            let user = User { id, admin: spec.admin, enabled: spec.enabled, keys };
+            let UserSpec { admin, enabled, machine, .. } = *spec;
+            let user = User { id, admin, enabled, machine, keys };
             self.after.users.insert(spec.name.clone(), user);
         }
-    }
-
-    fn keys(&mut self, spec: &UserSpec, old: Option<&User>) -> BTreeMap<String, Key> {
-        let old = old.map(|user| user.keys.clone()).unwrap_or_default();
-        let Some(texts) = &spec.ssh_keys else { return old };
-        let mut keys = BTreeMap::new();
-        for text in texts {
-            match text.parse::<PublicKey>() {
-                Ok(key) => {
-                    let fingerprint = key.fingerprint();
-                    let expires = old.get(&fingerprint).and_then(|key| key.expires);
-                    keys.insert(fingerprint, Key { text: key.to_string(), expires });
-                }
-                Err(error) => {
-                    let detail = format!("ssh_keys: {error}");
-                    self.problem(&format!("user {}", spec.name), "user.ssh_key", detail);
-                }
-            }
-        }
-        keys
     }
 
     /// Groups and who is in them. Where the document says so for a user or for a group, the two

@@ -1,0 +1,61 @@
+//! SSH public keys of users.
+
+use access::Name;
+use serde::{Deserialize, Serialize};
+
+use crate::Span;
+
+/// One row of `GET /ssh-keys` and `GET /me/ssh-keys`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct SshKeyRow {
+    pub user: Name,
+    /// `SHA256:…` as `ssh-keygen -l` prints it.
+    pub fingerprint: String,
+    /// Such as `ssh-ed25519`.
+    pub algorithm: String,
+    /// The comment it was registered with.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub name: String,
+    /// `None`: never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<u64>,
+    pub expired: bool,
+    /// What to do about it soon: it expires within a week.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warning: Option<String>,
+}
+
+/// `POST /me/ssh-keys`: a key for oneself, or one of one's own with a new end.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct MySshKey {
+    /// The line of a `.pub` file.
+    pub key: String,
+    /// What lists call it, instead of its comment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// How long it is good; where absent, as long as keys usually are, which is the most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<Span>,
+}
+
+/// `POST /ssh-keys`: an admin registers a key of a user.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct AddSshKey {
+    pub user: Name,
+    /// The line of a `.pub` file.
+    pub key: String,
+    /// What lists call it, instead of its comment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// How long it is good; where absent, as long as keys usually are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<Span>,
+    /// It does not expire; for machine users.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub never: bool,
+}
