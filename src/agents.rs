@@ -22,6 +22,7 @@ use wire::{Header, Mode, Open, Refusal, Reply};
 
 use crate::AgentIdentity;
 use crate::authn::Authn;
+use crate::seen::Sightings;
 
 /// Serves the agents' connections.
 pub struct Agents {
@@ -58,6 +59,14 @@ impl Agents {
     pub(crate) fn is_connected(&self, id: AgentId) -> bool {
         let connections = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
         connections.contains_key(&id)
+    }
+
+    /// Notes that those who are connected are there.
+    pub(crate) fn see(&self, sightings: &Sightings) {
+        let connections = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
+        for (id, connection) in connections.iter().flat_map(|(id, all)| Some((id, all.last()?))) {
+            sightings.agent(*id, connection.1.remote_address().ip());
+        }
     }
 
     /// How often the SSH door held a connection because a channel's reader did not move.
@@ -100,6 +109,7 @@ impl Agents {
                 },
             }
         }
+        self.authn.sightings().agent(agent.id, connection.remote_address().ip());
         // Each session notices that its stream is gone and writes its own end.
         let ended = async {
             while let Some(done) = streams.join_next().await {
@@ -119,7 +129,7 @@ impl Agents {
     ) {
         let open = match timeout(HEADER_DEADLINE, stream.recv_frame()).await {
             Ok(Ok(Header::Open(open))) => open,
-            Ok(Ok(Header::Dial(_) | Header::Unknown)) => {
+            Ok(Ok(Header::Dial(_) | Header::Check(_) | Header::Unknown)) => {
                 return refuse(stream, Instant::now(), &NotServed).await;
             }
             Ok(Err(error)) => {
@@ -130,7 +140,7 @@ impl Agents {
         let asked = Instant::now();
         // Decided anew for each stream: the connection may be older than a change.
         let from = peer.ip().to_canonical();
-        let who = match self.authn.agent(&agent, from) {
+        let who = match self.authn.agent_at(Door::Agent, &agent, from) {
             Ok(who) => who,
             Err(error) => return refuse(stream, asked, &error).await,
         };

@@ -19,6 +19,7 @@ mod listen;
 mod lobby;
 mod memory;
 pub mod policy;
+mod seen;
 pub mod serve;
 pub mod state;
 pub mod statements;
@@ -27,4 +28,5 @@ mod traces;
 
 pub use deliver::Deliveries;
 pub use ends::Ends;
+pub use seen::Sightings;
 pub use state::{AgentIdentity, AppState, Peer, RelayInfo};

@@ -49,6 +49,11 @@ pub fn unix(time: SystemTime) -> u64 {
     time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
+/// Microseconds as `3.2 ms`.
+pub fn millis(micros: u64) -> String {
+    format!("{}.{} ms", micros / 1000, micros % 1000 / 100)
+}
+
 /// An amount of bytes: `512 B`, `12.4 MiB`.
 pub fn bytes(count: u64) -> String {
     let mut unit = 0;
@@ -75,6 +80,7 @@ mod tests {
         assert_eq!(bytes(1023), "1023 B");
         assert_eq!(bytes(1536), "1.5 KiB");
         assert_eq!(bytes(1 << 50), "1024.0 TiB");
+        assert_eq!(millis(3_249), "3.2 ms");
         assert_eq!(utc(0), "1970-01-01 00:00 UTC");
         assert_eq!(utc(u64::MAX), "never");
     }

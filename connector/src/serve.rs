@@ -123,8 +123,9 @@ async fn session(mut stream: Stream, site: Arc<Site>) {
 }
 
 async fn open(stream: &mut Stream, site: &Site) -> Option<(Dial, TcpStream)> {
-    let dial = match timeout(REQUEST, stream.recv_frame::<Header>()).await {
-        Ok(Ok(Header::Dial(dial))) => dial,
+    let (dial, purpose) = match timeout(REQUEST, stream.recv_frame::<Header>()).await {
+        Ok(Ok(Header::Dial(dial))) => (dial, Purpose::Session),
+        Ok(Ok(Header::Check(dial))) => (dial, Purpose::Check),
         Ok(Ok(Header::Open(_) | Header::Unknown)) => {
             refuse(stream, unknown()).await;
             return None;
@@ -145,6 +146,13 @@ async fn open(stream: &mut Stream, site: &Site) -> Option<(Dial, TcpStream)> {
         connected = connect(&dial, site) => connected,
     };
     match connected {
+        // Reached, and that is all that was asked: nobody gets this connection.
+        Ok(socket) if purpose == Purpose::Check => {
+            drop(socket);
+            let reached = Reply::Opened { session: Some(dial.session), mode: Mode::Raw };
+            answer(stream, reached).await;
+            None
+        }
         Ok(socket) => {
             let opened = Reply::Opened { session: Some(dial.session), mode: Mode::Raw };
             stream.send_frame(&opened).await.ok()?;
@@ -156,6 +164,14 @@ async fn open(stream: &mut Stream, site: &Site) -> Option<(Dial, TcpStream)> {
             None
         }
     }
+}
+
+/// What a target is dialled for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    Session,
+    /// To know whether it can be reached.
+    Check,
 }
 
 async fn connect(request: &Dial, site: &Site) -> Result<TcpStream, DialError> {
@@ -184,7 +200,12 @@ fn note_refusal(dial: &Dial, error: &DialError, site: &Site) {
 }
 
 async fn refuse(stream: &mut Stream, refusal: Refusal) {
-    let sent = timeout(REQUEST, stream.send_frame(&Reply::Refused(refusal))).await;
+    answer(stream, Reply::Refused(refusal)).await;
+}
+
+/// Gives the last word on a stream.
+async fn answer(stream: &mut Stream, reply: Reply) {
+    let sent = timeout(REQUEST, stream.send_frame(&reply)).await;
     if matches!(sent, Ok(Ok(()))) {
         drop(timeout(REQUEST, stream.deliver()).await);
     }

@@ -84,6 +84,29 @@ async fn each_way_to_fail_has_its_code() {
 }
 
 #[tokio::test]
+async fn a_check_dials_as_a_session_does_and_sends_nothing() {
+    let target = listener().await;
+    let port = target.local_addr().unwrap().port();
+    let rig = Rig::start(&["127.0.0.1/32:*"], SystemResolver).await;
+    let (answer, accepted) =
+        within(async { tokio::join!(rig.check("127.0.0.1", port), target.accept()) }).await;
+    let mut stream = answer.unwrap();
+    let mut heard = Vec::new();
+    within(accepted.unwrap().0.read_to_end(&mut heard)).await.unwrap();
+    assert!(heard.is_empty(), "the target got {heard:?}");
+    // Whatever the relay sends after it has nowhere to go.
+    let end = within(poll_fn(|cx| stream.poll_recv(cx))).await;
+    assert!(matches!(end, Ok(None)), "{end:?}");
+    assert_eq!(rig.site.counts.opened.load(Relaxed), 0, "it is no session");
+    for (host, code) in [("10.0.0.1", "dial.not_allowed"), ("nothing.invalid", "dial.unresolved")] {
+        match within(rig.check(host, 22)).await {
+            Err(OpenError::Refused { source }) => assert_eq!(source.code, code),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_target_that_never_answers_is_given_up() {
     let rig = Rig::start(&["hangs.example:*"], Hangs).await;
     tokio::time::pause();
@@ -247,13 +270,11 @@ impl Rig {
     }
 
     async fn dial(&self, host: &str, port: u16) -> Result<Stream, OpenError> {
-        let dial = Header::Dial(Dial {
-            session: SessionId(uuid::Uuid::from_u128(7)),
-            application: "web1".parse().unwrap(),
-            host: host.into(),
-            port,
-        });
-        self.relay.open(&dial).await.map(|(stream, _)| stream)
+        self.relay.open(&Header::Dial(asked(host, port))).await.map(|(stream, _)| stream)
+    }
+
+    async fn check(&self, host: &str, port: u16) -> Result<Stream, OpenError> {
+        self.relay.open(&Header::Check(asked(host, port))).await.map(|(stream, _)| stream)
     }
 
     async fn refused(&self, host: &str, port: u16) -> String {
@@ -279,6 +300,15 @@ impl Rig {
             }
         })
         .await;
+    }
+}
+
+fn asked(host: &str, port: u16) -> Dial {
+    Dial {
+        session: SessionId(uuid::Uuid::from_u128(7)),
+        application: "web1".parse().unwrap(),
+        host: host.into(),
+        port,
     }
 }
 

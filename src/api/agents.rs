@@ -29,9 +29,10 @@ pub(super) async fn list(
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let enrolled = state.store.agents(whose.user.as_ref()).await?.into_iter();
     let enrolled = enrolled.filter(|row| row.expires > now.as_secs());
+    let seen = state.authn.sightings().all().await?;
     let row = |row: store::AgentRow| {
         let online = state.agents.is_connected(row.id);
-        rows::agent(row, online)
+        rows::agent(row, online, &seen)
     };
     Ok(Json(enrolled.map(row).collect()))
 }

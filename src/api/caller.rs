@@ -94,7 +94,9 @@ async fn sign_in(
     let from = peer.addr.ip().to_canonical();
     match (bearer(headers)?, &peer.agent) {
         (Some(token), _) => Caller::of(state, state.authn.bearer(&token, from).await?, None),
-        (None, Some(agent)) => Caller::of(state, state.authn.agent(agent, from)?, Some(agent.id)),
+        (None, Some(agent)) => {
+            Caller::of(state, state.authn.agent_at(Door::Api, agent, from)?, Some(agent.id))
+        }
         (None, None) => Err(ApiError::signed_out()),
     }
 }

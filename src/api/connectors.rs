@@ -1,9 +1,10 @@
 //! Enrolled connectors, connected or not.
 
-use access::ConnectorId;
-use api::{ConnectorRow, Removed};
+use access::{Code, ConnectorId};
+use api::{Checked, ConnectorRow, Removed};
 use axum::Json;
 use axum::extract::State;
+use axum::http::StatusCode;
 
 use super::caller::Caller;
 use super::change::{Intent, change, done, finally};
@@ -39,8 +40,57 @@ pub(super) async fn remove(
     Ok(Json(Removed { changes, count: 1, withdrawn }))
 }
 
+/// Has each connector of an application's site that is connected dial it and close at once.
+pub(super) async fn check(
+    State(state): State<AppState>,
+    caller: Caller,
+    Param(text): Param<String>,
+) -> Result<Json<Checked>, ApiError> {
+    let row = state.store.application(&text).await?;
+    let row = row.ok_or_else(|| ApiError::not_found("application", &text))?;
+    let reference = row.reference();
+    let application = state.policy.current().application(row.id).cloned();
+    let application = application.ok_or_else(|| ApiError::not_found("application", &text))?;
+    let intent = Intent { action: "check", object: format!("application {reference}") };
+    let act = async {
+        let found = state.connectors.check(&application).await;
+        let rows: Vec<_> = found.iter().map(rows::check).collect();
+        if rows.is_empty() {
+            return Err(offline(&row.site));
+        }
+        let told = rows.iter().map(in_words).collect::<Vec<_>>().join("; ");
+        Ok((rows, vec![done(&intent, told)]))
+    };
+    let (connectors, _) = change(&state, (&caller).into(), intent.clone(), act).await?;
+    Ok(Json(Checked { application: reference, connectors }))
+}
+
+fn in_words(row: &api::CheckRow) -> String {
+    let outcome = row.code.as_deref().unwrap_or("reachable");
+    format!("{} {outcome}", row.name)
+}
+
+fn offline(site: &access::Name) -> ApiError {
+    let detail = format!("no connector of {site} is connected");
+    ApiError::new(StatusCode::CONFLICT, Code("connector.offline"), detail)
+        .hint("`adit admin connector ls` says since when; look at the connector's log")
+}
+
 pub(super) async fn all(state: &AppState) -> Result<Vec<ConnectorRow>, ApiError> {
     let live = state.connectors.list();
-    let rows = state.store.connectors().await?;
-    Ok(rows.into_iter().map(|row| rows::connector(row, &live)).collect())
+    let seen = state.authn.sightings().all().await?;
+    let (rows, policy) = (state.store.connectors().await?, state.policy.current());
+    let reach = |id| {
+        let all = state.connectors.reach(id).into_iter();
+        let named =
+            all.filter_map(|(app, measured)| Some(rows::reach(policy.application(app)?, measured)));
+        let mut named: Vec<_> = named.collect();
+        named.sort_by(|a, b| a.application.cmp(&b.application));
+        named
+    };
+    let row = |row: store::ConnectorRow| {
+        let reach = reach(row.id);
+        rows::connector(row, &live, &seen, reach)
+    };
+    Ok(rows.into_iter().map(row).collect())
 }

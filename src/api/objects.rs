@@ -36,7 +36,9 @@ pub(super) async fn applications(State(state): State<AppState>) -> Listed<Applic
 }
 
 pub(super) async fn users(State(state): State<AppState>) -> Listed<UserRow> {
-    Ok(Json(state.store.users().await?.into_iter().map(rows::user).collect()))
+    let seen = state.authn.sightings().all().await?;
+    let users = state.store.users().await?.into_iter();
+    Ok(Json(users.map(|row| rows::user(row, &seen)).collect()))
 }
 
 pub(super) async fn groups(State(state): State<AppState>) -> Listed<GroupRow> {

@@ -94,6 +94,8 @@ pub(super) fn routes() -> Vec<Route> {
             doc("listApplications", "Lists the applications", &[])),
         post("/api/v1/applications", Admin, objects::add_application,
             doc("addApplication", "Adds an application", &[p::APPLICATION])),
+        post("/api/v1/applications/{name}/check", Admin, connectors::check,
+            doc("checkApplication", "Has each connected connector of its site dial an application and close at once", &[p::NO_APPLICATION, p::OFFLINE])),
         delete("/api/v1/applications/{name}", Admin, objects::remove_application,
             doc("removeApplication", "Removes an application; `name` may be `app` or `app.site`", &[p::NO_APPLICATION])),
         get("/api/v1/users", Admin, objects::users,

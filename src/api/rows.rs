@@ -1,15 +1,17 @@
 //! The store's rows as the API shows them.
 
+use std::collections::HashMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use access::{Name, TokenKind};
+use access::{Application, Explain as _, Name, TokenKind};
 use api::{
-    AccessRequest, AgentRow, ApplicationRow, AuditRow, ConnectorRow, GrantRow, GroupRow,
-    SessionRow, SiteRow, Span, SshKeyRow, TokenRow, TokenState, UserRow,
+    AccessRequest, AgentRow, ApplicationRow, AuditRow, CheckRow, ConnectorRow, GrantRow, GroupRow,
+    LastSeen, ReachRow, SessionRow, SiteRow, Span, SshKeyRow, TokenRow, TokenState, UserRow,
 };
 use session::LiveSession;
+use store::{Known, Seen};
 
-use crate::connectors::LiveConnector;
+use crate::connectors::{Checked, LiveConnector, Measured};
 
 pub(super) fn site(
     name: Name,
@@ -25,18 +27,68 @@ pub(super) fn site(
     }
 }
 
-pub(super) fn connector(row: store::ConnectorRow, live: &[LiveConnector]) -> ConnectorRow {
+/// Who was seen when.
+pub(super) type AllSeen = HashMap<Known, Seen>;
+
+fn last_seen(who: Known, seen: &AllSeen) -> Option<LastSeen> {
+    let Seen { at, from, by } = seen.get(&who)?.clone();
+    Some(LastSeen { at, from, door: by })
+}
+
+pub(super) fn connector(
+    row: store::ConnectorRow,
+    live: &[LiveConnector],
+    seen: &AllSeen,
+    applications: Vec<ReachRow>,
+) -> ConnectorRow {
     let live = live.iter().find(|live| live.id == row.id);
+    let seen = seen.get(&Known::Connector(row.id));
+    let last_address = || Some(seen?.from?.to_string());
     ConnectorRow {
         id: row.id,
         name: row.name,
         site: row.site_name,
+        key: row.key,
+        certificate_expires: live.map(|live| live.certificate_expires),
         online: live.is_some(),
-        address: live.map(|live| live.address.to_string()),
+        address: live.map(|live| live.address.to_string()).or_else(last_address),
         since: live.map(|live| live.since),
-        version: live.map(|live| live.version.clone()),
+        seen: seen.map(|seen| seen.at),
+        version: live.map(|live| live.version.clone()).or_else(|| seen?.by.clone()),
         sessions: live.map_or(0, |live| live.sessions),
+        applications,
     }
+}
+
+pub(super) fn reach(application: &Application, measured: Measured) -> ReachRow {
+    let seconds = |at: SystemTime| at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    ReachRow {
+        application: format!("{}.{}", application.name, application.site.name),
+        reachable: measured.is_reachable(),
+        micros: measured.usual.map(micros),
+        reached: measured.reached.map(seconds),
+        failure: measured.failed.map(|(code, _)| code.to_string()),
+        failed: measured.failed.map(|(_, at)| seconds(at)),
+    }
+}
+
+pub(super) fn check(checked: &Checked) -> CheckRow {
+    let failed = checked.outcome.as_ref().err();
+    let hint = failed.and_then(|(error, _)| error.hint());
+    CheckRow {
+        connector: checked.connector,
+        name: checked.name.clone(),
+        reachable: failed.is_none(),
+        micros: checked.outcome.as_ref().ok().copied().map(micros),
+        code: failed.map(|(error, _)| error.code().to_string()),
+        hop: failed.map(|(_, hop)| hop.as_str().to_owned()),
+        detail: failed.map(|(error, _)| error.to_string()),
+        hint: hint.map(std::borrow::Cow::into_owned),
+    }
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
 pub(super) fn application(row: store::ApplicationRow) -> ApplicationRow {
@@ -56,8 +108,9 @@ pub(super) fn application(row: store::ApplicationRow) -> ApplicationRow {
     }
 }
 
-pub(super) fn user(row: store::UserRow) -> UserRow {
+pub(super) fn user(row: store::UserRow, seen: &AllSeen) -> UserRow {
     UserRow {
+        seen: last_seen(Known::User(row.id), seen),
         name: row.name,
         admin: row.admin,
         enabled: row.enabled,
@@ -152,8 +205,9 @@ pub(super) fn request(row: store::RequestRow) -> Option<AccessRequest> {
     })
 }
 
-pub(super) fn agent(row: store::AgentRow, online: bool) -> AgentRow {
+pub(super) fn agent(row: store::AgentRow, online: bool, seen: &AllSeen) -> AgentRow {
     AgentRow {
+        seen: last_seen(Known::Agent(row.id), seen),
         id: row.id,
         user: row.user_name,
         device: row.device,

@@ -19,6 +19,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::AgentIdentity;
+use crate::seen::Sightings;
 use crate::traces::Traces;
 use failures::Failures;
 pub(crate) use throttle::network;
@@ -30,6 +31,7 @@ pub struct Authn {
     policy: watch::Receiver<Arc<PolicySnapshot>>,
     throttle: Throttle,
     failures: Failures,
+    sightings: Sightings,
     traces: OnceLock<Arc<Traces>>,
 }
 
@@ -40,7 +42,13 @@ impl Authn {
         audit: Arc<dyn AuditLog>,
     ) -> Self {
         let (throttle, failures) = (Throttle::default(), Failures::new(audit));
-        Self { store, policy, throttle, failures, traces: OnceLock::new() }
+        let (sightings, traces) = (Sightings::new(store.clone()), OnceLock::new());
+        Self { store, policy, throttle, failures, sightings, traces }
+    }
+
+    /// When those it vouched for were last there.
+    pub(crate) fn sightings(&self) -> &Sightings {
+        &self.sightings
     }
 
     /// Tells of each sign-in with a token from now on. Only the first call counts.
@@ -79,6 +87,19 @@ impl Authn {
         from: IpAddr,
     ) -> Result<UsedToken, AuthnError> {
         self.use_token(text, &[TokenKind::Join], Door::Connector, from).await
+    }
+
+    /// As [`agent`](Self::agent), at a door: who comes through it is seen.
+    pub(crate) fn agent_at(
+        &self,
+        door: Door,
+        agent: &AgentIdentity,
+        from: IpAddr,
+    ) -> Result<Authenticated, AuthnError> {
+        let who = self.agent(agent, from)?;
+        self.sightings.agent(agent.id, from);
+        self.sightings.user(who.user(), from, door);
+        Ok(who)
     }
 
     /// Vouches for the user of an agent whose registered key the transport has verified. Where the
@@ -232,6 +253,7 @@ impl Authn {
             self.failures.note(door, from, failed.told, &failed.detail, Instant::now());
             return Err(AuthnError::WrongKind);
         };
+        self.sightings.user(user, from, door);
         Ok(vouch(user, name, Credential::Token { id, kind, application, expires }, from))
     }
 }
@@ -252,6 +274,7 @@ impl session::Authn for Authn {
         let policy = self.policy.borrow().clone();
         let failed = match key_owner(&policy, fingerprint, SystemTime::now()) {
             Ok((user, name)) => {
+                self.sightings.user(user, from, Door::Ssh);
                 let credential = Credential::SshKey { fingerprint: fingerprint.to_owned() };
                 return Ok(vouch(user, name, credential, from));
             }

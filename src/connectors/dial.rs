@@ -1,7 +1,7 @@
 //! Dialling: one deadline, the least loaded connector first, another where the first fails.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use futures_util::StreamExt;
@@ -41,7 +41,7 @@ impl Connectors {
                 match self.choose(site.id, &tried) {
                     Some(member) => {
                         tried.push(member.epoch);
-                        asked.push(ask(member, request));
+                        asked.push(self.ask(member, request));
                     }
                     None => exhausted = true,
                 }
@@ -59,15 +59,23 @@ impl Connectors {
             }
         }
     }
-}
 
-async fn ask(member: Arc<Member>, request: &DialRequest) -> Result<BoxStream, DialError> {
-    let answer = member.link.dial(request).await;
-    if let Err(error) = &answer {
-        let connector = member.connector.id;
-        tracing::debug!(%connector, session = %request.session, %error, "Dial failed");
+    /// Asks one connector, and remembers how it went.
+    async fn ask(
+        &self,
+        member: Arc<Member>,
+        request: &DialRequest,
+    ) -> Result<BoxStream, DialError> {
+        let started = Instant::now();
+        let answer = member.link.dial(request).await;
+        if let Err(error) = &answer {
+            let connector = member.connector.id;
+            tracing::debug!(%connector, session = %request.session, %error, "Dial failed");
+        }
+        let outcome = answer.as_ref().map(|_| started.elapsed());
+        self.measured(&member, request.application.id, outcome, SystemTime::now());
+        answer
     }
-    answer
 }
 
 /// From the request to the connector's answer, over all connectors asked.

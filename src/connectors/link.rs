@@ -14,6 +14,10 @@ pub trait Link: Send + Sync {
     /// gives up the stream.
     async fn dial(&self, request: &DialRequest) -> Result<BoxStream, DialError>;
 
+    /// Whether the target can be reached: the connector dials it and closes at once. Nobody gets a
+    /// stream, and no byte is sent to it.
+    async fn check(&self, request: &DialRequest) -> Result<(), DialError>;
+
     /// Whether it is worth asking.
     fn is_open(&self) -> bool;
 
@@ -30,17 +34,15 @@ pub trait Link: Send + Sync {
 #[async_trait]
 impl Link for Connection {
     async fn dial(&self, request: &DialRequest) -> Result<BoxStream, DialError> {
-        let application = &request.application;
-        let header = Header::Dial(Dial {
-            session: request.session,
-            application: application.name.clone(),
-            host: application.address.host().to_owned(),
-            port: application.address.port(),
-        });
-        match self.open(&header).await {
+        match self.open(&Header::Dial(asked(request))).await {
             Ok((stream, _)) => Ok(Box::new(stream)),
             Err(error) => Err(dial_error(&error)),
         }
+    }
+
+    async fn check(&self, request: &DialRequest) -> Result<(), DialError> {
+        let reached = self.open(&Header::Check(asked(request))).await;
+        reached.map(drop).map_err(|error| dial_error(&error))
     }
 
     fn is_open(&self) -> bool {
@@ -57,6 +59,16 @@ impl Link for Connection {
 
     fn close(&self, reason: EndReason, why: &str) {
         Self::close(self, reason, why);
+    }
+}
+
+fn asked(request: &DialRequest) -> Dial {
+    let application = &request.application;
+    Dial {
+        session: request.session,
+        application: application.name.clone(),
+        host: application.address.host().to_owned(),
+        port: application.address.port(),
     }
 }
 

@@ -1,19 +1,26 @@
 //! The connectors that are connected, and dialling through them.
 
+mod check;
 mod dial;
 mod link;
+mod reach;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
-use access::{ConnectorId, EndReason, Name, SiteId};
+use access::{ApplicationId, ConnectorId, EndReason, Name, SiteId};
 use serde::Serialize;
-use session::{AuditEvent, AuditLog};
+use session::{AuditEvent, AuditLog, DialError};
 
+use crate::seen::Sightings;
+
+pub use check::{Checked, Hop};
 pub use link::Link;
+pub use reach::Measured;
+use reach::Reach;
 
 /// The directory of live connectors, by site.
 ///
@@ -22,6 +29,8 @@ pub use link::Link;
 /// not remove the new one.
 pub struct Connectors {
     sites: Mutex<HashMap<SiteId, Vec<Arc<Member>>>>,
+    /// What dials through each came to; it outlives a connection, not an enrolment.
+    reach: Mutex<HashMap<ConnectorId, Reach>>,
     epochs: AtomicU64,
     audit: Arc<dyn AuditLog>,
 }
@@ -30,11 +39,33 @@ pub struct Connectors {
 pub struct Member {
     epoch: u64,
     pub connector: ConnectorIdentity,
-    pub address: SocketAddr,
+    pub shown: Shown,
     pub since: SystemTime,
+    link: Arc<dyn Link>,
+}
+
+/// What a connector's connection shows.
+#[derive(Clone, Debug)]
+pub struct Shown {
+    pub address: SocketAddr,
     /// The connector's software, as it said itself.
     pub version: String,
-    link: Arc<dyn Link>,
+    pub certificate: Arc<CertificateEnd>,
+}
+
+/// When the certificate of a connection's machine expires; later after each renewal.
+#[derive(Debug, Default)]
+pub struct CertificateEnd(AtomicU64);
+
+impl CertificateEnd {
+    pub(crate) fn set(&self, at: SystemTime) {
+        self.0.store(seconds(at), Relaxed);
+    }
+
+    /// Unix seconds.
+    pub(crate) fn get(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
 }
 
 /// A connector as its registered key says.
@@ -56,6 +87,8 @@ pub struct LiveConnector {
     /// Unix seconds.
     pub since: u64,
     pub version: String,
+    /// When its certificate expires, in Unix seconds.
+    pub certificate_expires: u64,
     pub sessions: usize,
 }
 
@@ -67,19 +100,19 @@ pub struct Membership {
 
 impl Connectors {
     pub fn new(audit: Arc<dyn AuditLog>) -> Arc<Self> {
-        Arc::new(Self { sites: Mutex::default(), epochs: AtomicU64::new(1), audit })
+        let (sites, reach) = (Mutex::default(), Mutex::default());
+        Arc::new(Self { sites, reach, epochs: AtomicU64::new(1), audit })
     }
 
     /// Enters a connection. An older one of the same connector is told to go.
     pub fn join(
         self: &Arc<Self>,
         connector: ConnectorIdentity,
-        address: SocketAddr,
-        version: String,
+        shown: Shown,
         link: Arc<dyn Link>,
     ) -> Membership {
         let (epoch, since) = (self.epochs.fetch_add(1, Relaxed), SystemTime::now());
-        let member = Arc::new(Member { epoch, connector, address, since, version, link });
+        let member = Arc::new(Member { epoch, connector, shown, since, link });
         let replaced = self.enter(&member);
         for old in replaced {
             old.link
@@ -97,8 +130,22 @@ impl Connectors {
         list
     }
 
+    /// Notes that those who are connected are there.
+    pub(crate) fn see(&self, sightings: &Sightings) {
+        for live in self.list() {
+            sightings.connector(live.id, live.address.ip(), &live.version);
+        }
+    }
+
+    /// What dials through a connector came to since the relay started, by application.
+    pub fn reach(&self, id: ConnectorId) -> Vec<(ApplicationId, Measured)> {
+        let reach = self.reach.lock().unwrap_or_else(PoisonError::into_inner);
+        reach.get(&id).map(|reach| reach.all().collect()).unwrap_or_default()
+    }
+
     /// Cuts the connections of a connector that was removed. Whether it had any.
     pub fn disconnect(&self, id: ConnectorId) -> bool {
+        self.reach.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
         let sites = self.sites.lock().unwrap_or_else(PoisonError::into_inner);
         let own = sites.values().flatten().filter(|member| member.connector.id == id);
         own.map(|member| member.link.close(EndReason::Revoked, "the connector was removed")).count()
@@ -117,6 +164,24 @@ impl Connectors {
         let fit = |member: &&Arc<Member>| !tried.contains(&member.epoch) && member.link.is_open();
         let members = sites.get(&site).map(Vec::as_slice).unwrap_or_default();
         members.iter().filter(fit).min_by_key(|member| member.link.streams()).cloned()
+    }
+
+    /// The connections of a site that are worth asking.
+    fn of_site(&self, site: SiteId) -> Vec<Arc<Member>> {
+        let sites = self.sites.lock().unwrap_or_else(PoisonError::into_inner);
+        let members = sites.get(&site).map(Vec::as_slice).unwrap_or_default();
+        members.iter().filter(|member| member.link.is_open()).cloned().collect()
+    }
+
+    fn measured(
+        &self,
+        member: &Member,
+        application: ApplicationId,
+        outcome: Result<Duration, &DialError>,
+        now: SystemTime,
+    ) {
+        let mut reach = self.reach.lock().unwrap_or_else(PoisonError::into_inner);
+        reach.entry(member.connector.id).or_default().note(application, outcome, now);
     }
 
     fn enter(&self, member: &Arc<Member>) -> Vec<Arc<Member>> {
@@ -152,24 +217,29 @@ impl Connectors {
             site: connector.site_name.clone(),
             connector: connector.name.clone(),
             state: state.to_owned(),
-            from: member.address.ip(),
+            from: member.shown.address.ip(),
         });
     }
 }
 
 impl Member {
     fn show(&self) -> LiveConnector {
-        let since = self.since.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         LiveConnector {
             id: self.connector.id,
             name: self.connector.name.clone(),
             site: self.connector.site_name.clone(),
-            address: self.address,
-            since: since.as_secs(),
-            version: self.version.clone(),
+            address: self.shown.address,
+            since: seconds(self.since),
+            version: self.shown.version.clone(),
+            certificate_expires: self.shown.certificate.get(),
             sessions: self.link.streams(),
         }
     }
+}
+
+/// Unix seconds.
+fn seconds(at: SystemTime) -> u64 {
+    at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
 impl Drop for Membership {

@@ -1,7 +1,7 @@
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use access::{Application, Kind, Login, SessionId, Site};
+use access::{Application, Explain, Kind, Login, SessionId, Site};
 use async_trait::async_trait;
 use session::{AuditError, ClosingSlot, DialError, DialRequest, Dialer};
 use splice::{BoxStream, FromIo};
@@ -110,6 +110,52 @@ async fn the_last_failure_is_told_when_all_tunnels_break() {
     drop(places);
 }
 
+#[tokio::test(start_paused = true)]
+async fn each_connector_says_whether_it_reaches_the_target_and_where_it_failed() {
+    let connectors = Connectors::new(Arc::new(NoAudit));
+    let fakes = [
+        Answer::Opens,
+        Answer::Fails(DialError::Refused),
+        Answer::Fails(DialError::NotAllowed),
+        Answer::Fails(tunnel_error()),
+        Answer::Never,
+        Answer::Fails(DialError::TimedOut { after: Duration::from_secs(8) }),
+    ]
+    .map(Fake::answering);
+    let places: Vec<_> = (1..).zip(&fakes).map(|(n, fake)| join(&connectors, n, fake)).collect();
+    let start = Instant::now();
+    let checked = connectors.check(&request().application).await;
+    assert_eq!(start.elapsed(), Duration::from_secs(10), "all at once, within one deadline");
+    let told: Vec<_> = checked
+        .iter()
+        .map(|one| one.outcome.as_ref().map(drop).map_err(|(error, hop)| (error.code().0, *hop)))
+        .collect();
+    let expected = [
+        Ok(()),
+        Err(("dial.refused", Hop::Target)),
+        Err(("dial.not_allowed", Hop::Allow)),
+        Err(("dial.tunnel", Hop::Connector)),
+        Err(("dial.timeout", Hop::Connector)),
+        Err(("dial.timeout", Hop::Target)),
+    ];
+    assert_eq!(told, expected);
+    drop(places);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_dials_came_to_is_remembered_until_the_connector_is_removed() {
+    let connectors = Connectors::new(Arc::new(NoAudit));
+    let refusing = Fake::answering(Answer::Fails(DialError::Refused));
+    let place = join(&connectors, 1, &refusing);
+    drop(connectors.dial(request()).await);
+    drop(place);
+    let reach = connectors.reach(id(1));
+    assert_eq!(reach.len(), 1);
+    assert_eq!(reach[0].1.failed.map(|(code, _)| code.0), Some("dial.refused"));
+    connectors.disconnect(id(1));
+    assert!(connectors.reach(id(1)).is_empty());
+}
+
 struct Fake {
     answer: Answer,
     streams: usize,
@@ -149,6 +195,10 @@ impl Link for Fake {
         }
     }
 
+    async fn check(&self, request: &DialRequest) -> Result<(), DialError> {
+        self.dial(request).await.map(drop)
+    }
+
     fn is_open(&self) -> bool {
         !self.closed.load(Relaxed)
     }
@@ -186,7 +236,9 @@ fn join(connectors: &Arc<Connectors>, number: u128, link: &Arc<Fake>) -> Members
         site: site().id,
         site_name: site().name,
     };
-    connectors.join(connector, ([192, 0, 2, 1], 443).into(), "test".into(), link.clone())
+    let (address, version) = (([192, 0, 2, 1], 443).into(), "test".into());
+    let shown = Shown { address, version, certificate: Arc::default() };
+    connectors.join(connector, shown, link.clone())
 }
 
 fn id(number: u128) -> ConnectorId {

@@ -9,6 +9,7 @@ use session::Door;
 use store::{Store, StoreError};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tunnel::certificate::{self, Facts};
 use tunnel::{Connection, Knock, Renewer};
 use wire::Refusal;
 
@@ -17,7 +18,7 @@ use crate::AgentIdentity;
 use crate::agents::Agents;
 use crate::authn::Authn;
 use crate::ca::Ca;
-use crate::connectors::{ConnectorIdentity, Connectors};
+use crate::connectors::{CertificateEnd, ConnectorIdentity, Connectors, Shown};
 use crate::lobby::{Guest, Lobby};
 
 /// What the QUIC listener hands its peers to.
@@ -114,28 +115,34 @@ impl Machines {
 
     fn may_enter(&self, agent: &AgentIdentity, knock: &Knock) -> Result<(), Refusal> {
         let from = knock.remote_address().ip().to_canonical();
-        self.authn.agent(agent, from).map(drop).map_err(|error| Refusal::of(&error))
+        self.authn.agent_at(Door::Agent, agent, from).map(drop).map_err(|error| Refusal::of(&error))
     }
 
     async fn connector(&self, connector: ConnectorIdentity, knock: Knock) {
         let key = knock.certificate().spki;
-        let renewer = Renewal::new(self, format!("connector:{}", connector.id));
+        let certificate = Arc::new(CertificateEnd::default());
+        certificate.set(knock.certificate().not_after);
+        let renewer = Renewal::new(self, format!("connector:{}", connector.id), &certificate);
         let Some(connection) = welcome(knock, renewer).await else { return };
         connection.ready().await;
         let (peer, software) = (connection.remote_address(), said(&connection.peer().software));
         let link = Arc::new(connection.clone());
-        let place = self.connectors.join(connector, peer, software, link);
+        let (id, from) = (connector.id, peer.ip());
+        self.authn.sightings().connector(id, from, &software);
+        let shown = Shown { address: peer, version: software.clone(), certificate };
+        let place = self.connectors.join(connector, shown, link);
         // It may have been removed after it was looked up and before it could be found here.
         if !matches!(connector_of(&self.store, key).await, Ok(Some(_))) {
             connection.close(EndReason::Revoked, "the connector was removed");
         }
         let closed = connection.closed().await;
         tracing::debug!(%peer, %closed, "Connector left");
+        self.authn.sightings().connector(id, from, &software);
         drop(place);
     }
 
     async fn agent(&self, agent: AgentIdentity, knock: Knock) {
-        let renewer = Renewal::new(self, format!("agent:{}", agent.id));
+        let renewer = Renewal::new(self, format!("agent:{}", agent.id), &Arc::default());
         let Some(connection) = welcome(knock, renewer).await else { return };
         self.agents.clone().serve(agent, connection).await;
     }
@@ -183,11 +190,21 @@ struct Renewal {
     ca: Arc<Ca>,
     store: Store,
     name: String,
+    certificate: Arc<CertificateEnd>,
 }
 
 impl Renewal {
-    fn new(machines: &Machines, name: String) -> Self {
-        Self { ca: machines.ca.clone(), store: machines.store.clone(), name }
+    fn new(machines: &Machines, name: String, certificate: &Arc<CertificateEnd>) -> Self {
+        let (ca, store) = (machines.ca.clone(), machines.store.clone());
+        Self { ca, store, name, certificate: certificate.clone() }
+    }
+
+    /// Tells lists when the new certificate expires.
+    fn renewed(&self, pem: &str) {
+        let leaf = certificate::chain(pem).ok().and_then(|chain| Facts::of(chain.first()?).ok());
+        if let Some(facts) = leaf {
+            self.certificate.set(facts.not_after);
+        }
     }
 
     async fn still_known(&self, key: [u8; 32]) -> Result<bool, StoreError> {
@@ -205,7 +222,10 @@ impl Renewer for Renewal {
             Refusal::of(&BadRequest)
         })?;
         match self.still_known(key).await {
-            Ok(true) => Ok(pem),
+            Ok(true) => {
+                self.renewed(&pem);
+                Ok(pem)
+            }
             Ok(false) => Err(Refusal::of(&UnknownKey)),
             Err(error) => Err(unavailable(&error)),
         }

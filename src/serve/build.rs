@@ -33,6 +33,7 @@ use crate::listen::quic::Machines;
 use crate::listen::spare::Spare;
 use crate::listen::{admin, quic, ssh, tcp};
 use crate::policy::PolicyPublisher;
+use crate::seen::Sightings;
 use crate::traces::Traces;
 use crate::{AppState, RelayInfo, api, database, host_keys, statements};
 
@@ -313,6 +314,7 @@ impl Doors {
         tasks.spawn(async move { policy.follow(until).await });
         tasks.spawn(Ends::follow(state.clone(), stop.clone()));
         tasks.spawn(core.deliveries.clone().run(stop.clone()));
+        tasks.spawn(Sightings::follow(state.clone(), stop.clone()));
         if let Some(listener) = self.admin {
             // Open until the very end: it says that the relay is stopping.
             let (router, until) = (core.admin(state, knobs), stop.clone());

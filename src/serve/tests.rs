@@ -42,6 +42,19 @@ async fn a_relay_that_is_asked_to_stop_ends_clean_and_leaves_no_ready_file() {
 }
 
 #[tokio::test]
+async fn a_relay_that_stops_keeps_whom_it_saw() {
+    let mut relay = Running::start().await;
+    let (_connection, agent) = relay.agent("admin").await;
+    assert_eq!(relay.stop().await, Exit::Clean);
+    let key = std::fs::read_to_string(relay.dir.path().join("master.key")).unwrap();
+    let key = store::MasterKey::from_base64(key.trim()).unwrap();
+    let store = store::Store::open(&relay.dir.path().join("adit.db"), key).await.unwrap();
+    let seen = store.seen().await.unwrap();
+    assert_eq!(seen[&store::Known::User(agent.user)].by.as_deref(), Some("agent"));
+    assert!(seen.contains_key(&store::Known::Agent(agent.id)));
+}
+
+#[tokio::test]
 async fn a_folder_that_holds_a_relay_is_refused_and_left_alone() {
     let dir = tempfile::tempdir().unwrap();
     init(&dir).run(SystemTime::now()).await.unwrap();

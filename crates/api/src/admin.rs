@@ -21,6 +21,18 @@ pub struct SiteRow {
     pub applications: usize,
 }
 
+/// When somebody was last there, to the minute.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct LastSeen {
+    pub at: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<IpAddr>,
+    /// Of users: where they were vouched for: `agent`, `api`, `ssh` or `web`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub door: Option<String>,
+}
+
 /// One row of `GET /connectors`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -28,17 +40,81 @@ pub struct ConnectorRow {
     pub id: ConnectorId,
     pub name: String,
     pub site: Name,
+    /// The fingerprint of its key, `SHA256:…`.
+    pub key: String,
+    /// When its certificate expires, while it is connected; it renews it at half of its life.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate_expires: Option<u64>,
     pub online: bool,
-    /// Where it dialled from, while it is connected; so for the fields below.
+    /// Where it dials from, or did last; without its port where it is not connected.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<String>,
-    /// Connected since.
+    /// Connected since, while it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<u64>,
+    /// When it was last connected: offline since, to the minute.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seen: Option<u64>,
+    /// Its software, as it says itself, or said last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
     #[serde(default)]
     pub sessions: usize,
+    /// What dials through it came to since the relay started, by application.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub applications: Vec<ReachRow>,
+}
+
+/// What dials to an application through one connector came to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct ReachRow {
+    /// `app.site`.
+    pub application: String,
+    /// Whether the last one succeeded.
+    pub reachable: bool,
+    /// How long one takes, from the relay's question to the target's answer; the latest count most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub micros: Option<u64>,
+    /// When one last succeeded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reached: Option<u64>,
+    /// Why and when one last failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed: Option<u64>,
+}
+
+/// `POST /applications/{name}/check`: what each connector of its site found that is connected.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Checked {
+    /// `app.site`.
+    pub application: String,
+    pub connectors: Vec<CheckRow>,
+}
+
+/// What one connector found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct CheckRow {
+    pub connector: ConnectorId,
+    pub name: String,
+    pub reachable: bool,
+    /// How long it took.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub micros: Option<u64>,
+    /// Why it failed: `dial.refused` and the like.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    /// Where: `connector`, `allow-list`, `name` or `target`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hop: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
 }
 
 /// One row of `GET /agents`: an enrolled agent.
@@ -56,6 +132,9 @@ pub struct AgentRow {
     /// The token it stands on, where it may do no more than that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<TokenId>,
+    /// When it was last connected or asked something.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seen: Option<LastSeen>,
 }
 
 /// One row of `GET /applications`. Holds no secret.
@@ -95,6 +174,9 @@ pub struct UserRow {
     pub groups: Vec<Name>,
     /// `SHA256:…` fingerprints.
     pub ssh_keys: Vec<String>,
+    /// When, from where and by which door they were last vouched for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seen: Option<LastSeen>,
 }
 
 /// One row of `GET /groups`.

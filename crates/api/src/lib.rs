@@ -21,8 +21,8 @@ mod web;
 
 pub use admin::{
     AgentRow, ApplicationRow, Applied, ApplyRequest, AuditCheck, AuditDamage, AuditDestination,
-    AuditPage, AuditRow, ConnectorRow, GrantRow, GroupRow, Removed, SessionRow, SiteRow, UserRow,
-    Why, Withdrawn,
+    AuditPage, AuditRow, CheckRow, Checked, ConnectorRow, GrantRow, GroupRow, LastSeen, ReachRow,
+    Removed, SessionRow, SiteRow, UserRow, Why, Withdrawn,
 };
 pub use document::{
     ApplicationSpec, Change, DatedKey, Document, GrantSpec, GroupSpec, KeySpec, SiteSpec, UserSpec,

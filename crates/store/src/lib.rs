@@ -16,6 +16,7 @@ mod requests;
 mod rows;
 mod seal;
 mod secrets;
+mod seen;
 mod tokens;
 mod transfer;
 mod web_log;
@@ -33,6 +34,7 @@ pub use rows::{
     SshKeyRow, TokenRow, UserRow,
 };
 pub use seal::{MasterKey, MasterKeyError};
+pub use seen::{Known, Seen};
 pub use tokens::{NewToken, REMEMBERED, UsedToken};
 pub use transfer::{Count, Restore, Rotation, TransferError, backup, migrate_to, restore};
 pub use web_log::{WebQuery, WebRequestRow};

@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use access::{AgentId, ConnectorId, Name, SiteId, TokenId, UserId};
-use data_encoding::HEXLOWER;
+use data_encoding::{BASE64_NOPAD, HEXLOWER};
 use sqlx::{FromRow, Row as _};
 
 use crate::columns::{Columns, scalar};
@@ -181,9 +181,17 @@ impl FromRow<'_, Row> for ConnectorRow {
             name: row.try_get("name")?,
             site_id: row.parsed("site_id")?,
             site_name: row.parsed("site_name")?,
+            key: fingerprint(row.try_get("spki")?)?,
             created: row.number("created")?,
         })
     }
+}
+
+/// A key's stored hash as people compare keys.
+fn fingerprint(spki: &str) -> Result<String, sqlx::Error> {
+    let hash =
+        HEXLOWER.decode(spki.as_bytes()).map_err(|error| sqlx::Error::Decode(error.into()))?;
+    Ok(format!("SHA256:{}", BASE64_NOPAD.encode(&hash)))
 }
 
 macro_rules! agents {
@@ -202,7 +210,7 @@ macro_rules! agents {
 macro_rules! connectors {
     ($which:literal) => {
         concat!(
-            "SELECT connectors.id, connectors.name, site_id, sites.name AS site_name, created
+            "SELECT connectors.id, connectors.name, site_id, sites.name AS site_name, spki, created
             FROM connectors JOIN sites ON sites.id = connectors.site_id ",
             $which
         )

@@ -172,6 +172,8 @@ pub struct ConnectorRow {
     pub name: String,
     pub site_id: SiteId,
     pub site_name: Name,
+    /// The fingerprint of its key, `SHA256:…`.
+    pub key: String,
     /// Unix seconds.
     pub created: u64,
 }

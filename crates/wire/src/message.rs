@@ -60,6 +60,9 @@ pub enum Control {
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Header {
     Dial(Dial),
+    /// As `Dial`, but the connector closes the connection as soon as it stands: no byte reaches the
+    /// target, and none comes back. Its `session` is the check's own number.
+    Check(Dial),
     Open(Open),
     #[serde(other)]
     Unknown,
@@ -182,11 +185,17 @@ mod tests {
             host: "10.0.0.7".into(),
             port: 22,
         });
+        let Header::Dial(asked) = &dial else { panic!("it is a dial") };
+        let check = Header::Check(asked.clone());
         let opened = Reply::Opened { session: None, mode: Mode::Raw };
         let written = [
             (
                 serde_json::to_string(&dial).unwrap(),
                 r#"{"kind":"dial","session":"00000000-0000-0000-0000-000000000000","application":"web1","host":"10.0.0.7","port":22}"#,
+            ),
+            (
+                serde_json::to_string(&check).unwrap(),
+                r#"{"kind":"check","session":"00000000-0000-0000-0000-000000000000","application":"web1","host":"10.0.0.7","port":22}"#,
             ),
             (serde_json::to_string(&opened).unwrap(), r#"{"kind":"opened","mode":"raw"}"#),
             (serde_json::to_string(&Control::Drain).unwrap(), r#"{"kind":"drain"}"#),

@@ -46,6 +46,8 @@ pub(in crate::api) const INVALID: Problems = &[(400, "request.invalid")];
 
 pub(in crate::api) const NO_SITE: Problems = &[(404, "site.not_found")];
 pub(in crate::api) const NO_CONNECTOR: Problems = &[(404, "connector.not_found")];
+/// Nobody is there who could dial.
+pub(in crate::api) const OFFLINE: Problems = &[(409, "connector.offline")];
 pub(in crate::api) const NO_APPLICATION: Problems =
     &[(404, "application.not_found"), (422, "access.ambiguous")];
 pub(in crate::api) const NO_USER: Problems = &[(404, "user.not_found")];

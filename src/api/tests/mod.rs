@@ -3,12 +3,14 @@
 mod apply;
 mod audit;
 mod changes;
+mod connectors;
 mod enrolment;
 mod keys;
 mod openapi;
 mod oracles;
 mod requests;
 mod roles;
+mod seen;
 mod settings;
 mod signed_in;
 mod tokens;

@@ -1,7 +1,7 @@
 //! `adit admin agents ls|rm`
 
 use access::Name;
-use api::AgentRow;
+use api::{AgentRow, LastSeen};
 use clap::Subcommand;
 
 use super::{query, take_away};
@@ -34,10 +34,17 @@ pub(super) async fn run(command: AgentsCommand, context: &Context) -> Result<(),
     }
 }
 
+fn seen_at(seen: &LastSeen) -> String {
+    match seen.from {
+        Some(from) => format!("{} from {from}", times::utc(seen.at)),
+        None => times::utc(seen.at),
+    }
+}
+
 async fn list(user: Option<Name>, context: &Context) -> Result<(), Failure> {
     let path = query("/api/v1/agents", &[("user", user.map(String::from))]);
     let agents: Vec<AgentRow> = context.get(&path).await?;
-    let heads = ["id", "user", "device", "state", "enrolled", "expires", "token"];
+    let heads = ["id", "user", "device", "state", "enrolled", "expires", "last seen", "token"];
     context.ui.list(&agents, "There are no agents.", heads, |agent| {
         let state = if agent.online { "online" } else { "offline" };
         [
@@ -47,6 +54,7 @@ async fn list(user: Option<Name>, context: &Context) -> Result<(), Failure> {
             state.to_owned(),
             times::utc(agent.created),
             times::utc(agent.expires),
+            agent.seen.as_ref().map_or_else(|| "never".to_owned(), seen_at),
             agent.token.as_ref().map(ToString::to_string).unwrap_or_default(),
         ]
     })

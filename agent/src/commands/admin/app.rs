@@ -1,14 +1,15 @@
-//! `adit admin app add|ls|rm`
+//! `adit admin app add|ls|check|rm`
 
 use std::path::PathBuf;
 
 use access::{Address, Kind, Login, Name, Scheme, WebOptions};
-use api::{ApplicationRow, ApplicationSpec};
+use api::{ApplicationRow, ApplicationSpec, Checked};
 use clap::{Args, Subcommand};
 
 use super::{add, secrets, take_away};
 use crate::context::{Context, segment};
-use crate::exit::Failure;
+use crate::exit::{Exit, Failure};
+use crate::times;
 
 #[derive(Debug, Subcommand)]
 pub enum AppCommand {
@@ -16,6 +17,12 @@ pub enum AppCommand {
     Add(Box<AddArgs>),
     /// List the applications
     Ls,
+    /// Have each connector of its site try whether it reaches an application; no byte is sent
+    Check {
+        /// APP, or APP.SITE where several sites have one of that name
+        #[arg(value_name = "APP")]
+        application: String,
+    },
     /// Remove an application; its sessions end
     Rm {
         /// APP, or APP.SITE where several sites have one of that name
@@ -104,6 +111,7 @@ pub(super) async fn run(command: AppCommand, context: &Context) -> Result<(), Fa
     match command {
         AppCommand::Add(args) => add(context, "/api/v1/applications", &args.spec()?).await,
         AppCommand::Ls => list(context).await,
+        AppCommand::Check { application } => check(&application, context).await,
         AppCommand::Rm { application } => {
             let path = format!("/api/v1/applications/{}", segment(&application));
             take_away(context, &path, &format!("Removed application {application}")).await
@@ -131,6 +139,32 @@ impl AddArgs {
             web: self.web.options()?,
         })
     }
+}
+
+/// Fails where no connector reaches it.
+async fn check(application: &str, context: &Context) -> Result<(), Failure> {
+    let path = format!("/api/v1/applications/{}/check", segment(application));
+    let checked: Checked = context.call(hyper::Method::POST, &path, None::<&()>).await?;
+    let heads = ["connector", "state", "took", "where", "why"];
+    context.ui.list(&checked.connectors, "No connector is connected.", heads, |row| {
+        [
+            row.name.clone(),
+            if row.reachable { "reachable" } else { "failed" }.to_owned(),
+            row.micros.map(times::millis).unwrap_or_default(),
+            row.hop.clone().unwrap_or_default(),
+            row.code.clone().unwrap_or_default(),
+        ]
+    })?;
+    if checked.connectors.iter().any(|row| row.reachable) {
+        return Ok(());
+    }
+    let hint = checked.connectors.iter().find_map(|row| row.hint.clone());
+    let failure =
+        Failure::new(Exit::Failed, format!("no connector reaches {}", checked.application));
+    Err(match hint {
+        Some(hint) => failure.hint(hint),
+        None => failure,
+    })
 }
 
 async fn list(context: &Context) -> Result<(), Failure> {

@@ -81,6 +81,68 @@ async fn an_application_is_added_with_its_secret_out_of_a_file() {
 }
 
 #[tokio::test]
+async fn a_check_fails_where_no_connector_reaches_the_application() {
+    let row = |reachable: bool| {
+        json!({ "connector": "2f1d9a64-7d5e-4a76-9d39-0b7c4c9c9a51", "name": "hq-1",
+            "reachable": reachable, "micros": reachable.then_some(3_249),
+            "code": (!reachable).then_some("dial.refused"),
+            "hop": (!reachable).then_some("target"), "hint": "is it running?" })
+    };
+    let answer = |reachable| json!({ "application": "web1.hq", "connectors": [row(reachable)] });
+    let good = run("app check web1", [answer(true)]).await;
+    good.asked(&Method::POST, "/api/v1/applications/web1/check");
+    assert!(good.out.contains("reachable  3.2 ms"), "{}", good.out);
+    let bad = run("app check web1", [answer(false)]).await;
+    assert_eq!(bad.exit, Exit::Failed);
+    assert!(bad.out.contains("dial.refused"), "{}", bad.out);
+}
+
+#[tokio::test]
+async fn a_connector_is_shown_with_what_it_reaches() {
+    let connectors = || {
+        json!([{ "id": "2f1d9a64-7d5e-4a76-9d39-0b7c4c9c9a51", "name": "hq-1", "site": "hq",
+            "key": "SHA256:abc", "online": false, "seen": 0, "version": "adit-connector 1",
+            "applications": [{ "application": "web1.hq", "reachable": false, "micros": 800,
+                "reached": 0, "failure": "dial.timeout", "failed": 60 }] }])
+    };
+    for named in ["hq-1", "2f1d9a64-7d5e-4a76-9d39-0b7c4c9c9a51"] {
+        let shown = run(&format!("connector show {named}"), [connectors()]).await;
+        shown.asked(&Method::GET, "/api/v1/connectors");
+        for part in ["offline since 1970-01-01 00:00 UTC", "SHA256:abc", "0.8 ms", "dial.timeout"] {
+            assert!(shown.out.contains(part), "{part}: {}", shown.out);
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_admin_registers_a_key_and_adds_a_machine() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("robot.pub");
+    fs::write(&file, "ssh-ed25519 AAAA robot\n").unwrap();
+    let row = || {
+        json!({ "user": "robot", "fingerprint": "SHA256:a/b", "algorithm": "ssh-ed25519",
+            "name": "robot", "expired": false })
+    };
+    let command = format!("user key add robot {} --never", file.display());
+    let added = run(&command, [row()]).await;
+    added.asked(&Method::POST, "/api/v1/ssh-keys");
+    let wanted = json!({ "user": "robot", "key": "ssh-ed25519 AAAA robot", "never": true });
+    assert_eq!(added.body(), wanted);
+    assert_eq!(added.err, "Registered SHA256:a/b for robot: it does not expire.\n");
+    assert!(parse(&format!("{command} --expires 30d")).is_err());
+    let listed = run("user key ls --user robot", [json!([row()])]).await;
+    listed.asked(&Method::GET, "/api/v1/ssh-keys?user=robot");
+    assert!(listed.out.contains("never"), "{}", listed.out);
+    let removed = json!({ "count": 1, "ended": 1, "millis": 3 });
+    let removed = run("user key rm SHA256:a/b", [removed]).await;
+    removed.asked(&Method::DELETE, "/api/v1/ssh-keys/SHA256%3Aa%2Fb");
+    assert!(removed.err.contains("1 session ended"), "{}", removed.err);
+    let machine = run("user add robot --machine", [applied()]).await;
+    let wanted = json!({ "name": "robot", "admin": false, "enabled": true, "machine": true });
+    assert_eq!(machine.body(), wanted);
+}
+
+#[tokio::test]
 async fn a_grant_names_one_subject_and_one_target() {
     let command = "grant add --group dba --tag env=prod --login reporting --login app --forwarding \
                    --source 10.0.0.0/8 --max-session 8h --idle 30m \
@@ -342,6 +404,13 @@ async fn an_export_can_be_applied_again() {
     let document = json!({
         "settings": { "ssh_key_days": 30, "tokens": { "ssh": { "hours": 8, "reusable": true } } },
         "site": [{ "name": "hq" }],
+        "user": [
+            { "name": "alice", "admin": false, "enabled": true, "ssh_keys": [
+                { "key": "ssh-ed25519 AAAA", "expires": "2030-01-01T00:00:00Z" },
+                { "key": "ssh-ed25519 BBBB", "expires": "never" }] },
+            { "name": "robot", "admin": false, "enabled": true, "machine": true, "groups": [],
+                "ssh_keys": ["ssh-ed25519 CCCC"] },
+        ],
         "application": [{ "name": "web1", "site": "hq", "kind": "ssh", "address": "web1:22",
             "allow_api": true, "require_active_session": true, "tags": { "env": "prod" } }],
         "grant": [{ "user": "alice", "application": "web1.hq", "forwarding": false,

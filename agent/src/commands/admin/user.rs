@@ -3,13 +3,14 @@
 use std::path::PathBuf;
 
 use access::Name;
-use api::{AddSshKey, KeySpec, Removed, Span, SshKeyRow, UserRow, UserSpec};
+use api::{AddSshKey, KeySpec, LastSeen, Removed, Span, SshKeyRow, UserRow, UserSpec};
 use clap::{Args, Subcommand};
 
 use super::{add, query, secrets, take_away, taken_away};
 use crate::commands::key;
 use crate::context::{Context, segment};
 use crate::exit::Failure;
+use crate::times;
 
 #[derive(Debug, Subcommand)]
 pub enum UserCommand {
@@ -135,9 +136,16 @@ async fn switch(context: &Context, name: &Name, verb: &str, done: &str) -> Resul
     taken_away(context, &removed, &format!("{done} user {name}"))
 }
 
+/// `2026-11-26 23:20 UTC by ssh from 192.0.2.7`.
+fn seen(seen: &LastSeen) -> String {
+    let door = seen.door.as_ref().map(|door| format!(" by {door}")).unwrap_or_default();
+    let from = seen.from.map(|from| format!(" from {from}")).unwrap_or_default();
+    format!("{}{door}{from}", times::utc(seen.at))
+}
+
 async fn list(context: &Context) -> Result<(), Failure> {
     let users: Vec<UserRow> = context.get("/api/v1/users").await?;
-    let heads = ["name", "kind", "state", "admin", "groups", "ssh keys"];
+    let heads = ["name", "kind", "state", "admin", "groups", "ssh keys", "last seen"];
     context.ui.list(&users, "There are no users.", heads, |user| {
         let groups: Vec<_> = user.groups.iter().map(Name::as_str).collect();
         [
@@ -147,6 +155,7 @@ async fn list(context: &Context) -> Result<(), Failure> {
             if user.admin { "yes" } else { "no" }.to_owned(),
             groups.join(" "),
             user.ssh_keys.len().to_string(),
+            user.seen.as_ref().map_or_else(|| "never".to_owned(), seen),
         ]
     })
 }

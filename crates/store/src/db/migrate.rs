@@ -90,6 +90,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
         "require active session",
         include_str!("../../migrations/0016_require_active_session.sql"),
     ),
+    (19, "seen", include_str!("../../migrations/0019_seen.sql")),
     (20, "web requests", include_str!("../../migrations/0020_web_requests.sql")),
 ];
 
