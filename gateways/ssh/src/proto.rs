@@ -142,6 +142,19 @@ mod tests {
 
     proptest! {
         #[test]
+        fn an_application_is_found_behind_any_login(
+            login in "[^\\p{Cc}]{0,40}", app in "[a-z0-9]{1,10}(-[a-z0-9]{1,9}){0,2}",
+            site in "[a-z0-9]{1,10}",
+        ) {
+            for application in [app.clone(), format!("{app}.{site}"), format!("{app}-{site}")] {
+                let text = format!("{login}+{application}");
+                let read = UserName::parse(&text);
+                let (login, application) = (login.as_str(), Some(application.as_str()));
+                prop_assert_eq!(read, Ok(UserName { login, application }));
+            }
+        }
+
+        #[test]
         fn no_text_makes_the_parsers_panic(text in "\\PC*", domain in "\\PC*") {
             let _ = UserName::parse(&text);
             drop(destination(&text, &domain));

@@ -68,7 +68,7 @@ pub(in crate::api) const LAST_ADMIN: Problems = &[(422, "user.last_admin")];
 
 pub(in crate::api) const SETTINGS: Problems = &[(422, "request.refused"), (422, "settings.value")];
 
-pub(in crate::api) const SITE: Problems = &[(409, "site.exists")];
+pub(in crate::api) const SITE: Problems = &[(409, "site.exists"), (422, "site.reserved")];
 
 pub(in crate::api) const APPLICATION: Problems = &[
     (409, "application.exists"),

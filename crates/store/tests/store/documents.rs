@@ -103,6 +103,16 @@ const EXPECTED: [(&str, &str); 25] = [
 ];
 
 #[tokio::test]
+async fn a_site_is_not_called_as_ssh_clients_write_all_of_them() {
+    let home = Home::new();
+    let store = home.open().await;
+    let document = Document { sites: vec![site("adit")], ..Document::default() };
+    let error = apply(&store, &document).await.unwrap_err();
+    let StoreError::Invalid(problems) = error else { panic!("{error}") };
+    assert_eq!(problems[0].code.0, "site.reserved");
+}
+
+#[tokio::test]
 async fn a_label_or_key_that_another_has_in_the_store_is_refused() {
     let home = Home::new();
     let mut first = small();

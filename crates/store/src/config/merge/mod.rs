@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::time::SystemTime;
 
-use access::SiteId;
+use access::{Name, SiteId};
 use api::Document;
 use uuid::Uuid;
 
@@ -84,6 +84,10 @@ impl Merge<'_> {
         for site in &document.sites {
             let exists = self.before.sites.contains_key(&site.name);
             named.check(&site.name, exists, self.how, &mut self.problems);
+            if !exists && Name::NO_SITE.contains(&site.name.as_str()) {
+                let detail = "a site can not have this name: SSH clients write APP.adit";
+                self.problem(&format!("site {}", site.name), "site.reserved", detail);
+            }
             self.after.sites.entry(site.name.clone()).or_insert_with(|| SiteId(Uuid::new_v4()));
         }
     }
