@@ -10,6 +10,7 @@ use session::Broker;
 use store::{AgentToken, Store};
 
 use crate::agents::Agents;
+use crate::api::Calls;
 use crate::authn::Authn;
 use crate::ca::Ca;
 use crate::connectors::Connectors;
@@ -30,6 +31,7 @@ pub struct AppState {
     pub ends: Arc<Ends>,
     pub deliveries: Arc<Deliveries>,
     pub recordings: Archive,
+    pub calls: Arc<Calls>,
     pub info: Arc<RelayInfo>,
 }
 

@@ -175,7 +175,10 @@ class Writers:
                 connection = self.world.api()
                 time.sleep(0.01)
                 continue
-            if status in (200, 201):
+            if status == 429:
+                # One token has a rate; that is not what is being tried here.
+                time.sleep(0.1)
+            elif status in (200, 201):
                 self.acknowledged.append(name)
             else:
                 code = json.loads(body or b"{}").get("code", status)

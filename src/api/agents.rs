@@ -3,16 +3,18 @@
 use std::time::SystemTime;
 
 use access::{AgentId, Name};
-use api::{AgentRow, Removed};
+use api::{AgentRow, Page, Removed};
 use axum::Json;
 use axum::extract::State;
 use schemars::JsonSchema;
 use serde::Deserialize;
+use store::AgentQuery;
 
 use super::caller::Caller;
 use super::change::{Intent, change, done, finally};
 use super::error::ApiError;
-use super::extract::{Param, Params};
+use super::extract::Param;
+use super::page::Listing;
 use super::rows;
 use crate::AppState;
 
@@ -24,17 +26,21 @@ pub(super) struct Whose {
 
 pub(super) async fn list(
     State(state): State<AppState>,
-    Params(whose): Params<Whose>,
-) -> Result<Json<Vec<AgentRow>>, ApiError> {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    let enrolled = state.store.agents(whose.user.as_ref()).await?.into_iter();
-    let enrolled = enrolled.filter(|row| row.expires > now.as_secs());
+    Listing { only: Whose { user }, part }: Listing<Whose>,
+) -> Result<Json<Page<AgentRow>>, ApiError> {
+    let enrolled = state.store.agents(AgentQuery {
+        user,
+        enrolled_at: Some(SystemTime::now()),
+        after: part.after("agents")?,
+        limit: Some(part.look_ahead()),
+    });
     let seen = state.authn.sightings().all().await?;
     let row = |row: store::AgentRow| {
         let online = state.agents.is_connected(row.id);
         rows::agent(row, online, &seen)
     };
-    Ok(Json(enrolled.map(row).collect()))
+    let rows = enrolled.await?.into_iter().map(row).collect();
+    Ok(Json(part.page("agents", rows, |row| (row.user.clone(), row.created, row.id))))
 }
 
 /// Ends its enrolment: its key opens nothing from now on, and its connections are cut.

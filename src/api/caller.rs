@@ -1,6 +1,7 @@
 //! Who asks, and whether the route is theirs.
 
 use access::{AgentId, Authenticated, Code, Credential};
+use api::{Scope, Scopes};
 use axum::Extension;
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::header::AUTHORIZATION;
@@ -13,6 +14,7 @@ use session::{AuditEvent, Door};
 
 use super::error::ApiError;
 use super::openapi::{Input, Operation, Schemas};
+use super::rates::Cost;
 use crate::listen::presence::Presence;
 use crate::{AppState, Peer};
 
@@ -25,8 +27,19 @@ pub(super) enum Role {
     Holder,
     /// Whoever is signed in as a user.
     User,
+    /// Whoever is signed in and sees what admins see; they do too.
+    Auditor,
     /// Whoever is signed in and administers the relay.
     Admin,
+}
+
+/// What a route asks of its caller.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Gate {
+    pub(super) role: Role,
+    /// What a token with scopes needs for it.
+    pub(super) scope: Option<Scope>,
+    pub(super) cost: Cost,
 }
 
 /// Somebody who is signed in. Handlers of routes for users and admins get one; nobody else does.
@@ -35,6 +48,10 @@ pub(super) struct Caller {
     pub(super) who: Authenticated,
     /// Never where `who` stands on a token that opens applications.
     pub(super) admin: bool,
+    /// Never where `who` stands on a token that opens applications.
+    pub(super) auditor: bool,
+    /// What their token may be used for. `None`: all they may do.
+    pub(super) scopes: Option<Scopes>,
     /// The agent that asks, where one does.
     pub(super) agent: Option<AgentId>,
 }
@@ -43,13 +60,43 @@ impl Caller {
     /// Whoever was vouched for, if they still are a user.
     pub(super) fn of(
         state: &AppState,
-        who: Authenticated,
+        (who, scopes): (Authenticated, Option<Scopes>),
         agent: Option<AgentId>,
     ) -> Result<Self, ApiError> {
         let policy = state.policy.current();
         let user = policy.user(who.user()).filter(|user| user.enabled);
         let user = user.ok_or(session::AuthnError::UserDisabled)?;
-        Ok(Self { admin: user.admin && !opens_only(&who), who, agent })
+        let (admin, auditor) = match opens_only(&who) {
+            true => (false, false),
+            false => (user.admin, user.auditor),
+        };
+        Ok(Self { who, admin, auditor, scopes, agent })
+    }
+
+    /// By what they are signed in, as one text.
+    pub(super) fn credential(&self) -> String {
+        match self.who.credential() {
+            Credential::Token { id, .. } => format!("token {id}"),
+            Credential::Agent { id } => format!("agent {id}"),
+            Credential::SshKey { fingerprint } => format!("key {fingerprint}"),
+        }
+    }
+
+    /// Refuses what their role or their token does not reach.
+    fn may(&self, gate: Gate) -> Result<(), ApiError> {
+        match gate.role {
+            Role::Admin if !self.admin => return Err(ApiError::not_admin()),
+            Role::Auditor if !self.admin && !self.auditor => return Err(ApiError::not_auditor()),
+            Role::User if opens_only(&self.who) => return Err(ApiError::opens_only()),
+            Role::Anonymous | Role::Holder | Role::User | Role::Auditor | Role::Admin => {}
+        }
+        match (self.scopes, gate.scope) {
+            (Some(scopes), Some(needed)) if !scopes.has(needed) => {
+                let detail = format!("this token has not the scope {needed}, only {scopes}");
+                Err(ApiError::out_of_scope(detail))
+            }
+            (Some(_) | None, _) => Ok(()),
+        }
     }
 }
 
@@ -63,21 +110,25 @@ fn opens_only(who: &Authenticated) -> bool {
 
 /// Lets a request through to its handler when its caller has the route's role.
 pub(super) async fn guard(
-    State((state, role)): State<(AppState, Role)>,
+    State((state, gate)): State<(AppState, Gate)>,
     mut request: Request,
     next: Next,
 ) -> Result<Response, ApiError> {
-    if role != Role::Anonymous {
+    if gate.role == Role::Anonymous {
+        if let Some(Peer { addr, .. }) = request.extensions().get() {
+            state.calls.rates.admit_stranger(addr.ip(), gate.cost)?;
+        }
+    } else {
         let caller = sign_in(&state, request.headers(), request.extensions().get()).await?;
         if let Some(presence) = request.extensions().get::<Presence>() {
             presence.vouch();
         }
-        if role == Role::Admin && !caller.admin {
-            note_denied(&state, &caller, &request);
-            return Err(ApiError::not_admin());
-        }
-        if role == Role::User && opens_only(&caller.who) {
-            return Err(ApiError::opens_only());
+        state.calls.rates.admit(&caller, gate.cost)?;
+        if let Err(refused) = caller.may(gate) {
+            if matches!(gate.role, Role::Admin | Role::Auditor) {
+                note_denied(&state, &caller, &request, refused.code());
+            }
+            return Err(refused);
         }
         request.extensions_mut().insert(caller);
     }
@@ -95,7 +146,8 @@ async fn sign_in(
     match (bearer(headers)?, &peer.agent) {
         (Some(token), _) => Caller::of(state, state.authn.bearer(&token, from).await?, None),
         (None, Some(agent)) => {
-            Caller::of(state, state.authn.agent_at(Door::Api, agent, from)?, Some(agent.id))
+            let who = state.authn.agent_at(Door::Api, agent, from)?;
+            Caller::of(state, (who, None), Some(agent.id))
         }
         (None, None) => Err(ApiError::signed_out()),
     }
@@ -120,14 +172,14 @@ pub(super) fn bearer(headers: &HeaderMap) -> Result<Option<SecretString>, ApiErr
     }
 }
 
-fn note_denied(state: &AppState, caller: &Caller, request: &Request) {
+fn note_denied(state: &AppState, caller: &Caller, request: &Request, code: Code) {
     let path: String = request.uri().path().chars().take(LONGEST_PATH).collect();
     state.broker.audit().note(AuditEvent::AccessDenied {
         door: Door::Api,
         from: caller.who.from(),
         user: caller.who.name().clone(),
         application: "the admin API".to_owned(),
-        code: Code("access.admin_required"),
+        code,
         detail: format!("{} {path}", request.method()),
     });
 }
@@ -139,6 +191,7 @@ impl Role {
             Self::Anonymous => "anonymous",
             Self::Holder => "holder",
             Self::User => "user",
+            Self::Auditor => "auditor",
             Self::Admin => "admin",
         }
     }

@@ -1,22 +1,35 @@
 //! Enrolled connectors, connected or not.
 
-use access::{Code, ConnectorId};
-use api::{Checked, ConnectorRow, Removed};
+use access::{Code, ConnectorId, Name};
+use api::{Checked, ConnectorRow, Page, Removed};
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use schemars::JsonSchema;
+use serde::Deserialize;
 
 use super::caller::Caller;
 use super::change::{Intent, change, done, finally};
 use super::error::ApiError;
 use super::extract::Param;
+use super::page::Listing;
 use super::rows;
 use crate::AppState;
 
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Where {
+    site: Option<Name>,
+}
+
 pub(super) async fn list(
     State(state): State<AppState>,
-) -> Result<Json<Vec<ConnectorRow>>, ApiError> {
-    Ok(Json(all(&state).await?))
+    Listing { only: Where { site }, part }: Listing<Where>,
+) -> Result<Json<Page<ConnectorRow>>, ApiError> {
+    let rows = all(&state).await?.into_iter();
+    let rows = rows.filter(|row| site.as_ref().is_none_or(|site| row.site == *site));
+    let key = |row: &ConnectorRow| (row.site.clone(), row.name.clone(), row.id);
+    Ok(Json(part.of_all("connectors", rows, key)?))
 }
 
 /// Ends its enrolment: its key opens nothing from now on, and its connection is cut.

@@ -120,8 +120,12 @@ pub(super) async fn login(
 ) -> Result<Json<LoggedIn>, ApiError> {
     let id = AgentId(Uuid::new_v4());
     let (certificate_pem, spki) = sign(&state, &request.csr_pem, &format!("agent:{id}"))?;
-    let who = state.authn.enrolling(&token, peer.addr.ip().to_canonical()).await?;
-    let caller = Caller::of(&state, who, None)?;
+    let vouched = state.authn.enrolling(&token, peer.addr.ip().to_canonical()).await?;
+    let caller = Caller::of(&state, vouched, None)?;
+    if caller.scopes.is_some() {
+        let detail = "a token with scopes enrols no agent, which could do all its user may";
+        return Err(ApiError::out_of_scope(detail));
+    }
     may_use_api(&state, &caller.who)?;
     let device = label(Some(&request.device)).unwrap_or_else(|| "unnamed".to_owned());
     let expires = enrolled_until(&caller, SystemTime::now());

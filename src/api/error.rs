@@ -1,8 +1,11 @@
 //! Failures as the API tells them: `application/problem+json`, each with a stable code.
 
+use std::time::Duration;
+
 use access::{Code, Explain, Unfound};
 use api::{Fault, Problem};
-use axum::http::StatusCode;
+use axum::http::header::RETRY_AFTER;
+use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use session::{AuditError, AuthnError};
 use store::StoreError;
@@ -16,17 +19,24 @@ pub(super) struct ApiError {
     detail: String,
     hint: Option<String>,
     errors: Vec<Fault>,
+    retry_after: Option<Duration>,
 }
 
 impl ApiError {
     pub(super) fn new(status: StatusCode, code: Code, detail: impl Into<String>) -> Self {
         let detail = detail.into();
-        Self { status, code, detail, hint: None, errors: Vec::new() }
+        Self { status, code, detail, hint: None, errors: Vec::new(), retry_after: None }
     }
 
     #[must_use]
     pub(super) fn hint(self, hint: impl Into<String>) -> Self {
         Self { hint: Some(hint.into()), ..self }
+    }
+
+    /// When it is worth trying again.
+    #[must_use]
+    pub(super) fn retry_after(self, pause: Duration) -> Self {
+        Self { retry_after: Some(pause), ..self }
     }
 
     /// What was sent is not what is understood.
@@ -86,6 +96,34 @@ impl ApiError {
             .hint("ask an administrator of the relay")
     }
 
+    pub(super) fn not_auditor() -> Self {
+        let detail = "only administrators and auditors may see this";
+        Self::new(StatusCode::FORBIDDEN, Code("access.admin_required"), detail)
+            .hint("ask an administrator of the relay")
+    }
+
+    /// What is asked for is beyond what the token may be used for.
+    pub(super) fn out_of_scope(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, Code("token.scope"), detail)
+            .hint("an administrator issues one with more: `adit admin token issue --kind admin`")
+    }
+
+    pub(super) fn too_large() -> Self {
+        let detail = "the request's body is larger than it may be";
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, Code("request.too_large"), detail)
+    }
+
+    pub(super) fn throttled(pause: Duration) -> Self {
+        let detail = "too many calls at once";
+        Self::new(StatusCode::TOO_MANY_REQUESTS, Code("request.throttled"), detail)
+            .hint("wait as long as Retry-After says, then go on")
+            .retry_after(pause)
+    }
+
+    pub(super) fn code(&self) -> Code {
+        self.code
+    }
+
     fn problem(&self) -> Problem {
         Problem {
             title: self.status.canonical_reason().unwrap_or("Error").to_owned(),
@@ -102,6 +140,11 @@ impl ApiError {
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let mut response = self.status.into_response();
+        if let Some(pause) = self.retry_after {
+            // Whole seconds, and not too few.
+            let seconds = pause.as_secs() + u64::from(pause.subsec_nanos() > 0);
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds.max(1)));
+        }
         response.extensions_mut().insert(self.problem());
         response
     }
@@ -155,6 +198,11 @@ impl From<StoreError> for ApiError {
                     Self::new(StatusCode::NOT_FOUND, Code("request.not_found"), detail)
                 }
             },
+            StoreError::Stale => {
+                let detail = "it was changed since you looked at it; nothing was changed now";
+                Self::new(StatusCode::PRECONDITION_FAILED, Code("request.stale"), detail)
+                    .hint("look at it again, and change what it is now")
+            }
             StoreError::Ambiguous(text) => {
                 Self::explained(StatusCode::UNPROCESSABLE_ENTITY, &Unfound::Ambiguous(text))
             }

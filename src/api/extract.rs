@@ -122,10 +122,7 @@ impl Input for Extension<Peer> {
 
 fn unread(rejection: &JsonRejection) -> ApiError {
     match rejection.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => {
-            let detail = "the request's body is larger than it may be";
-            ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, Code("request.too_large"), detail)
-        }
+        StatusCode::PAYLOAD_TOO_LARGE => ApiError::too_large(),
         StatusCode::UNSUPPORTED_MEDIA_TYPE => {
             let detail = "a body is JSON and says so";
             ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, Code("request.media_type"), detail)

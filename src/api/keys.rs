@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use access::{Code, Name};
-use api::{AddSshKey, MySshKey, Removed, Span, SshKeyRow};
+use api::{AddSshKey, MySshKey, Page, Removed, Span, SshKeyRow};
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -15,8 +15,9 @@ use store::{KeyEnd, NewSshKey, Settings, StoreError};
 use super::caller::Caller;
 use super::change::{Intent, change, done};
 use super::error::ApiError;
-use super::extract::{Body, Param, Params};
+use super::extract::{Body, Param};
 use super::openapi::Created;
+use super::page::{All, Listing};
 use super::rows;
 use crate::AppState;
 
@@ -29,18 +30,25 @@ pub(super) struct Whose {
 pub(super) async fn mine(
     State(state): State<AppState>,
     caller: Caller,
-) -> Result<Json<Vec<SshKeyRow>>, ApiError> {
-    Ok(Json(of(&state, Some(caller.who.name())).await?))
+    Listing { only: All {}, part }: Listing<All>,
+) -> Result<Json<Page<SshKeyRow>>, ApiError> {
+    let rows = of(&state, Some(caller.who.name())).await?;
+    Ok(Json(part.of_all("ssh-keys", rows, place)?))
 }
 
 pub(super) async fn list(
     State(state): State<AppState>,
-    Params(whose): Params<Whose>,
-) -> Result<Json<Vec<SshKeyRow>>, ApiError> {
-    if let Some(user) = &whose.user {
+    Listing { only: Whose { user }, part }: Listing<Whose>,
+) -> Result<Json<Page<SshKeyRow>>, ApiError> {
+    if let Some(user) = &user {
         known(&state, user).await?;
     }
-    Ok(Json(of(&state, whose.user.as_ref()).await?))
+    let rows = of(&state, user.as_ref()).await?;
+    Ok(Json(part.of_all("ssh-keys", rows, place)?))
+}
+
+fn place(row: &SshKeyRow) -> (Name, String) {
+    (row.user.clone(), row.fingerprint.clone())
 }
 
 /// Registers a key for the caller. That another user has it is for the auditor to know, not for who

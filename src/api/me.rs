@@ -3,11 +3,12 @@
 use std::time::SystemTime;
 
 use access::{AgentId, Application, Deny, PolicySnapshot, TokenId, Unfound};
-use api::{Issued, Me, MyApplication, MyToken, Removed, TokenRow};
+use api::{Issued, Me, MyApplication, MyToken, Page, Removed, TokenRow};
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use session::{AuditEvent, Door, pace};
+use store::TokenQuery;
 use tokio::time::Instant;
 
 use super::caller::Caller;
@@ -15,8 +16,8 @@ use super::change::{Intent, change, done, finally};
 use super::error::ApiError;
 use super::extract::{Body, Param};
 use super::openapi::Created;
-use super::rows;
-use super::tokens::{Asked, Order, revoke_one};
+use super::page::{All, Listing};
+use super::tokens::{self, Asked, Order, revoke_one};
 use crate::AppState;
 
 pub(super) async fn show(State(state): State<AppState>, caller: Caller) -> Json<Me> {
@@ -26,6 +27,8 @@ pub(super) async fn show(State(state): State<AppState>, caller: Caller) -> Json<
         user: caller.who.name().clone(),
         admin: caller.admin,
         machine: policy.user(caller.who.user()).is_some_and(|user| user.machine),
+        auditor: caller.auditor,
+        scopes: caller.scopes,
         credential: caller.who.credential().word().to_owned(),
         agent: caller.agent,
         expires: end
@@ -36,21 +39,23 @@ pub(super) async fn show(State(state): State<AppState>, caller: Caller) -> Json<
 pub(super) async fn applications(
     State(state): State<AppState>,
     caller: Caller,
-) -> Json<Vec<MyApplication>> {
+    Listing { only: All {}, part }: Listing<All>,
+) -> Result<Json<Page<MyApplication>>, ApiError> {
     let connected = state.connectors.list();
     let online = |app: &Application| connected.iter().any(|live| live.site == app.site.name);
     let policy = state.policy.current();
     let reachable = policy.reachable(&caller.who);
-    Json(reachable.into_iter().map(|app| listed(app, online(app))).collect())
+    let rows = reachable.into_iter().map(|app| listed(app, online(app)));
+    Ok(Json(part.of_all("my applications", rows, |app| (app.name.clone(), app.site.clone()))?))
 }
 
-pub(super) async fn tokens(
+pub(super) async fn my_tokens(
     State(state): State<AppState>,
     caller: Caller,
-) -> Result<Json<Vec<TokenRow>>, ApiError> {
-    let now = SystemTime::now();
-    let tokens = state.store.tokens(Some(caller.who.name()), None).await?;
-    Ok(Json(tokens.into_iter().map(|row| rows::token(row, now)).collect()))
+    Listing { only: All {}, part }: Listing<All>,
+) -> Result<Json<Page<TokenRow>>, ApiError> {
+    let query = TokenQuery { user: Some(caller.who.name().clone()), ..TokenQuery::default() };
+    tokens::page(&state, query, &part, SystemTime::now()).await
 }
 
 pub(super) async fn issue(
@@ -72,7 +77,7 @@ pub(super) async fn issue(
     let owner = state.store.user(caller.who.name()).await?;
     let owner = owner.ok_or(session::AuthnError::UserDisabled)?;
     let settings = state.store.settings().await?;
-    let asked = Asked { expires, uses, overlap };
+    let asked = Asked { expires, uses, overlap, scopes: None };
     let order = Order::own(owner, application, kind, asked, &settings)?;
     Ok(Created(order.issue(&state, (&caller).into()).await?))
 }

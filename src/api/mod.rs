@@ -5,20 +5,26 @@ mod audit;
 mod caller;
 mod change;
 mod connectors;
+mod edit;
 mod enrol;
 mod envelope;
 mod error;
 mod extract;
 mod keys;
+mod lists;
 mod me;
 mod objects;
+mod once;
 mod openapi;
+mod page;
+mod rates;
 mod recordings;
 mod requests;
 mod routes;
 mod rows;
 mod sessions;
 mod settings;
+mod tag;
 #[cfg(test)]
 mod tests;
 mod tokens;
@@ -35,13 +41,31 @@ pub(crate) use requests::end_request;
 pub(crate) use rows::SOON;
 pub(crate) use tokens::end_replaced;
 
+/// What is known of the calls that are made and were made lately.
+#[derive(Default)]
+pub struct Calls {
+    once: once::Once,
+    rates: rates::Rates,
+}
+
+impl Calls {
+    /// Completes when what was begun under a key has been answered.
+    pub(crate) async fn finished(&self) {
+        self.once.finished().await;
+    }
+}
+
 /// The API's router. Each request needs the extension [`crate::Peer`].
 pub fn router(state: AppState) -> Router {
     let mut router = Router::new();
     for route in routes::routes() {
-        let guard = from_fn_with_state((state.clone(), route.role), caller::guard);
-        let most = if route.role == Role::Anonymous { MAX_STRANGERS_BODY } else { MAX_BODY };
-        let handler = route.handler.layer(DefaultBodyLimit::max(most)).layer(guard);
+        let guard = from_fn_with_state((state.clone(), route.gate), caller::guard);
+        let most = if route.gate.role == Role::Anonymous { MAX_STRANGERS_BODY } else { MAX_BODY };
+        let once = from_fn_with_state(state.clone(), once::once);
+        let makes = route.takes_key();
+        let handler = route.handler.layer(DefaultBodyLimit::max(most));
+        let handler = if makes { handler.layer(once) } else { handler };
+        let handler = handler.layer(guard);
         router = router.route(route.path, handler);
     }
     router

@@ -3,54 +3,29 @@
 use std::time::SystemTime;
 
 use access::{Name, RuleId};
-use api::{
-    ApplicationRow, ApplicationSpec, Applied, ApplyRequest, Document, GrantRow, GrantSpec,
-    GroupRow, GroupSpec, Removed, SiteRow, SiteSpec, UserRow, UserSpec,
-};
+use api::{ApplicationSpec, Applied, ApplyRequest, Document, GrantSpec, GroupSpec, Removed};
+use api::{SiteSpec, UserSpec};
 use axum::Json;
 use axum::extract::State;
-use store::{Apply, Object};
+use store::{Apply, Expected, Object};
 
 use super::caller::Caller;
 use super::change::{Intent, change, done, finally};
+use super::connectors;
 use super::error::ApiError;
 use super::extract::{Body, Param};
 use super::openapi::Created;
-use super::{connectors, rows};
+use super::tag::{Changing, Seen, Tagged};
 use crate::AppState;
 
-type Listed<T> = Result<Json<Vec<T>>, ApiError>;
 type Added = Result<Created<Applied>, ApiError>;
 type Gone = Result<Json<Removed>, ApiError>;
 
-pub(super) async fn sites(State(state): State<AppState>) -> Listed<SiteRow> {
-    let connectors = connectors::all(&state).await?;
-    let applications = state.store.applications().await?;
-    let sites = state.store.sites().await?.into_iter();
-    Ok(Json(sites.map(|site| rows::site(site.name, &connectors, &applications)).collect()))
-}
-
-pub(super) async fn applications(State(state): State<AppState>) -> Listed<ApplicationRow> {
-    let rows = state.store.applications().await?;
-    Ok(Json(rows.into_iter().map(rows::application).collect()))
-}
-
-pub(super) async fn users(State(state): State<AppState>) -> Listed<UserRow> {
-    let seen = state.authn.sightings().all().await?;
-    let users = state.store.users().await?.into_iter();
-    Ok(Json(users.map(|row| rows::user(row, &seen)).collect()))
-}
-
-pub(super) async fn groups(State(state): State<AppState>) -> Listed<GroupRow> {
-    Ok(Json(state.store.groups().await?.into_iter().map(rows::group).collect()))
-}
-
-pub(super) async fn grants(State(state): State<AppState>) -> Listed<GrantRow> {
-    Ok(Json(state.store.grants().await?.into_iter().map(rows::grant).collect()))
-}
-
-pub(super) async fn export(State(state): State<AppState>) -> Result<Json<Document>, ApiError> {
-    Ok(Json(state.store.export().await?))
+pub(super) async fn export(
+    State(state): State<AppState>,
+    seen: Seen,
+) -> Result<Tagged<Document>, ApiError> {
+    Ok(Tagged::new(state.store.export().await?, seen))
 }
 
 pub(super) async fn add_site(
@@ -169,22 +144,24 @@ pub(super) async fn disable_user(
 pub(super) async fn apply(
     State(state): State<AppState>,
     caller: Caller,
+    Changing(expected): Changing,
     Body(request): Body<ApplyRequest>,
 ) -> Result<Json<Applied>, ApiError> {
     let ApplyRequest { document, plan, prune } = request;
     let how = Apply { plan, prune, create_only: false };
     if plan {
-        let changes = state.store.apply(&document, how, SystemTime::now()).await?;
+        let changes = state.store.apply_to(&expected, &document, how, SystemTime::now()).await?;
         return Ok(Json(Applied { changes, ..Applied::default() }));
     }
     let intent = Intent { action: "apply", object: "a document".to_owned() };
-    Ok(Json(store_document(&state, &caller, intent, &document, how).await?))
+    Ok(Json(store_document(&state, &caller, intent, &expected, &document, how).await?))
 }
 
 async fn create(state: &AppState, caller: &Caller, object: String, document: Document) -> Added {
     let how = Apply { create_only: true, ..Apply::default() };
     let intent = Intent { action: "add", object };
-    let applied = store_document(state, caller, intent, &document, how).await?;
+    let expected = Expected::Anything;
+    let applied = store_document(state, caller, intent, &expected, &document, how).await?;
     Ok(Created(applied))
 }
 
@@ -192,11 +169,12 @@ pub(super) async fn store_document(
     state: &AppState,
     caller: &Caller,
     intent: Intent,
+    expected: &Expected,
     document: &Document,
     how: Apply,
 ) -> Result<Applied, ApiError> {
     let act = async {
-        let changes = state.store.apply(document, how, SystemTime::now()).await?;
+        let changes = state.store.apply_to(expected, document, how, SystemTime::now()).await?;
         Ok((changes.clone(), changes))
     };
     let (changes, withdrawn) = change(state, caller.into(), intent, act).await?;

@@ -5,13 +5,15 @@
 
 use std::time::{Duration, SystemTime};
 
-use access::{Code, Deny, RuleId, Unfound};
-use api::{AccessRequest, AskAccess, Decision, Removed, RequestState};
+use access::{Code, Deny, Name, RuleId, Unfound};
+use api::{AccessRequest, AskAccess, Decision, Page, Removed, RequestState};
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use schemars::JsonSchema;
+use serde::Deserialize;
 use session::{AuditEvent, Door, pace};
-use store::{ApplicationRow, NewRequest, RequestRow, Settlement, UserRow};
+use store::{ApplicationRow, NewRequest, RequestQuery, RequestRow, Settlement, UserRow};
 use tokio::time::Instant;
 
 use super::caller::Caller;
@@ -19,29 +21,59 @@ use super::change::{Actor, Intent, change, done};
 use super::error::ApiError;
 use super::extract::{Body, Param};
 use super::openapi::Created;
+use super::page::{All, Listing, Part};
 use super::rows;
 use crate::AppState;
 
 pub(super) async fn mine(
     State(state): State<AppState>,
     caller: Caller,
-) -> Result<Json<Vec<AccessRequest>>, ApiError> {
-    let rows = state.store.access_requests(Some(caller.who.name())).await?;
-    Ok(Json(rows.into_iter().filter_map(rows::request).collect()))
+    Listing { only: All {}, part }: Listing<All>,
+) -> Result<Json<Page<AccessRequest>>, ApiError> {
+    let query = RequestQuery { user: Some(caller.who.name().clone()), ..RequestQuery::default() };
+    Ok(Json(page(&state, query, &part, |_| true).await?))
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Which {
+    user: Option<Name>,
+    state: Option<RequestState>,
 }
 
 /// All that the caller may decide on or has a say in: everything for admins.
 pub(super) async fn list(
     State(state): State<AppState>,
     caller: Caller,
-) -> Result<Json<Vec<AccessRequest>>, ApiError> {
+    Listing { only: Which { user: of, state: in_state }, part }: Listing<Which>,
+) -> Result<Json<Page<AccessRequest>>, ApiError> {
     let (user, applications) = (me(&state, &caller).await?, state.store.applications().await?);
-    let rows = state.store.access_requests(None).await?.into_iter();
-    let own = rows.filter(|row| {
+    let query = RequestQuery { user: of, state: in_state, ..RequestQuery::default() };
+    let own = |row: &RequestRow| {
         let application = applications.iter().find(|app| app.id == row.application_id);
-        decides(&caller, &user, application)
-    });
-    Ok(Json(own.filter_map(rows::request).collect()))
+        caller.auditor || decides(&caller, &user, application)
+    };
+    Ok(Json(page(&state, query, &part, own).await?))
+}
+
+/// One page of the requests that fit the query and are the caller's to see.
+async fn page(
+    state: &AppState,
+    mut query: RequestQuery,
+    part: &Part,
+    seen: impl Fn(&RequestRow) -> bool,
+) -> Result<Page<AccessRequest>, ApiError> {
+    query.after = part.after("requests")?;
+    query.limit = Some(part.look_ahead());
+    let mut found = Vec::new();
+    // What somebody else sees may fill any number of pages before the next one of theirs.
+    while found.len() <= part.limit() as usize {
+        let rows = state.store.access_requests(query.clone()).await?;
+        let Some(last) = rows.last() else { break };
+        query.after = Some((last.created, last.id));
+        found.extend(rows.into_iter().filter(&seen).filter_map(rows::request));
+    }
+    Ok(part.page("requests", found, |row| (row.created, row.id)))
 }
 
 pub(super) async fn ask(

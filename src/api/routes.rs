@@ -3,23 +3,44 @@
 use axum::http::Method;
 use axum::routing::{MethodFilter, MethodRouter, on};
 
-use super::caller::Role::{self, Admin, Anonymous, Holder, User};
+use api::Scope::{self, Audit, Configuration, Read, Requests, Sessions, Tokens};
+
+use super::caller::Gate;
+use super::caller::Role::{self, Admin, Anonymous, Auditor, Holder, User};
 use super::openapi::problems as p;
 use super::openapi::{self, Described, Doc, Operation, Schemas, doc};
-use super::{
-    agents, audit, connectors, enrol, keys, me, objects, recordings, requests, sessions, settings,
-    tokens, web, why,
-};
+use super::rates::Cost;
+use super::{agents, audit, connectors, edit, enrol, keys, lists, me, objects, recordings};
+use super::{requests, sessions, settings, tokens, web, why};
 use crate::AppState;
 
 /// A method of a path, its role, its handler, and how the API's document describes it.
 pub(super) struct Route {
     pub(super) method: Method,
     pub(super) path: &'static str,
-    pub(super) role: Role,
+    pub(super) gate: Gate,
     pub(super) doc: Doc,
     pub(super) describe: fn(&mut Operation, &mut Schemas),
     pub(super) handler: MethodRouter<AppState>,
+}
+
+impl Route {
+    /// What a token with scopes needs for it.
+    fn needs(mut self, scope: Scope) -> Self {
+        self.gate.scope = Some(scope);
+        self
+    }
+
+    /// What it takes out of its caller's bucket, where that is not the usual.
+    fn costs(mut self, cost: Cost) -> Self {
+        self.gate.cost = cost;
+        self
+    }
+
+    /// Whether it may be sent under an `Idempotency-Key`.
+    pub(super) fn takes_key(&self) -> bool {
+        self.method == Method::POST && self.gate.role != Anonymous
+    }
 }
 
 #[rustfmt::skip]
@@ -44,124 +65,144 @@ pub(super) fn routes() -> Vec<Route> {
             doc("me", "Says who is signed in, and by what", &[])),
         get("/api/v1/me/applications", Holder, me::applications,
             doc("listMyApplications", "Lists the applications that the caller can reach", &[])),
-        get("/api/v1/me/tokens", User, me::tokens,
-            doc("listMyTokens", "Lists the caller's own tokens", &[])),
+        get("/api/v1/me/tokens", User, me::my_tokens,
+            doc("listMyTokens", "Lists the caller's own tokens", &[])).needs(Read),
         post("/api/v1/me/tokens", User, me::issue,
-            doc("issueMyToken", "Issues the caller a token for an application", &[p::ISSUE, p::ISSUE_OWN])),
+            doc("issueMyToken", "Issues the caller a token for an application", &[p::ISSUE, p::ISSUE_OWN])).needs(Tokens),
         delete("/api/v1/me/tokens/{id}", User, me::revoke,
-            doc("revokeMyToken", "Revokes one of the caller's own tokens", &[p::NO_TOKEN])),
+            doc("revokeMyToken", "Revokes one of the caller's own tokens", &[p::NO_TOKEN])).needs(Tokens),
         get("/api/v1/me/ssh-keys", User, keys::mine,
-            doc("listMySshKeys", "Lists the caller's own SSH keys", &[])),
+            doc("listMySshKeys", "Lists the caller's own SSH keys", &[])).needs(Read),
         post("/api/v1/me/ssh-keys", User, keys::add_mine,
-            doc("addMySshKey", "Registers an SSH key for the caller, or one of theirs with a new end", &[p::SSH_KEY])),
+            doc("addMySshKey", "Registers an SSH key for the caller, or one of theirs with a new end", &[p::SSH_KEY])).needs(Configuration),
         delete("/api/v1/me/ssh-keys/{id}", User, keys::remove_mine,
-            doc("removeMySshKey", "Removes one of the caller's own SSH keys, named by its fingerprint", &[p::NO_SSH_KEY])),
+            doc("removeMySshKey", "Removes one of the caller's own SSH keys, named by its fingerprint", &[p::NO_SSH_KEY])).needs(Configuration),
         get("/api/v1/me/requests", User, requests::mine,
-            doc("listMyRequests", "Lists what the caller has asked to reach", &[])),
+            doc("listMyRequests", "Lists what the caller has asked to reach", &[])).needs(Read),
         post("/api/v1/me/requests", User, requests::ask,
-            doc("askForAccess", "Asks for access to an application for some time", &[p::ASK])),
+            doc("askForAccess", "Asks for access to an application for some time", &[p::ASK])).needs(Requests),
         delete("/api/v1/me/requests/{id}", User, requests::withdraw,
-            doc("withdrawRequest", "Takes back what the caller has asked for, decided or not", &[p::NO_REQUEST, p::SETTLED])),
+            doc("withdrawRequest", "Takes back what the caller has asked for, decided or not", &[p::NO_REQUEST, p::SETTLED])).needs(Requests),
         delete("/api/v1/me/agent", Holder, me::logout,
             doc("logout", "Ends the enrolment of the agent that asks", &[p::INVALID, p::NO_AGENT])),
 
         get("/api/v1/requests", User, requests::list,
-            doc("listRequests", "Lists the requests for access that the caller may decide on", &[])),
+            doc("listRequests", "Lists the requests for access that the caller may decide on", &[])).needs(Read),
         post("/api/v1/requests/{id}/approve", User, requests::approve,
-            doc("approveRequest", "Gives the access that was asked for; it ends by itself", &[p::NO_REQUEST, p::SETTLED, p::OWN_REQUEST, p::PEOPLE])),
+            doc("approveRequest", "Gives the access that was asked for; it ends by itself", &[p::NO_REQUEST, p::SETTLED, p::OWN_REQUEST, p::PEOPLE])).needs(Requests),
         post("/api/v1/requests/{id}/deny", User, requests::deny,
-            doc("denyRequest", "Denies the access that was asked for", &[p::NO_REQUEST, p::SETTLED, p::OWN_REQUEST, p::PEOPLE])),
+            doc("denyRequest", "Denies the access that was asked for", &[p::NO_REQUEST, p::SETTLED, p::OWN_REQUEST, p::PEOPLE])).needs(Requests),
         delete("/api/v1/requests/{id}", User, requests::revoke,
-            doc("revokeRequest", "Takes approved access back before its end", &[p::NO_REQUEST, p::SETTLED, p::PEOPLE])),
+            doc("revokeRequest", "Takes approved access back before its end", &[p::NO_REQUEST, p::SETTLED, p::PEOPLE])).needs(Requests),
 
-        get("/api/v1/sites", Admin, objects::sites,
-            doc("listSites", "Lists the sites", &[])),
+        get("/api/v1/sites", Auditor, lists::sites,
+            doc("listSites", "Lists the sites", &[])).needs(Read),
         post("/api/v1/sites", Admin, objects::add_site,
-            doc("addSite", "Adds a site", &[p::SITE])),
+            doc("addSite", "Adds a site", &[p::SITE])).needs(Configuration),
+        get("/api/v1/sites/{name}", Auditor, edit::site,
+            doc("getSite", "Gives a site", &[p::NO_SITE])).needs(Read),
         delete("/api/v1/sites/{name}", Admin, objects::remove_site,
-            doc("removeSite", "Removes a site with its connectors and applications", &[p::NO_SITE])),
+            doc("removeSite", "Removes a site with its connectors and applications", &[p::NO_SITE])).needs(Configuration),
         post("/api/v1/sites/{name}/join-tokens", Admin, tokens::issue_join,
-            doc("issueJoinToken", "Issues a token that enrols one connector of the site", &[p::NO_SITE, p::ISSUE])),
-        get("/api/v1/connectors", Admin, connectors::list,
-            doc("listConnectors", "Lists the enrolled connectors", &[])),
+            doc("issueJoinToken", "Issues a token that enrols one connector of the site", &[p::NO_SITE, p::ISSUE])).needs(Configuration),
+        get("/api/v1/connectors", Auditor, connectors::list,
+            doc("listConnectors", "Lists the enrolled connectors", &[])).needs(Read),
+        get("/api/v1/connectors/{id}", Auditor, edit::connector,
+            doc("getConnector", "Gives a connector", &[p::NO_CONNECTOR])).needs(Read),
         delete("/api/v1/connectors/{id}", Admin, connectors::remove,
-            doc("removeConnector", "Ends the enrolment of a connector", &[p::NO_CONNECTOR])),
-        get("/api/v1/agents", Admin, agents::list,
-            doc("listAgents", "Lists the enrolled agents: all, or those of a user", &[])),
+            doc("removeConnector", "Ends the enrolment of a connector", &[p::NO_CONNECTOR])).needs(Configuration),
+        get("/api/v1/agents", Auditor, agents::list,
+            doc("listAgents", "Lists the enrolled agents: all, or those of a user", &[])).needs(Read),
         delete("/api/v1/agents/{id}", Admin, agents::remove,
-            doc("removeAgent", "Ends the enrolment of an agent and cuts its connections", &[p::NO_ENROLMENT])),
-        get("/api/v1/applications", Admin, objects::applications,
-            doc("listApplications", "Lists the applications", &[])),
+            doc("removeAgent", "Ends the enrolment of an agent and cuts its connections", &[p::NO_ENROLMENT])).needs(Configuration),
+        get("/api/v1/applications", Auditor, lists::applications,
+            doc("listApplications", "Lists the applications", &[])).needs(Read),
         post("/api/v1/applications", Admin, objects::add_application,
-            doc("addApplication", "Adds an application", &[p::APPLICATION])),
+            doc("addApplication", "Adds an application", &[p::APPLICATION])).needs(Configuration),
+        get("/api/v1/applications/{name}", Auditor, edit::application,
+            doc("getApplication", "Gives an application without its secret; `name` may be `app` or `app.site`", &[p::NO_APPLICATION])).needs(Read),
+        put("/api/v1/applications/{name}", Admin, edit::change_application,
+            doc("changeApplication", "Makes an application what is sent; a secret that is absent stays", &[p::NO_APPLICATION, p::APPLICATION, p::OTHER])).needs(Configuration),
         post("/api/v1/applications/{name}/check", Admin, connectors::check,
-            doc("checkApplication", "Has each connected connector of its site dial an application and close at once", &[p::NO_APPLICATION, p::OFFLINE])),
+            doc("checkApplication", "Has each connected connector of its site dial an application and close at once", &[p::NO_APPLICATION, p::OFFLINE])).needs(Configuration).costs(Cost::HIGH),
         delete("/api/v1/applications/{name}", Admin, objects::remove_application,
-            doc("removeApplication", "Removes an application; `name` may be `app` or `app.site`", &[p::NO_APPLICATION])),
-        get("/api/v1/users", Admin, objects::users,
-            doc("listUsers", "Lists the users", &[])),
+            doc("removeApplication", "Removes an application; `name` may be `app` or `app.site`", &[p::NO_APPLICATION])).needs(Configuration),
+        get("/api/v1/users", Auditor, lists::users,
+            doc("listUsers", "Lists the users", &[])).needs(Read),
         post("/api/v1/users", Admin, objects::add_user,
-            doc("addUser", "Adds a user", &[p::USER])),
+            doc("addUser", "Adds a user", &[p::USER])).needs(Configuration),
+        get("/api/v1/users/{name}", Auditor, edit::user,
+            doc("getUser", "Gives a user", &[p::NO_USER])).needs(Read),
+        put("/api/v1/users/{name}", Admin, edit::change_user,
+            doc("changeUser", "Makes a user what is sent", &[p::NO_USER, p::USER, p::OTHER, p::LAST_ADMIN])).needs(Configuration),
         delete("/api/v1/users/{name}", Admin, objects::remove_user,
-            doc("removeUser", "Removes a user with their tokens, agents and grants", &[p::NO_USER, p::LAST_ADMIN])),
+            doc("removeUser", "Removes a user with their tokens, agents and grants", &[p::NO_USER, p::LAST_ADMIN])).needs(Configuration),
         post("/api/v1/users/{name}/disable", Admin, objects::disable_user,
-            doc("disableUser", "Disables a user: their sessions end and nothing signs them in", &[p::NO_USER, p::LAST_ADMIN])),
+            doc("disableUser", "Disables a user: their sessions end and nothing signs them in", &[p::NO_USER, p::LAST_ADMIN])).needs(Configuration),
         post("/api/v1/users/{name}/enable", Admin, objects::enable_user,
-            doc("enableUser", "Enables a user", &[p::NO_USER])),
-        get("/api/v1/ssh-keys", Admin, keys::list,
-            doc("listSshKeys", "Lists SSH keys: all, or those of a user", &[p::NO_USER])),
+            doc("enableUser", "Enables a user", &[p::NO_USER])).needs(Configuration),
+        get("/api/v1/ssh-keys", Auditor, keys::list,
+            doc("listSshKeys", "Lists SSH keys: all, or those of a user", &[p::NO_USER])).needs(Read),
         post("/api/v1/ssh-keys", Admin, keys::add,
-            doc("addSshKey", "Registers an SSH key for a user, or one of theirs with a new end", &[p::SSH_KEY, p::SSH_KEY_TAKEN, p::NO_USER])),
+            doc("addSshKey", "Registers an SSH key for a user, or one of theirs with a new end", &[p::SSH_KEY, p::SSH_KEY_TAKEN, p::NO_USER])).needs(Configuration),
         delete("/api/v1/ssh-keys/{id}", Admin, keys::remove,
-            doc("removeSshKey", "Removes an SSH key, named by its fingerprint", &[p::NO_SSH_KEY])),
-        get("/api/v1/groups", Admin, objects::groups,
-            doc("listGroups", "Lists the groups", &[])),
+            doc("removeSshKey", "Removes an SSH key, named by its fingerprint", &[p::NO_SSH_KEY])).needs(Configuration),
+        get("/api/v1/groups", Auditor, lists::groups,
+            doc("listGroups", "Lists the groups", &[])).needs(Read),
         post("/api/v1/groups", Admin, objects::add_group,
-            doc("addGroup", "Adds a group", &[p::GROUP])),
+            doc("addGroup", "Adds a group", &[p::GROUP])).needs(Configuration),
+        get("/api/v1/groups/{name}", Auditor, edit::group,
+            doc("getGroup", "Gives a group", &[p::NO_GROUP])).needs(Read),
+        put("/api/v1/groups/{name}", Admin, edit::change_group,
+            doc("changeGroup", "Makes a group what is sent", &[p::NO_GROUP, p::GROUP, p::OTHER])).needs(Configuration),
         delete("/api/v1/groups/{name}", Admin, objects::remove_group,
-            doc("removeGroup", "Removes a group with its grants", &[p::NO_GROUP])),
-        get("/api/v1/grants", Admin, objects::grants,
-            doc("listGrants", "Lists the grants", &[])),
+            doc("removeGroup", "Removes a group with its grants", &[p::NO_GROUP])).needs(Configuration),
+        get("/api/v1/grants", Auditor, lists::grants,
+            doc("listGrants", "Lists the grants", &[])).needs(Read),
         post("/api/v1/grants", Admin, objects::add_grant,
-            doc("addGrant", "Adds a grant", &[p::GRANT])),
+            doc("addGrant", "Adds a grant", &[p::GRANT])).needs(Configuration),
+        get("/api/v1/grants/{id}", Auditor, edit::grant,
+            doc("getGrant", "Gives a grant", &[p::NO_GRANT])).needs(Read),
+        put("/api/v1/grants/{id}", Admin, edit::change_grant,
+            doc("changeGrant", "Gives a grant other terms; whom it is for and what it opens stay", &[p::NO_GRANT, p::GRANT, p::OTHER])).needs(Configuration),
         delete("/api/v1/grants/{id}", Admin, objects::remove_grant,
-            doc("removeGrant", "Removes a grant", &[p::NO_GRANT])),
+            doc("removeGrant", "Removes a grant", &[p::NO_GRANT])).needs(Configuration),
         post("/api/v1/apply", Admin, objects::apply,
-            doc("apply", "Makes the configuration as a document describes it, or says what that would change", &[p::SETTINGS, p::SITE, p::APPLICATION, p::USER, p::GROUP, p::GRANT, p::DOCUMENT, p::LAST_ADMIN])),
-        get("/api/v1/export", Admin, objects::export,
-            doc("export", "Gives the whole configuration as a document, without secrets", &[])),
-        get("/api/v1/settings", Admin, settings::show,
-            doc("getSettings", "Gives what holds for the whole relay", &[])),
+            doc("apply", "Makes the configuration as a document describes it, or says what that would change", &[p::SETTINGS, p::SITE, p::APPLICATION, p::USER, p::GROUP, p::GRANT, p::DOCUMENT, p::LAST_ADMIN])).needs(Configuration).costs(Cost::HIGH),
+        get("/api/v1/export", Auditor, objects::export,
+            doc("export", "Gives the whole configuration as a document, without secrets", &[])).needs(Read).costs(Cost::HIGH),
+        get("/api/v1/settings", Auditor, settings::show,
+            doc("getSettings", "Gives what holds for the whole relay", &[])).needs(Read),
         patch("/api/v1/settings", Admin, settings::change,
-            doc("changeSettings", "Changes the settings that are given; the others stay", &[p::SETTINGS])),
-        get("/api/v1/why", Admin, why::why,
-            doc("why", "Says whether a user may reach an application, and by which grant or for want of what", &[p::NO_USER, p::NO_APPLICATION])),
+            doc("changeSettings", "Changes the settings that are given; the others stay", &[p::SETTINGS])).needs(Configuration),
+        get("/api/v1/why", Auditor, why::why,
+            doc("why", "Says whether a user may reach an application, and by which grant or for want of what", &[p::NO_USER, p::NO_APPLICATION])).needs(Read).costs(Cost::HIGH),
 
-        get("/api/v1/tokens", Admin, tokens::list,
-            doc("listTokens", "Lists tokens: all, those of a user or of an application", &[p::NO_USER, p::NO_APPLICATION])),
+        get("/api/v1/tokens", Auditor, tokens::list,
+            doc("listTokens", "Lists tokens: all, those of a user or of an application", &[p::NO_USER, p::NO_APPLICATION])).needs(Read),
         post("/api/v1/tokens", Admin, tokens::issue,
-            doc("issueToken", "Issues a token for a user", &[p::ISSUE, p::NOT_ADMIN, p::NO_LOGIN, p::NO_USER, p::NO_APPLICATION])),
+            doc("issueToken", "Issues a token for a user", &[p::ISSUE, p::NOT_ADMIN, p::NO_LOGIN, p::NO_USER, p::NO_APPLICATION])).needs(Tokens),
         delete("/api/v1/tokens", Admin, tokens::revoke_all,
-            doc("revokeTokens", "Revokes every live token of a user, of an application, or of both", &[p::NO_TOKEN, p::NO_USER, p::NO_APPLICATION])),
+            doc("revokeTokens", "Revokes every live token of a user, of an application, or of both", &[p::NO_TOKEN, p::NO_USER, p::NO_APPLICATION])).needs(Tokens),
         delete("/api/v1/tokens/{id}", Admin, tokens::revoke,
-            doc("revokeToken", "Revokes a token", &[p::NO_TOKEN])),
+            doc("revokeToken", "Revokes a token", &[p::NO_TOKEN])).needs(Tokens),
 
-        get("/api/v1/sessions", Admin, sessions::list,
-            doc("listSessions", "Lists the sessions that are open", &[])),
+        get("/api/v1/sessions", Auditor, sessions::list,
+            doc("listSessions", "Lists the sessions that are open", &[])).needs(Read),
         delete("/api/v1/sessions/{id}", Admin, sessions::kill,
-            doc("killSession", "Ends a session", &[p::NO_SESSION])),
-        get("/api/v1/sessions/{id}/events", Admin, sessions::events,
-            doc("listSessionEvents", "Gives everything recorded about a session, a line of JSON each", &[p::NO_SESSION])),
-        get("/api/v1/sessions/{id}/recording", Admin, recordings::show,
-            doc("showRecording", "Gives a part of what a session's terminals showed", &[p::RECORDING])),
-        get("/api/v1/audit", Admin, audit::list,
-            doc("listAudit", "Lists records of the audit log, oldest first or latest first", &[])),
-        get("/api/v1/audit/destinations", Admin, audit::destinations,
-            doc("listAuditDestinations", "Lists the places that are sent every record, and how far each has come", &[])),
-        get("/api/v1/audit/verify", Admin, audit::verify,
-            doc("verifyAudit", "Computes a part of the audit log's chain again, and says what is wrong with it", &[])),
-        get("/api/v1/web/requests", Admin, web::requests,
-            doc("listWebRequests", "Lists requests at the web door, the last one first", &[])),
+            doc("killSession", "Ends a session", &[p::NO_SESSION])).needs(Sessions),
+        get("/api/v1/sessions/{id}/events", Auditor, sessions::events,
+            doc("listSessionEvents", "Gives everything recorded about a session, a line of JSON each", &[p::NO_SESSION])).needs(Audit).costs(Cost::HIGH),
+        get("/api/v1/sessions/{id}/recording", Auditor, recordings::show,
+            doc("showRecording", "Gives a part of what a session's terminals showed", &[p::RECORDING])).needs(Audit),
+        get("/api/v1/audit", Auditor, audit::list,
+            doc("listAudit", "Lists records of the audit log, oldest first or latest first", &[])).needs(Audit).costs(Cost::HIGH),
+        get("/api/v1/audit/destinations", Auditor, audit::destinations,
+            doc("listAuditDestinations", "Lists the places that are sent every record, and how far each has come", &[])).needs(Audit),
+        get("/api/v1/audit/verify", Auditor, audit::verify,
+            doc("verifyAudit", "Computes a part of the audit log's chain again, and says what is wrong with it", &[])).needs(Audit).costs(Cost::HIGH),
+        get("/api/v1/web/requests", Auditor, web::requests,
+            doc("listWebRequests", "Lists requests at the web door, the last one first", &[])).needs(Audit).costs(Cost::HIGH),
     ]
 }
 
@@ -187,6 +228,10 @@ fn patch<H: Described<T>, T: 'static>(
     route(Method::PATCH, MethodFilter::PATCH, path, role, handler, doc)
 }
 
+fn put<H: Described<T>, T: 'static>(path: &'static str, role: Role, handler: H, doc: Doc) -> Route {
+    route(Method::PUT, MethodFilter::PUT, path, role, handler, doc)
+}
+
 fn delete<H: Described<T>, T: 'static>(
     path: &'static str,
     role: Role,
@@ -204,5 +249,6 @@ fn route<H: Described<T>, T: 'static>(
     handler: H,
     doc: Doc,
 ) -> Route {
-    Route { method, path, role, doc, describe: H::describe, handler: on(filter, handler) }
+    let gate = Gate { role, scope: None, cost: Cost::USUAL };
+    Route { method, path, gate, doc, describe: H::describe, handler: on(filter, handler) }
 }

@@ -113,6 +113,7 @@ pub(super) fn user(row: store::UserRow, seen: &AllSeen) -> UserRow {
         seen: last_seen(Known::User(row.id), seen),
         name: row.name,
         admin: row.admin,
+        auditor: row.auditor,
         enabled: row.enabled,
         machine: row.machine,
         groups: row.groups,
@@ -143,6 +144,7 @@ pub(super) fn token(row: store::TokenRow, now: SystemTime) -> TokenRow {
         used: row.used,
         used_from: row.used_from,
         replaced: row.replaced,
+        scopes: row.scopes,
         warning,
     }
 }

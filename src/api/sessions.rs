@@ -1,11 +1,13 @@
 //! Sessions open now, and what is recorded of each there ever was.
 
-use access::SessionId;
-use api::{Removed, SessionRow};
+use access::{Name, SessionId};
+use api::{Page, Removed, SessionRow};
 use axum::Json;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
 use futures_util::stream::{self, StreamExt};
+use schemars::JsonSchema;
+use serde::Deserialize;
 use store::{AuditQuery, AuditRow, Store, StoreError};
 
 use super::caller::Caller;
@@ -13,13 +15,29 @@ use super::change;
 use super::error::ApiError;
 use super::extract::Param;
 use super::openapi::Lines;
+use super::page::Listing;
 use super::rows;
 use crate::AppState;
 
-pub(super) async fn list(State(state): State<AppState>) -> Json<Vec<SessionRow>> {
-    let mut live = state.broker.live();
-    live.sort_by_key(|session| (session.opened, session.id));
-    Json(live.into_iter().map(rows::session).collect())
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Whose {
+    user: Option<Name>,
+    /// `app` or `app.site`.
+    application: Option<String>,
+}
+
+pub(super) async fn list(
+    State(state): State<AppState>,
+    Listing { only, part }: Listing<Whose>,
+) -> Result<Json<Page<SessionRow>>, ApiError> {
+    let to = |row: &SessionRow, asked: &str| {
+        asked == row.application.as_str() || asked == format!("{}.{}", row.application, row.site)
+    };
+    let live = state.broker.live().into_iter().map(rows::session);
+    let live = live.filter(|row| only.user.as_ref().is_none_or(|user| row.user == *user));
+    let live = live.filter(|row| only.application.as_ref().is_none_or(|app| to(row, app)));
+    Ok(Json(part.of_all("sessions", live, |row| (row.opened_ms, row.id))?))
 }
 
 pub(super) async fn kill(

@@ -3,7 +3,7 @@
 use api::{Applied, Document, SettingsSpec};
 use axum::Json;
 use axum::extract::State;
-use store::Apply;
+use store::{Apply, Expected};
 
 use super::caller::Caller;
 use super::change::Intent;
@@ -23,5 +23,8 @@ pub(super) async fn change(
 ) -> Result<Json<Applied>, ApiError> {
     let intent = Intent { action: "change", object: "settings".to_owned() };
     let document = Document { settings: Some(spec), ..Document::default() };
-    Ok(Json(store_document(&state, &caller, intent, &document, Apply::default()).await?))
+    Ok(Json(
+        store_document(&state, &caller, intent, &Expected::Anything, &document, Apply::default())
+            .await?,
+    ))
 }

@@ -6,19 +6,20 @@ mod rules;
 use std::time::SystemTime;
 
 use access::{Code, Name, TokenId, TokenKind};
-use api::{IssueToken, Issued, JoinToken, Removed, Span, TokenRow, TokenState};
+use api::{IssueToken, Issued, JoinToken, Page, Removed, Span, TokenRow, TokenState};
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use schemars::JsonSchema;
 use serde::Deserialize;
-use store::{ApplicationRow, NewToken};
+use store::{ApplicationRow, NewToken, TokenQuery};
 
 use super::caller::Caller;
 use super::change::{Actor, Intent, change, done};
 use super::error::ApiError;
 use super::extract::{Body, Param, Params};
 use super::openapi::Created;
+use super::page::{Listing, Part};
 use super::rows;
 use crate::AppState;
 pub(super) use order::{Asked, Order};
@@ -37,28 +38,51 @@ pub(super) struct Which {
     user: Option<Name>,
     /// `app` or `app.site`.
     application: Option<String>,
+    kind: Option<TokenKind>,
+    state: Option<TokenState>,
     /// Only those that are live and expire within this time.
     expiring: Option<Span>,
 }
 
 pub(super) async fn list(
     State(state): State<AppState>,
-    Params(which): Params<Which>,
-) -> Result<Json<Vec<TokenRow>>, ApiError> {
-    let Which { user, application, expiring } = which;
-    let whose = Whose { user, application };
-    let (user, application) = found(&state, &whose).await?;
+    Listing { only, part }: Listing<Which>,
+) -> Result<Json<Page<TokenRow>>, ApiError> {
+    let Which { user, application, kind, state: of_state, expiring } = only;
+    if expiring.is_some() && of_state.is_some_and(|state| state != TokenState::Live) {
+        return Err(ApiError::invalid("only live tokens are expiring"));
+    }
+    if let Some(user) = &user {
+        order::user(&state, user).await?;
+    }
+    let application = match &application {
+        Some(text) => Some(order::application(&state, text).await?.id),
+        None => None,
+    };
     let now = SystemTime::now();
-    let tokens = state.store.tokens(user, application.as_deref()).await?;
-    let tokens = tokens.into_iter().map(|row| rows::token(row, now));
-    let asked = |row: &TokenRow| expiring.is_none_or(|within| expires_within(row, within, now));
-    Ok(Json(tokens.filter(asked).collect()))
+    let of_state = of_state.or(expiring.map(|_| TokenState::Live));
+    let query = TokenQuery {
+        user,
+        application,
+        kind,
+        state: of_state.map(|state| (state, now)),
+        expires_by: expiring.and_then(|within| now.checked_add(within.duration())),
+        ..TokenQuery::default()
+    };
+    page(&state, query, &part, now).await
 }
 
-fn expires_within(row: &TokenRow, within: Span, now: SystemTime) -> bool {
-    let by = now + within.duration();
-    let by = by.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
-    row.state == TokenState::Live && row.expires.is_some_and(|end| end <= by)
+/// One page of the tokens that fit the query.
+pub(super) async fn page(
+    state: &AppState,
+    query: TokenQuery,
+    part: &Part,
+    now: SystemTime,
+) -> Result<Json<Page<TokenRow>>, ApiError> {
+    let (after, limit) = (part.after("tokens")?, Some(part.look_ahead()));
+    let tokens = state.store.tokens(TokenQuery { after, limit, ..query }).await?;
+    let tokens = tokens.into_iter().map(|row| rows::token(row, now)).collect();
+    Ok(Json(part.page("tokens", tokens, |row| (row.created, row.id.clone()))))
 }
 
 pub(super) async fn issue(
@@ -67,6 +91,7 @@ pub(super) async fn issue(
     Body(asked): Body<IssueToken>,
 ) -> Result<Created<Issued>, ApiError> {
     let order = Order::by_admin(&state, asked).await?;
+    order.within(caller.scopes)?;
     Ok(Created(order.issue(&state, (&caller).into()).await?))
 }
 
@@ -153,6 +178,7 @@ impl Order {
             expires: self.expires.and_then(|span| now.checked_add(span.duration())),
             uses: self.uses,
             overlap: self.overlap.and_then(|span| now.checked_add(span.duration())),
+            scopes: self.scopes,
         };
         let intent = Intent { action: "issue", object: format!("token {}", token.id()) };
         let told = vec![done(&intent, self.describe())];
@@ -178,7 +204,8 @@ impl Order {
         let site = self.site.as_ref().map(|site| format!(" for site {}", site.name));
         let parts = [user, application, site].into_iter().flatten().collect::<String>();
         let overlap = self.overlap.map(|span| format!(", the one before good for {span} more"));
-        format!("{}{parts}{}", self.kind, overlap.unwrap_or_default())
+        let scopes = self.scopes.map(|scopes| format!(" to {scopes}")).unwrap_or_default();
+        format!("{}{parts}{scopes}{}", self.kind, overlap.unwrap_or_default())
     }
 
     /// How the token is used, to paste. The token itself is not in it: command lines are seen by

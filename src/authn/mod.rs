@@ -11,6 +11,7 @@ use access::{
     Authenticated, Credential, Explain as _, Name, PolicySnapshot, TokenError, TokenKind,
     TokenText, UserId,
 };
+use api::Scopes;
 use async_trait::async_trait;
 use secrecy::{ExposeSecret, SecretString};
 use session::{AuditLog, AuthnError, Door, pace};
@@ -22,8 +23,8 @@ use crate::AgentIdentity;
 use crate::seen::Sightings;
 use crate::traces::Traces;
 use failures::Failures;
-pub(crate) use throttle::network;
 use throttle::{Admission, Throttle};
+pub(crate) use throttle::{make_room, network};
 
 /// Checks credentials against the store and the policy in force.
 pub struct Authn {
@@ -56,28 +57,37 @@ impl Authn {
         drop(self.traces.set(traces));
     }
 
-    /// Vouches for the owner of a login or admin token at the API, and counts one use of it.
+    /// Vouches for the owner of a login or admin token at the API, and counts one use of it. Also
+    /// what the token may be used for, where that is not all its owner may do.
     pub async fn bearer(
         &self,
         text: &SecretString,
         from: IpAddr,
-    ) -> Result<Authenticated, AuthnError> {
-        let kinds = [TokenKind::Login, TokenKind::Admin];
-        let used = self.use_token(text, &kinds, Door::Api, from).await?;
-        let who = self.owner(used, Door::Api, from)?;
-        self.person_by(&[TokenKind::Login], who)
+    ) -> Result<(Authenticated, Option<Scopes>), AuthnError> {
+        let (who, scopes) = self.at_api(text, &[TokenKind::Login, TokenKind::Admin], from).await?;
+        Ok((self.person_by(&[TokenKind::Login], who)?, scopes))
     }
 
-    /// Vouches for the owner of a token that may enrol an agent, and counts one use of it.
+    /// As [`bearer`](Self::bearer), of a token that may enrol an agent.
     pub async fn enrolling(
         &self,
         text: &SecretString,
         from: IpAddr,
-    ) -> Result<Authenticated, AuthnError> {
+    ) -> Result<(Authenticated, Option<Scopes>), AuthnError> {
         let kinds = [TokenKind::Login, TokenKind::Admin, TokenKind::Access, TokenKind::Api];
-        let used = self.use_token(text, &kinds, Door::Api, from).await?;
-        let who = self.owner(used, Door::Api, from)?;
-        self.person_by(&[TokenKind::Login, TokenKind::Admin], who)
+        let (who, scopes) = self.at_api(text, &kinds, from).await?;
+        Ok((self.person_by(&[TokenKind::Login, TokenKind::Admin], who)?, scopes))
+    }
+
+    async fn at_api(
+        &self,
+        text: &SecretString,
+        kinds: &[TokenKind],
+        from: IpAddr,
+    ) -> Result<(Authenticated, Option<Scopes>), AuthnError> {
+        let used = self.use_token(text, kinds, Door::Api, from).await?;
+        let scopes = used.scopes;
+        Ok((self.owner(used, Door::Api, from)?, scopes))
     }
 
     /// Uses up a join token and says which site it enrols a connector of.

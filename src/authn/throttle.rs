@@ -157,7 +157,7 @@ fn touch<K: Copy + Eq + Hash>(table: &mut HashMap<K, Instant>, key: K, now: Inst
 }
 
 /// Keeps a table under `most` entries: forgets what is over, else the one longest untouched.
-pub(super) fn make_room<K: Copy + Eq + Hash, T>(
+pub(crate) fn make_room<K: Copy + Eq + Hash, T>(
     table: &mut HashMap<K, T>,
     most: usize,
     now: Instant,

@@ -203,6 +203,7 @@ impl Core {
             ends: Arc::default(),
             deliveries: self.deliveries.clone(),
             recordings: self.recordings.clone(),
+            calls: Arc::default(),
             info: Arc::new(info),
         })
     }

@@ -79,6 +79,7 @@ impl Relay {
         let left = broker.live().len();
         self.endpoint.close(EndReason::Drained.number().into(), b"the relay is stopping");
         self.tokens.stop.cancel();
+        drop(timeout(LAST_TASKS, self.state.calls.finished()).await);
         let ended = async { while self.tasks.join_next().await.is_some() {} };
         drop(timeout(LAST_TASKS, ended).await);
         self.tasks.shutdown().await;

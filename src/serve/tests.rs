@@ -202,7 +202,7 @@ async fn a_token_at_the_wrong_door_is_not_used_up() {
     let token = relay.token(TokenKind::Login).await;
     let at_ssh = relay.state.authn.token(&token, Door::Ssh, PEER.into()).await;
     assert_eq!(at_ssh.unwrap_err(), AuthnError::WrongKind);
-    let at_api = relay.state.authn.bearer(&token, PEER.into()).await.unwrap();
+    let at_api = relay.state.authn.bearer(&token, PEER.into()).await.unwrap().0;
     assert_eq!(at_api.name().as_str(), "admin");
     let again = relay.state.authn.bearer(&token, PEER.into()).await;
     assert_eq!(again.unwrap_err(), AuthnError::UsedUp);

@@ -7,7 +7,7 @@ mod withdrawn;
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -87,14 +87,16 @@ fn a_relay_killed_at_any_moment_loses_nothing_it_acknowledged() -> Result<()> {
     let mut acknowledged = Vec::new();
     let mut slowest = Duration::ZERO;
     for round in 0..20 {
-        let stop = AtomicBool::new(false);
+        let (stop, written) = (AtomicBool::new(false), AtomicUsize::new(0));
         let names = std::thread::scope(|scope| -> Result<Vec<String>> {
-            let (deployment, stop) = (&world.deployment, &stop);
+            let (deployment, stop, written) = (&world.deployment, &stop, &written);
             let writers: Vec<_> = (0..3)
-                .map(|n| scope.spawn(move || write_users(deployment, round, n, stop)))
+                .map(|n| scope.spawn(move || write_users(deployment, (round, n), stop, written)))
                 .collect();
             scope.spawn(move || open_until(port, stop));
             std::thread::sleep(Duration::from_millis(150 + 17 * round));
+            // However slow the machine is: a kill that hits no writer shows nothing.
+            eventually(SOON, "a write is acknowledged", || written.load(Relaxed) > 0)?;
             // By its id: the deployment is lent to the writers.
             let relay = deployment.relay_id().to_string();
             run(std::process::Command::new("kill").args(["-KILL", &relay]), SOON)?.ok()?;
@@ -150,11 +152,19 @@ fn a_thousand_silent_strangers_shut_no_door() -> Result<()> {
 }
 
 /// Adds users until told to stop; returns those the relay acknowledged.
-fn write_users(deployment: &Deployment, round: u64, n: u64, stop: &AtomicBool) -> Vec<String> {
+fn write_users(
+    deployment: &Deployment,
+    (round, n): (u64, u64),
+    stop: &AtomicBool,
+    written: &AtomicUsize,
+) -> Vec<String> {
     let names = (0..).map(|count| format!("u{round}-{n}-{count}"));
     let names = names.take_while(|_| !stop.load(Relaxed));
     let acknowledged = |name: &String| {
-        deployment.admin(&["user", "add", name]).is_ok_and(|said| said.status.success())
+        let said = deployment.admin(&["user", "add", name]);
+        let taken = said.is_ok_and(|said| said.status.success());
+        written.fetch_add(usize::from(taken), Relaxed);
+        taken
     };
     names.filter(acknowledged).collect()
 }

@@ -45,7 +45,7 @@ pub struct AddArgs {
 pub async fn run(command: KeyCommand, context: &Context) -> Result<(), Failure> {
     match command {
         KeyCommand::Ls => {
-            let keys: Vec<SshKeyRow> = context.get("/api/v1/me/ssh-keys").await?;
+            let keys: Vec<SshKeyRow> = context.list("/api/v1/me/ssh-keys").await?;
             list(context, &keys, "You have no SSH keys.")
         }
         KeyCommand::Add(args) => add(args, context).await,

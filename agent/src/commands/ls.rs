@@ -7,7 +7,7 @@ use crate::context::Context;
 use crate::exit::Failure;
 
 pub async fn run(context: &Context) -> Result<(), Failure> {
-    let applications: Vec<MyApplication> = context.get("/api/v1/me/applications").await?;
+    let applications: Vec<MyApplication> = context.list("/api/v1/me/applications").await?;
     context.ui.list(
         &applications,
         "You have no access to any application yet.",

@@ -53,7 +53,7 @@ pub async fn ask(args: RequestArgs, context: &Context) -> Result<(), Failure> {
 pub async fn run(args: RequestsArgs, context: &Context) -> Result<(), Failure> {
     match args.command {
         None => {
-            let requests: Vec<AccessRequest> = context.get("/api/v1/me/requests").await?;
+            let requests: Vec<AccessRequest> = context.list("/api/v1/me/requests").await?;
             list(&requests, "You have asked for nothing.", context)
         }
         Some(RequestsCommand::Rm { id }) => {

@@ -1,6 +1,6 @@
 //! `adit status`
 
-use api::{Info, Me};
+use api::{Info, Me, Scopes};
 use serde::Serialize;
 
 use crate::context::Context;
@@ -18,6 +18,11 @@ struct Status {
     user: Option<String>,
     admin: bool,
     machine: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    auditor: bool,
+    /// What the token may be used for, where that is not all its user may do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scopes: Option<Scopes>,
     /// What signs us in: `agent` or `token`.
     #[serde(skip_serializing_if = "Option::is_none")]
     credential: Option<String>,
@@ -49,6 +54,8 @@ fn known(context: &Context) -> Result<Status, Failure> {
         user: login.as_ref().map(|login| login.user.clone()),
         admin: false,
         machine: false,
+        auditor: false,
+        scopes: None,
         credential: None,
         device: login.as_ref().map(|login| login.device.clone()),
         expires: login.and_then(|login| login.expires),
@@ -64,17 +71,23 @@ async fn ask(context: &Context, status: &mut Status) -> Result<(), Failure> {
     status.user = Some(me.user.to_string());
     status.admin = me.admin;
     status.machine = me.machine;
+    status.auditor = me.auditor;
+    status.scopes = me.scopes;
     status.credential = Some(me.credential);
     status.expires = me.expires.or(status.expires);
     Ok(())
 }
 
 fn facts(status: &Status) -> Vec<(&'static str, String)> {
-    let role = match (status.admin, status.machine) {
-        (false, false) => "",
-        (false, true) => " (machine)",
-        (true, false) => " (admin)",
-        (true, true) => " (machine, admin)",
+    let role = match (status.admin, status.auditor) {
+        (true, _) => Some("admin"),
+        (false, true) => Some("auditor"),
+        (false, false) => None,
+    };
+    let roles: Vec<_> = status.machine.then_some("machine").into_iter().chain(role).collect();
+    let role = match roles.is_empty() {
+        true => String::new(),
+        false => format!(" ({})", roles.join(", ")),
     };
     let user = status.user.as_ref().map(|user| match &status.device {
         Some(device) => format!("{user}{role} on {device}"),
@@ -88,6 +101,7 @@ fn facts(status: &Status) -> Vec<(&'static str, String)> {
         ("relay", Some(status.relay.clone())),
         ("answers", Some(answers)),
         ("signed in as", user),
+        ("only for", status.scopes.map(|scopes| scopes.to_string())),
         ("until", status.expires.map(times::utc)),
         ("kept in", status.state.clone()),
     ];

@@ -113,7 +113,7 @@ fn show_issued(issued: &Issued, context: &Context) -> Result<(), Failure> {
 }
 
 async fn list(context: &Context) -> Result<(), Failure> {
-    let tokens: Vec<TokenRow> = context.get("/api/v1/me/tokens").await?;
+    let tokens: Vec<TokenRow> = context.list("/api/v1/me/tokens").await?;
     context.ui.list(
         &tokens,
         "You have no tokens.",

@@ -9,7 +9,7 @@ use clap::Args;
 use serde::Serialize;
 use tokio::net::TcpListener;
 
-use crate::context::Context;
+use crate::context::{self, Context};
 use crate::exit::Failure;
 use crate::forward::{Board, LocalPort, bind, serve};
 use crate::relay::{Enrolled, Link, Way};
@@ -85,8 +85,8 @@ async fn carry(port: Open, link: Link, ui: &Ui, mut stop: Stop) -> Result<(), Fa
 
 /// Looks the application up, so that a mistyped name is told now and not to the first client.
 async fn find(enrolled: &Enrolled, application: &str) -> Result<Kind, Failure> {
-    let answer = enrolled.api()?.send(hyper::Method::GET, "/api/v1/me/applications", None).await?;
-    let mine: Vec<MyApplication> = serde_json::from_value(answer).map_err(std::io::Error::from)?;
+    let api = enrolled.api()?;
+    let mine: Vec<MyApplication> = context::list(api.as_ref(), "/api/v1/me/applications").await?;
     kind_of(application, &mine)
 }
 

@@ -15,7 +15,7 @@ use tunnel::{Connection, DialOut, Identity, dial_out};
 
 use super::https::Https;
 use super::{SOFTWARE, failures};
-use crate::context::Api;
+use crate::context::{Api, Call};
 use crate::exit::Failure;
 use crate::os::host_name;
 use crate::settings::{RelayUrl, Settings, trust_in};
@@ -65,7 +65,7 @@ pub async fn login(
 /// Ends the stored login's registration at the relay.
 pub async fn unenrol(settings: &Settings) -> Result<(), Failure> {
     let api = Box::pin(Enrolled::stored(settings)).await?.api()?;
-    api.send(Method::DELETE, AGENT, None).await.map(drop)
+    api.send(Call::new(Method::DELETE, AGENT)).await.map(drop)
 }
 
 impl Enrolled {
@@ -139,7 +139,7 @@ impl Enrolled {
         if self.temporary
             && let Ok(api) = self.api()
         {
-            drop(timeout(FAREWELL, api.send(Method::DELETE, AGENT, None)).await);
+            drop(timeout(FAREWELL, api.send(Call::new(Method::DELETE, AGENT))).await);
         }
     }
 }

@@ -132,7 +132,7 @@ mod tests {
             errors: vec![serde_json::json!({"object": "site hq", "code": "x", "detail": "no"})],
             ..Problem::default()
         };
-        let error = ApiError { status: 422, problem: Box::new(problem) };
+        let error = ApiError { status: 422, problem: Box::new(problem), retry_after: None };
         let failure = call(&relay(), &error.into());
         assert_eq!(failure.to_string(), "two mistakes — fix them [document.invalid]");
         assert_eq!(failure.all_details(), ["site hq: no"]);
@@ -143,7 +143,7 @@ mod tests {
     fn the_status_decides_where_the_code_does_not() {
         for (status, exit) in [(401, Exit::Denied), (403, Exit::Denied), (404, Exit::NotFound)] {
             let problem = Problem { title: "no".into(), ..Problem::default() };
-            let error = ApiError { status, problem: Box::new(problem) };
+            let error = ApiError { status, problem: Box::new(problem), retry_after: None };
             assert_eq!(call(&relay(), &error.into()).exit(), exit);
         }
     }

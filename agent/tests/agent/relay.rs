@@ -237,7 +237,7 @@ fn applications() -> Value {
         json!({"name": name, "site": "hq", "kind": "tcp", "label": format!("{name}-hq"),
             "login": {"mode": "transparent"}, "allow_api": false, "online": true})
     };
-    names.map(row).to_vec().into()
+    json!({ "items": names.map(row).to_vec() })
 }
 
 fn issued() -> Value {

@@ -15,6 +15,8 @@ pub struct User {
     pub admin: bool,
     /// A program: no agent's login vouches for it, only a token or an SSH key.
     pub machine: bool,
+    /// Sees what admins see, and changes nothing.
+    pub auditor: bool,
     pub groups: Vec<GroupId>,
     pub ssh_keys: Vec<SshKey>,
 }

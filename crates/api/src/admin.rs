@@ -167,6 +167,8 @@ pub struct ApplicationRow {
 pub struct UserRow {
     pub name: Name,
     pub admin: bool,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub auditor: bool,
     pub enabled: bool,
     /// Whether it is a program.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]

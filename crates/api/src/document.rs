@@ -41,6 +41,9 @@ pub struct UserSpec {
     pub name: Name,
     #[serde(default)]
     pub admin: bool,
+    /// Sees what admins see, and changes nothing.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub auditor: bool,
     #[serde(default = "yes")]
     pub enabled: bool,
     /// Whether it is a program. It signs in by token or SSH key only, and decides on no request.
@@ -57,7 +60,15 @@ pub struct UserSpec {
 impl UserSpec {
     /// A user with a name and nothing else.
     pub fn named(name: Name) -> Self {
-        Self { name, admin: false, enabled: true, machine: false, groups: None, ssh_keys: None }
+        Self {
+            name,
+            admin: false,
+            auditor: false,
+            enabled: true,
+            machine: false,
+            groups: None,
+            ssh_keys: None,
+        }
     }
 }
 

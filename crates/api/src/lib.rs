@@ -8,11 +8,13 @@ mod document;
 mod enrol;
 mod key;
 mod me;
+mod page;
 mod problem;
 mod recording;
 mod request;
 #[cfg(feature = "schema")]
 mod schema;
+mod scope;
 mod secret;
 mod settings;
 mod span;
@@ -30,9 +32,11 @@ pub use document::{
 pub use enrol::{Health, Info, JoinRequest, Joined, LoggedIn, LoginRequest};
 pub use key::{AddSshKey, MySshKey, SshKeyRow};
 pub use me::{Me, MyApplication, MyToken};
+pub use page::Page;
 pub use problem::{Fault, Problem};
 pub use recording::{RecordedTerminal, RecordingEvent, RecordingPage};
 pub use request::{AccessRequest, AskAccess, Decision, RequestState};
+pub use scope::{Scope, Scopes};
 pub use secret::Secret;
 pub use settings::{DoorKind, SettingError, SettingsSpec, TokenRulesSpec};
 pub use span::{Span, SpanError};

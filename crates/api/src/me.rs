@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use access::{AgentId, Kind, Login, Name, TokenKind};
 use serde::{Deserialize, Serialize};
 
-use crate::Span;
+use crate::{Scopes, Span};
 
 /// `GET /me`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,6 +16,11 @@ pub struct Me {
     /// Whether it is a machine user.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub machine: bool,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub auditor: bool,
+    /// What the token may be used for; absent: all that the user may do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scopes: Option<Scopes>,
     /// What was shown: `agent` or `token`.
     pub credential: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
-use crate::{Secret, Span};
+use crate::{Scope, Scopes, Secret, Span};
 
 impl JsonSchema for Span {
     fn schema_name() -> Cow<'static, str> {
@@ -33,5 +33,20 @@ impl JsonSchema for Secret {
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({ "type": "string", "format": "password" })
+    }
+}
+
+impl JsonSchema for Scopes {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Scopes".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let scope = generator.subschema_for::<Scope>();
+        json_schema!({ "type": "array", "items": scope, "minItems": 1 })
     }
 }

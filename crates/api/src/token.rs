@@ -1,11 +1,12 @@
 //! Issuing tokens and listing them.
 
 use std::net::IpAddr;
+use std::str::FromStr;
 
 use access::{Name, TokenId, TokenKind};
 use serde::{Deserialize, Serialize};
 
-use crate::{Secret, Span};
+use crate::{Scopes, Secret, Span};
 
 /// `POST /tokens`: an admin issues a token for a user.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -29,6 +30,9 @@ pub struct IssueToken {
     /// at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub overlap: Option<Span>,
+    /// Of admin tokens: what it may be used for; where absent, all its user may do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scopes: Option<Scopes>,
 }
 
 /// `POST /sites/{name}/join-tokens`.
@@ -95,6 +99,9 @@ pub struct TokenRow {
     /// When another api token took its place: it is good until it expires.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replaced: Option<u64>,
+    /// What it may be used for; absent: all its user may do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scopes: Option<Scopes>,
     /// What to do about it soon: it is live and expires within a week.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub warning: Option<String>,
@@ -112,6 +119,8 @@ pub enum TokenState {
 }
 
 impl TokenState {
+    pub const ALL: [Self; 4] = [Self::Live, Self::Expired, Self::Revoked, Self::UsedUp];
+
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Live => "live",
@@ -119,5 +128,14 @@ impl TokenState {
             Self::Revoked => "revoked",
             Self::UsedUp => "used-up",
         }
+    }
+}
+
+impl FromStr for TokenState {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let found = Self::ALL.into_iter().find(|state| state.as_str() == text);
+        found.ok_or_else(|| format!("unknown state of a token {text:?}"))
     }
 }

@@ -591,6 +591,7 @@ fn alice() -> User {
         enabled: true,
         admin: false,
         machine: false,
+        auditor: false,
         groups: vec![],
         ssh_keys: vec![],
     }

@@ -31,6 +31,9 @@ pub enum StoreError {
     Invalid(Vec<Problem>),
     #[error("there is no {0}")]
     NotFound(String),
+    /// It is not what whoever changes it last saw; nothing was stored.
+    #[error("it was changed meanwhile")]
+    Stale,
     #[error("{0:?} is at several sites; write app.site")]
     Ambiguous(String),
 }
@@ -71,6 +74,7 @@ impl StoreError {
             | Self::Corrupt { .. }
             | Self::Invalid(_)
             | Self::NotFound(_)
+            | Self::Stale
             | Self::Ambiguous(_) => None,
         }
     }

@@ -12,9 +12,11 @@ mod ends;
 mod error;
 mod keys;
 mod machines;
+mod replies;
 mod requests;
 mod rows;
 mod seal;
+mod search;
 mod secrets;
 mod seen;
 mod tokens;
@@ -24,17 +26,21 @@ mod writer;
 
 pub use audit::{AuditCheck, AuditPart, AuditQuery, Claimed, Delivery, DeliveryRow};
 pub use chain::{Damage, Head, HeadError};
-pub use config::{Apply, KeyEnd, NewSshKey, Object, Settings, TokenRules};
+pub use config::{
+    Apply, Edit, Expected, KeyEnd, NewSshKey, Object, Revised, Settings, TokenRules, revision,
+};
 pub use db::{Engine, Location, Store};
 pub use ends::{Due, DueWhat, Purged};
 pub use error::{Problem, StoreError, UseTokenError};
-pub use requests::{NewRequest, RequestRow, Settlement};
+pub use machines::AgentQuery;
+pub use replies::Sent;
+pub use requests::{NewRequest, RequestQuery, RequestRow, Settlement};
 pub use rows::{
     AgentRow, AgentToken, ApplicationRow, AuditRow, ConnectorRow, GrantRow, GroupRow, SiteRow,
     SshKeyRow, TokenRow, UserRow,
 };
 pub use seal::{MasterKey, MasterKeyError};
 pub use seen::{Known, Seen};
-pub use tokens::{NewToken, REMEMBERED, UsedToken};
+pub use tokens::{NewToken, REMEMBERED, TokenQuery, UsedToken};
 pub use transfer::{Count, Restore, Rotation, TransferError, backup, migrate_to, restore};
 pub use web_log::{WebQuery, WebRequestRow};

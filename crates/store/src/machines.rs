@@ -8,7 +8,20 @@ use sqlx::{FromRow, Row as _};
 
 use crate::columns::{Columns, scalar};
 use crate::db::{Connection, Row};
+use crate::search::Search;
 use crate::{AgentRow, AgentToken, ConnectorRow, Problem, Store, StoreError, clock};
+
+/// Which agents are wanted: those that fit all that is given.
+#[derive(Clone, Debug, Default)]
+pub struct AgentQuery {
+    pub user: Option<Name>,
+    /// Only those whose enrolment has not ended by then.
+    pub enrolled_at: Option<SystemTime>,
+    /// Only those that come after the one of this user, with this `created` and id.
+    pub after: Option<(Name, u64, AgentId)>,
+    /// `None`: all.
+    pub limit: Option<u32>,
+}
 
 impl Store {
     /// Registers an agent's key for its user until `expires`. With `token` it stands on that token.
@@ -61,10 +74,17 @@ impl Store {
         Ok(agent.fetch_optional(&self.inner.readers).await?)
     }
 
-    /// The agents of a user, or all.
-    pub async fn agents(&self, user: Option<&Name>) -> Result<Vec<AgentRow>, StoreError> {
-        let agents = sqlx::query_as(AGENTS).bind(user.map(Name::as_str));
-        Ok(agents.fetch_all(&self.inner.readers).await?)
+    /// The agents that fit the query, by user, the eldest of each first.
+    pub async fn agents(&self, query: AgentQuery) -> Result<Vec<AgentRow>, StoreError> {
+        let mut search = Search::new(AGENTS);
+        search.text("users.name =", query.user);
+        search.number("agents.expires >", query.enrolled_at.map(clock::seconds));
+        if let Some((user, created, id)) = query.after {
+            let last = (user.to_string(), created, id.to_string());
+            search.after("users.name", "agents.created", "agents.id", last);
+        }
+        let order = "users.name, agents.created, agents.id";
+        search.rows(order, query.limit, &self.inner.readers).await
     }
 
     /// Forgets an agent and its key. `false`: there is no such agent.
@@ -218,9 +238,7 @@ macro_rules! connectors {
 }
 
 const AGENT_BY_KEY: &str = agents!("WHERE spki = $1");
-const AGENTS: &str = agents!(
-    "WHERE CAST($1 AS TEXT) IS NULL OR users.name = $1 ORDER BY users.name, device, agents.id"
-);
+const AGENTS: &str = agents!("WHERE 1 = 1");
 const CONNECTOR_BY_KEY: &str = connectors!("WHERE spki = $1");
 const CONNECTORS: &str = connectors!("ORDER BY sites.name, connectors.name, connectors.id");
 

@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use crate::columns::Columns;
 use crate::db::{Connection, Row};
+use crate::search::Search;
 use crate::{Problem, Store, StoreError, clock};
 
 /// What a user asks for.
@@ -38,6 +39,17 @@ pub struct RequestRow {
     pub decided_by: Option<String>,
     pub comment: Option<String>,
     pub ends: Option<u64>,
+}
+
+/// Which requests are wanted: those that fit all that is given.
+#[derive(Clone, Debug, Default)]
+pub struct RequestQuery {
+    pub user: Option<Name>,
+    pub state: Option<RequestState>,
+    /// Only those that come after the one with this `created` and id.
+    pub after: Option<(u64, RuleId)>,
+    /// `None`: all.
+    pub limit: Option<u32>,
 }
 
 /// A decision on a request.
@@ -84,13 +96,17 @@ impl Store {
         Ok(row)
     }
 
-    /// The newest thousand requests of a user, or of all; newest first.
+    /// The requests that fit the query, newest first.
     pub async fn access_requests(
         &self,
-        user: Option<&Name>,
+        query: RequestQuery,
     ) -> Result<Vec<RequestRow>, StoreError> {
-        let rows = sqlx::query_as(REQUESTS).bind(user.map(Name::as_str));
-        Ok(rows.fetch_all(&self.inner.readers).await?)
+        let mut search = Search::new(REQUESTS);
+        search.text("users.name =", query.user);
+        search.text("state =", query.state.map(RequestState::as_str));
+        let after = query.after.map(|(created, id)| (created, id.to_string()));
+        search.older("created", "requests.id", after);
+        search.rows("created DESC, requests.id", query.limit, &self.inner.readers).await
     }
 
     pub async fn access_request(&self, id: RuleId) -> Result<Option<RequestRow>, StoreError> {
@@ -176,10 +192,7 @@ macro_rules! requests {
 }
 
 const REQUEST: &str = requests!("requests.id = $1");
-const REQUESTS: &str = requests!(
-    "CAST($1 AS TEXT) IS NULL OR users.name = $1
-    ORDER BY created DESC, requests.id LIMIT 1000"
-);
+const REQUESTS: &str = requests!("1 = 1");
 
 const OPEN: &str = "SELECT COUNT(*) FROM requests
     WHERE user_id = $1 AND application_id = $2 AND state = 'pending'";

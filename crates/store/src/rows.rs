@@ -8,7 +8,7 @@ use access::{
     Address, AgentId, ApplicationId, ConnectorId, GroupId, Kind, Login, Name, RuleId, SessionId,
     SiteId, TokenId, TokenKind, UserId, WebOptions,
 };
-use api::{GrantSpec, TokenState};
+use api::{GrantSpec, Scopes, TokenState};
 use serde::Serialize;
 
 use crate::clock::seconds;
@@ -26,6 +26,7 @@ pub struct UserRow {
     pub id: UserId,
     pub name: Name,
     pub admin: bool,
+    pub auditor: bool,
     pub enabled: bool,
     /// Whether it is a program.
     pub machine: bool,
@@ -122,6 +123,8 @@ pub struct TokenRow {
     pub revoked: Option<u64>,
     /// When another api token took its place.
     pub replaced: Option<u64>,
+    /// What it may be used for. `None`: all its user may do.
+    pub scopes: Option<Scopes>,
 }
 
 impl TokenRow {

@@ -6,7 +6,10 @@ use std::time::Duration;
 
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue, USER_AGENT};
+use hyper::header::{
+    ACCEPT, AUTHORIZATION, CONTENT_TYPE, ETAG, HOST, HeaderName, HeaderValue, RETRY_AFTER,
+    USER_AGENT,
+};
 pub use hyper::http::Method;
 use hyper::http::{self, Request, Response, Uri};
 use hyper_util::rt::TokioIo;
@@ -39,6 +42,26 @@ pub struct Client {
 pub struct ApiError {
     pub status: u16,
     pub problem: Box<Problem>,
+    /// When to try again, where the relay said so.
+    pub retry_after: Option<Duration>,
+}
+
+/// One request.
+#[derive(Clone, Debug)]
+pub struct Call<'a, B> {
+    pub method: Method,
+    pub path: &'a str,
+    pub body: Option<&'a B>,
+    /// Beside those that every request has.
+    pub headers: Vec<(HeaderName, String)>,
+}
+
+/// What the relay gave.
+#[derive(Clone, Debug)]
+pub struct Answer<T> {
+    pub value: T,
+    /// Of the object that was given, where it has one.
+    pub etag: Option<String>,
 }
 
 /// `application/problem+json`.
@@ -128,28 +151,42 @@ impl Client {
         bearer: Option<&SecretString>,
         body: Option<&(impl Serialize + Sync)>,
     ) -> Result<T, CallError> {
-        let request = self.request(method, path, bearer, body)?;
+        let call = Call { method, path, body, headers: Vec::new() };
+        Ok(self.send(&call, bearer).await?.value)
+    }
+
+    /// As [`call`](Self::call), with headers on both ways.
+    pub async fn send<T: DeserializeOwned>(
+        &self,
+        call: &Call<'_, impl Serialize + Sync>,
+        bearer: Option<&SecretString>,
+    ) -> Result<Answer<T>, CallError> {
+        let request = self.request(call, bearer)?;
         let answer = timeout(DEADLINE, self.exchange(request)).await;
-        let (status, body) = answer.map_err(|_| CallError::TimedOut { after: DEADLINE })??;
-        if !status.is_success() {
-            return Err(
-                ApiError { status: status.as_u16(), problem: problem(status, &body) }.into()
-            );
+        let (head, body) = answer.map_err(|_| CallError::TimedOut { after: DEADLINE })??;
+        let told = |name| head.headers.get(name)?.to_str().ok();
+        if !head.status.is_success() {
+            let seconds = told(RETRY_AFTER).and_then(|text| text.parse().ok());
+            return Err(CallError::Refused(ApiError {
+                status: head.status.as_u16(),
+                problem: problem(head.status, &body),
+                retry_after: seconds.map(Duration::from_secs),
+            }));
         }
+        let etag = told(ETAG).map(str::to_owned);
         let json = if body.is_empty() { &b"null"[..] } else { &body[..] };
-        serde_json::from_slice(json).map_err(|source| CallError::Json { source })
+        let value = serde_json::from_slice(json).map_err(|source| CallError::Json { source })?;
+        Ok(Answer { value, etag })
     }
 
     fn request(
         &self,
-        method: Method,
-        path: &str,
+        call: &Call<'_, impl Serialize>,
         bearer: Option<&SecretString>,
-        body: Option<&impl Serialize>,
     ) -> Result<Request<Full<Bytes>>, CallError> {
         let mut request = Request::builder()
-            .method(method)
-            .uri(path)
+            .method(call.method.clone())
+            .uri(call.path)
             .header(HOST, authority(&self.host, self.port))
             .header(USER_AGENT, concat!("adit/", env!("CARGO_PKG_VERSION")))
             .header(ACCEPT, "application/json");
@@ -159,7 +196,10 @@ impl Client {
             value.set_sensitive(true);
             request = request.header(AUTHORIZATION, value);
         }
-        let body = match body {
+        for (name, value) in &call.headers {
+            request = request.header(name, value);
+        }
+        let body = match call.body {
             Some(body) => {
                 request = request.header(CONTENT_TYPE, "application/json");
                 serde_json::to_vec(body).map_err(|source| CallError::Json { source })?.into()
@@ -172,7 +212,7 @@ impl Client {
     async fn exchange(
         &self,
         request: Request<Full<Bytes>>,
-    ) -> Result<(http::StatusCode, Bytes), CallError> {
+    ) -> Result<(http::response::Parts, Bytes), CallError> {
         let broke = |source| CallError::Exchange { source };
         let io = TokioIo::new(self.connect().await?);
         let (mut sender, connection) =
@@ -206,11 +246,11 @@ impl Problem {
     }
 }
 
-async fn read(response: Response<Incoming>) -> Result<(http::StatusCode, Bytes), CallError> {
-    let status = response.status();
-    let body = Limited::new(response.into_body(), MAX_BODY).collect().await;
+async fn read(response: Response<Incoming>) -> Result<(http::response::Parts, Bytes), CallError> {
+    let (head, body) = response.into_parts();
+    let body = Limited::new(body, MAX_BODY).collect().await;
     let body = body.map_err(|source| CallError::Body { source })?;
-    Ok((status, body.to_bytes()))
+    Ok((head, body.to_bytes()))
 }
 
 /// What an error answer says, also when it comes from something in between that is no relay.

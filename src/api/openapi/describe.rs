@@ -31,6 +31,8 @@ pub(in crate::api) struct Operation {
     pub(super) problems: BTreeSet<Problem>,
     /// Whether it asks for a Bearer token itself.
     pub(super) bearer: bool,
+    /// Whether what it gives has an entity tag.
+    pub(super) tagged: bool,
 }
 
 impl Operation {
@@ -52,6 +54,10 @@ impl Operation {
 
     pub(in crate::api) fn bearer(&mut self) {
         self.bearer = true;
+    }
+
+    pub(in crate::api) fn tagged(&mut self) {
+        self.tagged = true;
     }
 
     pub(in crate::api) fn refuses(&mut self, problems: problems::Problems) {

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::describe::{JSON, Operation};
 use super::problems;
 use super::{Schemas, examples};
-use crate::api::caller::Role;
+use crate::api::caller::{Gate, Role};
 use crate::api::routes::Route;
 
 pub(super) fn of(routes: &[Route]) -> Value {
@@ -46,10 +46,17 @@ pub(super) fn of(routes: &[Route]) -> Value {
 
 /// One operation as the document has it.
 fn told(route: &Route, mut operation: Operation, refusals: &mut Refusals) -> Value {
-    let Route { doc, role, .. } = route;
+    let Route { doc, gate: Gate { role, scope, .. }, .. } = route;
     let changes = route.method != axum::http::Method::GET;
     for problems in usual(*role, operation.bearer, changes).chain(doc.problems) {
         operation.refuses(problems);
+    }
+    if scope.is_some() {
+        operation.refuses(problems::SCOPED);
+    }
+    if route.takes_key() {
+        operation.refuses(problems::KEYED);
+        operation.parameter(idempotency_key());
     }
     let mut told = json!({
         "operationId": doc.id,
@@ -58,6 +65,9 @@ fn told(route: &Route, mut operation: Operation, refusals: &mut Refusals) -> Val
         "x-role": role.as_str(),
         "security": security(*role, operation.bearer),
     });
+    if let Some(scope) = scope {
+        told["x-scope"] = scope.as_str().into();
+    }
     let parameters = parameters(route.path, &operation);
     if !parameters.is_empty() {
         told["parameters"] = parameters.into();
@@ -78,7 +88,7 @@ fn usual(
     let who = match role {
         Role::Anonymous | Role::Holder => None,
         Role::User => Some(&problems::USERS),
-        Role::Admin => Some(&problems::ADMINS),
+        Role::Auditor | Role::Admin => Some(&problems::ADMINS),
     };
     let parts = [
         Some(&problems::ANY),
@@ -120,15 +130,39 @@ fn responses(operation: &Operation, refusals: &mut Refusals) -> Map<String, Valu
             "description": reason(*status),
             "content": { *media: { "schema": schema } },
         });
+        if operation.tagged {
+            answer["headers"]["ETag"] = etag();
+        }
         if let Some(codes) = by_status.remove(status) {
             answer["content"][PROBLEM] = refusals.content(&codes);
         }
         responses.insert(status.to_string(), answer);
     }
+    if operation.tagged {
+        let unchanged = json!({ "description": reason(304), "headers": { "ETag": etag() } });
+        responses.insert("304".to_owned(), unchanged);
+    }
     for (status, codes) in by_status {
         responses.insert(status.to_string(), refusals.named(status, &codes));
     }
     responses
+}
+
+fn idempotency_key() -> Value {
+    json!({
+        "name": "Idempotency-Key",
+        "in": "header",
+        "description": "For sending it again without doing it twice: within 24 hours the same \
+                        request of the same credential under the same key gets the first answer.",
+        "schema": { "type": "string", "minLength": 1, "maxLength": 64, "pattern": "^[!-~]+$" },
+    })
+}
+
+fn etag() -> Value {
+    json!({
+        "description": "Of what is given; `If-Match` and `If-None-Match` take it.",
+        "schema": { "type": "string" },
+    })
 }
 
 /// The answers that refuse: many operations share them.
@@ -153,10 +187,16 @@ impl Refusals {
             [one] => format!("{status}-{one}"),
             codes => format!("{status}-{}", short_hash(&codes.join(" "))),
         };
-        let response = json!({
+        let mut response = json!({
             "description": format!("{}: {}", reason(status), codes.join(", ")),
             "content": { PROBLEM: self.content(codes) },
         });
+        if codes.contains(&"request.throttled") {
+            response["headers"]["Retry-After"] = json!({
+                "description": "After so many seconds it is worth trying again.",
+                "schema": { "type": "integer", "minimum": 1 },
+            });
+        }
         let reference = json!({ "$ref": format!("#/components/responses/{name}") });
         self.all.insert(name, response);
         reference
@@ -216,7 +256,7 @@ fn security(role: Role, bearer: bool) -> Value {
     match (role, bearer) {
         (Role::Anonymous, false) => json!([]),
         (Role::Anonymous, true) => json!([{ "bearer": [] }]),
-        (Role::Holder | Role::User | Role::Admin, _) => {
+        (Role::Holder | Role::User | Role::Auditor | Role::Admin, _) => {
             json!([{ "bearer": [] }, { "agent": [] }])
         }
     }
@@ -249,4 +289,6 @@ texts such as `12h`. A failure is `application/problem+json` (RFC 9457) with a s
 docs/errors.md says what each means and what to do. Unknown fields are refused in what is sent and \
 may appear in what is answered. `x-role` says who may call an operation: `anonymous`, `holder` (of \
 any token or agent), `user` (of an agent or of a token that is not for one application only), \
-`admin`.";
+`auditor` (a user with `auditor` or `admin`), `admin`; `x-scope` says which scope a token that has \
+scopes needs for it. A caller may make 50 calls a second, and 200 at once; where a call is dear, a \
+fifth of that. Beyond, it is told to wait: 429 with `Retry-After`.";

@@ -7,7 +7,21 @@ pub(in crate::api) type Problem = (u16, &'static str);
 pub(in crate::api) type Problems = &'static [Problem];
 
 /// Whatever is asked.
-pub(super) const ANY: Problems = &[(500, "relay.failed"), (503, "request.timeout")];
+pub(super) const ANY: Problems =
+    &[(429, "request.throttled"), (500, "relay.failed"), (503, "request.timeout")];
+
+/// Where a token with scopes may lack one.
+pub(super) const SCOPED: Problems = &[(403, "token.scope")];
+
+/// Where a request may be sent under a key.
+pub(super) const KEYED: Problems = &[
+    (400, "request.invalid"),
+    (409, "request.in_progress"),
+    (409, "request.interrupted"),
+    (413, "request.too_large"),
+    (422, "request.key_reused"),
+    (503, "store.unavailable"),
+];
 
 /// Where a token is shown.
 pub(in crate::api) const BEARER: Problems = &[
@@ -41,6 +55,15 @@ pub(in crate::api) const PATH: Problems = &[(400, "request.invalid"), (404, "req
 
 /// Where there is a query.
 pub(in crate::api) const QUERY: Problems = &[(400, "request.invalid")];
+
+/// Where somebody may say what they last saw.
+pub(in crate::api) const STALE: Problems = &[(412, "request.stale")];
+
+/// Where an object is made what it is to be.
+pub(in crate::api) const OTHER: Problems = &[(422, "request.other_object")];
+
+/// Where a list is asked for in parts.
+pub(in crate::api) const LIST: Problems = &[(400, "request.cursor")];
 
 pub(in crate::api) const INVALID: Problems = &[(400, "request.invalid")];
 
@@ -153,7 +176,7 @@ pub(in crate::api) const ISSUE_OWN: Problems = &[
 pub(in crate::api) const ENROL: Problems = &[(400, "request.csr"), (422, "machine.key_taken")];
 
 /// An agent for a token of an application that takes none.
-pub(in crate::api) const LOGIN: Problems = &[(403, "token.api_not_allowed")];
+pub(in crate::api) const LOGIN: Problems = &[(403, "token.api_not_allowed"), (403, "token.scope")];
 
 pub(in crate::api) const NO_REQUEST: Problems = &[(404, "access_request.not_found")];
 pub(in crate::api) const SETTLED: Problems = &[(409, "access_request.settled")];

@@ -27,7 +27,7 @@ async fn a_plan_says_what_applying_does_and_changes_nothing() {
     let again = relay.post(&root, "/api/v1/apply", ask(false)).await.good();
     assert_eq!(again["changes"], json!([]), "applying is idempotent");
     let bob = relay.agent("bob").await;
-    let reached = relay.get(&Who::Agent(&bob), "/api/v1/me/applications").await.good();
+    let reached = relay.get(&Who::Agent(&bob), "/api/v1/me/applications").await.items();
     assert_eq!(reached[0]["name"], "box", "what is answered is in force");
 }
 

@@ -56,7 +56,7 @@ async fn a_connectors_row_says_what_it_is_and_what_it_reaches() {
     let near = connector(&relay, 1, None).await;
     let path = "/api/v1/applications/orders.hq/check";
     relay.call(&root, Method::POST, path, None).await.good();
-    let row = relay.get(&root, "/api/v1/connectors").await.good()[0].clone();
+    let row = relay.get(&root, "/api/v1/connectors").await.good()["items"][0].clone();
     assert!(row["key"].as_str().unwrap().starts_with("SHA256:"), "{row}");
     assert_eq!((&row["online"], &row["certificate_expires"]), (&json!(true), &json!(7)));
     let reached = &row["applications"][0];
@@ -68,7 +68,7 @@ async fn a_connectors_row_says_what_it_is_and_what_it_reaches() {
     let sightings = relay.state.authn.sightings();
     sightings.connector(id(1), [192, 0, 2, 1].into(), "adit-connector 9");
     drop(near);
-    let row = relay.get(&root, "/api/v1/connectors").await.good()[0].clone();
+    let row = relay.get(&root, "/api/v1/connectors").await.good()["items"][0].clone();
     assert_eq!((&row["online"], &row["version"]), (&json!(false), &json!("adit-connector 9")));
     assert_eq!((&row["address"], row["seen"].is_u64()), (&json!("192.0.2.1"), true));
 }

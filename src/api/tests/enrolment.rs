@@ -1,6 +1,7 @@
 use access::TokenKind;
 use rcgen::{CertificateParams, KeyPair};
 use serde_json::json;
+use store::AgentQuery;
 
 use super::{Relay, Who};
 use crate::AgentIdentity;
@@ -22,7 +23,7 @@ async fn a_join_token_enrols_one_connector() {
     let again = relay.post(&Who::Nobody, join, ask(&csr())).await;
     assert_eq!(again.problem(401), "token.used_up");
     let root = Who::Bearer(&admin);
-    let listed = relay.get(&root, "/api/v1/connectors").await.good();
+    let listed = relay.get(&root, "/api/v1/connectors").await.items();
     assert_eq!((&listed[0]["name"], &listed[0]["online"]), (&json!("c1"), &json!(false)));
     let path = format!("/api/v1/connectors/{}", joined["id"].as_str().unwrap());
     relay.delete(&root, &path).await.good();
@@ -40,7 +41,7 @@ async fn a_login_token_enrols_one_agent_which_can_sign_out() {
     let logged_in = relay.post(&bearer, login, ask()).await.good();
     assert_eq!(logged_in["user"], "alice");
     assert_eq!(relay.post(&bearer, login, ask()).await.problem(401), "token.used_up");
-    let rows = relay.state.store.agents(Some(&"alice".parse().unwrap())).await.unwrap();
+    let rows = relay.state.store.agents(AgentQuery::default()).await.unwrap();
     assert_eq!(rows[0].device, "laptop");
     let identity = AgentIdentity {
         id: rows[0].id,
@@ -72,7 +73,7 @@ async fn a_token_for_an_application_enrols_an_agent_that_ends_with_it() {
     let enrolled = relay.post(&bearer, login, ask()).await.good();
     assert_eq!((&enrolled["user"], &enrolled["expires"]), (&json!("alice"), &issued["expires"]));
     assert_eq!(relay.post(&bearer, login, ask()).await.problem(401), "token.used_up");
-    let row = relay.state.store.agents(None).await.unwrap().remove(0);
+    let row = relay.state.store.agents(AgentQuery::default()).await.unwrap().remove(0);
     let identity = AgentIdentity {
         id: row.id,
         user: row.user,
@@ -81,8 +82,8 @@ async fn a_token_for_an_application_enrols_an_agent_that_ends_with_it() {
         token: row.token,
     };
     let agent = Who::Agent(&identity);
-    let listed = relay.get(&agent, "/api/v1/me/applications").await.good();
-    let names: Vec<_> = listed.as_array().unwrap().iter().map(|app| &app["name"]).collect();
+    let listed = relay.get(&agent, "/api/v1/me/applications").await.items();
+    let names: Vec<_> = listed.iter().map(|app| &app["name"]).collect();
     assert_eq!(names, ["orders"], "alice may reach more, her token does not");
     assert_eq!(relay.get(&agent, "/api/v1/me").await.good()["agent"], enrolled["id"]);
     let path = format!("/api/v1/tokens/{}", issued["id"].as_str().unwrap());

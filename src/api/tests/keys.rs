@@ -27,7 +27,7 @@ async fn a_user_registers_a_key_signs_in_with_it_and_removes_it() {
     let days = (row["expires"].as_u64().unwrap() - seconds(SystemTime::now())) / 86_400;
     assert!((98..=99).contains(&days), "{row}");
     let listed = relay.get(&alice, "/api/v1/me/ssh-keys").await.good();
-    assert_eq!(listed, json!([row]));
+    assert_eq!(listed["items"], json!([row]));
     let session = stand_on_the_key(&relay).await;
     let removed = relay.delete(&alice, PATH).await.good();
     assert_eq!(removed["ended"], 1);
@@ -97,7 +97,7 @@ async fn an_expired_key_signs_nobody_in_and_its_session_ends_with_it() {
     assert_eq!(by_key(&relay).await, Err(AuthnError::KeyExpired));
     assert_eq!(failures(&relay, 1).await[0]["code"], "ssh_key.expired");
     let listed = relay.get(&root, "/api/v1/ssh-keys?user=alice").await.good();
-    assert_eq!(listed[0]["expired"], true);
+    assert_eq!(listed["items"][0]["expired"], true);
     assert_eq!(relay.get(&root, "/api/v1/ssh-keys?user=eve").await.problem(404), "user.not_found");
 }
 
@@ -128,7 +128,7 @@ async fn a_machine_user_has_tokens_and_keys_and_does_not_log_in() {
     assert_eq!(row["expires"], json!(null));
     assert!(by_key(&relay).await.is_ok());
     let users = relay.get(&root, "/api/v1/users").await.good();
-    let bob = users.as_array().unwrap().iter().find(|user| user["name"] == "bob").unwrap();
+    let bob = users["items"].as_array().unwrap().iter().find(|user| user["name"] == "bob").unwrap();
     assert_eq!(bob["machine"], true);
 }
 

@@ -4,12 +4,17 @@ mod apply;
 mod audit;
 mod changes;
 mod connectors;
+mod edits;
 mod enrolment;
 mod keys;
+mod lists;
+mod once;
 mod openapi;
 mod oracles;
+mod rates;
 mod requests;
 mod roles;
+mod scopes;
 mod seen;
 mod settings;
 mod signed_in;
@@ -89,6 +94,7 @@ impl Relay {
         let (root, key) = (dir.path().join("recordings"), RecordingsKey::new(&[5; 32]));
         let recordings = Archive::open(root, key, store.audit()).await.unwrap();
         broker.recorded_by(Arc::new(recordings.clone()));
+        let calls = Arc::default();
         let state = AppState {
             store,
             authn,
@@ -100,13 +106,29 @@ impl Relay {
             ends,
             deliveries,
             recordings,
+            calls,
             info,
         };
         Self { state, drain, _dir: dir }
     }
 
     async fn call(&self, who: &Who<'_>, method: Method, path: &str, body: Option<Value>) -> Answer {
+        self.call_with(who, method, path, body, &[]).await
+    }
+
+    /// As [`call`](Self::call), with these headers.
+    async fn call_with(
+        &self,
+        who: &Who<'_>,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+        headers: &[(&str, &str)],
+    ) -> Answer {
         let mut request = Request::builder().method(method.clone()).uri(path);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
         let mut agent = None;
         match who {
             Who::Nobody => {}
@@ -192,6 +214,14 @@ impl Answer {
     fn good(self) -> Value {
         assert!(self.status.is_success(), "{self:?}");
         self.json()
+    }
+
+    /// The rows of a list that is all on one page.
+    #[track_caller]
+    fn items(self) -> Vec<Value> {
+        let page = self.good();
+        assert_eq!(page.get("next"), None, "there are more pages");
+        page["items"].as_array().unwrap().clone()
     }
 
     /// The code of a problem, after checking that it has the shape of one.

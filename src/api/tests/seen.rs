@@ -59,6 +59,6 @@ async fn signing_in_writes_nothing_and_a_flush_keeps_the_last_of_each() {
 async fn row(relay: &Relay, path: &str, key: &str, name: &str) -> Value {
     let admin = relay.admin().await;
     let listed = relay.get(&Who::Bearer(&admin), path).await.good();
-    let mut rows = listed.as_array().unwrap().iter();
+    let mut rows = listed["items"].as_array().unwrap().iter();
     rows.find(|row| row[key] == name).unwrap_or_else(|| panic!("{listed}")).clone()
 }

@@ -98,13 +98,13 @@ async fn what_ends_by_itself_ends_on_time_and_leaves_a_receipt_too() {
     let path = "/api/v1/me/requests";
     let alice = scene.relay.agent("alice").await;
     for _ in 0..300 {
-        let mine = scene.relay.get(&Who::Agent(&alice), path).await.good();
+        let mine = scene.relay.get(&Who::Agent(&alice), path).await.items();
         if mine[0]["state"] == "ended" {
             break;
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    assert_eq!(scene.relay.get(&Who::Agent(&alice), path).await.good()[0]["state"], "ended");
+    assert_eq!(scene.relay.get(&Who::Agent(&alice), path).await.items()[0]["state"], "ended");
     stop.cancel();
     ends.await.unwrap();
 }
@@ -146,9 +146,9 @@ impl Scene {
 
     async fn take_away(&self, way: Way) -> Value {
         let root = Who::Bearer(&self.admin);
-        let grants = self.relay.get(&root, "/api/v1/grants").await.good();
+        let grants = self.relay.get(&root, "/api/v1/grants").await.items();
         let own = |row: &&Value| row["grant"]["group"] == "ops";
-        let grant = grants.as_array().unwrap().iter().find(own).unwrap()["id"].clone();
+        let grant = grants.iter().find(own).unwrap()["id"].clone();
         let path = way.path.replace("TOKEN", &self.token);
         let path = path.replace("GRANT", grant.as_str().unwrap());
         self.relay.call(&root, way.method, &path, way.body).await.good()

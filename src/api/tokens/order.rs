@@ -1,7 +1,7 @@
 //! What token is asked for, checked against what its kind allows.
 
 use access::{Code, Name, TokenKind};
-use api::{GrantSpec, IssueToken, Span};
+use api::{GrantSpec, IssueToken, Scopes, Span};
 use axum::http::StatusCode;
 use store::{ApplicationRow, Settings, SiteRow, UserRow};
 
@@ -15,6 +15,7 @@ pub(in crate::api) struct Asked {
     pub(in crate::api) expires: Option<Span>,
     pub(in crate::api) uses: Option<u32>,
     pub(in crate::api) overlap: Option<Span>,
+    pub(in crate::api) scopes: Option<Scopes>,
 }
 
 /// A token that may be issued.
@@ -28,6 +29,8 @@ pub(in crate::api) struct Order {
     pub(super) uses: Option<u32>,
     /// How long the api token before this one stays good.
     pub(super) overlap: Option<Span>,
+    /// What it may be used for. `None`: all its user may do.
+    pub(super) scopes: Option<Scopes>,
     pub(super) warnings: Vec<String>,
 }
 
@@ -42,7 +45,8 @@ impl Order {
         };
         let usual = if application.is_some() { TokenKind::Access } else { TokenKind::Login };
         let kind = asked.kind.unwrap_or(usual);
-        let terms = Asked { expires: asked.expires, uses: asked.uses, overlap: asked.overlap };
+        let IssueToken { expires, uses, overlap, scopes, .. } = asked;
+        let terms = Asked { expires, uses, overlap, scopes };
         let settings = state.store.settings().await?;
         let mut order = Self::new(kind, owner, application, terms, (By::Admin, &settings))?;
         order.warn(&state.store.grants().await?);
@@ -79,7 +83,26 @@ impl Order {
             expires: expires.or(usual_life(TokenKind::Join)),
             uses: Some(1),
             overlap: None,
+            scopes: None,
             warnings: Vec::new(),
+        }
+    }
+
+    /// Refuses a token that could do more than the one it is asked for with.
+    pub(super) fn within(&self, own: Option<Scopes>) -> Result<(), ApiError> {
+        let Some(own) = own else { return Ok(()) };
+        let refused = |what: String| {
+            let detail = format!("a token with the scopes {own} issues none {what}");
+            Err(ApiError::out_of_scope(detail))
+        };
+        match (self.kind, self.scopes) {
+            (TokenKind::Login, _) => refused("of kind login, which does all its user may".into()),
+            (TokenKind::Admin, None) => refused("without scopes".into()),
+            (TokenKind::Admin, Some(asked)) => match asked.beyond(own) {
+                Some(beyond) => refused(format!("with {beyond}")),
+                None => Ok(()),
+            },
+            (TokenKind::Api | TokenKind::Access | TokenKind::Join, _) => Ok(()),
         }
     }
 
@@ -91,6 +114,9 @@ impl Order {
         (by, settings): (By, &Settings),
     ) -> Result<Self, ApiError> {
         check(kind, &user, application.as_ref())?;
+        if asked.scopes.is_some() && kind != TokenKind::Admin {
+            return Err(ApiError::invalid("only a token of kind admin has scopes"));
+        }
         let overlap = allowed_overlap(kind, asked.overlap)?;
         let (expires, uses) = match (kind, &application) {
             (TokenKind::Access, Some(application)) => {
@@ -99,8 +125,9 @@ impl Order {
             }
             _ => (asked.expires.or(usual_life(kind)), allowed_uses(kind, asked.uses)?),
         };
-        let (site, warnings) = (None, Vec::new());
-        Ok(Self { kind, user: Some(user), application, site, expires, uses, overlap, warnings })
+        let (user, site, warnings) = (Some(user), None, Vec::new());
+        let scopes = asked.scopes;
+        Ok(Self { kind, user, application, site, expires, uses, overlap, scopes, warnings })
     }
 
     fn warn(&mut self, grants: &[store::GrantRow]) {
@@ -150,10 +177,10 @@ fn check(
         }
         (TokenKind::Join, _) => Err(ApiError::invalid("join tokens are issued for a site")
             .hint("`adit admin site join-token SITE`")),
-        (TokenKind::Admin, None) if !user.admin => {
-            let detail = format!("{} is no administrator", user.name);
+        (TokenKind::Admin, None) if !user.admin && !user.auditor => {
+            let detail = format!("{} is no administrator and no auditor", user.name);
             Err(ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, Code("token.not_admin"), detail)
-                .hint("admin tokens are for users with `admin = true`"))
+                .hint("admin tokens are for users with `admin = true` or `auditor = true`"))
         }
         (TokenKind::Login | TokenKind::Admin, None) => Ok(()),
     }

@@ -4,8 +4,8 @@ use access::Name;
 use api::{AgentRow, LastSeen};
 use clap::Subcommand;
 
-use super::{query, take_away};
-use crate::context::{Context, segment};
+use super::take_away;
+use crate::context::{Context, query, segment};
 use crate::exit::Failure;
 use crate::times;
 
@@ -43,7 +43,7 @@ fn seen_at(seen: &LastSeen) -> String {
 
 async fn list(user: Option<Name>, context: &Context) -> Result<(), Failure> {
     let path = query("/api/v1/agents", &[("user", user.map(String::from))]);
-    let agents: Vec<AgentRow> = context.get(&path).await?;
+    let agents: Vec<AgentRow> = context.list(&path).await?;
     let heads = ["id", "user", "device", "state", "enrolled", "expires", "last seen", "token"];
     context.ui.list(&agents, "There are no agents.", heads, |agent| {
         let state = if agent.online { "online" } else { "offline" };

@@ -1,13 +1,14 @@
-//! `adit admin app add|ls|check|rm`
+//! `adit admin app add|ls|show|set|check|rm`
 
 use std::path::PathBuf;
 
 use access::{Address, Kind, Login, Name, Scheme, WebOptions};
-use api::{ApplicationRow, ApplicationSpec, Checked};
-use clap::{Args, Subcommand};
+use api::{ApplicationRow, ApplicationSpec, Checked, Document};
+use clap::{Args, Subcommand, ValueEnum};
 
+use super::edit::{edit, show, yes_or_no};
 use super::{add, secrets, take_away};
-use crate::context::{Context, segment};
+use crate::context::{Context, query, segment};
 use crate::exit::{Exit, Failure};
 use crate::times;
 
@@ -16,19 +17,40 @@ pub enum AppCommand {
     /// Add an application
     Add(Box<AddArgs>),
     /// List the applications
-    Ls,
+    Ls(ListArgs),
     /// Have each connector of its site try whether it reaches an application; no byte is sent
     Check {
         /// APP, or APP.SITE where several sites have one of that name
         #[arg(value_name = "APP")]
         application: String,
     },
+    /// Show an application as a file for `apply` has it, without its secret
+    Show {
+        /// APP, or APP.SITE where several sites have one of that name
+        #[arg(value_name = "APP")]
+        application: String,
+    },
+    /// Change an application: only what is given, and only if nobody else does meanwhile
+    Set(Box<SetArgs>),
     /// Remove an application; its sessions end
     Rm {
         /// APP, or APP.SITE where several sites have one of that name
         #[arg(value_name = "APP")]
         application: String,
     },
+}
+
+#[derive(Debug, Args)]
+pub struct ListArgs {
+    /// Only those in this site
+    #[arg(long)]
+    site: Option<Name>,
+    /// Only those of this kind
+    #[arg(long)]
+    kind: Option<Kind>,
+    /// Only those with this tag
+    #[arg(long, value_name = "KEY=VALUE")]
+    tag: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -107,14 +129,97 @@ pub(super) struct ManagedArgs {
     key_file: Option<PathBuf>,
 }
 
+#[derive(Debug, Args)]
+pub struct SetArgs {
+    /// APP, or APP.SITE where several sites have one of that name
+    #[arg(value_name = "APP")]
+    application: String,
+    /// Where the site's connectors find it
+    #[arg(long, value_name = "HOST:PORT")]
+    address: Option<Address>,
+    /// Log in to the target as this account
+    #[arg(long, value_name = "NAME")]
+    account: Option<String>,
+    /// The account's password, in a file; `-` is stdin
+    #[arg(long, value_name = "FILE", group = "new_credential")]
+    password_file: Option<PathBuf>,
+    /// The account's private SSH key without passphrase, in a file
+    #[arg(long, value_name = "FILE", group = "new_credential")]
+    key_file: Option<PathBuf>,
+    /// Its SSH host key
+    #[arg(long, value_name = "KEY")]
+    host_key: Option<String>,
+    /// Whether API tokens are issued and used for it
+    #[arg(long, value_name = "YES|NO", value_parser = yes_or_no)]
+    allow_api: Option<bool>,
+    /// Whether users may ask for access to it
+    #[arg(long, value_name = "YES|NO", value_parser = yes_or_no)]
+    requestable: Option<bool>,
+    /// The groups whose members decide on that besides the admins; may be repeated
+    #[arg(long = "approver", value_name = "GROUP")]
+    approvers: Vec<Name>,
+    /// Its tags; may be repeated
+    #[arg(long = "tag", value_name = "KEY=VALUE", value_parser = tag)]
+    tags: Vec<(String, String)>,
+    /// Leave nothing of it; without account users log in to the target themselves
+    #[arg(long, value_name = "WHAT")]
+    clear: Vec<Clear>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Clear {
+    Account,
+    HostKey,
+    Approvers,
+    Tags,
+}
+
+impl SetArgs {
+    fn change(self, app: &mut ApplicationSpec) -> Result<(), Failure> {
+        for what in self.clear {
+            match what {
+                Clear::Account => app.account = None,
+                Clear::HostKey => app.host_key = None,
+                Clear::Approvers => app.approvers.clear(),
+                Clear::Tags => app.tags.clear(),
+            }
+        }
+        app.address = self.address.unwrap_or_else(|| app.address.clone());
+        app.account = self.account.or(app.account.take());
+        app.password = self.password_file.as_deref().map(secrets::read).transpose()?;
+        app.key = self.key_file.as_deref().map(secrets::read_key).transpose()?;
+        app.host_key = self.host_key.or(app.host_key.take());
+        app.allow_api = self.allow_api.unwrap_or(app.allow_api);
+        app.requestable = self.requestable.unwrap_or(app.requestable);
+        if !self.approvers.is_empty() {
+            app.approvers = self.approvers;
+        }
+        if !self.tags.is_empty() {
+            app.tags = self.tags.into_iter().collect();
+        }
+        Ok(())
+    }
+}
+
+fn path(application: &str) -> String {
+    format!("/api/v1/applications/{}", segment(application))
+}
+
 pub(super) async fn run(command: AppCommand, context: &Context) -> Result<(), Failure> {
     match command {
         AppCommand::Add(args) => add(context, "/api/v1/applications", &args.spec()?).await,
-        AppCommand::Ls => list(context).await,
+        AppCommand::Ls(args) => list(args, context).await,
         AppCommand::Check { application } => check(&application, context).await,
+        AppCommand::Show { application } => {
+            let document = |app| Document { applications: vec![app], ..Document::default() };
+            show(context, &path(&application), document).await
+        }
+        AppCommand::Set(args) => {
+            edit(context, &path(&args.application), |app| args.change(app)).await
+        }
         AppCommand::Rm { application } => {
-            let path = format!("/api/v1/applications/{}", segment(&application));
-            take_away(context, &path, &format!("Removed application {application}")).await
+            take_away(context, &path(&application), &format!("Removed application {application}"))
+                .await
         }
     }
 }
@@ -167,8 +272,14 @@ async fn check(application: &str, context: &Context) -> Result<(), Failure> {
     })
 }
 
-async fn list(context: &Context) -> Result<(), Failure> {
-    let applications: Vec<ApplicationRow> = context.get("/api/v1/applications").await?;
+async fn list(args: ListArgs, context: &Context) -> Result<(), Failure> {
+    let asked = [
+        ("site", args.site.map(String::from)),
+        ("kind", args.kind.map(|kind| kind.to_string())),
+        ("tag", args.tag),
+    ];
+    let path = query("/api/v1/applications", &asked);
+    let applications: Vec<ApplicationRow> = context.list(&path).await?;
     let heads = ["name", "site", "kind", "address", "login", "api", "tags"];
     context.ui.list(&applications, "There are no applications.", heads, |app| {
         let login = match &app.login {

@@ -6,9 +6,10 @@ use std::path::PathBuf;
 
 use api::{Applied, ApplyRequest};
 use clap::Args;
+use hyper::Method;
 
 use super::{line, say_withdrawn};
-use crate::context::Context;
+use crate::context::{Call, Context};
 use crate::exit::Failure;
 
 #[derive(Debug, Args)]
@@ -23,12 +24,19 @@ pub struct ApplyArgs {
     /// Also remove what the file does not name
     #[arg(long)]
     prune: bool,
+    /// Only if nothing was changed since `export` said this
+    #[arg(long, value_name = "TAG")]
+    if_match: Option<String>,
 }
 
 pub(super) async fn run(args: ApplyArgs, context: &Context) -> Result<(), Failure> {
     let document = file::read(&args.file)?;
     let request = ApplyRequest { document, plan: args.plan, prune: args.prune };
-    let applied: Applied = context.post("/api/v1/apply", &request).await?;
+    let body = Some(serde_json::to_value(&request).map_err(std::io::Error::from)?);
+    let tag = args.if_match.map(|tag| format!("\"{}\"", tag.trim_matches('"')));
+    let if_match = tag.as_deref();
+    let call = Call { body, if_match, ..Call::new(Method::POST, "/api/v1/apply") };
+    let (applied, _): (Applied, _) = context.send(call).await?;
     show(&applied, context)
 }
 

@@ -1,18 +1,22 @@
 //! `adit admin connector ls|show|rm`
 
-use access::ConnectorId;
+use access::{ConnectorId, Name};
 use api::ConnectorRow;
 use clap::Subcommand;
 
 use super::take_away;
-use crate::context::Context;
+use crate::context::{Context, query};
 use crate::exit::{Exit, Failure};
 use crate::times;
 
 #[derive(Debug, Subcommand)]
 pub enum ConnectorCommand {
     /// List the connectors, connected or not
-    Ls,
+    Ls {
+        /// Only those of this site
+        #[arg(long)]
+        site: Option<Name>,
+    },
     /// Show one connector, and which applications it reaches
     Show {
         /// Its id, or its name
@@ -27,21 +31,19 @@ pub enum ConnectorCommand {
 
 pub(super) async fn run(command: ConnectorCommand, context: &Context) -> Result<(), Failure> {
     match command {
-        ConnectorCommand::Ls => list(context).await,
+        ConnectorCommand::Ls { site } => list(site, context).await,
         ConnectorCommand::Show { connector } => show(&connector, context).await,
         ConnectorCommand::Rm { connector } => {
-            let id = match connector.parse() {
-                Ok(id) => id,
-                Err(_) => find(&connector, context).await?.id,
-            };
+            let id = find(&connector, context).await?;
             let path = format!("/api/v1/connectors/{id}");
             take_away(context, &path, &format!("Removed connector {connector}")).await
         }
     }
 }
 
-async fn list(context: &Context) -> Result<(), Failure> {
-    let connectors: Vec<ConnectorRow> = context.get("/api/v1/connectors").await?;
+async fn list(site: Option<Name>, context: &Context) -> Result<(), Failure> {
+    let path = query("/api/v1/connectors", &[("site", site.map(String::from))]);
+    let connectors: Vec<ConnectorRow> = context.list(&path).await?;
     let heads =
         ["id", "name", "site", "state", "address", "since", "last seen", "sessions", "version"];
     context.ui.list(&connectors, "There are no connectors.", heads, |connector| {
@@ -61,7 +63,8 @@ async fn list(context: &Context) -> Result<(), Failure> {
 }
 
 async fn show(text: &str, context: &Context) -> Result<(), Failure> {
-    let connector = find(text, context).await?;
+    let id = find(text, context).await?;
+    let connector: ConnectorRow = context.get(&format!("/api/v1/connectors/{id}")).await?;
     if context.ui.wants_json() {
         return context.ui.json(&connector);
     }
@@ -100,17 +103,15 @@ fn facts(connector: &ConnectorRow) -> Vec<(&'static str, String)> {
     facts.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
 }
 
-/// The connector of that id or name.
-async fn find(text: &str, context: &Context) -> Result<ConnectorRow, Failure> {
-    let connectors: Vec<ConnectorRow> = context.get("/api/v1/connectors").await?;
-    let id: Option<ConnectorId> = text.parse().ok();
-    let meant = |connector: &ConnectorRow| match id {
-        Some(id) => connector.id == id,
-        None => connector.name == text,
-    };
-    let mut named = connectors.into_iter().filter(meant);
+/// The id of the connector of that id or name.
+async fn find(text: &str, context: &Context) -> Result<ConnectorId, Failure> {
+    if let Ok(id) = text.parse() {
+        return Ok(id);
+    }
+    let connectors: Vec<ConnectorRow> = context.list("/api/v1/connectors").await?;
+    let mut named = connectors.iter().filter(|connector| connector.name == text);
     match (named.next(), named.next()) {
-        (Some(one), None) => Ok(one),
+        (Some(one), None) => Ok(one.id),
         (Some(_), Some(_)) => {
             Err(Failure::usage(format!("several connectors are called {text:?}"))
                 .hint("name one by its id"))

@@ -2,15 +2,19 @@
 
 use api::Document;
 
+use super::edit::as_file;
 use crate::context::Context;
-use crate::exit::{Exit, Failure};
+use crate::exit::Failure;
 
 pub(super) async fn run(context: &Context) -> Result<(), Failure> {
-    let document: Document = context.get("/api/v1/export").await?;
+    let (document, tag): (Document, _) = context.look_at("/api/v1/export").await?;
     if context.ui.wants_json() {
         return context.ui.json(&document);
     }
-    let text = toml::to_string_pretty(&document)
-        .map_err(|error| Failure::new(Exit::Failed, format!("no TOML could be made: {error}")))?;
-    context.ui.data(text.trim_end())
+    context.ui.data(as_file(&document)?.trim_end())?;
+    if let Some(tag) = tag {
+        let tag = tag.trim_matches('"').to_owned();
+        context.ui.say(format_args!("To apply it to nothing newer: apply --if-match {tag}"));
+    }
+    Ok(())
 }

@@ -1,11 +1,12 @@
-//! `adit admin grant add|ls|rm`
+//! `adit admin grant add|ls|show|set|rm`
 
 use access::{Clipboard, Level, Name, Recording, RuleId};
-use api::{GrantRow, GrantSpec, Span};
-use clap::{ArgGroup, Args, Subcommand};
+use api::{Document, GrantRow, GrantSpec, Span};
+use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 
+use super::edit::{edit, replace, show, yes_or_no};
 use super::{add, take_away};
-use crate::context::Context;
+use crate::context::{Context, query};
 use crate::exit::Failure;
 
 #[derive(Debug, Subcommand)]
@@ -13,12 +14,35 @@ pub enum GrantCommand {
     /// Let a user or group reach an application, or all with a tag
     Add(Box<AddArgs>),
     /// List the grants
-    Ls,
+    Ls(ListArgs),
+    /// Show a grant as a file for `apply` has it
+    Show {
+        /// Its id, as `ls` shows it
+        id: RuleId,
+    },
+    /// Change a grant's terms: only what is given, and only if nobody else does meanwhile
+    Set(Box<SetArgs>),
     /// Remove a grant; sessions that stood on it end
     Rm {
         /// Its id, as `ls` shows it
         id: RuleId,
     },
+}
+
+#[derive(Debug, Args)]
+pub struct ListArgs {
+    /// Only those for this user
+    #[arg(long)]
+    user: Option<Name>,
+    /// Only those for this group
+    #[arg(long)]
+    group: Option<Name>,
+    /// Only those that name this application
+    #[arg(long, value_name = "APP")]
+    application: Option<String>,
+    /// Only those that name this tag
+    #[arg(long, value_name = "KEY=VALUE")]
+    tag: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -85,13 +109,98 @@ pub struct AddArgs {
     zone: Option<String>,
 }
 
+#[derive(Debug, Args)]
+pub struct SetArgs {
+    /// Its id, as `ls` shows it
+    id: RuleId,
+    /// The accounts at the target that may be used; may be repeated
+    #[arg(long = "login", value_name = "NAME")]
+    logins: Vec<String>,
+    /// Whether ports and the SSH agent may be forwarded
+    #[arg(long, value_name = "YES|NO", value_parser = yes_or_no)]
+    forwarding: Option<bool>,
+    /// Whether sftp, scp and rsync are allowed
+    #[arg(long, value_name = "YES|NO", value_parser = yes_or_no)]
+    file_transfer: Option<bool>,
+    /// The networks the user may come from; may be repeated
+    #[arg(long = "source", value_name = "CIDR")]
+    sources: Vec<String>,
+    /// The longest session
+    #[arg(long, value_name = "TIME")]
+    max_session: Option<Span>,
+    /// How long a session may carry nothing
+    #[arg(long, value_name = "TIME")]
+    idle: Option<Span>,
+    /// Not before
+    #[arg(long, value_name = "TIME")]
+    valid_from: Option<String>,
+    /// Not from then on
+    #[arg(long, value_name = "TIME")]
+    valid_until: Option<String>,
+    /// When sessions may be open; may be repeated
+    #[arg(long, value_name = "WINDOW")]
+    hours: Vec<String>,
+    /// The time zone of the hours
+    #[arg(long)]
+    zone: Option<String>,
+    /// Leave nothing of this term: it then allows any
+    #[arg(long, value_name = "TERM")]
+    clear: Vec<Clear>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Clear {
+    Login,
+    Source,
+    MaxSession,
+    Idle,
+    ValidFrom,
+    ValidUntil,
+    Hours,
+}
+
+impl SetArgs {
+    fn change(self, grant: &mut GrantSpec) -> Result<(), Failure> {
+        for term in self.clear {
+            match term {
+                Clear::Login => grant.logins = None,
+                Clear::Source => grant.sources = None,
+                Clear::MaxSession => grant.max_session = None,
+                Clear::Idle => grant.idle = None,
+                Clear::ValidFrom => grant.valid_from = None,
+                Clear::ValidUntil => grant.valid_until = None,
+                Clear::Hours => (grant.hours, grant.zone) = (None, None),
+            }
+        }
+        replace(&mut grant.logins, self.logins, false);
+        grant.forwarding = self.forwarding.unwrap_or(grant.forwarding);
+        grant.file_transfer = self.file_transfer.unwrap_or(grant.file_transfer);
+        replace(&mut grant.sources, self.sources, false);
+        grant.max_session = self.max_session.map(String::from).or(grant.max_session.take());
+        grant.idle = self.idle.map(String::from).or(grant.idle.take());
+        grant.valid_from = self.valid_from.or(grant.valid_from.take());
+        grant.valid_until = self.valid_until.or(grant.valid_until.take());
+        replace(&mut grant.hours, self.hours, false);
+        grant.zone = self.zone.or(grant.zone.take());
+        Ok(())
+    }
+}
+
+fn path(id: RuleId) -> String {
+    format!("/api/v1/grants/{id}")
+}
+
 pub(super) async fn run(command: GrantCommand, context: &Context) -> Result<(), Failure> {
     match command {
         GrantCommand::Add(args) => add(context, "/api/v1/grants", &args.spec()).await,
-        GrantCommand::Ls => list(context).await,
+        GrantCommand::Ls(args) => list(args, context).await,
+        GrantCommand::Show { id } => {
+            let document = |grant| Document { grants: vec![grant], ..Document::default() };
+            show(context, &path(id), document).await
+        }
+        GrantCommand::Set(args) => edit(context, &path(args.id), |grant| args.change(grant)).await,
         GrantCommand::Rm { id } => {
-            let path = format!("/api/v1/grants/{id}");
-            take_away(context, &path, &format!("Removed grant {id}")).await
+            take_away(context, &path(id), &format!("Removed grant {id}")).await
         }
     }
 }
@@ -126,8 +235,14 @@ impl AddArgs {
     }
 }
 
-async fn list(context: &Context) -> Result<(), Failure> {
-    let grants: Vec<GrantRow> = context.get("/api/v1/grants").await?;
+async fn list(args: ListArgs, context: &Context) -> Result<(), Failure> {
+    let asked = [
+        ("user", args.user.map(String::from)),
+        ("group", args.group.map(String::from)),
+        ("application", args.application),
+        ("tag", args.tag),
+    ];
+    let grants: Vec<GrantRow> = context.list(&query("/api/v1/grants", &asked)).await?;
     let heads = ["id", "who", "what", "logins", "terms"];
     context.ui.list(&grants, "There are no grants.", heads, |row| {
         let grant = &row.grant;

@@ -7,6 +7,7 @@ mod app;
 mod apply;
 mod audit;
 mod connector;
+mod edit;
 mod export;
 mod grant;
 mod group;
@@ -166,15 +167,4 @@ fn line(change: &Change) -> String {
 /// Words from the other side of the network reach the terminal as text only.
 fn text(words: &str) -> String {
     access::text::visible(words).into_owned()
-}
-
-/// A path with the query parameters that were given.
-fn query(path: &str, parameters: &[(&str, Option<String>)]) -> String {
-    let given = parameters.iter().filter_map(|(name, value)| Some((name, value.as_ref()?)));
-    let pairs: Vec<_> =
-        given.map(|(name, value)| format!("{name}={}", crate::context::segment(value))).collect();
-    match pairs.is_empty() {
-        true => path.to_owned(),
-        false => format!("{path}?{}", pairs.join("&")),
-    }
 }

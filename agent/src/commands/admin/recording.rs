@@ -8,8 +8,7 @@ use clap::Args;
 use serde_json::json;
 use tokio::time::sleep;
 
-use super::query;
-use crate::context::Context;
+use crate::context::{Context, query};
 use crate::exit::Failure;
 use crate::replay::{Drawing, RESTORE};
 

@@ -1,11 +1,12 @@
 //! `adit admin requests ls|approve|deny|revoke`: for approvers too.
 
+use access::Name;
 use api::{AccessRequest, Decision, RequestState, Span};
 use clap::{Args, Subcommand};
 
 use super::take_away;
 use crate::commands::request;
-use crate::context::{Context, segment};
+use crate::context::{Context, query, segment};
 use crate::exit::Failure;
 use crate::times;
 
@@ -16,6 +17,9 @@ pub enum RequestsCommand {
         /// Only those nobody has decided on
         #[arg(long)]
         pending: bool,
+        /// Only those of this user
+        #[arg(long)]
+        user: Option<Name>,
     },
     /// Give the access that was asked for; it ends by itself
     Approve(ApproveArgs),
@@ -51,7 +55,7 @@ pub struct DenyArgs {
 
 pub(super) async fn run(command: RequestsCommand, context: &Context) -> Result<(), Failure> {
     match command {
-        RequestsCommand::Ls { pending } => list(pending, context).await,
+        RequestsCommand::Ls { pending, user } => list(pending, user, context).await,
         RequestsCommand::Approve(ApproveArgs { id, duration, comment }) => {
             decide(&id, "approve", &Decision { comment, duration }, context).await
         }
@@ -65,9 +69,10 @@ pub(super) async fn run(command: RequestsCommand, context: &Context) -> Result<(
     }
 }
 
-async fn list(pending: bool, context: &Context) -> Result<(), Failure> {
-    let mut requests: Vec<AccessRequest> = context.get("/api/v1/requests").await?;
-    requests.retain(|request| !pending || request.state == RequestState::Pending);
+async fn list(pending: bool, user: Option<Name>, context: &Context) -> Result<(), Failure> {
+    let state = pending.then(|| RequestState::Pending.to_string());
+    let asked = [("state", state), ("user", user.map(String::from))];
+    let requests: Vec<AccessRequest> = context.list(&query("/api/v1/requests", &asked)).await?;
     request::list(&requests, "There are no requests.", context)
 }
 

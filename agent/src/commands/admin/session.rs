@@ -1,18 +1,25 @@
 //! `adit admin session ls|kill|export|play|recording`
 
-use access::SessionId;
+use access::{Name, SessionId};
 use api::SessionRow;
 use clap::Subcommand;
 
 use super::{audit, recording, take_away};
-use crate::context::Context;
+use crate::context::{Context, query};
 use crate::exit::Failure;
 use crate::times;
 
 #[derive(Debug, Subcommand)]
 pub enum SessionCommand {
     /// List the sessions open now
-    Ls,
+    Ls {
+        /// Only of this user
+        #[arg(long)]
+        user: Option<Name>,
+        /// Only to this application: APP, or APP.SITE
+        #[arg(long, value_name = "APP")]
+        application: Option<String>,
+    },
     /// End a session at once
     Kill {
         /// Its id, as `ls` shows it
@@ -31,7 +38,7 @@ pub enum SessionCommand {
 
 pub(super) async fn run(command: SessionCommand, context: &Context) -> Result<(), Failure> {
     match command {
-        SessionCommand::Ls => list(context).await,
+        SessionCommand::Ls { user, application } => list(user, application, context).await,
         SessionCommand::Kill { id } => {
             let path = format!("/api/v1/sessions/{id}");
             take_away(context, &path, &format!("Ended session {id}")).await
@@ -42,8 +49,13 @@ pub(super) async fn run(command: SessionCommand, context: &Context) -> Result<()
     }
 }
 
-async fn list(context: &Context) -> Result<(), Failure> {
-    let sessions: Vec<SessionRow> = context.get("/api/v1/sessions").await?;
+async fn list(
+    user: Option<Name>,
+    application: Option<String>,
+    context: &Context,
+) -> Result<(), Failure> {
+    let asked = [("user", user.map(String::from)), ("application", application)];
+    let sessions: Vec<SessionRow> = context.list(&query("/api/v1/sessions", &asked)).await?;
     let heads = ["id", "user", "application", "door", "from", "login", "opened", "up", "down"];
     context.ui.list(&sessions, "No sessions are open.", heads, |session| {
         [

@@ -1,4 +1,4 @@
-//! `adit admin site add|ls|rm|join-token`
+//! `adit admin site add|ls|show|rm|join-token`
 
 use access::Name;
 use api::{Issued, JoinToken, SiteRow, SiteSpec, Span};
@@ -14,6 +14,8 @@ pub enum SiteCommand {
     Add { name: Name },
     /// List the sites
     Ls,
+    /// Show a site
+    Show { name: Name },
     /// Remove a site with its applications and connectors
     Rm { name: Name },
     /// Issue a token that enrols one connector of a site; it is printed once, on stdout
@@ -28,7 +30,11 @@ pub enum SiteCommand {
 pub(super) async fn run(command: SiteCommand, context: &Context) -> Result<(), Failure> {
     match command {
         SiteCommand::Add { name } => add(context, "/api/v1/sites", &SiteSpec { name }).await,
-        SiteCommand::Ls => list(context).await,
+        SiteCommand::Ls => list(&context.list("/api/v1/sites").await?, context),
+        SiteCommand::Show { name } => {
+            let site: SiteRow = context.get(&format!("/api/v1/sites/{name}")).await?;
+            list(&[site], context)
+        }
         SiteCommand::Rm { name } => {
             let path = format!("/api/v1/sites/{name}");
             take_away(context, &path, &format!("Removed site {name}")).await
@@ -41,10 +47,9 @@ pub(super) async fn run(command: SiteCommand, context: &Context) -> Result<(), F
     }
 }
 
-async fn list(context: &Context) -> Result<(), Failure> {
-    let sites: Vec<SiteRow> = context.get("/api/v1/sites").await?;
+fn list(sites: &[SiteRow], context: &Context) -> Result<(), Failure> {
     let heads = ["name", "connectors", "online", "applications"];
-    context.ui.list(&sites, "There are no sites.", heads, |site| {
+    context.ui.list(sites, "There are no sites.", heads, |site| {
         [
             site.name.to_string(),
             site.connectors.to_string(),

@@ -9,7 +9,7 @@ use hyper::Method;
 use serde_json::{Value, json};
 
 use crate::cli::{Cli, Command};
-use crate::context::{Api, Context};
+use crate::context::{Answer, Api, Call, Context};
 use crate::exit::{Exit, Failure};
 use crate::settings::Settings;
 use crate::testing::Paper;
@@ -99,15 +99,17 @@ async fn a_check_fails_where_no_connector_reaches_the_application() {
 
 #[tokio::test]
 async fn a_connector_is_shown_with_what_it_reaches() {
-    let connectors = || {
-        json!([{ "id": "2f1d9a64-7d5e-4a76-9d39-0b7c4c9c9a51", "name": "hq-1", "site": "hq",
+    let id = "2f1d9a64-7d5e-4a76-9d39-0b7c4c9c9a51";
+    let connector = || {
+        json!({ "id": id, "name": "hq-1", "site": "hq",
             "key": "SHA256:abc", "online": false, "seen": 0, "version": "adit-connector 1",
             "applications": [{ "application": "web1.hq", "reachable": false, "micros": 800,
-                "reached": 0, "failure": "dial.timeout", "failed": 60 }] }])
+                "reached": 0, "failure": "dial.timeout", "failed": 60 }] })
     };
-    for named in ["hq-1", "2f1d9a64-7d5e-4a76-9d39-0b7c4c9c9a51"] {
-        let shown = run(&format!("connector show {named}"), [connectors()]).await;
-        shown.asked(&Method::GET, "/api/v1/connectors");
+    let listed = json!({ "items": [connector()] });
+    let by_name = run("connector show hq-1", [listed, connector()]).await;
+    let by_id = run(&format!("connector show {id}"), [connector()]).await;
+    for shown in [by_name, by_id] {
         for part in ["offline since 1970-01-01 00:00 UTC", "SHA256:abc", "0.8 ms", "dial.timeout"] {
             assert!(shown.out.contains(part), "{part}: {}", shown.out);
         }
@@ -130,8 +132,8 @@ async fn an_admin_registers_a_key_and_adds_a_machine() {
     assert_eq!(added.body(), wanted);
     assert_eq!(added.err, "Registered SHA256:a/b for robot: it does not expire.\n");
     assert!(parse(&format!("{command} --expires 30d")).is_err());
-    let listed = run("user key ls --user robot", [json!([row()])]).await;
-    listed.asked(&Method::GET, "/api/v1/ssh-keys?user=robot");
+    let listed = run("user key ls --user robot", [json!({ "items": [row()] })]).await;
+    listed.asked(&Method::GET, "/api/v1/ssh-keys?user=robot&limit=1000");
     assert!(listed.out.contains("never"), "{}", listed.out);
     let removed = json!({ "count": 1, "ended": 1, "millis": 3 });
     let removed = run("user key rm SHA256:a/b", [removed]).await;
@@ -174,7 +176,7 @@ async fn a_grant_can_hold_at_hours_and_without_files() {
         "zone": "Europe/Berlin" });
     assert_eq!(added.body(), wanted);
     let id = "2f1d9a64-7d5e-4a76-9d39-0b7c4c9c9a51";
-    let listed = run("grant ls", [json!([{ "id": id, "grant": wanted }])]).await;
+    let listed = run("grant ls", [json!({ "items": [{ "id": id, "grant": wanted }] })]).await;
     let terms = "no file transfer, mon-fri 08:00-18:00 and sat 09:00-12:00 Europe/Berlin";
     assert!(listed.out.contains(terms), "{}", listed.out);
 }
@@ -190,7 +192,7 @@ async fn a_grant_can_limit_databases_clipboard_and_recording() {
         "recording": "required", "require_active_session": true });
     assert_eq!(added.body(), wanted);
     let id = "2f1d9a64-7d5e-4a76-9d39-0b7c4c9c9a51";
-    let listed = run("grant ls", [json!([{ "id": id, "grant": wanted }])]).await;
+    let listed = run("grant ls", [json!({ "items": [{ "id": id, "grant": wanted }] })]).await;
     let terms =
         "viewer, databases orders Orders 2026, clipboard from-target, recorded, while signed in";
     assert!(listed.out.contains(terms), "{}", listed.out);
@@ -391,12 +393,94 @@ async fn a_session_without_records_is_not_found() {
 #[tokio::test]
 async fn listings_are_tables_for_people_and_json_for_programs() {
     let sites = || json!([{ "name": "hq", "connectors": 2, "online": 1, "applications": 4 }]);
-    let table = run("site ls", [sites()]).await;
+    let page = || json!({ "items": sites() });
+    let table = run("site ls", [page()]).await;
     assert_eq!(table.out, "NAME  CONNECTORS  ONLINE  APPLICATIONS\nhq    2           1       4\n");
-    let json = run("site ls --json", [sites()]).await;
+    let json = run("site ls --json", [page()]).await;
     assert_eq!(serde_json::from_str::<Value>(&json.out).unwrap(), sites());
-    let none = run("site ls", [json!([])]).await;
+    let none = run("site ls", [json!({ "items": [] })]).await;
     assert_eq!((none.out.as_str(), none.err.as_str()), ("", "There are no sites.\n"));
+}
+
+#[tokio::test]
+async fn a_list_is_followed_to_its_end_with_what_was_asked() {
+    let row = |name: &str| json!({ "name": name, "members": [] });
+    let pages =
+        [json!({ "items": [row("a"), row("b")], "next": "b/+" }), json!({ "items": [row("c")] })];
+    let groups = run("group ls", pages).await;
+    let asked: Vec<_> = groups.asked.iter().map(|(_, path, _)| path.as_str()).collect();
+    let first = "/api/v1/groups?limit=1000";
+    assert_eq!(asked, [first, "/api/v1/groups?limit=1000&cursor=b%2F%2B"]);
+    assert_eq!(groups.out.lines().count(), 4, "{}", groups.out);
+    let none = || json!({ "items": [] });
+    for (command, path) in [
+        ("user ls --group dba --disabled --prefix a", "users?group=dba&enabled=false&prefix=a"),
+        (
+            "app ls --site hq --kind ssh --tag env=prod",
+            "applications?site=hq&kind=ssh&tag=env%3Dprod",
+        ),
+        ("grant ls --user alice", "grants?user=alice"),
+        ("connector ls --site hq", "connectors?site=hq"),
+        (
+            "session ls --user alice --application web1.hq",
+            "sessions?user=alice&application=web1.hq",
+        ),
+        ("token ls --kind api --state used-up", "tokens?kind=api&state=used-up"),
+        ("requests ls --pending", "requests?state=pending"),
+    ] {
+        let run = run(command, [none()]).await;
+        run.asked(&Method::GET, &format!("/api/v1/{path}&limit=1000"));
+    }
+    assert!(parse("token ls --state lively").is_err());
+}
+
+#[tokio::test]
+async fn a_change_is_made_to_what_was_just_read_and_keeps_the_rest() {
+    let user = json!({ "name": "bob", "admin": false, "enabled": true, "groups": ["dba"],
+        "ssh_keys": [] });
+    let run_one = run("user set bob --admin yes", [user.clone(), applied()]).await;
+    assert_eq!(run_one.asked[0].1, "/api/v1/users/bob");
+    run_one.asked(&Method::PUT, "/api/v1/users/bob");
+    let mut wanted = user;
+    wanted["admin"] = json!(true);
+    assert_eq!((run_one.body(), run_one.matched), (wanted, vec![TAG.to_owned()]));
+    let group = json!({ "name": "dba", "members": ["alice", "bob"] });
+    let joins = run("group set dba --add carol --remove bob", [group, applied()]).await;
+    assert_eq!(joins.body()["members"], json!(["alice", "carol"]));
+    let app = json!({ "name": "web1", "site": "hq", "kind": "ssh", "address": "a:22",
+        "account": "ubuntu", "allow_api": true, "tags": { "env": "prod" } });
+    let set = run("app set web1 --address b:22 --clear tags", [app, applied()]).await;
+    set.asked(&Method::PUT, "/api/v1/applications/web1");
+    let wanted = json!({ "name": "web1", "site": "hq", "kind": "ssh", "address": "b:22",
+        "account": "ubuntu", "allow_api": true });
+    assert_eq!(set.body(), wanted);
+    let id = "2f1d9a64-7d5e-4a76-9d39-0b7c4c9c9a51";
+    let grant = json!({ "user": "alice", "application": "web1.hq", "forwarding": true,
+        "hours": ["mon 08:00-18:00"], "zone": "UTC", "idle": "5m" });
+    let command = format!("grant set {id} --clear hours --max-session 8h --file-transfer no");
+    let set = run(&command, [grant, applied()]).await;
+    let wanted = json!({ "user": "alice", "application": "web1.hq", "forwarding": true,
+        "file_transfer": false, "max_session": "8h", "idle": "5m" });
+    assert_eq!(set.body(), wanted);
+}
+
+#[tokio::test]
+async fn one_object_is_shown_as_apply_takes_it() {
+    let user = json!({ "name": "bob", "admin": false, "enabled": true, "groups": ["dba"] });
+    let shown = run("user show bob", [user]).await;
+    let wanted = "[[user]]\nname = \"bob\"\nadmin = false\nenabled = true\ngroups = [\"dba\"]\n";
+    assert_eq!(shown.out, wanted);
+}
+
+#[tokio::test]
+async fn a_file_is_applied_to_what_it_was_exported_from() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("relay.toml");
+    fs::write(&file, "[[site]]\nname = \"hq\"\n").unwrap();
+    let exported = run("export", [json!({})]).await;
+    assert!(exported.err.contains("apply --if-match 0123"), "{}", exported.err);
+    let command = format!("apply -f {} --if-match 0123", file.display());
+    assert_eq!(run(&command, [applied()]).await.matched, [TAG]);
 }
 
 #[tokio::test]
@@ -435,6 +519,7 @@ fn applied() -> Value {
 /// How one command line went.
 struct Run {
     asked: Vec<(Method, String, Option<Value>)>,
+    matched: Vec<String>,
     out: String,
     err: String,
     exit: Exit,
@@ -468,7 +553,8 @@ async fn run<const N: usize>(command: &str, answers: [Value; N]) -> Run {
     let result = super::run(args, &context).await;
     let exit = result.map_or_else(|failure| failure.exit(), |()| Exit::Ok);
     let asked = relay.asked.lock().unwrap().clone();
-    Run { asked, out: paper.out(), err: paper.err(), exit }
+    let matched = relay.matched.lock().unwrap().clone();
+    Run { asked, matched, out: paper.out(), err: paper.err(), exit }
 }
 
 #[derive(Default)]
@@ -476,17 +562,19 @@ struct Relay {
     asked: Mutex<Vec<(Method, String, Option<Value>)>>,
     /// The next one last.
     answers: Mutex<Vec<Value>>,
+    /// The tags that changes were made on.
+    matched: Mutex<Vec<String>>,
 }
+
+const TAG: &str = "\"0123\"";
 
 #[async_trait]
 impl Api for Relay {
-    async fn send(
-        &self,
-        method: Method,
-        path: &str,
-        body: Option<Value>,
-    ) -> Result<Value, Failure> {
+    async fn send(&self, call: Call<'_>) -> Result<Answer, Failure> {
+        let Call { method, path, body, if_match, .. } = call;
         self.asked.lock().unwrap().push((method, path.to_owned(), body));
-        Ok(self.answers.lock().unwrap().pop().unwrap())
+        self.matched.lock().unwrap().extend(if_match.map(str::to_owned));
+        let body = self.answers.lock().unwrap().pop().unwrap();
+        Ok(Answer { body, etag: Some(TAG.to_owned()) })
     }
 }

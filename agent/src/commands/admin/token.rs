@@ -1,11 +1,11 @@
 //! `adit admin token issue|ls|revoke`
 
 use access::{Name, TokenKind};
-use api::{IssueToken, Issued, Removed, Span, TokenRow};
+use api::{IssueToken, Issued, Removed, Scope, Scopes, Span, TokenRow, TokenState};
 use clap::{ArgGroup, Args, Subcommand};
 
-use super::{query, taken_away};
-use crate::context::{Context, segment};
+use super::taken_away;
+use crate::context::{Context, query, segment};
 use crate::exit::Failure;
 use crate::times;
 
@@ -39,12 +39,22 @@ pub struct IssueArgs {
     /// For api tokens: how long the one before stays good [default: it ends at once]
     #[arg(long, value_name = "TIME")]
     overlap: Option<Span>,
+    /// For admin tokens: what it may be used for: read, audit, configuration, tokens, sessions or
+    /// requests; may be repeated [default: all its user may do]
+    #[arg(long = "scope", value_name = "SCOPE")]
+    scopes: Vec<Scope>,
 }
 
 #[derive(Debug, Args)]
 pub struct ListArgs {
     #[command(flatten)]
     whose: WhoseArgs,
+    /// Only of this kind
+    #[arg(long, value_name = "KIND")]
+    kind: Option<TokenKind>,
+    /// live, expired, revoked or used-up
+    #[arg(long, value_name = "STATE")]
+    state: Option<TokenState>,
     /// Only live ones that expire within this time, for example 7d
     #[arg(long, value_name = "TIME")]
     expiring: Option<Span>,
@@ -105,17 +115,24 @@ pub(super) fn show_issued(issued: &Issued, context: &Context) -> Result<(), Fail
 }
 
 async fn issue(args: IssueArgs, context: &Context) -> Result<(), Failure> {
-    let IssueArgs { user, application, kind, expires, uses, overlap } = args;
-    let wanted = IssueToken { user, application, kind, expires, uses, overlap };
+    let IssueArgs { user, application, kind, expires, uses, overlap, scopes } = args;
+    // None given is all, which an empty list is not.
+    let scopes = Scopes::try_from(scopes).ok();
+    let wanted = IssueToken { user, application, kind, expires, uses, overlap, scopes };
     let issued: Issued = context.post("/api/v1/tokens", &wanted).await?;
     show_issued(&issued, context)
 }
 
 async fn list(args: ListArgs, context: &Context) -> Result<(), Failure> {
-    let ListArgs { whose: WhoseArgs { user, application }, expiring } = args;
-    let (user, expiring) = (user.map(String::from), expiring.map(String::from));
-    let asked = [("user", user), ("application", application), ("expiring", expiring)];
-    let tokens: Vec<TokenRow> = context.get(&query("/api/v1/tokens", &asked)).await?;
+    let ListArgs { whose: WhoseArgs { user, application }, kind, state, expiring } = args;
+    let asked = [
+        ("user", user.map(String::from)),
+        ("application", application),
+        ("kind", kind.map(|kind| kind.to_string())),
+        ("state", state.map(|state| state.as_str().to_owned())),
+        ("expiring", expiring.map(String::from)),
+    ];
+    let tokens: Vec<TokenRow> = context.list(&query("/api/v1/tokens", &asked)).await?;
     let heads = [
         "id",
         "kind",
@@ -132,7 +149,10 @@ async fn list(args: ListArgs, context: &Context) -> Result<(), Failure> {
     context.ui.list(&tokens, "There are no tokens.", heads, |token| {
         [
             token.id.to_string(),
-            token.kind.to_string(),
+            match token.scopes {
+                Some(scopes) => format!("{} ({scopes})", token.kind),
+                None => token.kind.to_string(),
+            },
             token.user.as_ref().map(ToString::to_string).unwrap_or_default(),
             token.application.clone().unwrap_or_default(),
             token.site.as_ref().map(ToString::to_string).unwrap_or_default(),

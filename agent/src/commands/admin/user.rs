@@ -1,14 +1,15 @@
-//! `adit admin user add|ls|disable|enable|rm|key`
+//! `adit admin user add|ls|show|set|disable|enable|rm|key`
 
 use std::path::PathBuf;
 
 use access::Name;
-use api::{AddSshKey, KeySpec, LastSeen, Removed, Span, SshKeyRow, UserRow, UserSpec};
-use clap::{Args, Subcommand};
+use api::{AddSshKey, Document, KeySpec, LastSeen, Removed, Span, SshKeyRow, UserRow, UserSpec};
+use clap::{Args, Subcommand, ValueEnum};
 
-use super::{add, query, secrets, take_away, taken_away};
+use super::edit::{edit, replace, show, yes_or_no};
+use super::{add, secrets, take_away, taken_away};
 use crate::commands::key;
-use crate::context::{Context, segment};
+use crate::context::{Context, query, segment};
 use crate::exit::Failure;
 use crate::times;
 
@@ -17,7 +18,11 @@ pub enum UserCommand {
     /// Add a user
     Add(AddArgs),
     /// List the users
-    Ls,
+    Ls(ListArgs),
+    /// Show a user as a file for `apply` has them
+    Show { name: Name },
+    /// Change a user: only what is given, and only if nobody else does meanwhile
+    Set(SetArgs),
     /// Withdraw all access of a user; their sessions end
     Disable { name: Name },
     /// Give a disabled user their access back
@@ -62,6 +67,25 @@ pub struct AddKeyArgs {
 }
 
 #[derive(Debug, Args)]
+pub struct ListArgs {
+    /// Only members of this group
+    #[arg(long)]
+    group: Option<Name>,
+    /// Only those who are disabled
+    #[arg(long)]
+    disabled: bool,
+    /// Only those who may administer the relay
+    #[arg(long)]
+    admin: bool,
+    /// Only those who are auditors
+    #[arg(long)]
+    auditor: bool,
+    /// Only those whose name begins so
+    #[arg(long, value_name = "TEXT")]
+    prefix: Option<String>,
+}
+
+#[derive(Debug, Args)]
 pub struct AddArgs {
     name: Name,
     /// May administer the relay
@@ -70,6 +94,9 @@ pub struct AddArgs {
     /// It is a program: it signs in by token or SSH key and does not log in
     #[arg(long)]
     machine: bool,
+    /// May see what admins see, and change nothing
+    #[arg(long)]
+    auditor: bool,
     /// A group the user is in; may be repeated
     #[arg(long = "group", value_name = "GROUP")]
     groups: Vec<Name>,
@@ -78,15 +105,56 @@ pub struct AddArgs {
     ssh_keys: Vec<PathBuf>,
 }
 
+#[derive(Debug, Args)]
+pub struct SetArgs {
+    name: Name,
+    /// Whether they may administer the relay
+    #[arg(long, value_name = "YES|NO", value_parser = yes_or_no)]
+    admin: Option<bool>,
+    /// Whether they see what admins see
+    #[arg(long, value_name = "YES|NO", value_parser = yes_or_no)]
+    auditor: Option<bool>,
+    /// The groups they are in; may be repeated
+    #[arg(long = "group", value_name = "GROUP")]
+    groups: Vec<Name>,
+    /// Files of the public SSH keys that sign them in; may be repeated
+    #[arg(long = "ssh-key", value_name = "FILE")]
+    ssh_keys: Vec<PathBuf>,
+    /// Leave nothing of it
+    #[arg(long, value_name = "WHAT")]
+    clear: Vec<Clear>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Clear {
+    Groups,
+    SshKeys,
+}
+
+impl SetArgs {
+    fn change(self, user: &mut UserSpec) -> Result<(), Failure> {
+        user.admin = self.admin.unwrap_or(user.admin);
+        user.auditor = self.auditor.unwrap_or(user.auditor);
+        replace(&mut user.groups, self.groups, self.clear.contains(&Clear::Groups));
+        let keys = public_keys(&self.ssh_keys)?;
+        replace(&mut user.ssh_keys, keys, self.clear.contains(&Clear::SshKeys));
+        Ok(())
+    }
+}
+
 pub(super) async fn run(command: UserCommand, context: &Context) -> Result<(), Failure> {
     match command {
         UserCommand::Add(args) => add(context, "/api/v1/users", &args.spec()?).await,
-        UserCommand::Ls => list(context).await,
+        UserCommand::Ls(args) => list(args, context).await,
+        UserCommand::Show { name } => {
+            let document = |user| Document { users: vec![user], ..Document::default() };
+            show(context, &path(&name), document).await
+        }
+        UserCommand::Set(args) => edit(context, &path(&args.name), |user| args.change(user)).await,
         UserCommand::Disable { name } => switch(context, &name, "disable", "Disabled").await,
         UserCommand::Enable { name } => switch(context, &name, "enable", "Enabled").await,
         UserCommand::Rm { name } => {
-            let path = format!("/api/v1/users/{name}");
-            take_away(context, &path, &format!("Removed user {name}")).await
+            take_away(context, &path(&name), &format!("Removed user {name}")).await
         }
         UserCommand::Key(command) => run_key(command, context).await,
     }
@@ -94,13 +162,11 @@ pub(super) async fn run(command: UserCommand, context: &Context) -> Result<(), F
 
 impl AddArgs {
     fn spec(self) -> Result<UserSpec, Failure> {
-        let mut keys = Vec::new();
-        for file in &self.ssh_keys {
-            keys.extend(secrets::public_keys(file)?.into_iter().map(KeySpec::from));
-        }
+        let keys = public_keys(&self.ssh_keys)?;
         Ok(UserSpec {
             name: self.name,
             admin: self.admin,
+            auditor: self.auditor,
             enabled: true,
             machine: self.machine,
             groups: (!self.groups.is_empty()).then_some(self.groups),
@@ -113,7 +179,7 @@ async fn run_key(command: KeyCommand, context: &Context) -> Result<(), Failure> 
     match command {
         KeyCommand::Ls { user } => {
             let path = query("/api/v1/ssh-keys", &[("user", user.map(String::from))]);
-            let keys: Vec<SshKeyRow> = context.get(&path).await?;
+            let keys: Vec<SshKeyRow> = context.list(&path).await?;
             key::list(context, &keys, "There are no SSH keys.")
         }
         KeyCommand::Add(args) => {
@@ -130,6 +196,18 @@ async fn run_key(command: KeyCommand, context: &Context) -> Result<(), Failure> 
     }
 }
 
+fn public_keys(files: &[PathBuf]) -> Result<Vec<KeySpec>, Failure> {
+    let mut keys = Vec::new();
+    for file in files {
+        keys.extend(secrets::public_keys(file)?.into_iter().map(KeySpec::from));
+    }
+    Ok(keys)
+}
+
+fn path(name: &Name) -> String {
+    format!("/api/v1/users/{name}")
+}
+
 async fn switch(context: &Context, name: &Name, verb: &str, done: &str) -> Result<(), Failure> {
     let path = format!("/api/v1/users/{name}/{verb}");
     let removed: Removed = context.call(hyper::Method::POST, &path, None::<&()>).await?;
@@ -143,19 +221,34 @@ fn seen(seen: &LastSeen) -> String {
     format!("{}{door}{from}", times::utc(seen.at))
 }
 
-async fn list(context: &Context) -> Result<(), Failure> {
-    let users: Vec<UserRow> = context.get("/api/v1/users").await?;
-    let heads = ["name", "kind", "state", "admin", "groups", "ssh keys", "last seen"];
+async fn list(args: ListArgs, context: &Context) -> Result<(), Failure> {
+    let asked = [
+        ("group", args.group.map(String::from)),
+        ("enabled", args.disabled.then(|| "false".to_owned())),
+        ("admin", args.admin.then(|| "true".to_owned())),
+        ("auditor", args.auditor.then(|| "true".to_owned())),
+        ("prefix", args.prefix),
+    ];
+    let users: Vec<UserRow> = context.list(&query("/api/v1/users", &asked)).await?;
+    let heads = ["name", "kind", "state", "role", "groups", "ssh keys", "last seen"];
     context.ui.list(&users, "There are no users.", heads, |user| {
         let groups: Vec<_> = user.groups.iter().map(Name::as_str).collect();
         [
             user.name.to_string(),
             if user.machine { "machine" } else { "human" }.to_owned(),
             if user.enabled { "enabled" } else { "disabled" }.to_owned(),
-            if user.admin { "yes" } else { "no" }.to_owned(),
+            role(user).to_owned(),
             groups.join(" "),
             user.ssh_keys.len().to_string(),
             user.seen.as_ref().map_or_else(|| "never".to_owned(), seen),
         ]
     })
+}
+
+fn role(user: &UserRow) -> &'static str {
+    match (user.admin, user.auditor) {
+        (true, _) => "admin",
+        (false, true) => "auditor",
+        (false, false) => "user",
+    }
 }

@@ -4,8 +4,7 @@ use access::SessionId;
 use api::{WebRequestPage, WebRequestRow};
 use clap::{Args, Subcommand};
 
-use super::query;
-use crate::context::Context;
+use crate::context::{Context, query};
 use crate::exit::Failure;
 use crate::times;
 

@@ -6,8 +6,8 @@ use access::Name;
 use api::Why;
 use clap::Args;
 
-use super::{query, text};
-use crate::context::Context;
+use super::text;
+use crate::context::{Context, query};
 use crate::exit::Failure;
 
 #[derive(Debug, Args)]

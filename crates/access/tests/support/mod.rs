@@ -81,6 +81,7 @@ pub(crate) fn user(n: u128, enabled: bool) -> User {
         enabled,
         admin: n == BOB,
         machine: false,
+        auditor: false,
         groups,
         ssh_keys: vec![key],
     }

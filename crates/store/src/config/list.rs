@@ -1,7 +1,7 @@
-//! The configuration as rows for lists, and as a document.
+//! The configuration as rows for lists, and as documents write it.
 
 use access::{Name, RuleId, WebOptions};
-use api::{ApplicationSpec, DatedKey, Document, GrantSpec, GroupSpec, KeySpec, SiteSpec, UserSpec};
+use api::{ApplicationSpec, DatedKey, GrantSpec, KeySpec, UserSpec};
 
 use super::merge::NEVER;
 use super::policy::login;
@@ -63,22 +63,6 @@ impl Store {
         let app = state.applications.get(name);
         Ok(app.and_then(|app| application_row(&state, name, app)))
     }
-
-    /// The configuration as a document, without secrets: applying it again changes nothing.
-    pub async fn export(&self) -> Result<Document, StoreError> {
-        let state = self.state().await?;
-        let users = state.users.iter().map(|(name, user)| user_spec(&state, name, user));
-        let groups = state.groups.keys().cloned();
-        Ok(Document {
-            settings: Some(state.settings.spec()),
-            sites: state.sites.keys().cloned().map(|name| SiteSpec { name }).collect(),
-            users: users.collect(),
-            // Who is in them stands with the users.
-            groups: groups.map(|name| GroupSpec { name, members: None }).collect(),
-            applications: state.applications.iter().map(application_spec).collect(),
-            grants: state.grants.iter().map(|(name, grant)| grant_spec(name, grant)).collect(),
-        })
-    }
 }
 
 fn groups_of(state: &State, user: &Name) -> Vec<Name> {
@@ -91,6 +75,7 @@ fn user_row(state: &State, name: &Name, user: &User) -> UserRow {
         id: user.id,
         name: name.clone(),
         admin: user.admin,
+        auditor: user.auditor,
         enabled: user.enabled,
         machine: user.machine,
         groups: groups_of(state, name),
@@ -122,10 +107,11 @@ fn application_row(state: &State, name: &AppName, app: &App) -> Option<Applicati
     })
 }
 
-fn user_spec(state: &State, name: &Name, user: &User) -> UserSpec {
+pub(super) fn user_spec(state: &State, name: &Name, user: &User) -> UserSpec {
     UserSpec {
         name: name.clone(),
         admin: user.admin,
+        auditor: user.auditor,
         enabled: user.enabled,
         machine: user.machine,
         groups: Some(groups_of(state, name)),
@@ -138,7 +124,7 @@ fn key_spec(key: &Key) -> KeySpec {
     KeySpec::Dated(DatedKey { key: key.text.clone(), expires })
 }
 
-fn application_spec((name, app): (&AppName, &App)) -> ApplicationSpec {
+pub(super) fn application_spec((name, app): (&AppName, &App)) -> ApplicationSpec {
     ApplicationSpec {
         name: name.name.clone(),
         site: name.site.clone(),
@@ -161,7 +147,7 @@ fn web(app: &App) -> Option<WebOptions> {
     (!app.web.is_default()).then(|| app.web.clone())
 }
 
-fn grant_spec(name: &GrantName, grant: &Grant) -> GrantSpec {
+pub(super) fn grant_spec(name: &GrantName, grant: &Grant) -> GrantSpec {
     let (user, group) = match &name.subject {
         Subject::User(user) => (Some(user.clone()), None),
         Subject::Group(group) => (None, Some(group.clone())),

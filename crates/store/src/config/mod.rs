@@ -8,6 +8,7 @@ mod load;
 mod merge;
 mod plan;
 mod policy;
+mod revision;
 mod settings;
 mod state;
 mod terms;
@@ -25,6 +26,7 @@ use crate::{Problem, SshKeyRow, Store, StoreError};
 pub use merge::KeyEnd;
 use merge::{merge, register};
 use plan::Plan;
+pub use revision::{Edit, Expected, Revised, revision};
 pub use settings::{Settings, TokenRules};
 use state::{State, User};
 
@@ -68,13 +70,26 @@ impl Store {
         how: Apply,
         now: SystemTime,
     ) -> Result<Vec<Change>, StoreError> {
+        self.apply_to(&Expected::Anything, document, how, now).await
+    }
+
+    /// As [`apply`](Self::apply), if the configuration is as expected.
+    pub async fn apply_to(
+        &self,
+        expected: &Expected,
+        document: &Document,
+        how: Apply,
+        now: SystemTime,
+    ) -> Result<Vec<Change>, StoreError> {
         if how.plan {
             let before = self.state().await?;
+            expected.check(|| before.revised().revision)?;
             let after = merge(&before, document, (how, now), &self.inner.sealer)?;
             return Ok(Plan::between(&before, &after).changes(now));
         }
         let mut change = self.changing().await?;
         let before = State::load(change.db()).await?;
+        expected.check(|| before.revised().revision)?;
         let after = merge(&before, document, (how, now), &self.inner.sealer)?;
         carry_out(change, &before, &after, now).await
     }

@@ -112,6 +112,9 @@ fn user(user: &User) -> Fields {
     if user.admin {
         fields.push(("admin", "yes".to_owned()));
     }
+    if user.auditor {
+        fields.push(("auditor", "yes".to_owned()));
+    }
     if !user.enabled {
         fields.push(("disabled", "yes".to_owned()));
     }

@@ -45,6 +45,7 @@ fn users(state: &State) -> Vec<User> {
         enabled: user.enabled,
         admin: user.admin,
         machine: user.machine,
+        auditor: user.auditor,
         groups: groups.remove(name).unwrap_or_default(),
         ssh_keys: user
             .keys

@@ -24,6 +24,7 @@ pub(crate) struct State {
 pub(crate) struct User {
     pub(crate) id: UserId,
     pub(crate) admin: bool,
+    pub(crate) auditor: bool,
     pub(crate) enabled: bool,
     pub(crate) machine: bool,
     /// By fingerprint.

@@ -80,6 +80,7 @@ async fn put_user(
         .bind(i64::from(user.admin))
         .bind(i64::from(user.enabled))
         .bind(i64::from(user.machine))
+        .bind(i64::from(user.auditor))
         .execute(&mut *db)
         .await?;
     let known =
@@ -220,10 +221,10 @@ fn json(value: &impl serde::Serialize) -> Result<String, sqlx::Error> {
 
 const ADD_SITE: &str = "INSERT INTO sites (id, name) VALUES ($1, $2)";
 
-const PUT_USER: &str = "INSERT INTO users (id, name, admin, enabled, machine)
-    VALUES ($1, $2, $3, $4, $5)
+const PUT_USER: &str = "INSERT INTO users (id, name, admin, enabled, machine, auditor)
+    VALUES ($1, $2, $3, $4, $5, $6)
     ON CONFLICT (id) DO UPDATE SET admin = excluded.admin, enabled = excluded.enabled,
-        machine = excluded.machine";
+        machine = excluded.machine, auditor = excluded.auditor";
 
 const ADD_KEY: &str = "INSERT INTO ssh_keys (fingerprint, user_id, public_key, expires)
     VALUES ($1, $2, $3, $4)";

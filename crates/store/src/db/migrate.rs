@@ -83,6 +83,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (5, "tokens", include_str!("../../migrations/0005_tokens.sql")),
     (6, "settings", include_str!("../../migrations/0006_settings.sql")),
     (7, "deliveries", include_str!("../../migrations/0007_deliveries.sql")),
+    (8, "api", include_str!("../../migrations/0008_api.sql")),
     (9, "people", include_str!("../../migrations/0009_people.sql")),
     (10, "web", include_str!("../../migrations/0010_web.sql")),
     (

@@ -2,6 +2,7 @@ use std::fmt::Display;
 use std::time::{Duration, SystemTime};
 
 use access::{ApplicationId, SiteId, TokenKind, TokenText, UserId};
+use api::Scopes;
 use data_encoding::HEXLOWER;
 
 use super::list::one;
@@ -21,6 +22,8 @@ pub struct NewToken {
     pub uses: Option<u32>,
     /// Of api tokens: until when the one before stays good. `None`: it ends at once.
     pub overlap: Option<SystemTime>,
+    /// Of admin tokens: what it may be used for. `None`: all its user may do.
+    pub scopes: Option<Scopes>,
 }
 
 impl Store {
@@ -55,11 +58,14 @@ async fn check(db: &mut Connection, kind: TokenKind, new: &NewToken) -> Result<(
         wrong.push(("token.uses", "a token has at least one use"));
     }
     wrong.extend(misfit(kind, new));
+    if new.scopes.is_some() && kind != TokenKind::Admin {
+        wrong.push(("token.scopes", "only admin tokens have scopes"));
+    }
     if let Some(user) = new.user
         && found(db, USER, user, "such user").await? == 0
         && kind == TokenKind::Admin
     {
-        wrong.push(("token.not_admin", "its user is no admin"));
+        wrong.push(("token.not_admin", "its user is no admin and no auditor"));
     }
     if let Some(application) = new.application
         && found(db, APPLICATION, application, "such application").await? == 0
@@ -155,6 +161,7 @@ async fn insert(
         .bind(clock::column(clock::seconds(now)))
         .bind(new.expires.map(|end| clock::column(clock::seconds(end))))
         .bind(new.uses.map(i64::from))
+        .bind(new.scopes.map(|scopes| scopes.to_string()))
         .execute(db)
         .await?;
     Ok(())
@@ -163,7 +170,7 @@ async fn insert(
 /// How long a token that expired or was revoked is still told apart from one that never was.
 pub const REMEMBERED: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 
-const USER: &str = "SELECT admin FROM users WHERE id = $1";
+const USER: &str = "SELECT admin + auditor FROM users WHERE id = $1";
 const APPLICATION: &str = "SELECT allow_api FROM applications WHERE id = $1";
 const SITE: &str = "SELECT 1 FROM sites WHERE id = $1";
 
@@ -177,5 +184,5 @@ const REPLACE_LAST: &str = "UPDATE tokens SET replaced = $3,
         AND replaced IS NULL";
 
 const INSERT: &str = "INSERT INTO tokens
-    (id, kind, digest, user_id, application_id, site_id, created, expires, uses_left)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+    (id, kind, digest, user_id, application_id, site_id, created, expires, uses_left, scopes)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";

@@ -1,26 +1,44 @@
 use std::time::SystemTime;
 
-use access::{Name, TokenId, UserId};
+use access::{ApplicationId, Name, TokenId, TokenKind, UserId};
+use api::TokenState;
 use sqlx::{FromRow, Row as _};
 
 use crate::columns::Columns;
 use crate::db::{Connection, Row};
+use crate::search::Search;
 use crate::{Problem, Store, StoreError, TokenRow, clock};
 
+/// Which tokens are wanted: those that fit all that is given.
+#[derive(Clone, Debug, Default)]
+pub struct TokenQuery {
+    pub user: Option<Name>,
+    pub application: Option<ApplicationId>,
+    pub kind: Option<TokenKind>,
+    /// As it is at a moment.
+    pub state: Option<(TokenState, SystemTime)>,
+    /// Only those that expire until then.
+    pub expires_by: Option<SystemTime>,
+    /// Only those that come after the one with this `created` and id.
+    pub after: Option<(u64, TokenId)>,
+    /// `None`: all.
+    pub limit: Option<u32>,
+}
+
 impl Store {
-    /// The tokens of a user, for an application (`app` or `app.site`), or all; newest first.
-    pub async fn tokens(
-        &self,
-        user: Option<&Name>,
-        application: Option<&str>,
-    ) -> Result<Vec<TokenRow>, StoreError> {
-        let application = self.application_id(application).await?;
-        let rows = sqlx::query_as(TOKENS)
-            .bind(user.map(Name::as_str))
-            .bind(application)
-            .fetch_all(&self.inner.readers)
-            .await?;
-        Ok(rows)
+    /// The tokens that fit the query, newest first.
+    pub async fn tokens(&self, query: TokenQuery) -> Result<Vec<TokenRow>, StoreError> {
+        let mut search = Search::new(TOKENS);
+        search.text("users.name =", query.user);
+        search.text("tokens.application_id =", query.application.map(|id| id.to_string()));
+        search.text("tokens.kind =", query.kind.map(TokenKind::as_str));
+        if let Some((state, now)) = query.state {
+            in_state(&mut search, state, clock::seconds(now));
+        }
+        search.number("expires <=", query.expires_by.map(clock::seconds));
+        let after = query.after.map(|(created, id)| (created, id.to_string()));
+        search.older("created", "tokens.id", after);
+        search.rows("created DESC, tokens.id", query.limit, &self.inner.readers).await
     }
 
     /// Revokes a token, of `owner` only where one is given. `false`: there is none to revoke.
@@ -75,6 +93,24 @@ pub(crate) async fn one(db: &mut Connection, id: &TokenId) -> Result<TokenRow, S
     Ok(sqlx::query_as(TOKEN).bind(id.as_str()).fetch_one(db).await?)
 }
 
+/// As [`TokenRow::state`] tells it.
+fn in_state(search: &mut Search, state: TokenState, now: u64) {
+    if state == TokenState::Revoked {
+        return search.that("revoked IS NOT NULL");
+    }
+    search.that("revoked IS NULL");
+    if state == TokenState::Expired {
+        return search.number("expires <=", Some(now));
+    }
+    search.number("COALESCE(expires, 9223372036854775807) >", Some(now));
+    search.that(match state {
+        TokenState::UsedUp => "uses_left = 0",
+        TokenState::Live | TokenState::Expired | TokenState::Revoked => {
+            "(uses_left IS NULL OR uses_left > 0)"
+        }
+    });
+}
+
 impl FromRow<'_, Row> for TokenRow {
     fn from_row(row: &Row) -> Result<Self, sqlx::Error> {
         Ok(Self {
@@ -90,6 +126,7 @@ impl FromRow<'_, Row> for TokenRow {
             used_from: row.perhaps("used_from")?,
             revoked: row.perhaps_number("revoked")?,
             replaced: row.perhaps_number("replaced")?,
+            scopes: row.perhaps("scopes")?,
         })
     }
 }
@@ -100,7 +137,7 @@ macro_rules! tokens {
         concat!(
             "SELECT tokens.id, tokens.kind, users.name AS user_name,
                 applications.name || '.' || homes.name AS application, sites.name AS site_name,
-                created, expires, uses_left, used, used_from, revoked, replaced
+                created, expires, uses_left, used, used_from, revoked, replaced, scopes
             FROM tokens
             LEFT JOIN users ON users.id = tokens.user_id
             LEFT JOIN applications ON applications.id = tokens.application_id
@@ -113,11 +150,7 @@ macro_rules! tokens {
 }
 
 const TOKEN: &str = tokens!("tokens.id = $1");
-const TOKENS: &str = tokens!(
-    "(CAST($1 AS TEXT) IS NULL OR users.name = $1)
-        AND (CAST($2 AS TEXT) IS NULL OR tokens.application_id = $2)
-    ORDER BY created DESC, tokens.id"
-);
+const TOKENS: &str = tokens!("1 = 1");
 
 const REVOKE: &str = "UPDATE tokens SET revoked = $3
     WHERE id = $1 AND (CAST($2 AS TEXT) IS NULL OR user_id = $2) AND revoked IS NULL";

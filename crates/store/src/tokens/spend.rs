@@ -2,6 +2,7 @@ use std::net::IpAddr;
 use std::time::SystemTime;
 
 use access::{ApplicationId, Name, SiteId, TokenDigest, TokenId, TokenKind, TokenText, UserId};
+use api::Scopes;
 use data_encoding::HEXLOWER;
 use sqlx::{FromRow, Row as _};
 
@@ -21,6 +22,8 @@ pub struct UsedToken {
     pub expires: Option<SystemTime>,
     /// `None`: as often as wanted.
     pub uses_left: Option<u32>,
+    /// What it may be used for. `None`: all its user may do.
+    pub scopes: Option<Scopes>,
 }
 
 impl Store {
@@ -140,6 +143,7 @@ struct Held {
     uses_left: Option<u32>,
     used: Option<u64>,
     revoked: Option<u64>,
+    scopes: Option<Scopes>,
 }
 
 impl Held {
@@ -177,6 +181,7 @@ impl Held {
             site: self.site,
             expires: self.expires.map(clock::at),
             uses_left,
+            scopes: self.scopes,
         }
     }
 }
@@ -198,6 +203,7 @@ impl FromRow<'_, Row> for Held {
             uses_left: row.perhaps_number("uses_left")?,
             used: row.perhaps_number("used")?,
             revoked: row.perhaps_number("revoked")?,
+            scopes: row.perhaps("scopes")?,
         })
     }
 }
@@ -206,7 +212,7 @@ const STAMP_EVERY: u64 = 60;
 
 const HELD: &str = "SELECT tokens.kind, digest, user_id, users.name AS user_name,
         users.admin AS user_admin, COALESCE(users.enabled, 1) AS user_enabled,
-        application_id, site_id, expires, uses_left, used, revoked
+        application_id, site_id, expires, uses_left, used, revoked, scopes
     FROM tokens LEFT JOIN users ON users.id = tokens.user_id
     WHERE tokens.id = $1";
 

@@ -5,6 +5,7 @@ use sqlx::{AssertSqlSafe, Connection as _};
 use super::{TransferError, connect};
 use crate::audit::vouch_anew;
 use crate::db::{Claim, Connection, Engine, Fence, Location, migrate};
+use crate::replies::reply;
 use crate::seal::Sealer;
 use crate::secrets::{blob, credential};
 use crate::{MasterKey, StoreError};
@@ -63,6 +64,7 @@ struct Column {
 const SEALED: &[Column] = &[
     Column { table: "credentials", id: "application_id", record: |id| credential(id) },
     Column { table: "secrets", id: "name", record: secret },
+    Column { table: "replies", id: "id", record: reply },
 ];
 
 fn secret(name: &str) -> String {
@@ -77,7 +79,8 @@ impl Column {
         new: &Sealer,
     ) -> Result<u64, StoreError> {
         let Self { table, id, record } = self;
-        let select = AssertSqlSafe(format!("SELECT {id}, sealed FROM {table}"));
+        let select =
+            AssertSqlSafe(format!("SELECT {id}, sealed FROM {table} WHERE sealed IS NOT NULL"));
         let update = format!("UPDATE {table} SET sealed = $2 WHERE {id} = $1");
         let rows: Vec<(String, String)> = sqlx::query_as(select).fetch_all(&mut *db).await?;
         let count = rows.len();

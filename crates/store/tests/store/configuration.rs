@@ -24,7 +24,7 @@ async fn applying_a_document_again_changes_nothing() {
 async fn what_the_relay_exports_changes_nothing_even_when_the_rest_is_pruned() {
     let home = Home::new();
     let store = home.with(&small()).await;
-    let document = store.export().await.unwrap();
+    let document = store.export().await.unwrap().spec;
     assert!(!format!("{:?}", serde_json::to_string(&document).unwrap()).contains("correct horse"));
     let prune = Apply { prune: true, ..Apply::default() };
     assert_eq!(store.apply(&document, prune, now()).await.unwrap(), []);
@@ -70,11 +70,11 @@ async fn every_term_and_option_comes_back_as_it_was_stored() {
 
     let other = Home::new();
     let copy = other.open().await;
-    let mut exported = store.export().await.unwrap();
+    let mut exported = store.export().await.unwrap().spec;
     exported.applications.retain(|app| app.account.is_none());
     apply(&copy, &exported).await.unwrap();
     let grants = |document: &Document| document.grants.clone();
-    assert_eq!(grants(&copy.export().await.unwrap()), grants(&exported));
+    assert_eq!(grants(&copy.export().await.unwrap().spec), grants(&exported));
     assert!(copy.application("web1").await.unwrap().unwrap().require_active_session);
 }
 
@@ -123,7 +123,7 @@ async fn changes_are_told_in_words_and_without_secrets() {
 async fn a_change_that_fails_half_way_leaves_nothing() {
     let home = Home::new();
     let store = home.with(&small()).await;
-    let before = store.export().await.unwrap();
+    let before = store.export().await.unwrap().spec;
     let version = *store.changed().borrow();
     let behind = home.behind().await;
     refuse(&behind, "grants").await;
@@ -134,7 +134,7 @@ async fn a_change_that_fails_half_way_leaves_nothing() {
     let error = apply(&store, &document).await.unwrap_err();
     assert!(matches!(error, StoreError::Database(_)), "{error}");
     let told = |document: &Document| serde_json::to_value(document).unwrap();
-    assert_eq!(told(&store.export().await.unwrap()), told(&before));
+    assert_eq!(told(&store.export().await.unwrap().spec), told(&before));
     assert_eq!((*store.changed().borrow(), stored_version(&behind).await), (version, version));
     allow(&behind).await;
     assert_eq!(apply(&store, &document).await.unwrap().len(), 3);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use session::AuditLog;
-use store::{AuditQuery, Engine, MasterKey, Store, StoreError};
+use store::{AgentQuery, AuditQuery, Engine, MasterKey, Store, StoreError, TokenQuery};
 
 use crate::audit::opened;
 use crate::support::{Home, name, run, session};
@@ -17,8 +17,11 @@ async fn a_database_of_the_release_before_is_brought_up_to_date_with_all_that_is
     assert_eq!(store.users().await.unwrap().len(), 3);
     assert_eq!(store.applications().await.unwrap().len(), 2);
     assert_eq!(store.grants().await.unwrap().len(), 2);
-    assert_eq!(store.tokens(None, None).await.unwrap().len(), 2);
-    let agents = store.agents(Some(&name("alice"))).await.unwrap();
+    assert_eq!(store.tokens(TokenQuery::default()).await.unwrap().len(), 2);
+    let agents = store
+        .agents(AgentQuery { user: Some(name("alice")), ..AgentQuery::default() })
+        .await
+        .unwrap();
     assert!(agents[0].token.is_some(), "{agents:?}");
     assert_eq!(store.connectors().await.unwrap().len(), 1);
     assert_eq!(store.secret("ca key").await.unwrap().unwrap().as_slice(), b"a private key");

@@ -14,7 +14,7 @@ async fn a_key_ends_after_its_usual_life_and_applying_again_does_not_move_that()
     let how = store::Apply::default();
     let again = store.apply(&small(), how, after(86_400)).await.unwrap();
     assert_eq!((again, ends(&store, "alice").await), (vec![], vec![Some(end)]));
-    let exported = store.export().await.unwrap();
+    let exported = store.export().await.unwrap().spec;
     let dated = exported.users.iter().find(|user| user.name == name("alice")).unwrap();
     let spec = &dated.ssh_keys.as_ref().unwrap()[0];
     assert!(matches!(spec, KeySpec::Dated(dated) if dated.expires.ends_with('Z')), "{spec:?}");
@@ -44,7 +44,7 @@ async fn a_document_can_say_when_a_key_ends() {
     apply(&store, &with(true, dated("never"))).await.unwrap();
     assert_eq!(ends(&store, "alice").await, [None]);
     assert_eq!(apply(&store, &with(true, KEY.into())).await.unwrap(), []);
-    let exported = store.export().await.unwrap();
+    let exported = store.export().await.unwrap().spec;
     assert_eq!(apply(&store, &exported).await.unwrap(), []);
     // A person's key ends, also where the person was a machine before.
     apply(&store, &with(false, KEY.into())).await.unwrap();

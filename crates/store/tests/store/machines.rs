@@ -1,5 +1,5 @@
 use access::{Agent, AgentId, ConnectorId, TokenKind, TokenText};
-use store::{AgentToken, NewToken, Object, StoreError};
+use store::{AgentQuery, AgentToken, NewToken, Object, StoreError};
 use uuid::Uuid;
 
 use crate::support::{Home, after, name, small};
@@ -63,12 +63,25 @@ async fn agents_go_with_their_user() {
         .enrol_agent(AgentId(Uuid::new_v4()), bob, "desk", [1; 32], after(60), None)
         .await
         .unwrap();
-    assert_eq!(store.agents(Some(&name("bob"))).await.unwrap().len(), 1);
-    assert_eq!(store.agents(Some(&name("alice"))).await.unwrap(), []);
+    assert_eq!(
+        store
+            .agents(AgentQuery { user: Some(name("bob")), ..AgentQuery::default() })
+            .await
+            .unwrap()
+            .len(),
+        1
+    );
+    assert_eq!(
+        store
+            .agents(AgentQuery { user: Some(name("alice")), ..AgentQuery::default() })
+            .await
+            .unwrap(),
+        []
+    );
     store.set_enabled(&name("bob"), false).await.unwrap();
     assert!(!store.agent_by_key([1; 32]).await.unwrap().unwrap().enabled);
     store.remove(Object::User(name("bob"))).await.unwrap();
-    assert_eq!(store.agents(None).await.unwrap(), []);
+    assert_eq!(store.agents(AgentQuery::default()).await.unwrap(), []);
     let error =
         store.enrol_agent(AgentId(Uuid::new_v4()), bob, "x", [2; 32], after(60), None).await;
     assert!(matches!(error, Err(StoreError::NotFound(_))));

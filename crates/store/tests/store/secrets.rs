@@ -35,7 +35,7 @@ async fn a_managed_application_has_its_credential_until_it_is_transparent() {
     let Some(TargetCredential::Password(password)) = held else { panic!("no password") };
     assert_eq!(password.expose_secret(), PASSWORD);
     // A document that was exported has no secrets, and loses none.
-    let exported = store.export().await.unwrap();
+    let exported = store.export().await.unwrap().spec;
     apply(&store, &exported).await.unwrap();
     assert!(store.credential(id).await.unwrap().is_some());
     let mut transparent = exported;

@@ -41,7 +41,7 @@ async fn settings_go_with_the_export_and_stay_where_the_rest_is_pruned() {
     let given = [("ssh_key_days", "7"), ("tokens.ssh.hours", "1"), ("tokens.tcp.reusable", "true")];
     apply(&store, &document(&given)).await.unwrap();
     let settings = store.settings().await.unwrap();
-    let exported = store.export().await.unwrap();
+    let exported = store.export().await.unwrap().spec;
     let prune = Apply { prune: true, ..Apply::default() };
     assert_eq!(store.apply(&exported, prune, now()).await.unwrap(), []);
     assert_eq!(store.apply(&small(), prune, now()).await.unwrap(), []);

@@ -3,7 +3,10 @@ use std::sync::Arc;
 
 use access::{TokenKind, TokenText};
 use api::{RequestState, TokenState};
-use store::{DueWhat, NewRequest, NewToken, Settlement, Store, StoreError, UseTokenError};
+use store::{
+    DueWhat, NewRequest, NewToken, RequestQuery, Settlement, Store, StoreError, TokenQuery,
+    UseTokenError,
+};
 use tokio::task::JoinSet;
 
 use crate::support::{Home, after, name, now, small, token};
@@ -114,7 +117,11 @@ async fn a_use_says_whose_token_it_was_and_what_it_opens() {
     assert_eq!(used.user.map(|user| user.0), new.user);
     assert_eq!((used.application, used.expires), (new.application, new.expires));
     assert_eq!(used.uses_left, Some(1));
-    let row = store.tokens(Some(&name("alice")), Some("web1")).await.unwrap().remove(0);
+    let row = store
+        .tokens(TokenQuery { user: Some(name("alice")), ..TokenQuery::default() })
+        .await
+        .unwrap()
+        .remove(0);
     assert_eq!((row.used_from, row.application.as_deref()), (Some(HERE), Some("web1.hq")));
     assert_eq!(row.state(now()), TokenState::Live);
     assert_eq!(row.state(after(60)), TokenState::Expired);
@@ -143,7 +150,7 @@ async fn a_token_that_could_not_be_used_is_not_issued() {
         let StoreError::Invalid(problems) = &error else { panic!("{kind}: {error}") };
         assert_eq!(problems[0].code.0, code);
     }
-    assert_eq!(store.tokens(None, None).await.unwrap(), []);
+    assert_eq!(store.tokens(TokenQuery::default()).await.unwrap(), []);
 }
 
 #[tokio::test]
@@ -166,9 +173,9 @@ async fn a_token_that_ended_long_ago_is_forgotten() {
     store.issue_token(&old, NewToken { expires: Some(after(60)), ..new }, now()).await.unwrap();
     let quarter = 90 * 24 * 60 * 60;
     store.issue_token(&token(TokenKind::Access), new, after(quarter + 59)).await.unwrap();
-    assert_eq!(store.tokens(None, None).await.unwrap().len(), 2);
+    assert_eq!(store.tokens(TokenQuery::default()).await.unwrap().len(), 2);
     store.issue_token(&token(TokenKind::Access), new, after(quarter + 61)).await.unwrap();
-    assert_eq!(store.tokens(None, None).await.unwrap().len(), 2);
+    assert_eq!(store.tokens(TokenQuery::default()).await.unwrap().len(), 2);
 }
 
 #[tokio::test]
@@ -180,7 +187,7 @@ async fn an_overlap_gives_the_older_api_token_an_end_and_never_a_later_one() {
     store.issue_token(&first, ends, now()).await.unwrap();
     store.issue_token(&second, until(3600), now()).await.unwrap();
     store.issue_token(&third, until(60), now()).await.unwrap();
-    let rows = store.tokens(None, None).await.unwrap();
+    let rows = store.tokens(TokenQuery::default()).await.unwrap();
     let end = |id| rows.iter().find(|row| row.id == id).unwrap().expires;
     assert_eq!(end(first.id().clone()), Some(1_800_000_100), "its own end comes first");
     assert_eq!(end(second.id().clone()), Some(1_800_000_060));
@@ -248,7 +255,7 @@ async fn a_request_is_settled_once_and_is_a_rule_while_it_is_approved() {
     let row = store.access_request(row.id).await.unwrap().unwrap();
     assert_eq!((row.state, row.ends), (RequestState::Ended, Some(1_800_000_060)));
     store.ask_access(asked(), after(61)).await.unwrap();
-    assert_eq!(store.access_requests(None).await.unwrap().len(), 2);
+    assert_eq!(store.access_requests(RequestQuery::default()).await.unwrap().len(), 2);
 }
 
 /// A store, and what a token of alice for web1 is made with.

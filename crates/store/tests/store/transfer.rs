@@ -4,8 +4,8 @@ use access::{AgentId, Application, ConnectorId, Login, Site, TokenKind};
 use serde_json::Value;
 use session::{AuditLog, HostKeys, Stamped};
 use store::{
-    AuditQuery, Engine, MasterKey, NewToken, Restore, Rotation, Store, StoreError, TransferError,
-    backup, migrate_to, restore,
+    AgentQuery, AuditQuery, Engine, MasterKey, NewToken, Restore, Rotation, Store, StoreError,
+    TokenQuery, TransferError, backup, migrate_to, restore,
 };
 use uuid::Uuid;
 
@@ -197,10 +197,10 @@ async fn everything(store: &Store) -> Value {
     let events = store.audit_events(events).await.unwrap();
     let events: Vec<_> = events.iter().map(|row| format!("{row:?}")).collect();
     serde_json::json!({
-        "document": store.export().await.unwrap(),
+        "document": store.export().await.unwrap().spec,
         "version": *store.changed().borrow(),
-        "tokens": format!("{:?}", store.tokens(None, None).await.unwrap()),
-        "agents": format!("{:?}", store.agents(None).await.unwrap()),
+        "tokens": format!("{:?}", store.tokens(TokenQuery::default()).await.unwrap()),
+        "agents": format!("{:?}", store.agents(AgentQuery::default()).await.unwrap()),
         "connectors": format!("{:?}", store.connectors().await.unwrap()),
         "events": events,
     })

@@ -224,6 +224,7 @@ impl Policy {
             enabled: true,
             admin: false,
             machine: false,
+            auditor: false,
             groups: Vec::new(),
             ssh_keys: Vec::new(),
         };

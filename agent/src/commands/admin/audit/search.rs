@@ -7,8 +7,7 @@ use api::{AuditPage, AuditRow};
 use clap::Args;
 use serde_json::Value;
 
-use crate::commands::admin::query;
-use crate::context::Context;
+use crate::context::{Context, PAGE, query};
 use crate::exit::Failure;
 use crate::times;
 
@@ -168,5 +167,3 @@ fn rest(event: &Value) -> String {
 const SHOWN: [&str; 5] = ["action", "application", "session", "site", "user"];
 /// Characters; the whole of it is in the export.
 const WIDEST: usize = 160;
-/// The longest page the relay gives.
-const PAGE: u64 = 1000;

@@ -4,8 +4,7 @@ use api::{AuditCheck, AuditDamage};
 use clap::Args;
 use serde::Serialize;
 
-use crate::commands::admin::query;
-use crate::context::Context;
+use crate::context::{Context, query};
 use crate::exit::{Exit, Failure};
 
 #[derive(Debug, Args)]

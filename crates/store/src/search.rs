@@ -1,0 +1,103 @@
+//! Statements made of only the conditions that were asked for, so that their indexes are used.
+
+use std::fmt::Write;
+
+use sqlx::{AssertSqlSafe, FromRow};
+
+use crate::db::{Pool, Row};
+use crate::{StoreError, clock};
+
+/// A statement under construction. It is made of fixed words and numbers of parameters; what comes
+/// from outside is bound.
+pub(crate) struct Search {
+    sql: String,
+    values: Vec<Bound>,
+}
+
+enum Bound {
+    Number(u64),
+    Text(String),
+}
+
+impl Search {
+    /// Begins with a statement that ends in a `WHERE` and its first condition.
+    pub(crate) fn new(sql: &str) -> Self {
+        Self { sql: sql.to_owned(), values: Vec::new() }
+    }
+
+    /// A condition that ends before its value: `users.name =`.
+    pub(crate) fn text(&mut self, condition: &str, value: Option<impl Into<String>>) {
+        self.add(condition, value.map(|value| Bound::Text(value.into())));
+    }
+
+    /// As [`text`](Self::text), with a number.
+    pub(crate) fn number(&mut self, condition: &str, value: Option<u64>) {
+        self.add(condition, value.map(Bound::Number));
+    }
+
+    /// A condition without a value.
+    pub(crate) fn that(&mut self, condition: &str) {
+        self.push(format_args!(" AND {condition}"));
+    }
+
+    /// Only rows after one in an order of `newest` falling and `id` rising.
+    pub(crate) fn older(&mut self, newest: &str, id: &str, after: Option<(u64, String)>) {
+        let Some((at, last)) = after else { return };
+        let first = self.values.len() + 1;
+        self.values.extend([Bound::Number(at), Bound::Text(last)]);
+        let second = first + 1;
+        self.push(format_args!(
+            " AND ({newest} < ${first} OR ({newest} = ${first} AND {id} > ${second}))"
+        ));
+    }
+
+    /// Only rows after one in an order of these columns rising.
+    pub(crate) fn after(
+        &mut self,
+        text: &str,
+        number: &str,
+        id: &str,
+        last: (String, u64, String),
+    ) {
+        let first = self.values.len() + 1;
+        self.values.extend([Bound::Text(last.0), Bound::Number(last.1), Bound::Text(last.2)]);
+        let (second, third) = (first + 1, first + 2);
+        self.push(format_args!(" AND ({text}, {number}, {id}) > (${first}, ${second}, ${third})"));
+    }
+
+    /// The rows that fit, in this order; with a limit, the first of them.
+    pub(crate) async fn rows<T>(
+        mut self,
+        order: &str,
+        limit: Option<u32>,
+        pool: &Pool,
+    ) -> Result<Vec<T>, StoreError>
+    where
+        T: for<'r> FromRow<'r, Row> + Send + Unpin,
+    {
+        self.push(format_args!(" ORDER BY {order}"));
+        if let Some(limit) = limit {
+            self.push(format_args!(" LIMIT {limit}"));
+        }
+        let mut statement = sqlx::query_as(AssertSqlSafe(self.sql));
+        for value in self.values {
+            statement = match value {
+                Bound::Number(number) => statement.bind(clock::column(number)),
+                Bound::Text(text) => statement.bind(text),
+            };
+        }
+        Ok(statement.fetch_all(pool).await?)
+    }
+
+    fn add(&mut self, condition: &str, value: Option<Bound>) {
+        let Some(value) = value else { return };
+        self.values.push(value);
+        let number = self.values.len();
+        self.push(format_args!(" AND {condition} ${number}"));
+    }
+
+    fn push(&mut self, text: std::fmt::Arguments<'_>) {
+        // Writing to a String does not fail.
+        let _ = self.sql.write_fmt(text);
+    }
+}
