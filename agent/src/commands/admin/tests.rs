@@ -14,6 +14,8 @@ use crate::exit::{Exit, Failure};
 use crate::settings::Settings;
 use crate::testing::Paper;
 
+mod operations;
+
 #[tokio::test]
 async fn a_token_stands_alone_on_stdout() {
     let issued = json!({ "id": "abc", "token": "adit_api_x", "kind": "api", "user": "alice",
