@@ -253,7 +253,7 @@ async fn a_sign_in_or_a_recording_that_is_missing_is_told() {
     let elsewhere = Terms { logins: Some(vec!["ubuntu".to_owned()]), ..signed_in.clone() };
     let cases = [
         (signed_in, "(session.required); sign in with `adit login URL`"),
-        (recorded, "(access.recording)"),
+        (recorded, "(recording.unavailable)"),
         (elsewhere, "(access.denied)"),
     ];
     for (terms, expected) in cases {
