@@ -79,7 +79,8 @@ impl Schemas {
 fn parameter(name: &str, field: &Value, required: &[Value]) -> Value {
     let mut schema = field.clone();
     let about = schema.as_object_mut().and_then(|schema| schema.remove("description"));
-    if let Some(kinds) = schema["type"].as_array_mut() {
+    // By index a `type` that is not there would come to be, and be null.
+    if let Some(kinds) = schema.get_mut("type").and_then(Value::as_array_mut) {
         kinds.retain(|kind| kind != "null");
         if let [one] = kinds.as_slice() {
             schema["type"] = one.clone();

@@ -30,6 +30,12 @@ fn the_document_is_valid_openapi() {
     for (name, schema) in document()["components"]["schemas"].as_object().unwrap() {
         assert!(jsonschema::meta::is_valid(schema), "{name}: {schema:#}");
     }
+    for route in routes() {
+        let parameters = operation(&route.method, route.path)["parameters"].as_array().cloned();
+        for parameter in parameters.unwrap_or_default() {
+            assert!(jsonschema::meta::is_valid(&parameter["schema"]), "{parameter:#}");
+        }
+    }
 }
 
 #[test]
