@@ -54,6 +54,7 @@ pub(crate) const FOR_SOAK: &[Need] = &[
     Need { file: "/usr/sbin/mkfs.xfs", package: "xfsprogs" },
     Need { file: "/usr/bin/python3", package: "python3" },
     Need { file: "/usr/lib/python3/dist-packages/asyncssh", package: "python3-asyncssh" },
+    Need { file: "/usr/share/doc/python3-venv", package: "python3-venv" },
 ];
 
 /// Installs what is missing, saying so; where this is not Debian, says what to install.
