@@ -60,7 +60,6 @@ pub(crate) struct Tls {
 pub(crate) struct Https {
     pub(crate) router: Router,
     pub(crate) web: WebGateway,
-    pub(crate) domain: Arc<str>,
     pub(crate) ssh: SshGateway,
     pub(crate) store: Store,
     pub(crate) authn: Arc<Authn>,
@@ -114,8 +113,7 @@ impl Https {
         let agent = offered.is_some_and(|mut offered| offered.any(|name| name == wire::ALPN_API));
         let Tls { open, applications, agents, names } = self.tls.borrow().clone();
         let named = start.client_hello().server_name().is_some_and(|name| {
-            let place = Place::of(name, &self.domain);
-            matches!(place, Place::Application(_)) && !is_listed(&names, name)
+            matches!(self.web.place(name), Place::Application(_)) && !is_listed(&names, name)
         });
         let config = match (agent, named) {
             (true, _) => agents,
@@ -201,8 +199,8 @@ impl Https {
             switch: Arc::new(Mutex::new(None)),
         };
         let (router, web) = (self.router.clone(), self.web.clone());
-        let (domain, names) = (self.domain.clone(), self.tls.borrow().names.clone());
-        Talk { router, web, domain, names, peer, presence, client }
+        let names = self.tls.borrow().names.clone();
+        Talk { router, web, names, peer, presence, client }
     }
 }
 
@@ -211,7 +209,6 @@ impl Https {
 struct Talk {
     router: Router,
     web: WebGateway,
-    domain: Arc<str>,
     names: Arc<[String]>,
     peer: Peer,
     presence: Presence,
@@ -239,14 +236,14 @@ impl Talk {
         Ok(response)
     }
 
-    /// The Host decides: the relay's own names are the API's, one label below its domain is an
-    /// application's, and there is nothing else.
+    /// The Host decides: the relay's own names are the API's, one label below its domain and the host
+    /// names of applications are theirs, and there is nothing else.
     async fn route(&self, request: Request<Incoming>) -> Response {
         let host = authority(&request).unwrap_or_default();
         if self.is_own(without_port(&host)) {
             return self.api(request).await;
         }
-        match Place::of(&host, &self.domain) {
+        match self.web.place(&host) {
             Place::Application(_) => self.web.answer(request, &self.client).await.map(Body::new),
             Place::Elsewhere => WebGateway::nobody().map(Body::new),
         }

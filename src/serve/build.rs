@@ -124,6 +124,7 @@ pub(super) struct Core {
 impl Core {
     async fn start(config: &Config, store: Store) -> Result<(Self, Keeper), ServeError> {
         let tokens = Tokens::default();
+        store.call_relay(&config.domain, &config.names);
         let ca = Arc::new(Ca::load(&store).await?);
         let host_keys = host_keys::load(&store).await?;
         let policy = PolicyPublisher::start(store.clone()).await?;
@@ -332,7 +333,6 @@ fn https_door(core: &Core, state: &AppState, knobs: &Knobs) -> Https {
     Https {
         router: api::router(state.clone()),
         web: core.web.clone(),
-        domain: state.info.domain.as_str().into(),
         ssh: core.ssh.clone(),
         store: core.store.clone(),
         authn: core.authn.clone(),

@@ -58,10 +58,10 @@ impl Identity {
         names: &[String],
         files: Option<&OwnCertificate>,
     ) -> Result<bool, ServeError> {
-        let (names, now) = (server_names(domain, names), SystemTime::now());
-        let certificate = self.ca.server_certificate(&self.store, &names, now).await?;
+        let (all, now) = (server_names(domain, names), SystemTime::now());
+        let certificate = self.ca.server_certificate(&self.store, &all, now).await?;
         let own = files.map(read).transpose()?;
-        let tls = tls(&self.ca, (&certificate, own.as_ref()), &names)?;
+        let tls = tls(&self.ca, (&certificate, own.as_ref()), &all)?;
         let quic = quic(&self.ca, &certificate)?;
         let showing = (certificate.chain_pem, own.map(|own| own.chain_pem));
         let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
@@ -69,6 +69,7 @@ impl Identity {
         if *shown == showing || self.accepting.is_cancelled() {
             return Ok(false);
         }
+        self.store.call_relay(domain, names);
         self.tls.send_replace(tls);
         self.quic.set_server_config(Some(quic));
         *shown = showing;

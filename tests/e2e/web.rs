@@ -1,6 +1,7 @@
 //! The web door, with the programs that people write against it.
 
 mod corpus;
+mod names;
 mod nginx;
 pub(crate) mod raw;
 pub(crate) mod stage;

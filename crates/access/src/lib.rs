@@ -6,6 +6,7 @@
 mod application;
 mod code;
 mod explain;
+mod host_name;
 mod hours;
 mod id;
 mod index;
@@ -24,6 +25,7 @@ mod web;
 pub use application::{Address, AddressError, Application, Kind, Login, Site};
 pub use code::{Code, Explain};
 pub use explain::{Explanation, Question};
+pub use host_name::{HostName, HostNameError};
 pub use hours::{Hours, HoursError, Window, Zone};
 pub use id::{
     AgentId, ApplicationId, ConnectorId, GroupId, RuleId, SessionId, SiteId, TokenId, UserId,

@@ -13,7 +13,7 @@ use crate::judge::{Judged, end, no_narrower, widest};
 use crate::terms::Facts;
 use crate::{
     Agent, AgentId, Application, ApplicationId, Authenticated, Code, Credential, Explain, GroupId,
-    Name, Rule, RuleId, SessionId, Shortfall, Terms, TokenId, TokenKind, User, UserId,
+    HostName, Name, Rule, RuleId, SessionId, Shortfall, Terms, TokenId, TokenKind, User, UserId,
 };
 
 /// Everything the decision needs, as the store holds it at one version.
@@ -41,6 +41,7 @@ pub struct PolicySnapshot {
     key_owners: Arc<HashMap<String, UserId>>,
     applications: Arc<HashMap<ApplicationId, Arc<Application>>>,
     by_name: Arc<HashMap<String, Vec<ApplicationId>>>,
+    by_host: Arc<HashMap<HostName, ApplicationId>>,
     rules: Arc<RuleIndex>,
     groups: Arc<HashMap<GroupId, Name>>,
     tokens: Arc<HashSet<TokenId>>,
@@ -296,6 +297,7 @@ impl PolicySnapshot {
             version: data.version,
             key_owners: Arc::new(key_owners),
             by_name: Arc::new(names(&applications)),
+            by_host: Arc::new(hosts(&applications)),
             rules: Arc::new(RuleIndex::new(data.rules)),
             applications: Arc::new(applications),
             users: Arc::new(data.users.into_iter().map(|user| (user.id, user)).collect()),
@@ -346,6 +348,11 @@ impl PolicySnapshot {
     pub fn labelled(&self, label: &str) -> Option<&Arc<Application>> {
         let named = self.by_name.get(label)?;
         named.iter().filter_map(|id| self.applications.get(id)).find(|app| app.label() == label)
+    }
+
+    /// The application that has this host name of its own, in lower case.
+    pub fn hosted(&self, host: &str) -> Option<&Arc<Application>> {
+        self.applications.get(self.by_host.get(host)?)
     }
 
     /// Whether a token of this id is neither revoked nor purged. The id is public: this proves nothing.
@@ -708,6 +715,13 @@ fn names(
         }
     }
     names
+}
+
+fn hosts(
+    applications: &HashMap<ApplicationId, Arc<Application>>,
+) -> HashMap<HostName, ApplicationId> {
+    let all = applications.values();
+    all.flat_map(|app| app.web.host_names.iter().map(|host| (host.clone(), app.id))).collect()
 }
 
 /// The item of an iterator that has exactly one.

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
-use crate::{Address, Name};
+use crate::{Address, HostName, Name};
 
 impl JsonSchema for Name {
     fn schema_name() -> Cow<'static, str> {
@@ -17,6 +17,22 @@ impl JsonSchema for Name {
             "description": "Letters a-z, digits and single dashes between them.",
             "pattern": "^[a-z0-9]+(-[a-z0-9]+)*$",
             "minLength": 1,
+            "maxLength": Self::MAX,
+        })
+    }
+}
+
+impl JsonSchema for HostName {
+    fn schema_name() -> Cow<'static, str> {
+        "HostName".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string",
+            "description": "Labels of a-z, digits and dashes with dots between; no wildcard, no address.",
+            "examples": ["wiki.example.com"],
+            "pattern": format!(r"^({LABEL}\.)+({TOP})$"),
             "maxLength": Self::MAX,
         })
     }
@@ -36,6 +52,11 @@ impl JsonSchema for Address {
         })
     }
 }
+
+const LABEL: &str = "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?";
+
+/// A label with something in it that is no digit.
+const TOP: &str = "[0-9]{0,62}[a-z]([a-z0-9-]{0,61}[a-z0-9])?|[0-9]{1,61}-[a-z0-9-]{0,61}[a-z0-9]";
 
 const PORT: &str =
     "6553[0-5]|655[0-2][0-9]|65[0-4][0-9]{2}|6[0-4][0-9]{3}|[1-5][0-9]{4}|[1-9][0-9]{0,3}";

@@ -4,11 +4,16 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::HostName;
+
 /// The options of a web application. Each has a default, and none makes it less safe.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct WebOptions {
+    /// Names that lead to it besides `<app>-<site>.<domain>`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub host_names: Vec<HostName>,
     /// Absent: https at port 443, http at every other one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scheme: Option<Scheme>,
@@ -65,6 +70,8 @@ impl WebOptions {
     pub fn faults(&self) -> Vec<String> {
         let pem = |ca: &String| ca.contains("-----BEGIN CERTIFICATE-----");
         let checks = [
+            ("host_names: 32 are enough", self.host_names.len() <= MOST_HOST_NAMES),
+            ("host_names: one stands there twice", !has_twice(&self.host_names)),
             ("ca is no certificate in PEM form", self.ca.as_ref().is_none_or(pem)),
             ("pin is no SHA-256 in hex", self.pin.as_deref().is_none_or(is_sha256)),
             ("pin and ca: one is enough", self.pin.is_none() || self.ca.is_none()),
@@ -101,6 +108,10 @@ impl WebOptions {
             rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
         })
     }
+}
+
+fn has_twice(names: &[HostName]) -> bool {
+    names.iter().enumerate().any(|(at, name)| names[..at].contains(name))
 }
 
 /// Whether every server reads a path alike.
@@ -141,6 +152,9 @@ fn is_free(name: &str) -> bool {
         && !TAKEN.contains(&lower.as_str())
         && !["x-adit-", "x-forwarded-"].iter().any(|taken| lower.starts_with(taken))
 }
+
+/// Each may be given a certificate of its own.
+const MOST_HOST_NAMES: usize = 32;
 
 #[cfg(test)]
 mod tests {
@@ -193,6 +207,7 @@ mod tests {
             set("x_forwarded_for", "x"),
             set("a b", "x"),
             set("a", "x\ny"),
+            one(|o| o.host_names = vec!["a.b".parse().unwrap(); 2]),
             one(|o| o.pin = Some("abc".to_owned())),
             one(|o| o.ca = Some("abc".to_owned())),
             one(|o| o.sni = Some("a b".to_owned())),

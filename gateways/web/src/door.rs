@@ -100,6 +100,11 @@ impl WebGateway {
         answered.unwrap_or_else(|(refusal, entry)| refuse(id, refusal, entry))
     }
 
+    /// What an authority, or the server name of a TLS handshake, names.
+    pub fn place(&self, authority: &str) -> Place {
+        self.0.place(authority)
+    }
+
     /// The answer to a request that is for nobody here.
     pub fn nobody() -> Response<WebBody> {
         misdirected("the Host is no name of this relay").into_response(Uuid::new_v4())
@@ -160,6 +165,10 @@ impl Inner {
         Ok(Served { answer: answer?, visit, asked })
     }
 
+    fn place(&self, authority: &str) -> Place {
+        Place::of(authority, &self.domain, &self.broker.policy())
+    }
+
     /// Reads whom a request is for and takes its token out.
     fn understand(
         &self,
@@ -171,7 +180,7 @@ impl Inner {
         if client.sni.as_ref().is_some_and(|sni| !is_named(&authority, sni)) {
             return Err(misdirected("the Host is another than the connection was made for"));
         }
-        let Place::Application(label) = Place::of(&authority, &self.domain) else {
+        let Place::Application(label) = self.place(&authority) else {
             return Err(misdirected("the Host is no application's"));
         };
         let mut target = request.uri().path_and_query().cloned().ok_or_else(no_path)?;

@@ -1,5 +1,6 @@
 //! Whom a request is for, by its Host.
 
+use access::PolicySnapshot;
 use hyper::Request;
 use hyper::header::HOST;
 use hyper::http::uri::Authority;
@@ -7,15 +8,16 @@ use hyper::http::uri::Authority;
 /// What a Host names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
-    /// Something that could be an application: the label before the relay's domain.
+    /// Something that could be an application: the label before the relay's domain, or that of the
+    /// application whose own host name it is.
     Application(String),
     /// Nothing that could be an application.
     Elsewhere,
 }
 
 impl Place {
-    /// What the host of an authority names, below `domain`.
-    pub fn of(authority: &str, domain: &str) -> Self {
+    /// What the host of an authority names: below `domain`, or by `policy`.
+    pub(crate) fn of(authority: &str, domain: &str, policy: &PolicySnapshot) -> Self {
         let host = without_port(authority).to_ascii_lowercase();
         let label = host.strip_suffix(&domain.to_ascii_lowercase());
         let label = label.and_then(|rest| rest.strip_suffix('.'));
@@ -23,7 +25,11 @@ impl Place {
             Some(label) if !label.is_empty() && !label.contains('.') => {
                 Self::Application(label.to_owned())
             }
-            Some(_) | None => Self::Elsewhere,
+            Some(_) => Self::Elsewhere,
+            None => match policy.hosted(&host) {
+                Some(application) => Self::Application(application.label()),
+                None => Self::Elsewhere,
+            },
         }
     }
 }
@@ -58,6 +64,8 @@ pub fn without_port(authority: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
+    use access::{Application, ApplicationId, Kind, Login, PolicyData, Site, SiteId, WebOptions};
+
     use super::*;
 
     #[test]
@@ -75,7 +83,44 @@ mod tests {
         ];
         for (host, label) in cases {
             let expected = label.map_or(Place::Elsewhere, |l| Place::Application(l.to_owned()));
-            assert_eq!(Place::of(host, "relay.test"), expected, "{host}");
+            let policy = PolicySnapshot::default();
+            assert_eq!(Place::of(host, "relay.test", &policy), expected, "{host}");
+        }
+    }
+
+    #[test]
+    fn a_host_name_of_its_own_is_the_applications() {
+        let policy = PolicySnapshot::new(PolicyData {
+            applications: vec![wiki(&["wiki.example.com"])],
+            ..PolicyData::default()
+        });
+        let cases = [
+            ("wiki.example.com", Some("wiki-hq")),
+            ("Wiki.Example.com:8443", Some("wiki-hq")),
+            ("wiki-hq.relay.test", Some("wiki-hq")),
+            ("www.wiki.example.com", None),
+            ("example.com", None),
+        ];
+        for (host, label) in cases {
+            let expected = label.map_or(Place::Elsewhere, |l| Place::Application(l.to_owned()));
+            assert_eq!(Place::of(host, "relay.test", &policy), expected, "{host}");
+        }
+    }
+
+    fn wiki(hosts: &[&str]) -> Application {
+        let host_names = hosts.iter().map(|host| host.parse().unwrap()).collect();
+        Application {
+            id: ApplicationId(uuid::Uuid::nil()),
+            name: "wiki".parse().unwrap(),
+            site: Site { id: SiteId(uuid::Uuid::nil()), name: "hq".parse().unwrap() },
+            kind: Kind::Web,
+            address: "wiki.corp:80".parse().unwrap(),
+            login: Login::Transparent,
+            host_key: None,
+            allow_api: false,
+            require_active_session: false,
+            tags: Default::default(),
+            web: WebOptions { host_names, ..WebOptions::default() },
         }
     }
 

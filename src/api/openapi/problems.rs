@@ -97,6 +97,7 @@ pub(in crate::api) const APPLICATION: Problems = &[
     (409, "application.exists"),
     (422, "application.account"),
     (422, "application.host_key"),
+    (422, "application.host_taken"),
     (422, "application.key"),
     (422, "application.label_taken"),
     (422, "application.no_account"),
@@ -104,6 +105,7 @@ pub(in crate::api) const APPLICATION: Problems = &[
     (422, "application.password"),
     (422, "application.tag"),
     (422, "application.two_secrets"),
+    (422, "application.web"),
     (422, "request.refused"),
     (422, "site.unknown"),
 ];

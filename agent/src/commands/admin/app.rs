@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use access::{Address, Kind, Login, Name, Scheme, WebOptions};
+use access::{Address, HostName, Kind, Login, Name, Scheme, WebOptions};
 use api::{ApplicationRow, ApplicationSpec, Checked, Document};
 use clap::{Args, Subcommand, ValueEnum};
 
@@ -104,13 +104,16 @@ struct WebArgs {
     /// The Host the origin is sent [default: the address]
     #[arg(long, value_name = "HOST")]
     host: Option<String>,
+    /// A name in the DNS that leads to it, such as wiki.example.com; may be repeated
+    #[arg(long = "host-name", value_name = "NAME")]
+    host_names: Vec<HostName>,
 }
 
 impl WebArgs {
     fn options(self) -> Result<Option<WebOptions>, Failure> {
         let ca = self.ca_file.as_deref().map(secrets::read).transpose()?;
-        let Self { scheme, pin, host, .. } = self;
-        let options = WebOptions { scheme, ca, pin, host, ..WebOptions::default() };
+        let Self { scheme, pin, host, host_names, .. } = self;
+        let options = WebOptions { scheme, ca, pin, host, host_names, ..WebOptions::default() };
         Ok((!options.is_default()).then_some(options))
     }
 }
@@ -161,6 +164,9 @@ pub struct SetArgs {
     /// Its tags; may be repeated
     #[arg(long = "tag", value_name = "KEY=VALUE", value_parser = tag)]
     tags: Vec<(String, String)>,
+    /// The names in the DNS that lead to a web application; may be repeated
+    #[arg(long = "host-name", value_name = "NAME")]
+    host_names: Vec<HostName>,
     /// Leave nothing of it; without account users log in to the target themselves
     #[arg(long, value_name = "WHAT")]
     clear: Vec<Clear>,
@@ -170,6 +176,7 @@ pub struct SetArgs {
 enum Clear {
     Account,
     HostKey,
+    HostNames,
     Approvers,
     Tags,
 }
@@ -180,6 +187,9 @@ impl SetArgs {
             match what {
                 Clear::Account => app.account = None,
                 Clear::HostKey => app.host_key = None,
+                Clear::HostNames => {
+                    app.web.iter_mut().for_each(|web| web.host_names.clear());
+                }
                 Clear::Approvers => app.approvers.clear(),
                 Clear::Tags => app.tags.clear(),
             }
@@ -193,6 +203,9 @@ impl SetArgs {
         app.requestable = self.requestable.unwrap_or(app.requestable);
         if !self.approvers.is_empty() {
             app.approvers = self.approvers;
+        }
+        if !self.host_names.is_empty() {
+            app.web.get_or_insert_default().host_names = self.host_names;
         }
         if !self.tags.is_empty() {
             app.tags = self.tags.into_iter().collect();

@@ -467,6 +467,23 @@ async fn a_change_is_made_to_what_was_just_read_and_keeps_the_rest() {
 }
 
 #[tokio::test]
+async fn a_web_application_is_given_host_names_and_loses_them() {
+    let start = "app add wiki --site hq --kind web --address wiki:80";
+    let added =
+        run(&format!("{start} --host-name a.example --host-name b.example"), [applied()]).await;
+    assert_eq!(added.body()["web"], json!({ "host_names": ["a.example", "b.example"] }));
+    assert!(parse(&format!("{start} --host-name *.example")).is_err());
+    let stored = || {
+        json!({ "name": "wiki", "site": "hq", "kind": "web", "address": "wiki:80",
+            "web": { "host": "wiki", "host_names": ["a.example"] } })
+    };
+    let set = run("app set wiki --host-name c.example", [stored(), applied()]).await;
+    assert_eq!(set.body()["web"], json!({ "host": "wiki", "host_names": ["c.example"] }));
+    let cleared = run("app set wiki --clear host-names", [stored(), applied()]).await;
+    assert_eq!(cleared.body()["web"], json!({ "host": "wiki" }));
+}
+
+#[tokio::test]
 async fn one_object_is_shown_as_apply_takes_it() {
     let user = json!({ "name": "bob", "admin": false, "enabled": true, "groups": ["dba"] });
     let shown = run("user show bob", [user]).await;

@@ -3,6 +3,7 @@
 //! Every change goes one way: the whole [`State`] is loaded, changed in memory,
 //! checked, compared, and the difference is stored, all in one transaction.
 
+mod hosts;
 mod list;
 mod load;
 mod merge;
@@ -23,6 +24,7 @@ use api::{Change, Document};
 use crate::db::Changing;
 use crate::keys::PublicKey;
 use crate::{Problem, SshKeyRow, Store, StoreError};
+pub(crate) use hosts::OwnHosts;
 pub use merge::KeyEnd;
 use merge::{merge, register};
 use plan::Plan;
@@ -81,16 +83,17 @@ impl Store {
         how: Apply,
         now: SystemTime,
     ) -> Result<Vec<Change>, StoreError> {
+        let own = self.own_hosts();
         if how.plan {
             let before = self.state().await?;
             expected.check(|| before.revised().revision)?;
-            let after = merge(&before, document, (how, now), &self.inner.sealer)?;
+            let after = merge(&before, document, (how, now), (&self.inner.sealer, &own))?;
             return Ok(Plan::between(&before, &after).changes(now));
         }
         let mut change = self.changing().await?;
         let before = State::load(change.db()).await?;
         expected.check(|| before.revised().revision)?;
-        let after = merge(&before, document, (how, now), &self.inner.sealer)?;
+        let after = merge(&before, document, (how, now), (&self.inner.sealer, &own))?;
         carry_out(change, &before, &after, now).await
     }
 

@@ -87,7 +87,8 @@ impl Store {
         let before = State::load(change.db()).await?;
         let revision = edit.revision(&before)?;
         expected.check(|| revision)?;
-        let after = merge(&before, &edit.document(), (Apply::default(), now), &self.inner.sealer)?;
+        let (how, with) = ((Apply::default(), now), (&self.inner.sealer, &self.own_hosts()));
+        let after = merge(&before, &edit.document(), how, with)?;
         carry_out(change, &before, &after, now).await
     }
 }

@@ -8,7 +8,7 @@ pub(crate) mod migrate;
 mod postgres;
 mod sqlite;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use chain::HeadKey;
 use tokio::sync::watch;
@@ -20,6 +20,7 @@ pub(crate) use claim::{Claim, Fence};
 pub use location::{Engine, Location};
 pub(crate) use sqlite::private_file;
 
+use crate::config::OwnHosts;
 use crate::seal::Sealer;
 use crate::web_log::Requests;
 use crate::writer::{Queue, Recorder, queue};
@@ -53,6 +54,7 @@ pub(crate) struct Inner {
     tasks: TaskTracker,
     at: Location,
     serving: Mutex<Option<Claim>>,
+    pub(crate) own_hosts: RwLock<OwnHosts>,
 }
 
 struct Pools {
@@ -105,6 +107,7 @@ impl Store {
             tasks,
             at,
             serving,
+            own_hosts: RwLock::default(),
         };
         Ok(Self { inner: Arc::new(inner) })
     }

@@ -1,7 +1,8 @@
 //! What is wrong with a document is told, all of it at once.
 
+use access::{Kind, PolicySnapshot, WebOptions};
 use api::{ApplicationSpec, Document, GrantSpec, SettingsSpec, UserSpec};
-use store::{Apply, StoreError};
+use store::{Apply, Edit, Expected, StoreError};
 
 use crate::support::{Home, KEY, application, apply, grant, group, name, now, site, small, user};
 
@@ -128,6 +129,41 @@ async fn a_label_or_key_that_another_has_in_the_store_is_refused() {
     let StoreError::Invalid(problems) = error else { panic!("{error}") };
     let codes: Vec<_> = problems.iter().map(|problem| problem.code.0).collect();
     assert_eq!(codes, ["application.label_taken", "user.ssh_key_taken"]);
+}
+
+#[tokio::test]
+async fn a_host_name_leads_to_one_application_and_the_relays_own_to_none() {
+    let home = Home::new();
+    let web = |name: &str, hosts: &[&str]| {
+        let host_names = hosts.iter().map(|host| host.parse().unwrap()).collect();
+        let web = Some(WebOptions { host_names, ..WebOptions::default() });
+        ApplicationSpec { kind: Kind::Web, web, ..application(name) }
+    };
+    let document = |applications| Document { applications, ..Document::default() };
+    let mut first = small();
+    first.applications.push(web("wiki.hq", &["wiki.example.com", "w.example.com"]));
+    let store = home.with(&first).await;
+    store.call_relay("relay.example", &["adit.example.com".to_owned()]);
+    let taken = |error: StoreError| match error {
+        StoreError::Invalid(problems) => {
+            assert!(problems.iter().all(|p| p.code.0 == "application.host_taken"), "{problems:?}");
+            problems.len()
+        }
+        other => panic!("{other}"),
+    };
+    let hosts = ["w.example.com", "relay.example", "a.b.relay.example", "adit.example.com"];
+    let second = web("other.hq", &hosts);
+    assert_eq!(taken(apply(&store, &document(vec![second.clone()])).await.unwrap_err()), 4);
+    apply(&store, &document(vec![web("other.hq", &["o.example.com"])])).await.unwrap();
+    let edit = Edit::Application("other".to_owned(), second);
+    assert_eq!(taken(store.edit(&edit, &Expected::Anything, now()).await.unwrap_err()), 4);
+    // A name moves from one to the other at once.
+    let moved = [web("wiki.hq", &["wiki.example.com"]), web("other.hq", &["w.example.com"])];
+    apply(&store, &document(moved.into())).await.unwrap();
+    let policy = PolicySnapshot::new(store.load_policy().await.unwrap());
+    let led = |host| policy.hosted(host).map(|app| app.label());
+    assert_eq!(led("w.example.com").as_deref(), Some("other-hq"));
+    assert_eq!(led("o.example.com"), None);
 }
 
 #[tokio::test]

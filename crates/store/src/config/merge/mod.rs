@@ -9,12 +9,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::time::SystemTime;
 
-use access::{Name, SiteId};
+use access::{HostName, Name, SiteId};
 use api::Document;
 use uuid::Uuid;
 
 use super::state::{AppName, State};
-use super::{Apply, last_admin, settings};
+use super::{Apply, OwnHosts, last_admin, settings};
 use crate::seal::Sealer;
 use crate::{Problem, StoreError};
 pub use keys::KeyEnd;
@@ -25,10 +25,10 @@ pub(super) fn merge(
     before: &State,
     document: &Document,
     (how, now): (Apply, SystemTime),
-    sealer: &Sealer,
+    (sealer, own): (&Sealer, &OwnHosts),
 ) -> Result<State, StoreError> {
     let (after, problems) = (before.clone(), Vec::new());
-    let mut merge = Merge { before, after, how, now, sealer, problems };
+    let mut merge = Merge { before, after, how, now, sealer, own, problems };
     if how.prune {
         merge.prune(document);
     }
@@ -39,6 +39,7 @@ pub(super) fn merge(
     merge.applications(document)?;
     merge.grants(document);
     merge.labels();
+    merge.hosts();
     merge.key_owners();
     merge.problems.extend(last_admin(before, &merge.after));
     if merge.problems.is_empty() {
@@ -54,6 +55,7 @@ struct Merge<'a> {
     how: Apply,
     now: SystemTime,
     sealer: &'a Sealer,
+    own: &'a OwnHosts,
     problems: Vec<Problem>,
 }
 
@@ -101,6 +103,23 @@ impl Merge<'_> {
                 let detail = format!("its label {label} is that of application {other} too");
                 let object = format!("application {app}");
                 self.problems.push(Problem::new(object, "application.label_taken", detail));
+            }
+        }
+    }
+
+    /// A host name leads to one application, and the relay's own to none.
+    fn hosts(&mut self) {
+        let mut hosts: BTreeMap<&HostName, &AppName> = BTreeMap::new();
+        for (name, app) in &self.after.applications {
+            for host in &app.web.host_names {
+                let whose = match hosts.insert(host, name) {
+                    Some(other) if other != name => format!("that of application {other} too"),
+                    Some(_) | None if self.own.hold(host) => "the relay's own".to_owned(),
+                    Some(_) | None => continue,
+                };
+                let (object, code) = (format!("application {name}"), "application.host_taken");
+                let detail = format!("the host name {host} is {whose}");
+                self.problems.push(Problem::new(object, code, detail));
             }
         }
     }
