@@ -135,18 +135,36 @@ impl Ca {
         {
             return Ok(self.served(&pem, &key));
         }
+        let (pem, key) = self.sign_server(names, now)?;
+        store.put_secret(SERVER_KEY, key.as_bytes()).await?;
+        store.put_secret(SERVER_CERTIFICATE, pem.as_bytes()).await?;
+        Ok(self.served(&pem, &key))
+    }
+
+    /// A fresh certificate for a host of an application's.
+    pub(crate) fn host_certificate(
+        &self,
+        host: &str,
+        now: SystemTime,
+    ) -> Result<ServerCertificate, CaError> {
+        let (pem, key) = self.sign_server(&[host.to_owned()], now)?;
+        Ok(self.served(&pem, &key))
+    }
+
+    fn sign_server(
+        &self,
+        names: &[String],
+        now: SystemTime,
+    ) -> Result<(String, Zeroizing<String>), CaError> {
         let key = KeyPair::generate()?;
         let mut params = CertificateParams::new(names)?;
-        params.distinguished_name = common_name(names.first().map_or("adit", String::as_str));
+        params.distinguished_name = common_name(short(names).unwrap_or("adit"));
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         params.use_authority_key_identifier_extension = true;
         (params.not_before, params.not_after) = validity(now, SERVER_LIFETIME);
         let pem = params.signed_by(&key, &self.issuer)?.pem();
-        let key = Zeroizing::new(key.serialize_pem());
-        store.put_secret(SERVER_KEY, key.as_bytes()).await?;
-        store.put_secret(SERVER_CERTIFICATE, pem.as_bytes()).await?;
-        Ok(self.served(&pem, &key))
+        Ok((pem, Zeroizing::new(key.serialize_pem())))
     }
 
     /// The key by which the relay's QUIC socket tells peers of the time before a restart that their
@@ -225,6 +243,11 @@ fn address(bytes: &[u8]) -> Option<String> {
     v4.or(v6).ok().map(|ip| ip.to_string())
 }
 
+/// The first name, where it is one that a subject may have (RFC 5280, upper bounds).
+fn short(names: &[String]) -> Option<&str> {
+    names.first().map(String::as_str).filter(|name| name.len() <= 64)
+}
+
 fn common_name(text: &str) -> DistinguishedName {
     let mut name = DistinguishedName::new();
     name.push(DnType::CommonName, text);
@@ -250,7 +273,7 @@ const SERVER_CERTIFICATE: &str = "server-certificate";
 const DAY: Duration = Duration::from_secs(24 * 3600);
 const CA_LIFETIME: Duration = DAY.saturating_mul(3650);
 const SERVER_LIFETIME: Duration = DAY.saturating_mul(90);
-const RENEW_BEFORE: Duration = DAY.saturating_mul(30);
+pub(crate) const RENEW_BEFORE: Duration = DAY.saturating_mul(30);
 /// How long a connector or agent may be away and come back without renewing first.
 pub const CLIENT_LIFETIME: Duration = DAY;
 const CLOCK_SKEW: Duration = Duration::from_secs(300);

@@ -6,6 +6,7 @@ pub mod agents;
 pub mod api;
 pub mod authn;
 pub mod ca;
+mod certificates;
 pub mod commands;
 pub mod config;
 pub mod connectors;
@@ -26,6 +27,7 @@ pub mod statements;
 pub mod tokens;
 mod traces;
 
+pub use certificates::{Certificates, PairError};
 pub use deliver::Deliveries;
 pub use ends::Ends;
 pub use seen::Sightings;

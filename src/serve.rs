@@ -15,6 +15,7 @@ use telemetry::Log;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::ca::CaError;
+use crate::certificates::PairError;
 use crate::config::Config;
 use crate::database::OpenError;
 use crate::host_keys::HostKeyError;
@@ -40,6 +41,10 @@ pub enum ServeError {
     Ca(#[from] CaError),
     #[error("the relay's TLS settings are not usable")]
     Tls(#[from] tunnel::tls::TlsError),
+    #[error("{} can not be shown", path.display())]
+    Certificate { path: PathBuf, source: PairError },
+    #[error("the relay's own certificate can not be shown")]
+    Own(#[from] PairError),
     #[error("the SSH host keys are not usable")]
     HostKeys(#[from] HostKeyError),
     #[error("the key of the identity headers is not usable")]
@@ -62,6 +67,8 @@ impl ServeError {
             | Self::Read { .. }
             | Self::Ca(_)
             | Self::Tls(_)
+            | Self::Certificate { .. }
+            | Self::Own(_)
             | Self::HostKeys(_)
             | Self::Statements(_)
             | Self::Recordings(_)

@@ -13,6 +13,7 @@ use crate::agents::Agents;
 use crate::api::Calls;
 use crate::authn::Authn;
 use crate::ca::Ca;
+use crate::certificates::Certificates;
 use crate::connectors::Connectors;
 use crate::deliver::Deliveries;
 use crate::ends::Ends;
@@ -28,6 +29,7 @@ pub struct AppState {
     pub connectors: Arc<Connectors>,
     pub agents: Arc<Agents>,
     pub ca: Arc<Ca>,
+    pub certificates: Arc<Certificates>,
     pub ends: Arc<Ends>,
     pub deliveries: Arc<Deliveries>,
     pub recordings: Archive,

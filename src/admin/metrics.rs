@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use access::Explain;
 use async_trait::async_trait;
@@ -110,6 +111,7 @@ pub(crate) fn registry(
         let mut scrape = Scrape(encoder);
         scrape.sessions(&state)?;
         scrape.parts(&state)?;
+        scrape.certificates(&state)?;
         scrape.destinations(&state)?;
         scrape.strangers(&lobbies)
     })));
@@ -173,6 +175,17 @@ impl Scrape<'_> {
         self.counter("web_requests_dropped", help, dropped)?;
         let held = state.agents.ssh_held();
         self.counter("ssh_held", "SSH connections held for a full channel", held)
+    }
+
+    /// The admin's own certificates: nobody else renews them.
+    fn certificates(&mut self, state: &AppState) -> fmt::Result {
+        let ends = state.certificates.own_ends().into_iter().map(|(name, end)| {
+            let end = end.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+            ([("name", name)], i64::try_from(end).unwrap_or(i64::MAX))
+        });
+        let ends: BTreeMap<_, _> = ends.collect();
+        let help = "When a certificate of one's own ends, in Unix seconds, by its first name";
+        self.gauges("certificate_expires_seconds", help, ends)
     }
 
     fn destinations(&mut self, state: &AppState) -> fmt::Result {

@@ -3,6 +3,7 @@
 mod agents;
 mod audit;
 mod caller;
+mod certificates;
 mod change;
 mod connectors;
 mod edit;

@@ -10,7 +10,9 @@ use super::caller::Role::{self, Admin, Anonymous, Auditor, Holder, User};
 use super::openapi::problems as p;
 use super::openapi::{self, Described, Doc, Operation, Schemas, doc};
 use super::rates::Cost;
-use super::{agents, audit, connectors, edit, enrol, keys, lists, me, objects, recordings};
+use super::{
+    agents, audit, certificates, connectors, edit, enrol, keys, lists, me, objects, recordings,
+};
 use super::{requests, sessions, settings, tokens, web, why};
 use crate::AppState;
 
@@ -203,6 +205,8 @@ pub(super) fn routes() -> Vec<Route> {
             doc("verifyAudit", "Computes a part of the audit log's chain again, and says what is wrong with it", &[])).needs(Audit).costs(Cost::HIGH),
         get("/api/v1/web/requests", Auditor, web::requests,
             doc("listWebRequests", "Lists requests at the web door, the last one first", &[])).needs(Audit).costs(Cost::HIGH),
+        get("/api/v1/tls/certificates", Auditor, certificates::list,
+            doc("listCertificates", "Lists the names of web applications, and which certificate is shown for each", &[])).needs(Read),
     ]
 }
 

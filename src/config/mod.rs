@@ -3,6 +3,7 @@
 mod audit;
 mod database;
 mod document;
+mod tls;
 
 use std::fmt;
 use std::io;
@@ -14,6 +15,7 @@ use axum::http::Uri;
 pub use audit::{Audit, Destination, FileTo, SyslogTo, TlsFiles, To, WebhookTo};
 pub use database::{Database, DatabaseError};
 use document::Section;
+pub use tls::{OwnCertificate, Tls};
 
 /// A configuration without mistakes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,8 +27,7 @@ pub struct Config {
     /// More names and addresses for the relay's certificate.
     pub names: Vec<String>,
     pub listen: Listen,
-    /// What applications' names are shown with; absent: a certificate of the relay's own CA.
-    pub tls: Option<OwnCertificate>,
+    pub tls: Tls,
     pub limits: Limits,
     pub log: Log,
     pub telemetry: Telemetry,
@@ -41,15 +42,6 @@ pub struct Listen {
     pub ssh: SocketAddr,
     /// Health, metrics and the log's level, for this machine; absent: not served.
     pub admin: Option<SocketAddr>,
-}
-
-/// A certificate that others signed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OwnCertificate {
-    /// The chain, the leaf first (PEM).
-    pub certificate: PathBuf,
-    /// Its private key (PEM).
-    pub key: PathBuf,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,7 +119,7 @@ fn resolve(root: &mut Section<'_>, folder: &Path) -> Option<Config> {
     let database = database::database(root, folder);
     let names = root.texts("names", "a DNS name or an IP address", certificate_name);
     let listen = root.section("listen", listen);
-    let tls = root.section("tls", |section| tls(section, folder));
+    let tls = root.section("tls", |section| tls::tls(section, folder));
     let limits = root.section("limits", limits);
     let log = root.section("log", log);
     let telemetry = root.section("telemetry", telemetry);
@@ -158,18 +150,6 @@ fn listen(section: &mut Section<'_>) -> Option<Listen> {
         text.parse().ok().filter(|address: &SocketAddr| address.ip().is_loopback())
     });
     Some(Listen { https: https?, quic: quic?, ssh: ssh?, admin: admin? })
-}
-
-fn tls(section: &mut Section<'_>, folder: &Path) -> Option<Option<OwnCertificate>> {
-    const FILE: &str = "the path of a PEM file";
-    let certificate = section.text("certificate", FILE, directory);
-    let key = section.text("key", FILE, directory);
-    if let (Some(None), Some(None)) = (&certificate, &key) {
-        return Some(None);
-    }
-    let certificate = section.required("tls.certificate", FILE, certificate);
-    let key = section.required("tls.key", FILE, key);
-    Some(Some(OwnCertificate { certificate: folder.join(certificate?), key: folder.join(key?) }))
 }
 
 fn limits(section: &mut Section<'_>) -> Option<Limits> {

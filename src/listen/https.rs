@@ -20,8 +20,8 @@ use hyper::service::{HttpService, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulConnection;
 use rustls::ServerConfig;
-use rustls::server::Acceptor;
 use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{Acceptor, ResolvesServerCert};
 use session::Door;
 use store::Store;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
@@ -278,6 +278,16 @@ pub(crate) fn tls(
 ) -> Result<Arc<ServerConfig>, TlsError> {
     let ServerCertificate { chain_pem, key_pem } = certificate;
     let mut config = tunnel::tls::server_config(chain_pem, key_pem, verifier)?;
+    config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
+    Ok(Arc::new(config))
+}
+
+/// TLS that offers these protocols, with a certificate for each name.
+pub(crate) fn tls_by_name(
+    certificates: Arc<dyn ResolvesServerCert>,
+    protocols: &[&[u8]],
+) -> Result<Arc<ServerConfig>, TlsError> {
+    let mut config = tunnel::tls::server_config_by_name(certificates)?;
     config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
     Ok(Arc::new(config))
 }

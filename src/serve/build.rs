@@ -24,6 +24,7 @@ use crate::admin::{Admin, Dials, Measured};
 use crate::agents::Agents;
 use crate::authn::Authn;
 use crate::ca::{Ca, ServerCertificate, server_names};
+use crate::certificates::{self, Certificates};
 use crate::config::Config;
 use crate::connectors::Connectors;
 use crate::deliver::Deliveries;
@@ -68,14 +69,15 @@ pub async fn build(config: Config, log: Log) -> Result<Relay, ServeError> {
     if abandoned > 0 {
         tracing::warn!(abandoned, "Closed sessions that the last run left open");
     }
-    let (core, keeper) = Core::start(&config, store).await?;
+    let ca = Arc::new(Ca::load(&store).await?);
     let names = server_names(&config.domain, &config.names);
-    let certificate = core.ca.server_certificate(&core.store, &names, now).await?;
+    let certificate = ca.server_certificate(&store, &names, now).await?;
+    let (core, keeper) = Core::start(&config, store, ca, &certificate).await?;
     let doors = Doors::bind(&config, &core, &certificate).await?;
     let (ready, endpoint) = (doors.ready()?, doors.quic.clone());
     let state = core.state(&config, &ready)?;
-    let identity =
-        Identity::new(&core, certificate, (&names, config.tls.as_ref()), endpoint.clone())?;
+    let identity = Identity::new(&core, certificate, &names, endpoint.clone())?;
+    identity.warn();
     let lobbies = Lobbies::new(config.limits.max_unauthenticated);
     let deliveries = core.deliveries.clone();
     let knobs = Knobs { log, lobbies, identity: Arc::new(identity), deliveries };
@@ -105,6 +107,7 @@ fn trace(config: &Config, core: &Core, tasks: &mut JoinSet<()>) {
 pub(super) struct Core {
     pub(super) store: Store,
     pub(super) ca: Arc<Ca>,
+    pub(super) certificates: Arc<Certificates>,
     policy: Arc<PolicyPublisher>,
     authn: Arc<Authn>,
     connectors: Arc<Connectors>,
@@ -122,12 +125,19 @@ pub(super) struct Core {
 }
 
 impl Core {
-    async fn start(config: &Config, store: Store) -> Result<(Self, Keeper), ServeError> {
+    async fn start(
+        config: &Config,
+        store: Store,
+        ca: Arc<Ca>,
+        certificate: &ServerCertificate,
+    ) -> Result<(Self, Keeper), ServeError> {
         let tokens = Tokens::default();
         store.call_relay(&config.domain, &config.names);
-        let ca = Arc::new(Ca::load(&store).await?);
         let host_keys = host_keys::load(&store).await?;
         let policy = PolicyPublisher::start(store.clone()).await?;
+        let shown = (certificate, certificates::read(&config.tls.certificates)?);
+        let certificates =
+            Certificates::new(ca.clone(), &config.domain, policy.subscribe(), shown)?;
         let audit = Measured::new(store.audit());
         let authn = Arc::new(Authn::new(store.clone(), policy.subscribe(), audit.clone()));
         let connectors = Connectors::new(audit.clone());
@@ -163,6 +173,7 @@ impl Core {
         let core = Self {
             store,
             ca,
+            certificates,
             policy,
             authn,
             connectors,
@@ -201,6 +212,7 @@ impl Core {
             connectors: self.connectors.clone(),
             agents: self.agents.clone(),
             ca: self.ca.clone(),
+            certificates: self.certificates.clone(),
             ends: Arc::default(),
             deliveries: self.deliveries.clone(),
             recordings: self.recordings.clone(),

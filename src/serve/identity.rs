@@ -1,6 +1,5 @@
 //! The relay's certificate, shown at every door and changed without closing one.
 
-use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
@@ -13,6 +12,7 @@ use tunnel::tls::Expiry;
 use super::ServeError;
 use super::build::Core;
 use crate::ca::{Ca, ServerCertificate, server_names};
+use crate::certificates::{self, Certificates};
 use crate::config::OwnCertificate;
 use crate::listen::https::{self, Tls};
 
@@ -20,28 +20,27 @@ use crate::listen::https::{self, Tls};
 pub(crate) struct Identity {
     store: Store,
     ca: Arc<Ca>,
+    certificates: Arc<Certificates>,
     tls: watch::Sender<Tls>,
     quic: quinn::Endpoint,
     accepting: CancellationToken,
-    shown: Mutex<Shown>,
+    /// The chain of the relay's own certificate.
+    shown: Mutex<String>,
 }
-
-/// The chains of the relay's own certificate and of the one for applications.
-type Shown = (String, Option<String>);
 
 impl Identity {
     pub(super) fn new(
         core: &Core,
         certificate: ServerCertificate,
-        (names, files): (&[String], Option<&OwnCertificate>),
+        names: &[String],
         quic: quinn::Endpoint,
     ) -> Result<Self, ServeError> {
-        let own = files.map(read).transpose()?;
-        let (tls, _) = watch::channel(tls(&core.ca, (&certificate, own.as_ref()), names)?);
-        let shown = (certificate.chain_pem, own.map(|own| own.chain_pem));
+        let certificates = core.certificates.clone();
+        let (tls, _) = watch::channel(tls(&core.ca, &certificate, &certificates, names)?);
+        let shown = Mutex::new(certificate.chain_pem);
         let (store, ca) = (core.store.clone(), core.ca.clone());
         let accepting = core.tokens.accepting.clone();
-        Ok(Self { store, ca, tls, quic, accepting, shown: Mutex::new(shown) })
+        Ok(Self { store, ca, certificates, tls, quic, accepting, shown })
     }
 
     /// What the HTTPS door shows from now on.
@@ -50,30 +49,38 @@ impl Identity {
     }
 
     /// Shows a certificate for these names to whoever connects from now on; a new one where the
-    /// stored one has other names or is about to expire; and for applications the one in `files`.
-    /// Whether one is another than before.
+    /// stored one has other names or is about to expire; and for applications those in `files`.
+    /// Whether one is another than before. After an error all are as before.
     pub(super) async fn show(
         &self,
         domain: &str,
         names: &[String],
-        files: Option<&OwnCertificate>,
+        files: &[OwnCertificate],
     ) -> Result<bool, ServeError> {
         let (all, now) = (server_names(domain, names), SystemTime::now());
         let certificate = self.ca.server_certificate(&self.store, &all, now).await?;
-        let own = files.map(read).transpose()?;
-        let tls = tls(&self.ca, (&certificate, own.as_ref()), &all)?;
+        let own = certificates::read(files)?;
+        let tls = tls(&self.ca, &certificate, &self.certificates, &all)?;
         let quic = quic(&self.ca, &certificate)?;
-        let showing = (certificate.chain_pem, own.map(|own| own.chain_pem));
         let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
         // A relay that is stopping has taken its certificate from the QUIC door.
-        if *shown == showing || self.accepting.is_cancelled() {
+        if self.accepting.is_cancelled() {
             return Ok(false);
         }
-        self.store.call_relay(domain, names);
-        self.tls.send_replace(tls);
-        self.quic.set_server_config(Some(quic));
-        *shown = showing;
-        Ok(true)
+        let others = self.certificates.show(&certificate, own)?;
+        if *shown != certificate.chain_pem {
+            self.store.call_relay(domain, names);
+            self.tls.send_replace(tls);
+            self.quic.set_server_config(Some(quic));
+            *shown = certificate.chain_pem;
+            return Ok(true);
+        }
+        Ok(others)
+    }
+
+    /// Warns of certificates that end soon.
+    pub(super) fn warn(&self) {
+        self.certificates.warn(SystemTime::now());
     }
 }
 
@@ -88,25 +95,19 @@ pub(super) fn quic(
     Ok(tunnel::endpoint::server_config(chain_pem, key_pem, verifier, congestion)?)
 }
 
-fn read(files: &OwnCertificate) -> Result<ServerCertificate, ServeError> {
-    let text = |path: &Path| {
-        let read = std::fs::read_to_string(path);
-        read.map_err(|source| ServeError::Read { path: path.to_owned(), source })
-    };
-    let (chain_pem, key_pem) = (text(&files.certificate)?, text(&files.key)?.into());
-    Ok(ServerCertificate { chain_pem, key_pem })
-}
-
 fn tls(
     ca: &Ca,
-    (certificate, own): (&ServerCertificate, Option<&ServerCertificate>),
+    certificate: &ServerCertificate,
+    certificates: &Arc<Certificates>,
     names: &[String],
 ) -> Result<Tls, ServeError> {
     let verifier = tunnel::tls::client_verifier(ca.certificate_pem(), Expiry::Enforced)?;
     Ok(Tls {
-        open: https::tls(certificate, None, &[b"h2", b"http/1.1"])?,
-        applications: https::tls(own.unwrap_or(certificate), None, &[b"h2", b"http/1.1"])?,
+        open: https::tls(certificate, None, HTTP)?,
+        applications: https::tls_by_name(certificates.clone(), HTTP)?,
         agents: https::tls(certificate, Some(verifier), &[wire::ALPN_API])?,
         names: names.into(),
     })
 }
+
+const HTTP: &[&[u8]] = &[b"h2", b"http/1.1"];

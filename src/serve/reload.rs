@@ -89,7 +89,11 @@ impl Reloader {
                     Some(()) => self.reload_and_say().await,
                     None => return,
                 },
-                () = sleep(RENEWAL) => drop(self.show(&self.config.names, self.config.tls.as_ref()).await),
+                () = sleep(RENEWAL) => {
+                    let Config { names, tls, .. } = &self.config;
+                    self.show(names, &tls.certificates).await;
+                    self.knobs.identity.warn();
+                }
             }
         }
     }
@@ -102,15 +106,15 @@ impl Reloader {
             outcome.note("log.level", done);
         }
         if wanted.names != self.config.names {
-            let done = self.show(&wanted.names, self.config.tls.as_ref()).await.is_some();
+            let done = self.show(&wanted.names, &self.config.tls.certificates).await.is_some();
             outcome.note("names", done);
             if done {
                 self.config.names = wanted.names;
             }
         }
         // The files may have changed where their names have not.
-        if wanted.tls.is_some() || self.config.tls.is_some() {
-            let changed = self.show(&self.config.names, wanted.tls.as_ref()).await;
+        if !wanted.tls.certificates.is_empty() || !self.config.tls.certificates.is_empty() {
+            let changed = self.show(&self.config.names, &wanted.tls.certificates).await;
             if changed != Some(false) || wanted.tls != self.config.tls {
                 outcome.note("tls", changed.is_some());
             }
@@ -159,7 +163,7 @@ impl Reloader {
     }
 
     /// Whether a certificate is another than before; `None`: those shown stay.
-    async fn show(&self, names: &[String], files: Option<&OwnCertificate>) -> Option<bool> {
+    async fn show(&self, names: &[String], files: &[OwnCertificate]) -> Option<bool> {
         match self.knobs.identity.show(&self.config.domain, names, files).await {
             Ok(changed) => {
                 if changed {

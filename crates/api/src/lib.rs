@@ -4,6 +4,7 @@
 //! are texts such as `12h` ([`Span`]).
 
 mod admin;
+mod certificate;
 mod document;
 mod enrol;
 mod key;
@@ -26,6 +27,7 @@ pub use admin::{
     AuditPage, AuditRow, CheckRow, Checked, ConnectorRow, GrantRow, GroupRow, LastSeen, ReachRow,
     Removed, SessionRow, SiteRow, UserRow, Why, Withdrawn,
 };
+pub use certificate::{CertificateRow, CertificateSource};
 pub use document::{
     ApplicationSpec, Change, DatedKey, Document, GrantSpec, GroupSpec, KeySpec, SiteSpec, UserSpec,
 };

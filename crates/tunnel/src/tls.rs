@@ -11,7 +11,10 @@ use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::server::{NoServerSessionStorage, ParsedCertificate, WebPkiClientVerifier};
+use rustls::server::{
+    NoServerSessionStorage, ParsedCertificate, ResolvesServerCert, WebPkiClientVerifier,
+};
+use rustls::sign::CertifiedKey;
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, RootCertStore,
     ServerConfig, SignatureScheme, SupportedProtocolVersion,
@@ -140,6 +143,28 @@ pub fn server_config(
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
     Ok(config)
+}
+
+/// As [`server_config`], with a certificate for each server name.
+pub fn server_config_by_name(
+    certificates: Arc<dyn ResolvesServerCert>,
+) -> Result<ServerConfig, TlsError> {
+    let builder = ServerConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&rustls::version::TLS13])?;
+    let mut config = builder.with_no_client_auth().with_cert_resolver(certificates);
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.send_tls13_tickets = 0;
+    Ok(config)
+}
+
+/// A chain and its key, ready to be shown.
+///
+/// # Errors
+///
+/// When one can not be read, or the key is another's.
+pub fn certified_key(chain_pem: &str, key_pem: &SecretString) -> Result<CertifiedKey, TlsError> {
+    let chain = certificate::chain(chain_pem)?;
+    Ok(CertifiedKey::from_der(chain, private_key(key_pem)?, &provider())?)
 }
 
 /// Demands a client certificate of the CA.

@@ -42,6 +42,7 @@ use uuid::Uuid;
 use crate::agents::Agents;
 use crate::authn::Authn;
 use crate::ca::Ca;
+use crate::certificates::Certificates;
 use crate::connectors::Connectors;
 use crate::policy::PolicyPublisher;
 use crate::{AgentIdentity, AppState, Peer, RelayInfo};
@@ -68,6 +69,13 @@ struct Answer {
     text: String,
 }
 
+async fn certificates(store: &Store, ca: &Arc<Ca>, policy: &PolicyPublisher) -> Arc<Certificates> {
+    let names = crate::ca::server_names("relay.test", &[]);
+    let relay = ca.server_certificate(store, &names, SystemTime::now()).await.unwrap();
+    let shown = (&relay, Vec::new());
+    Certificates::new(ca.clone(), "relay.test", policy.subscribe(), shown).unwrap()
+}
+
 impl Relay {
     async fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
@@ -90,6 +98,7 @@ impl Relay {
         let agents = agents(&store, &authn, &broker, &policy, &drain);
         let ends = Arc::default();
         let deliveries = crate::Deliveries::new(store.clone(), "relay.test", Vec::new());
+        let certificates = certificates(&store, &ca, &policy).await;
         let info = Arc::new(info());
         let (root, key) = (dir.path().join("recordings"), RecordingsKey::new(&[5; 32]));
         let recordings = Archive::open(root, key, store.audit()).await.unwrap();
@@ -103,6 +112,7 @@ impl Relay {
             connectors,
             agents,
             ca,
+            certificates,
             ends,
             deliveries,
             recordings,

@@ -178,6 +178,36 @@ async fn a_certificate_of_ones_own_is_shown_for_applications_and_changes_with_it
 }
 
 #[tokio::test]
+async fn of_several_files_each_name_is_shown_its_own_and_a_bad_pair_changes_nothing() {
+    let mut relay = Running::start().await;
+    let (first, second) = (relay.certify_as("a", "a-hq.relay.test"), relay.certify("relay.test"));
+    let lines = "[[tls.certificates]]\ncertificate = 'a.pem'\nkey = 'a.key'\n\
+                 [[tls.certificates]]\ncertificate = 'own.pem'\nkey = 'own.key'\n";
+    let mut reloader = relay.reloader(lines);
+    assert_eq!(reloader.reload().await.unwrap().applied, ["tls"]);
+    relay.shake_hands_trusting("a-hq.relay.test", first.clone()).await.unwrap();
+    relay.shake_hands_trusting("b-hq.relay.test", second.clone()).await.unwrap();
+    assert!(
+        relay.metrics().await.contains("certificate_expires_seconds{name=\"a-hq.relay.test\"}")
+    );
+    // A connection from before goes on, whatever is shown to who comes after.
+    let mut early = relay.shake_hands_trusting("b-hq.relay.test", second.clone()).await.unwrap();
+    let third = relay.certify("relay.test");
+    std::fs::write(relay.dir.path().join("a.key"), "no key").unwrap();
+    assert_eq!(reloader.reload().await.unwrap().failed, ["tls"]);
+    relay.shake_hands_trusting("b-hq.relay.test", second).await.unwrap();
+    let fourth = relay.certify_as("a", "a-hq.relay.test");
+    assert_eq!(reloader.reload().await.unwrap().applied, ["tls"]);
+    relay.shake_hands_trusting("b-hq.relay.test", third).await.unwrap();
+    relay.shake_hands_trusting("a-hq.relay.test", fourth).await.unwrap();
+    early.write_all(b"GET / HTTP/1.1\r\nHost: b-hq.relay.test\r\n\r\n").await.unwrap();
+    let mut answer = [0; 12];
+    timeout(SOON, early.read_exact(&mut answer)).await.unwrap().unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 401");
+    relay.stop().await;
+}
+
+#[tokio::test]
 async fn who_signed_in_on_a_kept_connection_is_no_stranger_any_more() {
     let mut relay = Running::start().await;
     let token = relay.token(TokenKind::Admin).await;
@@ -255,12 +285,16 @@ impl Running {
 
     /// Writes `own.pem` and `own.key`, for the applications below `domain`.
     fn certify(&self, domain: &str) -> CertificateDer<'static> {
-        let made = rcgen::generate_simple_self_signed([format!("*.{domain}")]).unwrap();
-        let write = |file: &str, text: String| {
-            std::fs::write(self.dir.path().join(file), text).unwrap();
+        self.certify_as("own", &format!("*.{domain}"))
+    }
+
+    fn certify_as(&self, file: &str, name: &str) -> CertificateDer<'static> {
+        let made = rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();
+        let write = |end: &str, text: String| {
+            std::fs::write(self.dir.path().join(format!("{file}.{end}")), text).unwrap();
         };
-        write("own.pem", made.cert.pem());
-        write("own.key", made.signing_key.serialize_pem());
+        write("pem", made.cert.pem());
+        write("key", made.signing_key.serialize_pem());
         made.cert.der().clone()
     }
 

@@ -32,15 +32,29 @@ fn a_host_name_leads_to_its_application_for_as_long_as_it_has_it() -> Result<()>
     assert_eq!(run(&mut follow, SOON)?.ok()?, "landed with no cookie\n");
     let mut stranger = stage.named("wiki.example.test", "/echo");
     assert_says(&run(stranger.arg("-i"), SOON)?, "authn.required");
+    // No certificate is made for a name that is nobody's.
     let mut other = stage.named("www.example.test", "/echo");
-    assert_says(&run(other.args(["-i", "-H", &key]), SOON)?, "web.misdirected");
+    assert_says(&run(&mut other, SOON)?, "no alternative certificate subject name matches");
+    let mut other = stage.named("www.example.test", "/echo");
+    assert_says(&run(other.args(["-ik", "-H", &key]), SOON)?, "web.misdirected");
     // A connection is for the name it was made for.
     let mut crossed = stage.named("wiki.example.test", "/echo");
     crossed.args(["-i", "-H", &key, "-H", &format!("Host: {}", stage.host())]);
     assert_says(&run(&mut crossed, SOON)?, "web.misdirected");
+    let shown = stage.deployment.admin_json(&["tls", "ls"])?;
+    let row = |name: &str| {
+        let mut rows = shown.as_array().into_iter().flatten();
+        rows.find(|row| row["name"] == name).cloned().unwrap_or_default()
+    };
+    let own = row("wiki.example.test");
+    assert_eq!((&own["source"], &own["application"]), (&"relay".into(), &"app.hq".into()));
+    assert!(
+        own["expires"].is_u64() && row("app-hq.relay.localhost")["expires"].is_u64(),
+        "{shown}"
+    );
     stage.name("app", &[])?;
     let mut late = stage.named("wiki.example.test", "/echo");
-    assert_says(&run(late.args(["-i", "-H", &key]), SOON)?, "web.misdirected");
+    assert_says(&run(late.args(["-ik", "-H", &key]), SOON)?, "web.misdirected");
     Ok(())
 }
 
@@ -79,7 +93,7 @@ impl Stage {
     fn named(&self, host: &str, path: &str) -> Command {
         let at = self.at(host);
         let mut curl = self.anything(&format!("https://{at}{path}"));
-        curl.args(["--insecure", "--resolve", &format!("{at}:127.0.0.1")]);
+        curl.args(["--resolve", &format!("{at}:127.0.0.1")]);
         curl
     }
 }

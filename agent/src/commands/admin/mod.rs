@@ -19,6 +19,7 @@ mod settings;
 mod site;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod token;
 mod user;
 mod web;
@@ -77,6 +78,9 @@ pub enum AdminCommand {
     /// The web door: its requests
     #[command(subcommand)]
     Web(web::WebCommand),
+    /// The certificates of web applications' names
+    #[command(subcommand)]
+    Tls(tls::TlsCommand),
     /// Say whether a user may reach an application, and by which grant or for want of what
     Why(why::WhyArgs),
     /// Make the relay as a file describes it; what it does not name stays
@@ -100,6 +104,7 @@ pub async fn run(args: AdminArgs, context: &Context) -> Result<(), Failure> {
         AdminCommand::Settings(args) => settings::run(args, context).await,
         AdminCommand::Audit(command) => audit::run(command, context).await,
         AdminCommand::Web(command) => web::run(command, context).await,
+        AdminCommand::Tls(command) => tls::run(command, context).await,
         AdminCommand::Why(args) => why::run(args, context).await,
         AdminCommand::Apply(args) => apply::run(args, context).await,
         AdminCommand::Export => export::run(context).await,

@@ -116,6 +116,7 @@ const ADMIN: &[(&str, &str)] = &[
     ("listTokens", "token ls"),
     ("listUsers", "user ls"),
     ("listWebRequests", "web log"),
+    ("listCertificates", "tls ls"),
     ("removeAgent", "agents rm ID"),
     ("removeApplication", "app rm web1"),
     ("removeConnector", "connector rm ID"),
