@@ -1,6 +1,8 @@
 //! The web door, with the programs that people write against it.
 
 mod corpus;
+mod grpc;
+mod http2;
 mod names;
 mod nginx;
 pub(crate) mod raw;

@@ -38,4 +38,4 @@ pub use principal::{Agent, Authenticated, Credential, SshKey, User};
 pub use rule::{Rule, Subject, Target};
 pub use terms::{Clipboard, Level, Recording, Shortfall, Terms};
 pub use token::{CaPin, TokenDigest, TokenError, TokenKind, TokenText};
-pub use web::{Scheme, WebOptions};
+pub use web::{Scheme, Version, WebOptions};

@@ -17,6 +17,9 @@ pub struct WebOptions {
     /// Absent: https at port 443, http at every other one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scheme: Option<Scheme>,
+    /// The version of HTTP; absent: what the origin picks in the TLS handshake, 1 where there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub http: Option<Version>,
     /// The CAs that sign the origin's certificate (PEM); absent: those the relay's machine trusts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ca: Option<String>,
@@ -50,6 +53,16 @@ pub struct WebOptions {
 pub enum Scheme {
     Http,
     Https,
+}
+
+/// Which HTTP an origin is spoken to in: `"1"` is HTTP/1.1, `"2"` HTTP/2, without TLS as well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub enum Version {
+    #[serde(rename = "1")]
+    One,
+    #[serde(rename = "2")]
+    Two,
 }
 
 impl WebOptions {

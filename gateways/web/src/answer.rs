@@ -7,8 +7,9 @@ use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
+use crate::grpc;
 use crate::log::Entry;
-use crate::origin::Origin;
+use crate::origin::Carrier;
 use crate::sessions::Visit;
 
 /// The body of an answer of the web door.
@@ -28,11 +29,22 @@ pub enum BodyError {
     Origin(#[from] hyper::Error),
 }
 
+/// Where a body comes from.
+pub(crate) struct Source {
+    pub(crate) body: Incoming,
+    pub(crate) carrier: Carrier,
+    /// It answers a call of gRPC.
+    pub(crate) call: bool,
+}
+
 /// A body that is read from an origin as its client takes it, for as long as the session lasts.
 struct Streaming {
     body: Incoming,
-    /// Where it comes from; goes back to its session's pool at the end.
-    origin: Option<Origin>,
+    /// What it comes over; goes back to its session's pool at the end.
+    carrier: Option<Carrier>,
+    call: bool,
+    /// The session was over before the body.
+    cut: bool,
     visit: Visit,
     over: Pin<Box<WaitForCancellationFutureOwned>>,
     entry: Entry,
@@ -47,9 +59,11 @@ impl WebBody {
         Self(Inner::Full(None))
     }
 
-    pub(crate) fn streaming(body: Incoming, origin: Origin, visit: Visit, entry: Entry) -> Self {
+    pub(crate) fn streaming(source: Source, visit: Visit, entry: Entry) -> Self {
+        let Source { body, carrier, call } = source;
         let over = Box::pin(visit.over().cancelled_owned());
-        let mut streaming = Streaming { body, origin: Some(origin), visit, over, entry };
+        let carrier = Some(carrier);
+        let mut streaming = Streaming { body, carrier, call, cut: false, visit, over, entry };
         if streaming.body.is_end_stream() {
             streaming.release();
         }
@@ -59,9 +73,11 @@ impl WebBody {
 
 impl Streaming {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if self.cut {
+            return Poll::Ready(None);
+        }
         if self.over.as_mut().poll(cx).is_ready() {
-            self.origin = None;
-            return Poll::Ready(Some(Err(BodyError::Over)));
+            return Poll::Ready(Some(self.cut()));
         }
         let frame = ready!(self.poll_body(cx));
         match &frame {
@@ -71,10 +87,20 @@ impl Streaming {
                     self.release();
                 }
             }
-            Some(Err(_)) => self.origin = None,
+            Some(Err(_)) => self.carrier = None,
             None => self.release(),
         }
         Poll::Ready(frame.map(|frame| frame.map_err(BodyError::from)))
+    }
+
+    /// The last of a body whose session is over: an error, but for clients that read why.
+    fn cut(&mut self) -> Result<Frame<Bytes>, BodyError> {
+        self.carrier = None;
+        if !self.call {
+            return Err(BodyError::Over);
+        }
+        self.cut = true;
+        Ok(Frame::trailers(grpc::ended(self.visit.reason())))
     }
 
     fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Option<hyper::Result<Frame<Bytes>>>> {
@@ -82,15 +108,15 @@ impl Streaming {
         if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) {
             return Poll::Ready(frame);
         }
-        if let Some(origin) = &mut self.origin {
-            origin.drive(cx);
+        if let Some(carrier) = &mut self.carrier {
+            carrier.drive(cx);
         }
         Pin::new(&mut self.body).poll_frame(cx)
     }
 
     fn release(&mut self) {
-        if let Some(origin) = self.origin.take() {
-            self.visit.pool().put(origin);
+        if let Some(carrier) = self.carrier.take() {
+            self.visit.pool().put(carrier);
         }
     }
 }
@@ -112,7 +138,7 @@ impl Body for WebBody {
     fn is_end_stream(&self) -> bool {
         match &self.0 {
             Inner::Full(bytes) => bytes.is_none(),
-            Inner::Streaming(streaming) => streaming.body.is_end_stream(),
+            Inner::Streaming(streaming) => streaming.cut || streaming.body.is_end_stream(),
         }
     }
 

@@ -3,9 +3,9 @@
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use access::{Code, EndReason};
+use access::Code;
 use hyper::body::Incoming;
-use hyper::header::{EXPECT, HOST, HeaderValue};
+use hyper::header::{EXPECT, HeaderValue};
 use hyper::http::uri::PathAndQuery;
 use hyper::{Request, Response, StatusCode, Uri, Version};
 use rustls::client::danger::ServerCertVerifier;
@@ -13,17 +13,19 @@ use session::{Authn, Broker, DialError, RequestLog};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::answer::WebBody;
+use crate::answer::{Source, WebBody};
 use crate::body::Upload;
+use crate::grpc;
 use crate::headers::{Told, adjust, asked_upgrade, toward_client, toward_origin};
 use crate::host::{Place, authority, is_named};
 use crate::links::{Places, rewrite};
 use crate::log::Entry;
-use crate::origin::{Answer, OriginError, Trust};
+use crate::origin::{Answer, Carrier, OriginError, Trust};
 use crate::problem::Refusal;
 use crate::sessions::{Keeper, Sessions, Visit, sessions};
 use crate::statement::Signer;
 use crate::strict::{Ledger, Malformed};
+use crate::target::Http;
 use crate::token::{self, Base, Shown, TokenFault};
 use crate::upgrade::Switch;
 
@@ -93,11 +95,12 @@ impl WebGateway {
         // Ordered by time: records are kept and listed by it.
         let id = Uuid::now_v7();
         let mut entry = self.0.entry(id, &request, client);
+        let call = grpc::is_call(request.headers());
         let answered = match self.0.serve(request, client, &mut entry).await {
             Ok(served) => self.0.pass_on(served, client, entry).await,
             Err(refusal) => Err((refusal, entry)),
         };
-        answered.unwrap_or_else(|(refusal, entry)| refuse(id, refusal, entry))
+        answered.unwrap_or_else(|(refusal, entry)| refuse(id, call, refusal, entry))
     }
 
     /// What an authority, or the server name of a TLS handshake, names.
@@ -124,6 +127,8 @@ struct Passed {
     base: Option<Base>,
     /// The client asked for another protocol.
     upgrade: bool,
+    /// It is a call of gRPC.
+    call: bool,
 }
 
 impl Inner {
@@ -148,20 +153,25 @@ impl Inner {
         }
         let_through(&request, &asked, &visit)?;
         entry.belongs_to(&visit);
-        let protocol = asked_upgrade(request.headers()).filter(|_| client.ledger.is_some());
-        let upgrade = protocol.is_some();
+        // HTTP/2 has no such change, on either side.
+        let may_change = client.ledger.is_some() && visit.target().http != Http::Two;
+        let protocol = asked_upgrade(request.headers()).filter(|_| may_change);
+        let (upgrade, call) = (protocol.is_some(), grpc::is_call(request.headers()));
         let upload = self.outgoing(request, &asked, &visit, protocol);
         entry.uploads(upload.body().flow());
         let (over, exchange) = (visit.over(), visit.exchange());
         let answer = tokio::select! {
             biased;
             () = over.cancelled() => Err(ended(&visit)),
-            answer = exchange.send(upload) => {
-                answer.map_err(|error| unanswered(&error, client))
-            }
+            answer = async {
+                match upgrade {
+                    true => exchange.send_upgrade(upload).await,
+                    false => exchange.send(upload).await,
+                }
+            } => answer.map_err(|error| unanswered(&error, client)),
         };
         let Asked { authority, shown, .. } = asked;
-        let asked = Passed { authority, base: shown.base, upgrade };
+        let asked = Passed { authority, base: shown.base, upgrade, call };
         Ok(Served { answer: answer?, visit, asked })
     }
 
@@ -200,7 +210,6 @@ impl Inner {
         upgrade: Option<HeaderValue>,
     ) -> Request<Upload> {
         let (mut parts, body) = request.into_parts();
-        parts.version = Version::HTTP_11;
         parts.uri = Uri::from(asked.target.clone());
         parts.headers.remove(EXPECT);
         let told = Told {
@@ -211,9 +220,6 @@ impl Inner {
         };
         toward_origin(&mut parts.headers, upgrade, &told);
         adjust(&mut parts.headers, &visit.application().web);
-        if let Ok(host) = HeaderValue::from_str(&visit.target().host) {
-            parts.headers.insert(HOST, host);
-        }
         parts.extensions.clear();
         Request::from_parts(parts, Upload::new(body))
     }
@@ -225,7 +231,7 @@ impl Inner {
         client: &Client,
         mut entry: Entry,
     ) -> Result<Response<WebBody>, (Refusal, Entry)> {
-        let Served { answer: Answer { response, origin }, visit, asked } = served;
+        let Served { answer: Answer { response, carrier }, visit, asked } = served;
         let (mut parts, body) = response.into_parts();
         let switched = parts.status == StatusCode::SWITCHING_PROTOCOLS;
         toward_client(&mut parts.headers, switched);
@@ -234,12 +240,13 @@ impl Inner {
         parts.version = Version::default();
         entry.answered(parts.status);
         if !switched {
-            return Ok(Response::from_parts(parts, WebBody::streaming(body, origin, visit, entry)));
+            let source = Source { body, carrier, call: asked.call };
+            return Ok(Response::from_parts(parts, WebBody::streaming(source, visit, entry)));
         }
-        if !asked.upgrade {
+        let (true, Carrier::Single(single)) = (asked.upgrade, carrier) else {
             return Err((unanswered(&OriginError::Switched, client), entry));
-        }
-        let (origin, ahead) = origin.into_io().await;
+        };
+        let (origin, ahead) = single.into_io().await;
         let switch = Switch { origin, ahead, visit, entry };
         *client.switch.lock().unwrap_or_else(PoisonError::into_inner) = Some(switch);
         Ok(Response::from_parts(parts, WebBody::empty()))
@@ -256,9 +263,9 @@ fn let_through(request: &Request<Incoming>, asked: &Asked, visit: &Visit) -> Res
         .hint("an admin sets what is in the application's `methods` and `paths`"))
 }
 
-fn refuse(id: Uuid, refusal: Refusal, mut entry: Entry) -> Response<WebBody> {
+fn refuse(id: Uuid, call: bool, refusal: Refusal, mut entry: Entry) -> Response<WebBody> {
     entry.refused(refusal.status(), refusal.code());
-    refusal.into_response(id)
+    if call { refusal.into_call_response(id) } else { refusal.into_response(id) }
 }
 
 pub(crate) fn malformed(error: Malformed) -> Refusal {
@@ -312,17 +319,7 @@ fn no_token(fault: TokenFault) -> Refusal {
 /// The answer to a request whose session ended before there was one.
 fn ended(visit: &Visit) -> Refusal {
     let reason = visit.reason();
-    let status = match reason {
-        EndReason::Revoked | EndReason::Expired | EndReason::SignedOut => StatusCode::UNAUTHORIZED,
-        EndReason::Killed | EndReason::Idle => StatusCode::FORBIDDEN,
-        EndReason::Drained
-        | EndReason::Abandoned
-        | EndReason::Broken
-        | EndReason::Closed
-        | EndReason::Failed
-        | EndReason::Unrecorded => StatusCode::SERVICE_UNAVAILABLE,
-    };
-    Refusal::of(status, &reason)
+    Refusal::of(grpc::status(reason), &reason)
 }
 
 /// The answer for an origin that gave none; or for a client whose body broke off.
@@ -338,6 +335,7 @@ fn unanswered(error: &OriginError, client: &Client) -> Refusal {
         OriginError::Dial(_)
         | OriginError::Tls(_)
         | OriginError::Options(_)
+        | OriginError::NoHttp2
         | OriginError::Broken(_)
         | OriginError::Closed
         | OriginError::Switched => StatusCode::BAD_GATEWAY,

@@ -7,6 +7,7 @@
 mod answer;
 mod body;
 mod door;
+mod grpc;
 mod headers;
 mod host;
 mod links;

@@ -11,6 +11,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use crate::answer::WebBody;
+use crate::grpc;
 
 /// Why a request got no answer of its application.
 #[derive(Debug)]
@@ -52,6 +53,17 @@ impl Refusal {
 
     pub(crate) fn code(&self) -> Code {
         self.code
+    }
+
+    /// The same for a client of gRPC.
+    pub(crate) fn into_call_response(self, id: Uuid) -> Response<WebBody> {
+        let hint = self.hint.map(|hint| format!("; {hint}")).unwrap_or_default();
+        let message = format!("{} ({}){hint}", self.detail, self.code.0);
+        let mut response = grpc::refusal(self.status, &message);
+        if let Ok(id) = HeaderValue::from_str(&id.to_string()) {
+            response.headers_mut().insert(REQUEST_ID, id);
+        }
+        response
     }
 
     pub(crate) fn into_response(self, id: Uuid) -> Response<WebBody> {

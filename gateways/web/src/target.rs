@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use access::{Application, Scheme};
+use access::{Application, Scheme, Version};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 
@@ -12,13 +12,26 @@ use crate::origin::{OriginError, Trust};
 pub(crate) struct Target {
     /// `None`: http.
     pub(crate) tls: Option<Tls>,
+    pub(crate) http: Http,
     /// The Host it is sent.
     pub(crate) host: String,
 }
 
 pub(crate) struct Tls {
     pub(crate) name: ServerName<'static>,
+    /// Offers what `http` says.
     pub(crate) config: Arc<ClientConfig>,
+    /// Offers HTTP/1.1 only.
+    pub(crate) single: Arc<ClientConfig>,
+}
+
+/// Which HTTP an origin is spoken to in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Http {
+    One,
+    Two,
+    /// What the origin picks.
+    Either,
 }
 
 impl Target {
@@ -27,16 +40,39 @@ impl Target {
         let (address, options) = (&application.address, &application.web);
         let usual = if address.port() == HTTPS { Scheme::Https } else { Scheme::Http };
         let secure = options.scheme.unwrap_or(usual) == Scheme::Https;
+        let http = match (options.http, secure) {
+            (Some(Version::Two), _) => Http::Two,
+            (Some(Version::One), _) | (None, false) => Http::One,
+            (None, true) => Http::Either,
+        };
         let tls = match secure {
-            true => Some(Tls {
-                name: name(options.sni.as_deref().unwrap_or(address.host()))?,
-                config: trust.client(options.ca.as_deref(), options.pin.as_deref())?,
-            }),
+            true => {
+                let name = name(options.sni.as_deref().unwrap_or(address.host()))?;
+                let config = trust.client(options.ca.as_deref(), options.pin.as_deref())?;
+                Some(Tls::new(name, config, http))
+            }
             false => None,
         };
         let usual = || host(&address.to_string(), secure);
-        Ok(Self { tls, host: options.host.clone().unwrap_or_else(usual) })
+        Ok(Self { tls, http, host: options.host.clone().unwrap_or_else(usual) })
     }
+}
+
+impl Tls {
+    fn new(name: ServerName<'static>, config: ClientConfig, http: Http) -> Self {
+        let offered: &[&[u8]] = match http {
+            Http::One => &[HTTP_1],
+            Http::Two => &[HTTP_2],
+            Http::Either => &[HTTP_2, HTTP_1],
+        };
+        let single = offering(config.clone(), &[HTTP_1]);
+        Self { name, config: offering(config, offered), single }
+    }
+}
+
+fn offering(mut config: ClientConfig, protocols: &[&[u8]]) -> Arc<ClientConfig> {
+    config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
+    Arc::new(config)
 }
 
 fn name(host: &str) -> Result<ServerName<'static>, OriginError> {
@@ -51,3 +87,5 @@ fn host(authority: &str, secure: bool) -> String {
 }
 
 const HTTPS: u16 = 443;
+const HTTP_1: &[u8] = b"http/1.1";
+pub(crate) const HTTP_2: &[u8] = b"h2";

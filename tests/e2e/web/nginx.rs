@@ -43,6 +43,28 @@ fn an_origin_is_trusted_by_its_ca_or_its_pin_and_not_otherwise() -> Result<()> {
 }
 
 #[test]
+fn an_origin_is_spoken_to_in_the_http_it_picks_or_that_is_set() -> Result<()> {
+    let stage = Stage::start()?;
+    let nginx = Nginx::start(&stage)?;
+    let key = format!("X-Adit-Key: {}", stage.token()?);
+    for (http, spoken) in
+        [("", "HTTP/2.0"), ("http = \"1\"", "HTTP/1.1"), ("http = \"2\"", "HTTP/2.0")]
+    {
+        let document = application("app", "web", &nginx.address) + "allow_api = true\n";
+        let options =
+            format!("[application.web]\nscheme = \"https\"\npin = \"{}\"\n", nginx.pin()?);
+        stage.deployment.apply(&(document + &options + http))?.ok()?;
+        let output = run(stage.curl("/").args(["-H", &key]), SOON)?;
+        assert_says(&output, &format!("hello from nginx in {spoken}"));
+        // A change of protocol is asked for where it can be.
+        let upgrade = ["-H", "Connection: Upgrade", "-H", "Upgrade: websocket", "--http1.1"];
+        let output = run(stage.curl("/").args(["-H", &key]).args(upgrade), SOON)?;
+        assert_says(&output, "hello from nginx in");
+    }
+    Ok(())
+}
+
+#[test]
 fn an_application_is_open_for_what_its_options_name() -> Result<()> {
     let stage = Stage::start()?;
     let key = format!("X-Adit-Key: {}", stage.token()?);
@@ -91,8 +113,8 @@ impl Nginx {
                 "daemon off; pid {at}/pid; error_log stderr; user root; events {{}}\n\
                  http {{ access_log off; client_body_temp_path {at}/body; proxy_temp_path {at}/p;\n\
                  fastcgi_temp_path {at}/f; uwsgi_temp_path {at}/u; scgi_temp_path {at}/s;\n\
-                 server {{ listen {address} ssl; ssl_certificate {cert}; ssl_certificate_key {key};\n\
-                 location / {{ return 200 'hello from nginx\\n'; }} }} }}\n"
+                 server {{ listen {address} ssl http2; ssl_certificate {cert}; ssl_certificate_key {key};\n\
+                 location / {{ return 200 'hello from nginx in $server_protocol\\n'; }} }} }}\n"
             ),
         )?;
         let mut command = Command::new("/usr/sbin/nginx");

@@ -1,77 +1,63 @@
-//! One HTTP/1.1 connection to an origin, driven by whoever uses it: it has no task of its own, and
-//! ends with the request that holds it.
+//! A new connection to an origin: dialled, in TLS where it wants that, and which HTTP it speaks.
 
-use std::future::poll_fn;
 use std::io;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::Bytes;
-use hyper::client::conn::http1::{self, Connection, SendRequest};
-use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use session::Session;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
-use super::OriginError;
 use super::io::{Counted, OriginIo};
-use crate::body::Upload;
-use crate::target::Target;
+use super::{Multiplex, OriginError, Single};
+use crate::target::{HTTP_2, Http, Target};
 
-/// A connection that carries one request at a time.
-pub(crate) struct Origin {
-    pub(super) sender: SendRequest<Upload>,
-    driver: Connection<TokioIo<OriginIo>, Upload>,
-    /// The connection will do no more.
-    over: bool,
-    /// Since when nobody uses it.
-    pub(super) idle: Instant,
+/// What a new connection turned out to speak.
+pub(super) enum Line {
+    Single(Single),
+    Multiplex(Multiplex),
 }
 
-impl Origin {
-    /// Dials the session's application and begins to speak HTTP, in TLS where it wants that.
-    pub(crate) async fn connect(session: &Session, target: &Target) -> Result<Self, OriginError> {
-        let stream = Counted::new(session.dial().await?, session.counters().clone());
-        let io = match &target.tls {
-            None => OriginIo::Plain(stream),
-            Some(tls) => secured(stream, tls.config.clone(), tls.name.clone()).await?,
-        };
-        let mut http = http1::Builder::new();
-        http.max_buf_size(MAX_BUFFER);
-        let handshake = http.handshake(TokioIo::new(io)).await;
-        let (sender, driver) = handshake.map_err(OriginError::Broken)?;
-        Ok(Self { sender, driver, over: false, idle: Instant::now() })
-    }
-
-    /// Lets the connection do what it can now.
-    pub(crate) fn drive(&mut self, cx: &mut Context<'_>) {
-        if !self.over && self.driver.poll_without_shutdown(cx).is_ready() {
-            self.over = true;
+/// Dials the session's application and begins to speak HTTP with it: HTTP/2 where it is told to or
+/// the origin picks it.
+pub(super) async fn connect(session: &Session, target: &Target) -> Result<Line, OriginError> {
+    let stream = dial(session).await?;
+    let (io, picked) = match &target.tls {
+        None => (OriginIo::Plain(stream), None),
+        Some(tls) => {
+            let io = secured(stream, tls.config.clone(), tls.name.clone()).await?;
+            let picked = io.picked().is_some_and(|protocol| protocol == HTTP_2);
+            (io, Some(picked))
+        }
+    };
+    match (target.http, picked) {
+        (Http::Two, Some(false)) => Err(OriginError::NoHttp2),
+        (Http::Two, _) | (Http::Either, Some(true)) => {
+            Multiplex::begin(io).await.map(Line::Multiplex)
+        }
+        (Http::One, _) | (Http::Either, Some(false) | None) => {
+            Single::begin(io).await.map(Line::Single)
         }
     }
+}
 
-    /// Whether it is still there and takes a request at once.
-    pub(super) async fn is_ready(&mut self) -> bool {
-        poll_fn(|cx| {
-            self.drive(cx);
-            Poll::Ready(!self.over && matches!(self.sender.poll_ready(cx), Poll::Ready(Ok(()))))
-        })
-        .await
-    }
+/// As [`connect`], for a request that only HTTP/1.1 can carry.
+pub(super) async fn connect_single(
+    session: &Session,
+    target: &Target,
+) -> Result<Single, OriginError> {
+    let stream = dial(session).await?;
+    let io = match &target.tls {
+        None => OriginIo::Plain(stream),
+        Some(tls) => secured(stream, tls.single.clone(), tls.name.clone()).await?,
+    };
+    Single::begin(io).await
+}
 
-    /// The stream under a connection that has changed protocols, and what was read of it already.
-    pub(crate) async fn into_io(mut self) -> (OriginIo, Bytes) {
-        poll_fn(|cx| {
-            self.drive(cx);
-            if self.over { Poll::Ready(()) } else { Poll::Pending }
-        })
-        .await;
-        let parts = self.driver.into_parts();
-        (parts.io.into_inner(), parts.read_buf)
-    }
+async fn dial(session: &Session) -> Result<Counted, OriginError> {
+    Ok(Counted::new(session.dial().await?, session.counters().clone()))
 }
 
 async fn secured(
@@ -88,5 +74,3 @@ async fn secured(
 }
 
 const HANDSHAKE: Duration = Duration::from_secs(10);
-/// Of an answer's head, and of what is read ahead of its reader.
-const MAX_BUFFER: usize = 256 * 1024;

@@ -1,17 +1,20 @@
 //! One request and the head of its answer.
 
-use std::future::{Future as _, poll_fn};
+use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use hyper::body::Incoming;
-use hyper::{Method, Request, Response};
+use hyper::client::conn::TrySendError;
+use hyper::header::{HOST, HeaderValue};
+use hyper::{Method, Request, Response, Uri, Version};
 use session::Session;
 use tokio::time::{Instant, sleep_until};
 
-use super::{Origin, OriginError, Pool};
+use super::connect::{Line, connect, connect_single};
+use super::{OriginError, Place, Pool, Single};
 use crate::body::{Flow, Upload};
 use crate::target::Target;
 
@@ -22,49 +25,158 @@ pub(crate) struct Exchange<'a> {
     pub(crate) target: &'a Target,
 }
 
-/// An answer's head, and the connection its body comes over.
+/// An answer's head, and what its body comes over.
 pub(crate) struct Answer {
     pub(crate) response: Response<Incoming>,
-    pub(crate) origin: Origin,
+    pub(crate) carrier: Carrier,
+}
+
+/// What carries a request and its answer.
+pub(crate) enum Carrier {
+    /// A whole connection.
+    Single(Single),
+    /// One of the places of a connection.
+    Place(Place),
 }
 
 enum Failed {
     /// Nothing of it was sent.
     Unsent(Box<Request<Upload>>),
+    /// The origin says that it has not looked at it.
+    Unseen(OriginError),
     /// Something may have been sent.
     Sent(OriginError),
 }
 
-impl Exchange<'_> {
-    /// Sends a request over a connection that waits or a new one.
-    ///
-    /// One that waited may have been closed by the origin at that moment: a request that was not
-    /// sent, or that may be sent twice, then goes over a new one.
-    pub(crate) async fn send(&self, request: Request<Upload>) -> Result<Answer, OriginError> {
-        let flow = request.body().flow();
-        let again = repeatable(&request);
-        let request = match self.pool.take().await {
-            None => request,
-            Some(origin) => match (send(origin, request, &flow).await, again) {
-                (Ok(answer), _) => return Ok(answer),
-                (Err(Failed::Unsent(request)), _) => *request,
-                (Err(Failed::Sent(OriginError::Broken(_))), Some(again)) => again,
-                (Err(Failed::Sent(error)), _) => return Err(error),
-            },
-        };
-        let origin = Origin::connect(self.session, self.target).await?;
-        match send(origin, request, &flow).await {
-            Ok(answer) => Ok(answer),
-            Err(Failed::Sent(error)) => Err(error),
-            Err(Failed::Unsent(_)) => Err(OriginError::Closed),
+impl Carrier {
+    /// Lets the connection do what it can now, where nobody else does.
+    pub(crate) fn drive(&mut self, cx: &mut Context<'_>) {
+        match self {
+            Self::Single(single) => single.drive(cx),
+            Self::Place(_) => {}
         }
     }
 }
 
-/// A copy of a request that changes nothing when it is sent twice and has no body.
-fn repeatable(request: &Request<Upload>) -> Option<Request<Upload>> {
-    let safe = [Method::GET, Method::HEAD, Method::OPTIONS].contains(request.method());
-    if !safe || !request.body().is_none() {
+impl Exchange<'_> {
+    /// Sends a request over a connection that waits, has room, or is new.
+    ///
+    /// One that waited may have been closed by the origin at that moment: a request that was not
+    /// sent, or that may be sent twice, then goes over a new one. So does one that the origin has
+    /// refused without looking at it.
+    pub(crate) async fn send(&self, request: Request<Upload>) -> Result<Answer, OriginError> {
+        let flow = request.body().flow();
+        let mut request = request;
+        let mut waiting = self.pool.take().await;
+        for _ in 0..ATTEMPTS {
+            let waited = waiting.is_some();
+            let carrier = match waiting.take() {
+                Some(carrier) => carrier,
+                None => self.open().await?,
+            };
+            let copy = copy(&request);
+            let safe = waited && is_safe(&request);
+            request = match (self.over(carrier, request, &flow).await, copy) {
+                (Ok(answer), _) => return Ok(answer),
+                (Err(Failed::Unsent(request)), _) => *request,
+                (Err(Failed::Unseen(_)), Some(again)) => again,
+                (Err(Failed::Sent(OriginError::Broken(_))), Some(again)) if safe => again,
+                (Err(Failed::Unseen(error) | Failed::Sent(error)), _) => return Err(error),
+            };
+        }
+        Err(OriginError::Closed)
+    }
+
+    /// Sends a request that asks for another protocol, which only a connection of its own can
+    /// change to.
+    pub(crate) async fn send_upgrade(
+        &self,
+        request: Request<Upload>,
+    ) -> Result<Answer, OriginError> {
+        let flow = request.body().flow();
+        let request = match self.pool.take_single().await {
+            None => request,
+            Some(single) => match self.over(Carrier::Single(single), request, &flow).await {
+                Ok(answer) => return Ok(answer),
+                Err(Failed::Unsent(request)) => *request,
+                Err(Failed::Unseen(error) | Failed::Sent(error)) => return Err(error),
+            },
+        };
+        let single = connect_single(self.session, self.target).await?;
+        match self.over(Carrier::Single(single), request, &flow).await {
+            Ok(answer) => Ok(answer),
+            Err(Failed::Unseen(error) | Failed::Sent(error)) => Err(error),
+            Err(Failed::Unsent(_)) => Err(OriginError::Closed),
+        }
+    }
+
+    /// A new connection; or a place on one that somebody else has just made.
+    async fn open(&self) -> Result<Carrier, OriginError> {
+        let turn = self.pool.turn(TURN).await;
+        if turn.is_some()
+            && let Some(place) = self.pool.place()
+        {
+            return Ok(Carrier::Place(place));
+        }
+        match connect(self.session, self.target).await? {
+            Line::Single(single) => {
+                self.pool.is_single();
+                Ok(Carrier::Single(single))
+            }
+            Line::Multiplex(multiplex) => {
+                let place = self.pool.share(multiplex);
+                place.map(Carrier::Place).ok_or(OriginError::Closed)
+            }
+        }
+    }
+
+    async fn over(
+        &self,
+        carrier: Carrier,
+        mut request: Request<Upload>,
+        flow: &Arc<Flow>,
+    ) -> Result<Answer, Failed> {
+        match carrier {
+            Carrier::Single(single) => {
+                self.in_one(&mut request);
+                send_single(single, request, flow).await
+            }
+            Carrier::Place(place) => {
+                self.in_two(&mut request).map_err(Failed::Sent)?;
+                send_place(place, request, flow).await
+            }
+        }
+    }
+
+    /// The request in the form of HTTP/1.1: where it goes stands in `Host`.
+    fn in_one(&self, request: &mut Request<Upload>) {
+        *request.version_mut() = Version::HTTP_11;
+        if let Some(path) = request.uri().path_and_query().cloned() {
+            *request.uri_mut() = Uri::from(path);
+        }
+        if let Ok(host) = HeaderValue::from_str(&self.target.host) {
+            request.headers_mut().insert(HOST, host);
+        }
+    }
+
+    /// The request in the form of HTTP/2: where it goes stands in its URI, which becomes
+    /// `:authority`.
+    fn in_two(&self, request: &mut Request<Upload>) -> Result<(), OriginError> {
+        *request.version_mut() = Version::HTTP_2;
+        request.headers_mut().remove(HOST);
+        let scheme = if self.target.tls.is_some() { "https" } else { "http" };
+        let mut uri = Uri::builder().scheme(scheme).authority(self.target.host.as_str());
+        if let Some(path) = request.uri().path_and_query().cloned() {
+            uri = uri.path_and_query(path);
+        }
+        *request.uri_mut() = uri.build().map_err(|e| OriginError::Options(e.to_string()))?;
+        Ok(())
+    }
+}
+
+/// A copy of a request that has no body.
+fn copy(request: &Request<Upload>) -> Option<Request<Upload>> {
+    if !request.body().is_none() {
         return None;
     }
     let mut copy = Request::new(Upload::none(request.body().flow()));
@@ -74,34 +186,70 @@ fn repeatable(request: &Request<Upload>) -> Option<Request<Upload>> {
     Some(copy)
 }
 
-async fn send(
-    mut origin: Origin,
+/// Whether a request changes nothing when the origin gets it twice.
+fn is_safe(request: &Request<Upload>) -> bool {
+    [Method::GET, Method::HEAD, Method::OPTIONS].contains(request.method())
+}
+
+async fn send_single(
+    mut single: Single,
     request: Request<Upload>,
     flow: &Arc<Flow>,
 ) -> Result<Answer, Failed> {
-    let mut sending = pin!(origin.sender.try_send_request(request));
+    let mut sending = pin!(single.sender.try_send_request(request));
     let answered = poll_fn(|cx| {
         // Polled before and after: the connection answers what it was asked in the same turn.
         if let Poll::Ready(answered) = sending.as_mut().poll(cx) {
             return Poll::Ready(answered);
         }
-        origin.drive(cx);
+        single.drive(cx);
         sending.as_mut().poll(cx)
     });
+    let response = in_time(answered, flow).await?;
+    Ok(Answer { response, carrier: Carrier::Single(single) })
+}
+
+async fn send_place(
+    place: Place,
+    request: Request<Upload>,
+    flow: &Arc<Flow>,
+) -> Result<Answer, Failed> {
+    let mut sender = place.sender();
+    let response = in_time(sender.try_send_request(request), flow).await?;
+    Ok(Answer { response, carrier: Carrier::Place(place) })
+}
+
+async fn in_time(
+    answer: impl Future<Output = Result<Response<Incoming>, TrySendError<Request<Upload>>>>,
+    flow: &Flow,
+) -> Result<Response<Incoming>, Failed> {
     let answered = tokio::select! {
         biased;
-        answered = answered => answered,
+        answered = answer => answered,
         () = stalled(flow) => {
             return Err(Failed::Sent(OriginError::TimedOut { after: ANSWER }));
         }
     };
-    match answered {
-        Ok(response) => Ok(Answer { response, origin }),
-        Err(mut error) => Err(match error.take_message() {
-            Some(request) => Failed::Unsent(Box::new(request)),
-            None => Failed::Sent(OriginError::Broken(error.into_error())),
-        }),
-    }
+    answered.map_err(|mut error| match error.take_message() {
+        Some(request) => Failed::Unsent(Box::new(request)),
+        None => {
+            let error = error.into_error();
+            match is_unseen(&error) {
+                true => Failed::Unseen(OriginError::Broken(error)),
+                false => Failed::Sent(OriginError::Broken(error)),
+            }
+        }
+    })
+}
+
+/// Whether the origin says that it has not looked at the request (RFC 9113, section 8.7).
+fn is_unseen(error: &hyper::Error) -> bool {
+    let cause =
+        std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<h2::Error>());
+    cause.is_some_and(|cause| {
+        let refused = cause.reason() == Some(h2::Reason::REFUSED_STREAM);
+        cause.is_remote() && (refused || cause.is_go_away())
+    })
 }
 
 /// Completes when no byte of the request has moved for too long.
@@ -117,3 +265,7 @@ async fn stalled(flow: &Flow) {
 
 /// From the last byte of a request to its answer's head.
 const ANSWER: Duration = Duration::from_secs(60);
+/// Connections tried for one request that no origin has looked at.
+const ATTEMPTS: usize = 3;
+/// As long as a dial may take.
+const TURN: Duration = Duration::from_secs(10);

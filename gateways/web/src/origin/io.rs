@@ -27,6 +27,16 @@ impl Counted {
     }
 }
 
+impl OriginIo {
+    /// The protocol that the origin picked of those offered in the TLS handshake.
+    pub(super) fn picked(&self) -> Option<&[u8]> {
+        match self {
+            Self::Plain(_) => None,
+            Self::Tls(io) => io.get_ref().1.alpn_protocol(),
+        }
+    }
+}
+
 impl AsyncRead for Counted {
     fn poll_read(
         mut self: Pin<&mut Self>,

@@ -3,13 +3,15 @@
 mod connect;
 mod exchange;
 mod io;
+mod multiplex;
 mod pool;
+mod single;
 mod trust;
 
-pub(crate) use connect::Origin;
-pub(crate) use exchange::{Answer, Exchange};
+pub(crate) use exchange::{Answer, Carrier, Exchange};
 pub(crate) use io::OriginIo;
 pub(crate) use pool::Pool;
+pub(crate) use single::Single;
 pub(crate) use trust::Trust;
 
 use std::borrow::Cow;
@@ -17,6 +19,8 @@ use std::time::Duration;
 
 use access::{Code, Explain};
 use session::DialError;
+
+use multiplex::{Multiplex, Place};
 
 /// Why an origin gave no answer.
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +31,8 @@ pub(crate) enum OriginError {
     Tls(#[source] std::io::Error),
     #[error("the application's TLS options can not be used: {0}")]
     Options(String),
+    #[error("the origin speaks no HTTP/2")]
+    NoHttp2,
     #[error("no answer within {after:?}")]
     TimedOut { after: Duration },
     #[error("the origin's answer is no sound HTTP, or broke off")]
@@ -43,6 +49,7 @@ impl Explain for OriginError {
             Self::Dial(error) => return error.code(),
             Self::Tls(_) => "origin.tls",
             Self::Options(_) => "origin.options",
+            Self::NoHttp2 => "origin.http2",
             Self::TimedOut { .. } => "origin.timeout",
             Self::Broken(_) | Self::Closed | Self::Switched => "origin.broken",
         })
@@ -55,6 +62,7 @@ impl Explain for OriginError {
                 "the relay does not trust the application's certificate, or it speaks no TLS"
             }
             Self::Options(_) => "the application's TLS options can not be used",
+            Self::NoHttp2 => "the application is set to HTTP/2 and does not speak it",
             Self::TimedOut { .. } => "the application took the request and does not answer",
             Self::Broken(_) | Self::Closed | Self::Switched => {
                 "the application's answer broke off or is no HTTP"
@@ -68,6 +76,7 @@ impl Explain for OriginError {
             Self::Tls(_) | Self::Options(_) => {
                 "an admin sets the application's `ca` or `pin`, and looks at its port"
             }
+            Self::NoHttp2 => "an admin leaves out the application's `http`, and looks at its port",
             Self::TimedOut { .. } | Self::Broken(_) | Self::Closed | Self::Switched => {
                 "try again; the application's own log says more"
             }

@@ -1,49 +1,102 @@
-//! Connections of one session that wait for the next request. Never of two sessions: what an origin
-//! remembers of a connection belongs to who made it.
+//! Connections of one session. Never of two sessions: what an origin remembers of a connection
+//! belongs to who made it.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
-use super::Origin;
+use super::multiplex::{Multiplex, Place};
+use super::{Carrier, Single};
 
-/// The connections nobody uses now, the last used last.
+/// The connections that take another request.
 #[derive(Default)]
-pub(crate) struct Pool(Mutex<Vec<Origin>>);
+pub(crate) struct Pool {
+    /// Those nobody uses now, the last used last.
+    idle: Mutex<Vec<Single>>,
+    /// Those that several use.
+    shared: Mutex<Vec<Arc<Multiplex>>>,
+    /// A new connection of this origin is for one request only.
+    single: AtomicBool,
+    /// Held by who makes a connection that others may use as well.
+    opening: tokio::sync::Mutex<()>,
+}
 
 impl Pool {
-    /// A connection that takes a request at once.
-    pub(crate) async fn take(&self) -> Option<Origin> {
+    /// What takes a request at once.
+    pub(super) async fn take(&self) -> Option<Carrier> {
+        match self.place() {
+            Some(place) => Some(Carrier::Place(place)),
+            None => self.take_single().await.map(Carrier::Single),
+        }
+    }
+
+    /// A connection that takes a request at once and carries nothing else.
+    pub(super) async fn take_single(&self) -> Option<Single> {
         loop {
-            let mut origin = self.pop()?;
+            let mut origin = lock(&self.idle).pop()?;
             if origin.idle.elapsed() < IDLE && origin.is_ready().await {
                 return Some(origin);
             }
         }
     }
 
-    /// Keeps a connection whose last answer has ended.
-    pub(crate) fn put(&self, mut origin: Origin) {
+    /// A place on a connection that several use.
+    pub(super) fn place(&self) -> Option<Place> {
+        let mut shared = lock(&self.shared);
+        shared.retain(|multiplex| !multiplex.is_over());
+        shared.iter().find_map(Multiplex::place)
+    }
+
+    /// Waits for who makes a connection now, where that may carry this request as well; not for
+    /// longer than `most`.
+    pub(super) async fn turn(&self, most: Duration) -> Option<tokio::sync::MutexGuard<'_, ()>> {
+        if self.single.load(Relaxed) {
+            return None;
+        }
+        timeout(most, self.opening.lock()).await.ok()
+    }
+
+    /// Says that a connection of this origin carries one request at a time.
+    pub(super) fn is_single(&self) {
+        self.single.store(true, Relaxed);
+    }
+
+    /// Keeps a new connection for all, and gives the first place on it.
+    pub(super) fn share(&self, multiplex: Multiplex) -> Option<Place> {
+        self.single.store(false, Relaxed);
+        let multiplex = Arc::new(multiplex);
+        let place = multiplex.place();
+        lock(&self.shared).push(multiplex);
+        place
+    }
+
+    /// Takes back what an answer that has ended came over.
+    pub(crate) fn put(&self, carrier: Carrier) {
+        let Carrier::Single(mut origin) = carrier else { return };
         if origin.sender.is_closed() {
             return;
         }
         origin.idle = Instant::now();
-        let mut idle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut idle = lock(&self.idle);
         idle.retain(|origin| origin.idle.elapsed() < IDLE);
         if idle.len() < MOST {
             idle.push(origin);
         }
     }
 
-    /// Closes all that wait.
+    /// Closes all of them, those in use that several share included.
     pub(crate) fn clear(&self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        lock(&self.idle).clear();
+        for multiplex in lock(&self.shared).drain(..) {
+            multiplex.close();
+        }
     }
+}
 
-    fn pop(&self) -> Option<Origin> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).pop()
-    }
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Shorter than the time after which common servers close one.

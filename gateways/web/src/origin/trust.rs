@@ -33,7 +33,7 @@ impl Trust {
         &self,
         ca: Option<&str>,
         pin: Option<&str>,
-    ) -> Result<Arc<ClientConfig>, OriginError> {
+    ) -> Result<ClientConfig, OriginError> {
         let verifier: Arc<dyn ServerCertVerifier> = match (pin, ca) {
             (Some(pin), _) => Arc::new(Pinned::new(pin, self.provider.clone())?),
             (None, Some(ca)) => self.signed_by(ca)?,
@@ -47,7 +47,7 @@ impl Trust {
             .dangerous()
             .with_custom_certificate_verifier(verifier)
             .with_no_client_auth();
-        Ok(Arc::new(config))
+        Ok(config)
     }
 
     fn signed_by(&self, ca: &str) -> Result<Arc<dyn ServerCertVerifier>, OriginError> {

@@ -1,0 +1,59 @@
+//! gRPC, with the library that Python programs use on both sides.
+
+use std::process::Command;
+
+use anyhow::Result;
+use testkit::{Process, free_port, run};
+
+use super::stage::Stage;
+use crate::support::{SOON, application, grant};
+
+#[test]
+fn calls_of_all_four_kinds_pass_and_refusals_are_understood() -> Result<()> {
+    let (stage, _server) = stage()?;
+    let (token, other) =
+        (stage.token()?, stage.deployment.token("alice", "dead", &["--kind", "api"])?);
+    let dead = stage.host_of("dead");
+    let said = run(&mut client(&stage, &["calls", &token, &other, &dead]), SOON)?.ok()?;
+    assert_eq!(said, "done\n");
+    Ok(())
+}
+
+#[test]
+fn a_call_under_way_is_told_when_its_token_is_revoked() -> Result<()> {
+    let (stage, _server) = stage()?;
+    let token = stage.token()?;
+    let log = stage.deployment.dir().join("stream.log");
+    let mut client = Process::start("python", client(&stage, &["stream", &token]), &log)?;
+    client.wait_for_log("streaming", SOON)?;
+    // It takes the place of the first.
+    stage.token()?;
+    client.wait_for_log("StatusCode.UNAUTHENTICATED: your access was withdrawn", SOON)?;
+    Ok(())
+}
+
+/// A stage with a gRPC server as `app`, and nobody at all as `dead`.
+fn stage() -> Result<(Stage, Process)> {
+    let stage = Stage::start()?;
+    let port = free_port()?;
+    let mut python = Command::new("/usr/bin/python3");
+    python.args(["-u", "-c", include_str!("grpc_server.py"), &port.to_string()]);
+    let log = stage.deployment.dir().join("grpc.log");
+    let mut server = Process::start("grpc", python, &log)?;
+    server.wait_for_log("listening", SOON)?;
+    let http2 = "allow_api = true\n[application.web]\nhttp = \"2\"\n";
+    let document = [
+        application("app", "web", &format!("127.0.0.1:{port}")) + http2,
+        application("dead", "web", "127.0.0.1:1") + http2,
+        grant("alice", "dead"),
+    ];
+    stage.deployment.apply(&document.concat())?.ok()?;
+    Ok((stage, server))
+}
+
+fn client(stage: &Stage, args: &[&str]) -> Command {
+    let mut python = Command::new("/usr/bin/python3");
+    python.args(["-u", "-c", include_str!("grpc_client.py")]);
+    python.arg(stage.host()).arg(stage.deployment.ca_file()).args(args);
+    python
+}
