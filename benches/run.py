@@ -6,7 +6,7 @@ Starts a relay, a connector and an agent's tunnel from target/release on free po
 of `loadgen`, a throw-away sshd and (where Debian's PostgreSQL is installed) a throw-away database.
 Needs root for pinning and for the SSH part. `cargo xtask bench` builds what it needs and calls it.
 
-  run.py [--parts bulk latency connect memory ssh pg] [--reps 5] [--pin 1] [--gb 2]"""
+  run.py [--parts bulk latency connect memory ssh pg web] [--reps 5] [--pin 1] [--gb 2]"""
 import argparse
 import json
 import os
@@ -20,7 +20,7 @@ import time
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-PARTS = ["bulk", "latency", "connect", "memory", "ssh", "pg"]
+PARTS = ["bulk", "latency", "connect", "memory", "ssh", "pg", "web"]
 
 options = argparse.ArgumentParser(description=__doc__)
 options.add_argument("--parts", nargs="+", default=PARTS, choices=PARTS)
@@ -28,6 +28,7 @@ options.add_argument("--bin", default=str(HERE.parent / "target/release"))
 options.add_argument("--reps", type=int, default=5)
 options.add_argument("--gb", type=float, default=2.0)
 options.add_argument("--pin", default="1", help="CPU for everything that takes part; empty: all CPUs")
+options.add_argument("--memory-gib", type=int, default=10, help="of bodies, for the web part")
 options.add_argument("--memory-steps", type=int, nargs="+", default=[1000, 3000])
 opts = options.parse_args()
 
@@ -203,6 +204,45 @@ def postgres(deployment):
           f"adit tunnel=127.0.0.1:{local}@{deployment.pids(agent)}", "--conn", "=user=bench,dbname=postgres")
 
 
+def web(deployment):
+    """nginx as a reverse proxy with TLS and kept connections, before the origin that we reach too."""
+    home, origin, sink, proxy = root / "web", free_port(), free_port(), free_port()
+    home.mkdir()
+    (home / "small").write_bytes(b"x" * 128)
+    with open(home / "large", "wb") as large:
+        large.truncate(2**30)
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                    "-days", "2", "-subj", "/CN=web", "-keyout", home / "key", "-out", home / "cert"],
+                   check=True, capture_output=True)
+    common = f"""daemon off; worker_processes auto; error_log stderr; user root;
+events {{ worker_connections 1024; }}
+http {{ access_log off; keepalive_requests 1000000000; sendfile on; tcp_nodelay on; client_max_body_size 0;
+client_body_temp_path {home}/b; proxy_temp_path {home}/p; fastcgi_temp_path {home}/f;
+uwsgi_temp_path {home}/u; scgi_temp_path {home}/s;
+"""
+    upstream = "proxy_http_version 1.1; proxy_set_header Connection ''; proxy_buffering on;" \
+               "proxy_max_temp_file_size 0; proxy_request_buffering off;"
+    (home / "origin.conf").write_text(f"pid {home}/origin.pid; {common}" + f"""
+upstream sink {{ server 127.0.0.1:{sink}; keepalive 64; }}
+server {{ listen 127.0.0.1:{origin}; root {home}; location /sink {{ {upstream} proxy_pass http://sink; }} }} }}""")
+    (home / "proxy.conf").write_text(f"pid {home}/proxy.pid; {common}" + f"""
+upstream origin {{ server 127.0.0.1:{origin}; keepalive 128; keepalive_requests 1000000000; }}
+server {{ listen 127.0.0.1:{proxy} ssl; ssl_certificate {home}/cert; ssl_certificate_key {home}/key;
+location / {{ {upstream} proxy_pass http://origin; }} }} }}""")
+    start("sink", sys.executable, HERE / "sink.py", sink)
+    for name, port in (("origin", origin), ("proxy", proxy)):
+        nginx = start(name, "/usr/sbin/nginx", "-p", home, "-c", home / f"{name}.conf", "-e", "stderr")
+        wait_for(name, answers(port))
+    workers = Path(f"/proc/{nginx.pid}/task/{nginx.pid}/children").read_text().split()
+    deployment.application("web", "web", origin)
+    key = deployment.adit("admin", "token", "issue", "--user", "admin", "--application", "web", "--kind", "api")
+    bench = [sys.executable, HERE / "web.py", "--proxy", f"127.0.0.1:{proxy}@{','.join(workers)}",
+             "--door", f"127.0.0.1:{deployment.https}@{deployment.pids()}", "--key", key,
+             "--name", f"web-hq.adit.localhost:{deployment.https}", "--reps", opts.reps,
+             "--memory-gib", opts.memory_gib]
+    subprocess.run([str(part) for part in bench], check=False)
+
+
 def main():
     if opts.pin:
         # Before they start: programs choose their threads by the CPUs they may use.
@@ -217,6 +257,8 @@ def main():
         ssh(deployment)
     if "pg" in opts.parts:
         postgres(deployment)
+    if "web" in opts.parts:
+        web(deployment)
 
 
 try:
