@@ -42,6 +42,7 @@ pub(super) async fn requests(
 fn told(row: store::WebRequestRow) -> WebRequestRow {
     WebRequestRow {
         id: row.id.to_string(),
+        client_id: row.client_id,
         at_ms: row.at_ms,
         from: row.from,
         method: row.method,

@@ -5,6 +5,7 @@ mod grpc;
 mod http2;
 mod names;
 mod nginx;
+mod options;
 pub(crate) mod raw;
 pub(crate) mod stage;
 

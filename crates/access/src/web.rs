@@ -32,6 +32,15 @@ pub struct WebOptions {
     /// The Host the origin is sent; absent: the application's address.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub host: Option<String>,
+    /// The path at the origin that clients see as `/`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub base_path: Option<String>,
+    /// Seconds until a connection stands, TLS included; absent: 10.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connect_timeout: Option<u32>,
+    /// Seconds without a byte of a request's body moving until the answer's head; absent: 60.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub answer_timeout: Option<u32>,
     /// Headers that each request gets, in place of what the client sent.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub set_headers: BTreeMap<String, String>,
@@ -73,10 +82,11 @@ impl WebOptions {
     /// Whether a request may go on: its method and path are let through.
     ///
     /// A path with dot segments, or with escapes that could hide some, is let through by no prefix:
-    /// two servers read it differently.
+    /// two servers read it differently. One that could leave the base path is let through by nothing.
     pub fn lets_through(&self, method: &str, path: &str) -> bool {
         let method = self.methods.is_empty() || self.methods.iter().any(|named| named == method);
-        method && (self.paths.is_empty() || (is_plain(path) && self.holds(path)))
+        let stays = self.base_path.is_none() || !may_climb(path);
+        method && stays && (self.paths.is_empty() || (is_plain(path) && self.holds(path)))
     }
 
     /// What is not valid, one sentence each.
@@ -92,6 +102,18 @@ impl WebOptions {
             (
                 "host is no host name, with or without a port",
                 self.host.as_deref().is_none_or(is_host),
+            ),
+            (
+                "base_path begins with / and has no dot segments, query or blank",
+                self.base_path.as_deref().is_none_or(|p| is_plain(p) && is_bare(p)),
+            ),
+            (
+                "connect_timeout is from 1 to 10 seconds",
+                self.connect_timeout.is_none_or(|s| (1..=10).contains(&s)),
+            ),
+            (
+                "answer_timeout is from 1 to 3600 seconds",
+                self.answer_timeout.is_none_or(|s| (1..=3600).contains(&s)),
             ),
             ("a method is a word in capitals", self.methods.iter().all(|m| is_method(m))),
             (
@@ -127,6 +149,12 @@ fn has_twice(names: &[HostName]) -> bool {
     names.iter().enumerate().any(|(at, name)| names[..at].contains(name))
 }
 
+/// Whether a server could read a path as one with dot segments.
+fn may_climb(path: &str) -> bool {
+    let lower = path.to_ascii_lowercase();
+    !is_plain(path) && ["..", "%2e", "%252e"].iter().any(|dots| lower.contains(dots))
+}
+
 /// Whether every server reads a path alike.
 fn is_plain(path: &str) -> bool {
     let lower = path.to_ascii_lowercase();
@@ -137,6 +165,11 @@ fn is_plain(path: &str) -> bool {
         name == "." || name == ".."
     });
     path.starts_with('/') && !hidden && !dots
+}
+
+/// Whether a path is nothing but visible characters of one.
+fn is_bare(path: &str) -> bool {
+    path.len() <= 255 && path.bytes().all(|b| b.is_ascii_graphic() && !b"?#\"<>".contains(&b))
 }
 
 fn is_sha256(text: &str) -> bool {
@@ -205,6 +238,17 @@ mod tests {
     }
 
     #[test]
+    fn nothing_climbs_out_of_a_base_path() {
+        let options = WebOptions { base_path: Some("/wiki".to_owned()), ..WebOptions::default() };
+        for path in ["/", "/a..b", "/a%2Fb", "/a//b", "/v1.2/x"] {
+            assert!(options.lets_through("GET", path), "{path}");
+        }
+        for path in ["/../a", "/a/%2e%2E/../b", "/..%2fa", "/a/..;x/b", "/%252e%252e/a", "/..\\a"] {
+            assert!(!options.lets_through("GET", path), "{path}");
+        }
+    }
+
+    #[test]
     fn each_fault_is_told() {
         let set = |name: &str, value: &str| WebOptions {
             set_headers: [(name.to_owned(), value.to_owned())].into(),
@@ -225,6 +269,11 @@ mod tests {
             one(|o| o.ca = Some("abc".to_owned())),
             one(|o| o.sni = Some("a b".to_owned())),
             one(|o| o.host = Some("a/b".to_owned())),
+            one(|o| o.base_path = Some("/a/../b".to_owned())),
+            one(|o| o.base_path = Some("/a?b".to_owned())),
+            one(|o| o.connect_timeout = Some(0)),
+            one(|o| o.connect_timeout = Some(11)),
+            one(|o| o.answer_timeout = Some(3601)),
             one(|o| o.methods = vec!["get".to_owned()]),
             one(|o| o.paths = vec!["api".to_owned()]),
             one(|o| o.remove_headers = vec!["Host".to_owned()]),

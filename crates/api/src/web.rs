@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 pub struct WebRequestRow {
     /// As its answer said it, where the relay answered itself.
     pub id: String,
+    /// What the client called it: its `X-Request-Id`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_id: Option<String>,
     /// Unix milliseconds.
     pub at_ms: u64,
     pub from: String,

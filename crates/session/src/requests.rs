@@ -12,6 +12,8 @@ pub struct WebRequest {
     /// When it came.
     pub at: SystemTime,
     pub id: Uuid,
+    /// What the client calls it: its `X-Request-Id`.
+    pub client_id: Option<String>,
     pub from: IpAddr,
     pub method: String,
     /// As the client wrote it.

@@ -26,6 +26,11 @@ impl<S: Stream> Io<S> {
     pub fn with_received(stream: S, received: Bytes) -> Self {
         Self { stream, received }
     }
+
+    /// The stream, for who sends without a copy.
+    pub fn stream(&mut self) -> &mut S {
+        &mut self.stream
+    }
 }
 
 impl<S: Stream> AsyncRead for Io<S> {

@@ -4,15 +4,19 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
 
 /// A request's body as the origin's connection takes it.
 pub(crate) struct Upload {
     body: Option<Incoming>,
     flow: Arc<Flow>,
+    /// It is not read before this.
+    wait: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
 }
 
 /// How far a request's body has come.
@@ -26,12 +30,24 @@ impl Upload {
     pub(crate) fn new(body: Incoming) -> Self {
         let body = (!body.is_end_stream()).then_some(body);
         let flow = Flow { bytes: AtomicU64::new(0), moved: Mutex::new(Instant::now()) };
-        Self { body, flow: Arc::new(flow) }
+        Self { body, flow: Arc::new(flow), wait: None }
     }
 
     /// The same request again, which has no body.
     pub(crate) fn none(flow: Arc<Flow>) -> Self {
-        Self { body: None, flow }
+        Self { body: None, flow, wait: None }
+    }
+
+    /// Reads nothing of the body until the origin wants it, or says nothing for a moment: the client
+    /// waits for that as well (RFC 9110, section 10.1.1).
+    pub(crate) fn await_continue(&mut self, wanted: CancellationToken) {
+        let wait = async move { drop(timeout(EXPECTED, wanted.cancelled()).await) };
+        self.wait = Some(Box::pin(wait));
+    }
+
+    /// Waits for nothing any more.
+    pub(crate) fn begin(&mut self) {
+        self.wait = None;
     }
 
     pub(crate) fn is_none(&self) -> bool {
@@ -66,6 +82,10 @@ impl Body for Upload {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        if let Some(wait) = &mut self.wait {
+            ready!(wait.as_mut().poll(cx));
+            self.wait = None;
+        }
         let Some(body) = &mut self.body else { return Poll::Ready(None) };
         let frame = ready!(Pin::new(body).poll_frame(cx));
         let bytes = frame.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref());
@@ -81,3 +101,6 @@ impl Body for Upload {
         self.body.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
     }
 }
+
+/// As long as clients wait by themselves.
+const EXPECTED: Duration = Duration::from_secs(1);

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use access::Code;
 use hyper::body::Incoming;
+use hyper::ext::on_informational;
 use hyper::header::{EXPECT, HeaderValue};
 use hyper::http::uri::PathAndQuery;
 use hyper::{Request, Response, StatusCode, Uri, Version};
@@ -22,6 +23,7 @@ use crate::links::{Places, rewrite};
 use crate::log::Entry;
 use crate::origin::{Answer, Carrier, OriginError, Trust};
 use crate::problem::Refusal;
+use crate::request_id::{self, REQUEST_ID};
 use crate::sessions::{Keeper, Sessions, Visit, sessions};
 use crate::statement::Signer;
 use crate::strict::{Ledger, Malformed};
@@ -91,16 +93,27 @@ impl WebGateway {
     }
 
     /// Answers a request for an application.
-    pub async fn answer(&self, request: Request<Incoming>, client: &Client) -> Response<WebBody> {
+    pub async fn answer(
+        &self,
+        mut request: Request<Incoming>,
+        client: &Client,
+    ) -> Response<WebBody> {
         // Ordered by time: records are kept and listed by it.
         let id = Uuid::now_v7();
         let mut entry = self.0.entry(id, &request, client);
+        let given = request_id::given(request.headers());
+        entry.called(given.as_ref());
+        let name = given.unwrap_or_else(|| request_id::own(id));
+        request.headers_mut().insert(REQUEST_ID, name.clone());
         let call = grpc::is_call(request.headers());
         let answered = match self.0.serve(request, client, &mut entry).await {
             Ok(served) => self.0.pass_on(served, client, entry).await,
             Err(refusal) => Err((refusal, entry)),
         };
-        answered.unwrap_or_else(|(refusal, entry)| refuse(id, call, refusal, entry))
+        let refuse = |(refusal, entry)| refuse(id, call, refusal, entry);
+        let mut answer = answered.unwrap_or_else(refuse);
+        answer.headers_mut().insert(REQUEST_ID, name);
+        answer
     }
 
     /// What an authority, or the server name of a TLS handshake, names.
@@ -157,7 +170,8 @@ impl Inner {
         let may_change = client.ledger.is_some() && visit.target().http != Http::Two;
         let protocol = asked_upgrade(request.headers()).filter(|_| may_change);
         let (upgrade, call) = (protocol.is_some(), grpc::is_call(request.headers()));
-        let upload = self.outgoing(request, &asked, &visit, protocol);
+        let mut upload = self.outgoing(request, &asked, &visit, protocol);
+        Self::expect(&mut upload, client);
         entry.uploads(upload.body().flow());
         let (over, exchange) = (visit.over(), visit.exchange());
         let answer = tokio::select! {
@@ -210,8 +224,7 @@ impl Inner {
         upgrade: Option<HeaderValue>,
     ) -> Request<Upload> {
         let (mut parts, body) = request.into_parts();
-        parts.uri = Uri::from(asked.target.clone());
-        parts.headers.remove(EXPECT);
+        parts.uri = Uri::from(visit.target().path(&asked.target));
         let told = Told {
             user: visit.user().as_str(),
             from: visit.from(),
@@ -222,6 +235,24 @@ impl Inner {
         adjust(&mut parts.headers, &visit.application().web);
         parts.extensions.clear();
         Request::from_parts(parts, Upload::new(body))
+    }
+
+    /// Leaves it to the origin whether a body is asked for, where the client waits for that.
+    fn expect(request: &mut Request<Upload>, client: &Client) {
+        let expects = request.headers().get(EXPECT);
+        let expects = expects.is_some_and(|e| e.as_bytes().eq_ignore_ascii_case(CONTINUE));
+        // Over HTTP/2 the client would not be told.
+        if !expects || client.ledger.is_none() || request.body().is_none() {
+            request.headers_mut().remove(EXPECT);
+            return;
+        }
+        let wanted = CancellationToken::new();
+        request.body_mut().await_continue(wanted.clone());
+        on_informational(request, move |answer| {
+            if answer.status() == StatusCode::CONTINUE {
+                wanted.cancel();
+            }
+        });
     }
 
     /// The origin's answer as the client gets it.
@@ -235,8 +266,10 @@ impl Inner {
         let (mut parts, body) = response.into_parts();
         let switched = parts.status == StatusCode::SWITCHING_PROTOCOLS;
         toward_client(&mut parts.headers, switched);
-        let (public, base) = (asked.authority.as_str(), asked.base.as_ref());
-        rewrite(&mut parts.headers, &Places { public, origin: &visit.target().host, base });
+        let (target, public) = (visit.target(), asked.authority.as_str());
+        let base = asked.base.as_ref();
+        let places = Places { public, origin: &target.host, under: &target.base, base };
+        rewrite(&mut parts.headers, &places);
         parts.version = Version::default();
         entry.answered(parts.status);
         if !switched {
@@ -342,3 +375,5 @@ fn unanswered(error: &OriginError, client: &Client) -> Refusal {
     };
     Refusal::of(status, error)
 }
+
+const CONTINUE: &[u8] = b"100-continue";

@@ -1,6 +1,7 @@
 //! Which headers go on: none that is for the next hop only, and none that says who somebody is
 //! unless the relay says so.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 
 use access::WebOptions;
@@ -91,11 +92,13 @@ fn drop_forged(headers: &mut HeaderMap) {
 }
 
 fn is_forged(name: &str) -> bool {
-    let plain = name.replace('_', "-");
-    let framing = plain != name && FRAMING.contains(&plain.as_str());
-    framing
-        || PREFIXES.iter().any(|prefix| plain.starts_with(prefix))
-        || IDENTITY.contains(&plain.as_str())
+    let plain = match name.contains('_') {
+        true => Cow::Owned(name.replace('_', "-")),
+        false => Cow::Borrowed(name),
+    };
+    let plain = plain.as_ref();
+    let framing = plain != name && FRAMING.contains(&plain);
+    framing || PREFIXES.iter().any(|prefix| plain.starts_with(prefix)) || IDENTITY.contains(&plain)
 }
 
 fn tell(headers: &mut HeaderMap, told: &Told<'_>) {

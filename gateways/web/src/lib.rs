@@ -15,6 +15,7 @@ mod log;
 mod open;
 mod origin;
 mod problem;
+mod request_id;
 mod sessions;
 mod statement;
 mod strict;

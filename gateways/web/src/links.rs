@@ -13,6 +13,8 @@ pub(crate) struct Places<'a> {
     pub(crate) public: &'a str,
     /// What the origin takes itself for: the Host it was sent.
     pub(crate) origin: &'a str,
+    /// What the origin's paths begin with, and the client's do not; may be empty.
+    pub(crate) under: &'a str,
     /// What paths begin with, where the token stands in them.
     pub(crate) base: Option<&'a Base>,
 }
@@ -37,11 +39,25 @@ impl Places<'_> {
         if let Some((authority, rest)) = absolute(link) {
             let ours = [self.public, self.origin];
             let ours = ours.iter().any(|name| same_authority(name, authority));
+            let rest = self.below(rest);
             let slash = if rest.starts_with('/') { "" } else { "/" };
             return ours.then(|| format!("https://{}{base}{slash}{rest}", self.public));
         }
-        let from_root = link.starts_with('/') && !base.is_empty();
-        from_root.then(|| format!("{base}{link}"))
+        if !link.starts_with('/') {
+            return None;
+        }
+        let rest = self.below(link);
+        let slash = if rest.starts_with('/') { "" } else { "/" };
+        (rest != link || !base.is_empty()).then(|| format!("{base}{slash}{rest}"))
+    }
+
+    /// A path of the origin's without what clients do not see of it.
+    fn below<'b>(&self, path: &'b str) -> &'b str {
+        let Some(rest) = path.strip_prefix(self.under) else { return path };
+        let whole = rest.is_empty() || rest.starts_with(['/', '?', '#']);
+        // What is left would name another host.
+        let host = rest.starts_with("//") || rest.starts_with("/\\");
+        if whole && !host { rest } else { path }
     }
 
     /// `5; url=/next`
@@ -63,10 +79,11 @@ impl Places<'_> {
 
     fn attribute(&self, attribute: &str, bound: bool) -> Option<String> {
         let (name, value) = attribute.split_once('=').unwrap_or((attribute, ""));
-        match (name.trim().to_ascii_lowercase().as_str(), self.base) {
-            ("domain", _) => None,
-            ("path", Some(base)) if value.trim().starts_with('/') && !bound => {
-                Some(format!(" Path={}{}", base.as_str(), value.trim()))
+        match name.trim().to_ascii_lowercase().as_str() {
+            "domain" => None,
+            "path" if value.trim().starts_with('/') && !bound => {
+                let link = self.link(value.trim());
+                Some(link.map_or_else(|| attribute.to_owned(), |path| format!(" Path={path}")))
             }
             _ => Some(attribute.to_owned()),
         }
@@ -110,7 +127,12 @@ mod tests {
     #[test]
     fn a_client_that_knows_only_its_base_address_comes_back_to_it() {
         let base = Base::new("/odoapi/T");
-        let places = Places { public: "web-hq.x:8443", origin: "10.0.0.7:8080", base: Some(&base) };
+        let places = Places {
+            public: "web-hq.x:8443",
+            origin: "10.0.0.7:8080",
+            under: "",
+            base: Some(&base),
+        };
         let cases = [
             (LOCATION, "/login?a=b", "/odoapi/T/login?a=b"),
             (LOCATION, "next", "next"),
@@ -135,7 +157,7 @@ mod tests {
 
     #[test]
     fn without_a_base_only_the_host_changes() {
-        let places = Places { public: "web-hq.x", origin: "wiki.corp", base: None };
+        let places = Places { public: "web-hq.x", origin: "wiki.corp", under: "", base: None };
         let cases = [
             (LOCATION, "/login", "/login"),
             (LOCATION, "https://wiki.corp:443/a", "https://web-hq.x/a"),
@@ -145,6 +167,33 @@ mod tests {
         for (name, sent, got) in cases {
             assert_eq!(rewritten(&places, &name, sent), got, "{name}");
         }
+    }
+
+    #[test]
+    fn what_the_origin_puts_before_its_paths_is_taken_away_on_whole_segments() {
+        let base = Base::new("/odoapi/T");
+        let plain = Places { public: "web-hq.x", origin: "o:81", under: "/wiki", base: None };
+        let cases = [
+            (LOCATION, "/wiki/login", "/login"),
+            (LOCATION, "/wiki", "/"),
+            (LOCATION, "/wiki?a", "/?a"),
+            (LOCATION, "/wikis/a", "/wikis/a"),
+            (LOCATION, "/other", "/other"),
+            (LOCATION, "/wiki//evil.example/a", "/wiki//evil.example/a"),
+            (LOCATION, "/wiki/\\evil.example", "/wiki/\\evil.example"),
+            (LOCATION, "http://o:81/wiki/a", "https://web-hq.x/a"),
+            (LOCATION, "http://o:81/wiki", "https://web-hq.x/"),
+            (REFRESH, "5; url=/wiki/next", "5; url=/next"),
+            (SET_COOKIE, "a=b; Path=/wiki; Secure", "a=b; Path=/; Secure"),
+            (SET_COOKIE, "a=b; Path=/wiki/x", "a=b; Path=/x"),
+            (SET_COOKIE, "a=b; Path=/", "a=b; Path=/"),
+        ];
+        for (name, sent, got) in cases {
+            assert_eq!(rewritten(&plain, &name, sent), got, "{name}");
+        }
+        let both = Places { base: Some(&base), ..plain };
+        assert_eq!(rewritten(&both, &LOCATION, "/wiki/a"), "/odoapi/T/a");
+        assert_eq!(rewritten(&both, &SET_COOKIE, "a=b; Path=/wiki"), "a=b; Path=/odoapi/T/");
     }
 
     fn rewritten(places: &Places<'_>, name: &HeaderName, sent: &str) -> String {

@@ -1,10 +1,12 @@
 //! One record per request.
 
+use std::mem::take;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use access::Code;
+use hyper::header::HeaderValue;
 use hyper::{Method, StatusCode};
 use session::{RequestLog, WebRequest};
 use splice::Counters;
@@ -33,6 +35,7 @@ impl Entry {
         let record = WebRequest {
             at: SystemTime::now(),
             id,
+            client_id: None,
             from,
             method: cut(method.as_str(), LONGEST_METHOD),
             host: cut(host, LONGEST_HOST),
@@ -49,10 +52,15 @@ impl Entry {
         Self { log, record, began: Instant::now(), upload: None }
     }
 
+    /// The client calls the request so.
+    pub(crate) fn called(&mut self, id: Option<&HeaderValue>) {
+        self.record.client_id = id.and_then(|id| id.to_str().ok()).map(str::to_owned);
+    }
+
     pub(crate) fn belongs_to(&mut self, shared: &Shared) {
         self.record.session = Some(shared.id());
         self.record.user = Some(shared.user().clone());
-        self.record.application = Some(shared.application().label());
+        self.record.application = Some(shared.label().to_owned());
     }
 
     pub(crate) fn uploads(&mut self, flow: Arc<Flow>) {
@@ -81,13 +89,27 @@ impl Entry {
 
 impl Drop for Entry {
     fn drop(&mut self) {
-        self.record.millis = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.record.up += self.upload.as_ref().map_or(0, |flow| flow.bytes());
-        self.log.note(self.record.clone());
+        let record = &mut self.record;
+        let uploaded = self.upload.as_ref().map_or(0, |flow| flow.bytes());
+        self.log.note(WebRequest {
+            method: take(&mut record.method),
+            host: take(&mut record.host),
+            path: take(&mut record.path),
+            client_id: record.client_id.take(),
+            user: record.user.take(),
+            application: record.application.take(),
+            up: record.up + uploaded,
+            millis: u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX),
+            ..*record
+        });
     }
 }
 
+/// The first characters of a text.
 fn cut(text: &str, most: usize) -> String {
+    if text.len() <= most {
+        return text.to_owned();
+    }
     text.chars().take(most).collect()
 }
 

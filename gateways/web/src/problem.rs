@@ -3,8 +3,8 @@
 use access::{Code, Explain};
 use bytes::Bytes;
 use hyper::header::{
-    CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER,
-    WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
+    CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
+    X_CONTENT_TYPE_OPTIONS,
 };
 use hyper::{Response, StatusCode};
 use serde::Serialize;
@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use crate::answer::WebBody;
 use crate::grpc;
+use crate::request_id::{REQUEST_ID, own};
 
 /// Why a request got no answer of its application.
 #[derive(Debug)]
@@ -60,14 +61,12 @@ impl Refusal {
         let hint = self.hint.map(|hint| format!("; {hint}")).unwrap_or_default();
         let message = format!("{} ({}){hint}", self.detail, self.code.0);
         let mut response = grpc::refusal(self.status, &message);
-        if let Ok(id) = HeaderValue::from_str(&id.to_string()) {
-            response.headers_mut().insert(REQUEST_ID, id);
-        }
+        response.headers_mut().insert(REQUEST_ID, own(id));
         response
     }
 
     pub(crate) fn into_response(self, id: Uuid) -> Response<WebBody> {
-        let id = id.to_string();
+        let (name, id) = (own(id), id.to_string());
         let problem = Problem {
             title: self.status.canonical_reason().unwrap_or_default(),
             status: self.status.as_u16(),
@@ -83,9 +82,7 @@ impl Refusal {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-        if let Ok(id) = HeaderValue::from_str(&id) {
-            headers.insert(REQUEST_ID, id);
-        }
+        headers.insert(REQUEST_ID, name);
         if self.status == StatusCode::UNAUTHORIZED {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"adit\""));
         }
@@ -109,5 +106,3 @@ struct Problem<'a> {
     hint: Option<&'a str>,
     request_id: &'a str,
 }
-
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");

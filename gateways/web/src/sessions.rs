@@ -220,6 +220,11 @@ impl Shared {
         self.session.application()
     }
 
+    /// The application's host label.
+    pub(crate) fn label(&self) -> &str {
+        &self.label
+    }
+
     /// The client's address.
     pub(crate) fn from(&self) -> IpAddr {
         self.from

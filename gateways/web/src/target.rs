@@ -1,8 +1,10 @@
 //! How an application's web server is spoken to.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use access::{Application, Scheme, Version};
+use hyper::http::uri::PathAndQuery;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 
@@ -15,6 +17,12 @@ pub(crate) struct Target {
     pub(crate) http: Http,
     /// The Host it is sent.
     pub(crate) host: String,
+    /// What its paths begin with, and clients do not see; without a slash at its end.
+    pub(crate) base: String,
+    /// Until a connection stands.
+    pub(crate) connect: Duration,
+    /// Without progress, until an answer's head.
+    pub(crate) answer: Duration,
 }
 
 pub(crate) struct Tls {
@@ -54,7 +62,28 @@ impl Target {
             false => None,
         };
         let usual = || host(&address.to_string(), secure);
-        Ok(Self { tls, http, host: options.host.clone().unwrap_or_else(usual) })
+        let seconds = |set: Option<u32>, usual| {
+            set.map_or(usual, |seconds| Duration::from_secs(u64::from(seconds)))
+        };
+        Ok(Self {
+            tls,
+            http,
+            host: options.host.clone().unwrap_or_else(usual),
+            base: options.base_path.as_deref().unwrap_or("").trim_end_matches('/').to_owned(),
+            connect: seconds(options.connect_timeout, CONNECT),
+            answer: seconds(options.answer_timeout, ANSWER),
+        })
+    }
+}
+
+impl Target {
+    /// A client's path and query as the origin has them.
+    pub(crate) fn path(&self, asked: &PathAndQuery) -> PathAndQuery {
+        if self.base.is_empty() || !asked.path().starts_with('/') {
+            return asked.clone();
+        }
+        let path = PathAndQuery::try_from(format!("{}{asked}", self.base));
+        path.unwrap_or_else(|_| asked.clone())
     }
 }
 
@@ -89,3 +118,6 @@ fn host(authority: &str, secure: bool) -> String {
 const HTTPS: u16 = 443;
 const HTTP_1: &[u8] = b"http/1.1";
 pub(crate) const HTTP_2: &[u8] = b"h2";
+/// A connector gives up before.
+const CONNECT: Duration = Duration::from_secs(10);
+const ANSWER: Duration = Duration::from_secs(60);

@@ -17,6 +17,11 @@ const pages = {
     res.end();
   },
   '/landing': (req, res) => res.end(`landed with ${req.headers.cookie || 'no cookie'}\n`),
+  '/wiki/redirect': (_, res) => {
+    res.writeHead(302, { Location: '/wiki/landing?x=1', 'Set-Cookie': 'seen=2; Path=/wiki' });
+    res.end();
+  },
+  '/wiki/landing': (req, res) => res.end(`${req.url} with ${req.headers.cookie || 'no cookie'}\n`),
   '/events': events,
   '/endless': (req, res) => pour(req, res, Infinity),
   '/big': (req, res) => {
@@ -74,6 +79,13 @@ function pour(req, res, left) {
 const server = http.createServer((req, res) => {
   const page = pages[req.url.split('?')[0]];
   if (page) { page(req, res); } else { res.statusCode = 404; res.end('no such page\n'); }
+});
+
+// Decides by the head whether a body is wanted.
+server.on('checkContinue', (req, res) => {
+  if (req.url === '/full') { res.writeHead(413, { Connection: 'close' }); res.end('too much\n'); return; }
+  res.writeContinue();
+  server.emit('request', req, res);
 });
 
 // Sends back each frame it gets, as it stands but for the mask.

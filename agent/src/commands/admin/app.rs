@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 
-use access::{Address, HostName, Kind, Login, Name, Scheme, WebOptions};
+use access::{Address, Kind, Login, Name, WebOptions};
 use api::{ApplicationRow, ApplicationSpec, Checked, Document};
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::edit::{edit, show, yes_or_no};
+use super::web_options::WebArgs;
 use super::{add, secrets, take_away};
 use crate::context::{Context, query, segment};
 use crate::exit::{Exit, Failure};
@@ -89,35 +90,6 @@ pub struct AddArgs {
     web: WebArgs,
 }
 
-/// How the origin of a web application is spoken to.
-#[derive(Debug, Args)]
-struct WebArgs {
-    /// http or https [default: https at port 443, else http]
-    #[arg(long, value_name = "SCHEME", value_parser = scheme)]
-    scheme: Option<Scheme>,
-    /// The CAs that sign the origin's certificate, in a PEM file [default: the relay machine's]
-    #[arg(long, value_name = "FILE", conflicts_with = "pin")]
-    ca_file: Option<PathBuf>,
-    /// The SHA-256 of the origin's own certificate, whoever signed it
-    #[arg(long, value_name = "HEX")]
-    pin: Option<String>,
-    /// The Host the origin is sent [default: the address]
-    #[arg(long, value_name = "HOST")]
-    host: Option<String>,
-    /// A name in the DNS that leads to it, such as wiki.example.com; may be repeated
-    #[arg(long = "host-name", value_name = "NAME")]
-    host_names: Vec<HostName>,
-}
-
-impl WebArgs {
-    fn options(self) -> Result<Option<WebOptions>, Failure> {
-        let ca = self.ca_file.as_deref().map(secrets::read).transpose()?;
-        let Self { scheme, pin, host, host_names, .. } = self;
-        let options = WebOptions { scheme, ca, pin, host, host_names, ..WebOptions::default() };
-        Ok((!options.is_default()).then_some(options))
-    }
-}
-
 /// With these the relay logs in to the target, and the user never sees how.
 #[derive(Debug, Args)]
 pub(super) struct ManagedArgs {
@@ -164,10 +136,10 @@ pub struct SetArgs {
     /// Its tags; may be repeated
     #[arg(long = "tag", value_name = "KEY=VALUE", value_parser = tag)]
     tags: Vec<(String, String)>,
-    /// The names in the DNS that lead to a web application; may be repeated
-    #[arg(long = "host-name", value_name = "NAME")]
-    host_names: Vec<HostName>,
-    /// Leave nothing of it; without account users log in to the target themselves
+    #[command(flatten)]
+    web: WebArgs,
+    /// Leave nothing of it, before what else is given; without account users log in to the target
+    /// themselves, without web the origin is spoken to as usual
     #[arg(long, value_name = "WHAT")]
     clear: Vec<Clear>,
 }
@@ -179,6 +151,7 @@ enum Clear {
     HostNames,
     Approvers,
     Tags,
+    Web,
 }
 
 impl SetArgs {
@@ -192,6 +165,12 @@ impl SetArgs {
                 }
                 Clear::Approvers => app.approvers.clear(),
                 Clear::Tags => app.tags.clear(),
+                Clear::Web => {
+                    app.web.iter_mut().for_each(|web| {
+                        let host_names = std::mem::take(&mut web.host_names);
+                        *web = WebOptions { host_names, ..WebOptions::default() };
+                    });
+                }
             }
         }
         app.address = self.address.unwrap_or_else(|| app.address.clone());
@@ -204,9 +183,7 @@ impl SetArgs {
         if !self.approvers.is_empty() {
             app.approvers = self.approvers;
         }
-        if !self.host_names.is_empty() {
-            app.web.get_or_insert_default().host_names = self.host_names;
-        }
+        app.web = self.web.over(app.web.take())?;
         if !self.tags.is_empty() {
             app.tags = self.tags.into_iter().collect();
         }
@@ -254,7 +231,7 @@ impl AddArgs {
             requestable: self.requestable || !self.approvers.is_empty(),
             approvers: self.approvers,
             tags: self.tags.into_iter().collect(),
-            web: self.web.options()?,
+            web: self.web.over(None)?,
         })
     }
 }
@@ -310,14 +287,6 @@ async fn list(args: ListArgs, context: &Context) -> Result<(), Failure> {
             tags.join(" "),
         ]
     })
-}
-
-fn scheme(text: &str) -> Result<Scheme, String> {
-    match text {
-        "http" => Ok(Scheme::Http),
-        "https" => Ok(Scheme::Https),
-        _ => Err("a scheme is http or https".to_owned()),
-    }
 }
 
 fn api(app: &ApplicationRow) -> &'static str {

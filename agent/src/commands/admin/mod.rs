@@ -23,6 +23,7 @@ mod tls;
 mod token;
 mod user;
 mod web;
+mod web_options;
 mod why;
 
 use api::{Applied, Change, Removed, Withdrawn};

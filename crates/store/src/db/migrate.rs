@@ -93,6 +93,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     ),
     (19, "seen", include_str!("../../migrations/0019_seen.sql")),
     (20, "web requests", include_str!("../../migrations/0020_web_requests.sql")),
+    (30, "web client id", include_str!("../../migrations/0030_web_client_id.sql")),
 ];
 
 /// The migration that has the audit log chained.

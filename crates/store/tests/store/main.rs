@@ -13,6 +13,7 @@ mod files;
 mod keys;
 mod machines;
 mod opening;
+mod requests;
 mod secrets;
 mod settings;
 mod support;

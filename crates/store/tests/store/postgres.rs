@@ -12,6 +12,7 @@ mod dumps;
 mod keys;
 mod machines;
 mod opening;
+mod requests;
 mod secrets;
 mod settings;
 mod support;

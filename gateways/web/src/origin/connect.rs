@@ -1,18 +1,15 @@
 //! A new connection to an origin: dialled, in TLS where it wants that, and which HTTP it speaks.
 
-use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
 use rustls::ClientConfig;
-use rustls::pki_types::ServerName;
-use session::Session;
+use session::{DialError, Session};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 use super::io::{Counted, OriginIo};
 use super::{Multiplex, OriginError, Single};
-use crate::target::{HTTP_2, Http, Target};
+use crate::target::{HTTP_2, Http, Target, Tls};
 
 /// What a new connection turned out to speak.
 pub(super) enum Line {
@@ -23,20 +20,12 @@ pub(super) enum Line {
 /// Dials the session's application and begins to speak HTTP with it: HTTP/2 where it is told to or
 /// the origin picks it.
 pub(super) async fn connect(session: &Session, target: &Target) -> Result<Line, OriginError> {
-    let stream = dial(session).await?;
-    let (io, picked) = match &target.tls {
-        None => (OriginIo::Plain(stream), None),
-        Some(tls) => {
-            let io = secured(stream, tls.config.clone(), tls.name.clone()).await?;
-            let picked = io.picked().is_some_and(|protocol| protocol == HTTP_2);
-            (io, Some(picked))
-        }
-    };
-    match (target.http, picked) {
-        (Http::Two, Some(false)) => Err(OriginError::NoHttp2),
-        (Http::Two, _) | (Http::Either, Some(true)) => {
-            Multiplex::begin(io).await.map(Line::Multiplex)
-        }
+    let offer = |tls: &Tls| tls.config.clone();
+    let io = in_time(target, reach(session, target, offer)).await?;
+    match (target.http, io.picked().map(|protocol| protocol == HTTP_2)) {
+        (Http::Two, _) if target.tls.is_none() => Multiplex::begin(io).await.map(Line::Multiplex),
+        (Http::Two | Http::Either, Some(true)) => Multiplex::begin(io).await.map(Line::Multiplex),
+        (Http::Two, Some(false) | None) => Err(OriginError::NoHttp2),
         (Http::One, _) | (Http::Either, Some(false) | None) => {
             Single::begin(io).await.map(Line::Single)
         }
@@ -48,29 +37,27 @@ pub(super) async fn connect_single(
     session: &Session,
     target: &Target,
 ) -> Result<Single, OriginError> {
-    let stream = dial(session).await?;
-    let io = match &target.tls {
-        None => OriginIo::Plain(stream),
-        Some(tls) => secured(stream, tls.single.clone(), tls.name.clone()).await?,
-    };
+    let offer = |tls: &Tls| tls.single.clone();
+    let io = in_time(target, reach(session, target, offer)).await?;
     Single::begin(io).await
 }
 
-async fn dial(session: &Session) -> Result<Counted, OriginError> {
-    Ok(Counted::new(session.dial().await?, session.counters().clone()))
-}
-
-async fn secured(
-    stream: Counted,
-    config: Arc<ClientConfig>,
-    name: ServerName<'static>,
+async fn in_time(
+    target: &Target,
+    reaching: impl Future<Output = Result<OriginIo, OriginError>>,
 ) -> Result<OriginIo, OriginError> {
-    let handshake = TlsConnector::from(config).connect(name, stream);
-    match timeout(HANDSHAKE, handshake).await {
-        Ok(Ok(stream)) => Ok(OriginIo::Tls(Box::new(stream))),
-        Ok(Err(error)) => Err(OriginError::Tls(error)),
-        Err(_) => Err(OriginError::Tls(io::ErrorKind::TimedOut.into())),
-    }
+    let after = target.connect;
+    let reached = timeout(after, reaching).await;
+    reached.unwrap_or_else(|_| Err(DialError::TimedOut { after }.into()))
 }
 
-const HANDSHAKE: Duration = Duration::from_secs(10);
+async fn reach(
+    session: &Session,
+    target: &Target,
+    offer: fn(&Tls) -> Arc<ClientConfig>,
+) -> Result<OriginIo, OriginError> {
+    let stream = Counted::new(session.dial().await?, session.counters().clone());
+    let Some(tls) = &target.tls else { return Ok(OriginIo::Plain(stream)) };
+    let handshake = TlsConnector::from(offer(tls)).connect(tls.name.clone(), stream);
+    Ok(OriginIo::Tls(Box::new(handshake.await.map_err(OriginError::Tls)?)))
+}

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
-use hyper::header::{HOST, HeaderValue};
+use hyper::header::{EXPECT, HOST, HeaderValue};
 use hyper::{Method, Request, Response, Uri, Version};
 use session::Session;
 use tokio::time::{Instant, sleep_until};
@@ -37,6 +37,14 @@ pub(crate) enum Carrier {
     Single(Single),
     /// One of the places of a connection.
     Place(Place),
+}
+
+/// How long an answer's head may take.
+#[derive(Clone, Copy)]
+struct Limit<'a> {
+    flow: &'a Flow,
+    /// Without progress of the request.
+    after: Duration,
 }
 
 enum Failed {
@@ -112,7 +120,7 @@ impl Exchange<'_> {
 
     /// A new connection; or a place on one that somebody else has just made.
     async fn open(&self) -> Result<Carrier, OriginError> {
-        let turn = self.pool.turn(TURN).await;
+        let turn = self.pool.turn(self.target.connect).await;
         if turn.is_some()
             && let Some(place) = self.pool.place()
         {
@@ -139,13 +147,17 @@ impl Exchange<'_> {
         match carrier {
             Carrier::Single(single) => {
                 self.in_one(&mut request);
-                send_single(single, request, flow).await
+                send_single(single, request, self.limit(flow)).await
             }
             Carrier::Place(place) => {
                 self.in_two(&mut request).map_err(Failed::Sent)?;
-                send_place(place, request, flow).await
+                send_place(place, request, self.limit(flow)).await
             }
         }
+    }
+
+    fn limit<'b>(&self, flow: &'b Flow) -> Limit<'b> {
+        Limit { flow, after: self.target.answer }
     }
 
     /// The request in the form of HTTP/1.1: where it goes stands in `Host`.
@@ -164,6 +176,9 @@ impl Exchange<'_> {
     fn in_two(&self, request: &mut Request<Upload>) -> Result<(), OriginError> {
         *request.version_mut() = Version::HTTP_2;
         request.headers_mut().remove(HOST);
+        // Its windows hold a body back, and nobody is told of a 100 here.
+        request.headers_mut().remove(EXPECT);
+        request.body_mut().begin();
         let scheme = if self.target.tls.is_some() { "https" } else { "http" };
         let mut uri = Uri::builder().scheme(scheme).authority(self.target.host.as_str());
         if let Some(path) = request.uri().path_and_query().cloned() {
@@ -194,7 +209,7 @@ fn is_safe(request: &Request<Upload>) -> bool {
 async fn send_single(
     mut single: Single,
     request: Request<Upload>,
-    flow: &Arc<Flow>,
+    limit: Limit<'_>,
 ) -> Result<Answer, Failed> {
     let mut sending = pin!(single.sender.try_send_request(request));
     let answered = poll_fn(|cx| {
@@ -205,29 +220,29 @@ async fn send_single(
         single.drive(cx);
         sending.as_mut().poll(cx)
     });
-    let response = in_time(answered, flow).await?;
+    let response = in_time(answered, limit).await?;
     Ok(Answer { response, carrier: Carrier::Single(single) })
 }
 
 async fn send_place(
     place: Place,
     request: Request<Upload>,
-    flow: &Arc<Flow>,
+    limit: Limit<'_>,
 ) -> Result<Answer, Failed> {
     let mut sender = place.sender();
-    let response = in_time(sender.try_send_request(request), flow).await?;
+    let response = in_time(sender.try_send_request(request), limit).await?;
     Ok(Answer { response, carrier: Carrier::Place(place) })
 }
 
 async fn in_time(
     answer: impl Future<Output = Result<Response<Incoming>, TrySendError<Request<Upload>>>>,
-    flow: &Flow,
+    limit: Limit<'_>,
 ) -> Result<Response<Incoming>, Failed> {
     let answered = tokio::select! {
         biased;
         answered = answer => answered,
-        () = stalled(flow) => {
-            return Err(Failed::Sent(OriginError::TimedOut { after: ANSWER }));
+        () = stalled(limit) => {
+            return Err(Failed::Sent(OriginError::TimedOut { after: limit.after }));
         }
     };
     answered.map_err(|mut error| match error.take_message() {
@@ -253,9 +268,9 @@ fn is_unseen(error: &hyper::Error) -> bool {
 }
 
 /// Completes when no byte of the request has moved for too long.
-async fn stalled(flow: &Flow) {
+async fn stalled(Limit { flow, after }: Limit<'_>) {
     loop {
-        let due = flow.moved() + ANSWER;
+        let due = flow.moved() + after;
         if Instant::now() >= due {
             return;
         }
@@ -263,9 +278,5 @@ async fn stalled(flow: &Flow) {
     }
 }
 
-/// From the last byte of a request to its answer's head.
-const ANSWER: Duration = Duration::from_secs(60);
 /// Connections tried for one request that no origin has looked at.
 const ATTEMPTS: usize = 3;
-/// As long as a dial may take.
-const TURN: Duration = Duration::from_secs(10);
