@@ -177,14 +177,15 @@ impl Scrape<'_> {
         self.counter("ssh_held", "SSH connections held for a full channel", held)
     }
 
-    /// The admin's own certificates: nobody else renews them.
+    /// Those that others signed; the relay's CA makes its own anew in time.
     fn certificates(&mut self, state: &AppState) -> fmt::Result {
-        let ends = state.certificates.own_ends().into_iter().map(|(name, end)| {
+        let ends = state.certificates.ends().into_iter().map(|(name, source, end)| {
             let end = end.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
-            ([("name", name)], i64::try_from(end).unwrap_or(i64::MAX))
+            let labels = [("name", name), ("source", source.as_str().to_owned())];
+            (labels, i64::try_from(end).unwrap_or(i64::MAX))
         });
         let ends: BTreeMap<_, _> = ends.collect();
-        let help = "When a certificate of one's own ends, in Unix seconds, by its first name";
+        let help = "When a certificate that others signed ends, in Unix seconds, by its first name";
         self.gauges("certificate_expires_seconds", help, ends)
     }
 

@@ -20,8 +20,9 @@ pub(super) async fn list(
 }
 
 fn row(named: Named) -> CertificateRow {
-    let Named { name, application, source, until } = named;
-    CertificateRow { name, application, source, expires: until.map(seconds) }
+    let Named { name, application, source, until, due, error } = named;
+    let (expires, next) = (until.map(seconds), due.map(seconds));
+    CertificateRow { name, application, source, expires, next, error }
 }
 
 fn seconds(at: SystemTime) -> u64 {

@@ -1,11 +1,13 @@
 //! Which certificate is shown for the name of an application.
 //!
-//! One of the admin's own files where it is for that name; else one of the relay's own CA. The
+//! One of the admin's own files where it is for that name; else one that a CA has issued by ACME;
+//! else one of the relay's own CA. The
 //! relay's own names are not looked up here: machines know the relay by its CA.
 
 mod made;
 mod pair;
 
+use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, SystemTime};
@@ -14,6 +16,7 @@ use access::{Application, Kind, PolicySnapshot};
 use api::CertificateSource;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
+use store::AcmeRow;
 use tokio::sync::watch;
 
 use crate::ca::{Ca, ServerCertificate};
@@ -29,6 +32,15 @@ pub struct Certificates {
     policy: watch::Receiver<Arc<PolicySnapshot>>,
     made: Made,
     shown: RwLock<Shown>,
+    issued: RwLock<HashMap<String, Issued>>,
+}
+
+/// How asking a CA for a name has fared.
+#[derive(Clone)]
+struct Issued {
+    pair: Option<Arc<Pair>>,
+    due: SystemTime,
+    error: Option<String>,
 }
 
 /// What follows from the configuration.
@@ -47,6 +59,9 @@ pub(crate) struct Named {
     pub(crate) source: CertificateSource,
     /// `None`: it is made when somebody asks for it.
     pub(crate) until: Option<SystemTime>,
+    /// When a CA is asked next, and what it said to the last failure.
+    pub(crate) due: Option<SystemTime>,
+    pub(crate) error: Option<String>,
 }
 
 impl Certificates {
@@ -59,7 +74,8 @@ impl Certificates {
         let relay = Arc::new(Pair::new(&relay.chain_pem, &relay.key_pem)?);
         let own = own.into_iter().map(Arc::new).collect();
         let (domain, shown) = (domain.to_ascii_lowercase(), RwLock::new(Shown { relay, own }));
-        Ok(Arc::new(Self { domain, policy, made: Made::new(ca), shown }))
+        let (made, issued) = (Made::new(ca), RwLock::default());
+        Ok(Arc::new(Self { domain, policy, made, shown, issued }))
     }
 
     /// Shows these from now on. Whether they are others than before.
@@ -78,6 +94,30 @@ impl Certificates {
         Ok(!same)
     }
 
+    /// Shows what a CA has issued.
+    pub(crate) fn issued(&self, rows: &[AcmeRow]) {
+        let mut issued = self.issued.write().unwrap_or_else(PoisonError::into_inner);
+        issued.retain(|name, _| rows.iter().any(|row| row.name == *name));
+        for row in rows {
+            let known = issued.get(&row.name).and_then(|known| known.pair.clone());
+            let pair = row.pair.as_ref().and_then(|stored| {
+                let pair = Pair::new(&stored.chain, &stored.key.clone().into());
+                let pair = pair.inspect_err(|error| tracing::error!(%error, name = row.name));
+                pair.ok().map(|pair| known.filter(|known| known.is(&pair)).unwrap_or(pair.into()))
+            });
+            let state = Issued { pair, due: row.due(), error: row.error.clone() };
+            issued.insert(row.name.clone(), state);
+        }
+    }
+
+    /// The names of applications that no file is for.
+    pub(crate) fn without_files(&self) -> BTreeSet<String> {
+        let policy = self.policy.borrow().clone();
+        let web = policy.applications().filter(|app| app.kind == Kind::Web);
+        let shown = self.shown();
+        web.flat_map(|app| self.names(app)).filter(|name| shown.own(name).is_none()).collect()
+    }
+
     /// Every name of an application, and what is shown for it.
     pub(crate) fn list(&self) -> Vec<Named> {
         let policy = self.policy.borrow().clone();
@@ -85,19 +125,25 @@ impl Certificates {
         web.flat_map(|app| self.names(app).map(|name| self.named(name, app))).collect()
     }
 
-    /// When each of the admin's own certificates ends, by its first name.
-    pub(crate) fn own_ends(&self) -> Vec<(String, SystemTime)> {
-        let own = self.shown().own.clone();
-        own.iter().map(|pair| (pair.names[0].clone(), pair.not_after)).collect()
+    /// When the certificates that others signed end, by their first names.
+    pub(crate) fn ends(&self) -> Vec<(String, CertificateSource, SystemTime)> {
+        let issued = self.issued.read().unwrap_or_else(PoisonError::into_inner);
+        let issued = issued.values().filter_map(|issued| issued.pair.as_ref());
+        let issued = issued.map(|pair| (pair, CertificateSource::Acme));
+        let shown = self.shown();
+        let own = shown.own.iter().map(|pair| (pair, CertificateSource::Files));
+        own.chain(issued)
+            .map(|(pair, source)| (pair.names[0].clone(), source, pair.not_after))
+            .collect()
     }
 
-    /// Warns of the admin's own certificates that end soon: nobody else renews them.
+    /// Warns of certificates that end soon and that nobody has renewed.
     pub(crate) fn warn(&self, now: SystemTime) {
-        for (name, end) in self.own_ends() {
+        for (name, source, end) in self.ends() {
             let left = end.duration_since(now).unwrap_or_default();
             if left < SOON {
-                let days = left.as_secs() / DAY.as_secs();
-                tracing::warn!(name, days, "A certificate of [tls] is about to expire");
+                let (days, from) = (left.as_secs() / DAY.as_secs(), source.as_str());
+                tracing::warn!(name, from, days, "A certificate is about to expire");
             }
         }
     }
@@ -109,26 +155,45 @@ impl Certificates {
     }
 
     fn named(&self, name: String, app: &Application) -> Named {
-        let own = self.shown().own(&name);
-        let (source, until) = match own {
-            Some(pair) => (CertificateSource::Files, Some(pair.not_after)),
+        let application = format!("{}.{}", app.name, app.site.name);
+        if let Some(own) = self.shown().own(&name) {
+            let (source, until) = (CertificateSource::Files, Some(own.not_after));
+            return Named { name, application, source, until, due: None, error: None };
+        }
+        let asked = self.asked(&name);
+        let (source, until) = match self.good(&name, SystemTime::now()) {
+            Some(pair) => (CertificateSource::Acme, Some(pair.not_after)),
             None if self.is_label(&name) => {
                 (CertificateSource::Relay, Some(self.shown().relay.not_after))
             }
             None => (CertificateSource::Relay, self.made.known(&name).map(|pair| pair.not_after)),
         };
-        Named { name, application: format!("{}.{}", app.name, app.site.name), source, until }
+        let due = asked.as_ref().map(|asked| asked.due);
+        let error = asked.and_then(|asked| asked.error);
+        Named { name, application, source, until, due, error }
     }
 
     fn find(&self, host: &str, now: SystemTime) -> Option<Arc<Pair>> {
         if let Some(own) = self.shown().own(host) {
             return Some(own);
         }
+        if let Some(issued) = self.good(host, now) {
+            return Some(issued);
+        }
         if self.is_label(host) {
             return Some(self.shown().relay.clone());
         }
         self.policy.borrow().hosted(host)?;
         self.made.of(host, now)
+    }
+
+    /// What a CA has issued for a host that leads to an application, while it lasts.
+    fn good(&self, host: &str, now: SystemTime) -> Option<Arc<Pair>> {
+        self.asked(host)?.pair.filter(|pair| pair.not_after > now)
+    }
+
+    fn asked(&self, host: &str) -> Option<Issued> {
+        self.issued.read().unwrap_or_else(PoisonError::into_inner).get(host).cloned()
     }
 
     fn is_label(&self, host: &str) -> bool {
@@ -182,4 +247,4 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 const SOON: Duration = DAY.saturating_mul(14);
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -17,6 +17,7 @@ pub(crate) struct Pair {
     pub(super) key: Arc<CertifiedKey>,
     /// The DNS names it is for, in lower case; `*.` stands for one label.
     pub(super) names: Vec<String>,
+    pub(crate) not_before: SystemTime,
     pub(crate) not_after: SystemTime,
 }
 
@@ -50,7 +51,7 @@ impl Pair {
         if names.is_empty() {
             return Err(PairError::Nameless);
         }
-        Ok(Self { key, names, not_after: facts.not_after })
+        Ok(Self { key, names, not_before: facts.not_before, not_after: facts.not_after })
     }
 
     /// How closely it is for a host in lower case; `None`: it is not.
@@ -61,6 +62,10 @@ impl Pair {
             None => (name == host).then_some(Fit::Exact),
         };
         self.names.iter().filter_map(fit).max()
+    }
+
+    pub(crate) fn is_for(&self, host: &str) -> bool {
+        self.fits(host).is_some()
     }
 
     pub(super) fn is(&self, other: &Self) -> bool {

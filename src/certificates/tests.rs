@@ -82,16 +82,17 @@ fn files(names: &[&str]) -> Pair {
     Pair::new(&made.cert.pem(), &made.signing_key.serialize_pem().into()).unwrap()
 }
 
-struct Stage {
+pub(crate) struct Stage {
+    pub(crate) store: Store,
     ca: Arc<Ca>,
     relay: ServerCertificate,
-    policy: watch::Sender<Arc<PolicySnapshot>>,
+    pub(crate) policy: watch::Sender<Arc<PolicySnapshot>>,
     now: SystemTime,
 }
 
 impl Stage {
     /// A CA, and the web application wiki.hq with these host names.
-    async fn new(hosts: &[&str]) -> (tempfile::TempDir, Self) {
+    pub(crate) async fn new(hosts: &[&str]) -> (tempfile::TempDir, Self) {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(&dir.path().join("adit.db"), MasterKey::generate()).await.unwrap();
         let now = SystemTime::now();
@@ -103,10 +104,10 @@ impl Stage {
             ..access::PolicyData::default()
         });
         let (policy, _) = watch::channel(Arc::new(policy));
-        (dir, Self { ca: Arc::new(ca), relay, policy, now })
+        (dir, Self { store, ca: Arc::new(ca), relay, policy, now })
     }
 
-    fn with(&self, own: Vec<Pair>) -> Arc<Certificates> {
+    pub(crate) fn with(&self, own: Vec<Pair>) -> Arc<Certificates> {
         let (ca, policy) = (self.ca.clone(), self.policy.subscribe());
         Certificates::new(ca, "relay.test", policy, (&self.relay, own)).unwrap()
     }

@@ -167,6 +167,29 @@ impl<'a> Section<'a> {
         }
     }
 
+    /// Whether it stands in the document.
+    pub(super) fn is_there(&self) -> bool {
+        self.table.is_some()
+    }
+
+    /// A key that has to be `true`.
+    pub(super) fn agreement(&mut self, key: &'static str, expected: &str) -> Option<()> {
+        let value = self.take(key);
+        let agreed = value.and_then(|value| value.get_ref().as_bool()) == Some(true);
+        if !agreed {
+            let at = value.map_or(self.at, |value| value.span().start);
+            let text = format!("`{}`: expected {expected}", self.path(key));
+            self.mistakes.borrow_mut().push(Mistake::at(self.text, at, &text));
+        }
+        agreed.then_some(())
+    }
+
+    /// A mistake about a key that fits its neighbours not.
+    pub(super) fn wrong(&self, key: &str, expected: &str) {
+        let text = format!("`{}`: expected {expected}", self.path(key));
+        self.mistakes.borrow_mut().push(Mistake::at(self.text, self.at, &text));
+    }
+
     /// The value of a key that must be there.
     pub(super) fn required<T>(
         &mut self,

@@ -15,7 +15,7 @@ use axum::http::Uri;
 pub use audit::{Audit, Destination, FileTo, SyslogTo, TlsFiles, To, WebhookTo};
 pub use database::{Database, DatabaseError};
 use document::Section;
-pub use tls::{OwnCertificate, Tls};
+pub use tls::{Acme, Challenge, OwnCertificate, Tls};
 
 /// A configuration without mistakes.
 #[derive(Clone, Debug, PartialEq, Eq)]

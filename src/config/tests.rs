@@ -84,6 +84,33 @@ fn the_packaged_example_has_no_mistakes_and_says_the_defaults() {
 }
 
 #[test]
+fn a_ca_for_certificates_needs_an_agreement_and_says_where_it_looks() {
+    let parse = |lines: &str| {
+        let text = format!("domain = 'adit.example.com'\n[tls.acme]\n{lines}");
+        Config::parse(&text, Path::new("/etc/adit")).map(|config| config.tls.acme.unwrap())
+    };
+    let usual = parse("agree = true\ncontact = ['a@example.com', 'mailto:b@example.com']").unwrap();
+    assert_eq!(usual.directory, "https://acme-v02.api.letsencrypt.org/directory");
+    assert_eq!(usual.contact, ["mailto:a@example.com", "mailto:b@example.com"]);
+    assert_eq!(usual.challenge, Challenge::TlsAlpn);
+    let http = parse("agree = true\nchallenge = 'http-01'\nca_file = 'ca.pem'").unwrap();
+    assert_eq!(http.challenge, Challenge::Http("0.0.0.0:80".parse().unwrap()));
+    assert_eq!(http.ca_file.as_deref(), Some(Path::new("/etc/adit/ca.pem")));
+    let wrong = [
+        ("", "`tls.acme.agree`: expected true: you agree to the CA's terms of service"),
+        ("agree = false", "`tls.acme.agree`: expected true"),
+        ("agree = true\ndirectory = 'http://ca.test/dir'", "`tls.acme.directory`"),
+        ("agree = true\ncontact = ['nobody']", "`tls.acme.contact`"),
+        ("agree = true\nchallenge = 'dns-01'", "`tls.acme.challenge`"),
+        ("agree = true\nhttp_listen = '0.0.0.0:80'", "`tls.acme.http_listen`"),
+    ];
+    for (lines, said) in wrong {
+        let mistakes = parse(lines).unwrap_err();
+        assert!(mistakes[0].text.starts_with(said), "{lines}: {mistakes:?}");
+    }
+}
+
+#[test]
 fn a_database_is_a_url_or_a_path_and_a_mistake_in_it_is_not_shown() {
     let parse = |text: &str| {
         Config::parse(&format!("domain = 'adit.example.com'\n{text}"), Path::new("/srv/adit"))

@@ -38,6 +38,7 @@ use tunnel::tls::TlsError;
 use super::HANDSHAKE;
 use super::presence::Presence;
 use super::quic::agent_of;
+use crate::acme::{self, Challenges};
 use crate::authn::Authn;
 use crate::ca::ServerCertificate;
 use crate::lobby::Guest;
@@ -64,6 +65,7 @@ pub(crate) struct Https {
     pub(crate) store: Store,
     pub(crate) authn: Arc<Authn>,
     pub(crate) tls: watch::Receiver<Tls>,
+    pub(crate) challenges: Arc<Challenges>,
     pub(crate) stop: CancellationToken,
     pub(crate) drain: CancellationToken,
 }
@@ -95,6 +97,12 @@ impl Https {
 
     async fn tls(&self, socket: TcpStream, addr: SocketAddr) -> Protocol {
         match timeout(HANDSHAKE, self.handshake(socket)).await {
+            // A CA has seen what it came for.
+            Ok(Ok(stream)) if stream.get_ref().1.alpn_protocol() == Some(acme::ALPN) => {
+                let mut stream = stream;
+                drop(stream.shutdown().await);
+                Protocol::Unknown
+            }
             Ok(Ok(stream)) => {
                 let agent = self.agent(&stream, addr).await;
                 Protocol::Http(Box::new(stream), Peer { addr, agent })
@@ -109,8 +117,17 @@ impl Https {
 
     async fn handshake(&self, socket: TcpStream) -> std::io::Result<TlsStream<TcpStream>> {
         let start = LazyConfigAcceptor::new(Acceptor::default(), socket).await?;
-        let offered = start.client_hello().alpn();
-        let agent = offered.is_some_and(|mut offered| offered.any(|name| name == wire::ALPN_API));
+        let offers = |protocol: &[u8]| {
+            let offered = start.client_hello().alpn();
+            offered.is_some_and(|mut offered| offered.any(|name| name == protocol))
+        };
+        if offers(acme::ALPN) {
+            let name = start.client_hello().server_name().map(str::to_owned);
+            let config = name.and_then(|name| self.challenges.tls(&name));
+            let unasked = || std::io::Error::other("no order for that name is under way");
+            return start.into_stream(config.ok_or_else(unasked)?).await;
+        }
+        let agent = offers(wire::ALPN_API);
         let Tls { open, applications, agents, names } = self.tls.borrow().clone();
         let named = start.client_hello().server_name().is_some_and(|name| {
             matches!(self.web.place(name), Place::Application(_)) && !is_listed(&names, name)

@@ -20,15 +20,17 @@ use super::ServeError;
 use super::identity::{self, Identity};
 use super::ready::Ready;
 use super::reload::{Knobs, Lobbies};
+use crate::acme::{self, Acme, Challenges};
 use crate::admin::{Admin, Dials, Measured};
 use crate::agents::Agents;
 use crate::authn::Authn;
 use crate::ca::{Ca, ServerCertificate, server_names};
 use crate::certificates::{self, Certificates};
-use crate::config::Config;
+use crate::config::{Challenge, Config};
 use crate::connectors::Connectors;
 use crate::deliver::Deliveries;
 use crate::ends::Ends;
+use crate::listen::http01::Http01;
 use crate::listen::https::Https;
 use crate::listen::quic::Machines;
 use crate::listen::spare::Spare;
@@ -84,6 +86,7 @@ pub async fn build(config: Config, log: Log) -> Result<Relay, ServeError> {
     let mut tasks = doors.open(&core, &state, &knobs);
     tasks.spawn(keeper.run());
     trace(&config, &core, &mut tasks);
+    certify(&config, &core, &mut tasks);
     Ok(Relay { config, state, endpoint, ready, tokens: core.tokens, knobs, tasks })
 }
 
@@ -92,6 +95,19 @@ pub async fn build(config: Config, log: Log) -> Result<Relay, ServeError> {
 fn system_roots() -> Option<Arc<dyn ServerCertVerifier>> {
     let roots = tunnel::tls::system_roots();
     roots.inspect_err(|error| tracing::warn!(%error, "This machine has no CA certificates")).ok()
+}
+
+/// Asks a CA for certificates where the configuration names one.
+fn certify(config: &Config, core: &Core, tasks: &mut JoinSet<()>) {
+    let Some(ca) = &config.tls.acme else { return };
+    let parts = acme::Parts {
+        store: core.store.clone(),
+        certificates: core.certificates.clone(),
+        challenges: core.challenges.clone(),
+        audit: core.audit.clone(),
+    };
+    let acme = Acme::new(ca, parts, acme::Pace::default());
+    tasks.spawn(acme.run(core.policy.subscribe(), core.tokens.accepting.clone()));
 }
 
 /// Sends traces where the configuration names a collector.
@@ -108,6 +124,7 @@ pub(super) struct Core {
     pub(super) store: Store,
     pub(super) ca: Arc<Ca>,
     pub(super) certificates: Arc<Certificates>,
+    challenges: Arc<Challenges>,
     policy: Arc<PolicyPublisher>,
     authn: Arc<Authn>,
     connectors: Arc<Connectors>,
@@ -174,6 +191,7 @@ impl Core {
             store,
             ca,
             certificates,
+            challenges: Arc::default(),
             policy,
             authn,
             connectors,
@@ -273,6 +291,7 @@ struct Doors {
     ssh: TcpListener,
     quic: quinn::Endpoint,
     admin: Option<TcpListener>,
+    http01: Option<TcpListener>,
 }
 
 impl Doors {
@@ -288,11 +307,15 @@ impl Doors {
             Some(address) => Some(bind("admin", address).await?),
             None => None,
         };
+        let http01 = match config.tls.acme.as_ref().map(|acme| acme.challenge) {
+            Some(Challenge::Http(address)) => Some(bind("http", address).await?),
+            Some(Challenge::TlsAlpn) | None => None,
+        };
         let quic = identity::quic(&core.ca, certificate)?;
         let reset_key = core.ca.reset_key(&core.store).await?;
         let quic = tunnel::endpoint::listen(listen.quic, quic, &reset_key)
             .map_err(|source| ServeError::Listen { door: "quic", address: listen.quic, source })?;
-        Ok(Self { https, ssh, quic, admin })
+        Ok(Self { https, ssh, quic, admin, http01 })
     }
 
     fn ready(&self) -> Result<Ready, ServeError> {
@@ -329,6 +352,12 @@ impl Doors {
         tasks.spawn(Ends::follow(state.clone(), stop.clone()));
         tasks.spawn(core.deliveries.clone().run(stop.clone()));
         tasks.spawn(Sightings::follow(state.clone(), stop.clone()));
+        if let Some(listener) = self.http01 {
+            let door = Arc::new(http01_door(core, state, knobs));
+            let handle = move |socket, _, guest| door.clone().serve(socket, guest);
+            let entrance = (lobbies.http.clone(), None);
+            tasks.spawn(tcp::accept(listener, entrance, core.tokens.accepting.clone(), handle));
+        }
         if let Some(listener) = self.admin {
             // Open until the very end: it says that the relay is stopping.
             let (router, until) = (core.admin(state, knobs), stop.clone());
@@ -341,6 +370,16 @@ impl Doors {
     }
 }
 
+fn http01_door(core: &Core, state: &AppState, knobs: &Knobs) -> Http01 {
+    Http01 {
+        challenges: core.challenges.clone(),
+        web: core.web.clone(),
+        tls: knobs.identity.tls(),
+        port: state.info.https_port,
+        stop: core.tokens.accepting.clone(),
+    }
+}
+
 fn https_door(core: &Core, state: &AppState, knobs: &Knobs) -> Https {
     Https {
         router: api::router(state.clone()),
@@ -349,6 +388,7 @@ fn https_door(core: &Core, state: &AppState, knobs: &Knobs) -> Https {
         store: core.store.clone(),
         authn: core.authn.clone(),
         tls: knobs.identity.tls(),
+        challenges: core.challenges.clone(),
         stop: core.tokens.accepting.clone(),
         drain: core.tokens.drain.clone(),
     }

@@ -30,6 +30,8 @@ pub(super) struct Lobbies {
     pub(super) https: Arc<Lobby>,
     pub(super) quic: Arc<Lobby>,
     pub(super) ssh: Arc<Lobby>,
+    /// Where a CA looks, and where others are sent on from.
+    pub(super) http: Arc<Lobby>,
     pub(super) admin: Arc<Lobby>,
 }
 
@@ -55,22 +57,25 @@ pub(super) struct Reloaded {
 impl Lobbies {
     pub(super) fn new(most: usize) -> Self {
         let lobby = || Lobby::new(most);
-        Self { https: lobby(), quic: lobby(), ssh: lobby(), admin: Lobby::new(ADMIN_PEERS) }
+        let admin = Lobby::new(ADMIN_PEERS);
+        Self { https: lobby(), quic: lobby(), ssh: lobby(), http: lobby(), admin }
     }
 
     pub(super) fn named(&self) -> Vec<(&'static str, Arc<Lobby>)> {
-        let Self { https, quic, ssh, admin } = self.clone();
-        vec![("https", https), ("quic", quic), ("ssh", ssh), ("admin", admin)]
+        let Self { https, quic, ssh, http, admin } = self.clone();
+        vec![("https", https), ("quic", quic), ("ssh", ssh), ("http", http), ("admin", admin)]
     }
 
     fn resize(&self, most: usize) {
-        [&self.https, &self.quic, &self.ssh].into_iter().for_each(|lobby| lobby.resize(most));
+        [&self.https, &self.quic, &self.ssh, &self.http]
+            .into_iter()
+            .for_each(|lobby| lobby.resize(most));
     }
 
     /// While memory is short, crowds have to go, and whoever signs in quickly still may.
     pub(super) fn squeeze(&self, short: bool) {
         let squeeze = |lobby: &Arc<Lobby>| lobby.squeeze(short.then_some(PEERS_IN_NEED));
-        [&self.https, &self.quic, &self.ssh].into_iter().for_each(squeeze);
+        [&self.https, &self.quic, &self.ssh, &self.http].into_iter().for_each(squeeze);
     }
 }
 
@@ -113,13 +118,16 @@ impl Reloader {
             }
         }
         // The files may have changed where their names have not.
-        if !wanted.tls.certificates.is_empty() || !self.config.tls.certificates.is_empty() {
-            let changed = self.show(&self.config.names, &wanted.tls.certificates).await;
-            if changed != Some(false) || wanted.tls != self.config.tls {
+        let files = wanted.tls.certificates;
+        let old = &self.config.tls.certificates;
+        if !files.is_empty() || !old.is_empty() {
+            let differ = files != *old;
+            let changed = self.show(&self.config.names, &files).await;
+            if changed != Some(false) || differ {
                 outcome.note("tls", changed.is_some());
             }
             if changed.is_some() {
-                self.config.tls = wanted.tls;
+                self.config.tls.certificates = files;
             }
         }
         let most = wanted.limits.max_unauthenticated;
@@ -185,7 +193,7 @@ impl Reloader {
             domain,
             names: _,
             listen,
-            tls: _,
+            tls,
             limits,
             log,
             telemetry,
@@ -202,6 +210,7 @@ impl Reloader {
             ("listen.admin", listen.admin != wanted.listen.admin),
             ("limits.max_sessions", limits.max_sessions != wanted.limits.max_sessions),
             ("limits.request_log_days", limits.request_log_days != wanted.limits.request_log_days),
+            ("tls.acme", tls.acme != wanted.tls.acme),
             ("log.format", log.format != wanted.log.format),
             ("telemetry.otlp", telemetry.otlp != wanted.telemetry.otlp),
             (

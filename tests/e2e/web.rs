@@ -1,5 +1,6 @@
 //! The web door, with the programs that people write against it.
 
+mod acme;
 mod corpus;
 mod grpc;
 mod http2;

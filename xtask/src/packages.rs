@@ -39,6 +39,7 @@ pub(crate) const FOR_TESTS: &[Need] = &[
     Need { file: "/usr/bin/node", package: "nodejs" },
     Need { file: "/usr/sbin/nginx", package: "nginx-light" },
     Need { file: "/usr/bin/openssl", package: "openssl" },
+    Need { file: "/usr/bin/pebble", package: "pebble" },
 ];
 
 /// What the demo's SSH host needs.

@@ -11,6 +11,12 @@ pub struct CertificateRow {
     /// Unix seconds; absent: it is made when somebody asks for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires: Option<u64>,
+    /// Unix seconds: when the CA is asked for the next one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<u64>,
+    /// Why the CA has issued none, in its words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
 }
 
 /// Where a certificate comes from.
@@ -20,6 +26,8 @@ pub struct CertificateRow {
 pub enum CertificateSource {
     /// Files that the relay's configuration names.
     Files,
+    /// A CA, by ACME.
+    Acme,
     /// The relay's own CA.
     Relay,
 }
@@ -28,6 +36,7 @@ impl CertificateSource {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Files => "files",
+            Self::Acme => "acme",
             Self::Relay => "relay",
         }
     }

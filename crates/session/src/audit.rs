@@ -157,6 +157,16 @@ pub enum AuditEvent {
         /// Unix seconds.
         expires: u64,
     },
+    /// A CA has issued a certificate for the host of an application.
+    #[serde(rename = "certificate.issued")]
+    CertificateIssued {
+        host: String,
+        /// Unix seconds.
+        expires: u64,
+    },
+    /// A CA has not; said once of each reason.
+    #[serde(rename = "certificate.failed")]
+    CertificateFailed { host: String, detail: String },
     #[serde(rename = "connector.state")]
     ConnectorState { site: Name, connector: String, state: String, from: IpAddr },
 }
@@ -176,6 +186,8 @@ impl AuditEvent {
             Self::AccessWithdrawn { .. } => "access.withdrawn",
             Self::TokenExpiring { .. } => "token.expiring",
             Self::KeyExpiring { .. } => "key.expiring",
+            Self::CertificateIssued { .. } => "certificate.issued",
+            Self::CertificateFailed { .. } => "certificate.failed",
             Self::ConnectorState { .. } => "connector.state",
         }
     }
@@ -194,6 +206,8 @@ impl AuditEvent {
             | Self::AccessWithdrawn { .. }
             | Self::TokenExpiring { .. }
             | Self::KeyExpiring { .. }
+            | Self::CertificateIssued { .. }
+            | Self::CertificateFailed { .. }
             | Self::ConnectorState { .. } => None,
         }
     }

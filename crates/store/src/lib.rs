@@ -3,6 +3,7 @@
 //! INVARIANT: a change is stored whole or not at all, and the configuration's version grows in the
 //! same transaction. An audit event that was acknowledged is on the disk.
 
+mod acme;
 mod audit;
 mod clock;
 mod columns;
@@ -24,6 +25,7 @@ mod transfer;
 mod web_log;
 mod writer;
 
+pub use acme::{AcmeClaim, AcmeRow, IssuedPair};
 pub use audit::{AuditCheck, AuditPart, AuditQuery, Claimed, Delivery, DeliveryRow};
 pub use chain::{Damage, Head, HeadError};
 pub use config::{

@@ -188,7 +188,10 @@ async fn of_several_files_each_name_is_shown_its_own_and_a_bad_pair_changes_noth
     relay.shake_hands_trusting("a-hq.relay.test", first.clone()).await.unwrap();
     relay.shake_hands_trusting("b-hq.relay.test", second.clone()).await.unwrap();
     assert!(
-        relay.metrics().await.contains("certificate_expires_seconds{name=\"a-hq.relay.test\"}")
+        relay
+            .metrics()
+            .await
+            .contains("certificate_expires_seconds{name=\"a-hq.relay.test\",source=\"files\"}")
     );
     // A connection from before goes on, whatever is shown to who comes after.
     let mut early = relay.shake_hands_trusting("b-hq.relay.test", second.clone()).await.unwrap();

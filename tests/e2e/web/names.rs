@@ -76,7 +76,7 @@ fn a_host_name_that_is_taken_or_the_relays_own_is_refused() -> Result<()> {
 }
 
 impl Stage {
-    fn name(&self, application: &str, hosts: &[&str]) -> Result<()> {
+    pub(super) fn name(&self, application: &str, hosts: &[&str]) -> Result<()> {
         let mut set = vec!["app", "set", application];
         match hosts {
             [] => set.extend(["--clear", "host-names"]),
@@ -86,11 +86,11 @@ impl Stage {
     }
 
     /// Host and port of a name that leads to the relay.
-    fn at(&self, host: &str) -> String {
+    pub(super) fn at(&self, host: &str) -> String {
         format!("{host}:{}", self.deployment.doors().https)
     }
 
-    fn named(&self, host: &str, path: &str) -> Command {
+    pub(super) fn named(&self, host: &str, path: &str) -> Command {
         let at = self.at(host);
         let mut curl = self.anything(&format!("https://{at}{path}"));
         curl.args(["--resolve", &format!("{at}:127.0.0.1")]);

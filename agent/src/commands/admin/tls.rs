@@ -21,13 +21,15 @@ pub(super) async fn run(command: TlsCommand, context: &Context) -> Result<(), Fa
 
 async fn list(context: &Context) -> Result<(), Failure> {
     let rows: Vec<CertificateRow> = context.list("/api/v1/tls/certificates").await?;
-    let heads = ["name", "application", "from", "expires"];
+    let heads = ["name", "application", "from", "expires", "next", "error"];
     context.ui.list(&rows, "There are no web applications.", heads, |row| {
         [
             row.name.clone(),
             row.application.clone(),
             row.source.as_str().to_owned(),
             row.expires.map(times::utc).unwrap_or_default(),
+            row.next.map(times::utc).unwrap_or_default(),
+            row.error.clone().unwrap_or_default(),
         ]
     })
 }

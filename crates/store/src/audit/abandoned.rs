@@ -8,6 +8,7 @@ use session::{AuditEvent, Door, Stamped};
 
 use super::table::Row;
 use super::{append, free_deliveries, without_second_ends};
+use crate::acme::free_claims;
 use crate::db::Connection;
 use crate::{Store, StoreError, clock};
 
@@ -30,6 +31,7 @@ impl Store {
         sqlx::query(LOOKED).execute(&mut *tx).await?;
         // The relay that held them has lost its claim.
         free_deliveries(&mut tx).await?;
+        free_claims(&mut tx).await?;
         tx.commit().await?;
         number.inspect(|number| fence.stand(*number));
         self.hold(claim);

@@ -141,7 +141,7 @@ impl Store {
         self.audit_events(AuditQuery { after, limit, ..AuditQuery::default() }).await
     }
 
-    async fn if_held(&self, statement: Statement) -> Result<bool, StoreError> {
+    pub(crate) async fn if_held(&self, statement: Statement) -> Result<bool, StoreError> {
         let mut connection = self.inner.writer.acquire().await?;
         let mut tx = self.inner.engine.begin_records(&mut connection, false).await?;
         self.inner.fence.check(&mut tx).await?;

@@ -165,6 +165,8 @@ fn user(event: &AuditEvent) -> Option<String> {
             user.as_ref().map(ToString::to_string)
         }
         AuditEvent::RecordingViewed { actor, .. } => Some(actor.to_string()),
-        AuditEvent::ConnectorState { .. } => None,
+        AuditEvent::CertificateIssued { .. }
+        | AuditEvent::CertificateFailed { .. }
+        | AuditEvent::ConnectorState { .. } => None,
     }
 }

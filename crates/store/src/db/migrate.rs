@@ -94,6 +94,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (19, "seen", include_str!("../../migrations/0019_seen.sql")),
     (20, "web requests", include_str!("../../migrations/0020_web_requests.sql")),
     (30, "web client id", include_str!("../../migrations/0030_web_client_id.sql")),
+    (40, "acme certificates", include_str!("../../migrations/0040_acme_certificates.sql")),
 ];
 
 /// The migration that has the audit log chained.

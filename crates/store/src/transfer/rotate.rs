@@ -3,6 +3,7 @@
 use sqlx::{AssertSqlSafe, Connection as _};
 
 use super::{TransferError, connect};
+use crate::acme::issued;
 use crate::audit::vouch_anew;
 use crate::db::{Claim, Connection, Engine, Fence, Location, migrate};
 use crate::replies::reply;
@@ -64,6 +65,7 @@ struct Column {
 const SEALED: &[Column] = &[
     Column { table: "credentials", id: "application_id", record: |id| credential(id) },
     Column { table: "secrets", id: "name", record: secret },
+    Column { table: "acme_certificates", id: "name", record: |name| issued(name) },
     Column { table: "replies", id: "id", record: reply },
 ];
 
