@@ -147,13 +147,16 @@ async fn tend(state: &AppState, now: SystemTime) -> Result<(), StoreError> {
     state.store.purge_requests(now, state.info.requests_kept).await?;
     state.store.purge_replies(now).await?;
     let purged = state.store.purge(now, REMEMBERED).await?;
-    if purged.tokens + purged.agents > 0 {
+    if purged.tokens + purged.agents + purged.sign_ins > 0 {
         state.broker.audit().note(AuditEvent::AdminChanged {
             actor: RELAY.to_owned(),
             from: std::net::Ipv4Addr::UNSPECIFIED.into(),
             change: "purge".to_owned(),
-            object: "tokens and agents".to_owned(),
-            detail: format!("{} tokens, {} agents", purged.tokens, purged.agents),
+            object: "tokens, agents and sign-ins".to_owned(),
+            detail: format!(
+                "{} tokens, {} agents, {} sign-ins",
+                purged.tokens, purged.agents, purged.sign_ins
+            ),
         });
     }
     Ok(())
@@ -167,12 +170,14 @@ fn ending(policy: &PolicySnapshot, standing: &Standing) -> Option<Ending> {
         Credential::Token { id, .. } if by_credential => format!("token {id}"),
         Credential::SshKey { fingerprint } if by_credential => format!("ssh key {fingerprint}"),
         Credential::Agent { id } if by_credential => format!("agent {id}"),
-        Credential::Token { .. } | Credential::SshKey { .. } | Credential::Agent { .. } => {
-            match standing.expires() == Some(at) {
-                true => format!("rule {}", standing.rule()),
-                false => format!("sign-in of {}", standing.who().name()),
-            }
-        }
+        Credential::SignIn { id } if by_credential => format!("sign-in {id}"),
+        Credential::Token { .. }
+        | Credential::SshKey { .. }
+        | Credential::Agent { .. }
+        | Credential::SignIn { .. } => match standing.expires() == Some(at) {
+            true => format!("rule {}", standing.rule()),
+            false => format!("sign-in of {}", standing.who().name()),
+        },
     };
     Some(Ending { at, what })
 }

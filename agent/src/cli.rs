@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    admin, completions, key, login, proxy, request, ssh, ssh_config, token, tunnel,
+    admin, completions, key, login, proxy, request, sign_in, ssh, ssh_config, token, tunnel,
 };
 
 /// Reach the applications behind an Adit relay with the clients you already have.
@@ -62,6 +62,10 @@ pub enum Command {
     Request(request::RequestArgs),
     /// Show what you have asked for and what became of it
     Requests(request::RequestsArgs),
+    /// Print a link that signs your browser in
+    SignIn,
+    /// List the browsers that are signed in as you, and sign them out
+    SignIns(sign_in::SignInsArgs),
     /// Print or install SSH configuration, so that `ssh APP.adit` just works
     SshConfig(ssh_config::SshConfigArgs),
     /// Print a completion script for a shell

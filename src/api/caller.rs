@@ -78,6 +78,7 @@ impl Caller {
         match self.who.credential() {
             Credential::Token { id, .. } => format!("token {id}"),
             Credential::Agent { id } => format!("agent {id}"),
+            Credential::SignIn { id } => format!("sign-in {id}"),
             Credential::SshKey { fingerprint } => format!("key {fingerprint}"),
         }
     }
@@ -104,7 +105,7 @@ impl Caller {
 fn opens_only(who: &Authenticated) -> bool {
     match who.credential() {
         Credential::Token { kind, .. } => kind.opens(),
-        Credential::SshKey { .. } | Credential::Agent { .. } => false,
+        Credential::SshKey { .. } | Credential::Agent { .. } | Credential::SignIn { .. } => false,
     }
 }
 

@@ -18,9 +18,9 @@ use crate::AppState;
 
 /// Who changes something, as records name them.
 #[derive(Clone, Debug)]
-pub(super) struct Actor {
-    pub(super) name: String,
-    pub(super) from: IpAddr,
+pub(crate) struct Actor {
+    pub(crate) name: String,
+    pub(crate) from: IpAddr,
 }
 
 /// What somebody is about to change.
@@ -164,7 +164,7 @@ impl From<&Caller> for Actor {
 
 impl Actor {
     /// The relay itself, which comes from nowhere.
-    pub(super) fn relay(name: &str) -> Self {
+    pub(crate) fn relay(name: &str) -> Self {
         Self { name: name.to_owned(), from: std::net::Ipv4Addr::UNSPECIFIED.into() }
     }
 }
@@ -225,7 +225,8 @@ fn still_open(broker: &Broker, doomed: &HashSet<SessionId>) -> usize {
 }
 
 /// Actions that get a receipt even when no session stood on what they took away.
-const WITHDRAWALS: [&str; 6] = ["disable", "kill", "logout", "remove", "revoke", "withdraw"];
+const WITHDRAWALS: [&str; 7] =
+    ["disable", "kill", "logout", "remove", "revoke", "sign_out", "withdraw"];
 
 /// Within this long, withdrawn access has ended.
 const PROMISE: Duration = Duration::from_secs(1);

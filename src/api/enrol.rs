@@ -158,7 +158,10 @@ fn enrolled_until(caller: &Caller, now: SystemTime) -> SystemTime {
     match caller.who.credential() {
         Credential::Token { kind: TokenKind::Login, .. } => usual,
         Credential::Token { expires: Some(end), .. } => usual.min(*end),
-        Credential::Token { .. } | Credential::SshKey { .. } | Credential::Agent { .. } => usual,
+        Credential::Token { .. }
+        | Credential::SshKey { .. }
+        | Credential::Agent { .. }
+        | Credential::SignIn { .. } => usual,
     }
 }
 
@@ -166,7 +169,7 @@ fn enrolled_until(caller: &Caller, now: SystemTime) -> SystemTime {
 fn stands_on(who: &Authenticated) -> Option<&TokenId> {
     match who.credential() {
         Credential::Token { id, kind, .. } => kind.opens().then_some(id),
-        Credential::SshKey { .. } | Credential::Agent { .. } => None,
+        Credential::SshKey { .. } | Credential::Agent { .. } | Credential::SignIn { .. } => None,
     }
 }
 

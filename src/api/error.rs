@@ -13,7 +13,7 @@ use store::StoreError;
 /// Why a request was not served. Its answer is written by [`super::envelope`], which knows the
 /// request's id.
 #[derive(Clone, Debug)]
-pub(super) struct ApiError {
+pub(crate) struct ApiError {
     status: StatusCode,
     code: Code,
     detail: String,
@@ -120,11 +120,12 @@ impl ApiError {
             .retry_after(pause)
     }
 
-    pub(super) fn code(&self) -> Code {
+    pub(crate) fn code(&self) -> Code {
         self.code
     }
 
-    fn problem(&self) -> Problem {
+    /// As it is told, but for the request's id.
+    pub(crate) fn problem(&self) -> Problem {
         Problem {
             title: self.status.canonical_reason().unwrap_or("Error").to_owned(),
             status: self.status.as_u16(),
@@ -265,7 +266,7 @@ impl std::fmt::Display for Chain<'_> {
 }
 
 /// What can be listed, its code where it is not there, and the command that lists it.
-const LISTED: [(&str, Code, &str); 11] = [
+const LISTED: [(&str, Code, &str); 12] = [
     ("agent", Code("agent.not_found"), "agents"),
     ("site", Code("site.not_found"), "site"),
     ("connector", Code("connector.not_found"), "connector"),
@@ -276,5 +277,6 @@ const LISTED: [(&str, Code, &str); 11] = [
     ("token", Code("token.not_found"), "token"),
     ("ssh key", Code("ssh_key.not_found"), "user key"),
     ("session", Code("session.not_found"), "session"),
+    ("sign-in", Code("sign_in.not_found"), "sign-in"),
     ("recording", Code("recording.not_found"), "session"),
 ];

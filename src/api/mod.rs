@@ -25,6 +25,7 @@ mod routes;
 mod rows;
 mod sessions;
 mod settings;
+mod sign_ins;
 mod tag;
 #[cfg(test)]
 mod tests;
@@ -38,8 +39,11 @@ use axum::middleware::{from_fn, from_fn_with_state};
 
 use crate::AppState;
 use caller::Role;
-pub(crate) use requests::end_request;
+pub(crate) use change::Actor;
+pub(crate) use error::ApiError;
+pub(crate) use requests::{ask_access, end_request};
 pub(crate) use rows::SOON;
+pub(crate) use sign_ins::{Reason, end as end_sign_ins};
 pub(crate) use tokens::end_replaced;
 
 /// What is known of the calls that are made and were made lately.
@@ -50,6 +54,11 @@ pub struct Calls {
 }
 
 impl Calls {
+    /// Lets a request of somebody nobody has vouched for through, or says when to try again.
+    pub(crate) fn admit_stranger(&self, from: std::net::IpAddr) -> Result<(), ApiError> {
+        self.rates.admit_stranger(from, rates::Cost::USUAL)
+    }
+
     /// Completes when what was begun under a key has been answered.
     pub(crate) async fn finished(&self) {
         self.once.finished().await;

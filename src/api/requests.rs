@@ -5,7 +5,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use access::{Code, Deny, Name, RuleId, Unfound};
+use access::{Authenticated, Code, Deny, Name, RuleId, Unfound};
 use api::{AccessRequest, AskAccess, Decision, Page, Removed, RequestState};
 use axum::Json;
 use axum::extract::State;
@@ -81,8 +81,25 @@ pub(super) async fn ask(
     caller: Caller,
     Body(asked): Body<AskAccess>,
 ) -> Result<Created<AccessRequest>, ApiError> {
+    Ok(Created(ask_by(&state, &caller, asked).await?))
+}
+
+/// As somebody asks by a form.
+pub(crate) async fn ask_access(
+    state: &AppState,
+    who: Authenticated,
+    asked: AskAccess,
+) -> Result<AccessRequest, ApiError> {
+    ask_by(state, &Caller::of(state, (who, None), None)?, asked).await
+}
+
+async fn ask_by(
+    state: &AppState,
+    caller: &Caller,
+    asked: AskAccess,
+) -> Result<AccessRequest, ApiError> {
     let began = Instant::now();
-    let application = match requestable(&state, &caller, &asked.application).await {
+    let application = match requestable(state, caller, &asked.application).await {
         Ok(application) => application,
         Err(error) => {
             pace::even(began, pace::DENIED).await;
@@ -104,8 +121,8 @@ pub(super) async fn ask(
         let told = vec![done(&intent, format!("{told} ({})", row.id))];
         Ok((row, told))
     };
-    let (row, _) = change(&state, (&caller).into(), intent.clone(), act).await?;
-    Ok(Created(shown(row)?))
+    let (row, _) = change(state, caller.into(), intent.clone(), act).await?;
+    shown(row)
 }
 
 /// Takes back what the caller asked for, decided or not.

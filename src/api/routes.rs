@@ -13,7 +13,7 @@ use super::rates::Cost;
 use super::{
     agents, audit, certificates, connectors, edit, enrol, keys, lists, me, objects, recordings,
 };
-use super::{requests, sessions, settings, tokens, web, why};
+use super::{requests, sessions, settings, sign_ins, tokens, web, why};
 use crate::AppState;
 
 /// A method of a path, its role, its handler, and how the API's document describes it.
@@ -85,6 +85,12 @@ pub(super) fn routes() -> Vec<Route> {
             doc("askForAccess", "Asks for access to an application for some time", &[p::ASK])).needs(Requests),
         delete("/api/v1/me/requests/{id}", User, requests::withdraw,
             doc("withdrawRequest", "Takes back what the caller has asked for, decided or not", &[p::NO_REQUEST, p::SETTLED])).needs(Requests),
+        post("/api/v1/me/sign-in-codes", User, sign_ins::code,
+            doc("issueMySignInCode", "Issues a code that signs a browser in as the caller, once and within a minute", &[p::ISSUE, p::SIGN_IN_CODE])).needs(Tokens),
+        get("/api/v1/me/sign-ins", User, sign_ins::mine,
+            doc("listMySignIns", "Lists the browsers that are signed in as the caller", &[])).needs(Read),
+        delete("/api/v1/me/sign-ins/{id}", User, sign_ins::end_mine,
+            doc("endMySignIn", "Signs one of the caller's browsers out; what stands on it ends", &[p::NO_SIGN_IN])).needs(Sessions),
         delete("/api/v1/me/agent", Holder, me::logout,
             doc("logout", "Ends the enrolment of the agent that asks", &[p::INVALID, p::NO_AGENT])),
 
@@ -193,6 +199,10 @@ pub(super) fn routes() -> Vec<Route> {
             doc("listSessions", "Lists the sessions that are open", &[])).needs(Read),
         delete("/api/v1/sessions/{id}", Admin, sessions::kill,
             doc("killSession", "Ends a session", &[p::NO_SESSION])).needs(Sessions),
+        get("/api/v1/sign-ins", Auditor, sign_ins::list,
+            doc("listSignIns", "Lists the browsers that are signed in: all, or those of a user", &[])).needs(Read),
+        delete("/api/v1/sign-ins/{id}", Admin, sign_ins::end_one,
+            doc("endSignIn", "Signs a browser out; what stands on it ends", &[p::NO_SIGN_IN])).needs(Sessions),
         get("/api/v1/sessions/{id}/events", Auditor, sessions::events,
             doc("listSessionEvents", "Gives everything recorded about a session, a line of JSON each", &[p::NO_SESSION])).needs(Audit).costs(Cost::HIGH),
         get("/api/v1/sessions/{id}/recording", Auditor, recordings::show,

@@ -221,6 +221,7 @@ impl Order {
             TokenKind::Join => {
                 Some(format!("adit-connector join {url} --token-file FILE --state DIR"))
             }
+            TokenKind::SignIn => Some(format!("{url}/sign-in#CODE")),
             TokenKind::Admin => None,
         }
     }
@@ -267,6 +268,6 @@ fn opening(app: &ApplicationRow, domain: &str, ssh_port: u16, url: &str) -> Stri
     }
 }
 
-fn https_port(port: u16) -> String {
+pub(super) fn https_port(port: u16) -> String {
     if port == 443 { String::new() } else { format!(":{port}") }
 }

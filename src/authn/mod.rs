@@ -1,5 +1,6 @@
 //! Who somebody is. The only place that vouches for principals.
 
+mod browsers;
 mod failures;
 mod throttle;
 
@@ -8,8 +9,8 @@ use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
 use access::{
-    Authenticated, Credential, Explain as _, Name, PolicySnapshot, TokenError, TokenKind,
-    TokenText, UserId,
+    ApplicationId, Authenticated, Credential, Explain as _, Name, PolicySnapshot, SignInId,
+    TokenError, TokenId, TokenKind, TokenText, UserId,
 };
 use api::Scopes;
 use async_trait::async_trait;
@@ -22,6 +23,7 @@ use tokio::time::Instant;
 use crate::AgentIdentity;
 use crate::seen::Sightings;
 use crate::traces::Traces;
+pub(crate) use browsers::{Browsers, HandOver, hash};
 use failures::Failures;
 use throttle::{Admission, Throttle};
 pub(crate) use throttle::{make_room, network};
@@ -33,6 +35,7 @@ pub struct Authn {
     throttle: Throttle,
     failures: Failures,
     sightings: Sightings,
+    browsers: Browsers,
     traces: OnceLock<Arc<Traces>>,
 }
 
@@ -44,7 +47,19 @@ impl Authn {
     ) -> Self {
         let (throttle, failures) = (Throttle::default(), Failures::new(audit));
         let (sightings, traces) = (Sightings::new(store.clone()), OnceLock::new());
-        Self { store, policy, throttle, failures, sightings, traces }
+        let browsers = Browsers::default();
+        Self { store, policy, throttle, failures, sightings, browsers, traces }
+    }
+
+    /// The same, but it knows the browsers that were signed in before.
+    #[must_use]
+    pub(crate) fn knowing(self, browsers: Browsers) -> Self {
+        Self { browsers, ..self }
+    }
+
+    /// The browsers that are signed in.
+    pub(crate) fn browsers(&self) -> &Browsers {
+        &self.browsers
     }
 
     /// When those it vouched for were last there.
@@ -136,6 +151,35 @@ impl Authn {
             },
         };
         Ok(vouch(user.id, user.name.clone(), credential, from))
+    }
+
+    /// Uses up the code that signs a browser in, and says for whom and which it was.
+    pub(crate) async fn sign_in_code(
+        &self,
+        text: &SecretString,
+        from: IpAddr,
+    ) -> Result<(UserId, Name, TokenId), AuthnError> {
+        let used = self.use_token(text, &[TokenKind::SignIn], Door::Web, from).await?;
+        let id = used.id.clone();
+        let who = self.person_by(&[TokenKind::SignIn], self.owner(used, Door::Web, from)?)?;
+        Ok((who.user(), who.name().clone(), id))
+    }
+
+    /// Vouches for the user of a browser, by the relay's own cookie.
+    pub(crate) fn browser(&self, cookie: &SecretString, from: IpAddr) -> Option<Authenticated> {
+        self.at_browser(self.browsers.of_cookie(cookie)?, from)
+    }
+
+    fn at_browser(&self, id: SignInId, from: IpAddr) -> Option<Authenticated> {
+        let now = SystemTime::now();
+        let policy = self.policy.borrow().clone();
+        let sign_in = policy.sign_in(id).filter(|sign_in| now < sign_in.expires)?;
+        let user = policy.user(sign_in.user).filter(|user| user.enabled && !user.machine)?;
+        // Last: only who is let in is there.
+        self.browsers.is_there(id, from, now).then(|| {
+            self.sightings.user(user.id, from, Door::Web);
+            vouch(user.id, user.name.clone(), Credential::SignIn { id }, from)
+        })
     }
 
     /// Records that a machine's key was not accepted.
@@ -245,9 +289,10 @@ impl Authn {
                 );
                 Err(AuthnError::Machine)
             }
-            Credential::Token { .. } | Credential::SshKey { .. } | Credential::Agent { .. } => {
-                Ok(who)
-            }
+            Credential::Token { .. }
+            | Credential::SshKey { .. }
+            | Credential::Agent { .. }
+            | Credential::SignIn { .. } => Ok(who),
         }
     }
 
@@ -299,6 +344,28 @@ impl session::Authn for Authn {
 
     fn may_be_registered(&self, fingerprint: &str) -> bool {
         self.policy.borrow().key_owner(fingerprint).is_some()
+    }
+}
+
+impl session::SignIns for Authn {
+    fn visitor(
+        &self,
+        cookie: &SecretString,
+        application: ApplicationId,
+        from: IpAddr,
+    ) -> Option<Authenticated> {
+        self.at_browser(self.browsers.of_visitor(cookie, application)?, from)
+    }
+
+    fn enter(
+        &self,
+        code: &SecretString,
+        application: ApplicationId,
+        nonce: &SecretString,
+    ) -> Option<session::Entered> {
+        let over = self.browsers.take(code, application, nonce, Instant::now())?;
+        let cookie = self.browsers.visitor_cookie(over.sign_in, application);
+        Some(session::Entered { cookie, path: over.path })
     }
 }
 

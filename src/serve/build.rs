@@ -23,7 +23,7 @@ use super::reload::{Knobs, Lobbies};
 use crate::acme::{self, Acme, Challenges};
 use crate::admin::{Admin, Dials, Measured};
 use crate::agents::Agents;
-use crate::authn::Authn;
+use crate::authn::{Authn, Browsers};
 use crate::ca::{Ca, ServerCertificate, server_names};
 use crate::certificates::{self, Certificates};
 use crate::config::{Challenge, Config};
@@ -38,7 +38,7 @@ use crate::listen::{admin, quic, ssh, tcp};
 use crate::policy::PolicyPublisher;
 use crate::seen::Sightings;
 use crate::traces::Traces;
-use crate::{AppState, RelayInfo, api, database, host_keys, statements};
+use crate::{AppState, RelayInfo, api, database, host_keys, portal, statements};
 
 /// A relay that listens.
 pub struct Relay {
@@ -156,7 +156,8 @@ impl Core {
         let certificates =
             Certificates::new(ca.clone(), &config.domain, policy.subscribe(), shown)?;
         let audit = Measured::new(store.audit());
-        let authn = Arc::new(Authn::new(store.clone(), policy.subscribe(), audit.clone()));
+        let authn = Authn::new(store.clone(), policy.subscribe(), audit.clone());
+        let authn = Arc::new(authn.knowing(Browsers::load(&store).await?));
         let connectors = Connectors::new(audit.clone());
         let limits = Limits { max_sessions: config.limits.max_sessions };
         let (dials, drain) = (Dials::new(connectors.clone()), tokens.drain.clone());
@@ -177,6 +178,7 @@ impl Core {
         let (web, keeper) = WebGateway::new(WebConfig {
             broker: broker.clone(),
             authn: authn.clone(),
+            sign_ins: authn.clone(),
             domain: config.domain.clone(),
             roots: system_roots(),
             signer: signer.clone(),
@@ -358,6 +360,7 @@ impl Doors {
             let entrance = (lobbies.http.clone(), None);
             tasks.spawn(tcp::accept(listener, entrance, core.tokens.accepting.clone(), handle));
         }
+        tasks.spawn(crate::browsers::follow(state.clone(), stop.clone()));
         if let Some(listener) = self.admin {
             // Open until the very end: it says that the relay is stopping.
             let (router, until) = (core.admin(state, knobs), stop.clone());
@@ -382,7 +385,7 @@ fn http01_door(core: &Core, state: &AppState, knobs: &Knobs) -> Http01 {
 
 fn https_door(core: &Core, state: &AppState, knobs: &Knobs) -> Https {
     Https {
-        router: api::router(state.clone()),
+        router: portal::router(state.clone(), api::router(state.clone())),
         web: core.web.clone(),
         ssh: core.ssh.clone(),
         store: core.store.clone(),

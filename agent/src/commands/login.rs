@@ -78,6 +78,7 @@ fn signing_in(token: TokenText) -> Result<TokenText, Failure> {
                 .hint("use it as ADIT_TOKEN: `ADIT_TOKEN=TOKEN adit tunnel APP`"))
         }
         TokenKind::Join => Err(joining()),
+        TokenKind::SignIn => Err(browsing()),
     }
 }
 
@@ -86,7 +87,13 @@ pub fn enrolling(token: TokenText) -> Result<TokenText, Failure> {
     match token.kind() {
         TokenKind::Login | TokenKind::Admin | TokenKind::Api | TokenKind::Access => Ok(token),
         TokenKind::Join => Err(joining()),
+        TokenKind::SignIn => Err(browsing()),
     }
+}
+
+fn browsing() -> Failure {
+    Failure::coded("token.wrong_kind", "this code signs a browser in, and no agent")
+        .hint("ask your administrator for a login token")
 }
 
 fn joining() -> Failure {
@@ -111,7 +118,7 @@ mod tests {
             let expected = match kind {
                 TokenKind::Login | TokenKind::Admin => (Ok(()), Ok(())),
                 TokenKind::Api | TokenKind::Access => (Err(Exit::Denied), Ok(())),
-                TokenKind::Join => (Err(Exit::Denied), Err(Exit::Denied)),
+                TokenKind::Join | TokenKind::SignIn => (Err(Exit::Denied), Err(Exit::Denied)),
             };
             assert_eq!((kept, once), expected, "{kind}");
         }

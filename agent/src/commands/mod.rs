@@ -8,6 +8,7 @@ pub mod logout;
 pub mod ls;
 pub mod proxy;
 pub mod request;
+pub mod sign_in;
 pub mod ssh;
 pub mod ssh_config;
 pub mod status;
@@ -31,6 +32,8 @@ pub async fn run(command: Command, context: &Context) -> Result<(), Failure> {
         Command::Token(args) => token::run(args.command, context).await,
         Command::Request(args) => request::ask(args, context).await,
         Command::Requests(args) => request::run(args, context).await,
+        Command::SignIn => sign_in::sign_in(context).await,
+        Command::SignIns(args) => sign_in::run(args, context).await,
         Command::SshConfig(args) => ssh_config::run(&args, context),
         Command::Completions(args) => completions::run(&args, context),
         Command::Status => status::run(context).await,

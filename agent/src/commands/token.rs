@@ -144,6 +144,7 @@ async fn revoke(args: &RevokeArgs, context: &Context) -> Result<(), Failure> {
 fn kind(text: &str) -> Result<TokenKind, String> {
     match text.parse()? {
         kind @ (TokenKind::Access | TokenKind::Api) => Ok(kind),
+        TokenKind::SignIn => Err("`adit sign-in` issues those".to_owned()),
         TokenKind::Login | TokenKind::Join | TokenKind::Admin => {
             Err("you can issue yourself `access` and `api` tokens".to_owned())
         }

@@ -61,6 +61,8 @@ Commands:
   key          Register, list and remove your own SSH keys
   request      Ask for access to an application, for some time
   requests     Show what you have asked for and what became of it
+  sign-in      Print a link that signs your browser in
+  sign-ins     List the browsers that are signed in as you, and sign them out
   ssh-config   Print or install SSH configuration, so that `ssh APP.adit` just works
   completions  Print a completion script for a shell
   status       Show who you are signed in as, and whether the relay answers

@@ -53,6 +53,8 @@ ids! {
     AgentId,
     /// One access of one user to one application.
     SessionId,
+    /// A browser that is signed in.
+    SignInId,
 }
 
 /// The public, non-secret part of a token by which it is looked up and shown in lists.

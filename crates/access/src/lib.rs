@@ -28,13 +28,14 @@ pub use explain::{Explanation, Question};
 pub use host_name::{HostName, HostNameError};
 pub use hours::{Hours, HoursError, Window, Zone};
 pub use id::{
-    AgentId, ApplicationId, ConnectorId, GroupId, RuleId, SessionId, SiteId, TokenId, UserId,
+    AgentId, ApplicationId, ConnectorId, GroupId, RuleId, SessionId, SignInId, SiteId, TokenId,
+    UserId,
 };
 pub use name::{Name, NameError};
 pub use policy::{
     Context, Deny, EndReason, Grant, Keeps, PolicyData, PolicySnapshot, Side, Standing, Unfound,
 };
-pub use principal::{Agent, Authenticated, Credential, SshKey, User};
+pub use principal::{Agent, Authenticated, Credential, SignIn, SshKey, User};
 pub use rule::{Rule, Subject, Target};
 pub use terms::{Clipboard, Level, Recording, Shortfall, Terms};
 pub use token::{CaPin, TokenDigest, TokenError, TokenKind, TokenText};

@@ -13,7 +13,8 @@ use crate::judge::{Judged, end, no_narrower, widest};
 use crate::terms::Facts;
 use crate::{
     Agent, AgentId, Application, ApplicationId, Authenticated, Code, Credential, Explain, GroupId,
-    HostName, Name, Rule, RuleId, SessionId, Shortfall, Terms, TokenId, TokenKind, User, UserId,
+    HostName, Name, Rule, RuleId, SessionId, Shortfall, SignIn, SignInId, Terms, TokenId,
+    TokenKind, User, UserId,
 };
 
 /// Everything the decision needs, as the store holds it at one version.
@@ -29,6 +30,8 @@ pub struct PolicyData {
     pub tokens: Vec<TokenId>,
     /// Agents that are enrolled and not revoked.
     pub agents: Vec<Agent>,
+    /// Browsers that are signed in.
+    pub sign_ins: Vec<SignIn>,
     /// Sessions an admin has ended.
     pub killed: Vec<SessionId>,
 }
@@ -46,7 +49,8 @@ pub struct PolicySnapshot {
     groups: Arc<HashMap<GroupId, Name>>,
     tokens: Arc<HashSet<TokenId>>,
     agents: Arc<HashMap<AgentId, SystemTime>>,
-    /// Until when each user is signed in.
+    browsers: Arc<HashMap<SignInId, SignIn>>,
+    /// Until when each user is signed in, be it by an agent or a browser.
     sign_ins: Arc<HashMap<UserId, SystemTime>>,
     killed: Arc<HashSet<SessionId>>,
 }
@@ -114,7 +118,7 @@ pub enum Deny {
     Kind,
     #[error("the application does not allow api tokens")]
     ApiNotAllowed,
-    #[error("api tokens of the application need a user who is signed in")]
+    #[error("the browser's sign-in has ended, or api tokens of the application need one")]
     SignedOut,
     #[error("the application is gone")]
     Gone,
@@ -303,7 +307,8 @@ impl PolicySnapshot {
             users: Arc::new(data.users.into_iter().map(|user| (user.id, user)).collect()),
             groups: Arc::new(data.groups.into_iter().collect()),
             tokens: Arc::new(data.tokens.into_iter().collect()),
-            sign_ins: Arc::new(sign_ins(&data.agents)),
+            sign_ins: Arc::new(sign_ins(&data.agents, &data.sign_ins)),
+            browsers: Arc::new(data.sign_ins.into_iter().map(|one| (one.id, one)).collect()),
             agents: Arc::new(data.agents.iter().map(|agent| (agent.id, agent.expires)).collect()),
             killed: Arc::new(data.killed.into_iter().collect()),
         }
@@ -363,6 +368,11 @@ impl PolicySnapshot {
     /// Until when an agent is enrolled; `None` when it is unknown or revoked.
     pub fn agent_end(&self, id: AgentId) -> Option<SystemTime> {
         self.agents.get(&id).copied()
+    }
+
+    /// A browser's sign-in; `None` when it is unknown or has ended.
+    pub fn sign_in(&self, id: SignInId) -> Option<&SignIn> {
+        self.browsers.get(&id)
     }
 
     /// Until when a user is signed in; `None` when they are not at `now`.
@@ -527,6 +537,12 @@ impl PolicySnapshot {
                 let end = *self.agents.get(id).ok_or(Deny::Revoked)?;
                 if over(Some(end)) { Err(Deny::Expired) } else { Ok(()) }
             }
+            Credential::SignIn { .. } if user.machine => Err(Deny::Revoked),
+            Credential::SignIn { id } => {
+                let own = self.browsers.get(id).filter(|own| own.user == user.id);
+                let end = own.ok_or(Deny::SignedOut)?.expires;
+                if over(Some(end)) { Err(Deny::Expired) } else { Ok(()) }
+            }
         }
     }
 
@@ -539,13 +555,16 @@ impl PolicySnapshot {
                 user.ssh_keys.iter().find(|key| key.fingerprint == *fingerprint)?.expires
             }
             Credential::Agent { id } => self.agents.get(id).copied(),
+            Credential::SignIn { id } => Some(self.browsers.get(id)?.expires),
         }
     }
 
     fn may_see(&self, who: &Authenticated, application: &Application) -> bool {
         let bound = match who.credential() {
             Credential::Token { application, .. } => *application,
-            Credential::SshKey { .. } | Credential::Agent { .. } => None,
+            Credential::SshKey { .. } | Credential::Agent { .. } | Credential::SignIn { .. } => {
+                None
+            }
         };
         let Some(user) = self.users.get(&who.user()).filter(|user| user.enabled) else {
             return false;
@@ -686,11 +705,14 @@ fn by_bound_api_token(who: &Authenticated, application: &Application) -> bool {
 }
 
 /// Until when each user is signed in, by whatever signs them in.
-fn sign_ins(agents: &[Agent]) -> HashMap<UserId, SystemTime> {
+fn sign_ins(agents: &[Agent], browsers: &[SignIn]) -> HashMap<UserId, SystemTime> {
+    let agents = agents.iter().filter(|agent| !agent.bound);
+    let agents = agents.map(|agent| (agent.user, agent.expires));
+    let browsers = browsers.iter().map(|browser| (browser.user, browser.expires));
     let mut ends = HashMap::new();
-    for agent in agents.iter().filter(|agent| !agent.bound) {
-        let end = ends.entry(agent.user).or_insert(agent.expires);
-        *end = agent.expires.max(*end);
+    for (user, expires) in agents.chain(browsers) {
+        let end = ends.entry(user).or_insert(expires);
+        *end = expires.max(*end);
     }
     ends
 }

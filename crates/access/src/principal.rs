@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::SystemTime;
 
-use crate::{AgentId, ApplicationId, GroupId, Name, TokenId, TokenKind, UserId};
+use crate::{AgentId, ApplicationId, GroupId, Name, SignInId, TokenId, TokenKind, UserId};
 
 /// A user, human or machine, as policy sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +38,15 @@ pub struct Agent {
     pub expires: SystemTime,
     /// Whether it stands on a token for an application: it then signs nobody in.
     pub bound: bool,
+}
+
+/// A browser that is signed in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignIn {
+    pub id: SignInId,
+    pub user: UserId,
+    /// When it ends at the latest.
+    pub expires: SystemTime,
 }
 
 /// Proof that a peer showed a credential that is good. Made only by the relay's `authn`.
@@ -90,15 +99,18 @@ pub enum Credential {
     SshKey { fingerprint: String },
     /// The key of an enrolled agent, by mutual TLS.
     Agent { id: AgentId },
+    /// The cookie of a browser that is signed in.
+    SignIn { id: SignInId },
 }
 
 impl Credential {
-    /// A short word for records: `token`, `ssh-key` or `agent`.
+    /// A short word for records: `token`, `ssh-key`, `agent` or `sign-in`.
     pub fn word(&self) -> &'static str {
         match self {
             Self::Token { .. } => "token",
             Self::SshKey { .. } => "ssh-key",
             Self::Agent { .. } => "agent",
+            Self::SignIn { .. } => "sign-in",
         }
     }
 }

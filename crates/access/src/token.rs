@@ -31,10 +31,14 @@ pub enum TokenKind {
     Join,
     /// Speaks to the admin API.
     Admin,
+    /// Signs a browser in for its user.
+    #[serde(rename = "sign-in")]
+    SignIn,
 }
 
 impl TokenKind {
-    pub const ALL: [Self; 5] = [Self::Api, Self::Access, Self::Login, Self::Join, Self::Admin];
+    pub const ALL: [Self; 6] =
+        [Self::Api, Self::Access, Self::Login, Self::Join, Self::Admin, Self::SignIn];
 
     pub fn as_str(self) -> &'static str {
         match self {
@@ -43,6 +47,7 @@ impl TokenKind {
             Self::Login => "login",
             Self::Join => "join",
             Self::Admin => "admin",
+            Self::SignIn => "sign-in",
         }
     }
 

@@ -12,7 +12,8 @@ use std::time::Duration;
 
 use access::{
     Agent, Clipboard, Context, Credential, Deny, EndReason, Explain, Grant, Keeps, Kind, Level,
-    PolicyData, PolicySnapshot, Recording, RuleId, SessionId, Shortfall, Subject, Terms, TokenKind,
+    PolicyData, PolicySnapshot, Recording, RuleId, SessionId, Shortfall, SignIn, SignInId, Subject,
+    Terms, TokenKind,
 };
 use support::{ALICE, BOB, INSIDE, app, data, is_golden, laptop, now, rule, token, user_id, who};
 use uuid::Uuid;
@@ -177,6 +178,30 @@ fn a_session_ends_with_the_sign_in_that_it_needs() {
         assert_eq!(over.0, Some(EndReason::SignedOut));
         assert_eq!(recheck(vec![], now()), (Some(EndReason::SignedOut), None));
         assert_eq!(recheck(vec![laptop(7200)], now() + hour), (None, Some(now() + 2 * hour)));
+    }
+}
+
+#[test]
+fn a_browser_signs_in_like_an_agent_and_what_stands_on_it_ends_with_it() {
+    let session = SessionId(Uuid::nil());
+    let browser = |left, user| SignIn {
+        id: SignInId(Uuid::from_u128(7)),
+        user: user_id(user),
+        expires: now() + Duration::from_secs(left),
+    };
+    let only =
+        |sign_ins| PolicySnapshot::new(PolicyData { agents: Vec::new(), sign_ins, ..data() });
+    let policy = only(vec![browser(60, ALICE)]);
+    for (application, credential) in
+        [(6, key()), (8, api()), (6, Credential::SignIn { id: SignInId(Uuid::from_u128(7)) })]
+    {
+        let who = who(ALICE, credential);
+        let grant = policy.authorize(&who, &Arc::new(app(application)), context(), now()).unwrap();
+        assert_eq!(grant.expires(), Some(now() + Duration::from_secs(60)));
+        let ended = |policy: PolicySnapshot| policy.recheck(session, grant.standing(), now());
+        assert_eq!(ended(only(vec![])), Some(EndReason::SignedOut));
+        assert_eq!(ended(only(vec![browser(60, BOB)])), Some(EndReason::SignedOut));
+        assert_eq!(ended(only(vec![browser(90, ALICE)])), None);
     }
 }
 

@@ -16,6 +16,12 @@ pub struct SettingsSpec {
     /// Days until an SSH key that a user registers expires, 1 to 3650.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ssh_key_days: Option<u32>,
+    /// Minutes without a request after which a browser is signed in no more, 1 to 43200.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sign_in_idle_minutes: Option<u32>,
+    /// Hours after which a browser is signed in no more, whatever it does, 1 to 720.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sign_in_hours: Option<u32>,
     /// Rules for access tokens, by the door they are for.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub tokens: BTreeMap<DoorKind, TokenRulesSpec>,
@@ -50,8 +56,8 @@ pub enum DoorKind {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SettingError {
     #[error(
-        "there is no setting {0}; there are ssh_key_days, tokens.DOOR.hours and \
-         tokens.DOOR.reusable, where DOOR is ssh, rdp, database, web or tcp"
+        "there is no setting {0}; there are ssh_key_days, sign_in_idle_minutes, sign_in_hours, \
+         tokens.DOOR.hours and tokens.DOOR.reusable, where DOOR is ssh, rdp, database, web or tcp"
     )]
     Unknown(String),
     #[error("{key}: {value:?} is not a whole number")]
@@ -63,14 +69,20 @@ pub enum SettingError {
 impl SettingsSpec {
     /// The settings that are given, by their keys: `tokens.ssh.hours` and `12`.
     pub fn entries(&self) -> Vec<(String, String)> {
-        let days = self.ssh_key_days.map(|days| ("ssh_key_days".to_owned(), days.to_string()));
+        let numbers = [
+            ("ssh_key_days", self.ssh_key_days),
+            ("sign_in_idle_minutes", self.sign_in_idle_minutes),
+            ("sign_in_hours", self.sign_in_hours),
+        ];
+        let numbers = numbers.into_iter();
+        let numbers = numbers.filter_map(|(key, n)| Some((key.to_owned(), n?.to_string())));
         let rules = self.tokens.iter().flat_map(|(door, rules)| {
             let hours = rules.hours.map(|hours| ("hours", hours.to_string()));
             let reusable = rules.reusable.map(|reusable| ("reusable", reusable.to_string()));
             let given = [hours, reusable].into_iter().flatten();
             given.map(move |(rule, value)| (format!("tokens.{door}.{rule}"), value))
         });
-        days.into_iter().chain(rules).collect()
+        numbers.chain(rules).collect()
     }
 
     /// Sets one, as [`entries`](Self::entries) has them.
@@ -78,6 +90,8 @@ impl SettingsSpec {
         let unknown = || SettingError::Unknown(key.to_owned());
         match key.split('.').collect::<Vec<_>>()[..] {
             ["ssh_key_days"] => self.ssh_key_days = Some(number(key, value)?),
+            ["sign_in_idle_minutes"] => self.sign_in_idle_minutes = Some(number(key, value)?),
+            ["sign_in_hours"] => self.sign_in_hours = Some(number(key, value)?),
             ["tokens", door, "hours"] => {
                 let hours = number(key, value)?;
                 self.rules(door).ok_or_else(unknown)?.hours = Some(hours);
@@ -156,6 +170,8 @@ mod tests {
         let mut spec = SettingsSpec::default();
         let told = [
             ("ssh_key_days", "30"),
+            ("sign_in_idle_minutes", "15"),
+            ("sign_in_hours", "10"),
             ("tokens.ssh.hours", "8"),
             ("tokens.ssh.reusable", "true"),
             ("tokens.database.hours", "4"),

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::SystemTime;
 
-use access::{Code, EndReason, Kind, Name, RuleId, SessionId, Side, TokenId, TokenKind};
+use access::{Code, EndReason, Kind, Name, RuleId, SessionId, Side, SignInId, TokenId, TokenKind};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc::OwnedPermit;
@@ -52,7 +52,7 @@ pub enum AuditEvent {
         kind: Kind,
         door: Door,
         from: IpAddr,
-        /// `token`, `ssh-key` or `agent`.
+        /// `token`, `ssh-key`, `agent` or `sign-in`.
         credential: &'static str,
         #[serde(skip_serializing_if = "Option::is_none")]
         token: Option<TokenId>,
@@ -167,6 +167,20 @@ pub enum AuditEvent {
     /// A CA has not; said once of each reason.
     #[serde(rename = "certificate.failed")]
     CertificateFailed { host: String, detail: String },
+    /// A browser was signed in.
+    #[serde(rename = "sign_in.opened")]
+    SignInOpened {
+        sign_in: SignInId,
+        user: Name,
+        from: IpAddr,
+        /// What the browser calls itself.
+        browser: String,
+        /// The code that it showed.
+        token: TokenId,
+    },
+    /// A browser is signed in no more.
+    #[serde(rename = "sign_in.ended")]
+    SignInEnded { sign_in: SignInId, user: Name, reason: &'static str, by: String },
     #[serde(rename = "connector.state")]
     ConnectorState { site: Name, connector: String, state: String, from: IpAddr },
 }
@@ -188,6 +202,8 @@ impl AuditEvent {
             Self::KeyExpiring { .. } => "key.expiring",
             Self::CertificateIssued { .. } => "certificate.issued",
             Self::CertificateFailed { .. } => "certificate.failed",
+            Self::SignInOpened { .. } => "sign_in.opened",
+            Self::SignInEnded { .. } => "sign_in.ended",
             Self::ConnectorState { .. } => "connector.state",
         }
     }
@@ -208,6 +224,8 @@ impl AuditEvent {
             | Self::KeyExpiring { .. }
             | Self::CertificateIssued { .. }
             | Self::CertificateFailed { .. }
+            | Self::SignInOpened { .. }
+            | Self::SignInEnded { .. }
             | Self::ConnectorState { .. } => None,
         }
     }

@@ -399,7 +399,9 @@ impl Session {
         let (who, application) = (self.grant.who(), self.application());
         let token = match who.credential() {
             Credential::Token { id, .. } => Some(id.clone()),
-            Credential::SshKey { .. } | Credential::Agent { .. } => None,
+            Credential::SshKey { .. } | Credential::Agent { .. } | Credential::SignIn { .. } => {
+                None
+            }
         };
         AuditEvent::SessionOpened {
             session: self.id,

@@ -10,6 +10,7 @@ pub mod pace;
 mod ports;
 mod recording;
 mod requests;
+mod sign_ins;
 
 pub use audit::{AuditError, AuditEvent, AuditLog, ClosingSlot, Door, Stamped};
 pub use broker::{Broker, Ended, Limits, LiveSession, OpenError, Session};
@@ -20,3 +21,4 @@ pub use ports::{
 };
 pub use recording::{About, Entry, RecordingError, Recordings, Screen, Tape, TapeEnd};
 pub use requests::{RequestLog, WebRequest};
+pub use sign_ins::{Entered, SignIns};

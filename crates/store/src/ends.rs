@@ -28,6 +28,7 @@ pub enum DueWhat {
 pub struct Purged {
     pub tokens: u64,
     pub agents: u64,
+    pub sign_ins: u64,
 }
 
 impl Store {
@@ -112,12 +113,14 @@ impl Store {
         let before = clock::column(clock::seconds(before));
         let now = clock::column(clock::seconds(now));
         let mut change = self.changing().await?;
+        let sign_ins = sqlx::query("DELETE FROM sign_ins WHERE ended < $1 OR expires < $1");
+        let sign_ins = sign_ins.bind(before).execute(change.db()).await?.rows_affected();
         let agents = sqlx::query("DELETE FROM agents WHERE expires < $1").bind(now);
         let agents = agents.execute(change.db()).await?.rows_affected();
         let tokens = sqlx::query("DELETE FROM tokens WHERE revoked < $1 OR expires < $1");
         let tokens = tokens.bind(before).execute(change.db()).await?.rows_affected();
-        change.commit_if(agents + tokens).await?;
-        Ok(Purged { tokens, agents })
+        change.commit_if(agents + tokens + sign_ins).await?;
+        Ok(Purged { tokens, agents, sign_ins })
     }
 }
 

@@ -20,6 +20,7 @@ mod seal;
 mod search;
 mod secrets;
 mod seen;
+mod sign_ins;
 mod tokens;
 mod transfer;
 mod web_log;
@@ -43,6 +44,7 @@ pub use rows::{
 };
 pub use seal::{MasterKey, MasterKeyError};
 pub use seen::{Known, Seen};
+pub use sign_ins::{NewSignIn, SignInQuery, SignInRow};
 pub use tokens::{NewToken, REMEMBERED, TokenQuery, UsedToken};
 pub use transfer::{Count, Restore, Rotation, TransferError, backup, migrate_to, restore};
 pub use web_log::{WebQuery, WebRequestRow};

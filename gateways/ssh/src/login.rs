@@ -189,7 +189,8 @@ impl Login {
             Credential::Token { application: Some(id), .. } => Some(*id),
             Credential::Token { application: None, .. }
             | Credential::SshKey { .. }
-            | Credential::Agent { .. } => None,
+            | Credential::Agent { .. }
+            | Credential::SignIn { .. } => None,
         };
         let found = match named {
             Some(text) => match policy.find(text, &who) {

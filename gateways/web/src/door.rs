@@ -10,12 +10,13 @@ use hyper::header::{EXPECT, HeaderValue};
 use hyper::http::uri::PathAndQuery;
 use hyper::{Request, Response, StatusCode, Uri, Version};
 use rustls::client::danger::ServerCertVerifier;
-use session::{Authn, Broker, DialError, RequestLog};
+use session::{Authn, Broker, DialError, RequestLog, SignIns};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::answer::{Source, WebBody};
 use crate::body::Upload;
+use crate::browser::{self, Cookies};
 use crate::grpc;
 use crate::headers::{Told, adjust, asked_upgrade, toward_client, toward_origin};
 use crate::host::{Place, authority, is_named};
@@ -35,6 +36,7 @@ use crate::upgrade::Switch;
 pub struct WebConfig {
     pub broker: Broker,
     pub authn: Arc<dyn Authn>,
+    pub sign_ins: Arc<dyn SignIns>,
     /// Applications are one label below it.
     pub domain: String,
     /// Checks the certificates of origins that have no CA and no pin of their own; `None`: those are
@@ -67,29 +69,51 @@ pub struct Client {
 pub(crate) struct Inner {
     pub(crate) broker: Broker,
     pub(crate) authn: Arc<dyn Authn>,
+    pub(crate) sign_ins: Arc<dyn SignIns>,
     pub(crate) sessions: Sessions,
-    domain: String,
+    pub(crate) domain: String,
     pub(crate) trust: Trust,
     signer: Arc<Signer>,
     log: Arc<dyn RequestLog>,
 }
 
 /// A request whose head is understood.
-struct Asked {
+pub(crate) struct Asked {
     /// As the client wrote it.
-    authority: String,
-    label: String,
-    target: PathAndQuery,
-    shown: Shown,
+    pub(crate) authority: String,
+    pub(crate) label: String,
+    pub(crate) target: PathAndQuery,
+    pub(crate) by: By,
+}
+
+/// By what a request is to be let in.
+pub(crate) enum By {
+    Token(Shown),
+    /// Whatever a browser holds.
+    Cookies(Cookies),
+}
+
+/// Why a request has no answer of its application.
+pub(crate) enum Turned {
+    Away(Refusal),
+    /// The relay answers for itself.
+    Here(Response<WebBody>),
+}
+
+impl From<Refusal> for Turned {
+    fn from(refusal: Refusal) -> Self {
+        Self::Away(refusal)
+    }
 }
 
 impl WebGateway {
     /// The door, and what keeps its sessions: it has to run for as long as the door is used.
     pub fn new(config: WebConfig) -> (Self, Keeper) {
-        let WebConfig { broker, authn, domain, roots, signer, log, stop } = config;
+        let WebConfig { broker, authn, sign_ins, domain, roots, signer, log, stop } = config;
         let (sessions, keeper) = sessions(stop);
         let trust = Trust::new(roots);
-        (Self(Arc::new(Inner { broker, authn, sessions, domain, trust, signer, log })), keeper)
+        let inner = Inner { broker, authn, sign_ins, sessions, domain, trust, signer, log };
+        (Self(Arc::new(inner)), keeper)
     }
 
     /// Answers a request for an application.
@@ -106,12 +130,18 @@ impl WebGateway {
         let name = given.unwrap_or_else(|| request_id::own(id));
         request.headers_mut().insert(REQUEST_ID, name.clone());
         let call = grpc::is_call(request.headers());
+        let person = browser::navigates(&request).then(|| authority(&request)).flatten();
         let answered = match self.0.serve(request, client, &mut entry).await {
             Ok(served) => self.0.pass_on(served, client, entry).await,
-            Err(refusal) => Err((refusal, entry)),
+            Err(Turned::Away(refusal)) => Err((refusal, entry)),
+            Err(Turned::Here(mut answer)) => {
+                entry.answered(answer.status());
+                answer.headers_mut().insert(REQUEST_ID, name);
+                return answer;
+            }
         };
-        let refuse = |(refusal, entry)| refuse(id, call, refusal, entry);
-        let mut answer = answered.unwrap_or_else(refuse);
+        let away = |(refusal, entry)| self.0.turn_away((id, call, person), refusal, entry);
+        let mut answer = answered.unwrap_or_else(away);
         answer.headers_mut().insert(REQUEST_ID, name);
         answer
     }
@@ -156,13 +186,19 @@ impl Inner {
         mut request: Request<Incoming>,
         client: &Client,
         entry: &mut Entry,
-    ) -> Result<Served, Refusal> {
+    ) -> Result<Served, Turned> {
         let asked = self.understand(&mut request, client)?;
         let from = client.addr.ip().to_canonical();
-        let visit = self.enter(&asked.shown, &asked.label, from).await?;
+        if let Some(own) = browser::own(&asked.target) {
+            return Err(self.of_our_own(own, &asked)?);
+        }
+        let visit = match &asked.by {
+            By::Token(shown) => self.enter(shown, &asked.label, from).await?,
+            By::Cookies(cookies) => self.visit(&request, &asked, cookies, from).await?,
+        };
         client.proven.cancel();
         if visit.is_crowded() {
-            return Err(busy());
+            return Err(busy().into());
         }
         let_through(&request, &asked, &visit)?;
         entry.belongs_to(&visit);
@@ -184,13 +220,32 @@ impl Inner {
                 }
             } => answer.map_err(|error| unanswered(&error, client)),
         };
-        let Asked { authority, shown, .. } = asked;
-        let asked = Passed { authority, base: shown.base, upgrade, call };
+        let Asked { authority, by, .. } = asked;
+        let base = match by {
+            By::Token(shown) => shown.base,
+            By::Cookies(_) => None,
+        };
+        let asked = Passed { authority, base, upgrade, call };
         Ok(Served { answer: answer?, visit, asked })
     }
 
     fn place(&self, authority: &str) -> Place {
         Place::of(authority, &self.domain, &self.broker.policy())
+    }
+
+    /// A refusal, for a client of gRPC, a person who looked for a page at a host, or a program.
+    fn turn_away(
+        &self,
+        (id, call, person): (Uuid, bool, Option<String>),
+        refusal: Refusal,
+        mut entry: Entry,
+    ) -> Response<WebBody> {
+        entry.refused(refusal.status(), refusal.code());
+        match person {
+            _ if call => refusal.into_call_response(id),
+            Some(host) => self.show(id, refusal, &host),
+            None => refusal.into_response(id),
+        }
     }
 
     /// Reads whom a request is for and takes its token out.
@@ -211,8 +266,14 @@ impl Inner {
         if !target.path().starts_with('/') && target.as_str() != "*" {
             return Err(no_path());
         }
-        let shown = token::take(request.headers_mut(), &mut target).map_err(no_token)?;
-        Ok(Asked { authority, label, target, shown })
+        // The relay's own cookies go no further, whatever lets the request in.
+        let cookies = Cookies::take(request.headers_mut());
+        let by = match token::take(request.headers_mut(), &mut target) {
+            Ok(shown) => By::Token(shown),
+            Err(TokenFault::None) => By::Cookies(cookies),
+            Err(fault @ (TokenFault::Two | TokenFault::InQuery)) => return Err(no_token(fault)),
+        };
+        Ok(Asked { authority, label, target, by })
     }
 
     /// The request as the origin gets it.
@@ -266,6 +327,8 @@ impl Inner {
         let (mut parts, body) = response.into_parts();
         let switched = parts.status == StatusCode::SWITCHING_PROTOCOLS;
         toward_client(&mut parts.headers, switched);
+        browser::refuse_ours(&mut parts.headers);
+        browser::spare_ours(&mut parts.headers);
         let (target, public) = (visit.target(), asked.authority.as_str());
         let base = asked.base.as_ref();
         let places = Places { public, origin: &target.host, under: &target.base, base };
@@ -294,11 +357,6 @@ fn let_through(request: &Request<Incoming>, asked: &Asked, visit: &Visit) -> Res
     let detail = "the application is not open for this method or path";
     Err(Refusal::new(StatusCode::FORBIDDEN, Code("web.not_let_through"), detail)
         .hint("an admin sets what is in the application's `methods` and `paths`"))
-}
-
-fn refuse(id: Uuid, call: bool, refusal: Refusal, mut entry: Entry) -> Response<WebBody> {
-    entry.refused(refusal.status(), refusal.code());
-    if call { refusal.into_call_response(id) } else { refusal.into_response(id) }
 }
 
 pub(crate) fn malformed(error: Malformed) -> Refusal {
@@ -334,7 +392,7 @@ fn no_path() -> Refusal {
     Refusal::of(StatusCode::BAD_REQUEST, &Malformed::Target)
 }
 
-fn no_token(fault: TokenFault) -> Refusal {
+pub(crate) fn no_token(fault: TokenFault) -> Refusal {
     match fault {
         TokenFault::None => {
             let detail = "this application needs a token, and the request shows none";

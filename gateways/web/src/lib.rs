@@ -1,4 +1,5 @@
-//! The web door: requests with a token, to applications that speak HTTP.
+//! The web door: requests with a token, or of a browser that is signed in, to applications that
+//! speak HTTP.
 //!
 //! `Grant → Broker::open → Session::dial` is the only way from here to a network. One session serves
 //! the requests of one credential to one application from one address, over as many streams as they
@@ -6,6 +7,7 @@
 
 mod answer;
 mod body;
+mod browser;
 mod door;
 mod grpc;
 mod headers;
@@ -22,8 +24,10 @@ mod strict;
 mod target;
 mod token;
 mod upgrade;
+mod visitor;
 
 pub use answer::{BodyError, WebBody};
+pub use browser::{Asset, DENIED, Html, asset, document, is_own, security};
 pub use door::{Client, WebConfig, WebGateway};
 pub use host::{Place, authority, without_port};
 pub use sessions::Keeper;

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use access::{
-    Application, Authenticated, Context, Deny, Grant, Keeps, Kind, Shortfall, TokenText, Unfound,
+    Application, Authenticated, Context, Credential, Deny, Grant, Keeps, Kind, Shortfall,
+    TokenText, Unfound,
 };
 use hyper::StatusCode;
 use session::{AuditEvent, AuthnError, Door, OpenError, pace};
@@ -13,7 +14,7 @@ use tokio::time::Instant;
 
 use crate::door::Inner;
 use crate::problem::Refusal;
-use crate::sessions::{Key, Shared, Visit};
+use crate::sessions::{Holder, Key, Shared, Visit};
 use crate::target::Target;
 use crate::token::Shown;
 
@@ -41,7 +42,8 @@ impl Inner {
         let (Some(token), Some(application)) = (token, application) else {
             return self.refuse(shown, label, from).await;
         };
-        let key = Key::new(&token.digest(), application.id, from);
+        let holder = Holder::Token(token.digest().0);
+        let key = Key { holder, application: application.id, from };
         if let Some(visit) = self.sessions.visit(&key) {
             return Ok(visit);
         }
@@ -52,6 +54,28 @@ impl Inner {
         }
         let who = self.vouched(shown, from).await?;
         self.open(key, &who, &application).await
+    }
+
+    /// As [`enter`](Self::enter), for a browser whose cookie was looked at.
+    pub(crate) async fn enter_as(
+        &self,
+        who: &Authenticated,
+        application: &Arc<Application>,
+    ) -> Result<Visit, Refusal> {
+        let Credential::SignIn { id } = who.credential() else {
+            return Err(self.shut(who, &application.label(), &Shut::Denied(Deny::Kind)).await);
+        };
+        let holder = Holder::Browser(*id);
+        let key = Key { holder, application: application.id, from: who.from() };
+        if let Some(visit) = self.sessions.visit(&key) {
+            return Ok(visit);
+        }
+        // A page loads much at once, which is one session.
+        let (_turn, _guard) = self.sessions.turn(key).await;
+        match self.sessions.visit(&key) {
+            Some(visit) => Ok(visit),
+            None => self.open(key, who, application).await,
+        }
     }
 
     /// Looks at the token first: only its holder is told what is not there.

@@ -65,6 +65,14 @@ impl Refusal {
         response
     }
 
+    pub(crate) fn detail(&self) -> &str {
+        &self.detail
+    }
+
+    pub(crate) fn said_hint(&self) -> Option<&str> {
+        self.hint.as_deref()
+    }
+
     pub(crate) fn into_response(self, id: Uuid) -> Response<WebBody> {
         let (name, id) = (own(id), id.to_string());
         let problem = Problem {

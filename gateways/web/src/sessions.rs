@@ -1,4 +1,5 @@
-//! Sessions that many requests share: one per credential, application and client address.
+//! Sessions that many requests share: one per credential, application and client address. A browser
+//! that moves to another address has another session there, whose terms are looked at anew.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -6,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use access::{
-    Application, ApplicationId, Authenticated, EndReason, Name, SessionId, Side, TokenDigest,
+    Application, ApplicationId, Authenticated, EndReason, Name, SessionId, Side, SignInId,
 };
 use hyper::header::HeaderValue;
 use session::{Lease, Session};
@@ -19,18 +20,21 @@ use crate::origin::{Exchange, Pool};
 use crate::statement::{Claims, LIFETIME, Signer};
 use crate::target::Target;
 
-/// What a session is for. The token's digest: whoever knows only its id gets into no session.
+/// What a session is for.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Key {
-    pub(crate) token: [u8; 32],
+    pub(crate) holder: Holder,
     pub(crate) application: ApplicationId,
     pub(crate) from: IpAddr,
 }
 
-impl Key {
-    pub(crate) fn new(token: &TokenDigest, application: ApplicationId, from: IpAddr) -> Self {
-        Self { token: token.0, application, from }
-    }
+/// Who shares a session.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Holder {
+    /// Whoever shows a token with this digest: who knows only its id gets into no session.
+    Token([u8; 32]),
+    /// A browser, whose cookie was looked at.
+    Browser(SignInId),
 }
 
 /// One open session and what its requests share.

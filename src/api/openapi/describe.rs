@@ -184,6 +184,7 @@ pub(in crate::api) trait PathText: JsonSchema {}
 impl PathText for access::Name {}
 impl PathText for access::RuleId {}
 impl PathText for access::SessionId {}
+impl PathText for access::SignInId {}
 impl PathText for access::ConnectorId {}
 impl PathText for access::AgentId {}
 impl PathText for String {}

@@ -85,6 +85,10 @@ pub(in crate::api) const RECORDING: Problems = &[
     (503, "audit.unavailable"),
 ];
 pub(in crate::api) const NO_SESSION: Problems = &[(404, "session.not_found")];
+/// A code for a browser, for somebody who may have none.
+pub(in crate::api) const SIGN_IN_CODE: Problems =
+    &[(401, "access.user_disabled"), (403, "token.kind_not_allowed"), (403, "user.machine")];
+pub(in crate::api) const NO_SIGN_IN: Problems = &[(404, "sign_in.not_found")];
 
 /// Somebody has to remain who can administer the relay.
 pub(in crate::api) const LAST_ADMIN: Problems = &[(422, "user.last_admin")];

@@ -2,6 +2,7 @@
 
 mod apply;
 mod audit;
+mod browsers;
 mod changes;
 mod connectors;
 mod edits;

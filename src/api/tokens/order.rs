@@ -88,6 +88,21 @@ impl Order {
         }
     }
 
+    /// What signs the owner's browser in, within a minute.
+    pub(in crate::api) fn to_sign_in(owner: UserRow) -> Self {
+        Self {
+            kind: TokenKind::SignIn,
+            user: Some(owner),
+            application: None,
+            site: None,
+            expires: Span::from_seconds(SIGN_IN_CODE),
+            uses: Some(1),
+            overlap: None,
+            scopes: None,
+            warnings: Vec::new(),
+        }
+    }
+
     /// Refuses a token that could do more than the one it is asked for with.
     pub(super) fn within(&self, own: Option<Scopes>) -> Result<(), ApiError> {
         let Some(own) = own else { return Ok(()) };
@@ -96,7 +111,9 @@ impl Order {
             Err(ApiError::out_of_scope(detail))
         };
         match (self.kind, self.scopes) {
-            (TokenKind::Login, _) => refused("of kind login, which does all its user may".into()),
+            (kind @ (TokenKind::Login | TokenKind::SignIn), _) => {
+                refused(format!("of kind {kind}, which does all its user may"))
+            }
             (TokenKind::Admin, None) => refused("without scopes".into()),
             (TokenKind::Admin, Some(asked)) => match asked.beyond(own) {
                 Some(beyond) => refused(format!("with {beyond}")),
@@ -168,10 +185,10 @@ fn check(
             Err(ApiError::invalid(format!("a token of kind {kind} is for one application"))
                 .hint("name it in `application`, or with --application"))
         }
-        (TokenKind::Login | TokenKind::Admin, Some(_)) => {
+        (TokenKind::Login | TokenKind::Admin | TokenKind::SignIn, Some(_)) => {
             Err(ApiError::invalid(format!("a token of kind {kind} is for no application")))
         }
-        (TokenKind::Login, None) if user.machine => {
+        (TokenKind::Login | TokenKind::SignIn, None) if user.machine => {
             let detail = format!("{} is a machine user and does not log in", user.name);
             Err(ApiError::for_people(StatusCode::UNPROCESSABLE_ENTITY, detail))
         }
@@ -182,7 +199,7 @@ fn check(
             Err(ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, Code("token.not_admin"), detail)
                 .hint("admin tokens are for users with `admin = true` or `auditor = true`"))
         }
-        (TokenKind::Login | TokenKind::Admin, None) => Ok(()),
+        (TokenKind::Login | TokenKind::Admin | TokenKind::SignIn, None) => Ok(()),
     }
 }
 
@@ -210,8 +227,11 @@ fn allowed_overlap(kind: TokenKind, asked: Option<Span>) -> Result<Option<Span>,
 fn allowed_uses(kind: TokenKind, asked: Option<u32>) -> Result<Option<u32>, ApiError> {
     match (kind, asked) {
         (_, Some(0)) => Err(ApiError::invalid("a token may be used at least once")),
+        (TokenKind::SignIn, Some(2..)) => Err(ApiError::invalid("a sign-in code is used once")),
         (_, Some(uses)) => Ok(Some(uses)),
-        (TokenKind::Access | TokenKind::Login | TokenKind::Join, None) => Ok(Some(1)),
+        (TokenKind::Access | TokenKind::Login | TokenKind::Join | TokenKind::SignIn, None) => {
+            Ok(Some(1))
+        }
         (TokenKind::Api | TokenKind::Admin, None) => Ok(None),
     }
 }
@@ -220,10 +240,15 @@ fn allowed_uses(kind: TokenKind, asked: Option<u32>) -> Result<Option<u32>, ApiE
 fn usual_life(kind: TokenKind) -> Option<Span> {
     match kind {
         TokenKind::Login | TokenKind::Join => Span::from_seconds(24 * 3600),
+        TokenKind::SignIn => Span::from_seconds(SIGN_IN_LINK),
         TokenKind::Access | TokenKind::Api | TokenKind::Admin => None,
     }
 }
 
+/// From a command that prints a code to the page that takes it.
+const SIGN_IN_CODE: u64 = 60;
+/// A link to sign in with, which an admin sends somebody.
+const SIGN_IN_LINK: u64 = 15 * 60;
 const LONGEST_OVERLAP: u64 = 30 * 24 * 3600;
 
 fn opens(grant: &GrantSpec, user: &UserRow, app: &ApplicationRow) -> bool {

@@ -16,6 +16,7 @@ mod requests;
 pub(super) mod secrets;
 mod session;
 mod settings;
+mod sign_in;
 mod site;
 #[cfg(test)]
 mod tests;
@@ -71,6 +72,9 @@ pub enum AdminCommand {
     /// Sessions: open ones, and the records of all
     #[command(subcommand)]
     Session(session::SessionCommand),
+    /// Browsers that are signed in
+    #[command(subcommand, visible_alias = "sign-ins")]
+    SignIn(sign_in::SignInCommand),
     /// Settings: what holds for the whole relay
     Settings(settings::SettingsArgs),
     /// The audit log
@@ -102,6 +106,7 @@ pub async fn run(args: AdminArgs, context: &Context) -> Result<(), Failure> {
         AdminCommand::Requests(command) => requests::run(command, context).await,
         AdminCommand::Token(command) => token::run(command, context).await,
         AdminCommand::Session(command) => session::run(command, context).await,
+        AdminCommand::SignIn(command) => sign_in::run(command, context).await,
         AdminCommand::Settings(args) => settings::run(args, context).await,
         AdminCommand::Audit(command) => audit::run(command, context).await,
         AdminCommand::Web(command) => web::run(command, context).await,

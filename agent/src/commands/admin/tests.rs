@@ -429,11 +429,23 @@ async fn a_list_is_followed_to_its_end_with_what_was_asked() {
         ),
         ("token ls --kind api --state used-up", "tokens?kind=api&state=used-up"),
         ("requests ls --pending", "requests?state=pending"),
+        ("sign-in ls --user alice --all", "sign-ins?user=alice&all=true"),
     ] {
         let run = run(command, [none()]).await;
         run.asked(&Method::GET, &format!("/api/v1/{path}&limit=1000"));
     }
     assert!(parse("token ls --state lively").is_err());
+}
+
+#[tokio::test]
+async fn a_link_that_signs_a_user_in_is_all_there_is_on_stdout() {
+    let issued = json!({ "id": "abcdefghij", "token": "adit_sign-in_abc", "kind": "sign-in",
+        "user": "alice", "uses": 1, "expires": 1_800_000_000,
+        "command": "https://relay.test/sign-in#CODE" });
+    let run = run("user sign-in-link alice", [issued]).await;
+    assert_eq!(run.body(), json!({ "user": "alice", "kind": "sign-in" }));
+    assert_eq!(run.out, "https://relay.test/sign-in#adit_sign-in_abc\n");
+    assert!(parse("token issue --user alice --kind sign-in").is_err());
 }
 
 #[tokio::test]

@@ -196,6 +196,7 @@ fn uses(uses: Option<u32>) -> String {
 fn kind(text: &str) -> Result<TokenKind, String> {
     match text.parse()? {
         TokenKind::Join => Err("`adit admin site join-token SITE` issues those".to_owned()),
+        TokenKind::SignIn => Err("`adit admin user sign-in-link USER` issues those".to_owned()),
         kind @ (TokenKind::Api | TokenKind::Access | TokenKind::Login | TokenKind::Admin) => {
             Ok(kind)
         }

@@ -2,8 +2,11 @@
 
 use std::path::PathBuf;
 
-use access::Name;
-use api::{AddSshKey, Document, KeySpec, LastSeen, Removed, Span, SshKeyRow, UserRow, UserSpec};
+use access::{Name, TokenKind};
+use api::{
+    AddSshKey, Document, IssueToken, Issued, KeySpec, LastSeen, Removed, Span, SshKeyRow, UserRow,
+    UserSpec,
+};
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::edit::{edit, replace, show, yes_or_no};
@@ -29,6 +32,8 @@ pub enum UserCommand {
     Enable { name: Name },
     /// Remove a user with their grants and tokens; their sessions end
     Rm { name: Name },
+    /// Print a link that signs a user's browser in, once and within a quarter of an hour
+    SignInLink { name: Name },
     /// SSH keys of users
     #[command(subcommand)]
     Key(KeyCommand),
@@ -156,6 +161,7 @@ pub(super) async fn run(command: UserCommand, context: &Context) -> Result<(), F
         UserCommand::Rm { name } => {
             take_away(context, &path(&name), &format!("Removed user {name}")).await
         }
+        UserCommand::SignInLink { name } => sign_in_link(name, context).await,
         UserCommand::Key(command) => run_key(command, context).await,
     }
 }
@@ -251,4 +257,27 @@ fn role(user: &UserRow) -> &'static str {
         (false, true) => "auditor",
         (false, false) => "user",
     }
+}
+
+/// The whole link on stdout, to send to its user.
+async fn sign_in_link(user: Name, context: &Context) -> Result<(), Failure> {
+    let kind = Some(TokenKind::SignIn);
+    let wanted = IssueToken {
+        user,
+        kind,
+        application: None,
+        expires: None,
+        uses: None,
+        overlap: None,
+        scopes: None,
+    };
+    let issued: Issued = context.post("/api/v1/tokens", &wanted).await?;
+    if context.ui.wants_json() {
+        return context.ui.json(&issued);
+    }
+    let link = issued.command.as_deref().unwrap_or("CODE");
+    context.ui.data(link.replace("CODE", issued.token.expose()))?;
+    let until = issued.expires.map(times::utc).unwrap_or_default();
+    context.ui.say(format_args!("Good once, until {until}."));
+    Ok(())
 }

@@ -156,6 +156,8 @@ fn user(event: &AuditEvent) -> Option<String> {
         | AuditEvent::SessionEnded { user, .. }
         | AuditEvent::SessionAction { user, .. }
         | AuditEvent::KeyExpiring { user, .. }
+        | AuditEvent::SignInOpened { user, .. }
+        | AuditEvent::SignInEnded { user, .. }
         | AuditEvent::AccessDenied { user, .. } => Some(user.to_string()),
         AuditEvent::AuthnFailed { user, .. } => user.clone(),
         AuditEvent::AdminChanged { actor, .. } | AuditEvent::AccessWithdrawn { actor, .. } => {

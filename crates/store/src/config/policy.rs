@@ -27,6 +27,7 @@ impl Store {
             rules: grants.chain(requests).collect(),
             tokens: tokens(&mut tx).await?,
             agents: agents(&mut tx).await?,
+            sign_ins: crate::sign_ins::live(&mut tx).await?,
             killed: Vec::new(),
         })
     }

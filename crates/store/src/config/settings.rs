@@ -16,6 +16,10 @@ use crate::{Problem, Store, StoreError};
 pub struct Settings {
     /// Days until an SSH key that a user registers expires.
     pub ssh_key_days: u32,
+    /// Minutes without a request after which a browser is signed in no more.
+    pub sign_in_idle_minutes: u32,
+    /// Hours after which a browser is signed in no more, whatever it does.
+    pub sign_in_hours: u32,
     tokens: BTreeMap<DoorKind, TokenRules>,
 }
 
@@ -54,6 +58,8 @@ impl Settings {
         };
         SettingsSpec {
             ssh_key_days: Some(self.ssh_key_days),
+            sign_in_idle_minutes: Some(self.sign_in_idle_minutes),
+            sign_in_hours: Some(self.sign_in_hours),
             tokens: self.tokens.iter().map(|(door, own)| (*door, rules(own))).collect(),
         }
     }
@@ -61,6 +67,8 @@ impl Settings {
     /// These with what `spec` gives.
     pub(super) fn with(mut self, spec: &SettingsSpec) -> Self {
         self.ssh_key_days = spec.ssh_key_days.unwrap_or(self.ssh_key_days);
+        self.sign_in_idle_minutes = spec.sign_in_idle_minutes.unwrap_or(self.sign_in_idle_minutes);
+        self.sign_in_hours = spec.sign_in_hours.unwrap_or(self.sign_in_hours);
         for (door, given) in &spec.tokens {
             let rules = self.tokens.entry(*door).or_default();
             rules.hours = given.hours.unwrap_or(rules.hours);
@@ -92,7 +100,7 @@ impl Settings {
 impl Default for Settings {
     fn default() -> Self {
         let tokens = DoorKind::ALL.map(|door| (door, TokenRules::default())).into();
-        Self { ssh_key_days: 99, tokens }
+        Self { ssh_key_days: 99, sign_in_idle_minutes: 60, sign_in_hours: 8, tokens }
     }
 }
 
@@ -112,6 +120,9 @@ pub(super) fn check(spec: &SettingsSpec, problems: &mut Vec<Problem>) {
         }
     };
     check("ssh_key_days".to_owned(), spec.ssh_key_days, 1..=MOST_DAYS);
+    let idle = spec.sign_in_idle_minutes;
+    check("sign_in_idle_minutes".to_owned(), idle, 1..=MOST_HOURS * 60);
+    check("sign_in_hours".to_owned(), spec.sign_in_hours, 1..=MOST_HOURS);
     for (door, rules) in &spec.tokens {
         check(format!("tokens.{door}.hours"), rules.hours, 1..=MOST_HOURS);
     }

@@ -88,10 +88,17 @@ fn misfit(kind: TokenKind, new: &NewToken) -> Option<(&'static str, &'static str
         (TokenKind::Join, ..) => Some(("token.site", "it is for a site and nothing else")),
         (_, None, ..) | (.., Some(_)) => Some(("token.user", "it is for a user, not a site")),
         (TokenKind::Api, _, None, _) => Some(("token.application", "it is for one application")),
-        (TokenKind::Login | TokenKind::Admin, _, Some(_), _) => {
+        (TokenKind::Login | TokenKind::Admin | TokenKind::SignIn, _, Some(_), _) => {
             Some(("token.application", "it is for no application"))
         }
-        (TokenKind::Api | TokenKind::Access | TokenKind::Login | TokenKind::Admin, ..) => None,
+        (
+            TokenKind::Api
+            | TokenKind::Access
+            | TokenKind::Login
+            | TokenKind::Admin
+            | TokenKind::SignIn,
+            ..,
+        ) => None,
     }
 }
 

@@ -17,6 +17,7 @@ mod opening;
 mod requests;
 mod secrets;
 mod settings;
+mod sign_ins;
 mod support;
 mod tokens;
 mod transfer;

@@ -91,6 +91,7 @@ const ADMIN: &[(&str, &str)] = &[
     ("denyRequest", "requests deny ID"),
     ("disableUser", "user disable alice"),
     ("enableUser", "user enable alice"),
+    ("endSignIn", "sign-in end ID"),
     ("export", "export"),
     ("getApplication", "app show web1"),
     ("getConnector", "connector show ID"),
@@ -111,6 +112,7 @@ const ADMIN: &[(&str, &str)] = &[
     ("listGroups", "group ls"),
     ("listRequests", "requests ls"),
     ("listSessions", "session ls"),
+    ("listSignIns", "sign-in ls"),
     ("listSites", "site ls"),
     ("listSshKeys", "user key ls"),
     ("listTokens", "token ls"),
@@ -134,7 +136,7 @@ const ADMIN: &[(&str, &str)] = &[
 ];
 
 /// Not of `adit admin`: this list only gets shorter.
-const ELSEWHERE: [&str; 20] = [
+const ELSEWHERE: [&str; 23] = [
     // For machines and monitors.
     "health",
     "healthz",
@@ -143,12 +145,16 @@ const ELSEWHERE: [&str; 20] = [
     "keySet",
     "login",
     "openapi",
-    // For oneself: `adit status`, `ls`, `token`, `key`, `request`, `requests`, `logout`.
+    // For oneself: `adit status`, `ls`, `token`, `key`, `request`, `requests`, `sign-in`, `sign-ins`,
+    // `logout`.
     "addMySshKey",
     "askForAccess",
+    "endMySignIn",
+    "issueMySignInCode",
     "issueMyToken",
     "listMyApplications",
     "listMyRequests",
+    "listMySignIns",
     "listMySshKeys",
     "listMyTokens",
     "logout",

@@ -1,0 +1,49 @@
+//! Pages at the relay's own host: signing a browser in and out, the way to applications, and asking
+//! for access. Plain pages of the relay's own, without anything from elsewhere.
+//!
+//! What changes something is a form of these pages and nothing else: each such request is refused
+//! unless the browser says that it comes from this very host (`Sec-Fetch-Site`, else `Origin`).
+//! `SameSite` alone would let every application act here, for they are all one site to a browser.
+
+mod ask;
+mod asking;
+mod go;
+mod home;
+mod pages;
+mod sign_in;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Path};
+use axum::middleware::from_fn_with_state;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use gateway_web::asset;
+
+use crate::AppState;
+
+/// The pages, and behind them whatever else this host serves. Each request needs the extension
+/// [`crate::Peer`].
+pub(crate) fn router(state: AppState, rest: Router) -> Router {
+    Router::new()
+        .route("/", get(home::show))
+        .route("/sign-in", get(sign_in::show).post(sign_in::sign_in))
+        .route("/signed-in", get(sign_in::go_on))
+        .route("/sign-out", get(sign_in::ask_out).post(sign_in::sign_out))
+        .route("/go", get(go::go))
+        .route("/ask", get(ask::show).post(ask::ask))
+        .route("/.adit/{file}", get(file))
+        .layer(DefaultBodyLimit::max(MOST))
+        .route_layer(from_fn_with_state(state.clone(), asking::admit))
+        .with_state(state)
+        .fallback_service(rest)
+}
+
+async fn file(Path(file): Path<String>) -> Response {
+    match asset(&format!("/.adit/{file}")) {
+        Some(asset) => pages::send(asset),
+        None => pages::Refused::nothing().into_response(),
+    }
+}
+
+/// The longest form.
+const MOST: usize = 8 << 10;

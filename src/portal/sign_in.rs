@@ -1,0 +1,274 @@
+//! Signing a browser in with a code, and out again.
+//!
+//! Other ways to say who one is end where this one does: in [`open`], which is all that makes a
+//! sign-in.
+
+use std::time::{Duration, SystemTime};
+
+use ::api::Secret;
+use access::{Credential, Explain as _, Name, SignInId, TokenId, UserId};
+use axum::Extension;
+use axum::extract::State;
+use axum::http::header::USER_AGENT;
+use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
+use data_encoding::BASE64URL_NOPAD;
+use gateway_web::{Html, document};
+use secrecy::SecretString;
+use serde::Deserialize;
+use session::{AuditEvent, AuthnError};
+use store::{NewSignIn, SignInQuery};
+use uuid::Uuid;
+
+use super::asking::{Asking, clear_cookie, set_cookie};
+use super::pages::{Refused, encoded, fields, header, page, redirect, shown, with_cookie};
+use crate::AppState;
+use crate::api::{Actor, ApiError, Reason, end_sign_ins};
+use crate::authn::hash;
+
+#[derive(Deserialize)]
+struct Form {
+    code: Secret,
+    #[serde(default)]
+    next: String,
+}
+
+#[derive(Default, Deserialize)]
+struct Onward {
+    #[serde(default)]
+    next: String,
+}
+
+/// `GET /sign-in`
+pub(super) async fn show(Extension(asking): Extension<Asking>, uri: Uri) -> Response {
+    let next = fields::<Onward>(uri.query().unwrap_or_default()).unwrap_or_default().next;
+    form(StatusCode::OK, &asking, &next, Html::default())
+}
+
+/// `POST /sign-in`
+pub(super) async fn sign_in(
+    State(state): State<AppState>,
+    Extension(asking): Extension<Asking>,
+    headers: HeaderMap,
+    body: String,
+) -> Response {
+    let Some(Form { code, next }) = fields(&body) else {
+        return Refused::invalid("the form is not readable").with(asking.id).into_response();
+    };
+    let code: SecretString = code.expose().trim().to_owned().into();
+    let (user, name, token) = match state.authn.sign_in_code(&code, asking.from).await {
+        Ok(known) => known,
+        Err(error) => return refused(error, &asking, &next),
+    };
+    leave(&state, &asking, Reason::Replaced).await;
+    let known = Known { user, name, token };
+    match open(&state, &asking, known, browser(&headers)).await {
+        Ok(secret) => {
+            // By way of a page: what follows a form directly may not go to other hosts.
+            let onward = place(&next).map(|next| format!("/signed-in?next={}", encoded(next)));
+            let link = onward.as_deref().unwrap_or("/");
+            with_cookie(redirect(StatusCode::SEE_OTHER, link), &set_cookie(&secret))
+        }
+        Err(error) => Refused::of(&error).with(asking.id).into_response(),
+    }
+}
+
+/// `GET /signed-in`
+pub(super) async fn go_on(Extension(asking): Extension<Asking>, uri: Uri) -> Response {
+    let onward = fields::<Onward>(uri.query().unwrap_or_default()).unwrap_or_default();
+    let next = Html::text(place(&onward.next).unwrap_or("/"));
+    let main = Html::of(
+        "<meta http-equiv=\"refresh\" content=\"0; url={}\"><h1>You are signed in</h1>\
+         <p><a href=\"{}\">Go on</a></p>",
+        &[next.clone(), next],
+    );
+    shown("Signed in", true, &asking, main)
+}
+
+/// Who somebody has turned out to be.
+struct Known {
+    user: UserId,
+    name: Name,
+    token: TokenId,
+}
+
+/// Signs a browser in: the one place that does, whatever vouched for its user. No record, no
+/// sign-in. The secret of its cookie is new each time, so that nobody can have chosen it before.
+async fn open(
+    state: &AppState,
+    asking: &Asking,
+    known: Known,
+    browser: String,
+) -> Result<SecretString, ApiError> {
+    let Known { user, name, token } = known;
+    let (now, from, settings) = (SystemTime::now(), asking.from, state.store.settings().await?);
+    let secret: [u8; 32] = rand::random();
+    let secret = BASE64URL_NOPAD.encode(&secret);
+    let new = NewSignIn {
+        id: SignInId(Uuid::new_v4()),
+        user,
+        digest: hash(&secret),
+        from,
+        browser: browser.clone(),
+        idle: Duration::from_secs(60 * u64::from(settings.sign_in_idle_minutes)),
+        expires: now + Duration::from_secs(3600 * u64::from(settings.sign_in_hours)),
+    };
+    let sign_in = new.id;
+    let opened = AuditEvent::SignInOpened { sign_in, user: name.clone(), from, browser, token };
+    state.broker.audit().append(opened).await?;
+    if let Err(error) = state.store.sign_in(new.clone(), now).await {
+        let (reason, by) = ("failed", "the relay".to_owned());
+        state.broker.audit().note(AuditEvent::SignInEnded { sign_in, user: name, reason, by });
+        return Err(error.into());
+    }
+    // Known before policy has it, so that none is taken for one that has ended.
+    state.policy.refresh().await;
+    state.authn.browsers().opened(&new, now);
+    Ok(secret.into())
+}
+
+/// `GET /sign-out`
+pub(super) async fn ask_out(Extension(asking): Extension<Asking>) -> Response {
+    if asking.who.is_none() {
+        return redirect(StatusCode::FOUND, "/sign-in");
+    }
+    let main = Html::of(
+        "<h1>Sign out?</h1><p>What you have open in this browser ends at once, in every application.\
+         </p><form method=\"post\" action=\"/sign-out\"><div class=\"row\">\
+         <button name=\"which\" value=\"this\">Sign out</button>\
+         <button class=\"plain\" name=\"which\" value=\"all\">Sign out all my browsers</button>\
+         </div></form>",
+        &[],
+    );
+    shown("Sign out", true, &asking, main)
+}
+
+#[derive(Deserialize)]
+struct Out {
+    which: String,
+}
+
+/// `POST /sign-out`
+pub(super) async fn sign_out(
+    State(state): State<AppState>,
+    Extension(asking): Extension<Asking>,
+    body: String,
+) -> Response {
+    let all = fields::<Out>(&body).is_some_and(|out| out.which == "all");
+    let ended = match all {
+        true => leave_everywhere(&state, &asking).await,
+        false => {
+            leave(&state, &asking, Reason::SignedOut).await;
+            Ok(())
+        }
+    };
+    match ended {
+        Ok(()) => with_cookie(redirect(StatusCode::SEE_OTHER, "/sign-in"), &clear_cookie()),
+        Err(error) => Refused::of(&error).with(asking.id).into_response(),
+    }
+}
+
+/// Ends the sign-in that this browser has, if any.
+async fn leave(state: &AppState, asking: &Asking, why: Reason) {
+    let Some(who) = &asking.who else { return };
+    let Credential::SignIn { id } = who.credential() else { return };
+    let actor = Actor { name: who.name().to_string(), from: asking.from };
+    if let Err(error) = end_sign_ins(state, actor, &[*id], why).await {
+        tracing::warn!(?error, sign_in = %id, "Could not sign a browser out");
+    }
+}
+
+async fn leave_everywhere(state: &AppState, asking: &Asking) -> Result<(), ApiError> {
+    let Some(who) = &asking.who else { return Ok(()) };
+    let query = SignInQuery {
+        user: Some(who.name().clone()),
+        live_at: Some(SystemTime::now()),
+        ..SignInQuery::default()
+    };
+    let rows = state.store.sign_ins(query).await?;
+    let ids: Vec<SignInId> = rows.iter().map(|row| row.id).collect();
+    let actor = Actor { name: who.name().to_string(), from: asking.from };
+    end_sign_ins(state, actor, &ids, Reason::SignedOut).await.map(drop)
+}
+
+fn refused(error: AuthnError, asking: &Asking, next: &str) -> Response {
+    let status = match error {
+        AuthnError::Throttled => StatusCode::TOO_MANY_REQUESTS,
+        AuthnError::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        AuthnError::Form
+        | AuthnError::Mistyped
+        | AuthnError::Unknown
+        | AuthnError::Expired
+        | AuthnError::Revoked
+        | AuthnError::UsedUp
+        | AuthnError::WrongKind
+        | AuthnError::UserDisabled
+        | AuthnError::KeyExpired
+        | AuthnError::Machine => StatusCode::UNAUTHORIZED,
+    };
+    let told = Html::of(
+        "<p class=\"warn\" role=\"alert\">{} <span class=\"mono small\">{}</span></p>",
+        &[Html::sentence(&error.public()), Html::text(error.code().0)],
+    );
+    form(status, asking, next, told)
+}
+
+fn form(status: StatusCode, asking: &Asking, next: &str, told: Html) -> Response {
+    let next = place(next).unwrap_or_default();
+    let main = Html::of(
+        "<h1>Sign in</h1>{}<p class=\"soft\">Run <code>adit sign-in</code> where you are signed in \
+         with the agent, and open the link it prints, or paste its code here. Your administrator can \
+         send you such a link too.</p>\
+         <form method=\"post\" action=\"/sign-in\" data-code autocomplete=\"off\">\
+         <input type=\"hidden\" name=\"next\" value=\"{}\">\
+         <label for=\"code\">One-time code</label>\
+         <input id=\"code\" name=\"code\" type=\"password\" required autofocus spellcheck=\"false\" \
+         autocapitalize=\"none\" autocomplete=\"one-time-code\" maxlength=\"160\">\
+         <button class=\"wide\">Sign in</button></form>",
+        &[told, Html::text(next)],
+    );
+    page(status, document("Sign in", true, header(asking), main))
+}
+
+/// Where one may go on after signing in: pages of this host that need it, and nowhere else.
+fn place(next: &str) -> Option<&str> {
+    let ours = ["/go?", "/ask?"].iter().any(|page| next.starts_with(page));
+    (ours && next.len() <= LONGEST && next.bytes().all(|byte| byte.is_ascii_graphic()))
+        .then_some(next)
+}
+
+/// What the browser calls itself, for lists.
+fn browser(headers: &HeaderMap) -> String {
+    let said = headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default();
+    access::text::visible(said).chars().take(LONGEST_NAME).collect()
+}
+
+const LONGEST: usize = 8 << 10;
+const LONGEST_NAME: usize = 200;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_goes_on_to_pages_that_need_a_sign_in_and_nowhere_else() {
+        for good in ["/go?to=wiki-hq.x&path=/", "/ask?to=a"] {
+            assert_eq!(place(good), Some(good));
+        }
+        let hostile = [
+            "",
+            "/",
+            "//evil.example/go?",
+            "https://evil.example/go?",
+            "/\\evil",
+            "/go?a\r\nb: c",
+            " /go?",
+            "/gone",
+            "javascript:alert(1)",
+            "/go?a b",
+        ];
+        for next in hostile {
+            assert_eq!(place(next), None, "{next}");
+        }
+    }
+}
