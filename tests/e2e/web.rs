@@ -1,6 +1,8 @@
 //! The web door, with the programs that people write against it.
 
 mod acme;
+mod browser;
+mod chromium;
 mod corpus;
 mod grpc;
 mod http2;

@@ -5,6 +5,7 @@ const crypto = require('crypto');
 
 const port = Number(process.argv[2]);
 let open = 0;
+let acts = 0;
 
 const pages = {
   '/echo': echo,
@@ -41,8 +42,72 @@ const pages = {
   },
   '/open': (_, res) => res.end(String(open)),
   '/cut': (_, res) => { res.writeHead(200, { 'Content-Length': 10 }); res.write('half', () => setTimeout(() => res.destroy(), 100)); },
+  '/talking': (_, res) => html(res, `<title>page</title><script>
+    const socket = new WebSocket('wss://' + location.host + '/ws');
+    socket.onopen = () => socket.send('hello');
+    socket.onmessage = (event) => { document.title = 'socket says ' + event.data; };
+    socket.onclose = () => { document.title = 'socket closed'; };
+  </script>`),
+  '/act': (_, res) => { acts += 1; res.end(`acted ${acts}`); },
+  '/acts': (_, res) => res.end(`acts ${acts}`),
+  '/linking': (_, res) => html(res, '<a href="/">there</a>'),
+  '/hostile': (_, res) => html(res, HOSTILE),
+  '/takeover': (_, res) => {
+    res.writeHead(200, {
+      'Set-Cookie': ['__Host-adit-app=x; Path=/; Secure', '=__Host-adit-nonce=x', '__HOST-ADIT=x', 'theirs=1; Path=/'],
+      'Clear-Site-Data': '"cookies", "storage"',
+    });
+    res.end('done');
+  },
   '/nonsense': (_, res) => res.socket.end('this is no HTTP\r\n\r\n'),
 };
+
+function html(res, text) {
+  res.setHeader('Content-Type', 'text/html');
+  res.end(`<!doctype html><meta charset="utf-8">${text}`);
+}
+
+// A page of one application that acts on another, with whatever a browser sends along.
+const HOSTILE = `<title>hostile</title><body><script>
+  const query = new URLSearchParams(location.search);
+  const there = 'https://' + query.get('to');
+  const relay = 'https://' + query.get('relay');
+  const include = { credentials: 'include' };
+  const tries = {
+    // Says nothing of what became of it: whoever counts knows.
+    post: () => fetch(there + '/act', { method: 'POST', mode: 'no-cors', ...include }),
+    read: () => fetch(there + '/echo', include).then((r) => r.text()),
+    json: () => fetch(there + '/act', { method: 'PUT', headers: { 'X-A': '1' }, ...include }),
+    relay: () => fetch(relay + '/sign-out', { method: 'POST', body: new URLSearchParams('which=all'), ...include }),
+    socket: () => new Promise((resolve, reject) => {
+      const socket = new WebSocket(there.replace('https', 'wss') + '/ws');
+      socket.onopen = resolve;
+      socket.onerror = reject;
+    }),
+  };
+  for (const domain of [location.hostname.split('.').slice(1).join('.')]) {
+    const attributes = '; Domain=' + domain + '; Path=/; Secure';
+    for (const pair of ['__Host-adit-app=x', '__Host-adit=x', '=__Host-adit-app=x', '__host-adit-app=x']) {
+      document.cookie = pair + attributes;
+    }
+  }
+  document.body.insertAdjacentHTML('beforeend', '<iframe name="frame"></iframe>'
+    + '<iframe src="' + there + '/act"></iframe><img src="' + there + '/act">'
+    + '<form method="post" target="frame" action="' + there + '/act"></form>'
+    + '<form method="get" target="frame" action="' + there + '/act"></form>'
+    + '<form method="post" target="frame" action="' + relay + '/sign-out"><input name="which" value="all"></form>');
+  (async () => {
+    const said = [];
+    for (const [name, act] of Object.entries(tries)) {
+      try { await act(); said.push(name + '=worked'); } catch { said.push(name + '=failed'); }
+    }
+    for (const form of document.forms) {
+      form.submit();
+      await new Promise((resolve) => setTimeout(resolve, 500));
+    }
+    document.title = 'done ' + said.join(' ');
+  })();
+</script>`;
 
 function echo(req, res) {
   const hash = crypto.createHash('sha256');
