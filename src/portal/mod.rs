@@ -45,5 +45,5 @@ async fn file(Path(file): Path<String>) -> Response {
     }
 }
 
-/// The longest form.
-const MOST: usize = 8 << 10;
+/// The longest form: one that signs in and goes on to the longest address, written out twice.
+const MOST: usize = 32 << 10;

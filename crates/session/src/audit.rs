@@ -57,6 +57,8 @@ pub enum AuditEvent {
         #[serde(skip_serializing_if = "Option::is_none")]
         token: Option<TokenId>,
         #[serde(skip_serializing_if = "Option::is_none")]
+        sign_in: Option<SignInId>,
+        #[serde(skip_serializing_if = "Option::is_none")]
         login: Option<String>,
         rule: RuleId,
     },

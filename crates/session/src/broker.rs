@@ -397,11 +397,10 @@ impl Session {
 
     fn opened(&self) -> AuditEvent {
         let (who, application) = (self.grant.who(), self.application());
-        let token = match who.credential() {
-            Credential::Token { id, .. } => Some(id.clone()),
-            Credential::SshKey { .. } | Credential::Agent { .. } | Credential::SignIn { .. } => {
-                None
-            }
+        let (token, sign_in) = match who.credential() {
+            Credential::Token { id, .. } => (Some(id.clone()), None),
+            Credential::SignIn { id } => (None, Some(*id)),
+            Credential::SshKey { .. } | Credential::Agent { .. } => (None, None),
         };
         AuditEvent::SessionOpened {
             session: self.id,
@@ -414,6 +413,7 @@ impl Session {
             from: who.from(),
             credential: who.credential().word(),
             token,
+            sign_in,
             login: self.grant.login().map(str::to_owned),
             rule: self.grant.rule(),
         }

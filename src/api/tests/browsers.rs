@@ -121,6 +121,13 @@ async fn whoever_is_signed_in_is_handed_over_to_an_application_and_nowhere_else(
     let other = relay.application("orders");
     assert!(relay.state.authn.visitor(&entered.cookie, other, from).is_none());
 
+    let (nonce, link) = self::link("Wiki.Example:8443", "/a");
+    let answer = relay.page(Ask::get(&link).with(&cookie)).await;
+    let code =
+        answer.header("location").strip_prefix("https://wiki.example:8443/.adit/enter?code=");
+    let code = code.unwrap().to_owned().into();
+    assert!(relay.state.authn.enter(&code, wiki, &nonce).is_some(), "at a host name of its own");
+
     let hostile = [
         "evil.example",
         "wiki-hq.relay.test.evil.example",
@@ -374,7 +381,8 @@ impl Relay {
         let admin = relay.admin().await;
         let document = json!({
             "application": [{ "name": "wiki", "site": "hq", "kind": "web",
-                "address": "wiki.corp:80", "requestable": true }],
+                "address": "wiki.corp:80", "requestable": true,
+                "web": { "host_names": ["wiki.example"] } }],
             "grant": [{ "user": "alice", "application": "wiki.hq" }],
         });
         let body = json!({ "document": document });

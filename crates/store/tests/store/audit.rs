@@ -204,6 +204,7 @@ pub(crate) fn opened(session: SessionId) -> AuditEvent {
         from: HERE,
         credential: "token",
         token: None,
+        sign_in: None,
         login: Some("ubuntu".into()),
         rule: RuleId(Uuid::nil()),
     }
