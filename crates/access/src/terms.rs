@@ -236,6 +236,15 @@ impl FromStr for Clipboard {
     }
 }
 
+impl FromStr for Recording {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let found = [Self::Off, Self::Required].into_iter().find(|it| it.as_str() == text);
+        found.ok_or_else(|| format!("unknown recording {text:?}; one of off, required"))
+    }
+}
+
 impl Recording {
     pub fn as_str(self) -> &'static str {
         match self {

@@ -1,13 +1,14 @@
 //! `adit admin grant add|ls|show|set|rm`
 
-use access::{Clipboard, Level, Name, Recording, RuleId};
-use api::{Document, GrantRow, GrantSpec, Span};
+use access::{Clipboard, Name, Recording, RuleId};
+use api::{Document, GrantRow, GrantSpec};
 use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 
-use super::edit::{edit, replace, show, yes_or_no};
+use super::edit::{edit, show};
+use super::terms::TermArgs;
 use super::{add, take_away};
 use crate::context::{Context, query};
-use crate::exit::Failure;
+use crate::exit::{Exit, Failure};
 
 #[derive(Debug, Subcommand)]
 pub enum GrantCommand {
@@ -61,88 +62,16 @@ pub struct AddArgs {
     /// What it opens: all applications with this tag
     #[arg(long, value_name = "KEY=VALUE")]
     tag: Option<String>,
-    /// An account at the target that may be used; may be repeated [default: any]
-    #[arg(long = "login", value_name = "NAME")]
-    logins: Vec<String>,
-    /// Let ports and the SSH agent be forwarded
-    #[arg(long)]
-    forwarding: bool,
-    /// Refuse sftp, scp and rsync; a shell or a command can still print a file
-    #[arg(long)]
-    no_file_transfer: bool,
-    /// The most that may be done in a database: viewer, editor or owner [default: not limited]
-    #[arg(long)]
-    level: Option<Level>,
-    /// A database that may be opened; may be repeated [default: any]
-    #[arg(long = "database", value_name = "NAME")]
-    databases: Vec<String>,
-    /// Which way the clipboard may carry: off, to-target, from-target or both
-    #[arg(long, value_name = "WAY", default_value_t)]
-    clipboard: Clipboard,
-    /// Let nothing be done that is not recorded
-    #[arg(long)]
-    require_recording: bool,
-    /// Let the session last only while its user is signed in (`adit login`)
-    #[arg(long)]
-    require_active_session: bool,
-    /// A network the user may come from; may be repeated [default: any]
-    #[arg(long = "source", value_name = "CIDR")]
-    sources: Vec<String>,
-    /// The longest session, for example 8h
-    #[arg(long, value_name = "TIME")]
-    max_session: Option<Span>,
-    /// How long a session may carry nothing, for example 30m
-    #[arg(long, value_name = "TIME")]
-    idle: Option<Span>,
-    /// Not before, for example 2026-12-01T08:00:00Z
-    #[arg(long, value_name = "TIME")]
-    valid_from: Option<String>,
-    /// Not from then on
-    #[arg(long, value_name = "TIME")]
-    valid_until: Option<String>,
-    /// When sessions may be open, for example "mon-fri 08:00-18:00"; they end with it. May be
-    /// repeated [default: any time]
-    #[arg(long, value_name = "WINDOW", requires = "zone")]
-    hours: Vec<String>,
-    /// The time zone of the hours, for example Europe/Berlin
-    #[arg(long, requires = "hours")]
-    zone: Option<String>,
+    #[command(flatten)]
+    terms: TermArgs,
 }
 
 #[derive(Debug, Args)]
 pub struct SetArgs {
     /// Its id, as `ls` shows it
     id: RuleId,
-    /// The accounts at the target that may be used; may be repeated
-    #[arg(long = "login", value_name = "NAME")]
-    logins: Vec<String>,
-    /// Whether ports and the SSH agent may be forwarded
-    #[arg(long, value_name = "YES|NO", value_parser = yes_or_no)]
-    forwarding: Option<bool>,
-    /// Whether sftp, scp and rsync are allowed
-    #[arg(long, value_name = "YES|NO", value_parser = yes_or_no)]
-    file_transfer: Option<bool>,
-    /// The networks the user may come from; may be repeated
-    #[arg(long = "source", value_name = "CIDR")]
-    sources: Vec<String>,
-    /// The longest session
-    #[arg(long, value_name = "TIME")]
-    max_session: Option<Span>,
-    /// How long a session may carry nothing
-    #[arg(long, value_name = "TIME")]
-    idle: Option<Span>,
-    /// Not before
-    #[arg(long, value_name = "TIME")]
-    valid_from: Option<String>,
-    /// Not from then on
-    #[arg(long, value_name = "TIME")]
-    valid_until: Option<String>,
-    /// When sessions may be open; may be repeated
-    #[arg(long, value_name = "WINDOW")]
-    hours: Vec<String>,
-    /// The time zone of the hours
-    #[arg(long)]
-    zone: Option<String>,
+    #[command(flatten)]
+    terms: TermArgs,
     /// Leave nothing of this term: it then allows any
     #[arg(long, value_name = "TERM")]
     clear: Vec<Clear>,
@@ -151,6 +80,8 @@ pub struct SetArgs {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Clear {
     Login,
+    Level,
+    Database,
     Source,
     MaxSession,
     Idle,
@@ -164,6 +95,8 @@ impl SetArgs {
         for term in self.clear {
             match term {
                 Clear::Login => grant.logins = None,
+                Clear::Level => grant.level = None,
+                Clear::Database => grant.databases = None,
                 Clear::Source => grant.sources = None,
                 Clear::MaxSession => grant.max_session = None,
                 Clear::Idle => grant.idle = None,
@@ -172,16 +105,7 @@ impl SetArgs {
                 Clear::Hours => (grant.hours, grant.zone) = (None, None),
             }
         }
-        replace(&mut grant.logins, self.logins, false);
-        grant.forwarding = self.forwarding.unwrap_or(grant.forwarding);
-        grant.file_transfer = self.file_transfer.unwrap_or(grant.file_transfer);
-        replace(&mut grant.sources, self.sources, false);
-        grant.max_session = self.max_session.map(String::from).or(grant.max_session.take());
-        grant.idle = self.idle.map(String::from).or(grant.idle.take());
-        grant.valid_from = self.valid_from.or(grant.valid_from.take());
-        grant.valid_until = self.valid_until.or(grant.valid_until.take());
-        replace(&mut grant.hours, self.hours, false);
-        grant.zone = self.zone.or(grant.zone.take());
+        self.terms.change(grant);
         Ok(())
     }
 }
@@ -192,7 +116,7 @@ fn path(id: RuleId) -> String {
 
 pub(super) async fn run(command: GrantCommand, context: &Context) -> Result<(), Failure> {
     match command {
-        GrantCommand::Add(args) => add(context, "/api/v1/grants", &args.spec()).await,
+        GrantCommand::Add(args) => add(context, "/api/v1/grants", &args.spec()?).await,
         GrantCommand::Ls(args) => list(args, context).await,
         GrantCommand::Show { id } => {
             let document = |grant| Document { grants: vec![grant], ..Document::default() };
@@ -206,31 +130,18 @@ pub(super) async fn run(command: GrantCommand, context: &Context) -> Result<(), 
 }
 
 impl AddArgs {
-    fn spec(self) -> GrantSpec {
-        let some = |list: Vec<String>| (!list.is_empty()).then_some(list);
-        GrantSpec {
+    fn spec(self) -> Result<GrantSpec, Failure> {
+        let mut grant = GrantSpec {
             user: self.user,
             group: self.group,
             application: self.application,
             tag: self.tag,
-            logins: some(self.logins),
-            forwarding: self.forwarding,
-            file_transfer: !self.no_file_transfer,
-            level: self.level,
-            databases: some(self.databases),
-            clipboard: self.clipboard,
-            recording: match self.require_recording {
-                true => Recording::Required,
-                false => Recording::Off,
-            },
-            require_active_session: self.require_active_session,
-            sources: some(self.sources),
-            max_session: self.max_session.map(String::from),
-            idle: self.idle.map(String::from),
-            valid_from: self.valid_from,
-            valid_until: self.valid_until,
-            hours: some(self.hours),
-            zone: self.zone,
+            ..GrantSpec::default()
+        };
+        self.terms.change(&mut grant);
+        match grant.hours.is_some() == grant.zone.is_some() {
+            true => Ok(grant),
+            false => Err(Failure::new(Exit::Usage, "--hours and --zone go together")),
         }
     }
 }

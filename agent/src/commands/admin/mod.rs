@@ -20,6 +20,7 @@ mod sign_in;
 mod site;
 #[cfg(test)]
 mod tests;
+mod terms;
 mod tls;
 mod token;
 mod user;

@@ -151,26 +151,28 @@ async fn a_grant_names_one_subject_and_one_target() {
     let command = "grant add --group dba --tag env=prod --login reporting --login app --forwarding \
                    --source 10.0.0.0/8 --max-session 8h --idle 30m \
                    --valid-from 2026-01-01T00:00:00Z --valid-until 2027-01-01T00:00:00Z";
-    let run = run(command, [applied()]).await;
-    run.asked(&Method::POST, "/api/v1/grants");
+    let added = run(command, [applied()]).await;
+    added.asked(&Method::POST, "/api/v1/grants");
     let wanted = json!({ "group": "dba", "tag": "env=prod", "logins": ["reporting", "app"],
         "forwarding": true, "sources": ["10.0.0.0/8"], "max_session": "8h", "idle": "30m",
         "valid_from": "2026-01-01T00:00:00Z", "valid_until": "2027-01-01T00:00:00Z" });
-    assert_eq!(run.body(), wanted);
+    assert_eq!(added.body(), wanted);
     for wrong in [
         "--user a",
         "--application x",
         "--user a --group b --tag c=d",
-        "--user a --application x --zone UTC",
-        "--user a --application x --hours 08:00-18:00",
     ] {
         assert!(parse(&format!("grant add {wrong}")).is_err(), "{wrong}");
+    }
+    for wrong in ["--zone UTC", "--hours 08:00-18:00"] {
+        let wrong = run(&format!("grant add --user a --application x {wrong}"), []).await;
+        assert_eq!((wrong.exit, wrong.asked.len()), (Exit::Usage, 0));
     }
 }
 
 #[tokio::test]
 async fn a_grant_can_hold_at_hours_and_without_files() {
-    let command = "grant add --user alice --application web1 --no-file-transfer \
+    let command = "grant add --user alice --application web1 --file-transfer no \
                    --hours mon-fri·08:00-18:00 --hours sat·09:00-12:00 --zone Europe/Berlin";
     let added = run(command, [applied()]).await;
     let wanted = json!({ "user": "alice", "application": "web1", "forwarding": false,
@@ -186,7 +188,7 @@ async fn a_grant_can_hold_at_hours_and_without_files() {
 #[tokio::test]
 async fn a_grant_can_limit_databases_clipboard_and_recording() {
     let command = "grant add --group dba --tag env=prod --level viewer --database orders \
-                   --database Orders·2026 --clipboard from-target --require-recording \
+                   --database Orders·2026 --clipboard from-target --recording required \
                    --require-active-session";
     let added = run(command, [applied()]).await;
     let wanted = json!({ "group": "dba", "tag": "env=prod", "forwarding": false,
@@ -198,7 +200,15 @@ async fn a_grant_can_limit_databases_clipboard_and_recording() {
     let terms =
         "viewer, databases orders Orders 2026, clipboard from-target, recorded, while signed in";
     assert!(listed.out.contains(terms), "{}", listed.out);
-    for wrong in ["--level admin", "--clipboard none", "--clipboard"] {
+    let set = format!(
+        "grant set {id} --level editor --clear database --clipboard off --recording off \
+         --require-active-session no"
+    );
+    let set = run(&set, [wanted, applied()]).await;
+    let wanted = json!({ "group": "dba", "tag": "env=prod", "forwarding": false,
+        "level": "editor", "clipboard": "off" });
+    assert_eq!(set.body(), wanted);
+    for wrong in ["--level admin", "--clipboard none", "--clipboard", "--recording on"] {
         assert!(parse(&format!("grant add --user a --application b {wrong}")).is_err(), "{wrong}");
     }
 }
