@@ -36,6 +36,7 @@ use tunnel::certificate::Facts;
 use tunnel::tls::TlsError;
 
 use super::HANDSHAKE;
+use super::leftover::watch;
 use super::presence::Presence;
 use super::quic::agent_of;
 use crate::acme::{self, Challenges};
@@ -271,14 +272,19 @@ impl Talk {
         bare.parse::<IpAddr>().is_ok() || is_listed(&self.names, host)
     }
 
-    async fn api(&self, mut request: Request<Incoming>) -> Response {
+    async fn api(&self, request: Request<Incoming>) -> Response {
+        let (mut request, leftover) = watch(request);
         request.extensions_mut().insert(self.peer.clone());
         request.extensions_mut().insert(self.presence.clone());
         let answered = timeout(REQUEST, self.router.clone().oneshot(request.map(Body::new))).await;
-        match answered {
+        let response = match answered {
             Ok(Ok(response)) => response,
             Ok(Err(never)) => match never {},
             Err(_) => StatusCode::REQUEST_TIMEOUT.into_response(),
+        };
+        match leftover {
+            Some(leftover) => leftover.settle(response).await,
+            None => response,
         }
     }
 }

@@ -22,6 +22,7 @@ use tunnel::tls::Trust;
 use tunnel::{ConnectError, Connection, DialOut, Identity, dial_out};
 use uuid::Uuid;
 
+mod kept_alive;
 mod operation;
 
 use super::reload::Knobs;

@@ -301,7 +301,7 @@ impl Running {
         made.cert.der().clone()
     }
 
-    async fn shake_hands(&self, name: &str) -> std::io::Result<TlsStream<TcpStream>> {
+    pub(super) async fn shake_hands(&self, name: &str) -> std::io::Result<TlsStream<TcpStream>> {
         self.shake_hands_trusting(name, self.state.ca.certificate().clone()).await
     }
 
