@@ -45,6 +45,7 @@ def held(opts, tool, who):
         time.sleep(10)
         world.token = token
         signed_in = world.call(world.api(), "GET", "users")[0] == 200
+        print(world.call(world.api(), "GET", "users"), world.call(world.api(),"GET","me"))
         failures = len(re.findall(r"^- .*", said, re.M))
         if done.returncode:
             print(said, file=sys.stderr)

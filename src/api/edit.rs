@@ -120,7 +120,7 @@ pub(super) async fn change_grant(
     edit(&state, &caller, format!("grant {id}"), &Edit::Grant(id, spec), changing).await
 }
 
-async fn edit(
+pub(super) async fn edit(
     state: &AppState,
     caller: &Caller,
     object: String,

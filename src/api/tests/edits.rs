@@ -149,6 +149,8 @@ async fn a_document_is_applied_to_the_configuration_it_was_made_from() {
 
 type Change = fn(&mut Value);
 
+const SETTINGS: &str = "/api/v1/settings";
+
 struct Office<'a> {
     relay: &'a Relay,
     admin: String,
@@ -180,6 +182,7 @@ impl<'a> Office<'a> {
             ("/api/v1/groups/dba".to_owned(), |group| group["members"] = json!(["bob"])),
             ("/api/v1/applications/web1.hq".to_owned(), |app| app["allow_api"] = json!(true)),
             (grant, |grant| grant["max_session"] = json!("8h")),
+            (SETTINGS.to_owned(), |settings| settings["ssh_key_days"] = json!(30)),
         ]
     }
 
@@ -193,8 +196,9 @@ impl<'a> Office<'a> {
         self.relay.call_with(&self.root(), Method::GET, path, None, headers).await
     }
 
+    /// Settings are changed by what is given, all else as a whole.
     async fn put(&self, path: &str, spec: &Value, headers: &[(&str, &str)]) -> Answer {
-        let body = Some(spec.clone());
-        self.relay.call_with(&self.root(), Method::PUT, path, body, headers).await
+        let method = if path == SETTINGS { Method::PATCH } else { Method::PUT };
+        self.relay.call_with(&self.root(), method, path, Some(spec.clone()), headers).await
     }
 }

@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use access::{Name, RuleId};
-use api::{ApplicationSpec, Change, Document, GrantSpec, GroupSpec, UserSpec};
+use api::{ApplicationSpec, Change, Document, GrantSpec, GroupSpec, SettingsSpec, UserSpec};
 use aws_lc_rs::digest::{SHA256, digest};
 use data_encoding::HEXLOWER;
 use serde::Serialize;
@@ -40,9 +40,15 @@ pub enum Edit {
     /// `app` or `app.site`.
     Application(String, ApplicationSpec),
     Grant(RuleId, GrantSpec),
+    /// Only what is given.
+    Settings(SettingsSpec),
 }
 
 impl Store {
+    pub async fn revised_settings(&self) -> Result<Revised<SettingsSpec>, StoreError> {
+        Ok(self.state().await?.revised_settings())
+    }
+
     pub async fn revised_user(&self, name: &Name) -> Result<Option<Revised<UserSpec>>, StoreError> {
         Ok(self.state().await?.revised_user(name))
     }
@@ -132,6 +138,7 @@ impl Edit {
                     found.map(|(name, grant)| (grant.revision, names_it(spec, name, state)));
                 (format!("grant {id}"), found)
             }
+            Self::Settings(_) => ("settings".to_owned(), Some((state.revised_settings().revision, true))),
         };
         match found {
             Some((revision, true)) => Ok(revision),
@@ -151,6 +158,7 @@ impl Edit {
             Self::Group(_, group) => document.groups.push(group.clone()),
             Self::Application(_, application) => document.applications.push(application.clone()),
             Self::Grant(_, grant) => document.grants.push(grant.clone()),
+            Self::Settings(settings) => document.settings = Some(settings.clone()),
         }
         document
     }
@@ -176,6 +184,11 @@ fn names_it(spec: &GrantSpec, name: &GrantName, state: &State) -> bool {
 }
 
 impl State {
+    fn revised_settings(&self) -> Revised<SettingsSpec> {
+        let spec = self.settings.spec();
+        Revised { revision: revision(&spec), spec }
+    }
+
     fn revised_user(&self, name: &Name) -> Option<Revised<UserSpec>> {
         let user = self.users.get(name)?;
         let spec = list::user_spec(self, name, user);
