@@ -47,13 +47,17 @@ pub(crate) use sign_ins::{Reason, end as end_sign_ins};
 pub(crate) use tokens::end_replaced;
 
 /// What is known of the calls that are made and were made lately.
-#[derive(Default)]
 pub struct Calls {
     once: once::Once,
     rates: rates::Rates,
 }
 
 impl Calls {
+    /// `rate`: how many calls a second one caller may make.
+    pub(crate) fn new(rate: u32) -> Self {
+        Self { once: once::Once::default(), rates: rates::Rates::new(rate) }
+    }
+
     /// Lets a request of somebody nobody has vouched for through, or says when to try again.
     pub(crate) fn admit_stranger(&self, from: std::net::IpAddr) -> Result<(), ApiError> {
         self.rates.admit_stranger(from, rates::Cost::USUAL)

@@ -14,8 +14,9 @@ use super::error::ApiError;
 use crate::authn::{make_room, network};
 
 /// What every caller has asked for lately.
-#[derive(Default)]
 pub(super) struct Rates {
+    /// What is given back of a bucket in a second.
+    rate: f64,
     /// Callers are kept by their hash: an entry has one size.
     hasher: RandomState,
     spent: Mutex<HashMap<u64, Spent>>,
@@ -33,12 +34,17 @@ impl Cost {
 
 #[derive(Clone, Copy)]
 struct Spent {
-    /// Of [`BURST`], at that moment; [`RATE`] of it a second is given back.
+    /// At that moment.
     amount: f64,
     at: Instant,
 }
 
 impl Rates {
+    /// `rate` usual calls a second, and [`BURST`] times as many at once.
+    pub(super) fn new(rate: u32) -> Self {
+        Self { rate: f64::from(rate), hasher: RandomState::new(), spent: Mutex::default() }
+    }
+
     /// Lets a call of somebody who is signed in through, or says when to try again.
     pub(super) fn admit(&self, caller: &Caller, cost: Cost) -> Result<(), ApiError> {
         self.take(("caller", caller.credential()), cost, Instant::now())
@@ -53,12 +59,14 @@ impl Rates {
         let who = self.hasher.hash_one(who);
         let mut table = self.spent.lock().unwrap_or_else(PoisonError::into_inner);
         if !table.contains_key(&who) {
-            make_room(&mut table, MOST, now, |spent, now| spent.left(now) == 0.0, |spent| spent.at);
+            let rate = self.rate;
+            let over = |spent: &Spent, now| spent.left(rate, now) == 0.0;
+            make_room(&mut table, MOST, now, over, |spent| spent.at);
         }
         let spent = table.entry(who).or_insert(Spent { amount: 0.0, at: now });
-        let amount = spent.left(now) + f64::from(cost);
-        match amount - BURST {
-            over if over > 0.0 => Err(ApiError::throttled(Duration::from_secs_f64(over / RATE))),
+        let amount = spent.left(self.rate, now) + f64::from(cost);
+        match amount - self.rate * BURST {
+            over if over > 0.0 => Err(ApiError::throttled(Duration::from_secs_f64(over / self.rate))),
             _ => {
                 *spent = Spent { amount, at: now };
                 Ok(())
@@ -68,17 +76,14 @@ impl Rates {
 }
 
 impl Spent {
-    fn left(&self, now: Instant) -> f64 {
-        let given_back = now.saturating_duration_since(self.at).as_secs_f64() * RATE;
+    fn left(&self, rate: f64, now: Instant) -> f64 {
+        let given_back = now.saturating_duration_since(self.at).as_secs_f64() * rate;
         (self.amount - given_back).max(0.0)
     }
 }
 
-/// A person's clicks and a script's loop stay far below; a loop that has gone wild does not. A
-/// relay on two cores answers several times as much, so that others are served beside it.
-const RATE: f64 = 50.0;
-/// A page that loads everything at once, or a command that adds a few hundred objects.
-const BURST: f64 = 200.0;
+/// In seconds: a page that loads everything at once, or a command that adds a few hundred objects.
+const BURST: f64 = 4.0;
 /// The most callers that are remembered; whoever is forgotten begins with a full bucket.
 const MOST: usize = 8192;
 
@@ -88,7 +93,7 @@ mod tests {
 
     #[test]
     fn a_caller_has_a_burst_and_then_a_rate_and_others_are_not_touched() {
-        let (rates, start) = (Rates::default(), Instant::now());
+        let (rates, start) = (Rates::new(50), Instant::now());
         let at = |millis| start + Duration::from_millis(millis);
         let admitted = |who: &str, cost, millis| rates.take(who, cost, at(millis)).is_ok();
         let burst = (0..1000).filter(|_| admitted("a", Cost::USUAL, 0)).count();
@@ -104,7 +109,7 @@ mod tests {
 
     #[test]
     fn a_crowd_of_callers_costs_bounded_memory() {
-        let (rates, start) = (Rates::default(), Instant::now());
+        let (rates, start) = (Rates::new(50), Instant::now());
         for n in 0..10_000 {
             drop(rates.take(n, Cost::USUAL, start + Duration::from_micros(n)));
         }

@@ -51,6 +51,10 @@ pub struct Limits {
     pub max_unauthenticated: usize,
     /// For how many days requests at the web door are kept.
     pub request_log_days: u32,
+    /// How many calls of the API one caller may make a second, and four times as many at once: a
+    /// person's clicks and a script's loop stay far below; a loop that has gone wild does not. A
+    /// relay on two cores answers several times the default, so that others are served beside it.
+    pub api_calls: u32,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -156,12 +160,14 @@ fn limits(section: &mut Section<'_>) -> Option<Limits> {
     let max_sessions = section.count("max_sessions", 1..=1_000_000);
     let max_unauthenticated = section.count("max_unauthenticated", 16..=100_000);
     let request_log_days = section.count("request_log_days", 1..=3650);
+    let api_calls = section.count("api_calls", 5..=100_000);
     let default = Limits::default();
-    let days = request_log_days?.and_then(|days| u32::try_from(days).ok());
+    let small = |count: Option<usize>| count.and_then(|count| u32::try_from(count).ok());
     Some(Limits {
         max_sessions: max_sessions?.unwrap_or(default.max_sessions),
         max_unauthenticated: max_unauthenticated?.unwrap_or(default.max_unauthenticated),
-        request_log_days: days.unwrap_or(default.request_log_days),
+        request_log_days: small(request_log_days?).unwrap_or(default.request_log_days),
+        api_calls: small(api_calls?).unwrap_or(default.api_calls),
     })
 }
 
@@ -188,7 +194,12 @@ fn collector(text: &str) -> Option<Uri> {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { max_sessions: 10_000, max_unauthenticated: 2048, request_log_days: 30 }
+        Self {
+            max_sessions: 10_000,
+            max_unauthenticated: 2048,
+            request_log_days: 30,
+            api_calls: 50,
+        }
     }
 }
 

@@ -23,6 +23,7 @@ use super::reload::{Knobs, Lobbies};
 use crate::acme::{self, Acme, Challenges};
 use crate::admin::{Admin, Dials, Measured};
 use crate::agents::Agents;
+use crate::api::Calls;
 use crate::authn::{Authn, Browsers};
 use crate::ca::{Ca, ServerCertificate, server_names};
 use crate::certificates::{self, Certificates};
@@ -236,7 +237,7 @@ impl Core {
             ends: Arc::default(),
             deliveries: self.deliveries.clone(),
             recordings: self.recordings.clone(),
-            calls: Arc::default(),
+            calls: Arc::new(Calls::new(config.limits.api_calls)),
             info: Arc::new(info),
         })
     }

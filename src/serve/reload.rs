@@ -209,6 +209,7 @@ impl Reloader {
             ("listen.ssh", listen.ssh != wanted.listen.ssh),
             ("listen.admin", listen.admin != wanted.listen.admin),
             ("limits.max_sessions", limits.max_sessions != wanted.limits.max_sessions),
+            ("limits.api_calls", limits.api_calls != wanted.limits.api_calls),
             ("limits.request_log_days", limits.request_log_days != wanted.limits.request_log_days),
             ("tls.acme", tls.acme != wanted.tls.acme),
             ("log.format", log.format != wanted.log.format),

@@ -290,5 +290,6 @@ docs/errors.md says what each means and what to do. Unknown fields are refused i
 may appear in what is answered. `x-role` says who may call an operation: `anonymous`, `holder` (of \
 any token or agent), `user` (of an agent or of a token that is not for one application only), \
 `auditor` (a user with `auditor` or `admin`), `admin`; `x-scope` says which scope a token that has \
-scopes needs for it. A caller may make 50 calls a second, and 200 at once; where a call is dear, a \
-fifth of that. Beyond, it is told to wait: 429 with `Retry-After`.";
+scopes needs for it. A caller may make 50 calls a second (`limits.api_calls`), and four times as \
+many at once; where a call is dear, a fifth of that. Beyond, it is told to wait: 429 with \
+`Retry-After`.";

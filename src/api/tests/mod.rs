@@ -104,7 +104,7 @@ impl Relay {
         let (root, key) = (dir.path().join("recordings"), RecordingsKey::new(&[5; 32]));
         let recordings = Archive::open(root, key, store.audit()).await.unwrap();
         broker.recorded_by(Arc::new(recordings.clone()));
-        let calls = Arc::default();
+        let calls = Arc::new(super::Calls::new(50));
         let state = AppState {
             store,
             authn,
