@@ -2,7 +2,7 @@
 """Breaks a relay in the ways machines break, and prints the tables of docs/reliability.md.
 
   run.py [--parts kill power disk sessions api] [--bin target/release] [--kills 200] [--cuts 50]
-         [--ssh 5000] [--tcp 1000] [--examples 100]
+         [--ssh 5000] [--tcp 1000] [--examples 1000] [--roles admin]
 
 Needs root (mounts, strace, limits). `cargo xtask soak` builds what it needs and calls it."""
 import argparse
@@ -19,7 +19,8 @@ options.add_argument("--kills", type=int, default=200)
 options.add_argument("--cuts", type=int, default=50, help="power cuts of each file system")
 options.add_argument("--ssh", type=int, default=5000, help="idle SSH sessions")
 options.add_argument("--tcp", type=int, default=1000, help="idle sessions through a tunnel")
-options.add_argument("--examples", type=int, default=100, help="cases made up for each operation of the API")
+options.add_argument("--examples", type=int, default=1000, help="cases made up for each operation of the API")
+options.add_argument("--roles", nargs="+", default=["admin", "auditor", "user"], help="who calls the API")
 opts = options.parse_args()
 
 memory = next(line for line in open("/proc/meminfo") if line.startswith("MemTotal")).split()[1]

@@ -36,9 +36,10 @@ def wait_for(what, ready, seconds=60):
 
 
 class World:
-    """A relay whose data folder may be a mount of the caller's."""
+    """A relay whose data folder may be a mount of the caller's, and with more in its configuration
+    where that is given."""
 
-    def __init__(self, bins, data=None):
+    def __init__(self, bins, data=None, more=""):
         self.bins = Path(bins)
         self.root = Path(tempfile.mkdtemp(prefix="adit-soak-"))
         self.data = Path(data) if data else self.root / "relay"
@@ -47,6 +48,8 @@ class World:
         self.started = []
         listen = [word for door, port in self.ports.items() for word in (f"--{door}", f"127.0.0.1:{port}")]
         setup = self.run("adit-relay", "init", "--data", self.data, "--domain", "localhost", *listen)
+        with open(self.data / "relay.toml", "a") as configuration:
+            configuration.write(more)
         self.log = self.root / "relay.log"
         self.start()
         (self.root / "setup").write_text(setup)

@@ -66,7 +66,9 @@ impl Rates {
         let spent = table.entry(who).or_insert(Spent { amount: 0.0, at: now });
         let amount = spent.left(self.rate, now) + f64::from(cost);
         match amount - self.rate * BURST {
-            over if over > 0.0 => Err(ApiError::throttled(Duration::from_secs_f64(over / self.rate))),
+            over if over > 0.0 => {
+                Err(ApiError::throttled(Duration::from_secs_f64(over / self.rate)))
+            }
             _ => {
                 *spent = Spent { amount, at: now };
                 Ok(())

@@ -4,6 +4,7 @@
 //! the test runner gives them the machine for themselves (`.config/nextest.toml`).
 
 mod alone;
+mod api;
 mod audit;
 mod clients;
 mod connectors;

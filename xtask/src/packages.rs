@@ -30,6 +30,7 @@ pub(crate) const FOR_TESTS: &[Need] = &[
     Need { file: "/usr/lib/postgresql", package: "postgresql" },
     Need { file: "/usr/bin/psql", package: "postgresql-client" },
     Need { file: "/usr/bin/python3", package: "python3" },
+    Need { file: "/usr/share/doc/python3-venv", package: "python3-venv" },
     Need { file: "/usr/lib/python3/dist-packages/paramiko", package: "python3-paramiko" },
     Need { file: "/usr/lib/python3/dist-packages/asyncssh", package: "python3-asyncssh" },
     Need { file: "/usr/lib/python3/dist-packages/requests", package: "python3-requests" },

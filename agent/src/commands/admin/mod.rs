@@ -18,9 +18,9 @@ mod session;
 mod settings;
 mod sign_in;
 mod site;
+mod terms;
 #[cfg(test)]
 mod tests;
-mod terms;
 mod tls;
 mod token;
 mod user;

@@ -157,11 +157,7 @@ async fn a_grant_names_one_subject_and_one_target() {
         "forwarding": true, "sources": ["10.0.0.0/8"], "max_session": "8h", "idle": "30m",
         "valid_from": "2026-01-01T00:00:00Z", "valid_until": "2027-01-01T00:00:00Z" });
     assert_eq!(added.body(), wanted);
-    for wrong in [
-        "--user a",
-        "--application x",
-        "--user a --group b --tag c=d",
-    ] {
+    for wrong in ["--user a", "--application x", "--user a --group b --tag c=d"] {
         assert!(parse(&format!("grant add {wrong}")).is_err(), "{wrong}");
     }
     for wrong in ["--zone UTC", "--hours 08:00-18:00"] {

@@ -138,7 +138,9 @@ impl Edit {
                     found.map(|(name, grant)| (grant.revision, names_it(spec, name, state)));
                 (format!("grant {id}"), found)
             }
-            Self::Settings(_) => ("settings".to_owned(), Some((state.revised_settings().revision, true))),
+            Self::Settings(_) => {
+                ("settings".to_owned(), Some((state.revised_settings().revision, true)))
+            }
         };
         match found {
             Some((revision, true)) => Ok(revision),
