@@ -5,6 +5,8 @@
 
 mod application;
 mod code;
+mod deny;
+mod end;
 mod explain;
 mod host_name;
 mod hours;
@@ -24,6 +26,8 @@ mod web;
 
 pub use application::{Address, AddressError, Application, Kind, Login, Site};
 pub use code::{Code, Explain};
+pub use deny::{Deny, Unfound};
+pub use end::{EndReason, Side};
 pub use explain::{Explanation, Question};
 pub use host_name::{HostName, HostNameError};
 pub use hours::{Hours, HoursError, Window, Zone};
@@ -32,9 +36,7 @@ pub use id::{
     UserId,
 };
 pub use name::{Name, NameError};
-pub use policy::{
-    Context, Deny, EndReason, Grant, Keeps, PolicyData, PolicySnapshot, Side, Standing, Unfound,
-};
+pub use policy::{Context, Grant, Keeps, PolicyData, PolicySnapshot, Standing};
 pub use principal::{Agent, Authenticated, Credential, SignIn, SshKey, User};
 pub use rule::{Rule, Subject, Target};
 pub use terms::{Clipboard, Level, Recording, Shortfall, Terms};

@@ -1,20 +1,17 @@
 //! The decision: an immutable snapshot of who may reach what.
 
-use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use serde::Serialize;
-
 use crate::index::RuleIndex;
 use crate::judge::{Judged, end, no_narrower, widest};
 use crate::terms::Facts;
 use crate::{
-    Agent, AgentId, Application, ApplicationId, Authenticated, Code, Credential, Explain, GroupId,
-    HostName, Name, Rule, RuleId, SessionId, Shortfall, SignIn, SignInId, Terms, TokenId,
-    TokenKind, User, UserId,
+    Agent, AgentId, Application, ApplicationId, Authenticated, Credential, Deny, EndReason,
+    GroupId, HostName, Name, Rule, RuleId, SessionId, Shortfall, SignIn, SignInId, Terms, TokenId,
+    TokenKind, Unfound, User, UserId,
 };
 
 /// Everything the decision needs, as the store holds it at one version.
@@ -101,190 +98,6 @@ pub struct Standing {
     closes: Option<SystemTime>,
     /// By its credential and its rule.
     expires: Option<SystemTime>,
-}
-
-/// Why access was refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Deny {
-    #[error("the user is disabled or gone")]
-    User,
-    #[error("the credential is revoked or unknown")]
-    Revoked,
-    #[error("the credential has expired")]
-    Expired,
-    #[error("the token is for another application")]
-    OtherApplication,
-    #[error("the token's kind opens no application")]
-    Kind,
-    #[error("the application does not allow api tokens")]
-    ApiNotAllowed,
-    #[error("the browser's sign-in has ended, or api tokens of the application need one")]
-    SignedOut,
-    #[error("the application is gone")]
-    Gone,
-    #[error("no rule names this user and application")]
-    NoRule,
-    #[error("rule {0} falls short by {term}", term = .1.as_str())]
-    Short(RuleId, Shortfall),
-}
-
-/// Why a session ended: one word for the code, the audit row and the metric label.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum EndReason {
-    /// The relay's process ended without closing it; written at the next start.
-    Abandoned,
-    /// A side failed.
-    Broken,
-    /// A side closed in order.
-    Closed,
-    /// The relay is stopping.
-    Drained,
-    /// The allowed time was over.
-    Expired,
-    /// It never reached its target.
-    Failed,
-    /// It carried no byte for longer than the rule allows.
-    Idle,
-    /// An admin ended it.
-    Killed,
-    /// What it stood on was withdrawn.
-    Revoked,
-    /// It needs a user who is signed in, and they are nowhere any more.
-    #[serde(rename = "signed_out")]
-    SignedOut,
-    /// It has to be recorded, and its recording failed.
-    Unrecorded,
-}
-
-impl EndReason {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Abandoned => "abandoned",
-            Self::Broken => "broken",
-            Self::Closed => "closed",
-            Self::Drained => "drained",
-            Self::Expired => "expired",
-            Self::Failed => "failed",
-            Self::Idle => "idle",
-            Self::Killed => "killed",
-            Self::Revoked => "revoked",
-            Self::SignedOut => "signed_out",
-            Self::Unrecorded => "unrecorded",
-        }
-    }
-
-    /// The number by which an aborted stream tells its peer why it ended.
-    pub fn number(self) -> u32 {
-        match self {
-            Self::Closed => 0,
-            Self::Broken => 1,
-            Self::Failed => 2,
-            Self::Abandoned => 3,
-            Self::Drained => 4,
-            Self::Expired => 5,
-            Self::Idle => 6,
-            Self::Killed => 7,
-            Self::Revoked => 8,
-            Self::SignedOut => 9,
-            Self::Unrecorded => 10,
-        }
-    }
-
-    /// The reason behind a [`number`](Self::number); one that a newer peer sent reads as broken.
-    pub fn from_number(number: u32) -> Self {
-        match number {
-            0 => Self::Closed,
-            2 => Self::Failed,
-            3 => Self::Abandoned,
-            4 => Self::Drained,
-            5 => Self::Expired,
-            6 => Self::Idle,
-            7 => Self::Killed,
-            8 => Self::Revoked,
-            9 => Self::SignedOut,
-            10 => Self::Unrecorded,
-            _ => Self::Broken,
-        }
-    }
-}
-
-impl Explain for EndReason {
-    fn code(&self) -> Code {
-        Code(match self {
-            Self::Abandoned => "session.abandoned",
-            Self::Broken => "session.broken",
-            Self::Closed => "session.closed",
-            Self::Drained => "session.drained",
-            Self::Expired => "session.expired",
-            Self::Failed => "session.failed",
-            Self::Idle => "session.idle",
-            Self::Killed => "session.killed",
-            Self::Revoked => "session.revoked",
-            Self::SignedOut => "session.signed_out",
-            Self::Unrecorded => "session.unrecorded",
-        })
-    }
-
-    fn public(&self) -> Cow<'static, str> {
-        Cow::Borrowed(match self {
-            Self::Abandoned => "the relay stopped unexpectedly",
-            Self::Broken => "the connection broke",
-            Self::Closed => "the session is over",
-            Self::Drained => "the relay is stopping; connect again",
-            Self::Expired => "the allowed time is over",
-            Self::Failed => "the application could not be reached",
-            Self::Idle => "nothing was sent for too long",
-            Self::Killed => "an administrator ended this session",
-            Self::Revoked => "your access was withdrawn",
-            Self::SignedOut => "you are signed in nowhere any more, which this access needs",
-            Self::Unrecorded => "this access has to be recorded, and the relay no longer can",
-        })
-    }
-
-    fn hint(&self) -> Option<Cow<'static, str>> {
-        match self {
-            Self::SignedOut => Some(Cow::Borrowed(SIGN_IN)),
-            Self::Abandoned
-            | Self::Broken
-            | Self::Closed
-            | Self::Drained
-            | Self::Expired
-            | Self::Failed
-            | Self::Idle
-            | Self::Killed
-            | Self::Revoked
-            | Self::Unrecorded => None,
-        }
-    }
-}
-
-/// Which end of a session something happened at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Side {
-    Client,
-    Relay,
-    Target,
-}
-
-impl Side {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Client => "client",
-            Self::Relay => "relay",
-            Self::Target => "target",
-        }
-    }
-}
-
-/// Why a text names no application.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Unfound {
-    #[error("no application is called {0:?}")]
-    Unknown(String),
-    #[error("{0:?} is at several sites")]
-    Ambiguous(String),
 }
 
 impl PolicySnapshot {
@@ -623,78 +436,6 @@ impl Standing {
     }
 }
 
-impl Explain for Unfound {
-    fn code(&self) -> Code {
-        match self {
-            Self::Unknown(_) => Deny::NoRule.code(),
-            Self::Ambiguous(_) => Code("access.ambiguous"),
-        }
-    }
-
-    fn public(&self) -> Cow<'static, str> {
-        match self {
-            Self::Unknown(_) => Deny::NoRule.public(),
-            Self::Ambiguous(_) => Cow::Borrowed("several sites have an application of that name"),
-        }
-    }
-
-    fn hint(&self) -> Option<Cow<'static, str>> {
-        match self {
-            Self::Unknown(_) => Deny::NoRule.hint(),
-            Self::Ambiguous(_) => Some(Cow::Borrowed("name its site too: `app.site`")),
-        }
-    }
-}
-
-impl Explain for Deny {
-    fn code(&self) -> Code {
-        Code(match self {
-            Self::User => "access.user_disabled",
-            Self::Revoked => "token.revoked",
-            Self::Expired => "token.expired",
-            Self::SignedOut | Self::Short(_, Shortfall::Session) => "session.required",
-            Self::Short(_, Shortfall::Recording) => "access.recording",
-            Self::OtherApplication | Self::Gone | Self::NoRule | Self::Short(..) => "access.denied",
-            Self::Kind => "token.wrong_kind",
-            Self::ApiNotAllowed => "token.api_not_allowed",
-        })
-    }
-
-    fn public(&self) -> Cow<'static, str> {
-        Cow::Borrowed(match self {
-            Self::User => "your account is disabled",
-            Self::Revoked => "your token or login was revoked",
-            Self::Expired => "your token or login has expired",
-            Self::SignedOut | Self::Short(_, Shortfall::Session) => {
-                "this access is good only while you are signed in, and you are not"
-            }
-            Self::Short(_, Shortfall::Recording) => {
-                "this access has to be recorded, and it can not be on this way"
-            }
-            Self::OtherApplication | Self::Gone | Self::NoRule | Self::Short(..) => {
-                "there is no such application, or you have no access to it"
-            }
-            Self::Kind => "this kind of token opens no application",
-            Self::ApiNotAllowed => "this application does not accept api tokens",
-        })
-    }
-
-    fn hint(&self) -> Option<Cow<'static, str>> {
-        Some(Cow::Borrowed(match self {
-            Self::User => "ask your administrator",
-            Self::Revoked | Self::Expired => "get a new one: `adit token new APP` or `adit login`",
-            Self::SignedOut | Self::Short(_, Shortfall::Session) => SIGN_IN,
-            Self::Short(_, Shortfall::Recording) => "ask your administrator for a way that records",
-            Self::OtherApplication | Self::Gone | Self::NoRule | Self::Short(..) => {
-                "a token opens only what it was issued for; signed in, `adit ls` shows what you can \
-                 reach"
-            }
-            Self::Kind => "use an api or access token: `adit token new APP`",
-            Self::ApiNotAllowed => "use an access token: `adit token new APP`",
-        }))
-    }
-}
-
 fn by_api_token(who: &Authenticated) -> bool {
     matches!(who.credential(), Credential::Token { kind: TokenKind::Api, .. })
 }
@@ -720,8 +461,6 @@ fn sign_ins(agents: &[Agent], browsers: &[SignIn]) -> HashMap<UserId, SystemTime
 fn earliest<const N: usize>(ends: [Option<SystemTime>; N]) -> Option<SystemTime> {
     ends.into_iter().flatten().min()
 }
-
-const SIGN_IN: &str = "sign in with `adit login URL`";
 
 fn names(
     applications: &HashMap<ApplicationId, Arc<Application>>,
