@@ -167,18 +167,6 @@ impl Ca {
         Ok((pem, Zeroizing::new(key.serialize_pem())))
     }
 
-    /// The key by which the relay's QUIC socket tells peers of the time before a restart that their
-    /// connection is gone.
-    pub async fn reset_key(&self, store: &Store) -> Result<[u8; 32], CaError> {
-        let stored = store.secret(RESET_KEY).await?;
-        if let Some(key) = stored.and_then(|bytes| <[u8; 32]>::try_from(bytes.as_slice()).ok()) {
-            return Ok(key);
-        }
-        let key: [u8; 32] = rand::random();
-        store.put_secret(RESET_KEY, &key).await?;
-        Ok(key)
-    }
-
     fn served(&self, pem: &str, key: &str) -> ServerCertificate {
         let chain_pem = format!("{}\n{}", pem.trim_end(), self.certificate_pem);
         ServerCertificate { chain_pem, key_pem: key.to_owned().into() }
@@ -267,7 +255,6 @@ async fn text(store: &Store, name: &str) -> Result<Option<Zeroizing<String>>, Ca
 
 const CA_KEY: &str = "ca-key";
 const CA_CERTIFICATE: &str = "ca-certificate";
-const RESET_KEY: &str = "quic-reset-key";
 const SERVER_KEY: &str = "server-key";
 const SERVER_CERTIFICATE: &str = "server-certificate";
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -343,8 +330,6 @@ mod tests {
         let (_dir, store, ca) = ca().await;
         let loaded = Ca::load(&store).await.unwrap();
         assert_eq!(loaded.pin(), ca.pin());
-        let key = ca.reset_key(&store).await.unwrap();
-        assert_eq!(loaded.reset_key(&store).await.unwrap(), key);
     }
 
     async fn ca() -> (TempDir, Store, Ca) {

@@ -249,22 +249,16 @@ async fn recordings(
     store: &Store,
     audit: Arc<Measured>,
 ) -> Result<Archive, ServeError> {
-    let stored = store.secret(RECORDINGS_KEY).await?;
-    let stored = stored.and_then(|bytes| <[u8; 32]>::try_from(bytes.as_slice()).ok());
-    let secret = match stored {
-        Some(secret) => secret,
-        None => {
-            let secret: [u8; 32] = rand::random();
-            store.put_secret(RECORDINGS_KEY, &secret).await?;
-            secret
-        }
-    };
+    let secret = store.secret_or_make(RECORDINGS_KEY).await?;
     let root = config.data.join("recordings");
     Ok(Archive::open(root, RecordingsKey::new(&secret), audit).await?)
 }
 
 /// The name of the secret that the keys of recordings follow from.
 const RECORDINGS_KEY: &str = "recordings-key";
+/// That of the key by which the QUIC socket tells peers of the time before a restart that their
+/// connection is gone.
+const RESET_KEY: &str = "quic-reset-key";
 
 impl Core {
     fn machines(&self) -> Machines {
@@ -315,7 +309,7 @@ impl Doors {
             Some(Challenge::TlsAlpn) | None => None,
         };
         let quic = identity::quic(&core.ca, certificate)?;
-        let reset_key = core.ca.reset_key(&core.store).await?;
+        let reset_key = core.store.secret_or_make(RESET_KEY).await?;
         let quic = tunnel::endpoint::listen(listen.quic, quic, &reset_key)
             .map_err(|source| ServeError::Listen { door: "quic", address: listen.quic, source })?;
         Ok(Self { https, ssh, quic, admin, http01 })

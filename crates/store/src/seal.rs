@@ -19,13 +19,18 @@ pub struct MasterKey(Zeroizing<[u8; 32]>);
 #[error("a master key is 32 bytes in base64")]
 pub struct MasterKeyError;
 
+/// Bytes that nobody knows.
+pub(crate) fn random<const N: usize>() -> Zeroizing<[u8; N]> {
+    let mut bytes = Zeroizing::new([0; N]);
+    aws_lc_rs::rand::fill(bytes.as_mut_slice())
+        .expect("without random bytes nothing can be kept secret");
+    bytes
+}
+
 impl MasterKey {
     /// A fresh key.
     pub fn generate() -> Self {
-        let mut key = Zeroizing::new([0; 32]);
-        aws_lc_rs::rand::fill(key.as_mut_slice())
-            .expect("without random bytes nothing can be kept secret");
-        Self(key)
+        Self(random())
     }
 
     /// Reads what [`to_base64`](Self::to_base64) wrote.

@@ -9,6 +9,7 @@ use session::{HostKeyVerdict, HostKeys, SecretError, Secrets, TargetCredential};
 use zeroize::Zeroizing;
 
 use crate::keys::PublicKey;
+use crate::seal::random;
 use crate::{Store, StoreError};
 
 impl Store {
@@ -24,6 +25,29 @@ impl Store {
         let sealed = sqlx::query_scalar("SELECT sealed FROM secrets WHERE name = $1").bind(name);
         let sealed: Option<String> = sealed.fetch_optional(&self.inner.readers).await?;
         sealed.map(|sealed| self.inner.sealer.open(&blob(name), &sealed)).transpose()
+    }
+
+    /// The secret of `N` bytes kept under `name`; made at random if there is none. Of several that ask
+    /// at once, all get the same.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Corrupt`] for one of another length: what was sealed with it would be lost with
+    /// it, so it is not replaced.
+    pub async fn secret_or_make<const N: usize>(
+        &self,
+        name: &'static str,
+    ) -> Result<Zeroizing<[u8; N]>, StoreError> {
+        if self.secret(name).await?.is_none() {
+            let sealed = self.inner.sealer.seal(&blob(name), random::<N>().as_slice())?;
+            sqlx::query(MAKE).bind(name).bind(sealed).execute(&self.inner.writer).await?;
+        }
+        let stored = self.secret(name).await?.unwrap_or_default();
+        let secret = <[u8; N]>::try_from(stored.as_slice()).map_err(|_| {
+            let detail = format!("it has {} bytes and should have {N}", stored.len());
+            StoreError::Corrupt { what: name, detail }
+        })?;
+        Ok(Zeroizing::new(secret))
     }
 
     /// Forgets a target's learned host key, so that the next connection learns it anew.
@@ -131,6 +155,8 @@ fn detail(error: &StoreError) -> SecretError {
 
 const PUT: &str = "INSERT INTO secrets (name, sealed) VALUES ($1, $2)
     ON CONFLICT (name) DO UPDATE SET sealed = excluded.sealed";
+const MAKE: &str =
+    "INSERT INTO secrets (name, sealed) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING";
 const CREDENTIAL: &str = "SELECT kind, sealed FROM credentials WHERE application_id = $1";
 const HOST_KEY: &str = "SELECT public_key FROM host_keys WHERE application_id = $1";
 // The application may have been removed while its target was being dialled.

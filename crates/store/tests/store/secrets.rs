@@ -18,6 +18,18 @@ async fn a_secret_comes_back_as_it_was_put() {
 }
 
 #[tokio::test]
+async fn a_secret_is_made_once_and_one_of_another_length_is_not_replaced() {
+    let home = Home::new();
+    let store = home.open().await;
+    let asked = (0..8).map(|_| store.secret_or_make::<32>("key"));
+    let made = futures_util::future::try_join_all(asked).await.unwrap();
+    assert!(made.iter().all(|secret| *secret == made[0]) && *made[0] != [0; 32]);
+    let other = store.secret_or_make::<16>("key").await;
+    assert!(matches!(other, Err(StoreError::Corrupt { what: "key", .. })), "{other:?}");
+    assert_eq!(store.secret_or_make("key").await.unwrap(), made[0]);
+}
+
+#[tokio::test]
 async fn a_secret_that_was_moved_to_another_name_does_not_open() {
     let home = Home::new();
     let store = home.open().await;
