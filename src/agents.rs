@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use access::{
     AgentId, ApplicationId, Authenticated, Code, Context, Deny, EndReason, Explain, Keeps, Kind,
-    Login, PolicySnapshot, Shortfall,
+    PolicySnapshot, Shortfall,
 };
 use gateway_ssh::SshGateway;
 use session::{Broker, Door, pace};
@@ -157,9 +157,8 @@ impl Agents {
         }
         let policy = self.broker.policy();
         let application = policy.find(&open.application, who).ok()?;
-        match (application.kind, &application.login) {
-            (Kind::Ssh, Login::Managed { .. }) => {}
-            (_, Login::Managed { .. } | Login::Transparent) => return None,
+        if application.kind != Kind::Ssh || !application.login.is_ours() {
+            return None;
         }
         // The door authorises with the login that is named there. Who could open nothing there gets
         // the one answer for the absent and the forbidden, from the raw way.

@@ -1,5 +1,6 @@
 //! The SSH door's own keys, sealed in the store.
 
+use gateway_ssh::TargetCa;
 use russh::keys::ssh_key::LineEnding;
 use russh::keys::ssh_key::private::{KeypairData, RsaKeypair};
 use russh::keys::{Algorithm, EcdsaCurve, PrivateKey};
@@ -17,6 +18,13 @@ pub enum HostKeyError {
     Interrupted(#[from] JoinError),
     #[error("the store failed")]
     Store(#[from] StoreError),
+}
+
+/// The CA that signs for targets. Its key is made at the first start, and the same for all relays of
+/// a deployment.
+pub async fn target_ca(store: &Store, domain: &str) -> Result<TargetCa, HostKeyError> {
+    let seed = store.secret_or_make(TARGET_CA).await?;
+    Ok(TargetCa::new(&seed, &format!("adit {domain}"))?)
 }
 
 /// Makes the keys and stores them sealed.
@@ -57,4 +65,6 @@ fn generate() -> Result<[PrivateKey; 3], russh::keys::ssh_key::Error> {
 }
 
 const KEYS: [&str; 3] = ["ssh-host-key-ed25519", "ssh-host-key-ecdsa", "ssh-host-key-rsa"];
+/// The name of the secret that the target CA's key follows from.
+const TARGET_CA: &str = "ssh-target-ca";
 const RSA_BITS: usize = 3072;

@@ -49,6 +49,8 @@ pub struct RelayInfo {
     pub ssh_port: u16,
     /// The SSH door's public keys in OpenSSH form.
     pub ssh_host_keys: Vec<String>,
+    /// The public key that targets trust certificates by, in OpenSSH form.
+    pub ssh_target_ca: String,
     /// The JWK set that checks what the web door says of users.
     pub statement_keys: serde_json::Value,
     /// For how long requests at the web door are kept.

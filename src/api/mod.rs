@@ -26,6 +26,7 @@ mod rows;
 mod sessions;
 mod settings;
 mod sign_ins;
+mod ssh_ca;
 mod tag;
 #[cfg(test)]
 mod tests;

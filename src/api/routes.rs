@@ -13,7 +13,7 @@ use super::rates::Cost;
 use super::{
     agents, audit, certificates, connectors, edit, enrol, keys, lists, me, objects, recordings,
 };
-use super::{requests, sessions, settings, sign_ins, tokens, web, why};
+use super::{requests, sessions, settings, sign_ins, ssh_ca, tokens, web, why};
 use crate::AppState;
 
 /// A method of a path, its role, its handler, and how the API's document describes it.
@@ -179,6 +179,8 @@ pub(super) fn routes() -> Vec<Route> {
             doc("apply", "Makes the configuration as a document describes it, or says what that would change", &[p::SETTINGS, p::SITE, p::APPLICATION, p::USER, p::GROUP, p::GRANT, p::DOCUMENT, p::LAST_ADMIN])).needs(Configuration).costs(Cost::HIGH),
         get("/api/v1/export", Auditor, objects::export,
             doc("export", "Gives the whole configuration as a document, without secrets", &[])).needs(Read).costs(Cost::HIGH),
+        get("/api/v1/ssh-ca", Auditor, ssh_ca::show,
+            doc("getSshCa", "Gives the key by which SSH targets know the relay's certificates", &[])).needs(Read),
         get("/api/v1/settings", Auditor, settings::show,
             doc("getSettings", "Gives what holds for the whole relay", &[])).needs(Read),
         patch("/api/v1/settings", Admin, settings::change,

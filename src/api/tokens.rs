@@ -257,13 +257,8 @@ async fn found<'a>(
 }
 
 fn opening(app: &ApplicationRow, domain: &str, ssh_port: u16, url: &str) -> String {
-    match (app.kind, &app.login) {
-        (access::Kind::Ssh, access::Login::Managed { account }) => {
-            format!("ssh -p {ssh_port} {account}@{domain}")
-        }
-        (access::Kind::Ssh, access::Login::Transparent) => {
-            format!("ssh -p {ssh_port} LOGIN@{domain}")
-        }
+    match app.kind {
+        access::Kind::Ssh => format!("ssh -p {ssh_port} {}@{domain}", app.login.account("LOGIN")),
         _ => format!("ADIT_TOKEN=TOKEN adit --relay {url} tunnel {}", app.reference()),
     }
 }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use gateway_ssh::{SshConfig, SshGateway};
+use gateway_ssh::{SshConfig, SshGateway, TargetCa};
 use gateway_web::{Keeper, Signer, WebConfig, WebGateway};
 use record::{Archive, RecordingsKey};
 use russh::keys::PrivateKey;
@@ -131,6 +131,7 @@ pub(super) struct Core {
     connectors: Arc<Connectors>,
     broker: Broker,
     host_keys: Vec<PrivateKey>,
+    target_ca: Arc<TargetCa>,
     ssh: SshGateway,
     web: WebGateway,
     signer: Arc<Signer>,
@@ -167,12 +168,14 @@ impl Core {
         policy.watch_sessions(broker.clone());
         let recordings = recordings(config, &store, audit.clone()).await?;
         broker.recorded_by(Arc::new(recordings.clone()));
+        let target_ca = Arc::new(host_keys::target_ca(&store, &config.domain).await?);
         let ssh = SshGateway::new(SshConfig {
             host_keys: host_keys.clone(),
             broker: broker.clone(),
             authn: authn.clone(),
             secrets: Arc::new(store.clone()),
             target_keys: Arc::new(store.clone()),
+            target_ca: target_ca.clone(),
             domain: config.domain.clone(),
         });
         let signer = Arc::new(statements::signer(&store, &config.domain).await?);
@@ -200,6 +203,7 @@ impl Core {
             connectors,
             broker,
             host_keys,
+            target_ca,
             ssh,
             web,
             signer,
@@ -222,6 +226,7 @@ impl Core {
             quic_port: ready.quic.port(),
             ssh_port: ready.ssh.port(),
             ssh_host_keys: host_keys::public_lines(&self.host_keys)?,
+            ssh_target_ca: self.target_ca.line().map_err(host_keys::HostKeyError::Key)?,
             statement_keys: self.signer.key_set(),
             requests_kept: DAY * config.limits.request_log_days,
         };

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use testkit::{Account, Process, SshdOptions, eventually, free_port, run, run_with_input};
 
-use crate::support::{SOON, World, assert_says, grant, with_password};
+use crate::support::{SOON, World, application, assert_says, grant, with_password};
 
 #[test]
 fn a_token_is_all_it_takes_at_the_prompt_and_as_a_password() -> Result<()> {
@@ -81,6 +81,31 @@ fn a_forwarded_agent_opens_a_transparent_target_and_reaches_the_shell() -> Resul
     }
     let listed = run(&mut command, SOON)?.ok()?;
     assert!(listed.contains("ED25519"), "{listed}");
+    Ok(())
+}
+
+#[test]
+fn a_target_that_trusts_the_relay_needs_no_stored_secret() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let ca = dir.path().join("adit_ca.pub");
+    let extra = vec![format!("TrustedUserCAKeys {}", ca.display())];
+    let world = World::with_sshd(SshdOptions { extra, ..SshdOptions::default() })?;
+    let account = world.sshd.account();
+    let certified = application("web3", "ssh", &world.sshd.address()) + "certificate = true\n";
+    let terms = grant("alice", "web3") + &format!("logins = [{account:?}]\n");
+    world.deployment.apply(&(certified + &terms))?.ok()?;
+    // Nothing of it is in the target's `authorized_keys`.
+    std::fs::write(&ca, "")?;
+    let untrusted = world.exec("web3", "id -un")?;
+    assert_says(&untrusted, "the application refused the login");
+    std::fs::write(&ca, world.deployment.admin(&["ssh-ca"])?.ok()?)?;
+    assert_eq!(world.exec("web3", "id -un")?.ok()?.trim(), account);
+    let opened = world.deployment.audit("session.opened")?;
+    let session = opened.last().and_then(|event| event["session"].as_str()).context("a session")?;
+    let told = format!("ID adit/alice/web3-hq/{session}");
+    assert!(world.sshd.log().contains(&told), "{told}\n{}", world.sshd.log());
+    let other = run(world.ssh("nobody+web3", &world.token("web3")?)?.arg("id -un"), SOON)?;
+    assert_eq!(other.code(), Some(255), "{}", other.both());
     Ok(())
 }
 

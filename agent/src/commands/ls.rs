@@ -31,6 +31,9 @@ pub async fn run(context: &Context) -> Result<(), Failure> {
 fn login(app: &MyApplication) -> String {
     match &app.login {
         Login::Transparent => "your own".to_owned(),
-        Login::Managed { account } => format!("as {account}"),
+        Login::Managed { account } | Login::Certificate { account: Some(account) } => {
+            format!("as {account}")
+        }
+        Login::Certificate { account: None } => "as you choose".to_owned(),
     }
 }

@@ -100,6 +100,33 @@ pub enum Login {
     Transparent,
     /// The relay shows a stored credential of this account, which the user never sees.
     Managed { account: String },
+    /// The relay shows a certificate that it signs for the one session, as this account or, absent,
+    /// as the one the user names. Only for SSH.
+    Certificate { account: Option<String> },
+}
+
+impl Login {
+    /// The account at the target for a user who named `typed`.
+    pub fn account<'a>(&'a self, typed: &'a str) -> &'a str {
+        self.fixed().unwrap_or(typed)
+    }
+
+    /// The account that everybody gets, whatever they name.
+    pub fn fixed(&self) -> Option<&str> {
+        match self {
+            Self::Managed { account } => Some(account),
+            Self::Certificate { account } => account.as_deref(),
+            Self::Transparent => None,
+        }
+    }
+
+    /// Whether the relay logs in, and nobody is asked anything.
+    pub fn is_ours(&self) -> bool {
+        match self {
+            Self::Managed { .. } | Self::Certificate { .. } => true,
+            Self::Transparent => false,
+        }
+    }
 }
 
 /// Host and port of a target, as the site's connectors will resolve it.

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use crate::judge::{end, widest};
 use crate::terms::{Facts, Shown};
 use crate::{
-    Application, ApplicationId, Keeps, Kind, Login, PolicySnapshot, Rule, Shortfall, User, UserId,
+    Application, ApplicationId, Keeps, Kind, PolicySnapshot, Rule, Shortfall, User, UserId,
 };
 
 /// What an admin asks. What they leave open is not held against any rule.
@@ -84,11 +84,7 @@ fn shown<'a>(application: &'a Application, asked: Option<&'a str>) -> Shown<'a> 
     if application.kind != Kind::Ssh {
         return Shown::Raw;
     }
-    match (&application.login, asked) {
-        (Login::Managed { account }, _) => Shown::As(account),
-        (Login::Transparent, Some(login)) => Shown::As(login),
-        (Login::Transparent, None) => Shown::Unasked,
-    }
+    application.login.fixed().or(asked).map_or(Shown::Unasked, Shown::As)
 }
 
 /// What the door that is made for the application keeps.

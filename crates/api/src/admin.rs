@@ -387,3 +387,11 @@ pub struct Why {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ends: Option<u64>,
 }
+
+/// `GET /ssh-ca`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct SshCa {
+    /// In OpenSSH form: a line of the file that a target's `TrustedUserCAKeys` names.
+    pub public_key: String,
+}

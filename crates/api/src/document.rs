@@ -124,6 +124,10 @@ pub struct ApplicationSpec {
     pub address: Address,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<String>,
+    /// Whether the relay logs in with a certificate that it signs for each session; as `account`, or
+    /// as whom the user names. The target's sshd trusts the relay's key (`TrustedUserCAKeys`).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub certificate: bool,
     /// Never given back by the relay; absent on an existing application: unchanged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub password: Option<String>,

@@ -26,7 +26,7 @@ mod web;
 pub use admin::{
     AgentRow, ApplicationRow, Applied, ApplyRequest, AuditCheck, AuditDamage, AuditDestination,
     AuditPage, AuditRow, CheckRow, Checked, ConnectorRow, GrantRow, GroupRow, LastSeen, ReachRow,
-    Removed, SessionRow, SiteRow, UserRow, Why, Withdrawn,
+    Removed, SessionRow, SiteRow, SshCa, UserRow, Why, Withdrawn,
 };
 pub use certificate::{CertificateRow, CertificateSource};
 pub use document::{

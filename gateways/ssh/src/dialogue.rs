@@ -7,7 +7,7 @@ use access::Application;
 use russh::client::{AuthResult, KeyboardInteractiveAuthResponse as Reply, Prompt};
 use russh::keys::agent::AgentIdentity;
 use russh::keys::agent::client::AgentClient;
-use russh::keys::{HashAlg, PrivateKeyWithHashAlg, decode_secret_key};
+use russh::keys::{Certificate, HashAlg, PrivateKey, PrivateKeyWithHashAlg, decode_secret_key};
 use russh::{MethodKind, MethodSet, server};
 use secrecy::{ExposeSecret, SecretString};
 use session::TargetCredential;
@@ -189,6 +189,18 @@ impl Dialogue {
                 self.judge(result)
             }
         }
+    }
+
+    /// Logs in with a certificate of the relay's own.
+    pub(crate) async fn certificate(
+        &mut self,
+        key: Arc<PrivateKey>,
+        certificate: Certificate,
+    ) -> Result<bool, TargetError> {
+        let handle = &mut self.target.handle;
+        let shown = handle.authenticate_openssh_cert(self.login.clone(), key, certificate);
+        let result = within(shown).await?;
+        self.judge(result)
     }
 
     /// Offers the keys of the user's agent, which signs for this one connection.

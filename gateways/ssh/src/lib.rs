@@ -17,10 +17,13 @@ mod reach;
 mod remote;
 mod server;
 mod target;
+mod target_ca;
 mod terminal;
 mod track;
 mod transfer;
 mod words;
+
+pub use target_ca::TargetCa;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -38,6 +41,8 @@ pub struct SshConfig {
     pub authn: Arc<dyn Authn>,
     pub secrets: Arc<dyn Secrets>,
     pub target_keys: Arc<dyn HostKeys>,
+    /// Signs for applications that are logged in to with certificates.
+    pub target_ca: Arc<TargetCa>,
     /// The relay's own domain, which people may write behind an application's name.
     pub domain: String,
 }
@@ -50,10 +55,12 @@ pub struct SshGateway {
 
 impl SshGateway {
     pub fn new(config: SshConfig) -> Self {
-        let SshConfig { host_keys, broker, authn, secrets, target_keys, domain } = config;
+        let SshConfig { host_keys, broker, authn, secrets, target_keys, target_ca, domain } =
+            config;
         let server = Arc::new(config::server(host_keys));
         let held = Arc::default();
-        let gateway = Gateway { server, broker, authn, secrets, target_keys, domain, held };
+        let gateway =
+            Gateway { server, broker, authn, secrets, target_keys, target_ca, domain, held };
         Self { gateway: Arc::new(gateway) }
     }
 
@@ -101,6 +108,7 @@ struct Gateway {
     authn: Arc<dyn Authn>,
     secrets: Arc<dyn Secrets>,
     target_keys: Arc<dyn HostKeys>,
+    target_ca: Arc<TargetCa>,
     domain: String,
     held: Arc<inbox::Held>,
 }

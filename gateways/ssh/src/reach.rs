@@ -13,6 +13,7 @@ use crate::connection::Connection;
 use crate::dialogue::{Dialogue, Means, Prefer, Step};
 use crate::remote::Ports;
 use crate::target::{Target, TargetError};
+use crate::target_ca::Subject;
 use crate::terminal::Applicant;
 use crate::words;
 
@@ -22,6 +23,8 @@ pub(crate) struct Reach {
     lease: Lease,
     application: Arc<Application>,
     login: String,
+    /// What a target's log calls the session.
+    key_id: String,
     forwarding: bool,
     file_transfer: bool,
     tape: Option<Tape>,
@@ -77,11 +80,8 @@ impl Reach {
         application: Arc<Application>,
         typed: &str,
     ) -> Result<Arc<Self>, String> {
-        // A managed application has one account; what the user typed plays no part.
-        let login = match &application.login {
-            Login::Managed { account } => account.clone(),
-            Login::Transparent => typed.to_owned(),
-        };
+        // Where the application has one account, what the user typed plays no part.
+        let login = application.login.account(typed).to_owned();
         let grant = authorize(connection, who, &application, Some(login.clone()))?;
         if application.kind != Kind::Ssh {
             return Err(words::not_ssh(&application));
@@ -92,6 +92,7 @@ impl Reach {
             lease: session.lease(),
             application: session.application().clone(),
             login,
+            key_id: key_id(&session),
             forwarding: session.terms().forwarding,
             file_transfer: session.terms().file_transfer,
             tape: session.tape().cloned(),
@@ -138,7 +139,7 @@ impl Reach {
     }
 
     pub(crate) fn is_managed(&self) -> bool {
-        matches!(self.application.login, Login::Managed { .. })
+        self.application.login.is_ours()
     }
 
     pub(crate) async fn note(&self, what: &str, detail: &str) {
@@ -330,12 +331,32 @@ impl Reach {
         connection: &Arc<Connection>,
         dialogue: &mut Dialogue,
     ) -> Result<bool, TargetError> {
+        if let Login::Certificate { .. } = self.application.login {
+            return self.certified(connection, dialogue).await;
+        }
         let found = connection.gateway.secrets.credential(self.application.id).await;
         match found {
             Ok(Some(credential)) => dialogue.managed(credential).await,
             Ok(None) => Err(TargetError::Credential),
             Err(error) => {
                 tracing::error!(%error, "Could not read a stored credential");
+                Err(TargetError::Credential)
+            }
+        }
+    }
+
+    /// Logs in with a certificate of this session.
+    async fn certified(
+        &self,
+        connection: &Arc<Connection>,
+        dialogue: &mut Dialogue,
+    ) -> Result<bool, TargetError> {
+        let subject =
+            Subject { account: &self.login, key_id: &self.key_id, forwarding: self.forwarding };
+        match connection.gateway.target_ca.certify(&subject, SystemTime::now()) {
+            Ok((key, certificate)) => dialogue.certificate(key, certificate).await,
+            Err(error) => {
+                tracing::error!(%error, "Could not sign a certificate for a target");
                 Err(TargetError::Credential)
             }
         }
@@ -361,6 +382,11 @@ impl Reach {
         pool.failure = Some((Instant::now(), text.clone()));
         text
     }
+}
+
+/// One word: a target's log has it between others.
+fn key_id(session: &Session) -> String {
+    format!("adit/{}/{}/{}", session.user(), session.application().label(), session.id())
 }
 
 /// Connections to one target for one user connection. Beyond, channels share.

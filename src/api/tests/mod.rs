@@ -261,6 +261,7 @@ fn agents(
         authn: authn.clone(),
         secrets: Arc::new(store.clone()),
         target_keys: Arc::new(store.clone()),
+        target_ca: Arc::new(gateway_ssh::TargetCa::new(&[1; 32], "adit").unwrap()),
         domain: "relay.test".to_owned(),
     });
     Agents::new(authn.clone(), broker.clone(), ssh, policy.subscribe(), drain.clone())
@@ -275,6 +276,7 @@ fn info() -> RelayInfo {
         quic_port: 443,
         ssh_port: 2222,
         ssh_host_keys: Vec::new(),
+        ssh_target_ca: "ssh-ed25519 AAAA adit relay.test".to_owned(),
         statement_keys: serde_json::json!({ "keys": [] }),
         requests_kept: std::time::Duration::from_secs(86400),
     }

@@ -102,6 +102,10 @@ pub(super) struct ManagedArgs {
     /// The account's private SSH key without passphrase, in a file
     #[arg(long, value_name = "FILE", requires = "account", group = "credential")]
     key_file: Option<PathBuf>,
+    /// Log in with a certificate signed for the session, as the account or as whom the user names;
+    /// the target trusts what `adit admin ssh-ca` prints
+    #[arg(long, group = "credential")]
+    certificate: bool,
 }
 
 #[derive(Debug, Args)]
@@ -121,6 +125,9 @@ pub struct SetArgs {
     /// The account's private SSH key without passphrase, in a file
     #[arg(long, value_name = "FILE", group = "new_credential")]
     key_file: Option<PathBuf>,
+    /// Whether to log in with a certificate signed for the session
+    #[arg(long, value_name = "YES|NO", value_parser = yes_or_no)]
+    certificate: Option<bool>,
     /// Its SSH host key
     #[arg(long, value_name = "KEY")]
     host_key: Option<String>,
@@ -175,6 +182,7 @@ impl SetArgs {
         }
         app.address = self.address.unwrap_or_else(|| app.address.clone());
         app.account = self.account.or(app.account.take());
+        app.certificate = self.certificate.unwrap_or(app.certificate);
         app.password = self.password_file.as_deref().map(secrets::read).transpose()?;
         app.key = self.key_file.as_deref().map(secrets::read_key).transpose()?;
         app.host_key = self.host_key.or(app.host_key.take());
@@ -216,13 +224,14 @@ pub(super) async fn run(command: AppCommand, context: &Context) -> Result<(), Fa
 
 impl AddArgs {
     fn spec(self) -> Result<ApplicationSpec, Failure> {
-        let ManagedArgs { account, password_file, key_file } = self.managed;
+        let ManagedArgs { account, password_file, key_file, certificate } = self.managed;
         Ok(ApplicationSpec {
             name: self.name,
             site: self.site,
             kind: self.kind,
             address: self.address,
             account,
+            certificate,
             password: password_file.as_deref().map(secrets::read).transpose()?,
             key: key_file.as_deref().map(secrets::read_key).transpose()?,
             host_key: self.host_key,
@@ -275,6 +284,8 @@ async fn list(args: ListArgs, context: &Context) -> Result<(), Failure> {
         let login = match &app.login {
             Login::Transparent => "transparent".to_owned(),
             Login::Managed { account } => format!("managed as {account}"),
+            Login::Certificate { account: Some(account) } => format!("certificate as {account}"),
+            Login::Certificate { account: None } => "certificate".to_owned(),
         };
         let tags: Vec<_> = app.tags.iter().map(|(key, value)| format!("{key}={value}")).collect();
         [

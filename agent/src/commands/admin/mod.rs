@@ -18,6 +18,7 @@ mod session;
 mod settings;
 mod sign_in;
 mod site;
+mod ssh_ca;
 mod terms;
 #[cfg(test)]
 mod tests;
@@ -78,6 +79,8 @@ pub enum AdminCommand {
     SignIn(sign_in::SignInCommand),
     /// Settings: what holds for the whole relay
     Settings(settings::SettingsArgs),
+    /// Print the key that SSH targets have to trust for applications with certificates
+    SshCa,
     /// The audit log
     #[command(subcommand)]
     Audit(audit::AuditCommand),
@@ -109,6 +112,7 @@ pub async fn run(args: AdminArgs, context: &Context) -> Result<(), Failure> {
         AdminCommand::Session(command) => session::run(command, context).await,
         AdminCommand::SignIn(command) => sign_in::run(command, context).await,
         AdminCommand::Settings(args) => settings::run(args, context).await,
+        AdminCommand::SshCa => ssh_ca::run(context).await,
         AdminCommand::Audit(command) => audit::run(command, context).await,
         AdminCommand::Web(command) => web::run(command, context).await,
         AdminCommand::Tls(command) => tls::run(command, context).await,

@@ -131,6 +131,7 @@ pub(super) fn application_spec((name, app): (&AppName, &App)) -> ApplicationSpec
         kind: app.kind,
         address: app.address.clone(),
         account: app.account.clone(),
+        certificate: app.certificate,
         password: None,
         key: None,
         host_key: app.host_key.clone(),

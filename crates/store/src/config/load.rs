@@ -81,6 +81,7 @@ fn app(row: &Row) -> Result<App, sqlx::Error> {
         kind: row.parsed("kind")?,
         address: row.parsed("address")?,
         account: row.try_get("account")?,
+        certificate: row.flag("certificate")?,
         host_key: row.try_get("host_key")?,
         allow_api: row.flag("allow_api")?,
         require_active_session: row.flag("require_active_session")?,
@@ -115,7 +116,7 @@ const MEMBERS: &str = "SELECT user_groups.name AS group_name, users.name AS user
     JOIN users ON users.id = user_id";
 
 const APPLICATIONS: &str = "SELECT applications.id, applications.name, sites.name AS site,
-        applications.kind, address, account, host_key, allow_api, require_active_session,
+        applications.kind, address, account, certificate, host_key, allow_api, require_active_session,
         requestable, tags, web,
         credentials.kind AS credential, sealed
     FROM applications

@@ -157,6 +157,9 @@ fn application_change(step: &Step<'_, AppName, App>) -> Change {
 fn application(app: &App) -> Fields {
     let mut fields = vec![("kind", app.kind.to_string()), ("address", app.address.to_string())];
     fields.extend(app.account.clone().map(|account| ("account", account)));
+    if app.certificate {
+        fields.push(("with", "a certificate".to_owned()));
+    }
     fields.extend(app.secret.as_ref().map(|secret| ("with", format!("a {}", secret.kind))));
     fields.extend(app.host_key.clone().map(|key| ("host_key", key)));
     if app.allow_api {

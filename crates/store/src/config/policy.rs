@@ -81,9 +81,10 @@ fn applications(state: &State) -> Vec<Application> {
 }
 
 pub(super) fn login(app: &App) -> Login {
-    match &app.account {
-        Some(account) => Login::Managed { account: account.clone() },
-        None => Login::Transparent,
+    match (app.certificate, &app.account) {
+        (true, account) => Login::Certificate { account: account.clone() },
+        (false, Some(account)) => Login::Managed { account: account.clone() },
+        (false, None) => Login::Transparent,
     }
 }
 

@@ -58,6 +58,7 @@ pub(crate) struct App {
     pub(crate) kind: Kind,
     pub(crate) address: Address,
     pub(crate) account: Option<String>,
+    pub(crate) certificate: bool,
     pub(crate) host_key: Option<String>,
     pub(crate) allow_api: bool,
     pub(crate) require_active_session: bool,

@@ -96,6 +96,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (30, "web client id", include_str!("../../migrations/0030_web_client_id.sql")),
     (40, "acme certificates", include_str!("../../migrations/0040_acme_certificates.sql")),
     (50, "sign-ins", include_str!("../../migrations/0050_sign_ins.sql")),
+    (60, "certificates", include_str!("../../migrations/0060_certificate.sql")),
 ];
 
 /// The migration that has the audit log chained.

@@ -56,6 +56,7 @@ fn applications() -> Vec<ApplicationSpec> {
             tags: [("a b".into(), "c".into())].into(),
             ..application("h.hq")
         },
+        ApplicationSpec { certificate: true, kind: Kind::Tcp, ..application("cert.hq") },
         application("twin.hq"),
         application("twin.c"),
     ]
@@ -75,7 +76,7 @@ fn grants() -> Vec<GrantSpec> {
     ]
 }
 
-const EXPECTED: [(&str, &str); 25] = [
+const EXPECTED: [(&str, &str); 26] = [
     ("settings", "settings.value"),
     ("settings", "settings.value"),
     ("site hq", "document.twice"),
@@ -90,6 +91,7 @@ const EXPECTED: [(&str, &str); 25] = [
     ("application two.hq", "application.key"),
     ("application h.hq", "application.tag"),
     ("application h.hq", "application.host_key"),
+    ("application cert.hq", "application.certificate"),
     ("grant alice → h", "grant.subject"),
     ("grant nobody → h", "grant.subject"),
     ("grant alice → h", "grant.target"),

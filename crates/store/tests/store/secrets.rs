@@ -59,6 +59,24 @@ async fn a_managed_application_has_its_credential_until_it_is_transparent() {
 }
 
 #[tokio::test]
+async fn an_application_with_certificates_has_no_credential_and_any_account() {
+    let home = Home::new();
+    let store = home.with(&small()).await;
+    let mut document = store.export().await.unwrap().spec;
+    for app in &mut document.applications {
+        app.certificate = true;
+    }
+    apply(&store, &document).await.unwrap();
+    let again = store.export().await.unwrap().spec.applications;
+    assert!(again.iter().all(|app| app.certificate), "{again:?}");
+    let login = async |name: &str| store.application(name).await.unwrap().unwrap().login;
+    assert_eq!(login("web1").await, Login::Certificate { account: None });
+    assert_eq!(login("db1").await, Login::Certificate { account: Some("root".into()) });
+    let id = store.application("db1").await.unwrap().unwrap().id;
+    assert!(store.credential(id).await.unwrap().is_none(), "what is not used is not kept");
+}
+
+#[tokio::test]
 async fn a_host_key_is_learned_once_and_then_enforced() {
     let (_home, store, application) = home().await;
     let bare = KEY.rsplit_once(' ').unwrap().0;

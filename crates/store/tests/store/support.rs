@@ -140,6 +140,7 @@ pub(crate) fn application(text: &str) -> ApplicationSpec {
         kind: Kind::Ssh,
         address: "10.0.0.7:22".parse().unwrap(),
         account: None,
+        certificate: false,
         password: None,
         key: None,
         host_key: None,

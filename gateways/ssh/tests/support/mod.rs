@@ -21,7 +21,7 @@ use access::{
     Terms, TokenId, TokenKind, TokenText, User, UserId,
 };
 use async_trait::async_trait;
-use gateway_ssh::{SshConfig, SshGateway};
+use gateway_ssh::{SshConfig, SshGateway, TargetCa};
 use russh::keys::{Algorithm, PrivateKey};
 use secrecy::{ExposeSecret, SecretString};
 use session::{
@@ -93,6 +93,7 @@ impl World {
             authn: policy.clone(),
             secrets: secrets.clone(),
             target_keys: Arc::new(Learned::default()),
+            target_ca: Arc::new(TargetCa::new(&[1; 32], "adit").unwrap()),
             domain: DOMAIN.to_owned(),
         });
         let listener = TcpListener::bind(listen).await.unwrap();

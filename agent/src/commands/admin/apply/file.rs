@@ -96,6 +96,8 @@ struct ApplicationEntry {
     kind: Kind,
     address: Address,
     account: Option<String>,
+    #[serde(default)]
+    certificate: bool,
     password: Option<Spanned<api::Secret>>,
     password_file: Option<Spanned<PathBuf>>,
     key_file: Option<Spanned<PathBuf>>,
@@ -140,6 +142,7 @@ impl ApplicationEntry {
             kind: self.kind,
             address: self.address,
             account: self.account,
+            certificate: self.certificate,
             password: password.or(self.password.map(|p| p.into_inner().expose().to_owned())),
             key,
             host_key: self.host_key,

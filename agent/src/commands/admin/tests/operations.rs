@@ -98,6 +98,7 @@ const ADMIN: &[(&str, &str)] = &[
     ("getGrant", "grant show ID"),
     ("getGroup", "group show dba"),
     ("getSettings", "settings show"),
+    ("getSshCa", "ssh-ca"),
     ("getSite", "site show hq"),
     ("getUser", "user show alice"),
     ("issueJoinToken", "site join-token hq"),

@@ -47,6 +47,7 @@ impl Merge<'_> {
             kind: spec.kind,
             address: spec.address.clone(),
             account: spec.account.clone(),
+            certificate: spec.certificate,
             host_key: self.host_key(spec, &object),
             allow_api: spec.allow_api,
             require_active_session: spec.require_active_session,
@@ -71,6 +72,10 @@ impl Merge<'_> {
 
     fn check_login(&mut self, spec: &ApplicationSpec, stored: bool, object: &str) {
         let given = spec.password.is_some() || spec.key.is_some();
+        if spec.certificate && (given || spec.kind != Kind::Ssh) {
+            let detail = "certificate: for SSH applications, without a password or key";
+            self.problem(object, "application.certificate", detail);
+        }
         match &spec.account {
             None if given => {
                 let detail = "a password or key is for an account; name it";
@@ -80,7 +85,7 @@ impl Merge<'_> {
                 let detail = format!("{account:?} is no account name");
                 self.problem(object, "application.account", detail);
             }
-            Some(_) if !given && !stored => {
+            Some(_) if !given && !stored && !spec.certificate => {
                 let detail = "the relay needs a password or key for the account";
                 self.problem(object, "application.no_secret", detail);
             }
@@ -140,6 +145,7 @@ impl Merge<'_> {
         stored: Option<Secret>,
     ) -> Result<Option<Secret>, StoreError> {
         let given = match (&spec.account, &spec.password, &spec.key) {
+            _ if spec.certificate => return Ok(None),
             (None, ..) => return Ok(None),
             (Some(_), Some(password), _) => (PASSWORD, password),
             (Some(_), None, Some(key)) => (SSH_KEY, key),
