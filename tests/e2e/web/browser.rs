@@ -172,8 +172,9 @@ fn with_a_cookie_only_the_applications_own_pages_are_served() -> Result<()> {
     let session = stage.deployment.sessions()?;
     assert_eq!(session.len(), 1, "one session for all of it: {session:?}");
     let opened = stage.deployment.audit("session.opened")?;
-    assert_eq!(opened[0]["credential"], "sign-in");
-    assert_eq!(opened[0]["sign_in"], stage.deployment.audit("sign_in.opened")?[0]["sign_in"]);
+    let (opened, by) = (&opened[0]["event"], stage.deployment.audit("sign_in.opened")?);
+    assert_eq!(opened["credential"], "sign-in");
+    assert_eq!(opened["sign_in"], by[0]["event"]["sign_in"]);
     Ok(())
 }
 
