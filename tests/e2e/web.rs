@@ -207,10 +207,12 @@ fn trailers_pass_and_a_body_waits_for_who_may_send_it() -> Result<()> {
     assert_says(&run(&mut curl, SOON)?, "x-sum: 42");
     let raw = Raw::new(&stage, &token)?;
     let expect = "Expect: 100-continue\r\nContent-Length: 4\r\n";
+    // An origin that answers at once may be quicker than its own 100; this page reads the body.
     let allowed = raw.head("POST", "", expect);
-    assert!(raw.send(&allowed)?.starts_with("HTTP/1.1 100 Continue"));
+    let allowed = String::from_utf8_lossy(&allowed).replace("/page", "/echo");
+    assert!(raw.send(allowed.as_bytes())?.starts_with("HTTP/1.1 100 Continue"));
     // A stranger's body is not asked for.
-    let stranger = String::from_utf8_lossy(&allowed).replace(&token, "adit_nothing");
+    let stranger = allowed.replace(&token, "adit_nothing");
     assert!(raw.send(stranger.as_bytes())?.starts_with("HTTP/1.1 401 "));
     Ok(())
 }
