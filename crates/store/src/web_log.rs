@@ -276,7 +276,8 @@ const COLUMNS: &str =
 /// Columns of a row.
 const WIDTH: usize = 15;
 /// Rows of one statement; what is left over is stored by one each, so that there are two statements.
-const ROWS: usize = 32;
+/// Few: SQLite looks for the name of each parameter among those before it.
+const ROWS: usize = 8;
 
 const PURGE: &str = "DELETE FROM web_requests WHERE id IN
     (SELECT id FROM web_requests WHERE at_ms < $1 LIMIT 1000)";
