@@ -74,6 +74,8 @@ fn again(world: &mut Deployment, backup: &std::path::Path) -> Result<()> {
     restore.arg("restore").arg(backup).arg("--force").arg("--config").arg(file);
     run(&mut restore, SOON)?.ok()?;
     world.start_relay()?;
+    // Its coming back is a record too: one more after what is cut off.
+    world.wait_for_connectors(1)?;
     world.admin(&["audit", "verify"])?.ok().map(drop)
 }
 
