@@ -153,20 +153,7 @@ impl IntoResponse for ApiError {
 
 impl From<AuthnError> for ApiError {
     fn from(error: AuthnError) -> Self {
-        let status = match error {
-            AuthnError::Form
-            | AuthnError::Mistyped
-            | AuthnError::Unknown
-            | AuthnError::Expired
-            | AuthnError::Revoked
-            | AuthnError::UsedUp
-            | AuthnError::WrongKind
-            | AuthnError::UserDisabled
-            | AuthnError::KeyExpired
-            | AuthnError::Machine => StatusCode::UNAUTHORIZED,
-            AuthnError::Throttled => StatusCode::TOO_MANY_REQUESTS,
-            AuthnError::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
-        };
+        let status = StatusCode::from_u16(error.http_status()).unwrap_or(StatusCode::UNAUTHORIZED);
         let told = Self::explained(status, &error);
         match error {
             AuthnError::WrongKind => {

@@ -68,15 +68,7 @@ impl Browsers {
 
     /// Those that the store has, whose cookies stay good over a start of the relay.
     pub(crate) async fn load(store: &Store) -> Result<Self, StoreError> {
-        let stored = store.secret(COOKIE_KEY).await?;
-        let key = match stored.and_then(|bytes| <[u8; 32]>::try_from(bytes.as_slice()).ok()) {
-            Some(key) => key,
-            None => {
-                let key: [u8; 32] = rand::random();
-                store.put_secret(COOKIE_KEY, &key).await?;
-                key
-            }
-        };
+        let key = store.secret_or_make(COOKIE_KEY).await?;
         let browsers = Self::new(&key);
         let live_at = Some(SystemTime::now());
         for row in store.sign_ins(SignInQuery { live_at, ..SignInQuery::default() }).await? {

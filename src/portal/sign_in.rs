@@ -192,20 +192,7 @@ async fn leave_everywhere(state: &AppState, asking: &Asking) -> Result<(), ApiEr
 }
 
 fn refused(error: AuthnError, asking: &Asking, next: &str) -> Response {
-    let status = match error {
-        AuthnError::Throttled => StatusCode::TOO_MANY_REQUESTS,
-        AuthnError::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
-        AuthnError::Form
-        | AuthnError::Mistyped
-        | AuthnError::Unknown
-        | AuthnError::Expired
-        | AuthnError::Revoked
-        | AuthnError::UsedUp
-        | AuthnError::WrongKind
-        | AuthnError::UserDisabled
-        | AuthnError::KeyExpired
-        | AuthnError::Machine => StatusCode::UNAUTHORIZED,
-    };
+    let status = StatusCode::from_u16(error.http_status()).unwrap_or(StatusCode::UNAUTHORIZED);
     let told = Html::of(
         "<p class=\"warn\" role=\"alert\">{} <span class=\"mono small\">{}</span></p>",
         &[Html::sentence(&error.public()), Html::text(error.code().0)],

@@ -198,6 +198,26 @@ pub enum AuthnError {
     Unavailable,
 }
 
+impl AuthnError {
+    /// The status by which HTTP says so (RFC 9110, section 15; 429: RFC 6585).
+    pub fn http_status(self) -> u16 {
+        match self {
+            Self::Form
+            | Self::Mistyped
+            | Self::Unknown
+            | Self::Expired
+            | Self::Revoked
+            | Self::UsedUp
+            | Self::WrongKind
+            | Self::UserDisabled
+            | Self::KeyExpired
+            | Self::Machine => 401,
+            Self::Throttled => 429,
+            Self::Unavailable => 503,
+        }
+    }
+}
+
 impl Explain for AuthnError {
     fn code(&self) -> Code {
         Code(match self {

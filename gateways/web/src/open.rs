@@ -179,20 +179,7 @@ impl access::Explain for NotWeb {
 }
 
 fn status(error: AuthnError) -> StatusCode {
-    match error {
-        AuthnError::Form
-        | AuthnError::Mistyped
-        | AuthnError::Unknown
-        | AuthnError::Expired
-        | AuthnError::Revoked
-        | AuthnError::UsedUp
-        | AuthnError::WrongKind
-        | AuthnError::UserDisabled
-        | AuthnError::KeyExpired
-        | AuthnError::Machine => StatusCode::UNAUTHORIZED,
-        AuthnError::Throttled => StatusCode::TOO_MANY_REQUESTS,
-        AuthnError::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
-    }
+    StatusCode::from_u16(error.http_status()).unwrap_or(StatusCode::UNAUTHORIZED)
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "used as the argument of `map_err`")]
