@@ -13,7 +13,9 @@ use axum::body::{Body, Bytes, HttpBody};
 use axum::http::{Request, StatusCode};
 use axum::response::{IntoResponse, Response};
 use gateway_ssh::SshGateway;
-use gateway_web::{Client, Guarded, Ledger, Place, WebGateway, authority, without_port};
+use gateway_web::{
+    Client, Guarded, Ledger, Place, SwitchedStream, WebGateway, authority, without_port,
+};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::{HttpService, service_fn};
@@ -26,7 +28,8 @@ use session::Door;
 use store::Store;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
@@ -182,9 +185,12 @@ impl Https {
         let talk = self.talk(&stream, peer, presence.clone());
         let serve = async {
             if h2 {
+                let (streams, changed) = mpsc::channel(STREAMS_CHANGING);
+                let talk = talk.changing(streams);
                 let service = service_fn(move |request| talk.clone().answer(request));
                 let io = TokioIo::new(stream);
-                finish(http2_server().serve_connection(io, service), leave).await;
+                let connection = http2_server().serve_connection(io, service);
+                tokio::join!(finish(connection, leave), carry(changed));
             } else {
                 let (guarded, ledger) = Guarded::new(stream);
                 let switch = talk.client.switch.clone();
@@ -215,6 +221,7 @@ impl Https {
             ledger: None,
             proven: presence.proven(),
             switch: Arc::new(Mutex::new(None)),
+            streams: None,
         };
         let (router, web) = (self.router.clone(), self.web.clone());
         let names = self.tls.borrow().names.clone();
@@ -237,6 +244,12 @@ impl Talk {
     /// The same over HTTP/1.1, whose bytes are checked.
     fn over(mut self, ledger: Ledger) -> Self {
         self.client.ledger = Some(ledger);
+        self
+    }
+
+    /// The same over HTTP/2, whose streams may change to another protocol.
+    fn changing(mut self, streams: mpsc::Sender<SwitchedStream>) -> Self {
+        self.client.streams = Some(streams);
         self
     }
 
@@ -367,6 +380,25 @@ where
     (parts.io.into_inner(), parts.read_buf)
 }
 
+/// Carries the streams of a connection that have changed to another protocol. They end with it.
+async fn carry(mut changed: mpsc::Receiver<SwitchedStream>) {
+    let mut carried = JoinSet::new();
+    loop {
+        tokio::select! {
+            biased;
+            Some(ended) = carried.join_next() => {
+                if let Err(error) = ended {
+                    tracing::error!(%error, "A stream that changed protocols failed");
+                }
+            }
+            stream = changed.recv() => match stream {
+                Some(stream) => drop(carried.spawn(stream.carry())),
+                None => break,
+            },
+        }
+    }
+}
+
 /// Completes when a peer nobody has vouched for has to make room. Its place in the lobby is given
 /// back as soon as a certificate or a request has said who it is.
 async fn ousted(guest: Guest, presence: Presence) {
@@ -393,7 +425,8 @@ fn http2_server() -> http2::Builder<TokioExecutor> {
         .keep_alive_timeout(HEADERS)
         .max_concurrent_streams(MAX_STREAMS)
         .max_header_list_size(16 * 1024)
-        .max_pending_accept_reset_streams(20);
+        .max_pending_accept_reset_streams(20)
+        .enable_connect_protocol();
     server
 }
 
@@ -407,3 +440,5 @@ const IDLE: Duration = Duration::from_secs(60);
 const MAX_AGE: Duration = Duration::from_secs(600);
 const MAX_HEADERS: usize = 64 * 1024;
 const MAX_STREAMS: u32 = 64;
+/// Changed and not carried yet; more wait.
+const STREAMS_CHANGING: usize = 8;

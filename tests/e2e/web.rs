@@ -11,6 +11,7 @@ mod nginx;
 mod options;
 pub(crate) mod raw;
 pub(crate) mod stage;
+mod websocket;
 
 use std::process::Command;
 

@@ -4,25 +4,30 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use access::Code;
+use bytes::Bytes;
 use hyper::body::Incoming;
 use hyper::ext::on_informational;
 use hyper::header::{EXPECT, HeaderValue};
 use hyper::http::uri::PathAndQuery;
-use hyper::{Request, Response, StatusCode, Uri, Version};
+use hyper::upgrade::OnUpgrade;
+use hyper::{Method, Request, Response, StatusCode, Uri, Version};
+use hyper_util::rt::TokioIo;
 use rustls::client::danger::ServerCertVerifier;
 use session::{Authn, Broker, DialError, RequestLog, SignIns};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::answer::{Source, WebBody};
 use crate::body::Upload;
 use crate::browser::{self, Cookies};
+use crate::change::Change;
 use crate::grpc;
-use crate::headers::{Told, adjust, asked_upgrade, toward_client, toward_origin};
+use crate::headers::{Told, adjust, toward_client, toward_origin};
 use crate::host::{Place, authority, is_named};
 use crate::links::{Places, rewrite};
 use crate::log::Entry;
-use crate::origin::{Answer, Carrier, OriginError, Trust};
+use crate::origin::{Answer, Carrier, Lane, OriginError, Trust};
 use crate::problem::Refusal;
 use crate::request_id::{self, REQUEST_ID};
 use crate::sessions::{Keeper, Sessions, Visit, sessions};
@@ -30,7 +35,7 @@ use crate::statement::Signer;
 use crate::strict::{Ledger, Malformed};
 use crate::target::Http;
 use crate::token::{self, Base, Shown, TokenFault};
-use crate::upgrade::Switch;
+use crate::upgrade::{Far, Switch, SwitchedStream};
 
 /// What the web door is made of.
 pub struct WebConfig {
@@ -64,6 +69,8 @@ pub struct Client {
     pub proven: CancellationToken,
     /// Where a change of protocol is left for whoever drives the connection.
     pub switch: Arc<Mutex<Option<Switch>>>,
+    /// The same for the streams of HTTP/2.
+    pub streams: Option<mpsc::Sender<SwitchedStream>>,
 }
 
 pub(crate) struct Inner {
@@ -168,8 +175,8 @@ struct Served {
 struct Passed {
     authority: String,
     base: Option<Base>,
-    /// The client asked for another protocol.
-    upgrade: bool,
+    /// What the client asked to change to.
+    change: Option<Change>,
     /// It is a call of gRPC.
     call: bool,
 }
@@ -200,13 +207,19 @@ impl Inner {
         if visit.is_crowded() {
             return Err(busy().into());
         }
-        let_through(&request, &asked, &visit)?;
         entry.belongs_to(&visit);
-        // HTTP/2 has no such change, on either side.
-        let may_change = client.ledger.is_some() && visit.target().http != Http::Two;
-        let protocol = asked_upgrade(request.headers()).filter(|_| may_change);
-        let (upgrade, call) = (protocol.is_some(), grpc::is_call(request.headers()));
-        let mut upload = self.outgoing(request, &asked, &visit, protocol);
+        let http = visit.target().http;
+        let mut change = match client.ledger {
+            Some(_) => Change::by_upgrade(request.headers(), http),
+            None => Change::by_connect(&mut request)?,
+        };
+        let_through(&request, &asked, &visit)?;
+        let call = grpc::is_call(request.headers());
+        let upgrade = change.as_ref().and_then(|change| change.upgrade(http));
+        let mut upload = self.outgoing(request, &asked, &visit, upgrade);
+        if let Some(change) = &mut change {
+            change.prepare(&mut upload, http);
+        }
         Self::expect(&mut upload, client);
         entry.uploads(upload.body().flow());
         let (over, exchange) = (visit.over(), visit.exchange());
@@ -214,9 +227,12 @@ impl Inner {
             biased;
             () = over.cancelled() => Err(ended(&visit)),
             answer = async {
-                match upgrade {
-                    true => exchange.send_upgrade(upload).await,
-                    false => exchange.send(upload).await,
+                match (&change, http) {
+                    (None, _) => exchange.send(upload).await,
+                    (Some(_), Http::Two) => Box::pin(exchange.send_connect(upload)).await,
+                    (Some(_), Http::One | Http::Either) => {
+                        Box::pin(exchange.send_upgrade(upload)).await
+                    }
                 }
             } => answer.map_err(|error| unanswered(&error, client)),
         };
@@ -225,7 +241,7 @@ impl Inner {
             By::Token(shown) => shown.base,
             By::Cookies(_) => None,
         };
-        let asked = Passed { authority, base, upgrade, call };
+        let asked = Passed { authority, base, change, call };
         Ok(Served { answer: answer?, visit, asked })
     }
 
@@ -323,10 +339,11 @@ impl Inner {
         client: &Client,
         mut entry: Entry,
     ) -> Result<Response<WebBody>, (Refusal, Entry)> {
-        let Served { answer: Answer { response, carrier }, visit, asked } = served;
+        let Served { answer: Answer { mut response, carrier }, visit, asked } = served;
+        let far = hyper::upgrade::on(&mut response);
         let (mut parts, body) = response.into_parts();
-        let switched = parts.status == StatusCode::SWITCHING_PROTOCOLS;
-        toward_client(&mut parts.headers, switched);
+        let made = asked.change.as_ref().filter(|change| change.is_made(&parts, &carrier));
+        toward_client(&mut parts.headers, made.is_some());
         browser::refuse_ours(&mut parts.headers);
         browser::spare_ours(&mut parts.headers);
         let (target, public) = (visit.target(), asked.authority.as_str());
@@ -334,24 +351,71 @@ impl Inner {
         let places = Places { public, origin: &target.host, under: &target.base, base };
         rewrite(&mut parts.headers, &places);
         parts.version = Version::default();
+        if let Some(change) = made {
+            change.tell(&mut parts);
+        } else if parts.status == StatusCode::SWITCHING_PROTOCOLS || asked.is_deceived(&parts) {
+            return Err((unanswered(&OriginError::Switched, client), entry));
+        }
         entry.answered(parts.status);
-        if !switched {
+        if made.is_none() {
             let source = Source { body, carrier, call: asked.call };
             return Ok(Response::from_parts(parts, WebBody::streaming(source, visit, entry)));
         }
-        let (true, Carrier::Single(single)) = (asked.upgrade, carrier) else {
-            return Err((unanswered(&OriginError::Switched, client), entry));
+        let (origin, ahead, lane) = match far_end(carrier, far).await {
+            Ok(end) => end,
+            Err(error) => return Err((unanswered(&error, client), entry)),
         };
-        let (origin, ahead) = single.into_io().await;
-        let switch = Switch { origin, ahead, visit, entry };
-        *client.switch.lock().unwrap_or_else(PoisonError::into_inner) = Some(switch);
+        let switch = Switch { origin, lane, ahead, visit, entry };
+        client.change(switch, asked.change.and_then(|change| change.stream)).await;
         Ok(Response::from_parts(parts, WebBody::empty()))
+    }
+}
+
+impl Passed {
+    /// Whether the client would take an answer for a change that the origin has not made: any success
+    /// is one to who has sent CONNECT.
+    fn is_deceived(&self, answer: &hyper::http::response::Parts) -> bool {
+        let connect = self.change.as_ref().is_some_and(|change| change.stream.is_some());
+        connect && answer.status.is_success()
+    }
+}
+
+impl Client {
+    /// Leaves a change for whoever drives the connection, or the stream of it that has asked.
+    async fn change(&self, switch: Switch, stream: Option<OnUpgrade>) {
+        match (stream, &self.streams) {
+            (Some(client), Some(streams)) => {
+                // Where nobody takes it, the connection is over.
+                drop(streams.send(SwitchedStream { switch, client }).await);
+            }
+            _ => *self.switch.lock().unwrap_or_else(PoisonError::into_inner) = Some(switch),
+        }
+    }
+}
+
+/// The origin's stream under an answer that has changed protocols.
+async fn far_end(
+    carrier: Carrier,
+    far: OnUpgrade,
+) -> Result<(Box<dyn Far>, Bytes, Option<Lane>), OriginError> {
+    match carrier {
+        Carrier::Single(single) => {
+            let (io, ahead) = single.into_io().await;
+            Ok((Box::new(io), ahead, None))
+        }
+        Carrier::Lane(lane) => {
+            let upgraded = far.await.map_err(OriginError::Broken)?;
+            Ok((Box::new(TokioIo::new(upgraded)), Bytes::new(), Some(lane)))
+        }
     }
 }
 
 fn let_through(request: &Request<Incoming>, asked: &Asked, visit: &Visit) -> Result<(), Refusal> {
     let options = &visit.application().web;
-    if options.lets_through(request.method().as_str(), asked.target.path()) {
+    // A WebSocket is begun by GET, however HTTP/2 calls that.
+    let connect = request.method() == Method::CONNECT;
+    let method = if connect { &Method::GET } else { request.method() };
+    if options.lets_through(method.as_str(), asked.target.path()) {
         return Ok(());
     }
     let detail = "the application is not open for this method or path";
@@ -427,6 +491,7 @@ fn unanswered(error: &OriginError, client: &Client) -> Refusal {
         | OriginError::Tls(_)
         | OriginError::Options(_)
         | OriginError::NoHttp2
+        | OriginError::NoWebSocket
         | OriginError::Broken(_)
         | OriginError::Closed
         | OriginError::Switched => StatusCode::BAD_GATEWAY,

@@ -8,6 +8,7 @@
 mod answer;
 mod body;
 mod browser;
+mod change;
 mod door;
 mod grpc;
 mod headers;
@@ -33,4 +34,4 @@ pub use host::{Place, authority, without_port};
 pub use sessions::Keeper;
 pub use statement::Signer;
 pub use strict::{Asking, Guarded, Ledger};
-pub use upgrade::Switch;
+pub use upgrade::{Switch, SwitchedStream};

@@ -40,20 +40,32 @@ impl Inner {
         let token: Option<TokenText> = shown.text().parse().ok();
         let application = self.broker.policy().labelled(label).cloned();
         let (Some(token), Some(application)) = (token, application) else {
-            return self.refuse(shown, label, from).await;
+            return Box::pin(self.refuse(shown, label, from)).await;
         };
         let holder = Holder::Token(token.digest().0);
         let key = Key { holder, application: application.id, from };
         if let Some(visit) = self.sessions.visit(&key) {
             return Ok(visit);
         }
+        // Seldom, and large: not a part of each request's future.
+        Box::pin(self.begin(key, shown, &application, from)).await
+    }
+
+    /// Opens a session, unless somebody else has just done so.
+    async fn begin(
+        &self,
+        key: Key,
+        shown: &Shown,
+        application: &Arc<Application>,
+        from: IpAddr,
+    ) -> Result<Visit, Refusal> {
         // A use of a token is one session: who comes at the same time waits for the first.
         let (_turn, _guard) = self.sessions.turn(key).await;
         if let Some(visit) = self.sessions.visit(&key) {
             return Ok(visit);
         }
         let who = self.vouched(shown, from).await?;
-        self.open(key, &who, &application).await
+        self.open(key, &who, application).await
     }
 
     /// As [`enter`](Self::enter), for a browser whose cookie was looked at.

@@ -9,8 +9,8 @@ use uuid::Uuid;
 
 use crate::answer::WebBody;
 use crate::browser::{self, Cookies, Own};
+use crate::change;
 use crate::door::{Asked, By, Inner, Turned, no_token};
-use crate::headers::asked_upgrade;
 use crate::host::without_port;
 use crate::problem::Refusal;
 use crate::sessions::Visit;
@@ -39,7 +39,7 @@ impl Inner {
             let to = browser::to_relay(&relay, &asked.authority, &asked.target, nonce);
             return Err(Turned::Here(to));
         };
-        let upgrade = asked_upgrade(request.headers()).is_some();
+        let upgrade = change::is_asked(request.method(), request.headers());
         if !browser::is_own(request.method(), request.headers(), &asked.authority, upgrade) {
             return Err(browser::foreign().into());
         }

@@ -156,6 +156,7 @@ server.on('checkContinue', (req, res) => {
 // Sends back each frame it gets, as it stands but for the mask.
 server.on('upgrade', (req, socket) => {
   socket.on('error', () => {});
+  socket.on('end', () => socket.end());
   if (req.url !== '/ws') { socket.end('HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n'); return; }
   const accept = crypto.createHash('sha1')
     .update(req.headers['sec-websocket-key'] + '258EAFA5-E914-47DA-95CA-C5AB0DC85B11').digest('base64');

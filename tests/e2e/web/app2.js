@@ -41,12 +41,28 @@ const pages = {
   },
 };
 
+// Sends back each frame it gets, as it stands but for the mask.
+function websocket(stream, headers) {
+  if (headers[':protocol'] !== 'websocket' || headers[':path'] !== '/ws' || headers['sec-websocket-key']) {
+    stream.respond({ ':status': 400 }, { endStream: true });
+    return;
+  }
+  stream.respond({ ':status': 200 });
+  stream.on('data', (frame) => {
+    const length = frame[1] & 0x7f;
+    const mask = frame.subarray(2, 6);
+    const data = Buffer.from(frame.subarray(6, 6 + length)).map((byte, at) => byte ^ mask[at % 4]);
+    stream.write(Buffer.concat([Buffer.from([frame[0], length]), data]));
+  });
+  stream.on('end', () => stream.end());
+}
+
 function json(stream, said) {
   stream.respond({ ':status': 200, 'content-type': 'application/json' });
   stream.end(JSON.stringify({ session: stream.session.number, ...said }));
 }
 
-const server = http2.createServer({ settings: { maxConcurrentStreams: 10 } });
+const server = http2.createServer({ settings: { maxConcurrentStreams: 10, enableConnectProtocol: true } });
 server.on('session', (session) => {
   session.on('error', () => {});
   sessions += 1;
@@ -58,6 +74,7 @@ server.on('stream', (stream, headers) => {
   session.open += 1;
   session.most = Math.max(session.most, session.open);
   stream.on('close', () => { session.open -= 1; });
+  if (headers[':method'] === 'CONNECT') { websocket(stream, headers); return; }
   const page = pages[headers[':path'].split('?')[0]];
   if (page) { page(stream, headers); } else { stream.respond({ ':status': 404 }); stream.end(); }
 });

@@ -107,7 +107,7 @@ fn a_killed_session_ends_what_its_connections_carry() -> Result<()> {
 }
 
 /// A stage whose `app` speaks HTTP/2 without TLS.
-fn stage() -> Result<(Stage, Process)> {
+pub(super) fn stage() -> Result<(Stage, Process)> {
     let stage = Stage::start()?;
     let (port, script) = (free_port()?, stage.deployment.dir().join("app2.js"));
     std::fs::write(&script, include_str!("app2.js"))?;

@@ -14,7 +14,7 @@ use session::Session;
 use tokio::time::{Instant, sleep_until};
 
 use super::connect::{Line, connect, connect_single};
-use super::{OriginError, Place, Pool, Single};
+use super::{Lane, OriginError, Pool, Single};
 use crate::body::{Flow, Upload};
 use crate::target::Target;
 
@@ -35,8 +35,8 @@ pub(crate) struct Answer {
 pub(crate) enum Carrier {
     /// A whole connection.
     Single(Single),
-    /// One of the places of a connection.
-    Place(Place),
+    /// One of the lanes of a connection.
+    Lane(Lane),
 }
 
 /// How long an answer's head may take.
@@ -61,7 +61,7 @@ impl Carrier {
     pub(crate) fn drive(&mut self, cx: &mut Context<'_>) {
         match self {
             Self::Single(single) => single.drive(cx),
-            Self::Place(_) => {}
+            Self::Lane(_) => {}
         }
     }
 }
@@ -80,7 +80,8 @@ impl Exchange<'_> {
             let waited = waiting.is_some();
             let carrier = match waiting.take() {
                 Some(carrier) => carrier,
-                None => self.open().await?,
+                // Seldom, and large: not a part of each request's future.
+                None => Box::pin(self.open()).await?,
             };
             let copy = copy(&request);
             let safe = waited && is_safe(&request);
@@ -110,7 +111,7 @@ impl Exchange<'_> {
                 Err(Failed::Unseen(error) | Failed::Sent(error)) => return Err(error),
             },
         };
-        let single = connect_single(self.session, self.target).await?;
+        let single = Box::pin(connect_single(self.session, self.target)).await?;
         match self.over(Carrier::Single(single), request, &flow).await {
             Ok(answer) => Ok(answer),
             Err(Failed::Unseen(error) | Failed::Sent(error)) => Err(error),
@@ -118,13 +119,36 @@ impl Exchange<'_> {
         }
     }
 
-    /// A new connection; or a place on one that somebody else has just made.
+    /// The same where the origin is spoken to in HTTP/2: a stream of the connection changes.
+    pub(crate) async fn send_connect(
+        &self,
+        request: Request<Upload>,
+    ) -> Result<Answer, OriginError> {
+        let flow = request.body().flow();
+        let lane = match self.pool.lane() {
+            Some(lane) => lane,
+            None => match Box::pin(self.open()).await? {
+                Carrier::Lane(lane) => lane,
+                Carrier::Single(_) => return Err(OriginError::NoHttp2),
+            },
+        };
+        if !lane.takes_connect().await {
+            return Err(OriginError::NoWebSocket);
+        }
+        match self.over(Carrier::Lane(lane), request, &flow).await {
+            Ok(answer) => Ok(answer),
+            Err(Failed::Unseen(error) | Failed::Sent(error)) => Err(error),
+            Err(Failed::Unsent(_)) => Err(OriginError::Closed),
+        }
+    }
+
+    /// A new connection; or a lane on one that somebody else has just made.
     async fn open(&self) -> Result<Carrier, OriginError> {
         let turn = self.pool.turn(self.target.connect).await;
         if turn.is_some()
-            && let Some(place) = self.pool.place()
+            && let Some(lane) = self.pool.lane()
         {
-            return Ok(Carrier::Place(place));
+            return Ok(Carrier::Lane(lane));
         }
         match connect(self.session, self.target).await? {
             Line::Single(single) => {
@@ -132,8 +156,8 @@ impl Exchange<'_> {
                 Ok(Carrier::Single(single))
             }
             Line::Multiplex(multiplex) => {
-                let place = self.pool.share(multiplex);
-                place.map(Carrier::Place).ok_or(OriginError::Closed)
+                let lane = self.pool.share(multiplex);
+                lane.map(Carrier::Lane).ok_or(OriginError::Closed)
             }
         }
     }
@@ -149,9 +173,9 @@ impl Exchange<'_> {
                 self.in_one(&mut request);
                 send_single(single, request, self.limit(flow)).await
             }
-            Carrier::Place(place) => {
+            Carrier::Lane(lane) => {
                 self.in_two(&mut request).map_err(Failed::Sent)?;
-                send_place(place, request, self.limit(flow)).await
+                send_lane(lane, request, self.limit(flow)).await
             }
         }
     }
@@ -224,14 +248,14 @@ async fn send_single(
     Ok(Answer { response, carrier: Carrier::Single(single) })
 }
 
-async fn send_place(
-    place: Place,
+async fn send_lane(
+    lane: Lane,
     request: Request<Upload>,
     limit: Limit<'_>,
 ) -> Result<Answer, Failed> {
-    let mut sender = place.sender();
+    let mut sender = lane.sender();
     let response = in_time(sender.try_send_request(request), limit).await?;
-    Ok(Answer { response, carrier: Carrier::Place(place) })
+    Ok(Answer { response, carrier: Carrier::Lane(lane) })
 }
 
 async fn in_time(

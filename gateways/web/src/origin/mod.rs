@@ -9,7 +9,7 @@ mod single;
 mod trust;
 
 pub(crate) use exchange::{Answer, Carrier, Exchange};
-pub(crate) use io::OriginIo;
+pub(crate) use multiplex::Lane;
 pub(crate) use pool::Pool;
 pub(crate) use single::Single;
 pub(crate) use trust::Trust;
@@ -20,7 +20,7 @@ use std::time::Duration;
 use access::{Code, Explain};
 use session::DialError;
 
-use multiplex::{Multiplex, Place};
+use multiplex::Multiplex;
 
 /// Why an origin gave no answer.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +33,8 @@ pub(crate) enum OriginError {
     Options(String),
     #[error("the origin speaks no HTTP/2")]
     NoHttp2,
+    #[error("the origin takes no extended CONNECT")]
+    NoWebSocket,
     #[error("no answer within {after:?}")]
     TimedOut { after: Duration },
     #[error("the origin's answer is no sound HTTP, or broke off")]
@@ -50,6 +52,7 @@ impl Explain for OriginError {
             Self::Tls(_) => "origin.tls",
             Self::Options(_) => "origin.options",
             Self::NoHttp2 => "origin.http2",
+            Self::NoWebSocket => "origin.websocket",
             Self::TimedOut { .. } => "origin.timeout",
             Self::Broken(_) | Self::Closed | Self::Switched => "origin.broken",
         })
@@ -63,6 +66,7 @@ impl Explain for OriginError {
             }
             Self::Options(_) => "the application's TLS options can not be used",
             Self::NoHttp2 => "the application is set to HTTP/2 and does not speak it",
+            Self::NoWebSocket => "the application takes no WebSocket over HTTP/2",
             Self::TimedOut { .. } => "the application took the request and does not answer",
             Self::Broken(_) | Self::Closed | Self::Switched => {
                 "the application's answer broke off or is no HTTP"
@@ -76,7 +80,9 @@ impl Explain for OriginError {
             Self::Tls(_) | Self::Options(_) => {
                 "an admin sets the application's `ca` or `pin`, and looks at its port"
             }
-            Self::NoHttp2 => "an admin leaves out the application's `http`, and looks at its port",
+            Self::NoHttp2 | Self::NoWebSocket => {
+                "an admin leaves out the application's `http`, and looks at its port"
+            }
             Self::TimedOut { .. } | Self::Broken(_) | Self::Closed | Self::Switched => {
                 "try again; the application's own log says more"
             }

@@ -8,11 +8,13 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::Poll;
+use std::time::Duration;
 
 use hyper::client::conn::http2::{self, Connection, SendRequest};
 use hyper::rt::Executor;
 use hyper_util::rt::TokioIo;
 use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
 
 use super::OriginError;
 use super::io::OriginIo;
@@ -24,14 +26,14 @@ pub(crate) struct Multiplex {
     /// Polled by its task; here to be asked what the origin's settings say. `None`: it is over.
     dispatch: Arc<Mutex<Option<Dispatch>>>,
     tasks: Arc<Mutex<JoinSet<()>>>,
-    /// Places taken.
+    /// Lanes taken.
     open: AtomicUsize,
 }
 
 type Dispatch = Connection<TokioIo<OriginIo>, Upload, Tasks>;
 
-/// A request's place on a connection, until its answer is over.
-pub(crate) struct Place(Arc<Multiplex>);
+/// A request's lane on a connection, until its answer is over.
+pub(crate) struct Lane(Arc<Multiplex>);
 
 /// Spawns what a connection needs, for as long as the connection is wanted.
 #[derive(Clone)]
@@ -53,21 +55,26 @@ impl Multiplex {
         Ok(Self { sender, dispatch, tasks, open: AtomicUsize::new(0) })
     }
 
-    /// A place for one more request, unless the origin takes no more just now or the connection is
+    /// A lane for one more request, unless the origin takes no more just now or the connection is
     /// over.
-    pub(super) fn place(self: &Arc<Self>) -> Option<Place> {
+    pub(super) fn lane(self: &Arc<Self>) -> Option<Lane> {
         if self.is_over() {
             return None;
         }
         let most = lock(&self.dispatch).as_ref()?.current_max_send_streams().clamp(1, MOST);
         let taken = |open| (open < most).then_some(open + 1);
         self.open.fetch_update(Relaxed, Relaxed, taken).ok()?;
-        Some(Place(self.clone()))
+        Some(Lane(self.clone()))
     }
 
     /// Whether it takes no request any more: it broke, or the origin said that it goes away.
     pub(super) fn is_over(&self) -> bool {
         self.sender.is_closed()
+    }
+
+    fn offers_connect(&self) -> bool {
+        let dispatch = lock(&self.dispatch);
+        dispatch.as_ref().is_some_and(Connection::is_extended_connect_protocol_enabled)
     }
 
     /// Ends it with all that it carries.
@@ -82,13 +89,26 @@ impl Drop for Multiplex {
     }
 }
 
-impl Place {
+impl Lane {
     pub(super) fn sender(&self) -> SendRequest<Upload> {
         self.0.sender.clone()
     }
 }
 
-impl Drop for Place {
+impl Lane {
+    /// Whether the origin takes extended CONNECT, which its settings say; waits for them a moment.
+    pub(super) async fn takes_connect(&self) -> bool {
+        let told = async {
+            // Nobody says when they are there.
+            while !self.0.offers_connect() {
+                sleep(LOOK).await;
+            }
+        };
+        timeout(SETTINGS, told).await.is_ok()
+    }
+}
+
+impl Drop for Lane {
     fn drop(&mut self) {
         self.0.open.fetch_sub(1, Relaxed);
     }
@@ -134,3 +154,6 @@ const WINDOW: u32 = 32 * 1024 * 1024;
 const SEND_BUFFER: usize = 256 * 1024;
 /// Of an answer's head.
 const MAX_HEAD: u32 = 64 * 1024;
+/// Between two looks at the settings, and until they are taken for final.
+const LOOK: Duration = Duration::from_millis(5);
+const SETTINGS: Duration = Duration::from_secs(2);

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
 
-use super::multiplex::{Multiplex, Place};
+use super::multiplex::{Lane, Multiplex};
 use super::{Carrier, Single};
 
 /// The connections that take another request.
@@ -26,8 +26,8 @@ pub(crate) struct Pool {
 impl Pool {
     /// What takes a request at once.
     pub(super) async fn take(&self) -> Option<Carrier> {
-        match self.place() {
-            Some(place) => Some(Carrier::Place(place)),
+        match self.lane() {
+            Some(lane) => Some(Carrier::Lane(lane)),
             None => self.take_single().await.map(Carrier::Single),
         }
     }
@@ -42,11 +42,11 @@ impl Pool {
         }
     }
 
-    /// A place on a connection that several use.
-    pub(super) fn place(&self) -> Option<Place> {
+    /// A lane on a connection that several use.
+    pub(super) fn lane(&self) -> Option<Lane> {
         let mut shared = lock(&self.shared);
         shared.retain(|multiplex| !multiplex.is_over());
-        shared.iter().find_map(Multiplex::place)
+        shared.iter().find_map(Multiplex::lane)
     }
 
     /// Waits for who makes a connection now, where that may carry this request as well; not for
@@ -63,13 +63,13 @@ impl Pool {
         self.single.store(true, Relaxed);
     }
 
-    /// Keeps a new connection for all, and gives the first place on it.
-    pub(super) fn share(&self, multiplex: Multiplex) -> Option<Place> {
+    /// Keeps a new connection for all, and gives the first lane on it.
+    pub(super) fn share(&self, multiplex: Multiplex) -> Option<Lane> {
         self.single.store(false, Relaxed);
         let multiplex = Arc::new(multiplex);
-        let place = multiplex.place();
+        let lane = multiplex.lane();
         lock(&self.shared).push(multiplex);
-        place
+        lane
     }
 
     /// Takes back what an answer that has ended came over.
