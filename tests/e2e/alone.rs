@@ -1,5 +1,6 @@
 //! Tests that count or time what the machine as a whole does.
 
+mod crowd;
 mod disk;
 mod shortage;
 mod web;

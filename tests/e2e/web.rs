@@ -5,12 +5,14 @@ mod browser;
 mod chromium;
 mod corpus;
 mod grpc;
+pub(crate) mod h2;
 mod http2;
 mod names;
 mod nginx;
 mod options;
 pub(crate) mod raw;
 pub(crate) mod stage;
+mod tls;
 mod websocket;
 
 use std::process::Command;

@@ -279,7 +279,9 @@ impl Inner {
             return Err(misdirected("the Host is no application's"));
         };
         let mut target = request.uri().path_and_query().cloned().ok_or_else(no_path)?;
-        if !target.path().starts_with('/') && target.as_str() != "*" {
+        // A server as a whole is asked for its options and for nothing else.
+        let whole = target.as_str() == "*" && request.method() == Method::OPTIONS;
+        if !target.path().starts_with('/') && !whole {
             return Err(no_path());
         }
         // The relay's own cookies go no further, whatever lets the request in.

@@ -87,7 +87,7 @@ fn download(stage: &Stage, token: &str, round: usize) -> Result<Process> {
 }
 
 /// Kibibytes.
-fn resident(process: u32) -> Result<u64> {
+pub(super) fn resident(process: u32) -> Result<u64> {
     let status = std::fs::read_to_string(format!("/proc/{process}/status"))?;
     let line = status.lines().find(|line| line.starts_with("VmRSS:")).context("VmRSS")?;
     line.split_whitespace().nth(1).context("a number")?.parse().context("a number")

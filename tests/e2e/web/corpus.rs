@@ -159,13 +159,13 @@ const FIELDS: &[&str] = &[
 ];
 
 /// An origin that notes each byte and answers what ends.
-struct Recorder {
-    address: String,
+pub(super) struct Recorder {
+    pub(super) address: String,
     bytes: Arc<Mutex<Vec<u8>>>,
 }
 
 impl Recorder {
-    fn start() -> Result<Self> {
+    pub(super) fn start() -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let address = listener.local_addr()?.to_string();
         let bytes = Arc::<Mutex<Vec<u8>>>::default();
@@ -184,7 +184,7 @@ impl Recorder {
         self.bytes.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
-    fn seen(&self) -> String {
+    pub(super) fn seen(&self) -> String {
         let bytes = self.bytes.lock().unwrap_or_else(PoisonError::into_inner);
         String::from_utf8_lossy(&bytes).into_owned()
     }

@@ -78,7 +78,7 @@ impl Raw {
         Ok(stream)
     }
 
-    fn connect(&self, patience: Duration) -> Result<Connection> {
+    pub(crate) fn connect(&self, patience: Duration) -> Result<Connection> {
         let socket = TcpStream::connect(("127.0.0.1", self.port))?;
         socket.set_read_timeout(Some(patience))?;
         let name = ServerName::try_from(self.name.clone())?;
