@@ -11,6 +11,7 @@ mod names;
 mod nginx;
 mod options;
 pub(crate) mod raw;
+mod schema;
 pub(crate) mod stage;
 mod tls;
 mod websocket;
