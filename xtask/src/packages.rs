@@ -37,7 +37,6 @@ pub(crate) const FOR_TESTS: &[Need] = &[
     Need { file: "/usr/lib/python3/dist-packages/httpx", package: "python3-httpx" },
     Need { file: "/usr/lib/python3/dist-packages/h2", package: "python3-h2" },
     Need { file: "/usr/lib/python3/dist-packages/grpc", package: "python3-grpcio" },
-    Need { file: "/usr/share/doc/python3-venv", package: "python3-venv" },
     Need { file: "/usr/bin/node", package: "nodejs" },
     Need { file: "/usr/bin/chromium", package: "chromium" },
     Need { file: "/usr/sbin/nginx", package: "nginx-light" },
