@@ -139,7 +139,7 @@ impl WebGateway {
         let call = grpc::is_call(request.headers());
         let person = browser::navigates(&request).then(|| authority(&request)).flatten();
         let answered = match self.0.serve(request, client, &mut entry).await {
-            Ok(served) => self.0.pass_on(served, client, entry).await,
+            Ok(served) => self.0.pass_on(served, call, client, entry).await,
             Err(Turned::Away(refusal)) => Err((refusal, entry)),
             Err(Turned::Here(mut answer)) => {
                 entry.answered(answer.status());
@@ -177,8 +177,6 @@ struct Passed {
     base: Option<Base>,
     /// What the client asked to change to.
     change: Option<Change>,
-    /// It is a call of gRPC.
-    call: bool,
 }
 
 impl Inner {
@@ -214,7 +212,6 @@ impl Inner {
             None => Change::by_connect(&mut request)?,
         };
         let_through(&request, &asked, &visit)?;
-        let call = grpc::is_call(request.headers());
         let upgrade = change.as_ref().and_then(|change| change.upgrade(http));
         let mut upload = self.outgoing(request, &asked, &visit, upgrade);
         if let Some(change) = &mut change {
@@ -241,7 +238,7 @@ impl Inner {
             By::Token(shown) => shown.base,
             By::Cookies(_) => None,
         };
-        let asked = Passed { authority, base, change, call };
+        let asked = Passed { authority, base, change };
         Ok(Served { answer: answer?, visit, asked })
     }
 
@@ -338,6 +335,7 @@ impl Inner {
     async fn pass_on(
         &self,
         served: Served,
+        call: bool,
         client: &Client,
         mut entry: Entry,
     ) -> Result<Response<WebBody>, (Refusal, Entry)> {
@@ -360,7 +358,7 @@ impl Inner {
         }
         entry.answered(parts.status);
         if made.is_none() {
-            let source = Source { body, carrier, call: asked.call };
+            let source = Source { body, carrier, call };
             return Ok(Response::from_parts(parts, WebBody::streaming(source, visit, entry)));
         }
         let (origin, ahead, lane) = match far_end(carrier, far).await {
