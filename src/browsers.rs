@@ -49,9 +49,10 @@ impl Watch {
         let on: HashMap<SessionId, SignInId> = standings
             .filter_map(|(session, standing)| match standing.who().credential() {
                 Credential::SignIn { id } => Some((session, *id)),
-                Credential::Token { .. } | Credential::SshKey { .. } | Credential::Agent { .. } => {
-                    None
-                }
+                Credential::Token { .. }
+                | Credential::SshKey { .. }
+                | Credential::Agent { .. }
+                | Credential::Certificate { .. } => None,
             })
             .collect();
         if on.is_empty() {

@@ -169,11 +169,14 @@ fn ending(policy: &PolicySnapshot, standing: &Standing) -> Option<Ending> {
     let what = match standing.who().credential() {
         Credential::Token { id, .. } if by_credential => format!("token {id}"),
         Credential::SshKey { fingerprint } if by_credential => format!("ssh key {fingerprint}"),
-        Credential::Agent { id } if by_credential => format!("agent {id}"),
+        Credential::Agent { id } | Credential::Certificate { agent: id, .. } if by_credential => {
+            format!("agent {id}")
+        }
         Credential::SignIn { id } if by_credential => format!("sign-in {id}"),
         Credential::Token { .. }
         | Credential::SshKey { .. }
         | Credential::Agent { .. }
+        | Credential::Certificate { .. }
         | Credential::SignIn { .. } => match standing.expires() == Some(at) {
             true => format!("rule {}", standing.rule()),
             false => format!("sign-in of {}", standing.who().name()),

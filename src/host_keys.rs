@@ -1,6 +1,6 @@
 //! The SSH door's own keys, sealed in the store.
 
-use gateway_ssh::TargetCa;
+use gateway_ssh::{TargetCa, UserCa};
 use russh::keys::ssh_key::LineEnding;
 use russh::keys::ssh_key::private::{KeypairData, RsaKeypair};
 use russh::keys::{Algorithm, EcdsaCurve, PrivateKey};
@@ -25,6 +25,12 @@ pub enum HostKeyError {
 pub async fn target_ca(store: &Store, domain: &str) -> Result<TargetCa, HostKeyError> {
     let seed = store.secret_or_make(TARGET_CA).await?;
     Ok(TargetCa::new(&seed, &format!("adit {domain}"))?)
+}
+
+/// The CA that signs for agents' SSH keys, made and kept as the one for targets.
+pub async fn user_ca(store: &Store, domain: &str) -> Result<UserCa, HostKeyError> {
+    let seed = store.secret_or_make(USER_CA).await?;
+    Ok(UserCa::new(&seed, &format!("adit users of {domain}"))?)
 }
 
 /// Makes the keys and stores them sealed.
@@ -67,4 +73,6 @@ fn generate() -> Result<[PrivateKey; 3], russh::keys::ssh_key::Error> {
 const KEYS: [&str; 3] = ["ssh-host-key-ed25519", "ssh-host-key-ecdsa", "ssh-host-key-rsa"];
 /// The name of the secret that the target CA's key follows from.
 const TARGET_CA: &str = "ssh-target-ca";
+/// That of the user CA's.
+const USER_CA: &str = "ssh-user-ca";
 const RSA_BITS: usize = 3072;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use access::{AgentId, Name, UserId};
+use gateway_ssh::UserCa;
 use record::Archive;
 use session::Broker;
 use store::{AgentToken, Store};
@@ -29,6 +30,7 @@ pub struct AppState {
     pub connectors: Arc<Connectors>,
     pub agents: Arc<Agents>,
     pub ca: Arc<Ca>,
+    pub user_ca: Arc<UserCa>,
     pub certificates: Arc<Certificates>,
     pub ends: Arc<Ends>,
     pub deliveries: Arc<Deliveries>,

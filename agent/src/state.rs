@@ -65,6 +65,26 @@ impl StateDir {
         self.0.join("ssh_config")
     }
 
+    /// The key that certificates of the relay are for, for ssh.
+    pub fn ssh_key(&self) -> PathBuf {
+        self.0.join("ssh_key")
+    }
+
+    /// The certificate for it.
+    pub fn ssh_certificate(&self) -> PathBuf {
+        self.0.join("ssh_key-cert.pub")
+    }
+
+    /// The relay's own SSH host keys, under its name.
+    pub fn relay_hosts(&self) -> PathBuf {
+        self.0.join("relay_known_hosts")
+    }
+
+    /// What is known of the certificate.
+    pub fn ssh_memory(&self) -> PathBuf {
+        self.0.join("ssh_cert.json")
+    }
+
     /// Makes the folder, closed to everyone else.
     pub fn prepare(&self) -> Result<(), Failure> {
         files::private_dir(&self.0).map_err(|error| self.unusable(&error))
@@ -98,7 +118,7 @@ impl StateDir {
     /// Forgets the login. What SSH learned of host keys stays.
     pub fn forget(&self) -> Result<(), Failure> {
         // The record goes first: a login without its key would look signed in.
-        for name in [LOGIN, "key.pem", "certificate.pem", CA] {
+        for name in FORGOTTEN {
             files::remove(&self.0.join(name)).map_err(|error| self.unusable(&error))?;
         }
         Ok(())
@@ -111,6 +131,18 @@ impl StateDir {
 
 const LOGIN: &str = "login.json";
 const CA: &str = "ca.pem";
+/// What is left of a login; its record goes first.
+const FORGOTTEN: [&str; 9] = [
+    LOGIN,
+    "key.pem",
+    "certificate.pem",
+    CA,
+    "ssh_key",
+    "ssh_key.pub",
+    "ssh_key-cert.pub",
+    "ssh_cert.json",
+    "relay_known_hosts",
+];
 
 #[cfg(test)]
 mod tests {
@@ -135,7 +167,7 @@ mod tests {
     fn forgetting_a_login_leaves_only_what_ssh_learned() {
         let dir = tempfile::tempdir().unwrap();
         let state = StateDir::at(dir.path());
-        for name in [LOGIN, CA, "key.pem", "certificate.pem", "known_hosts"] {
+        for name in FORGOTTEN.into_iter().chain(["known_hosts"]) {
             std::fs::write(dir.path().join(name), "{}").unwrap();
         }
         state.forget().unwrap();

@@ -78,6 +78,7 @@ impl Caller {
         match self.who.credential() {
             Credential::Token { id, .. } => format!("token {id}"),
             Credential::Agent { id } => format!("agent {id}"),
+            Credential::Certificate { serial, .. } => format!("certificate {serial}"),
             Credential::SignIn { id } => format!("sign-in {id}"),
             Credential::SshKey { fingerprint } => format!("key {fingerprint}"),
         }
@@ -105,7 +106,10 @@ impl Caller {
 fn opens_only(who: &Authenticated) -> bool {
     match who.credential() {
         Credential::Token { kind, .. } => kind.opens(),
-        Credential::SshKey { .. } | Credential::Agent { .. } | Credential::SignIn { .. } => false,
+        Credential::SshKey { .. }
+        | Credential::Agent { .. }
+        | Credential::Certificate { .. }
+        | Credential::SignIn { .. } => false,
     }
 }
 

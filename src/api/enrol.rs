@@ -161,6 +161,7 @@ fn enrolled_until(caller: &Caller, now: SystemTime) -> SystemTime {
         Credential::Token { .. }
         | Credential::SshKey { .. }
         | Credential::Agent { .. }
+        | Credential::Certificate { .. }
         | Credential::SignIn { .. } => usual,
     }
 }
@@ -169,7 +170,10 @@ fn enrolled_until(caller: &Caller, now: SystemTime) -> SystemTime {
 fn stands_on(who: &Authenticated) -> Option<&TokenId> {
     match who.credential() {
         Credential::Token { id, kind, .. } => kind.opens().then_some(id),
-        Credential::SshKey { .. } | Credential::Agent { .. } | Credential::SignIn { .. } => None,
+        Credential::SshKey { .. }
+        | Credential::Agent { .. }
+        | Credential::Certificate { .. }
+        | Credential::SignIn { .. } => None,
     }
 }
 

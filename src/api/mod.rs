@@ -27,6 +27,7 @@ mod sessions;
 mod settings;
 mod sign_ins;
 mod ssh_ca;
+mod ssh_certificates;
 mod tag;
 #[cfg(test)]
 mod tests;

@@ -13,7 +13,7 @@ use super::rates::Cost;
 use super::{
     agents, audit, certificates, connectors, edit, enrol, keys, lists, me, objects, recordings,
 };
-use super::{requests, sessions, settings, sign_ins, ssh_ca, tokens, web, why};
+use super::{requests, sessions, settings, sign_ins, ssh_ca, ssh_certificates, tokens, web, why};
 use crate::AppState;
 
 /// A method of a path, its role, its handler, and how the API's document describes it.
@@ -79,6 +79,8 @@ pub(super) fn routes() -> Vec<Route> {
             doc("addMySshKey", "Registers an SSH key for the caller, or one of theirs with a new end", &[p::SSH_KEY])).needs(Configuration),
         delete("/api/v1/me/ssh-keys/{id}", User, keys::remove_mine,
             doc("removeMySshKey", "Removes one of the caller's own SSH keys, named by its fingerprint", &[p::NO_SSH_KEY])).needs(Configuration),
+        post("/api/v1/me/ssh-certificates", User, ssh_certificates::sign,
+            doc("signMySshKey", "Signs the SSH key of the agent that asks: its certificate signs in at the SSH door", &[p::SSH_CERTIFICATE])).needs(Configuration),
         get("/api/v1/me/requests", User, requests::mine,
             doc("listMyRequests", "Lists what the caller has asked to reach", &[])).needs(Read),
         post("/api/v1/me/requests", User, requests::ask,

@@ -15,7 +15,7 @@ use access::{
 use api::Scopes;
 use async_trait::async_trait;
 use secrecy::{ExposeSecret, SecretString};
-use session::{AuditLog, AuthnError, Door, pace};
+use session::{AuditLog, AuthnError, CertificateClaim, Door, pace};
 use store::{AgentToken, Store, UseTokenError, UsedToken};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -182,6 +182,15 @@ impl Authn {
         })
     }
 
+    /// Counts and records that a key at the SSH door was not accepted.
+    fn refuse_key(&self, failed: AuthnError, detail: String, from: IpAddr) -> AuthnError {
+        let now = Instant::now();
+        self.throttle.failed(from, now);
+        let failed = Failed::new(failed, detail);
+        self.failures.note(Door::Ssh, from, failed.told, &failed.detail, now);
+        failed.told
+    }
+
     /// Records that a machine's key was not accepted.
     pub(crate) fn refused_key(&self, door: Door, from: IpAddr, detail: &str) {
         let failed = Failed::new(AuthnError::Unknown, detail);
@@ -292,6 +301,7 @@ impl Authn {
             Credential::Token { .. }
             | Credential::SshKey { .. }
             | Credential::Agent { .. }
+            | Credential::Certificate { .. }
             | Credential::SignIn { .. } => Ok(who),
         }
     }
@@ -335,15 +345,36 @@ impl session::Authn for Authn {
             }
             Err(failed) => failed,
         };
-        let now = Instant::now();
-        self.throttle.failed(from, now);
-        let failed = Failed::new(failed, format!("key {fingerprint}"));
-        self.failures.note(Door::Ssh, from, failed.told, &failed.detail, now);
-        Err(failed.told)
+        Err(self.refuse_key(failed, format!("key {fingerprint}"), from))
     }
 
-    fn may_be_registered(&self, fingerprint: &str) -> bool {
-        self.policy.borrow().key_owner(fingerprint).is_some()
+    async fn ssh_certificate(
+        &self,
+        claim: &CertificateClaim,
+        from: IpAddr,
+    ) -> Result<Authenticated, AuthnError> {
+        let policy = self.policy.borrow().clone();
+        match certified(&policy, claim, SystemTime::now()) {
+            Ok((user, name)) => {
+                self.sightings.agent(claim.agent, from);
+                self.sightings.user(user, from, Door::Ssh);
+                let (agent, serial) = (claim.agent, claim.serial);
+                Ok(vouch(user, name, Credential::Certificate { agent, serial }, from))
+            }
+            Err(failed) => {
+                let (agent, serial) = (claim.agent, claim.serial);
+                Err(self.refuse_key(failed, format!("certificate {serial} of agent {agent}"), from))
+            }
+        }
+    }
+
+    async fn refuse_certificate(&self, why: &str, from: IpAddr) -> AuthnError {
+        self.refuse_key(AuthnError::Unknown, format!("certificate: {why}"), from)
+    }
+
+    fn may_sign_in(&self, fingerprint: &str) -> bool {
+        let policy = self.policy.borrow();
+        policy.key_owner(fingerprint).is_some() || policy.is_certified(fingerprint)
     }
 }
 
@@ -383,6 +414,31 @@ fn key_owner(
         return Err(AuthnError::UserDisabled);
     }
     Ok((user.id, user.name.clone()))
+}
+
+/// Whom a certificate signs in: the user of the agent it was signed for, while both are good.
+fn certified(
+    policy: &PolicySnapshot,
+    claim: &CertificateClaim,
+    now: SystemTime,
+) -> Result<(UserId, Name), AuthnError> {
+    let agent = policy.agent(claim.agent).ok_or(AuthnError::Revoked)?;
+    let user = policy.user(agent.user).ok_or(AuthnError::Unknown)?;
+    // An agent has one key; a certificate for the one before is as good as none.
+    if agent.ssh_key.as_ref() != Some(&claim.fingerprint) || agent.bound {
+        return Err(AuthnError::Unknown);
+    }
+    if !claim.principals.iter().any(|principal| principal == user.name.as_str()) {
+        return Err(AuthnError::Unknown);
+    }
+    if now >= agent.expires {
+        return Err(AuthnError::Expired);
+    }
+    match (user.enabled, user.machine) {
+        (false, _) => Err(AuthnError::UserDisabled),
+        (true, true) => Err(AuthnError::Machine),
+        (true, false) => Ok((user.id, user.name.clone())),
+    }
 }
 
 #[expect(clippy::disallowed_methods, reason = "this is `authn`, the one place that vouches")]

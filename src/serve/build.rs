@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use gateway_ssh::{SshConfig, SshGateway, TargetCa};
+use gateway_ssh::{SshConfig, SshGateway, TargetCa, UserCa};
 use gateway_web::{Keeper, Signer, WebConfig, WebGateway};
 use record::{Archive, RecordingsKey};
 use russh::keys::PrivateKey;
@@ -132,6 +132,7 @@ pub(super) struct Core {
     broker: Broker,
     host_keys: Vec<PrivateKey>,
     target_ca: Arc<TargetCa>,
+    user_ca: Arc<UserCa>,
     ssh: SshGateway,
     web: WebGateway,
     signer: Arc<Signer>,
@@ -169,6 +170,7 @@ impl Core {
         let recordings = recordings(config, &store, audit.clone()).await?;
         broker.recorded_by(Arc::new(recordings.clone()));
         let target_ca = Arc::new(host_keys::target_ca(&store, &config.domain).await?);
+        let user_ca = Arc::new(host_keys::user_ca(&store, &config.domain).await?);
         let ssh = SshGateway::new(SshConfig {
             host_keys: host_keys.clone(),
             broker: broker.clone(),
@@ -176,6 +178,7 @@ impl Core {
             secrets: Arc::new(store.clone()),
             target_keys: Arc::new(store.clone()),
             target_ca: target_ca.clone(),
+            user_ca: user_ca.clone(),
             domain: config.domain.clone(),
         });
         let signer = Arc::new(statements::signer(&store, &config.domain).await?);
@@ -204,6 +207,7 @@ impl Core {
             broker,
             host_keys,
             target_ca,
+            user_ca,
             ssh,
             web,
             signer,
@@ -238,6 +242,7 @@ impl Core {
             connectors: self.connectors.clone(),
             agents: self.agents.clone(),
             ca: self.ca.clone(),
+            user_ca: self.user_ca.clone(),
             certificates: self.certificates.clone(),
             ends: Arc::default(),
             deliveries: self.deliveries.clone(),

@@ -13,6 +13,7 @@ mod operation;
 mod recording;
 mod secrets;
 mod ssh;
+mod ssh_certificates;
 mod support;
 mod targets;
 mod tokens;

@@ -31,6 +31,7 @@ pub async fn run(args: LoginArgs, context: &Context) -> Result<(), Failure> {
     };
     let token = token(args.token_file.as_deref(), context)?;
     let login = relay::login(&relay, &token, &context.settings).await?;
+    super::ssh_config::refresh(&context.settings)?;
     let until = match login.expires {
         Some(expires) => format!(" until {}", times::utc(expires)),
         None => String::new(),

@@ -10,6 +10,7 @@ pub mod proxy;
 pub mod request;
 pub mod sign_in;
 pub mod ssh;
+pub mod ssh_cert;
 pub mod ssh_config;
 pub mod status;
 pub mod token;
@@ -34,6 +35,7 @@ pub async fn run(command: Command, context: &Context) -> Result<(), Failure> {
         Command::Requests(args) => request::run(args, context).await,
         Command::SignIn => sign_in::sign_in(context).await,
         Command::SignIns(args) => sign_in::run(args, context).await,
+        Command::SshCert(args) => ssh_cert::run(args, context).await,
         Command::SshConfig(args) => ssh_config::run(&args, context),
         Command::Completions(args) => completions::run(&args, context),
         Command::Status => status::run(context).await,

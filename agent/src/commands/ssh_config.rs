@@ -8,6 +8,7 @@ use crate::context::Context;
 use crate::exit::{Exit, Failure};
 use crate::files;
 use crate::settings::Settings;
+use crate::state::Login;
 
 #[derive(Debug, Args)]
 pub struct SshConfigArgs {
@@ -35,6 +36,18 @@ pub fn run(args: &SshConfigArgs, context: &Context) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Writes the configuration again where it is installed: a login may be to another relay.
+pub fn refresh(settings: &Settings) -> Result<(), Failure> {
+    let file = settings.state()?.ssh_config();
+    match file.exists() {
+        true => {
+            let block = block(settings)?;
+            files::replace(&file, block.as_bytes()).map_err(|error| at(&file, &error))
+        }
+        false => Ok(()),
+    }
+}
+
 /// What makes `ssh` reach applications: option and value, for a file and for `-o` alike.
 pub fn options(settings: &Settings) -> Result<[(&'static str, String); 4], Failure> {
     let known_hosts = settings.state()?.known_hosts();
@@ -58,18 +71,52 @@ fn block(settings: &Settings) -> Result<String, Failure> {
     for (option, value) in options(settings)? {
         block.push_str(&format!("    {option} {value}\n"));
     }
+    if let Some(login) = settings.login()? {
+        block.push_str(&relay_block(settings, &login)?);
+    }
+    Ok(block)
+}
+
+/// What signs `ssh LOGIN+APP@RELAY` in, without a token and without a question.
+fn relay_block(settings: &Settings, login: &Login) -> Result<String, Failure> {
+    let (state, relay) = (settings.state()?, login.relay()?);
+    let mut hosts = vec![relay.host().to_owned()];
+    hosts.extend(Some(login.domain.clone()).filter(|domain| domain != relay.host()));
+    let hosts = hosts.join(",");
+    let renew = command(settings, "ssh-cert --quiet")?.replace('"', "\\\"");
+    let quoted = |path: &Path| format!("\"{}\"", percent(path));
+    let options = [
+        ("Port", login.ssh_port.to_string()),
+        ("IdentityFile", quoted(&state.ssh_key())),
+        ("CertificateFile", quoted(&state.ssh_certificate())),
+        ("HostKeyAlias", login.domain.clone()),
+        ("UserKnownHostsFile", quoted(&state.relay_hosts())),
+        ("StrictHostKeyChecking", "yes".to_owned()),
+    ];
+    let mut block = format!(
+        "# `ssh ubuntu+web1@{domain}` signs in with a certificate that renews itself.\n\
+         Match originalhost {hosts} exec \"{renew}\"\n",
+        domain = login.domain,
+    );
+    for (option, value) in options {
+        block.push_str(&format!("    {option} {value}\n"));
+    }
     Ok(block)
 }
 
 /// Runs this very program with these very settings, whatever the environment is by then.
 fn proxy_command(settings: &Settings) -> Result<String, Failure> {
+    command(settings, "proxy -- '%h'")
+}
+
+fn command(settings: &Settings, rest: &str) -> Result<String, Failure> {
     let program = std::env::current_exe().map_err(|error| at(Path::new("adit"), &error))?;
     let mut words = vec!["env".to_owned()];
     for (name, value) in settings.for_children() {
         words.push(format!("{name}={}", quoted(Path::new(&value))));
     }
     words.push(quoted(&program));
-    words.push("proxy -- '%h'".to_owned());
+    words.push(rest.to_owned());
     Ok(words.join(" "))
 }
 

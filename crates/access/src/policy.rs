@@ -45,7 +45,9 @@ pub struct PolicySnapshot {
     rules: Arc<RuleIndex>,
     groups: Arc<HashMap<GroupId, Name>>,
     tokens: Arc<HashSet<TokenId>>,
-    agents: Arc<HashMap<AgentId, SystemTime>>,
+    agents: Arc<HashMap<AgentId, Agent>>,
+    /// Keys that certificates were signed for.
+    certified: Arc<HashSet<String>>,
     browsers: Arc<HashMap<SignInId, SignIn>>,
     /// Until when each user is signed in, be it by an agent or a browser.
     sign_ins: Arc<HashMap<UserId, SystemTime>>,
@@ -122,7 +124,8 @@ impl PolicySnapshot {
             tokens: Arc::new(data.tokens.into_iter().collect()),
             sign_ins: Arc::new(sign_ins(&data.agents, &data.sign_ins)),
             browsers: Arc::new(data.sign_ins.into_iter().map(|one| (one.id, one)).collect()),
-            agents: Arc::new(data.agents.iter().map(|agent| (agent.id, agent.expires)).collect()),
+            certified: Arc::new(data.agents.iter().filter_map(|one| one.ssh_key.clone()).collect()),
+            agents: Arc::new(data.agents.into_iter().map(|agent| (agent.id, agent)).collect()),
             killed: Arc::new(data.killed.into_iter().collect()),
         }
     }
@@ -180,7 +183,18 @@ impl PolicySnapshot {
 
     /// Until when an agent is enrolled; `None` when it is unknown or revoked.
     pub fn agent_end(&self, id: AgentId) -> Option<SystemTime> {
-        self.agents.get(&id).copied()
+        Some(self.agents.get(&id)?.expires)
+    }
+
+    /// An enrolled agent.
+    pub fn agent(&self, id: AgentId) -> Option<&Agent> {
+        self.agents.get(&id)
+    }
+
+    /// Whether a certificate was signed for the SSH key of this fingerprint (`SHA256:…`), so that a
+    /// signature by it may be worth asking for.
+    pub fn is_certified(&self, fingerprint: &str) -> bool {
+        self.certified.contains(fingerprint)
     }
 
     /// A browser's sign-in; `None` when it is unknown or has ended.
@@ -345,9 +359,11 @@ impl PolicySnapshot {
                 if over(key.expires) { Err(Deny::Expired) } else { Ok(()) }
             }
             // What vouches for a person vouches for no machine.
-            Credential::Agent { .. } if user.machine => Err(Deny::Revoked),
-            Credential::Agent { id } => {
-                let end = *self.agents.get(id).ok_or(Deny::Revoked)?;
+            Credential::Agent { .. } | Credential::Certificate { .. } if user.machine => {
+                Err(Deny::Revoked)
+            }
+            Credential::Agent { id } | Credential::Certificate { agent: id, .. } => {
+                let end = self.agents.get(id).ok_or(Deny::Revoked)?.expires;
                 if over(Some(end)) { Err(Deny::Expired) } else { Ok(()) }
             }
             Credential::SignIn { .. } if user.machine => Err(Deny::Revoked),
@@ -367,7 +383,9 @@ impl PolicySnapshot {
                 let user = self.users.get(&who.user())?;
                 user.ssh_keys.iter().find(|key| key.fingerprint == *fingerprint)?.expires
             }
-            Credential::Agent { id } => self.agents.get(id).copied(),
+            Credential::Agent { id } | Credential::Certificate { agent: id, .. } => {
+                self.agent_end(*id)
+            }
             Credential::SignIn { id } => Some(self.browsers.get(id)?.expires),
         }
     }
@@ -375,9 +393,10 @@ impl PolicySnapshot {
     fn may_see(&self, who: &Authenticated, application: &Application) -> bool {
         let bound = match who.credential() {
             Credential::Token { application, .. } => *application,
-            Credential::SshKey { .. } | Credential::Agent { .. } | Credential::SignIn { .. } => {
-                None
-            }
+            Credential::SshKey { .. }
+            | Credential::Agent { .. }
+            | Credential::Certificate { .. }
+            | Credential::SignIn { .. } => None,
         };
         let Some(user) = self.users.get(&who.user()).filter(|user| user.enabled) else {
             return false;

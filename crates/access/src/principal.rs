@@ -38,6 +38,8 @@ pub struct Agent {
     pub expires: SystemTime,
     /// Whether it stands on a token for an application: it then signs nobody in.
     pub bound: bool,
+    /// `SHA256:…` of the SSH key that certificates were signed for.
+    pub ssh_key: Option<String>,
 }
 
 /// A browser that is signed in.
@@ -99,17 +101,20 @@ pub enum Credential {
     SshKey { fingerprint: String },
     /// The key of an enrolled agent, by mutual TLS.
     Agent { id: AgentId },
+    /// A certificate for an enrolled agent's SSH key, which signed this connection.
+    Certificate { agent: AgentId, serial: u64 },
     /// The cookie of a browser that is signed in.
     SignIn { id: SignInId },
 }
 
 impl Credential {
-    /// A short word for records: `token`, `ssh-key`, `agent` or `sign-in`.
+    /// A short word for records: `token`, `ssh-key`, `agent`, `certificate` or `sign-in`.
     pub fn word(&self) -> &'static str {
         match self {
             Self::Token { .. } => "token",
             Self::SshKey { .. } => "ssh-key",
             Self::Agent { .. } => "agent",
+            Self::Certificate { .. } => "certificate",
             Self::SignIn { .. } => "sign-in",
         }
     }

@@ -59,3 +59,26 @@ pub struct AddSshKey {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub never: bool,
 }
+
+/// `POST /me/ssh-certificates`: an agent has its SSH key signed.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct SignSshKey {
+    /// The line of a `.pub` file.
+    pub key: String,
+    /// Networks that the certificate is good from; from everywhere where there is none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sources: Vec<String>,
+}
+
+/// The answer: a certificate that signs the agent's user in at the SSH door.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct SshCertificate {
+    /// The line of a `-cert.pub` file.
+    pub certificate: String,
+    /// As records of sessions have it.
+    pub serial: u64,
+    pub expires: u64,
+}

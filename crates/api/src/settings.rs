@@ -16,6 +16,9 @@ pub struct SettingsSpec {
     /// Days until an SSH key that a user registers expires, 1 to 3650.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ssh_key_days: Option<u32>,
+    /// Hours that a certificate for an agent's SSH key is good, 1 to 168.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ssh_certificate_hours: Option<u32>,
     /// Minutes without a request after which a browser is signed in no more, 1 to 43200.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sign_in_idle_minutes: Option<u32>,
@@ -56,8 +59,8 @@ pub enum DoorKind {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SettingError {
     #[error(
-        "there is no setting {0}; there are ssh_key_days, sign_in_idle_minutes, sign_in_hours, \
-         tokens.DOOR.hours and tokens.DOOR.reusable, where DOOR is ssh, rdp, database, web or tcp"
+        "there is no setting {0}; there are ssh_key_days, ssh_certificate_hours, sign_in_idle_minutes, \
+         sign_in_hours, tokens.DOOR.hours and tokens.DOOR.reusable, where DOOR is ssh, rdp, database, web or tcp"
     )]
     Unknown(String),
     #[error("{key}: {value:?} is not a whole number")]
@@ -71,6 +74,7 @@ impl SettingsSpec {
     pub fn entries(&self) -> Vec<(String, String)> {
         let numbers = [
             ("ssh_key_days", self.ssh_key_days),
+            ("ssh_certificate_hours", self.ssh_certificate_hours),
             ("sign_in_idle_minutes", self.sign_in_idle_minutes),
             ("sign_in_hours", self.sign_in_hours),
         ];
@@ -90,6 +94,7 @@ impl SettingsSpec {
         let unknown = || SettingError::Unknown(key.to_owned());
         match key.split('.').collect::<Vec<_>>()[..] {
             ["ssh_key_days"] => self.ssh_key_days = Some(number(key, value)?),
+            ["ssh_certificate_hours"] => self.ssh_certificate_hours = Some(number(key, value)?),
             ["sign_in_idle_minutes"] => self.sign_in_idle_minutes = Some(number(key, value)?),
             ["sign_in_hours"] => self.sign_in_hours = Some(number(key, value)?),
             ["tokens", door, "hours"] => {
@@ -170,6 +175,7 @@ mod tests {
         let mut spec = SettingsSpec::default();
         let told = [
             ("ssh_key_days", "30"),
+            ("ssh_certificate_hours", "4"),
             ("sign_in_idle_minutes", "15"),
             ("sign_in_hours", "10"),
             ("tokens.ssh.hours", "8"),

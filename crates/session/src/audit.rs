@@ -3,7 +3,9 @@
 use std::net::IpAddr;
 use std::time::SystemTime;
 
-use access::{Code, EndReason, Kind, Name, RuleId, SessionId, Side, SignInId, TokenId, TokenKind};
+use access::{
+    AgentId, Code, EndReason, Kind, Name, RuleId, SessionId, Side, SignInId, TokenId, TokenKind,
+};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc::OwnedPermit;
@@ -36,6 +38,14 @@ impl Door {
     }
 }
 
+/// A certificate that somebody signed in with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct ShownCertificate {
+    /// The agent it was signed for.
+    pub agent: AgentId,
+    pub serial: u64,
+}
+
 /// One row of the audit table. Serialised with its `action` as the tag.
 #[derive(Clone, Debug, Serialize)]
 #[serde(tag = "action")]
@@ -52,12 +62,14 @@ pub enum AuditEvent {
         kind: Kind,
         door: Door,
         from: IpAddr,
-        /// `token`, `ssh-key`, `agent` or `sign-in`.
+        /// `token`, `ssh-key`, `agent`, `certificate` or `sign-in`.
         credential: &'static str,
         #[serde(skip_serializing_if = "Option::is_none")]
         token: Option<TokenId>,
         #[serde(skip_serializing_if = "Option::is_none")]
         sign_in: Option<SignInId>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        certificate: Option<ShownCertificate>,
         #[serde(skip_serializing_if = "Option::is_none")]
         login: Option<String>,
         rule: RuleId,

@@ -19,7 +19,7 @@ use uuid::Uuid;
 use crate::lease::Clock;
 use crate::{
     About, AuditError, AuditEvent, AuditLog, ClosingSlot, DialError, DialRequest, Dialer, Door,
-    Lease, Life, RecordingError, Recordings, Stamped, Step, Tape, Witness,
+    Lease, Life, RecordingError, Recordings, ShownCertificate, Stamped, Step, Tape, Witness,
 };
 
 /// Turns grants into sessions. Cheap to clone.
@@ -397,10 +397,13 @@ impl Session {
 
     fn opened(&self) -> AuditEvent {
         let (who, application) = (self.grant.who(), self.application());
-        let (token, sign_in) = match who.credential() {
-            Credential::Token { id, .. } => (Some(id.clone()), None),
-            Credential::SignIn { id } => (None, Some(*id)),
-            Credential::SshKey { .. } | Credential::Agent { .. } => (None, None),
+        let (token, sign_in, certificate) = match who.credential() {
+            Credential::Token { id, .. } => (Some(id.clone()), None, None),
+            Credential::SignIn { id } => (None, Some(*id), None),
+            Credential::Certificate { agent, serial } => {
+                (None, None, Some(ShownCertificate { agent: *agent, serial: *serial }))
+            }
+            Credential::SshKey { .. } | Credential::Agent { .. } => (None, None, None),
         };
         AuditEvent::SessionOpened {
             session: self.id,
@@ -414,6 +417,7 @@ impl Session {
             credential: who.credential().word(),
             token,
             sign_in,
+            certificate,
             login: self.grant.login().map(str::to_owned),
             rule: self.grant.rule(),
         }

@@ -12,12 +12,12 @@ mod recording;
 mod requests;
 mod sign_ins;
 
-pub use audit::{AuditError, AuditEvent, AuditLog, ClosingSlot, Door, Stamped};
+pub use audit::{AuditError, AuditEvent, AuditLog, ClosingSlot, Door, ShownCertificate, Stamped};
 pub use broker::{Broker, Ended, Limits, LiveSession, OpenError, Session};
 pub use lease::Lease;
 pub use ports::{
-    Authn, AuthnError, DialError, DialRequest, Dialer, HostKeyVerdict, HostKeys, Life, SecretError,
-    Secrets, Step, TargetCredential, Witness,
+    Authn, AuthnError, CertificateClaim, DialError, DialRequest, Dialer, HostKeyVerdict, HostKeys,
+    Life, SecretError, Secrets, Step, TargetCredential, Witness,
 };
 pub use recording::{About, Entry, RecordingError, Recordings, Screen, Tape, TapeEnd};
 pub use requests::{RequestLog, WebRequest};

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use access::{
-    Application, ApplicationId, Authenticated, Code, EndReason, Explain, SessionId, Side,
+    AgentId, Application, ApplicationId, Authenticated, Code, EndReason, Explain, SessionId, Side,
 };
 use async_trait::async_trait;
 use secrecy::SecretString;
@@ -164,8 +164,32 @@ pub trait Authn: Send + Sync {
     /// it over this connection. `fingerprint` is `SHA256:…`.
     async fn ssh_key(&self, fingerprint: &str, from: IpAddr) -> Result<Authenticated, AuthnError>;
 
-    /// Whether a signature by this key could be worth asking for. Proves nothing.
-    fn may_be_registered(&self, fingerprint: &str) -> bool;
+    /// Vouches for the user of the agent that a certificate of the relay's own CA was signed for,
+    /// after the caller has checked all that stands in it, and a signature by its key over this
+    /// connection.
+    async fn ssh_certificate(
+        &self,
+        claim: &CertificateClaim,
+        from: IpAddr,
+    ) -> Result<Authenticated, AuthnError>;
+
+    /// Counts and records a certificate that was not accepted; `why` is for the auditor.
+    async fn refuse_certificate(&self, why: &str, from: IpAddr) -> AuthnError;
+
+    /// Whether a signature by this key could be worth asking for: it is registered, or was certified.
+    /// Proves nothing.
+    fn may_sign_in(&self, fingerprint: &str) -> bool;
+}
+
+/// What a sound certificate of the relay's user CA says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CertificateClaim {
+    pub agent: AgentId,
+    /// The users it may sign in.
+    pub principals: Vec<String>,
+    /// `SHA256:…` of the key it is for.
+    pub fingerprint: String,
+    pub serial: u64,
 }
 
 /// Why a credential was not accepted. The words for users tell apart only what the holder of the

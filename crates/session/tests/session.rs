@@ -581,7 +581,7 @@ fn token() -> TokenId {
 }
 
 fn laptop(expires: SystemTime) -> Agent {
-    Agent { id: AgentId(Uuid::nil()), user: alice().id, expires, bound: false }
+    Agent { id: AgentId(Uuid::nil()), user: alice().id, expires, bound: false, ssh_key: None }
 }
 
 fn alice() -> User {

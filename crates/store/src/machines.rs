@@ -8,6 +8,7 @@ use sqlx::{FromRow, Row as _};
 
 use crate::columns::{Columns, scalar};
 use crate::db::{Connection, Row};
+use crate::keys::PublicKey;
 use crate::search::Search;
 use crate::{AgentRow, AgentToken, ConnectorRow, Problem, Store, StoreError, clock};
 
@@ -66,6 +67,38 @@ impl Store {
             .execute(change.db())
             .await?;
         Ok(change.commit_if(renewed.rows_affected()).await? > 0)
+    }
+
+    /// Makes a public SSH key the one that certificates are signed for at this agent, and gives its
+    /// fingerprint. `None`: the agent is revoked.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Invalid`] for a text that is no key, or one that is too weak.
+    pub async fn certify_agent(
+        &self,
+        id: AgentId,
+        key: &str,
+    ) -> Result<Option<String>, StoreError> {
+        let key = PublicKey::of_user(key).map_err(|error| {
+            let problem = Problem::new("ssh key", "user.ssh_key", error.to_string());
+            StoreError::Invalid(vec![problem])
+        })?;
+        let fingerprint = key.fingerprint();
+        let mut change = self.changing().await?;
+        let known = sqlx::query("SELECT ssh_key FROM agents WHERE id = $1").bind(id.to_string());
+        let Some(row) = known.fetch_optional(change.db()).await? else { return Ok(None) };
+        let known: Option<String> = row.try_get("ssh_key")?;
+        if known.as_ref() == Some(&fingerprint) {
+            return Ok(known);
+        }
+        sqlx::query("UPDATE agents SET ssh_key = $2 WHERE id = $1")
+            .bind(id.to_string())
+            .bind(&fingerprint)
+            .execute(change.db())
+            .await?;
+        change.commit().await?;
+        Ok(Some(fingerprint))
     }
 
     /// Whose key this is, whether or not its enrolment has ended.

@@ -21,9 +21,11 @@ mod target_ca;
 mod terminal;
 mod track;
 mod transfer;
+mod user_ca;
 mod words;
 
 pub use target_ca::TargetCa;
+pub use user_ca::{CertifyError, Order, UserCa};
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -43,6 +45,8 @@ pub struct SshConfig {
     pub target_keys: Arc<dyn HostKeys>,
     /// Signs for applications that are logged in to with certificates.
     pub target_ca: Arc<TargetCa>,
+    /// Signed the certificates that agents' keys sign in with.
+    pub user_ca: Arc<UserCa>,
     /// The relay's own domain, which people may write behind an application's name.
     pub domain: String,
 }
@@ -55,12 +59,29 @@ pub struct SshGateway {
 
 impl SshGateway {
     pub fn new(config: SshConfig) -> Self {
-        let SshConfig { host_keys, broker, authn, secrets, target_keys, target_ca, domain } =
-            config;
+        let SshConfig {
+            host_keys,
+            broker,
+            authn,
+            secrets,
+            target_keys,
+            target_ca,
+            user_ca,
+            domain,
+        } = config;
         let server = Arc::new(config::server(host_keys));
         let held = Arc::default();
-        let gateway =
-            Gateway { server, broker, authn, secrets, target_keys, target_ca, domain, held };
+        let gateway = Gateway {
+            server,
+            broker,
+            authn,
+            secrets,
+            target_keys,
+            target_ca,
+            user_ca,
+            domain,
+            held,
+        };
         Self { gateway: Arc::new(gateway) }
     }
 
@@ -109,6 +130,7 @@ struct Gateway {
     secrets: Arc<dyn Secrets>,
     target_keys: Arc<dyn HostKeys>,
     target_ca: Arc<TargetCa>,
+    user_ca: Arc<UserCa>,
     domain: String,
     held: Arc<inbox::Held>,
 }

@@ -2,12 +2,15 @@
 //! target. Nothing is trusted before a token or a signature was vouched for.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use access::{Application, ApplicationId, Authenticated, Credential, Login as Mode, Unfound};
+use russh::keys::Certificate;
 use secrecy::{ExposeSecret, SecretString};
 use session::{AuthnError, Door, pace};
 use tokio::time::{Instant, sleep_until};
 
+use crate::Gateway;
 use crate::config::{MAX_FAILURES, REFUSAL_TIME};
 use crate::connection::{Connection, Phase};
 use crate::dialogue::{Dialogue, Prefer, Question, Step};
@@ -99,7 +102,7 @@ impl Login {
     pub(crate) async fn key_offered(&mut self, user: &str, fingerprint: &str) -> bool {
         self.belongs_to(user).await
             && matches!(self.stage, Stage::Token)
-            && self.connection.gateway.authn.may_be_registered(fingerprint)
+            && self.connection.gateway.authn.may_sign_in(fingerprint)
     }
 
     /// A key whose signature over this connection was verified.
@@ -110,6 +113,23 @@ impl Login {
         let started = Instant::now();
         let from = self.connection.peer.ip();
         match self.connection.gateway.authn.ssh_key(fingerprint, from).await {
+            Ok(who) => self.proven(who, Way::Silent).await,
+            Err(error) => self.refused(error, started).await,
+        }
+    }
+
+    /// A certificate whose key's signature over this connection was verified.
+    pub(crate) async fn certificate(&mut self, user: &str, shown: &Certificate) -> Verdict {
+        if !self.belongs_to(user).await || !matches!(self.stage, Stage::Token) {
+            return Verdict::Cut;
+        }
+        let (started, from) = (Instant::now(), self.connection.peer.ip());
+        let Gateway { authn, user_ca, .. } = &*self.connection.gateway;
+        let vouched = match user_ca.read(shown, SystemTime::now(), from.to_canonical()) {
+            Ok(claim) => authn.ssh_certificate(&claim, from).await,
+            Err(error) => Err(authn.refuse_certificate(&error.to_string(), from).await),
+        };
+        match vouched {
             Ok(who) => self.proven(who, Way::Silent).await,
             Err(error) => self.refused(error, started).await,
         }
@@ -190,6 +210,7 @@ impl Login {
             Credential::Token { application: None, .. }
             | Credential::SshKey { .. }
             | Credential::Agent { .. }
+            | Credential::Certificate { .. }
             | Credential::SignIn { .. } => None,
         };
         let found = match named {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use access::{ApplicationId, Authenticated};
-use russh::keys::{Algorithm, HashAlg};
+use russh::keys::{Algorithm, Certificate, HashAlg};
 use russh::server::{
     Auth, ChannelOpenHandle, Handler, Msg, PublicKeyOffer, Response, Session, VerifiedPublicKey,
 };
@@ -84,6 +84,15 @@ impl Handler for DoorHandler {
     ) -> Result<Auth, russh::Error> {
         let fingerprint = key.public_key.fingerprint(HashAlg::Sha256).to_string();
         verdict!(self, self.login.key(user, &fingerprint))
+    }
+
+    /// The library has checked the signature over this connection, and the certificate's own.
+    async fn auth_openssh_certificate(
+        &mut self,
+        user: &str,
+        certificate: &Certificate,
+    ) -> Result<Auth, russh::Error> {
+        verdict!(self, self.login.certificate(user, certificate))
     }
 
     async fn auth_keyboard_interactive<'a>(

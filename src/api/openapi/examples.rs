@@ -29,6 +29,7 @@ pub(super) fn of(id: &str) -> Option<Value> {
             "plan": true,
         }),
         "addSshKey" => json!({ "user": "alice", "key": KEY, "expires": "30d" }),
+        "signMySshKey" => json!({ "key": KEY }),
         "addMySshKey" => json!({ "key": KEY, "name": "laptop" }),
         "issueToken" => json!({ "user": "alice", "application": "orders-db", "kind": "api" }),
         "issueMyToken" => json!({ "application": "web1", "expires": "4h", "uses": 1 }),

@@ -128,6 +128,10 @@ pub(in crate::api) const USER: Problems = &[
 pub(in crate::api) const SSH_KEY: Problems =
     &[(422, "user.ssh_key"), (422, "user.ssh_key_expiry"), (422, "user.ssh_key_limit")];
 
+/// Where an agent has its key signed.
+pub(in crate::api) const SSH_CERTIFICATE: Problems =
+    &[(401, "token.expired"), (403, "ssh_certificate.no_agent"), (422, "user.ssh_key")];
+
 /// Told to admins only.
 pub(in crate::api) const SSH_KEY_TAKEN: Problems = &[(422, "user.ssh_key_taken")];
 pub(in crate::api) const NO_SSH_KEY: Problems = &[(404, "ssh_key.not_found")];

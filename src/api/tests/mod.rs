@@ -113,6 +113,7 @@ impl Relay {
             connectors,
             agents,
             ca,
+            user_ca: user_ca(),
             certificates,
             ends,
             deliveries,
@@ -262,9 +263,14 @@ fn agents(
         secrets: Arc::new(store.clone()),
         target_keys: Arc::new(store.clone()),
         target_ca: Arc::new(gateway_ssh::TargetCa::new(&[1; 32], "adit").unwrap()),
+        user_ca: user_ca(),
         domain: "relay.test".to_owned(),
     });
     Agents::new(authn.clone(), broker.clone(), ssh, policy.subscribe(), drain.clone())
+}
+
+fn user_ca() -> Arc<gateway_ssh::UserCa> {
+    Arc::new(gateway_ssh::UserCa::new(&[2; 32], "adit users").unwrap())
 }
 
 fn info() -> RelayInfo {

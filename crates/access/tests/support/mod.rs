@@ -149,7 +149,7 @@ pub(crate) fn agent() -> AgentId {
 /// Alice's, enrolled for so many more seconds.
 pub(crate) fn laptop(left: u64) -> Agent {
     let expires = now() + Duration::from_secs(left);
-    Agent { id: agent(), user: user_id(ALICE), expires, bound: false }
+    Agent { id: agent(), user: user_id(ALICE), expires, bound: false, ssh_key: None }
 }
 
 pub(crate) fn token(id: &str) -> TokenId {

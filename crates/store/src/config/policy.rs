@@ -6,6 +6,8 @@ use access::{
     Agent, Application, GroupId, Login, Name, PolicyData, Rule, Site, SshKey, TokenId, User,
 };
 
+use sqlx::Row as _;
+
 use super::state::{App, AppName, Grant, GrantName, State, Subject, Target};
 use crate::columns::Columns;
 use crate::db::{Connection, Row, version};
@@ -115,11 +117,12 @@ async fn agents(db: &mut Connection) -> Result<Vec<Agent>, StoreError> {
             user: row.parsed("user_id")?,
             expires: clock::at(row.number("expires")?),
             bound: row.flag("bound")?,
+            ssh_key: row.try_get("ssh_key")?,
         })
     };
     sqlx::query(AGENTS).fetch_all(db).await?.iter().map(agent).collect()
 }
 
-const AGENTS: &str = "SELECT id, user_id, expires,
+const AGENTS: &str = "SELECT id, user_id, expires, ssh_key,
         CAST(CASE WHEN token_id IS NULL THEN 0 ELSE 1 END AS BIGINT) AS bound
     FROM agents";

@@ -16,6 +16,8 @@ use crate::{Problem, Store, StoreError};
 pub struct Settings {
     /// Days until an SSH key that a user registers expires.
     pub ssh_key_days: u32,
+    /// Hours that a certificate for an agent's SSH key is good.
+    pub ssh_certificate_hours: u32,
     /// Minutes without a request after which a browser is signed in no more.
     pub sign_in_idle_minutes: u32,
     /// Hours after which a browser is signed in no more, whatever it does.
@@ -50,6 +52,11 @@ impl Settings {
         Duration::from_secs(u64::from(self.ssh_key_days) * 24 * 3600)
     }
 
+    /// How long a certificate for an agent's SSH key is good.
+    pub fn ssh_certificate_life(&self) -> Duration {
+        Duration::from_secs(u64::from(self.ssh_certificate_hours) * 3600)
+    }
+
     /// All of them, as documents have them.
     pub fn spec(&self) -> SettingsSpec {
         let rules = |rules: &TokenRules| TokenRulesSpec {
@@ -58,6 +65,7 @@ impl Settings {
         };
         SettingsSpec {
             ssh_key_days: Some(self.ssh_key_days),
+            ssh_certificate_hours: Some(self.ssh_certificate_hours),
             sign_in_idle_minutes: Some(self.sign_in_idle_minutes),
             sign_in_hours: Some(self.sign_in_hours),
             tokens: self.tokens.iter().map(|(door, own)| (*door, rules(own))).collect(),
@@ -67,6 +75,8 @@ impl Settings {
     /// These with what `spec` gives.
     pub(super) fn with(mut self, spec: &SettingsSpec) -> Self {
         self.ssh_key_days = spec.ssh_key_days.unwrap_or(self.ssh_key_days);
+        self.ssh_certificate_hours =
+            spec.ssh_certificate_hours.unwrap_or(self.ssh_certificate_hours);
         self.sign_in_idle_minutes = spec.sign_in_idle_minutes.unwrap_or(self.sign_in_idle_minutes);
         self.sign_in_hours = spec.sign_in_hours.unwrap_or(self.sign_in_hours);
         for (door, given) in &spec.tokens {
@@ -100,7 +110,13 @@ impl Settings {
 impl Default for Settings {
     fn default() -> Self {
         let tokens = DoorKind::ALL.map(|door| (door, TokenRules::default())).into();
-        Self { ssh_key_days: 99, sign_in_idle_minutes: 60, sign_in_hours: 8, tokens }
+        Self {
+            ssh_key_days: 99,
+            ssh_certificate_hours: 8,
+            sign_in_idle_minutes: 60,
+            sign_in_hours: 8,
+            tokens,
+        }
     }
 }
 
@@ -120,6 +136,8 @@ pub(super) fn check(spec: &SettingsSpec, problems: &mut Vec<Problem>) {
         }
     };
     check("ssh_key_days".to_owned(), spec.ssh_key_days, 1..=MOST_DAYS);
+    let certificate = spec.ssh_certificate_hours;
+    check("ssh_certificate_hours".to_owned(), certificate, 1..=WEEK);
     let idle = spec.sign_in_idle_minutes;
     check("sign_in_idle_minutes".to_owned(), idle, 1..=MOST_HOURS * 60);
     check("sign_in_hours".to_owned(), spec.sign_in_hours, 1..=MOST_HOURS);
@@ -136,6 +154,7 @@ pub(super) async fn put(db: &mut Connection, key: &str, value: &str) -> Result<(
 const PUT: &str = "INSERT INTO settings (name, value) VALUES ($1, $2)
     ON CONFLICT (name) DO UPDATE SET value = excluded.value";
 
+const WEEK: u32 = 7 * 24;
 /// Ten years.
 const MOST_DAYS: u32 = 3650;
 /// What an admin may give a single token, too.

@@ -205,6 +205,7 @@ pub(crate) fn opened(session: SessionId) -> AuditEvent {
         credential: "token",
         token: None,
         sign_in: None,
+        certificate: None,
         login: Some("ubuntu".into()),
         rule: RuleId(Uuid::nil()),
     }

@@ -13,7 +13,7 @@ async fn an_agent_is_known_by_its_key_until_it_is_revoked() {
     store.enrol_agent(id, alice, "laptop", [7; 32], after(60), None).await.unwrap();
     let agent = store.agent_by_key([7; 32]).await.unwrap().unwrap();
     assert_eq!((agent.id, agent.user, &agent.user_name), (id, alice, &name("alice")));
-    let laptop = |expires| Agent { id, user: alice, expires, bound: false };
+    let laptop = |expires| Agent { id, user: alice, expires, bound: false, ssh_key: None };
     assert_eq!(store.load_policy().await.unwrap().agents, [laptop(after(60))]);
 
     assert!(store.renew_agent(id, [8; 32], after(120)).await.unwrap());

@@ -21,13 +21,13 @@ use access::{
     Terms, TokenId, TokenKind, TokenText, User, UserId,
 };
 use async_trait::async_trait;
-use gateway_ssh::{SshConfig, SshGateway, TargetCa};
+use gateway_ssh::{SshConfig, SshGateway, TargetCa, UserCa};
 use russh::keys::{Algorithm, PrivateKey};
 use secrecy::{ExposeSecret, SecretString};
 use session::{
-    AuditError, AuditEvent, AuditLog, Authn, AuthnError, Broker, ClosingSlot, DialError,
-    DialRequest, Dialer, Door, HostKeyVerdict, HostKeys, Limits, SecretError, Secrets, Stamped,
-    TargetCredential,
+    AuditError, AuditEvent, AuditLog, Authn, AuthnError, Broker, CertificateClaim, ClosingSlot,
+    DialError, DialRequest, Dialer, Door, HostKeyVerdict, HostKeys, Limits, SecretError, Secrets,
+    Stamped, TargetCredential,
 };
 use splice::{BoxStream, Tcp};
 use tokio::net::{TcpListener, TcpStream};
@@ -57,6 +57,7 @@ struct Policy {
     sender: watch::Sender<Arc<PolicySnapshot>>,
     tokens: Mutex<HashMap<String, Issued>>,
     next: AtomicU64,
+    refused: Mutex<Vec<String>>,
 }
 
 struct Issued {
@@ -94,6 +95,7 @@ impl World {
             secrets: secrets.clone(),
             target_keys: Arc::new(Learned::default()),
             target_ca: Arc::new(TargetCa::new(&[1; 32], "adit").unwrap()),
+            user_ca: Arc::new(user_ca()),
             domain: DOMAIN.to_owned(),
         });
         let listener = TcpListener::bind(listen).await.unwrap();
@@ -197,9 +199,22 @@ impl World {
     pub(crate) fn agent(&self, from: IpAddr) -> Authenticated {
         let id = AgentId(Uuid::new_v4());
         let end = SystemTime::now() + Duration::from_secs(3600);
-        let agent = Agent { id, user: ALICE, expires: end, bound: false };
+        let agent = Agent { id, user: ALICE, expires: end, bound: false, ssh_key: None };
         self.policy.change(|data| data.agents.push(agent));
         alice(Credential::Agent { id }, from)
+    }
+
+    /// Enrols an agent of alice's whose SSH key has this fingerprint.
+    pub(crate) fn certified(&self, id: AgentId, fingerprint: &str) {
+        let expires = SystemTime::now() + Duration::from_secs(3600);
+        let ssh_key = Some(fingerprint.to_owned());
+        let agent = Agent { id, user: ALICE, expires, bound: false, ssh_key };
+        self.policy.change(|data| data.agents.push(agent));
+    }
+
+    /// Why certificates were refused, in order.
+    pub(crate) fn refused_certificates(&self) -> Vec<String> {
+        self.policy.refused.lock().unwrap().clone()
     }
 
     /// Withdraws all of alice's agents.
@@ -231,7 +246,13 @@ impl Policy {
         };
         let data = PolicyData { users: vec![alice], ..PolicyData::default() };
         let (sender, _) = watch::channel(Arc::new(PolicySnapshot::new(data.clone())));
-        Self { data: Mutex::new(data), sender, tokens: Mutex::default(), next: AtomicU64::new(1) }
+        Self {
+            data: Mutex::new(data),
+            sender,
+            tokens: Mutex::default(),
+            next: AtomicU64::new(1),
+            refused: Mutex::default(),
+        }
     }
 
     fn change(&self, change: impl FnOnce(&mut PolicyData)) {
@@ -259,14 +280,37 @@ impl Authn for Policy {
     }
 
     async fn ssh_key(&self, fingerprint: &str, from: IpAddr) -> Result<Authenticated, AuthnError> {
-        match self.may_be_registered(fingerprint) {
+        match self.sender.borrow().key_owner(fingerprint).is_some() {
             true => Ok(alice(Credential::SshKey { fingerprint: fingerprint.to_owned() }, from)),
             false => Err(AuthnError::Unknown),
         }
     }
 
-    fn may_be_registered(&self, fingerprint: &str) -> bool {
-        self.sender.borrow().key_owner(fingerprint).is_some()
+    async fn ssh_certificate(
+        &self,
+        claim: &CertificateClaim,
+        from: IpAddr,
+    ) -> Result<Authenticated, AuthnError> {
+        let policy = self.sender.borrow().clone();
+        let agent = policy.agent(claim.agent).ok_or(AuthnError::Revoked)?;
+        let alices = claim.principals.iter().any(|principal| principal == "alice");
+        match alices && agent.ssh_key.as_ref() == Some(&claim.fingerprint) {
+            true => {
+                let (agent, serial) = (claim.agent, claim.serial);
+                Ok(alice(Credential::Certificate { agent, serial }, from))
+            }
+            false => Err(AuthnError::Unknown),
+        }
+    }
+
+    async fn refuse_certificate(&self, why: &str, _: IpAddr) -> AuthnError {
+        self.refused.lock().unwrap().push(why.to_owned());
+        AuthnError::Unknown
+    }
+
+    fn may_sign_in(&self, fingerprint: &str) -> bool {
+        let policy = self.sender.borrow();
+        policy.key_owner(fingerprint).is_some() || policy.is_certified(fingerprint)
     }
 }
 
@@ -295,6 +339,11 @@ pub(crate) async fn end(world: &World) -> (access::EndReason, access::Side) {
 pub(crate) fn memory() -> usize {
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
     statm.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4096
+}
+
+/// The CA whose certificates the door takes.
+pub(crate) fn user_ca() -> UserCa {
+    UserCa::new(&[2; 32], "adit users").unwrap()
 }
 
 pub(crate) fn key() -> PrivateKey {

@@ -137,7 +137,7 @@ const ADMIN: &[(&str, &str)] = &[
 ];
 
 /// Not of `adit admin`: this list only gets shorter.
-const ELSEWHERE: [&str; 23] = [
+const ELSEWHERE: [&str; 24] = [
     // For machines and monitors.
     "health",
     "healthz",
@@ -146,8 +146,8 @@ const ELSEWHERE: [&str; 23] = [
     "keySet",
     "login",
     "openapi",
-    // For oneself: `adit status`, `ls`, `token`, `key`, `request`, `requests`, `sign-in`, `sign-ins`,
-    // `logout`.
+    // For oneself: `adit status`, `ls`, `token`, `key`, `ssh-cert`, `request`, `requests`, `sign-in`,
+    // `sign-ins`, `logout`.
     "addMySshKey",
     "askForAccess",
     "endMySignIn",
@@ -162,6 +162,7 @@ const ELSEWHERE: [&str; 23] = [
     "me",
     "removeMySshKey",
     "revokeMyToken",
+    "signMySshKey",
     "withdrawRequest",
     // `session export` asks for the same records by `listAudit`, a page at a time.
     "listSessionEvents",
