@@ -53,7 +53,8 @@ pub(super) async fn remove(
     Ok(Json(Removed { changes, count: 1, withdrawn }))
 }
 
-/// Has each connector of an application's site that is connected dial it and close at once.
+/// Has each connector of an application's site that is connected dial each of its addresses and close
+/// at once.
 pub(super) async fn check(
     State(state): State<AppState>,
     caller: Caller,
@@ -80,7 +81,7 @@ pub(super) async fn check(
 
 fn in_words(row: &api::CheckRow) -> String {
     let outcome = row.code.as_deref().unwrap_or("reachable");
-    format!("{} {outcome}", row.name)
+    format!("{} {} {outcome}", row.name, row.address)
 }
 
 fn offline(site: &access::Name) -> ApiError {
@@ -95,10 +96,14 @@ pub(super) async fn all(state: &AppState) -> Result<Vec<ConnectorRow>, ApiError>
     let (rows, policy) = (state.store.connectors().await?, state.policy.current());
     let reach = |id| {
         let all = state.connectors.reach(id).into_iter();
-        let named =
-            all.filter_map(|(app, measured)| Some(rows::reach(policy.application(app)?, measured)));
+        let named = all.filter_map(|((id, address), measured)| {
+            // What was dialled before the application moved is of no interest.
+            let app =
+                policy.application(id).filter(|app| app.addresses().any(|a| *a == address))?;
+            Some(rows::reach(app, &address, measured))
+        });
         let mut named: Vec<_> = named.collect();
-        named.sort_by(|a, b| a.application.cmp(&b.application));
+        named.sort_by(|a, b| (&a.application, &a.address).cmp(&(&b.application, &b.address)));
         named
     };
     let row = |row: store::ConnectorRow| {

@@ -107,7 +107,7 @@ pub(super) async fn change_application(
     Body(spec): Body<ApplicationSpec>,
 ) -> Changed {
     let object = format!("application {}.{}", spec.name, spec.site);
-    edit(&state, &caller, object, &Edit::Application(text, spec), changing).await
+    edit(&state, &caller, object, &Edit::Application(text, Box::new(spec)), changing).await
 }
 
 pub(super) async fn change_grant(
@@ -117,7 +117,7 @@ pub(super) async fn change_grant(
     changing: Changing,
     Body(spec): Body<GrantSpec>,
 ) -> Changed {
-    edit(&state, &caller, format!("grant {id}"), &Edit::Grant(id, spec), changing).await
+    edit(&state, &caller, format!("grant {id}"), &Edit::Grant(id, Box::new(spec)), changing).await
 }
 
 pub(super) async fn edit(

@@ -134,7 +134,7 @@ pub(super) fn routes() -> Vec<Route> {
         put("/api/v1/applications/{name}", Admin, edit::change_application,
             doc("changeApplication", "Makes an application what is sent; a secret that is absent stays", &[p::NO_APPLICATION, p::APPLICATION, p::OTHER])).needs(Configuration),
         post("/api/v1/applications/{name}/check", Admin, connectors::check,
-            doc("checkApplication", "Has each connected connector of its site dial an application and close at once", &[p::NO_APPLICATION, p::OFFLINE])).needs(Configuration).costs(Cost::HIGH),
+            doc("checkApplication", "Has each connected connector of its site dial each address of an application and close at once", &[p::NO_APPLICATION, p::OFFLINE])).needs(Configuration).costs(Cost::HIGH),
         delete("/api/v1/applications/{name}", Admin, objects::remove_application,
             doc("removeApplication", "Removes an application; `name` may be `app` or `app.site`", &[p::NO_APPLICATION])).needs(Configuration),
         get("/api/v1/users", Auditor, lists::users,

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use access::{Application, Explain as _, Name, TokenKind};
+use access::{Address, Application, Explain as _, Name, TokenKind};
 use api::{
     AccessRequest, AgentRow, ApplicationRow, AuditRow, CheckRow, ConnectorRow, GrantRow, GroupRow,
     LastSeen, ReachRow, SessionRow, SiteRow, Span, SshKeyRow, TokenRow, TokenState, UserRow,
@@ -60,10 +60,11 @@ pub(super) fn connector(
     }
 }
 
-pub(super) fn reach(application: &Application, measured: Measured) -> ReachRow {
+pub(super) fn reach(application: &Application, address: &Address, measured: Measured) -> ReachRow {
     let seconds = |at: SystemTime| at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     ReachRow {
         application: format!("{}.{}", application.name, application.site.name),
+        address: address.to_string(),
         reachable: measured.is_reachable(),
         micros: measured.usual.map(micros),
         reached: measured.reached.map(seconds),
@@ -78,6 +79,7 @@ pub(super) fn check(checked: &Checked) -> CheckRow {
     CheckRow {
         connector: checked.connector,
         name: checked.name.clone(),
+        address: checked.address.to_string(),
         reachable: failed.is_none(),
         micros: checked.outcome.as_ref().ok().copied().map(micros),
         code: failed.map(|(error, _)| error.code().to_string()),

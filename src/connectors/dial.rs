@@ -73,7 +73,7 @@ impl Connectors {
             tracing::debug!(%connector, session = %request.session, %error, "Dial failed");
         }
         let outcome = answer.as_ref().map(|_| started.elapsed());
-        self.measured(&member, request.application.id, outcome, SystemTime::now());
+        self.measured(&member, request, outcome, SystemTime::now());
         answer
     }
 }

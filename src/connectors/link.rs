@@ -63,12 +63,11 @@ impl Link for Connection {
 }
 
 fn asked(request: &DialRequest) -> Dial {
-    let application = &request.application;
     Dial {
         session: request.session,
-        application: application.name.clone(),
-        host: application.address.host().to_owned(),
-        port: application.address.port(),
+        application: request.application.name.clone(),
+        host: request.address.host().to_owned(),
+        port: request.address.port(),
     }
 }
 

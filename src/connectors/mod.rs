@@ -11,16 +11,16 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use access::{ApplicationId, ConnectorId, EndReason, Name, SiteId};
+use access::{ConnectorId, EndReason, Name, SiteId};
 use serde::Serialize;
-use session::{AuditEvent, AuditLog, DialError};
+use session::{AuditEvent, AuditLog, DialError, DialRequest};
 
 use crate::seen::Sightings;
 
 pub use check::{Checked, Hop};
 pub use link::Link;
-pub use reach::Measured;
 use reach::Reach;
+pub use reach::{Dialled, Measured};
 
 /// The directory of live connectors, by site.
 ///
@@ -137,8 +137,8 @@ impl Connectors {
         }
     }
 
-    /// What dials through a connector came to since the relay started, by application.
-    pub fn reach(&self, id: ConnectorId) -> Vec<(ApplicationId, Measured)> {
+    /// What dials through a connector came to since the relay started, by application and address.
+    pub fn reach(&self, id: ConnectorId) -> Vec<(Dialled, Measured)> {
         let reach = self.reach.lock().unwrap_or_else(PoisonError::into_inner);
         reach.get(&id).map(|reach| reach.all().collect()).unwrap_or_default()
     }
@@ -176,12 +176,12 @@ impl Connectors {
     fn measured(
         &self,
         member: &Member,
-        application: ApplicationId,
+        request: &DialRequest,
         outcome: Result<Duration, &DialError>,
         now: SystemTime,
     ) {
         let mut reach = self.reach.lock().unwrap_or_else(PoisonError::into_inner);
-        reach.entry(member.connector.id).or_default().note(application, outcome, now);
+        reach.entry(member.connector.id).or_default().note(request, outcome, now);
     }
 
     fn enter(&self, member: &Arc<Member>) -> Vec<Arc<Member>> {

@@ -3,15 +3,18 @@
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
 
-use access::{ApplicationId, Code, Explain};
-use session::DialError;
+use access::{Address, ApplicationId, Code, Explain};
+use session::{DialError, DialRequest};
 
-/// What is known of the applications that a connector has dialled. The one dialled least recently
-/// makes room.
+/// What is known of the addresses that a connector has dialled. The one dialled least recently makes
+/// room.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Reach(HashMap<ApplicationId, Measured>);
+pub(super) struct Reach(HashMap<Dialled, Measured>);
 
-/// How dials to one application went.
+/// An application and one of its addresses.
+pub type Dialled = (ApplicationId, Address);
+
+/// How dials to one address of an application went.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Measured {
     /// How long one takes, from the relay's question to the target's answer; the latest count most.
@@ -26,17 +29,18 @@ impl Reach {
     /// Takes in what a dial came to.
     pub(super) fn note(
         &mut self,
-        application: ApplicationId,
+        request: &DialRequest,
         outcome: Result<Duration, &DialError>,
         now: SystemTime,
     ) {
-        if !self.0.contains_key(&application) && self.0.len() >= MOST {
+        let dialled = (request.application.id, request.address.clone());
+        if !self.0.contains_key(&dialled) && self.0.len() >= MOST {
             let oldest = self.0.iter().min_by_key(|(_, measured)| measured.latest());
-            if let Some(oldest) = oldest.map(|(id, _)| *id) {
+            if let Some(oldest) = oldest.map(|(dialled, _)| dialled.clone()) {
                 self.0.remove(&oldest);
             }
         }
-        let measured = self.0.entry(application).or_default();
+        let measured = self.0.entry(dialled).or_default();
         match outcome {
             Ok(took) => {
                 measured.usual = Some(measured.usual.map_or(took, |usual| blend(usual, took)));
@@ -46,8 +50,8 @@ impl Reach {
         }
     }
 
-    pub(super) fn all(&self) -> impl Iterator<Item = (ApplicationId, Measured)> {
-        self.0.iter().map(|(id, measured)| (*id, *measured))
+    pub(super) fn all(&self) -> impl Iterator<Item = (Dialled, Measured)> {
+        self.0.iter().map(|(dialled, measured)| (dialled.clone(), *measured))
     }
 }
 
@@ -67,38 +71,38 @@ fn blend(usual: Duration, took: Duration) -> Duration {
     (usual * 3 + took) / 4
 }
 
-/// Applications that are remembered of a connector.
+/// Addresses that are remembered of a connector.
 const MOST: usize = 256;
 
 #[cfg(test)]
 mod tests {
-    use uuid::Uuid;
-
     use super::*;
+    use crate::connectors::tests::request;
 
     #[test]
     fn the_usual_time_follows_what_dials_take_and_a_failure_does_not_move_it() {
-        let (mut reach, app) = (Reach::default(), ApplicationId(Uuid::nil()));
-        reach.note(app, Ok(Duration::from_millis(8)), at(1));
-        reach.note(app, Ok(Duration::from_millis(16)), at(2));
-        reach.note(app, Err(&DialError::Refused), at(3));
+        let (mut reach, app) = (Reach::default(), request());
+        reach.note(&app, Ok(Duration::from_millis(8)), at(1));
+        reach.note(&app, Ok(Duration::from_millis(16)), at(2));
+        reach.note(&app, Err(&DialError::Refused), at(3));
         let (_, measured) = reach.all().next().unwrap();
         assert_eq!(measured.usual, Some(Duration::from_millis(10)));
         assert_eq!(measured.failed, Some((Code("dial.refused"), at(3))));
         assert!(!measured.is_reachable());
-        reach.note(app, Ok(Duration::from_millis(10)), at(4));
+        reach.note(&app, Ok(Duration::from_millis(10)), at(4));
         assert!(reach.all().next().unwrap().1.is_reachable());
     }
 
     #[test]
-    fn the_application_dialled_least_recently_makes_room() {
+    fn the_address_dialled_least_recently_makes_room() {
         let mut reach = Reach::default();
         for n in 0..=MOST {
-            let app = ApplicationId(Uuid::from_u128(n as u128));
-            reach.note(app, Ok(Duration::ZERO), at(n as u64));
+            let mut dialled = request();
+            dialled.address = format!("10.0.0.1:{}", n + 1).parse().unwrap();
+            reach.note(&dialled, Ok(Duration::ZERO), at(n as u64));
         }
         assert_eq!(reach.all().count(), MOST);
-        assert!(reach.all().all(|(app, _)| app.0 != Uuid::nil()));
+        assert!(reach.all().all(|((_, address), _)| address.port() != 1));
     }
 
     fn at(seconds: u64) -> SystemTime {

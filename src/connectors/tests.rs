@@ -249,7 +249,7 @@ fn site() -> Site {
     Site { id: SiteId(Uuid::nil()), name: "hq".parse().unwrap() }
 }
 
-fn request() -> DialRequest {
+pub(super) fn request() -> DialRequest {
     let application = Application {
         id: access::ApplicationId(Uuid::nil()),
         name: "web1".parse().unwrap(),
@@ -263,7 +263,8 @@ fn request() -> DialRequest {
         tags: [].into(),
         web: Default::default(),
     };
-    DialRequest { session: SessionId(Uuid::nil()), application: Arc::new(application) }
+    let address = application.address.clone();
+    DialRequest { session: SessionId(Uuid::nil()), application: Arc::new(application), address }
 }
 
 fn tunnel_error() -> DialError {

@@ -12,6 +12,7 @@ mod nginx;
 mod options;
 pub(crate) mod raw;
 mod schema;
+mod services;
 pub(crate) mod stage;
 mod tls;
 mod websocket;

@@ -35,6 +35,11 @@ impl Application {
     pub fn label(&self) -> String {
         format!("{}-{}", self.name, self.site.name)
     }
+
+    /// All addresses at which it is: its own, and then those of its services.
+    pub fn addresses(&self) -> impl Iterator<Item = &Address> {
+        std::iter::once(&self.address).chain(self.web.services.iter().map(|s| &s.address))
+    }
 }
 
 /// One private network; its connectors can reach its applications.

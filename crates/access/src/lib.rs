@@ -23,6 +23,7 @@ mod terms;
 pub mod text;
 mod token;
 mod web;
+mod web_service;
 
 pub use application::{Address, AddressError, Application, Kind, Login, Site};
 pub use code::{Code, Explain};
@@ -42,3 +43,4 @@ pub use rule::{Rule, Subject, Target};
 pub use terms::{Clipboard, Level, Recording, Shortfall, Terms};
 pub use token::{CaPin, TokenDigest, TokenError, TokenKind, TokenText};
 pub use web::{Scheme, Version, WebOptions};
+pub use web_service::WebService;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::HostName;
+use crate::web_service::{self, WebService};
 
 /// The options of a web application. Each has a default, and none makes it less safe.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,6 +54,9 @@ pub struct WebOptions {
     /// The paths that are let through, with all below them; empty: all.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub paths: Vec<String>,
+    /// Origins of their own for some paths or host names.
+    #[serde(rename = "service", skip_serializing_if = "Vec::is_empty")]
+    pub services: Vec<WebService>,
 }
 
 /// What an origin speaks.
@@ -82,11 +86,24 @@ impl WebOptions {
     /// Whether a request may go on: its method and path are let through.
     ///
     /// A path with dot segments, or with escapes that could hide some, is let through by no prefix:
-    /// two servers read it differently. One that could leave the base path is let through by nothing.
+    /// two servers read it differently. One that could leave a base path or a service's is let through
+    /// by nothing.
     pub fn lets_through(&self, method: &str, path: &str) -> bool {
         let method = self.methods.is_empty() || self.methods.iter().any(|named| named == method);
-        let stays = self.base_path.is_none() || !may_climb(path);
+        let stays = !self.has_places() || !may_climb(path);
         method && stays && (self.paths.is_empty() || (is_plain(path) && self.holds(path)))
+    }
+
+    /// Whether paths mean a place at an origin, which some could be read as leaving.
+    fn has_places(&self) -> bool {
+        let placed = |s: &WebService| s.path.is_some() || s.base_path.is_some();
+        self.base_path.is_some() || self.services.iter().any(placed)
+    }
+
+    /// The service whose a request is, by its place among them; `None`: the application's own address
+    /// is asked.
+    pub fn service(&self, host: &str, path: &str) -> Option<usize> {
+        web_service::chosen(&self.services, host, path)
     }
 
     /// What is not valid, one sentence each.
@@ -133,7 +150,8 @@ impl WebOptions {
                 self.set_headers.values().all(|v| !v.chars().any(char::is_control)),
             ),
         ];
-        checks.into_iter().filter(|(_, good)| !good).map(|(fault, _)| fault.to_owned()).collect()
+        let own = checks.into_iter().filter(|(_, good)| !good).map(|(fault, _)| fault.to_owned());
+        own.chain(web_service::faults(&self.services, &self.host_names)).collect()
     }
 
     fn holds(&self, path: &str) -> bool {
@@ -156,7 +174,7 @@ fn may_climb(path: &str) -> bool {
 }
 
 /// Whether every server reads a path alike.
-fn is_plain(path: &str) -> bool {
+pub(crate) fn is_plain(path: &str) -> bool {
     let lower = path.to_ascii_lowercase();
     let hidden = ["%2e", "%2f", "%5c", "%25", "%00", "\\", "//"].iter().any(|h| lower.contains(h));
     let dots = path.split('/').any(|segment| {
@@ -168,16 +186,16 @@ fn is_plain(path: &str) -> bool {
 }
 
 /// Whether a path is nothing but visible characters of one.
-fn is_bare(path: &str) -> bool {
+pub(crate) fn is_bare(path: &str) -> bool {
     path.len() <= 255 && path.bytes().all(|b| b.is_ascii_graphic() && !b"?#\"<>".contains(&b))
 }
 
-fn is_sha256(text: &str) -> bool {
+pub(crate) fn is_sha256(text: &str) -> bool {
     let digits: Vec<char> = text.chars().filter(|c| *c != ':').collect();
     digits.len() == 64 && digits.iter().all(char::is_ascii_hexdigit)
 }
 
-fn is_host(text: &str) -> bool {
+pub(crate) fn is_host(text: &str) -> bool {
     let allowed =
         |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':' | '[' | ']');
     (1..=255).contains(&text.len()) && text.chars().all(allowed)
@@ -244,6 +262,19 @@ mod tests {
             assert!(options.lets_through("GET", path), "{path}");
         }
         for path in ["/../a", "/a/%2e%2E/../b", "/..%2fa", "/a/..;x/b", "/%252e%252e/a", "/..\\a"] {
+            assert!(!options.lets_through("GET", path), "{path}");
+        }
+    }
+
+    #[test]
+    fn nothing_climbs_out_of_a_services_path() {
+        let mut service = WebService::at("10.0.0.8:81".parse().unwrap());
+        service.path = Some("/api".to_owned());
+        let options = WebOptions { services: vec![service], ..WebOptions::default() };
+        for path in ["/", "/api/a..b", "/api/a%2Fb", "/api//b", "/x"] {
+            assert!(options.lets_through("GET", path), "{path}");
+        }
+        for path in ["/api/../a", "/x/%2e%2E/api", "/api/..%2fa", "/api/..;x", "/api\\..\\x"] {
             assert!(!options.lets_through("GET", path), "{path}");
         }
     }

@@ -65,12 +65,14 @@ pub struct ConnectorRow {
     pub applications: Vec<ReachRow>,
 }
 
-/// What dials to an application through one connector came to.
+/// What dials to one address of an application through one connector came to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ReachRow {
     /// `app.site`.
     pub application: String,
+    #[serde(default)]
+    pub address: String,
     /// Whether the last one succeeded.
     pub reachable: bool,
     /// How long one takes, from the relay's question to the target's answer; the latest count most.
@@ -95,12 +97,14 @@ pub struct Checked {
     pub connectors: Vec<CheckRow>,
 }
 
-/// What one connector found.
+/// What one connector found at one of the application's addresses: its own, and those of its services.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct CheckRow {
     pub connector: ConnectorId,
     pub name: String,
+    #[serde(default)]
+    pub address: String,
     pub reachable: bool,
     /// How long it took.
     #[serde(default, skip_serializing_if = "Option::is_none")]

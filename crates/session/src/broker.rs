@@ -326,7 +326,16 @@ impl Session {
     /// Opens a stream to the session's application through one of its site's connectors, unless the
     /// session ends first.
     pub async fn dial(&self) -> Result<BoxStream, DialError> {
-        let request = DialRequest { session: self.id, application: self.application().clone() };
+        self.dial_nth(0).await
+    }
+
+    /// As [`dial`](Self::dial), to the n-th of the application's addresses: 0 is its own, then come
+    /// those of its services.
+    pub async fn dial_nth(&self, nth: usize) -> Result<BoxStream, DialError> {
+        let application = self.application().clone();
+        // One that it has not is no address of it.
+        let address = application.addresses().nth(nth).cloned().ok_or(DialError::Unresolved)?;
+        let request = DialRequest { session: self.id, application, address };
         let (mut lease, began) = (self.lease(), SystemTime::now());
         let answer = tokio::select! {
             biased;

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use access::{
-    AgentId, Application, ApplicationId, Authenticated, Code, EndReason, Explain, SessionId, Side,
+    Address, AgentId, Application, ApplicationId, Authenticated, Code, EndReason, Explain,
+    SessionId, Side,
 };
 use async_trait::async_trait;
 use secrecy::SecretString;
@@ -57,12 +58,14 @@ pub struct Life {
 pub struct DialRequest {
     pub session: SessionId,
     pub application: Arc<Application>,
+    /// One of the application's.
+    pub address: Address,
 }
 
 /// Reaches targets through a site's connectors.
 #[async_trait]
 pub trait Dialer: Send + Sync {
-    /// Opens a stream to the application. One deadline stands around the whole step.
+    /// Opens a stream to the application's address. One deadline stands around the whole step.
     async fn dial(&self, request: DialRequest) -> Result<BoxStream, DialError>;
 }
 

@@ -24,7 +24,7 @@ use crate::browser::{self, Cookies};
 use crate::change::Change;
 use crate::grpc;
 use crate::headers::{Told, adjust, toward_client, toward_origin};
-use crate::host::{Place, authority, is_named};
+use crate::host::{Place, authority, is_named, without_port};
 use crate::links::{Places, rewrite};
 use crate::log::Entry;
 use crate::origin::{Answer, Carrier, Lane, OriginError, Trust};
@@ -197,7 +197,7 @@ impl Inner {
         if let Some(own) = browser::own(&asked.target) {
             return Err(self.of_our_own(own, &asked)?);
         }
-        let visit = match &asked.by {
+        let mut visit = match &asked.by {
             By::Token(shown) => self.enter(shown, &asked.label, from).await?,
             By::Cookies(cookies) => self.visit(&request, &asked, cookies, from).await?,
         };
@@ -206,6 +206,7 @@ impl Inner {
             return Err(busy().into());
         }
         entry.belongs_to(&visit);
+        visit.turn_to(without_port(&asked.authority), asked.target.path());
         let http = visit.target().http;
         let mut change = match client.ledger {
             Some(_) => Change::by_upgrade(request.headers(), http),
@@ -346,9 +347,10 @@ impl Inner {
         toward_client(&mut parts.headers, made.is_some());
         browser::refuse_ours(&mut parts.headers);
         browser::spare_ours(&mut parts.headers);
-        let (target, public) = (visit.target(), asked.authority.as_str());
-        let base = asked.base.as_ref();
-        let places = Places { public, origin: &target.host, under: &target.base, base };
+        let (public, base) = (asked.authority.as_str(), asked.base.as_ref());
+        let several = visit.targets().len() > 1;
+        let all = visit.targets().filter(|_| several).map(|target| &target.side).collect();
+        let places = Places { public, own: &visit.target().side, all, base };
         rewrite(&mut parts.headers, &places);
         parts.version = Version::default();
         if let Some(change) = made {

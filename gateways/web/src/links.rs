@@ -1,22 +1,37 @@
 //! Rewriting the addresses in an answer's headers, so that a client comes back to the relay.
 
+use std::borrow::Cow;
+
+use access::HostName;
 use hyper::HeaderMap;
 use hyper::header::{
     CONTENT_LOCATION, HeaderName, HeaderValue, LOCATION, REFERRER_POLICY, SET_COOKIE,
 };
 
+use crate::host::without_port;
 use crate::token::Base;
 
 /// By which names an application is known on both sides.
 pub(crate) struct Places<'a> {
     /// The application's address at the relay: host, and port where it is not 443.
     pub(crate) public: &'a str,
-    /// What the origin takes itself for: the Host it was sent.
-    pub(crate) origin: &'a str,
-    /// What the origin's paths begin with, and the client's do not; may be empty.
-    pub(crate) under: &'a str,
+    /// The origin that answers.
+    pub(crate) own: &'a Side,
+    /// All origins of the application, where it has several.
+    pub(crate) all: Vec<&'a Side>,
     /// What paths begin with, where the token stands in them.
     pub(crate) base: Option<&'a Base>,
+}
+
+/// By which names an origin is known on both sides.
+pub(crate) struct Side {
+    /// What it takes itself for: the Host it is sent.
+    pub(crate) host: String,
+    /// What its paths begin with where clients have `prefix`; without a slash at its end.
+    pub(crate) base: String,
+    pub(crate) prefix: String,
+    /// The application's host name that it has to itself.
+    host_name: Option<HostName>,
 }
 
 /// Rewrites `Location`, `Content-Location`, `Refresh` and `Set-Cookie`.
@@ -32,32 +47,60 @@ pub(crate) fn rewrite(headers: &mut HeaderMap, places: &Places<'_>) {
     }
 }
 
+impl Side {
+    pub(crate) fn new(
+        host: String,
+        base: &str,
+        prefix: &str,
+        host_name: Option<&HostName>,
+    ) -> Self {
+        let (base, prefix) = (base.trim_end_matches('/').to_owned(), prefix.to_owned());
+        Self { host, base, prefix, host_name: host_name.cloned() }
+    }
+
+    /// A path of the origin's as clients see it.
+    fn seen(&self, path: &str) -> String {
+        let Self { base, prefix, .. } = self;
+        let rest = path.strip_prefix(base.as_str()).filter(|rest| {
+            let whole = rest.is_empty() || rest.starts_with(['/', '?', '#']);
+            // What is left would name another host.
+            let host = prefix.is_empty() && (rest.starts_with("//") || rest.starts_with("/\\"));
+            whole && !host
+        });
+        let Some(rest) = rest else { return path.to_owned() };
+        let is_root = prefix.is_empty() || base.is_empty();
+        let slash = if is_root && !rest.starts_with('/') { "/" } else { "" };
+        format!("{prefix}{slash}{rest}")
+    }
+}
+
 impl Places<'_> {
     /// The same place as the client must name it; `None` where it does already.
     fn link(&self, link: &str) -> Option<String> {
         let base = self.base.map(Base::as_str).unwrap_or_default();
         if let Some((authority, rest)) = absolute(link) {
-            let ours = [self.public, self.origin];
-            let ours = ours.iter().any(|name| same_authority(name, authority));
-            let rest = self.below(rest);
-            let slash = if rest.starts_with('/') { "" } else { "/" };
-            return ours.then(|| format!("https://{}{base}{slash}{rest}", self.public));
+            let (public, side) = self.whose(authority)?;
+            return Some(format!("https://{public}{base}{}", side.seen(rest)));
         }
         if !link.starts_with('/') {
             return None;
         }
-        let rest = self.below(link);
-        let slash = if rest.starts_with('/') { "" } else { "/" };
-        (rest != link || !base.is_empty()).then(|| format!("{base}{slash}{rest}"))
+        let seen = self.own.seen(link);
+        (seen != link || !base.is_empty()).then(|| format!("{base}{seen}"))
     }
 
-    /// A path of the origin's without what clients do not see of it.
-    fn below<'b>(&self, path: &'b str) -> &'b str {
-        let Some(rest) = path.strip_prefix(self.under) else { return path };
-        let whole = rest.is_empty() || rest.starts_with(['/', '?', '#']);
-        // What is left would name another host.
-        let host = rest.starts_with("//") || rest.starts_with("/\\");
-        if whole && !host { rest } else { path }
+    /// The origin that an authority names, and its address at the relay.
+    fn whose(&self, authority: &str) -> Option<(Cow<'_, str>, &Side)> {
+        if [self.public, &self.own.host].iter().any(|name| same_authority(name, authority)) {
+            return Some((self.public.into(), self.own));
+        }
+        let side = self.all.iter().find(|side| same_authority(&side.host, authority))?;
+        let port = self.public.strip_prefix(without_port(self.public)).unwrap_or_default();
+        let public = match &side.host_name {
+            Some(name) => format!("{}{port}", name.as_str()).into(),
+            None => self.public.into(),
+        };
+        Some((public, side))
     }
 
     /// `5; url=/next`
@@ -82,8 +125,14 @@ impl Places<'_> {
         match name.trim().to_ascii_lowercase().as_str() {
             "domain" => None,
             "path" if value.trim().starts_with('/') && !bound => {
-                let link = self.link(value.trim());
-                Some(link.map_or_else(|| attribute.to_owned(), |path| format!(" Path={path}")))
+                let Some(mut path) = self.link(value.trim()) else {
+                    return Some(attribute.to_owned());
+                };
+                // All of the origin is the service's own path too, and not only what is below it.
+                if value.trim() == "/" && !self.own.prefix.is_empty() {
+                    path.truncate(path.trim_end_matches('/').len());
+                }
+                Some(format!(" Path={path}"))
             }
             _ => Some(attribute.to_owned()),
         }
@@ -127,12 +176,9 @@ mod tests {
     #[test]
     fn a_client_that_knows_only_its_base_address_comes_back_to_it() {
         let base = Base::new("/odoapi/T");
-        let places = Places {
-            public: "web-hq.x:8443",
-            origin: "10.0.0.7:8080",
-            under: "",
-            base: Some(&base),
-        };
+        let own = side("10.0.0.7:8080", "", "");
+        let places =
+            Places { public: "web-hq.x:8443", own: &own, all: Vec::new(), base: Some(&base) };
         let cases = [
             (LOCATION, "/login?a=b", "/odoapi/T/login?a=b"),
             (LOCATION, "next", "next"),
@@ -157,7 +203,8 @@ mod tests {
 
     #[test]
     fn without_a_base_only_the_host_changes() {
-        let places = Places { public: "web-hq.x", origin: "wiki.corp", under: "", base: None };
+        let own = side("wiki.corp", "", "");
+        let places = Places { public: "web-hq.x", own: &own, all: Vec::new(), base: None };
         let cases = [
             (LOCATION, "/login", "/login"),
             (LOCATION, "https://wiki.corp:443/a", "https://web-hq.x/a"),
@@ -172,7 +219,8 @@ mod tests {
     #[test]
     fn what_the_origin_puts_before_its_paths_is_taken_away_on_whole_segments() {
         let base = Base::new("/odoapi/T");
-        let plain = Places { public: "web-hq.x", origin: "o:81", under: "/wiki", base: None };
+        let own = side("o:81", "/wiki", "");
+        let plain = Places { public: "web-hq.x", own: &own, all: Vec::new(), base: None };
         let cases = [
             (LOCATION, "/wiki/login", "/login"),
             (LOCATION, "/wiki", "/"),
@@ -194,6 +242,43 @@ mod tests {
         let both = Places { base: Some(&base), ..plain };
         assert_eq!(rewritten(&both, &LOCATION, "/wiki/a"), "/odoapi/T/a");
         assert_eq!(rewritten(&both, &SET_COOKIE, "a=b; Path=/wiki"), "a=b; Path=/odoapi/T/");
+    }
+
+    #[test]
+    fn a_services_paths_come_back_below_its_own_and_links_lead_to_the_service_they_mean() {
+        let docs: HostName = "docs.example.com".parse().unwrap();
+        let (main, moved) = (side("o:80", "", ""), side("o:81", "/v1", "/api"));
+        let (whole, kept) = (side("o:82", "", "/auth"), side("o:83", "/static", "/static"));
+        let named = Side::new("o:84".to_owned(), "", "", Some(&docs));
+        let all = || vec![&main, &moved, &whole, &kept, &named];
+        let cases = [
+            (&moved, LOCATION, "/v1/a", "/api/a"),
+            (&moved, LOCATION, "/v1", "/api"),
+            (&moved, LOCATION, "/v1?a", "/api?a"),
+            (&moved, LOCATION, "/v10", "/v10"),
+            (&moved, LOCATION, "http://o:81/v1//a", "https://web-hq.x:8443/api//a"),
+            (&moved, SET_COOKIE, "a=b; Path=/v1", "a=b; Path=/api"),
+            (&whole, LOCATION, "/login?a", "/auth/login?a"),
+            (&whole, LOCATION, "/\\a", "/auth/\\a"),
+            (&whole, LOCATION, "http://o:82", "https://web-hq.x:8443/auth/"),
+            (&whole, REFRESH, "5; url=/next", "5; url=/auth/next"),
+            (&whole, SET_COOKIE, "a=b; Path=/; Secure", "a=b; Path=/auth; Secure"),
+            (&kept, LOCATION, "/static/a", "/static/a"),
+            (&kept, LOCATION, "/other", "/other"),
+            (&kept, SET_COOKIE, "a=b; Path=/", "a=b; Path=/"),
+            (&main, LOCATION, "/static/a", "/static/a"),
+            (&main, LOCATION, "http://o:82/login", "https://web-hq.x:8443/auth/login"),
+            (&main, LOCATION, "http://o:84/a", "https://docs.example.com:8443/a"),
+            (&named, LOCATION, "http://o/a", "https://web-hq.x:8443/a"),
+        ];
+        for (own, name, sent, got) in cases {
+            let places = Places { public: "web-hq.x:8443", own, all: all(), base: None };
+            assert_eq!(rewritten(&places, &name, sent), got, "{name}");
+        }
+    }
+
+    fn side(host: &str, base: &str, prefix: &str) -> Side {
+        Side::new(host.to_owned(), base, prefix, None)
     }
 
     fn rewritten(places: &Places<'_>, name: &HeaderName, sent: &str) -> String {

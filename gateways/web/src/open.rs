@@ -112,10 +112,11 @@ impl Inner {
             Ok(grant) => grant,
             Err(error) => return Err(self.shut(who, &application.label(), &error).await),
         };
-        let target = Target::of(application, &self.trust);
-        let target = target.map_err(|error| Refusal::of(StatusCode::BAD_GATEWAY, &error))?;
+        // As the grant knows it: that is what the session dials.
+        let targets = Target::all(grant.application(), &self.trust);
+        let targets = targets.map_err(|error| Refusal::of(StatusCode::BAD_GATEWAY, &error))?;
         let session = self.broker.open(grant, Door::Web, now).await.map_err(unopened)?;
-        let shared = Shared::new(session, who, target, self.groups(who));
+        let shared = Shared::new(session, who, targets, self.groups(who));
         let visit = self.sessions.add(key, shared).await;
         visit.ok_or_else(|| unopened(OpenError::Draining))
     }

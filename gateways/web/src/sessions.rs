@@ -41,8 +41,8 @@ pub(crate) enum Holder {
 pub(crate) struct Shared {
     session: Session,
     lease: Lease,
-    target: Target,
-    pool: Pool,
+    /// In the order of the application's addresses.
+    origins: Vec<Origin>,
     groups: Vec<String>,
     label: String,
     from: IpAddr,
@@ -50,6 +50,12 @@ pub(crate) struct Shared {
     reason: OnceLock<EndReason>,
     used: Mutex<Use>,
     statement: Mutex<Option<(Instant, HeaderValue)>>,
+}
+
+/// One of the application's origins, and the connections to it.
+struct Origin {
+    target: Target,
+    pool: Pool,
 }
 
 struct Use {
@@ -60,7 +66,11 @@ struct Use {
 }
 
 /// A request in a session. The session stays open for it, unless it has to end.
-pub(crate) struct Visit(Arc<Shared>);
+pub(crate) struct Visit {
+    shared: Arc<Shared>,
+    /// The one of its origins that is asked.
+    origin: usize,
+}
 
 /// The sessions that are open.
 #[derive(Clone)]
@@ -191,17 +201,18 @@ impl Shared {
     pub(crate) fn new(
         session: Session,
         who: &Authenticated,
-        target: Target,
+        targets: Vec<Target>,
         groups: Vec<String>,
     ) -> Self {
         debug_assert_eq!(session.user(), who.name());
         let (lease, label) = (session.lease(), session.application().label());
+        let origins = targets.into_iter();
+        let origins = origins.map(|target| Origin { target, pool: Pool::default() }).collect();
         let used = Mutex::new(Use { open: 0, since: Instant::now() });
         Self {
             session,
             lease,
-            target,
-            pool: Pool::default(),
+            origins,
             groups,
             label,
             from: who.from(),
@@ -234,12 +245,9 @@ impl Shared {
         self.from
     }
 
-    pub(crate) fn target(&self) -> &Target {
-        &self.target
-    }
-
-    pub(crate) fn exchange(&self) -> Exchange<'_> {
-        Exchange { session: &self.session, pool: &self.pool, target: &self.target }
+    /// All origins of the application.
+    pub(crate) fn targets(&self) -> impl ExactSizeIterator<Item = &Target> {
+        self.origins.iter().map(|origin| &origin.target)
     }
 
     /// A statement of who asks, not older than half its life.
@@ -265,7 +273,7 @@ impl Shared {
         self.session.ends_as(reason, side);
         let _ = self.reason.set(reason);
         self.over.cancel();
-        self.pool.clear();
+        self.origins.iter().for_each(|origin| origin.pool.clear());
     }
 
     /// Completes once nothing was asked for [`IDLE`], or for a moment when the relay is stopping.
@@ -291,26 +299,40 @@ impl Shared {
 impl Visit {
     fn new(shared: Arc<Shared>) -> Self {
         lock_use(&shared).open += 1;
-        Self(shared)
+        Self { shared, origin: 0 }
     }
 
     /// Whether the session has more requests under way than it may, this one among them.
     pub(crate) fn is_crowded(&self) -> bool {
-        lock_use(&self.0).open > CROWD
+        lock_use(&self.shared).open > CROWD
     }
 
     /// Cancelled when the session is over.
     pub(crate) fn over(&self) -> CancellationToken {
-        self.0.over.clone()
+        self.shared.over.clone()
     }
 
     /// Why the session is over.
     pub(crate) fn reason(&self) -> EndReason {
-        self.0.reason.get().copied().unwrap_or(EndReason::Broken)
+        self.shared.reason.get().copied().unwrap_or(EndReason::Broken)
+    }
+
+    /// Turns to the origin whose a request for this host and path is.
+    pub(crate) fn turn_to(&mut self, host: &str, path: &str) {
+        let service = self.application().web.service(host, path);
+        self.origin = service.map_or(0, |at| at + 1);
+    }
+
+    pub(crate) fn target(&self) -> &Target {
+        &self.shared.origins[self.origin].target
     }
 
     pub(crate) fn pool(&self) -> &Pool {
-        &self.0.pool
+        &self.shared.origins[self.origin].pool
+    }
+
+    pub(crate) fn exchange(&self) -> Exchange<'_> {
+        Exchange { session: &self.shared.session, pool: self.pool(), target: self.target() }
     }
 }
 
@@ -318,13 +340,13 @@ impl std::ops::Deref for Visit {
     type Target = Shared;
 
     fn deref(&self) -> &Shared {
-        &self.0
+        &self.shared
     }
 }
 
 impl Drop for Visit {
     fn drop(&mut self) {
-        let mut used = lock_use(&self.0);
+        let mut used = lock_use(&self.shared);
         used.open -= 1;
         used.since = Instant::now();
     }

@@ -3,26 +3,36 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use access::{Application, Scheme, Version};
+use access::{Address, Application, Scheme, Version, WebOptions, WebService};
 use hyper::http::uri::PathAndQuery;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 
+use crate::links::Side;
 use crate::origin::{OriginError, Trust};
 
-/// An application's origin.
+/// One of an application's origins: that at its own address, or a service's.
 pub(crate) struct Target {
+    /// Which of the application's addresses is its.
+    pub(crate) nth: usize,
     /// `None`: http.
     pub(crate) tls: Option<Tls>,
     pub(crate) http: Http,
-    /// The Host it is sent.
-    pub(crate) host: String,
-    /// What its paths begin with, and clients do not see; without a slash at its end.
-    pub(crate) base: String,
+    pub(crate) side: Side,
     /// Until a connection stands.
     pub(crate) connect: Duration,
     /// Without progress, until an answer's head.
     pub(crate) answer: Duration,
+}
+
+/// What is said of an origin, by the application's options or by a service's.
+struct Said<'a> {
+    address: &'a Address,
+    scheme: Option<Scheme>,
+    http: Option<Version>,
+    pin: Option<&'a str>,
+    sni: Option<&'a str>,
+    host: Option<&'a str>,
 }
 
 pub(crate) struct Tls {
@@ -43,47 +53,87 @@ pub(crate) enum Http {
 }
 
 impl Target {
-    /// Where nothing else is said, port 443 speaks https and every other one http.
-    pub(crate) fn of(application: &Application, trust: &Trust) -> Result<Self, OriginError> {
-        let (address, options) = (&application.address, &application.web);
-        let usual = if address.port() == HTTPS { Scheme::Https } else { Scheme::Http };
-        let secure = options.scheme.unwrap_or(usual) == Scheme::Https;
-        let http = match (options.http, secure) {
+    /// All of an application's, in the order of its addresses.
+    pub(crate) fn all(application: &Application, trust: &Trust) -> Result<Vec<Self>, OriginError> {
+        let services = application.web.services.iter();
+        let services = (1..).zip(services).map(|(nth, service)| {
+            let said = Said::by_service(service);
+            let base = service.base_path.as_deref().unwrap_or(service.prefix());
+            let (prefix, host_name) = (service.prefix(), service.host_name.as_ref());
+            let side = Side::new(said.host(), base, prefix, host_name);
+            Self::of(nth, &said, side, application, trust)
+        });
+        let said = Said::by_options(application);
+        let base = application.web.base_path.as_deref().unwrap_or_default();
+        let side = Side::new(said.host(), base, "", None);
+        std::iter::once(Self::of(0, &said, side, application, trust)).chain(services).collect()
+    }
+
+    fn of(
+        nth: usize,
+        said: &Said<'_>,
+        side: Side,
+        application: &Application,
+        trust: &Trust,
+    ) -> Result<Self, OriginError> {
+        let (options, secure) = (&application.web, said.is_secure());
+        let http = match (said.http, secure) {
             (Some(Version::Two), _) => Http::Two,
             (Some(Version::One), _) | (None, false) => Http::One,
             (None, true) => Http::Either,
         };
         let tls = match secure {
             true => {
-                let name = name(options.sni.as_deref().unwrap_or(address.host()))?;
-                let config = trust.client(options.ca.as_deref(), options.pin.as_deref())?;
+                let name = name(said.sni.unwrap_or(said.address.host()))?;
+                let config = trust.client(options.ca.as_deref(), said.pin)?;
                 Some(Tls::new(name, config, http))
             }
             false => None,
         };
-        let usual = || host(&address.to_string(), secure);
         let seconds = |set: Option<u32>, usual| {
             set.map_or(usual, |seconds| Duration::from_secs(u64::from(seconds)))
         };
-        Ok(Self {
-            tls,
-            http,
-            host: options.host.clone().unwrap_or_else(usual),
-            base: options.base_path.as_deref().unwrap_or("").trim_end_matches('/').to_owned(),
-            connect: seconds(options.connect_timeout, CONNECT),
-            answer: seconds(options.answer_timeout, ANSWER),
-        })
+        let (connect, answer) = (options.connect_timeout, options.answer_timeout);
+        let (connect, answer) = (seconds(connect, CONNECT), seconds(answer, ANSWER));
+        Ok(Self { nth, tls, http, side, connect, answer })
+    }
+
+    /// A client's path and query as the origin has them.
+    pub(crate) fn path(&self, asked: &PathAndQuery) -> PathAndQuery {
+        let Side { base, prefix, .. } = &self.side;
+        let Some(rest) = asked.as_str().strip_prefix(prefix.as_str()) else { return asked.clone() };
+        if base == prefix || !asked.path().starts_with('/') {
+            return asked.clone();
+        }
+        let slash = if base.is_empty() && !rest.starts_with('/') { "/" } else { "" };
+        let path = PathAndQuery::try_from(format!("{base}{slash}{rest}"));
+        path.unwrap_or_else(|_| asked.clone())
     }
 }
 
-impl Target {
-    /// A client's path and query as the origin has them.
-    pub(crate) fn path(&self, asked: &PathAndQuery) -> PathAndQuery {
-        if self.base.is_empty() || !asked.path().starts_with('/') {
-            return asked.clone();
-        }
-        let path = PathAndQuery::try_from(format!("{}{asked}", self.base));
-        path.unwrap_or_else(|_| asked.clone())
+impl<'a> Said<'a> {
+    fn by_options(application: &'a Application) -> Self {
+        let WebOptions { scheme, http, pin, sni, host, .. } = &application.web;
+        let (pin, sni, host) = (pin.as_deref(), sni.as_deref(), host.as_deref());
+        Self { address: &application.address, scheme: *scheme, http: *http, pin, sni, host }
+    }
+
+    fn by_service(service: &'a WebService) -> Self {
+        let WebService { address, scheme, http, pin, sni, host, .. } = service;
+        let (pin, sni, host) = (pin.as_deref(), sni.as_deref(), host.as_deref());
+        Self { address, scheme: *scheme, http: *http, pin, sni, host }
+    }
+
+    /// Where nothing else is said, port 443 speaks https and every other one http.
+    fn is_secure(&self) -> bool {
+        let usual = if self.address.port() == HTTPS { Scheme::Https } else { Scheme::Http };
+        self.scheme.unwrap_or(usual) == Scheme::Https
+    }
+
+    /// The Host to send.
+    fn host(&self) -> String {
+        let usual = || host(&self.address.to_string(), self.is_secure());
+        self.host.map_or_else(usual, str::to_owned)
     }
 }
 
@@ -121,3 +171,29 @@ pub(crate) const HTTP_2: &[u8] = b"h2";
 /// A connector gives up before.
 const CONNECT: Duration = Duration::from_secs(10);
 const ANSWER: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_goes_to_its_place_at_the_origin() {
+        let cases = [
+            ("", "", "/a?b", "/a?b"),
+            ("", "/wiki", "/a", "/wiki/a"),
+            ("", "/wiki", "*", "*"),
+            ("/api", "/api", "/api/a", "/api/a"),
+            ("/api", "", "/api/a?b", "/a?b"),
+            ("/api", "", "/api", "/"),
+            ("/api", "", "/api?b", "/?b"),
+            ("/api", "/v1", "/api", "/v1"),
+            ("/api", "/v1", "/api/a", "/v1/a"),
+        ];
+        for (prefix, base, asked, sent) in cases {
+            let side = Side::new("o".to_owned(), base, prefix, None);
+            let (connect, answer) = (CONNECT, ANSWER);
+            let target = Target { nth: 0, tls: None, http: Http::One, side, connect, answer };
+            assert_eq!(target.path(&asked.parse().unwrap()), sent, "{prefix} {base} {asked}");
+        }
+    }
+}

@@ -105,24 +105,13 @@ impl Nginx {
         let (certificate, key) = (dir.join("cert.pem"), dir.join("key.pem"));
         certify(&dir, &certificate, &key)?;
         let address = format!("127.0.0.1:{}", free_port()?);
-        let file = dir.join("nginx.conf");
-        let (cert, key, at) = (certificate.display(), key.display(), dir.display());
-        fs::write(
-            &file,
-            format!(
-                "daemon off; pid {at}/pid; error_log stderr; user root; events {{}}\n\
-                 http {{ access_log off; client_body_temp_path {at}/body; proxy_temp_path {at}/p;\n\
-                 fastcgi_temp_path {at}/f; uwsgi_temp_path {at}/u; scgi_temp_path {at}/s;\n\
-                 server {{ listen {address} ssl http2; ssl_certificate {cert}; ssl_certificate_key {key};\n\
-                 location / {{ return 200 'hello from nginx in $server_protocol\\n'; }} }} }}\n"
-            ),
-        )?;
-        let mut command = Command::new("/usr/sbin/nginx");
-        command.arg("-p").arg(&dir).arg("-c").arg(&file).args(["-e", "stderr"]);
-        let mut process = Process::start("nginx", command, &dir.join("log"))?;
-        let up = || std::net::TcpStream::connect(&address).is_ok();
-        testkit::eventually(SOON, "nginx listens", up).with_context(|| process.tail())?;
-        anyhow::ensure!(process.is_running(), "{}", process.tail());
+        let server = format!(
+            "listen {address} ssl http2; ssl_certificate {}; ssl_certificate_key {};\n\
+             location / {{ return 200 'hello from nginx in $server_protocol\\n'; }}",
+            certificate.display(),
+            key.display()
+        );
+        let process = serve(&dir, &address, &server)?;
         Ok(Self { address, certificate, _process: process })
     }
 
@@ -132,6 +121,27 @@ impl Nginx {
         let said = run(&mut openssl, SOON)?.ok()?;
         Ok(said.trim().rsplit('=').next().context("a fingerprint")?.to_owned())
     }
+}
+
+/// nginx with one server, which listens at `address`.
+pub(super) fn serve(dir: &Path, address: &str, server: &str) -> Result<Process> {
+    let (file, at) = (dir.join("nginx.conf"), dir.display());
+    fs::write(
+        &file,
+        format!(
+            "daemon off; pid {at}/pid; error_log stderr; user root; events {{}}\n\
+             http {{ access_log off; client_body_temp_path {at}/body; proxy_temp_path {at}/p;\n\
+             fastcgi_temp_path {at}/f; uwsgi_temp_path {at}/u; scgi_temp_path {at}/s;\n\
+             server {{ {server} }} }}\n"
+        ),
+    )?;
+    let mut command = Command::new("/usr/sbin/nginx");
+    command.arg("-p").arg(dir).arg("-c").arg(&file).args(["-e", "stderr"]);
+    let mut process = Process::start("nginx", command, &dir.join("log"))?;
+    let up = || std::net::TcpStream::connect(address).is_ok();
+    testkit::eventually(SOON, "nginx listens", up).with_context(|| process.tail())?;
+    anyhow::ensure!(process.is_running(), "{}", process.tail());
+    Ok(process)
 }
 
 /// A certificate for `wiki.test` that no CA signed and that is none itself.

@@ -62,11 +62,15 @@ impl Raw {
 
     /// A WebSocket of `app` on which a frame has come back.
     pub(crate) fn websocket(&self) -> Result<Connection> {
+        self.websocket_at("/ws")
+    }
+
+    pub(super) fn websocket_at(&self, path: &str) -> Result<Connection> {
         let mut stream = self.connect(Duration::from_secs(40))?;
         let key = "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n";
         let fields = format!("Connection: Upgrade\r\nUpgrade: websocket\r\n{key}");
         let head = self.head("GET", "", &fields);
-        stream.write_all(&String::from_utf8_lossy(&head).replace("/page", "/ws").into_bytes())?;
+        stream.write_all(&String::from_utf8_lossy(&head).replace("/page", path).into_bytes())?;
         let mut answer = Vec::new();
         while !answer.ends_with(b"\r\n\r\n") {
             let mut byte = [0];

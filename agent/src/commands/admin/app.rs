@@ -19,7 +19,8 @@ pub enum AppCommand {
     Add(Box<AddArgs>),
     /// List the applications
     Ls(ListArgs),
-    /// Have each connector of its site try whether it reaches an application; no byte is sent
+    /// Have each connector of its site try whether it reaches an application and its services; no byte
+    /// is sent
     Check {
         /// APP, or APP.SITE where several sites have one of that name
         #[arg(value_name = "APP")]
@@ -156,6 +157,7 @@ enum Clear {
     Account,
     HostKey,
     HostNames,
+    Services,
     Approvers,
     Tags,
     Web,
@@ -169,6 +171,9 @@ impl SetArgs {
                 Clear::HostKey => app.host_key = None,
                 Clear::HostNames => {
                     app.web.iter_mut().for_each(|web| web.host_names.clear());
+                }
+                Clear::Services => {
+                    app.web.iter_mut().for_each(|web| web.services.clear());
                 }
                 Clear::Approvers => app.approvers.clear(),
                 Clear::Tags => app.tags.clear(),
@@ -245,26 +250,28 @@ impl AddArgs {
     }
 }
 
-/// Fails where no connector reaches it.
+/// Fails where no connector reaches it, or one of its services.
 async fn check(application: &str, context: &Context) -> Result<(), Failure> {
     let path = format!("/api/v1/applications/{}/check", segment(application));
     let checked: Checked = context.call(hyper::Method::POST, &path, None::<&()>).await?;
-    let heads = ["connector", "state", "took", "where", "why"];
+    let heads = ["connector", "address", "state", "took", "where", "why"];
     context.ui.list(&checked.connectors, "No connector is connected.", heads, |row| {
         [
             row.name.clone(),
+            row.address.clone(),
             if row.reachable { "reachable" } else { "failed" }.to_owned(),
             row.micros.map(times::millis).unwrap_or_default(),
             row.hop.clone().unwrap_or_default(),
             row.code.clone().unwrap_or_default(),
         ]
     })?;
-    if checked.connectors.iter().any(|row| row.reachable) {
-        return Ok(());
-    }
-    let hint = checked.connectors.iter().find_map(|row| row.hint.clone());
+    let rows = &checked.connectors;
+    let reached = |address: &str| rows.iter().any(|row| row.address == address && row.reachable);
+    let Some(unreached) = rows.iter().find(|row| !reached(&row.address)) else { return Ok(()) };
+    let hint = unreached.hint.clone();
+    let (address, application) = (&unreached.address, &checked.application);
     let failure =
-        Failure::new(Exit::Failed, format!("no connector reaches {}", checked.application));
+        Failure::new(Exit::Failed, format!("no connector reaches {application} at {address}"));
     Err(match hint {
         Some(hint) => failure.hint(hint),
         None => failure,

@@ -69,10 +69,11 @@ async fn show(text: &str, context: &Context) -> Result<(), Failure> {
         return context.ui.json(&connector);
     }
     context.ui.facts(&connector, &facts(&connector))?;
-    let heads = ["application", "state", "takes", "reached", "failed", "why"];
+    let heads = ["application", "address", "state", "takes", "reached", "failed", "why"];
     context.ui.list(&connector.applications, "It has dialled no application yet.", heads, |app| {
         [
             app.application.clone(),
+            app.address.clone(),
             if app.reachable { "reachable" } else { "failing" }.to_owned(),
             app.micros.map(times::millis).unwrap_or_default(),
             app.reached.map(times::utc).unwrap_or_default(),

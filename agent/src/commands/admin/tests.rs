@@ -83,6 +83,23 @@ async fn an_application_is_added_with_its_secret_out_of_a_file() {
 }
 
 #[tokio::test]
+async fn an_applications_services_are_said_in_a_line_each() {
+    let command = "app add wiki --site hq --kind web --address wiki.corp:80 \
+        --host-name api.example.com --service 10.0.0.8:8443,path=/api,base-path=/,scheme=https,http=2 \
+        --service 10.0.0.9:81,host-name=api.example.com,host=api,sni=api";
+    let run = run(command, [applied()]).await;
+    let wanted = json!([
+        { "address": "10.0.0.8:8443", "path": "/api", "base_path": "/", "scheme": "https", "http": "2" },
+        { "address": "10.0.0.9:81", "host_name": "api.example.com", "host": "api", "sni": "api" },
+    ]);
+    assert_eq!(run.body()["web"]["service"], wanted);
+    let start = "app set wiki --service";
+    for wrong in ["x", "10.0.0.8", "10.0.0.8:81,path", "10.0.0.8:81,paths=/a", "a:1,http=3"] {
+        assert!(parse(&format!("{start} {wrong}")).is_err(), "{wrong}");
+    }
+}
+
+#[tokio::test]
 async fn a_check_fails_where_no_connector_reaches_the_application() {
     let row = |reachable: bool| {
         json!({ "connector": "2f1d9a64-7d5e-4a76-9d39-0b7c4c9c9a51", "name": "hq-1",
@@ -90,7 +107,18 @@ async fn a_check_fails_where_no_connector_reaches_the_application() {
             "code": (!reachable).then_some("dial.refused"),
             "hop": (!reachable).then_some("target"), "hint": "is it running?" })
     };
+    let at = |address: &str, reachable: bool| {
+        let mut row = row(reachable);
+        row["address"] = address.into();
+        row
+    };
     let answer = |reachable| json!({ "application": "web1.hq", "connectors": [row(reachable)] });
+    let services = json!({ "application": "web1.hq",
+        "connectors": [at("a:1", true), at("b:2", true), at("a:1", false), at("b:2", false)] });
+    assert_eq!(run("app check web1", [services]).await.exit, Exit::Ok);
+    let unreached =
+        json!({ "application": "web1.hq", "connectors": [at("a:1", true), at("b:2", false)] });
+    assert_eq!(run("app check web1", [unreached]).await.exit, Exit::Failed);
     let good = run("app check web1", [answer(true)]).await;
     good.asked(&Method::POST, "/api/v1/applications/web1/check");
     assert!(good.out.contains("reachable  3.2 ms"), "{}", good.out);

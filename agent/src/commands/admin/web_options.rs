@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use access::{HostName, Scheme, Version, WebOptions};
+use access::{HostName, Scheme, Version, WebOptions, WebService};
 use clap::Args;
 
 use super::secrets;
@@ -53,6 +53,10 @@ pub(super) struct WebArgs {
     /// A name in the DNS that leads to it, such as wiki.example.com; may be repeated
     #[arg(long = "host-name", value_name = "NAME")]
     host_names: Vec<HostName>,
+    /// An origin of its own for a path or a host name, such as 10.0.0.8:81,path=/api,base-path=/; may be
+    /// repeated. Also: host-name, scheme, http, pin, sni, host
+    #[arg(long = "service", value_name = "HOST:PORT,WHAT=…", value_parser = service)]
+    services: Vec<WebService>,
 }
 
 impl WebArgs {
@@ -77,6 +81,7 @@ impl WebArgs {
         replace(&mut options.paths, self.paths);
         replace(&mut options.remove_headers, self.remove_headers);
         replace(&mut options.host_names, self.host_names);
+        replace(&mut options.services, self.services);
         if !self.set_headers.is_empty() {
             options.set_headers = self.set_headers.into_iter().collect();
         }
@@ -104,6 +109,30 @@ fn version(text: &str) -> Result<Version, String> {
         "2" => Ok(Version::Two),
         _ => Err("a version of HTTP is 1 or 2".to_owned()),
     }
+}
+
+fn service(text: &str) -> Result<WebService, String> {
+    let mut parts = text.split(',');
+    let address = parts.next().unwrap_or_default();
+    let mut service = WebService::at(address.parse().map_err(|e| format!("{address:?}: {e}"))?);
+    for part in parts {
+        let (what, value) = part.split_once('=').ok_or_else(|| format!("{part:?} has no ="))?;
+        let text = Some(value.to_owned());
+        match what {
+            "path" => service.path = text,
+            "host-name" => {
+                service.host_name = Some(value.parse().map_err(|e| format!("{value:?}: {e}"))?);
+            }
+            "scheme" => service.scheme = Some(scheme(value)?),
+            "http" => service.http = Some(version(value)?),
+            "pin" => service.pin = text,
+            "sni" => service.sni = text,
+            "host" => service.host = text,
+            "base-path" => service.base_path = text,
+            _ => return Err(format!("a service has no {what:?}; `--help` names what it has")),
+        }
+    }
+    Ok(service)
 }
 
 fn header(text: &str) -> Result<(String, String), String> {

@@ -38,8 +38,8 @@ pub enum Edit {
     User(Name, UserSpec),
     Group(Name, GroupSpec),
     /// `app` or `app.site`.
-    Application(String, ApplicationSpec),
-    Grant(RuleId, GrantSpec),
+    Application(String, Box<ApplicationSpec>),
+    Grant(RuleId, Box<GrantSpec>),
     /// Only what is given.
     Settings(SettingsSpec),
 }
@@ -158,8 +158,10 @@ impl Edit {
         match self {
             Self::User(_, user) => document.users.push(user.clone()),
             Self::Group(_, group) => document.groups.push(group.clone()),
-            Self::Application(_, application) => document.applications.push(application.clone()),
-            Self::Grant(_, grant) => document.grants.push(grant.clone()),
+            Self::Application(_, application) => {
+                document.applications.push((**application).clone());
+            }
+            Self::Grant(_, grant) => document.grants.push((**grant).clone()),
             Self::Settings(settings) => document.settings = Some(settings.clone()),
         }
         document

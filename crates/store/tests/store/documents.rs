@@ -157,7 +157,7 @@ async fn a_host_name_leads_to_one_application_and_the_relays_own_to_none() {
     let second = web("other.hq", &hosts);
     assert_eq!(taken(apply(&store, &document(vec![second.clone()])).await.unwrap_err()), 4);
     apply(&store, &document(vec![web("other.hq", &["o.example.com"])])).await.unwrap();
-    let edit = Edit::Application("other".to_owned(), second);
+    let edit = Edit::Application("other".to_owned(), Box::new(second));
     assert_eq!(taken(store.edit(&edit, &Expected::Anything, now()).await.unwrap_err()), 4);
     // A name moves from one to the other at once.
     let moved = [web("wiki.hq", &["wiki.example.com"]), web("other.hq", &["w.example.com"])];

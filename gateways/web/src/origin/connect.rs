@@ -17,7 +17,7 @@ pub(super) enum Line {
     Multiplex(Multiplex),
 }
 
-/// Dials the session's application and begins to speak HTTP with it: HTTP/2 where it is told to or
+/// Dials one of the application's origins and begins to speak HTTP with it: HTTP/2 where it is told to or
 /// the origin picks it.
 pub(super) async fn connect(session: &Session, target: &Target) -> Result<Line, OriginError> {
     let offer = |tls: &Tls| tls.config.clone();
@@ -56,7 +56,7 @@ async fn reach(
     target: &Target,
     offer: fn(&Tls) -> Arc<ClientConfig>,
 ) -> Result<OriginIo, OriginError> {
-    let stream = Counted::new(session.dial().await?, session.counters().clone());
+    let stream = Counted::new(session.dial_nth(target.nth).await?, session.counters().clone());
     let Some(tls) = &target.tls else { return Ok(OriginIo::Plain(stream)) };
     let handshake = TlsConnector::from(offer(tls)).connect(tls.name.clone(), stream);
     Ok(OriginIo::Tls(Box::new(handshake.await.map_err(OriginError::Tls)?)))

@@ -190,7 +190,7 @@ impl Exchange<'_> {
         if let Some(path) = request.uri().path_and_query().cloned() {
             *request.uri_mut() = Uri::from(path);
         }
-        if let Ok(host) = HeaderValue::from_str(&self.target.host) {
+        if let Ok(host) = HeaderValue::from_str(&self.target.side.host) {
             request.headers_mut().insert(HOST, host);
         }
     }
@@ -204,7 +204,7 @@ impl Exchange<'_> {
         request.headers_mut().remove(EXPECT);
         request.body_mut().begin();
         let scheme = if self.target.tls.is_some() { "https" } else { "http" };
-        let mut uri = Uri::builder().scheme(scheme).authority(self.target.host.as_str());
+        let mut uri = Uri::builder().scheme(scheme).authority(self.target.side.host.as_str());
         if let Some(path) = request.uri().path_and_query().cloned() {
             uri = uri.path_and_query(path);
         }
