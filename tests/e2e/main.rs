@@ -9,6 +9,7 @@ mod audit;
 mod clients;
 mod connectors;
 mod demo;
+mod interop;
 mod operation;
 mod recording;
 mod secrets;

@@ -18,7 +18,7 @@ use crate::reach::Reach;
 use crate::target::{Target, TargetError};
 use crate::terminal::{Applicant, Gone, Terminal};
 use crate::track::Track;
-use crate::{transfer, words};
+use crate::{mosh, transfer, words};
 
 /// Serves a session channel to its end.
 pub(crate) async fn serve(connection: Arc<Connection>, channel: Channel<Msg>, _place: Place) {
@@ -111,6 +111,13 @@ impl Program {
         }
     }
 
+    fn is_mosh(&self) -> bool {
+        match self {
+            Self::Exec(command) => mosh::is_server(&String::from_utf8_lossy(command)),
+            Self::Shell | Self::Subsystem(_) => false,
+        }
+    }
+
     /// The action's name and detail in the record.
     fn noted(&self) -> (&'static str, String) {
         match self {
@@ -192,6 +199,10 @@ async fn start(
         let (what, detail) = program.noted();
         reach.note("ssh.refused", format!("{what} {detail}").trim_end()).await;
         return Err(words::explain(&transfer::Refused));
+    }
+    if program.is_mosh() {
+        reach.note("ssh.refused", "mosh-server").await;
+        return Err(words::explain(&mosh::Refused));
     }
     // A command on a terminal (ssh -t) can be asked for a password too.
     let has_terminal = wishes.pty.is_some();

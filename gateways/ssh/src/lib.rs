@@ -12,6 +12,7 @@ mod forward;
 mod guard;
 mod inbox;
 mod login;
+mod mosh;
 pub mod proto;
 mod reach;
 mod remote;
