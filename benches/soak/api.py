@@ -34,7 +34,7 @@ def held(opts, tool, who):
     try:
         token, last_token = issued(world, who)
         known = [word for name in TAKING for word in ("--exclude-operation-id", name)]
-        main = tried(opts, tool, world, token, known)
+        main = tried(opts, tool, world, token, known, caller=user_of(who))
         # Had a case taken the token away, every answer after it would be the same refusal.
         world.token = token
         signed_in = world.call(world.api(), "GET", "me")[0] == 200
@@ -49,9 +49,13 @@ def held(opts, tool, who):
         world.end()
 
 
+def user_of(who):
+    return "admin" if who == "admin" else "looker"
+
+
 def issued(world, who):
     """Two tokens of somebody who may do what `who` says."""
-    user = "admin" if who == "admin" else "looker"
+    user = user_of(who)
     if who != "admin":
         world.run("adit", "admin", "user", "add", user, *(["--auditor"] if who == "auditor" else []))
     kind = ["login", "--uses", 1_000_000] if who == "user" else ["admin"]
@@ -71,7 +75,7 @@ class Tried:
             print(said, file=sys.stderr)
 
 
-def tried(opts, tool, world, token, which):
+def tried(opts, tool, world, token, which, caller=""):
     answers = world.root / "answers.json"
     done = subprocess.run(
         [tool, "run", ROOT / "docs/openapi.json", "--url", world.url(),
@@ -82,7 +86,7 @@ def tried(opts, tool, world, token, which):
         # Where it leaves what it remembers.
         cwd=world.root, capture_output=True, text=True,
         env=dict(os.environ, PYTHONPATH=str(Path(__file__).parent), SCHEMATHESIS_HOOKS="answers",
-                 ANSWERS=str(answers)))
+                 ANSWERS=str(answers), CALLER=caller))
     return Tried(done, answers)
 
 
