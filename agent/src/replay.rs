@@ -18,6 +18,8 @@ enum State {
     Escape,
     /// A character set is being named, for G0 or G1.
     Charset(char),
+    /// One more character belongs to a sequence that is not let through.
+    Last,
     Control(String),
     /// Too long, or of a kind that is not let through: nothing until its end.
     Refused,
@@ -47,6 +49,7 @@ impl Drawing {
                 }
                 State::Text
             }
+            State::Last => State::Text,
             State::Control(sequence) => control(sequence, c, out),
             State::Refused => match c {
                 '\u{40}'..='\u{7e}' => State::Text,
@@ -95,7 +98,7 @@ fn escape(c: char, out: &mut String) -> State {
             State::Text
         }
         // One more character belongs to these: other sets, sizes of lines, 7 or 8 bits.
-        ' '..='/' => State::Charset('\0'),
+        ' '..='/' => State::Last,
         ESC => State::Escape,
         _ => State::Text,
     }
@@ -158,6 +161,11 @@ const DIGITS: usize = 4;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_set_that_is_not_let_through_leaves_nothing_behind() {
+        assert_eq!(Drawing::default().of("a\u{1b}*Bb\u{1b} 0c\u{1b}#8d"), "abcd");
+    }
 
     #[test]
     fn what_draws_is_let_through_as_it_is() {

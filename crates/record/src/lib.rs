@@ -12,4 +12,6 @@ mod writing;
 
 pub use archive::{Archive, ArchiveError};
 pub use frame::RecordingsKey;
+#[doc(hidden)]
+pub use line::Lines;
 pub use reading::{Mark, ReadError, Reading};

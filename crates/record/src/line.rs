@@ -9,7 +9,7 @@ use session::{About, Entry, Screen};
 /// Turns entries into lines of JSON. What a terminal shows may be cut within a character: the rest
 /// of it is waited for.
 #[derive(Default)]
-pub(crate) struct Lines {
+pub struct Lines {
     tails: HashMap<u32, Vec<u8>>,
 }
 
@@ -29,7 +29,7 @@ pub(crate) fn first(about: &About) -> Vec<u8> {
 
 impl Lines {
     /// Appends what `entry` is kept as to `to`.
-    pub(crate) fn add(&mut self, at: Duration, entry: Entry, to: &mut Vec<u8>) {
+    pub fn add(&mut self, at: Duration, entry: Entry, to: &mut Vec<u8>) {
         let at_ms = millis(at);
         let event = match entry {
             Entry::Began { channel, program, detail, terminal } => RecordingEvent::Began {

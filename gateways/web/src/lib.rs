@@ -33,5 +33,7 @@ pub use door::{Client, WebConfig, WebGateway};
 pub use host::{Place, authority, without_port};
 pub use sessions::Keeper;
 pub use statement::Signer;
+#[doc(hidden)]
+pub use strict::fuzzing;
 pub use strict::{Asking, Guarded, Ledger};
 pub use upgrade::{Switch, SwitchedStream};

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use access::SessionId;
-use api::{RecordedTerminal, RecordingEvent, RecordingPage};
+use api::{RecordingEvent, RecordingPage};
 use clap::Args;
-use serde_json::json;
 use tokio::time::sleep;
 
+use crate::asciicast::{Cast, moment};
 use crate::context::{Context, query};
 use crate::exit::Failure;
 use crate::replay::{Drawing, RESTORE};
@@ -72,7 +72,7 @@ pub(super) async fn play(args: PlayArgs, context: &Context) -> Result<(), Failur
 
 pub(super) async fn print(args: PrintArgs, context: &Context) -> Result<(), Failure> {
     let mut pages = Pages::of(args.id, false);
-    let (mut cast, mut opened) = (Cast { channel: args.channel, ..Cast::default() }, 0);
+    let (mut cast, mut opened) = (Cast::of(args.channel), 0);
     while let Some(page) = pages.next(context).await? {
         for event in &page.events {
             if !args.asciicast {
@@ -87,7 +87,7 @@ pub(super) async fn print(args: PrintArgs, context: &Context) -> Result<(), Fail
             }
         }
     }
-    match args.asciicast && !cast.begun {
+    match args.asciicast && !cast.has_begun() {
         true => Err(no_terminal(args.id)),
         false => Ok(()),
     }
@@ -129,54 +129,6 @@ impl PlayArgs {
     fn wait(&self, millis: u64) -> Duration {
         let real = Duration::from_millis(millis).as_secs_f64() / self.speed;
         Duration::from_secs_f64(real.min(self.idle))
-    }
-}
-
-/// One terminal as asciicast, version 2.
-#[derive(Default)]
-struct Cast {
-    channel: Option<u32>,
-    begun: bool,
-}
-
-impl Cast {
-    fn line(&mut self, event: &RecordingEvent, opened_ms: u64) -> Option<serde_json::Value> {
-        let (at_ms, of) = moment(event)?;
-        if self.channel.is_some_and(|channel| channel != of) {
-            return None;
-        }
-        let at = Duration::from_millis(at_ms).as_secs_f64();
-        match event {
-            RecordingEvent::Began { terminal: Some(terminal), .. } if !self.begun => {
-                (self.begun, self.channel) = (true, Some(of));
-                let RecordedTerminal { term, columns, rows } = terminal;
-                Some(json!({
-                    "version": 2, "width": columns, "height": rows,
-                    "timestamp": opened_ms / 1000, "env": { "TERM": term },
-                }))
-            }
-            RecordingEvent::Output { text, .. } if self.begun => Some(json!([at, "o", text])),
-            RecordingEvent::Resized { columns, rows, .. } if self.begun => {
-                Some(json!([at, "r", format!("{columns}x{rows}")]))
-            }
-            RecordingEvent::Session { .. }
-            | RecordingEvent::Began { .. }
-            | RecordingEvent::Output { .. }
-            | RecordingEvent::Resized { .. }
-            | RecordingEvent::Ended { .. } => None,
-        }
-    }
-}
-
-/// When something happened on which terminal; `None`: it had none.
-fn moment(event: &RecordingEvent) -> Option<(u64, u32)> {
-    match event {
-        RecordingEvent::Began { at_ms, channel, terminal: Some(_), .. }
-        | RecordingEvent::Output { at_ms, channel, .. }
-        | RecordingEvent::Resized { at_ms, channel, .. } => Some((*at_ms, *channel)),
-        RecordingEvent::Session { .. }
-        | RecordingEvent::Began { .. }
-        | RecordingEvent::Ended { .. } => None,
     }
 }
 

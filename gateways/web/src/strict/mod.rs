@@ -5,6 +5,8 @@
 //! belongs to exactly one request, or the connection ends.
 
 mod chunked;
+#[doc(hidden)]
+pub mod fuzzing;
 mod head;
 mod io;
 mod machine;
