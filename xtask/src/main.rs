@@ -7,6 +7,7 @@ mod bench;
 mod cargo;
 mod demo;
 mod errors;
+mod fuzz;
 mod packages;
 mod soak;
 mod verify;
@@ -32,6 +33,8 @@ enum Task {
     Bench(bench::Args),
     /// Kill, starve and crowd a relay, and say what came of it
     Soak(soak::Args),
+    /// Look for inputs that break a parser's promises, with libFuzzer
+    Fuzz(fuzz::Args),
     /// Compare the edges between crates with docs/edges.txt
     Arch,
     /// Check that each error code stands once in docs/errors.md
@@ -44,6 +47,7 @@ fn main() -> ExitCode {
         Task::Test(args) => verify::run(&args),
         Task::Bench(args) => bench::run(&args),
         Task::Soak(args) => soak::run(&args),
+        Task::Fuzz(args) => fuzz::run(&args),
         Task::Arch => arch::run(),
         Task::Errors => errors::run(),
     };
