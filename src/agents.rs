@@ -233,9 +233,11 @@ impl Drop for Place<'_> {
 /// Whether the SSH door may keep a term that can not be kept over raw bytes.
 fn shown_there(term: Shortfall) -> bool {
     match term {
-        Shortfall::Login | Shortfall::FileTransfer | Shortfall::Level | Shortfall::Databases => {
-            true
-        }
+        Shortfall::Login
+        | Shortfall::FileTransfer
+        | Shortfall::Ssh
+        | Shortfall::Level
+        | Shortfall::Databases => true,
         Shortfall::Session
         | Shortfall::Clipboard
         | Shortfall::Recording

@@ -145,6 +145,7 @@ fn words(term: Shortfall, spec: Option<&GrantSpec>) -> String {
         Shortfall::NotYetValid => spec.valid_from.clone(),
         Shortfall::NoLongerValid => spec.valid_until.clone(),
         Shortfall::FileTransfer => Some("raw bytes do not show it".to_owned()),
+        Shortfall::Ssh => Some(format!("{}: raw bytes do not show it", spec.ssh)),
         Shortfall::Level => spec.level.map(|level| format!("{level}: {UNKEPT}")),
         Shortfall::Databases => Some(format!("{}: {UNKEPT}", list(&spec.databases))),
         Shortfall::Clipboard => Some(format!("{}: {UNKEPT}", spec.clipboard)),

@@ -54,7 +54,7 @@ pub(crate) fn widest(rules: &[Arc<Rule>], now: SystemTime) -> Option<Arc<Rule>> 
         let terms = &rule.terms;
         let lasts = [terms.valid_until(), terms.closes(now)].into_iter().flatten().min();
         (
-            (terms.forwarding, terms.file_transfer, terms.clipboard.ways()),
+            (terms.channels().width(), terms.clipboard.ways()),
             (most(terms.level), count(&terms.databases)),
             (open(terms.max_session), open(terms.idle)),
             (terms.recording == Recording::Off, !terms.require_active_session),
@@ -83,8 +83,7 @@ pub(crate) fn no_narrower(
         (Some(closes), Some(closed)) => closes >= closed,
     };
     closes_no_earlier
-        && (terms.forwarding || !then.forwarding)
-        && (terms.file_transfer || !then.file_transfer)
+        && terms.channels().covers(&then.channels())
         && most(terms.level) >= most(then.level)
         && covers(terms.databases.as_deref(), then.databases.as_deref())
         && terms.clipboard.covers(then.clipboard)

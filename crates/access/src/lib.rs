@@ -19,6 +19,7 @@ mod principal;
 mod rule;
 #[cfg(feature = "schema")]
 mod schema;
+mod ssh;
 mod terms;
 pub mod text;
 mod token;
@@ -40,6 +41,7 @@ pub use name::{Name, NameError};
 pub use policy::{Context, Grant, Keeps, PolicyData, PolicySnapshot, Standing};
 pub use principal::{Agent, Authenticated, Credential, SignIn, SshKey, User};
 pub use rule::{Rule, Subject, Target};
+pub use ssh::{Allowed, Channels, Sftp, SshTerms};
 pub use terms::{Clipboard, Level, Recording, Shortfall, Terms};
 pub use token::{CaPin, TokenDigest, TokenError, TokenKind, TokenText};
 pub use web::{Scheme, Version, WebOptions};

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
-use crate::{Address, HostName, Name};
+use crate::{Address, Allowed, HostName, Name};
 
 impl JsonSchema for Name {
     fn schema_name() -> Cow<'static, str> {
@@ -49,6 +49,22 @@ impl JsonSchema for Address {
             "description": "Host and port of a target, as the connectors of its site resolve it.",
             "examples": ["db1.corp:5432", "[fd00::1]:22"],
             "pattern": format!(r"^([A-Za-z0-9._-]{{1,253}}|\[({IPV6})\]):({PORT})$"),
+        })
+    }
+}
+
+impl JsonSchema for Allowed {
+    fn schema_name() -> Cow<'static, str> {
+        "Allowed".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "Everything, nothing, or what is listed.",
+            "oneOf": [
+                { "type": "string", "enum": ["all", "none"] },
+                { "type": "array", "items": { "type": "string" }, "uniqueItems": true },
+            ],
         })
     }
 }

@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use crate::hours::Open;
-use crate::{Application, Context, Hours, Keeps, Kind};
+use crate::{Application, Channels, Context, Hours, Keeps, Kind, SshTerms};
 
 /// Under which terms. A term that is absent restricts nothing; an empty list allows nobody.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,6 +22,9 @@ pub struct Terms {
     pub forwarding: bool,
     /// Whether files may be transferred by the protocols that are made for it: sftp, scp, rsync.
     pub file_transfer: bool,
+    /// What may be done on an SSH connection, one by one.
+    #[serde(skip_serializing_if = "is_default")]
+    pub ssh: SshTerms,
     /// The most that may be done in a database.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub level: Option<Level>,
@@ -97,6 +100,7 @@ impl Default for Terms {
             logins: None,
             forwarding: false,
             file_transfer: true,
+            ssh: SshTerms::default(),
             level: None,
             databases: None,
             clipboard: Clipboard::Both,
@@ -129,7 +133,7 @@ impl Terms {
             Shown::Unasked => logins.is_empty(),
         });
         // Nor do they show what of SSH runs in them.
-        let files = !self.file_transfer && facts.kind == Kind::Ssh && facts.login == Shown::Raw;
+        let raw = facts.kind == Kind::Ssh && facts.login == Shown::Raw;
         let unrecorded = self.recording == Recording::Required && !facts.keeps.recording;
         let checks = [
             (over, Shortfall::NoLongerValid),
@@ -140,11 +144,17 @@ impl Terms {
             (self.clipboard != Clipboard::Both && !facts.keeps_clipboard(), Shortfall::Clipboard),
             (self.databases.is_some() && !facts.keeps_databases(), Shortfall::Databases),
             (self.level.is_some() && !facts.keeps_databases(), Shortfall::Level),
-            (files, Shortfall::FileTransfer),
+            (raw && self.ssh.limits(), Shortfall::Ssh),
+            (raw && !self.file_transfer, Shortfall::FileTransfer),
             (login, Shortfall::Login),
             (self.require_active_session && !facts.signed_in, Shortfall::Session),
         ];
         checks.into_iter().filter_map(|(short, term)| short.then_some(term)).collect()
+    }
+
+    /// What is allowed on an SSH connection.
+    pub fn channels(&self) -> Channels {
+        self.ssh.channels(self.forwarding, self.file_transfer)
     }
 
     /// When the hours in which `now` lies end; `None`: they do not.
@@ -300,6 +310,7 @@ pub enum Shortfall {
     Session,
     Login,
     FileTransfer,
+    Ssh,
     Level,
     Databases,
     Clipboard,
@@ -316,6 +327,7 @@ impl Shortfall {
             Self::Session => "session",
             Self::Login => "login",
             Self::FileTransfer => "file-transfer",
+            Self::Ssh => "ssh",
             Self::Level => "level",
             Self::Databases => "databases",
             Self::Clipboard => "clipboard",

@@ -11,9 +11,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use access::{
-    Agent, Clipboard, Context, Credential, Deny, EndReason, Explain, Grant, Keeps, Kind, Level,
-    PolicyData, PolicySnapshot, Recording, RuleId, SessionId, Shortfall, SignIn, SignInId, Subject,
-    Terms, TokenKind,
+    Agent, Allowed, Clipboard, Context, Credential, Deny, EndReason, Explain, Grant, Keeps, Kind,
+    Level, PolicyData, PolicySnapshot, Recording, RuleId, SessionId, Sftp, Shortfall, SignIn,
+    SignInId, SshTerms, Subject, Terms, TokenKind,
 };
 use support::{ALICE, BOB, INSIDE, app, data, is_golden, laptop, now, rule, token, user_id, who};
 use uuid::Uuid;
@@ -52,6 +52,11 @@ fn narrowed_terms_end_the_session_and_widened_ones_do_not() {
     let clipboard = |clipboard| Terms { clipboard, ..none() };
     let recorded = || Terms { recording: Recording::Required, ..none() };
     let signed_in = || Terms { require_active_session: true, ..none() };
+    let ssh = |ssh| Terms { ssh, ..none() };
+    let commands = |names: &[&str]| {
+        let exec = Allowed::Only(names.iter().map(|name| (*name).to_owned()).collect());
+        ssh(SshTerms { exec, ..SshTerms::default() })
+    };
     let narrower = [
         (none(), level(Level::Owner)),
         (level(Level::Owner), level(Level::Editor)),
@@ -64,6 +69,16 @@ fn narrowed_terms_end_the_session_and_widened_ones_do_not() {
         (clipboard(Clipboard::FromTarget), clipboard(Clipboard::Off)),
         (none(), recorded()),
         (none(), signed_in()),
+        (none(), ssh(SshTerms { shell: false, ..SshTerms::default() })),
+        (none(), ssh(SshTerms { sftp: Some(Sftp::Read), ..SshTerms::default() })),
+        (commands(&["a", "b"]), commands(&["a"])),
+        (none(), commands(&["a"])),
+        (Terms { forwarding: true, ..none() }, none()),
+        (
+            Terms { forwarding: true, ..none() },
+            ssh(SshTerms { remote: Some(true), ..SshTerms::default() }),
+        ),
+        (ssh(SshTerms { x11: true, ..SshTerms::default() }), none()),
     ];
     for (before, after) in narrower {
         assert_eq!(changed(&before, &after), Some(EndReason::Revoked), "{before:?} → {after:?}");
@@ -86,6 +101,10 @@ fn the_rule_that_allows_more_is_chosen_whatever_the_order() {
         (none(), Terms { clipboard: Clipboard::ToTarget, ..none() }),
         (none(), Terms { recording: Recording::Required, ..none() }),
         (none(), Terms { require_active_session: true, ..none() }),
+        (
+            none(),
+            Terms { ssh: SshTerms { sftp: Some(Sftp::Read), ..SshTerms::default() }, ..none() },
+        ),
     ];
     for (more, less) in more_and_less {
         for ids in [[1, 2], [2, 1]] {
@@ -216,13 +235,14 @@ fn terms_kept_before_there_were_these_restrict_nothing_more() {
     }
 }
 
-fn kept_by_some() -> [(&'static str, Terms); 5] {
+fn kept_by_some() -> [(&'static str, Terms); 6] {
     let none = Terms::default;
     [
         ("level", Terms { level: Some(Level::Viewer), ..none() }),
         ("databases", Terms { databases: Some(vec!["orders".into()]), ..none() }),
         ("clipboard", Terms { clipboard: Clipboard::ToTarget, ..none() }),
         ("recording", Terms { recording: Recording::Required, ..none() }),
+        ("ssh", Terms { ssh: SshTerms { shell: false, ..SshTerms::default() }, ..none() }),
         ("session", Terms { require_active_session: true, ..none() }),
     ]
 }

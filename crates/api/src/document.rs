@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use access::{Address, Clipboard, Kind, Level, Name, Recording, WebOptions};
+use access::{Address, Clipboard, Kind, Level, Name, Recording, SshTerms, WebOptions};
 use serde::{Deserialize, Serialize};
 
 use crate::SettingsSpec;
@@ -185,6 +185,9 @@ pub struct GrantSpec {
     /// Whether sftp, scp and rsync are allowed.
     #[serde(default = "yes", skip_serializing_if = "is_yes")]
     pub file_transfer: bool,
+    /// What may be done on an SSH connection, one by one.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub ssh: SshTerms,
     /// The most that may be done in a database.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub level: Option<Level>,
@@ -231,6 +234,7 @@ impl Default for GrantSpec {
             logins: None,
             forwarding: false,
             file_transfer: true,
+            ssh: SshTerms::default(),
             level: None,
             databases: None,
             clipboard: Clipboard::Both,

@@ -134,6 +134,7 @@ PasswordAuthentication yes
 KbdInteractiveAuthentication {pam}
 PermitRootLogin yes
 AllowTcpForwarding yes
+X11Forwarding yes
 AllowAgentForwarding yes
 AcceptEnv *
 MaxStartups 2000

@@ -14,7 +14,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::inbox::Inbox;
 use crate::proto::plain;
+use crate::sftp;
+use crate::sniff::Sniff;
 use crate::track::Track;
+use crate::watch::{Forward, Reader};
 
 /// A channel of the user's, and what is needed to answer on it.
 pub(crate) struct UserSide {
@@ -25,17 +28,32 @@ pub(crate) struct UserSide {
 /// What runs on a channel.
 #[derive(Clone, Copy)]
 pub(crate) enum Kind<'a> {
-    /// Something with an exit status, and what a recording is told of it.
-    Program(&'a Track),
+    /// Something with an exit status, what a recording is told of it, and who looks at it where it
+    /// may only read files.
+    Program(&'a Track, Option<&'a Reader>),
     /// Bytes alone: a port or an agent.
-    Bytes,
+    Bytes(&'a Forward),
 }
 
 impl<'a> Kind<'a> {
     fn track(self) -> Option<&'a Track> {
         match self {
-            Self::Program(track) => Some(track),
-            Self::Bytes => None,
+            Self::Program(track, _) => Some(track),
+            Self::Bytes(_) => None,
+        }
+    }
+
+    fn reader(self) -> Option<&'a Reader> {
+        match self {
+            Self::Program(_, reader) => reader,
+            Self::Bytes(_) => None,
+        }
+    }
+
+    fn forward(self) -> Option<&'a Forward> {
+        match self {
+            Self::Program(..) => None,
+            Self::Bytes(forward) => Some(forward),
         }
     }
 }
@@ -107,7 +125,7 @@ async fn pass_up(
         ChannelMsg::Data { data } => {
             let length = data.len() as u64;
             kind.track().inspect(|track| track.input(&data));
-            target.data_bytes(data).await?;
+            pass_data_up(data, target, kind).await?;
             counters.add_up(length);
         }
         ChannelMsg::ExtendedData { data, ext } => {
@@ -129,6 +147,25 @@ async fn pass_up(
     Ok(())
 }
 
+async fn pass_data_up(
+    data: Bytes,
+    target: &ChannelWriteHalf<client::Msg>,
+    kind: Kind<'_>,
+) -> Result<(), russh::Error> {
+    if let Some(forward) = kind.forward() {
+        forward.up(&data).await;
+    }
+    match kind.reader() {
+        Some(reader) => match reader.up(&data).await {
+            Some(rest) if rest.is_empty() => Ok(()),
+            Some(rest) => target.data_bytes(rest).await,
+            // It gets no more of what nobody understands, and ends.
+            None => target.eof().await,
+        },
+        None => target.data_bytes(data).await,
+    }
+}
+
 async fn downward(
     from: &mut Inbox,
     user: &UserSide,
@@ -143,6 +180,12 @@ async fn downward(
             biased;
             message = from.next() => message,
             () = held.due(input_ended) => Some(held.release()),
+            own = sftp::answers(kind.reader().map(|reader| &reader.rules)) => {
+                if from.during(user.writer.data_bytes(own)).await.is_err() {
+                    return Over::User;
+                }
+                continue;
+            }
         };
         let passed = match message {
             Some(ChannelMsg::Close) => {
@@ -234,6 +277,13 @@ async fn pass_down(
             if let Some(track) = track {
                 track.output(&data).await;
             }
+            if let Some(forward) = kind.forward() {
+                forward.down(&data).await;
+            }
+            let data = match kind.reader() {
+                Some(reader) => reader.rules.down(data),
+                None => data,
+            };
             user.writer.data_bytes(data).await.map_err(drop)?;
             counters.add_down(length);
         }
@@ -274,11 +324,12 @@ pub(crate) async fn stream(
     from_user: &mut Inbox,
     stream: BoxStream,
     counters: &Arc<Counters>,
+    sniff: &Sniff,
 ) -> (EndReason, Side) {
     let (reader, writer) = tokio::io::split(Io::new(stream));
     let said_all = CancellationToken::new();
-    let mut up = std::pin::pin!(raw_up(from_user, writer, counters, &said_all));
-    let mut down = std::pin::pin!(raw_down(reader, user, counters));
+    let mut up = std::pin::pin!(raw_up(from_user, writer, (counters, sniff), &said_all));
+    let mut down = std::pin::pin!(raw_down(reader, user, (counters, sniff)));
     tokio::select! {
         end = &mut up => end,
         end = &mut down => {
@@ -301,12 +352,13 @@ pub(crate) async fn stream(
 async fn raw_up(
     from: &mut Inbox,
     mut to: WriteHalf<Io<BoxStream>>,
-    counters: &Counters,
+    (counters, sniff): (&Counters, &Sniff),
     said_all: &CancellationToken,
 ) -> (EndReason, Side) {
     loop {
         match from.next().await {
             Some(ChannelMsg::Data { data }) => {
+                sniff.up(&data);
                 let sent = async {
                     to.write_all(&data).await?;
                     to.flush().await
@@ -331,7 +383,7 @@ async fn raw_up(
 async fn raw_down(
     mut from: ReadHalf<Io<BoxStream>>,
     user: &UserSide,
-    counters: &Counters,
+    (counters, sniff): (&Counters, &Sniff),
 ) -> (EndReason, Side) {
     let mut buffer = BytesMut::new();
     loop {
@@ -344,6 +396,7 @@ async fn raw_down(
             Ok(_) => {
                 let data: Bytes = buffer.split().freeze();
                 let length = data.len() as u64;
+                sniff.down(&data);
                 if user.writer.data_bytes(data).await.is_err() {
                     return (EndReason::Closed, Side::Client);
                 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use access::{EndReason, Kind, Side};
+use access::{EndReason, Kind, Sftp, Side};
 use russh::server::Msg;
 use russh::{Channel, ChannelId, ChannelMsg, ChannelWriteHalf, Pty, client};
 use session::Screen;
@@ -13,12 +13,14 @@ use crate::bridge::{self, Over, UserSide};
 use crate::config::TARGET_DEADLINE;
 use crate::connection::{Connection, Place};
 use crate::inbox::{DOWN_CAP, Inbox, UP_CAP};
+use crate::program::Program;
 use crate::proto::plain;
 use crate::reach::Reach;
 use crate::target::{Target, TargetError};
 use crate::terminal::{Applicant, Gone, Terminal};
 use crate::track::Track;
-use crate::{mosh, transfer, words};
+use crate::watch::{Forward, Reader};
+use crate::{mosh, words};
 
 /// Serves a session channel to its end.
 pub(crate) async fn serve(connection: Arc<Connection>, channel: Channel<Msg>, _place: Place) {
@@ -77,6 +79,15 @@ struct Wishes {
     pty: Option<Terms>,
     environment: Vec<(String, String)>,
     agent: bool,
+    x11: Option<Display>,
+}
+
+/// Where the user's client shows windows.
+struct Display {
+    single: bool,
+    protocol: String,
+    cookie: String,
+    screen: u32,
 }
 
 struct Terms {
@@ -89,43 +100,6 @@ impl Terms {
     fn screen(&self) -> Screen {
         let [columns, rows, ..] = self.size;
         Screen { term: plain(&self.term, MAX_TERM), columns, rows }
-    }
-}
-
-enum Program {
-    Shell,
-    Exec(Vec<u8>),
-    Subsystem(String),
-}
-
-impl Program {
-    fn is_shell(&self) -> bool {
-        matches!(self, Self::Shell)
-    }
-
-    fn transfers_files(&self) -> bool {
-        match self {
-            Self::Shell => false,
-            Self::Exec(command) => transfer::is_transfer(&String::from_utf8_lossy(command)),
-            Self::Subsystem(name) => name == "sftp",
-        }
-    }
-
-    fn is_mosh(&self) -> bool {
-        match self {
-            Self::Exec(command) => mosh::is_server(&String::from_utf8_lossy(command)),
-            Self::Shell | Self::Subsystem(_) => false,
-        }
-    }
-
-    /// The action's name and detail in the record.
-    fn noted(&self) -> (&'static str, String) {
-        match self {
-            Self::Shell => ("ssh.shell", String::new()),
-            Self::Exec(command) => ("ssh.exec", String::from_utf8_lossy(command).into_owned()),
-            Self::Subsystem(name) if name == "sftp" => ("ssh.sftp", String::new()),
-            Self::Subsystem(name) => ("ssh.subsystem", name.clone()),
-        }
     }
 }
 
@@ -157,6 +131,13 @@ async fn wishes(inbox: &mut Inbox) -> Option<(Wishes, Program)> {
                 }
             }
             ChannelMsg::AgentForward { .. } => wishes.agent = true,
+            ChannelMsg::RequestX11 {
+                single_connection: single,
+                x11_authentication_protocol: protocol,
+                x11_authentication_cookie: cookie,
+                x11_screen_number: screen,
+                ..
+            } => wishes.x11 = Some(Display { single, protocol, cookie, screen }),
             ChannelMsg::RequestShell { .. } => return Some((wishes, Program::Shell)),
             ChannelMsg::Exec { command, .. } => return Some((wishes, Program::Exec(command))),
             ChannelMsg::RequestSubsystem { name, .. } => {
@@ -175,6 +156,7 @@ struct Running {
     writer: ChannelWriteHalf<client::Msg>,
     inbox: Inbox,
     track: Track,
+    reader: Option<Reader>,
     _target: Arc<Target>,
 }
 
@@ -195,10 +177,10 @@ async fn start(
         },
         None => return Err(words::NO_APPLICATION.to_owned()),
     };
-    if !reach.file_transfer() && program.transfers_files() {
+    if let Err(refused) = program.judge(reach.channels()) {
         let (what, detail) = program.noted();
         reach.note("ssh.refused", format!("{what} {detail}").trim_end()).await;
-        return Err(words::explain(&transfer::Refused));
+        return Err(words::explain(&refused));
     }
     if program.is_mosh() {
         reach.note("ssh.refused", "mosh-server").await;
@@ -231,7 +213,9 @@ async fn start(
     let screen = wishes.pty.as_ref().map(Terms::screen);
     let track = Track::begin(reach.tape(), user.writer.id().into(), (what, detail), screen);
     let track = inbox.during(target_inbox.during(track)).await;
-    Ok(Some(Running { reach, writer, inbox: target_inbox, track, _target: target }))
+    let reads = program.is_sftp() && reach.channels().sftp == Sftp::Read;
+    let reader = reads.then(|| Reader::new(reach.clone()));
+    Ok(Some(Running { reach, writer, inbox: target_inbox, track, reader, _target: target }))
 }
 
 /// A session channel at the target; what fails is told in the user's words.
@@ -257,22 +241,61 @@ async fn ask(
     wishes: &Wishes,
     program: &Program,
 ) -> Result<(), russh::Error> {
-    if wishes.agent && reach.forwarding() {
-        target.allow_agent();
-        reach.note("ssh.agent", "").await;
-        writer.agent_forward(false).await?;
-    }
+    ask_for_agent(reach, target, writer, wishes).await?;
+    ask_for_display(reach, target, writer, wishes).await?;
     if let Some(Terms { term, size: [columns, rows, width, height], modes }) = &wishes.pty {
         writer.request_pty(false, term, *columns, *rows, *width, *height, modes).await?;
     }
-    for (name, value) in &wishes.environment {
+    let passes = |name: &str| reach.channels().environment(name);
+    for (name, value) in wishes.environment.iter().filter(|(name, _)| passes(name)) {
         writer.set_env(false, name.as_str(), value.as_str()).await?;
+    }
+    let others = wishes.environment.iter().map(|(name, _)| name.as_str());
+    let others: Vec<_> = others.filter(|name| !passes(name)).collect();
+    if !others.is_empty() {
+        reach.note("ssh.env_refused", &others.join(" ")).await;
     }
     match program {
         Program::Shell => writer.request_shell(true).await,
         Program::Exec(command) => writer.exec(true, command.clone()).await,
         Program::Subsystem(name) => writer.request_subsystem(true, name.as_str()).await,
     }
+}
+
+async fn ask_for_agent(
+    reach: &Reach,
+    target: &Target,
+    writer: &ChannelWriteHalf<client::Msg>,
+    wishes: &Wishes,
+) -> Result<(), russh::Error> {
+    match (wishes.agent, reach.channels().agent) {
+        (true, true) => {
+            target.allow_agent();
+            reach.note("ssh.agent", "").await;
+            writer.agent_forward(false).await
+        }
+        (true, false) => {
+            reach.note("ssh.agent_refused", "").await;
+            Ok(())
+        }
+        (false, _) => Ok(()),
+    }
+}
+
+async fn ask_for_display(
+    reach: &Reach,
+    target: &Target,
+    writer: &ChannelWriteHalf<client::Msg>,
+    wishes: &Wishes,
+) -> Result<(), russh::Error> {
+    let Some(Display { single, protocol, cookie, screen }) = &wishes.x11 else { return Ok(()) };
+    if !reach.channels().x11 {
+        reach.note("ssh.x11_refused", "").await;
+        return Ok(());
+    }
+    target.allow_display();
+    reach.note("ssh.x11", "").await;
+    writer.request_x11(false, *single, protocol.as_str(), cookie.as_str(), *screen).await
 }
 
 /// Lets the user pick an application at their terminal.
@@ -304,8 +327,8 @@ async fn carry(
     mut running: Running,
 ) {
     let reach = running.reach.clone();
-    let Running { writer, inbox: from_target, track, .. } = &mut running;
-    let (counters, kind) = (reach.counters(), bridge::Kind::Program(track));
+    let Running { writer, inbox: from_target, track, reader, .. } = &mut running;
+    let (counters, kind) = (reach.counters(), bridge::Kind::Program(track, reader.as_ref()));
     let over = bridge::channels(user, inbox, writer, from_target, counters, kind).await;
     inbox.during(track.end()).await;
     match over {
@@ -332,20 +355,23 @@ const MAX_TERM: usize = 64;
 const MAX_VARIABLES: usize = 128;
 const MAX_VARIABLE: usize = 32 * 1024;
 
-/// Carries a channel that only has bytes, such as a forwarded port or an agent.
+/// Carries a channel that only has bytes, such as a forwarded port or an agent; `what` it is, for
+/// the record.
 pub(crate) async fn carry_bytes(
     connection: &Arc<Connection>,
-    reach: &Reach,
+    reach: &Arc<Reach>,
     user: &UserSide,
     inbox: &mut Inbox,
     target: Channel<client::Msg>,
+    what: String,
 ) {
     let id: ChannelId = target.id();
     let (reader, writer) = target.split();
     let mut target_inbox = Inbox::new(reader, id, connection.down.clone());
     target_inbox.open_up(DOWN_CAP);
     inbox.open_up(UP_CAP);
-    let (counters, kind) = (reach.counters(), bridge::Kind::Bytes);
+    let forward = Forward::new(reach.clone(), what);
+    let (counters, kind) = (reach.counters(), bridge::Kind::Bytes(&forward));
     let over = bridge::channels(user, inbox, &writer, &mut target_inbox, counters, kind).await;
     match over {
         Over::User => drop(writer.close().await),

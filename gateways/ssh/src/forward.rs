@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use access::{Application, Authenticated, EndReason, Explain, Kind, Side};
+use access::{Application, Authenticated, Channels, EndReason, Explain, Kind, Side};
 use russh::server::{self, Msg};
 use russh::{Channel, ChannelOpenFailure, client};
 use session::{Door, Session};
@@ -17,7 +17,10 @@ use crate::connection::{Connection, Place};
 use crate::inbox::{Inbox, UP_CAP};
 use crate::proto::destination;
 use crate::reach::authorize;
+use crate::sniff::Sniff;
+use crate::target::Knock;
 use crate::terminal::Applicant;
+use crate::watch::CARRIES_SSH;
 use crate::words;
 
 /// Serves `ssh -L`, `-W`, `-J` and `-D`: to an application of that name, else through the target.
@@ -34,7 +37,7 @@ pub(crate) async fn direct(
             Some((who, application)) => {
                 to_application(&connection, &who, application, channel, reply).await;
             }
-            None => through_target(&connection, (host, port), channel, reply).await,
+            None => through_target(&connection, To::Port(host, port), channel, reply).await,
         }
     };
     tokio::select! {
@@ -44,9 +47,52 @@ pub(crate) async fn direct(
     }
 }
 
-/// Joins a channel that a target opened to the user's agent.
-pub(crate) fn agent(
+/// Serves `ssh -L PORT:/SOCKET`.
+pub(crate) async fn socket(
+    connection: Arc<Connection>,
+    channel: Channel<Msg>,
+    reply: server::ChannelOpenHandle,
+    path: String,
+    _place: Place,
+) {
+    tokio::select! {
+        biased;
+        _ = connection.ending() => {}
+        () = through_target(&connection, To::Socket(path), channel, reply) => {}
+    }
+}
+
+/// What a target opens a channel to at the user's.
+pub(crate) enum Back {
+    Agent,
+    /// For a program at the target that connected from there.
+    Display(String, u32),
+    /// For who connected to a socket that the target listens on.
+    Socket(String),
+}
+
+impl Back {
+    async fn open(&self, user: &server::Handle) -> Result<Channel<Msg>, russh::Error> {
+        match self {
+            Self::Agent => user.channel_open_agent().await,
+            Self::Display(from, port) => user.channel_open_x11(from, *port).await,
+            Self::Socket(path) => user.channel_open_forwarded_streamlocal(path).await,
+        }
+    }
+
+    fn shown(&self) -> String {
+        match self {
+            Self::Agent => "agent".to_owned(),
+            Self::Display(..) => "display".to_owned(),
+            Self::Socket(path) => path.clone(),
+        }
+    }
+}
+
+/// Joins a channel that a target opened to something of the user's, which is allowed.
+pub(crate) fn back(
     connection: &Arc<Connection>,
+    to: Back,
     channel: Channel<client::Msg>,
     reply: client::ChannelOpenHandle,
 ) {
@@ -57,17 +103,17 @@ pub(crate) fn agent(
         let (Some(handle), Some(reach)) = (shared.handle(), shared.reach().cloned()) else {
             return;
         };
-        let opening = timeout(TARGET_DEADLINE, handle.channel_open_agent()).await;
+        let opening = timeout(TARGET_DEADLINE, to.open(&handle)).await;
         let Ok(Ok(user)) = opening else { return };
         reply.accept().await;
         let id = user.id();
         let (reader, writer) = user.split();
         let mut inbox = Inbox::new(reader, id, shared.up.clone());
-        let side = UserSide { writer, handle };
+        let (side, what) = (UserSide { writer, handle }, to.shown());
         tokio::select! {
             biased;
             _ = shared.ending() => {}
-            () = carry_bytes(&shared, &reach, &side, &mut inbox, channel) => {}
+            () = carry_bytes(&shared, &reach, &side, &mut inbox, channel, what) => {}
         }
     };
     // Without room the reply is dropped with the task, which refuses the channel.
@@ -105,17 +151,21 @@ async fn to_application(
     };
     let Some((user, mut inbox)) = accept(connection, channel, reply).await else { return };
     let (mut lease, counters) = (session.lease(), session.counters().clone());
+    let sniff = Sniff::default();
     let (reason, side) = tokio::select! {
         biased;
         reason = lease.ended() => (reason, Side::Relay),
         _ = connection.ending() => (EndReason::Closed, Side::Client),
-        end = bridge::stream(&user, &mut inbox, stream, &counters) => end,
+        end = bridge::stream(&user, &mut inbox, stream, &counters, &sniff) => end,
     };
     if reason != EndReason::Closed {
         tracing::debug!(reason = reason.as_str(), "A forward to an application ended");
     }
     drop(inbox);
     drop(user.writer.close().await);
+    if sniff.is_ssh() {
+        session.note(CARRIES_SSH, session.application().name.as_str());
+    }
     session.end(reason, side);
 }
 
@@ -139,15 +189,50 @@ async fn open(
     }
 }
 
+/// Where a target is asked to connect.
+enum To {
+    Port(String, u32),
+    Socket(String),
+}
+
+impl To {
+    fn is_allowed(&self, allowed: &Channels) -> bool {
+        match self {
+            Self::Port(host, port) => allowed.local(host, *port),
+            Self::Socket(_) => allowed.streamlocal,
+        }
+    }
+
+    async fn open(
+        self,
+        target: &client::Handle<Knock>,
+    ) -> Result<Channel<client::Msg>, russh::Error> {
+        match self {
+            Self::Port(host, port) => {
+                target.channel_open_direct_tcpip(host, port, "127.0.0.1", 0).await
+            }
+            Self::Socket(path) => target.channel_open_direct_streamlocal(path).await,
+        }
+    }
+
+    fn shown(&self) -> String {
+        match self {
+            Self::Port(host, port) => format!("{host}:{port}"),
+            Self::Socket(path) => path.clone(),
+        }
+    }
+}
+
 /// Asks the connection's target to connect, where the terms allow it.
 async fn through_target(
     connection: &Arc<Connection>,
-    (host, port): (String, u32),
+    to: To,
     channel: Channel<Msg>,
     reply: server::ChannelOpenHandle,
 ) {
-    let destination = format!("{host}:{port}");
-    let Some(reach) = connection.reach().filter(|reach| reach.forwarding()).cloned() else {
+    let destination = to.shown();
+    let Some(reach) = connection.reach().filter(|reach| to.is_allowed(reach.channels())).cloned()
+    else {
         connection.note("ssh.forward_refused", &destination).await;
         return reply.reject(refusal(words::FORWARD_REFUSED)).await;
     };
@@ -158,14 +243,13 @@ async fn through_target(
             return reply.reject(ChannelOpenFailure::Other { code: CONNECT_FAILED, reason }).await;
         }
     };
-    let opening = target.handle.channel_open_direct_tcpip(host, port, "127.0.0.1", 0);
-    let there = match timeout(TARGET_DEADLINE, opening).await {
+    let there = match timeout(TARGET_DEADLINE, to.open(&target.handle)).await {
         Ok(Ok(there)) => there,
         Ok(Err(russh::Error::ChannelOpenFailure(failure))) => return reply.reject(failure).await,
         Ok(Err(_)) | Err(_) => return reply.reject(ChannelOpenFailure::ConnectFailed).await,
     };
     let Some((user, mut inbox)) = accept(connection, channel, reply).await else { return };
-    carry_bytes(connection, &reach, &user, &mut inbox, there).await;
+    carry_bytes(connection, &reach, &user, &mut inbox, there, destination).await;
 }
 
 async fn accept(

@@ -3,7 +3,9 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use access::{Application, Authenticated, Context, EndReason, Grant, Keeps, Kind, Login, Side};
+use access::{
+    Application, Authenticated, Channels, Context, EndReason, Grant, Keeps, Kind, Login, Side,
+};
 use session::{AuditEvent, Door, Lease, Session, Tape};
 use splice::Counters;
 use tokio::sync::RwLock;
@@ -25,8 +27,7 @@ pub(crate) struct Reach {
     login: String,
     /// What a target's log calls the session.
     key_id: String,
-    forwarding: bool,
-    file_transfer: bool,
+    channels: Channels,
     tape: Option<Tape>,
     counters: Arc<Counters>,
     pool: tokio::sync::Mutex<Pool>,
@@ -93,8 +94,7 @@ impl Reach {
             application: session.application().clone(),
             login,
             key_id: key_id(&session),
-            forwarding: session.terms().forwarding,
-            file_transfer: session.terms().file_transfer,
+            channels: session.terms().channels(),
             tape: session.tape().cloned(),
             counters: session.counters().clone(),
             session: RwLock::new(Some(session)),
@@ -123,19 +123,14 @@ impl Reach {
         self.tape.as_ref()
     }
 
-    /// Whether ports and the agent may be forwarded to the target.
-    pub(crate) fn forwarding(&self) -> bool {
-        self.forwarding
+    /// What the grant allows on this connection.
+    pub(crate) fn channels(&self) -> &Channels {
+        &self.channels
     }
 
     /// What the target listens on for the user.
     pub(crate) fn ports(&self) -> &Ports {
         &self.ports
-    }
-
-    /// Whether sftp, scp and rsync may run at the target.
-    pub(crate) fn file_transfer(&self) -> bool {
-        self.file_transfer
     }
 
     pub(crate) fn is_managed(&self) -> bool {
@@ -352,7 +347,7 @@ impl Reach {
         dialogue: &mut Dialogue,
     ) -> Result<bool, TargetError> {
         let subject =
-            Subject { account: &self.login, key_id: &self.key_id, forwarding: self.forwarding };
+            Subject { account: &self.login, key_id: &self.key_id, allowed: &self.channels };
         match connection.gateway.target_ca.certify(&subject, SystemTime::now()) {
             Ok((key, certificate)) => dialogue.certificate(key, certificate).await,
             Err(error) => {

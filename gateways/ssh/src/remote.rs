@@ -1,4 +1,4 @@
-//! `ssh -R`: ports on which the target listens for the user, and the connections that arrive there.
+//! `ssh -R`: ports and sockets on which the target listens for the user, and the connections that arrive there.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -9,6 +9,7 @@ use crate::bridge::UserSide;
 use crate::channel::carry_bytes;
 use crate::config::TARGET_DEADLINE;
 use crate::connection::Connection;
+use crate::forward::{self, Back};
 use crate::inbox::Inbox;
 use crate::proto::plain;
 use crate::reach::Reach;
@@ -25,6 +26,7 @@ struct Listening {
     target: Option<Arc<Target>>,
     /// As the user asked; port 0 while the target has not said which one it took.
     ports: Vec<(String, u32)>,
+    sockets: Vec<String>,
 }
 
 /// Where a connection came in at the target, and from where.
@@ -41,7 +43,7 @@ pub(crate) struct Arrived {
 /// The library asks this between two packets of the user, and waits: nothing here may need another.
 pub(crate) async fn listen(connection: &Arc<Connection>, address: &str, port: u32) -> Option<u32> {
     let detail = format!("{address}:{port}");
-    let Some(reach) = connection.reach().filter(|reach| reach.forwarding()).cloned() else {
+    let Some(reach) = connection.reach().filter(|reach| reach.channels().remote).cloned() else {
         connection.note("ssh.forward_refused", &detail).await;
         return None;
     };
@@ -60,13 +62,60 @@ pub(crate) async fn listen(connection: &Arc<Connection>, address: &str, port: u3
 }
 
 async fn ask(connection: &Arc<Connection>, reach: &Reach, address: &str, port: u32) -> Option<u32> {
-    let target = match reach.ports().target() {
-        Some(target) => target,
-        None => reach.ports().keep(reach.silently(connection).await?),
-    };
+    let target = listener(connection, reach).await?;
     let told = target.handle.tcpip_forward(address, port).await.ok()?;
     // A target says which port it took only where it could choose.
     Some(if port == 0 { told } else { port }).filter(|&taken| taken != 0)
+}
+
+/// The connection to the target that listens.
+async fn listener(connection: &Arc<Connection>, reach: &Reach) -> Option<Arc<Target>> {
+    match reach.ports().target() {
+        Some(target) => Some(target),
+        None => Some(reach.ports().keep(reach.silently(connection).await?)),
+    }
+}
+
+/// Has the target listen on a socket of its file system, where the terms allow it.
+pub(crate) async fn listen_socket(connection: &Arc<Connection>, path: &str) -> bool {
+    let reach = connection.reach().filter(|reach| reach.channels().streamlocal).cloned();
+    let Some(reach) = reach.filter(|reach| reach.ports().begin_socket(path)) else {
+        connection.note("ssh.forward_refused", path).await;
+        return false;
+    };
+    let asking = async {
+        let target = listener(connection, &reach).await?;
+        target.handle.streamlocal_forward(path).await.ok()
+    };
+    let listens = matches!(timeout(TARGET_DEADLINE, asking).await, Ok(Some(())));
+    if !listens {
+        reach.ports().forget_socket(path);
+    }
+    reach.note(if listens { "ssh.listen" } else { "ssh.listen_failed" }, path).await;
+    listens
+}
+
+/// Has the target listen on it no more.
+pub(crate) async fn cancel_socket(connection: &Arc<Connection>, path: &str) -> bool {
+    let Some(reach) = connection.reach() else { return false };
+    let Some(target) = reach.ports().target().filter(|_| reach.ports().forget_socket(path)) else {
+        return false;
+    };
+    reach.note("ssh.listen_ended", path).await;
+    let cancelled = timeout(TARGET_DEADLINE, target.handle.cancel_streamlocal_forward(path));
+    matches!(cancelled.await, Ok(Ok(())))
+}
+
+/// Joins a connection that arrived at a socket of the target with the user's client.
+pub(crate) fn join_socket(
+    connection: &Arc<Connection>,
+    channel: Channel<client::Msg>,
+    reply: client::ChannelOpenHandle,
+    path: &str,
+) {
+    if connection.reach().is_some_and(|reach| reach.ports().listens_on(path)) {
+        forward::back(connection, Back::Socket(path.to_owned()), channel, reply);
+    }
 }
 
 /// Has the target listen no more.
@@ -123,13 +172,14 @@ async fn carry(
     let (reader, writer) = user.split();
     let mut inbox = Inbox::new(reader, id, connection.up.clone());
     let side = UserSide { writer, handle };
-    carry_bytes(connection, &reach, &side, &mut inbox, channel).await;
+    carry_bytes(connection, &reach, &side, &mut inbox, channel, from).await;
 }
 
 impl Ports {
     /// Whether something still listens for the user.
     pub(crate) fn is_empty(&self) -> bool {
-        self.lock().ports.is_empty()
+        let listening = self.lock();
+        listening.ports.is_empty() && listening.sockets.is_empty()
     }
 
     /// Lets go of the connection to the target.
@@ -166,6 +216,26 @@ impl Ports {
         free
     }
 
+    fn begin_socket(&self, path: &str) -> bool {
+        let mut listening = self.lock();
+        let known = listening.sockets.iter().any(|socket| socket == path);
+        let free = !known && path.len() <= MAX_ADDRESS && listening.sockets.len() < MAX_PORTS;
+        if free {
+            listening.sockets.push(path.to_owned());
+        }
+        free
+    }
+
+    fn forget_socket(&self, path: &str) -> bool {
+        let mut listening = self.lock();
+        let known = listening.sockets.iter().position(|socket| socket == path);
+        known.map(|index| listening.sockets.swap_remove(index)).is_some()
+    }
+
+    fn listens_on(&self, path: &str) -> bool {
+        self.lock().sockets.iter().any(|socket| socket == path)
+    }
+
     fn settle(&self, address: &str, asked: u32, taken: Option<u32>) {
         let mut listening = self.lock();
         let begun =
@@ -190,7 +260,7 @@ impl Ports {
     }
 }
 
-/// Ports of one session.
+/// Ports of one session, and sockets.
 const MAX_PORTS: usize = 64;
 
 const MAX_ADDRESS: usize = 255;

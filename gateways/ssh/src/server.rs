@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use access::{ApplicationId, Authenticated};
+use access::{ApplicationId, Authenticated, Channels};
 use russh::keys::{Algorithm, Certificate, HashAlg};
 use russh::server::{
     Auth, ChannelOpenHandle, Handler, Msg, PublicKeyOffer, Response, Session, VerifiedPublicKey,
@@ -36,6 +36,20 @@ impl DoorHandler {
     /// the target may first want something typed there, or the user's agent.
     fn program(&self, channel: ChannelId, session: &mut Session) -> Result<(), russh::Error> {
         match self.connection.starts(channel) {
+            true => session.channel_success(channel),
+            false => session.channel_failure(channel),
+        }
+    }
+
+    /// Answers what a client would like before its program starts. Where the application is not
+    /// picked yet nobody knows; it is asked again when it is.
+    fn wish(
+        &self,
+        channel: ChannelId,
+        session: &mut Session,
+        is_allowed: impl FnOnce(&Channels) -> bool,
+    ) -> Result<(), russh::Error> {
+        match self.connection.reach().is_none_or(|reach| is_allowed(reach.channels())) {
             true => session.channel_success(channel),
             false => session.channel_failure(channel),
         }
@@ -150,6 +164,24 @@ impl Handler for DoorHandler {
         Ok(())
     }
 
+    async fn channel_open_direct_streamlocal(
+        &mut self,
+        channel: Channel<Msg>,
+        path: &str,
+        reply: ChannelOpenHandle,
+        _: &mut Session,
+    ) -> Result<(), russh::Error> {
+        match self.connection.place() {
+            Some(place) => {
+                let connection = self.connection.clone();
+                let serving = forward::socket(connection, channel, reply, path.to_owned(), place);
+                self.connection.run(serving).await;
+            }
+            None => reply.reject(ChannelOpenFailure::ResourceShortage).await,
+        }
+        Ok(())
+    }
+
     async fn channel_open_x11(
         &mut self,
         _: Channel<Msg>,
@@ -205,17 +237,17 @@ impl Handler for DoorHandler {
         _: u32,
         session: &mut Session,
     ) -> Result<(), russh::Error> {
-        session.channel_failure(channel)
+        self.wish(channel, session, |allowed| allowed.x11)
     }
 
     async fn env_request(
         &mut self,
         channel: ChannelId,
-        _: &str,
+        name: &str,
         _: &str,
         session: &mut Session,
     ) -> Result<(), russh::Error> {
-        session.channel_success(channel)
+        self.wish(channel, session, |allowed| allowed.environment(name))
     }
 
     async fn shell_request(
@@ -286,10 +318,36 @@ impl Handler for DoorHandler {
         })
     }
 
+    async fn streamlocal_forward(
+        &mut self,
+        path: &str,
+        _: &mut Session,
+    ) -> Result<bool, russh::Error> {
+        let connection = self.connection.clone();
+        Ok(tokio::select! {
+            biased;
+            () = connection.over() => false,
+            listens = remote::listen_socket(&connection, path) => listens,
+        })
+    }
+
+    async fn cancel_streamlocal_forward(
+        &mut self,
+        path: &str,
+        _: &mut Session,
+    ) -> Result<bool, russh::Error> {
+        let connection = self.connection.clone();
+        Ok(tokio::select! {
+            biased;
+            () = connection.over() => false,
+            cancelled = remote::cancel_socket(&connection, path) => cancelled,
+        })
+    }
+
     /// The agent may log in to a transparent target even where it may not be forwarded to it.
     async fn agent_request(&mut self, _: ChannelId, _: &mut Session) -> Result<bool, russh::Error> {
         let reach = self.connection.reach();
-        Ok(reach.is_none_or(|reach| reach.forwarding() || !reach.is_managed()))
+        Ok(reach.is_none_or(|reach| reach.channels().agent || !reach.is_managed()))
     }
 }
 

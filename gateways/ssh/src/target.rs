@@ -17,7 +17,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use crate::Gateway;
 use crate::config::{self, TARGET_DEADLINE};
 use crate::connection::Connection;
-use crate::forward;
+use crate::forward::{self, Back};
 use crate::guard::Guarded;
 use crate::proto::plain;
 use crate::remote::{self, Arrived};
@@ -89,6 +89,11 @@ impl Target {
         self.shared.agent.store(true, Relaxed);
     }
 
+    /// Lets the target open channels to the user's display.
+    pub(crate) fn allow_display(&self) {
+        self.shared.display.store(true, Relaxed);
+    }
+
     /// Ends the user's connection with this one: whoever listens would wait for nothing.
     pub(crate) fn keep_listening(&self) {
         self.shared.listens.store(true, Relaxed);
@@ -124,6 +129,7 @@ struct Shared {
     trouble: Mutex<Option<TargetError>>,
     banner: Mutex<String>,
     agent: AtomicBool,
+    display: AtomicBool,
     listens: AtomicBool,
 }
 
@@ -138,7 +144,8 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 /// What the library asks about a target. Every channel a target opens is refused, but those to the
-/// user's agent where that is forwarded, and those from ports that it listens on for the user.
+/// user's agent and display where these are forwarded, and those from ports and sockets that it
+/// listens on for the user.
 pub(crate) struct Knock {
     application: Arc<Application>,
     gateway: Arc<Gateway>,
@@ -236,7 +243,7 @@ impl client::Handler for Knock {
         if self.shared.agent.load(Relaxed)
             && let Some(connection) = self.connection.upgrade()
         {
-            forward::agent(&connection, channel, reply);
+            forward::back(&connection, Back::Agent, channel, reply);
         }
         Ok(())
     }
@@ -261,11 +268,14 @@ impl client::Handler for Knock {
 
     async fn server_channel_open_forwarded_streamlocal(
         &mut self,
-        _: Channel<Msg>,
-        _: &str,
-        _: ChannelOpenHandle,
+        channel: Channel<Msg>,
+        path: &str,
+        reply: ChannelOpenHandle,
         _: &mut Session,
     ) -> Result<(), russh::Error> {
+        if let Some(connection) = self.connection.upgrade() {
+            remote::join_socket(&connection, channel, reply, path);
+        }
         Ok(())
     }
 
@@ -303,12 +313,18 @@ impl client::Handler for Knock {
 
     async fn server_channel_open_x11(
         &mut self,
-        _: Channel<Msg>,
-        _: &str,
-        _: u32,
-        _: ChannelOpenHandle,
+        channel: Channel<Msg>,
+        originator: &str,
+        port: u32,
+        reply: ChannelOpenHandle,
         _: &mut Session,
     ) -> Result<(), russh::Error> {
+        if self.shared.display.load(Relaxed)
+            && let Some(connection) = self.connection.upgrade()
+        {
+            let from = Back::Display(plain(originator, MAX_ORIGINATOR), port);
+            forward::back(&connection, from, channel, reply);
+        }
         Ok(())
     }
 
@@ -332,6 +348,7 @@ impl client::Handler for Knock {
 
 const GOODBYE: Duration = Duration::from_millis(200);
 const MAX_BANNER: usize = 4096;
+const MAX_ORIGINATOR: usize = 255;
 
 impl Explain for TargetError {
     fn code(&self) -> Code {

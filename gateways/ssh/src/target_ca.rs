@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use access::Channels;
 use russh::keys::ssh_key::certificate::{Builder, CertType};
 use russh::keys::ssh_key::private::{Ed25519Keypair, KeypairData};
 use russh::keys::{Certificate, PrivateKey, ssh_key};
@@ -17,8 +18,8 @@ pub(crate) struct Subject<'a> {
     pub(crate) account: &'a str,
     /// What the target's log calls it.
     pub(crate) key_id: &'a str,
-    /// Whether the target may forward ports and the agent.
-    pub(crate) forwarding: bool,
+    /// What the target may do for it besides running programs.
+    pub(crate) allowed: &'a Channels,
 }
 
 impl TargetCa {
@@ -55,10 +56,15 @@ impl TargetCa {
             .valid_principal(subject.account)?
             .extension("permit-pty", "")?
             .extension("permit-user-rc", "")?;
-        if subject.forwarding {
-            certificate
-                .extension("permit-agent-forwarding", "")?
-                .extension("permit-port-forwarding", "")?;
+        let allowed = subject.allowed;
+        let extensions = [
+            (allowed.agent, "permit-agent-forwarding"),
+            // Of sockets too.
+            (allowed.ports() || allowed.streamlocal, "permit-port-forwarding"),
+            (allowed.x11, "permit-X11-forwarding"),
+        ];
+        for (_, name) in extensions.into_iter().filter(|(allowed, _)| *allowed) {
+            certificate.extension(name, "")?;
         }
         Ok((Arc::new(key), certificate.sign(&self.0)?))
     }
@@ -71,13 +77,16 @@ const LIFE: Duration = Duration::from_secs(300);
 
 #[cfg(test)]
 mod tests {
+    use access::Terms;
+
     use super::*;
 
     #[test]
     fn a_certificate_opens_one_account_for_minutes_and_tells_whose_session_it_is() {
         let ca = TargetCa::new(&[7; 32], "adit relay.test").unwrap();
         let signed = |forwarding| {
-            let subject = Subject { account: "ubuntu", key_id: "adit/alice/web1-hq/1", forwarding };
+            let allowed = &Terms { forwarding, ..Terms::default() }.channels();
+            let subject = Subject { account: "ubuntu", key_id: "adit/alice/web1-hq/1", allowed };
             ca.certify(&subject, SystemTime::now()).unwrap()
         };
         let (key, certificate) = signed(false);

@@ -5,7 +5,7 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use access::{EndReason, Kind, Login, Side, Terms};
+use access::{Allowed, EndReason, Kind, Login, Side, SshTerms, Terms};
 use russh::client::Msg;
 use russh::{Channel, ChannelMsg, Sig};
 use support::target::{Asks, FakeTarget};
@@ -69,8 +69,53 @@ async fn file_transfer_is_refused_where_the_grant_has_none_and_nothing_else_is()
 }
 
 #[tokio::test]
+async fn a_grant_of_commands_opens_those_and_nothing_else() {
+    let exec = Allowed::from(vec!["status 7".to_owned(), "flood *".to_owned()]);
+    let ssh = SshTerms { shell: false, exec, scp: Some(false), ..SshTerms::default() };
+    let (world, target, client) = managed_client(Terms { ssh, ..Terms::default() }).await;
+    assert_eq!(client.run("status 7").await.status, Some(7));
+    assert_eq!(client.run("flood 10").await.out.len(), 10);
+    for command in ["status 8", "status 7;id", "flood $(id)", "flood 1 2", "sh", ""] {
+        let refused = client.run(command).await;
+        assert!(refused.err.contains("(access.ssh)"), "{command}: {}", refused.err);
+        let noted = format!("ssh.refused ssh.exec {command}");
+        assert!(world.audit.actions().contains(&noted.trim_end().to_owned()), "{noted}");
+    }
+    let mut shell = client.handle.channel_open_session().await.unwrap();
+    shell.request_shell(true).await.unwrap();
+    let refused = outcome(&mut shell).await;
+    assert!(refused.err.contains("allows no shell (access.ssh)"), "{}", refused.err);
+    let mut subsystem = client.handle.channel_open_session().await.unwrap();
+    subsystem.request_subsystem(true, "netconf").await.unwrap();
+    let refused = outcome(&mut subsystem).await;
+    assert!(refused.err.contains("(access.ssh)"), "{}", refused.err);
+    for action in ["ssh.refused ssh.shell", "ssh.refused ssh.subsystem netconf"] {
+        assert!(world.audit.actions().contains(&action.to_owned()), "{action}");
+    }
+    assert_eq!(target.requests(), ["exec status 7", "exec flood 10"]);
+}
+
+#[tokio::test]
+async fn only_variables_that_may_pass_do() {
+    let environment = Allowed::from(vec!["LC_*".to_owned()]);
+    let ssh = SshTerms { environment, ..SshTerms::default() };
+    let (world, target, client) = managed_client(Terms { ssh, ..Terms::default() }).await;
+    let mut channel = client.handle.channel_open_session().await.unwrap();
+    for (name, answer) in [("LC_ALL", true), ("LD_PRELOAD", false), ("LANG", false)] {
+        channel.set_env(true, name, "x").await.unwrap();
+        let told = within(channel.wait()).await;
+        assert_eq!(matches!(told, Some(ChannelMsg::Success)), answer, "{name}: {told:?}");
+    }
+    channel.exec(true, "status 0").await.unwrap();
+    assert_eq!(outcome(&mut channel).await.status, Some(0));
+    assert_eq!(target.requests(), ["env LC_ALL=x", "exec status 0"]);
+    let noted = "ssh.env_refused LD_PRELOAD LANG".to_owned();
+    assert!(world.audit.actions().contains(&noted), "{:?}", world.audit.actions());
+}
+
+#[tokio::test]
 async fn what_is_not_known_or_not_safe_is_refused() {
-    let (_world, target, client) = managed_client(forwarding()).await;
+    let (world, target, client) = managed_client(forwarding()).await;
     let mut channel = client.handle.channel_open_session().await.unwrap();
     channel.request_x11(true, false, "MIT-MAGIC-COOKIE-1", "00", 0).await.unwrap();
     let answer = within(channel.wait()).await;
@@ -79,6 +124,8 @@ async fn what_is_not_known_or_not_safe_is_refused() {
     assert!(client.handle.channel_open_direct_streamlocal("/tmp/x").await.is_err());
     assert!(client.handle.channel_open_x11("127.0.0.1", 1).await.is_err());
     assert!(target.requests().is_empty());
+    let noted = world.audit.actions();
+    assert_eq!(noted.iter().filter(|noted| **noted == "ssh.forward_refused /tmp/x").count(), 2);
 }
 
 /// One channel's target reads nothing: the other channels of the connection do not notice, what it

@@ -1,6 +1,6 @@
 //! `adit admin grant add|ls|show|set|rm`
 
-use access::{Clipboard, Name, Recording, RuleId};
+use access::{Clipboard, Name, Recording, RuleId, SshTerms};
 use api::{Document, GrantRow, GrantSpec};
 use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 
@@ -80,6 +80,7 @@ pub struct SetArgs {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Clear {
     Login,
+    Ssh,
     Level,
     Database,
     Source,
@@ -95,6 +96,7 @@ impl SetArgs {
         for term in self.clear {
             match term {
                 Clear::Login => grant.logins = None,
+                Clear::Ssh => grant.ssh = SshTerms::default(),
                 Clear::Level => grant.level = None,
                 Clear::Database => grant.databases = None,
                 Clear::Source => grant.sources = None,
@@ -177,6 +179,7 @@ fn terms(grant: &GrantSpec) -> String {
     let terms = [
         grant.forwarding.then(|| "forwarding".to_owned()),
         (!grant.file_transfer).then(|| "no file transfer".to_owned()),
+        (grant.ssh != SshTerms::default()).then(|| format!("ssh ({})", grant.ssh)),
         grant.level.map(|level| level.to_string()),
         grant.databases.as_ref().map(|names| format!("databases {}", names.join(" "))),
         (grant.clipboard != Clipboard::Both).then(|| format!("clipboard {}", grant.clipboard)),

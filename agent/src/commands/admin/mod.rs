@@ -19,6 +19,7 @@ mod settings;
 mod sign_in;
 mod site;
 mod ssh_ca;
+mod ssh_terms;
 mod terms;
 #[cfg(test)]
 mod tests;

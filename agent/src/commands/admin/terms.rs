@@ -5,6 +5,7 @@ use api::{GrantSpec, Span};
 use clap::Args;
 
 use super::edit::{replace, yes_or_no};
+use super::ssh_terms::SshArgs;
 
 /// What is not given stays as it is; in a new grant, that is the default.
 #[derive(Debug, Args)]
@@ -20,6 +21,8 @@ pub(super) struct TermArgs {
     /// [default: yes]
     #[arg(long, value_name = "YES|NO", value_parser = yes_or_no)]
     file_transfer: Option<bool>,
+    #[command(flatten)]
+    ssh: SshArgs,
     /// The most that may be done in a database: viewer, editor or owner [default: not limited]
     #[arg(long)]
     level: Option<Level>,
@@ -67,6 +70,7 @@ impl TermArgs {
         replace(&mut grant.logins, self.logins, false);
         grant.forwarding = self.forwarding.unwrap_or(grant.forwarding);
         grant.file_transfer = self.file_transfer.unwrap_or(grant.file_transfer);
+        self.ssh.change(&mut grant.ssh);
         grant.level = self.level.or(grant.level);
         replace(&mut grant.databases, self.databases, false);
         grant.clipboard = self.clipboard.unwrap_or(grant.clipboard);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::time::SystemTime;
 
-use access::{Clipboard, Name, Recording, SiteId, WebOptions};
+use access::{Clipboard, Name, Recording, SiteId, SshTerms, WebOptions};
 use api::{Change, GrantSpec};
 
 use super::state::{App, AppName, Grant, GrantName, Group, Key, State, User};
@@ -211,6 +211,9 @@ fn grant(grant: &Grant) -> Fields {
     }
     if !spec.file_transfer {
         fields.push(("file_transfer", "no".to_owned()));
+    }
+    if spec.ssh != SshTerms::default() {
+        fields.push(("ssh", spec.ssh.to_string()));
     }
     fields.extend(spec.level.map(|level| ("level", level.to_string())));
     fields.extend(spec.databases.map(|databases| ("databases", list(databases))));

@@ -1,7 +1,7 @@
 //! Terms of grants: as people write them and as they are kept.
 
 use access::text::is_hidden;
-use access::{Hours, Terms, Window, Zone};
+use access::{Hours, SshTerms, Terms, Window, Zone};
 use api::GrantSpec;
 use ipnet::IpNet;
 use time::OffsetDateTime;
@@ -29,6 +29,7 @@ pub(super) fn terms(spec: &GrantSpec, object: &str, problems: &mut Vec<Problem>)
         logins: logins(spec, object, problems),
         forwarding: spec.forwarding,
         file_transfer: spec.file_transfer,
+        ssh: ssh(spec, object, problems),
         level: spec.level,
         databases: databases(spec, object, problems),
         clipboard: spec.clipboard,
@@ -49,6 +50,7 @@ pub(super) fn write(terms: &Terms, into: GrantSpec) -> GrantSpec {
         logins: terms.logins.clone(),
         forwarding: terms.forwarding,
         file_transfer: terms.file_transfer,
+        ssh: terms.ssh.clone(),
         level: terms.level,
         databases: terms.databases.clone(),
         clipboard: terms.clipboard,
@@ -119,6 +121,12 @@ fn databases(spec: &GrantSpec, object: &str, problems: &mut Vec<Problem>) -> Opt
     Some(databases)
 }
 
+fn ssh(spec: &GrantSpec, object: &str, problems: &mut Vec<Problem>) -> SshTerms {
+    let mistakes = spec.ssh.mistakes().into_iter();
+    problems.extend(mistakes.map(|detail| Problem::new(object, "grant.term", detail)));
+    spec.ssh.clone()
+}
+
 fn sources(spec: &GrantSpec, object: &str, problems: &mut Vec<Problem>) -> Option<Vec<IpNet>> {
     let mut nets = Vec::new();
     for text in spec.sources.as_ref()? {
@@ -174,7 +182,7 @@ const UNITS: [(char, u64); 4] = [('d', 86_400), ('h', 3_600), ('m', 60), ('s', 1
 
 #[cfg(test)]
 mod tests {
-    use access::{Clipboard, Level, Recording};
+    use access::{Allowed, Clipboard, Level, Recording, Sftp};
 
     use super::*;
 
@@ -197,6 +205,7 @@ mod tests {
             logins: Some(vec!["ubuntu".into()]),
             forwarding: true,
             file_transfer: false,
+            ssh: SshTerms { sftp: Some(Sftp::Read), ..SshTerms::default() },
             level: Some(Level::Viewer),
             databases: Some(vec!["orders".into(), "Orders 2026".into()]),
             clipboard: Clipboard::ToTarget,
@@ -221,6 +230,7 @@ mod tests {
     fn every_term_that_can_not_be_read_is_reported() {
         let spec = GrantSpec {
             logins: Some(vec!["a b".into()]),
+            ssh: SshTerms { exec: Allowed::from(vec!["*".to_owned()]), ..SshTerms::default() },
             databases: Some(vec!["".into(), "a\nb".into(), "orders".into()]),
             sources: Some(vec!["10.0.0.0/33".into(), "10.0.0.7".into(), "home".into()]),
             max_session: Some("8 hours".into()),
@@ -231,7 +241,7 @@ mod tests {
             zone: Some("Berlin".into()),
             ..GrantSpec::default()
         };
-        assert_eq!(problems(&spec), 12);
+        assert_eq!(problems(&spec), 13);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-use access::{Clipboard, Level, PolicySnapshot, Recording, Subject, Target};
+use access::{Clipboard, Level, PolicySnapshot, Recording, SshTerms, Subject, Target};
 use api::{Document, GrantSpec, UserSpec};
 use sqlx::Row;
 use store::{Apply, Object, StoreError};
@@ -40,6 +40,7 @@ async fn every_term_and_option_comes_back_as_it_was_stored() {
         logins: Some(vec![]),
         forwarding: true,
         file_transfer: false,
+        ssh: SshTerms { shell: false, ..SshTerms::default() },
         level: Some(Level::Editor),
         databases: Some(vec!["orders".into(), "Orders 2026".into()]),
         clipboard: Clipboard::FromTarget,
@@ -57,7 +58,8 @@ async fn every_term_and_option_comes_back_as_it_was_stored() {
             "application web1.hq: require_active_session yes",
             "grant group dba → env=prod: clipboard from-target; databases orders, Orders 2026; \
              file_transfer no; forwarding yes; hours mon-fri 08:00-18:00 Europe/Berlin; \
-             level editor; logins none; recording required; require_active_session yes",
+             level editor; logins none; recording required; require_active_session yes; \
+             ssh shell no",
         ]
     );
     let policy = home.open().await.load_policy().await.unwrap();

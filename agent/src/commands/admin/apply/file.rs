@@ -6,7 +6,7 @@ use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use access::{Address, Clipboard, Kind, Level, Name, Recording, WebOptions};
+use access::{Address, Clipboard, Kind, Level, Name, Recording, SshTerms, WebOptions};
 use api::{ApplicationSpec, Document, GrantSpec, GroupSpec, SettingsSpec, SiteSpec, UserSpec};
 use serde::Deserialize;
 use toml::Spanned;
@@ -173,6 +173,8 @@ struct GrantEntry {
     #[serde(default)]
     forwarding: bool,
     file_transfer: Option<bool>,
+    #[serde(default)]
+    ssh: SshTerms,
     level: Option<Level>,
     databases: Option<Vec<String>>,
     #[serde(default)]
@@ -234,6 +236,7 @@ impl From<GrantEntry> for GrantSpec {
             logins: entry.logins,
             forwarding: entry.forwarding,
             file_transfer: entry.file_transfer.unwrap_or(true),
+            ssh: entry.ssh,
             level: entry.level,
             databases: entry.databases,
             clipboard: entry.clipboard,
@@ -271,6 +274,7 @@ mod tests {
         assert_eq!(document.grants[0].valid_from.as_deref(), Some("2026-01-01T00:00:00Z"));
         assert_eq!(document.grants[0].hours.as_deref(), Some(&["mon-fri 08:00-18:00".into()][..]));
         assert!(!document.grants[0].file_transfer);
+        assert_eq!(document.grants[0].ssh.to_string(), "exec \"uptime\", sftp read");
         assert_eq!(document.grants[0].level, Some(Level::Viewer));
         assert_eq!(document.grants[0].recording, Recording::Required);
     }
@@ -313,6 +317,7 @@ valid_until = "2027-01-01T00:00:00Z"
 hours = "mon-fri 08:00-18:00"
 zone = "Europe/Berlin"
 file_transfer = false
+ssh = { exec = ["uptime"], sftp = "read" }
 level = "viewer"
 recording = "required"
 "#;

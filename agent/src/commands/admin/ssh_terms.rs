@@ -1,0 +1,65 @@
+//! The options of a grant's section `ssh`.
+
+use access::{Allowed, Sftp, SshTerms};
+use clap::Args;
+
+use super::edit::yes_or_no;
+
+/// What is not given stays as it is; `--clear ssh` begins anew.
+#[derive(Debug, Args)]
+pub(super) struct SshArgs {
+    /// Whether a shell may be opened [default: yes]
+    #[arg(long, value_name = "YES|NO", value_parser = yes_or_no)]
+    ssh_shell: Option<bool>,
+    /// A command that may be run, as it is sent; a word * stands for one plain word. Or all, or
+    /// none; may be repeated [default: all]
+    #[arg(long, value_name = "COMMAND")]
+    ssh_exec: Vec<String>,
+    /// What sftp may do: off, read or write [default: as --file-transfer]
+    #[arg(long, value_name = "WHAT")]
+    ssh_sftp: Option<Sftp>,
+    /// Whether scp and rsync are allowed [default: as --file-transfer, and no where sftp may not
+    /// write]
+    #[arg(long, value_name = "YES|NO", value_parser = yes_or_no)]
+    ssh_scp: Option<bool>,
+    /// Where -L, -D and -W may lead through the target; * stands for any host or port. Or all, or
+    /// none; may be repeated [default: as --forwarding]
+    #[arg(long, value_name = "HOST:PORT")]
+    ssh_local: Vec<String>,
+    /// Whether the target may listen for the user, by -R [default: as --forwarding]
+    #[arg(long, value_name = "YES|NO", value_parser = yes_or_no)]
+    ssh_remote: Option<bool>,
+    /// Whether the SSH agent may be forwarded [default: as --forwarding]
+    #[arg(long, value_name = "YES|NO", value_parser = yes_or_no)]
+    ssh_agent: Option<bool>,
+    /// Whether programs may open windows on the user's display [default: no]
+    #[arg(long, value_name = "YES|NO", value_parser = yes_or_no)]
+    ssh_x11: Option<bool>,
+    /// Whether sockets of the file system may be forwarded [default: no]
+    #[arg(long, value_name = "YES|NO", value_parser = yes_or_no)]
+    ssh_streamlocal: Option<bool>,
+    /// An environment variable that passes, for example LANG or LC_*. Or all, or none; may be
+    /// repeated [default: all]
+    #[arg(long, value_name = "NAME")]
+    ssh_env: Vec<String>,
+}
+
+impl SshArgs {
+    /// Puts what was given in the place of what is there.
+    pub(super) fn change(self, terms: &mut SshTerms) {
+        terms.shell = self.ssh_shell.unwrap_or(terms.shell);
+        terms.exec = list(self.ssh_exec).unwrap_or(terms.exec.clone());
+        terms.sftp = self.ssh_sftp.or(terms.sftp);
+        terms.scp = self.ssh_scp.or(terms.scp);
+        terms.local = list(self.ssh_local).or(terms.local.take());
+        terms.remote = self.ssh_remote.or(terms.remote);
+        terms.agent = self.ssh_agent.or(terms.agent);
+        terms.x11 = self.ssh_x11.unwrap_or(terms.x11);
+        terms.streamlocal = self.ssh_streamlocal.unwrap_or(terms.streamlocal);
+        terms.environment = list(self.ssh_env).unwrap_or(terms.environment.clone());
+    }
+}
+
+fn list(given: Vec<String>) -> Option<Allowed> {
+    (!given.is_empty()).then(|| Allowed::from(given))
+}
