@@ -14,7 +14,8 @@ use axum::http::{Request, StatusCode};
 use axum::response::{IntoResponse, Response};
 use gateway_ssh::SshGateway;
 use gateway_web::{
-    Client, Guarded, Ledger, Place, SwitchedStream, WebGateway, authority, without_port,
+    Client, Guarded, Ledger, Place, SwitchedStream, Watched, WebGateway, authority, watch,
+    without_port,
 };
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
@@ -39,7 +40,6 @@ use tunnel::certificate::Facts;
 use tunnel::tls::TlsError;
 
 use super::HANDSHAKE;
-use super::leftover::watch;
 use super::presence::Presence;
 use super::quic::agent_of;
 use crate::acme::{self, Challenges};
@@ -271,12 +271,18 @@ impl Talk {
     /// names of applications are theirs, and there is nothing else.
     async fn route(&self, request: Request<Incoming>) -> Response {
         let host = authority(&request).unwrap_or_default();
-        if self.is_own(without_port(&host)) {
-            return self.api(request).await;
-        }
-        match self.web.place(&host) {
+        let (request, leftover) = watch(request);
+        let response = match self.web.place(&host) {
+            _ if self.is_own(without_port(&host)) => self.api(request).await,
             Place::Application(_) => self.web.answer(request, &self.client).await.map(Body::new),
-            Place::Elsewhere => WebGateway::nobody().map(Body::new),
+            Place::Elsewhere => {
+                drop(request);
+                WebGateway::nobody().map(Body::new)
+            }
+        };
+        match leftover {
+            Some(leftover) => leftover.settle(response).await,
+            None => response,
         }
     }
 
@@ -285,19 +291,14 @@ impl Talk {
         bare.parse::<IpAddr>().is_ok() || is_listed(&self.names, host)
     }
 
-    async fn api(&self, request: Request<Incoming>) -> Response {
-        let (mut request, leftover) = watch(request);
+    async fn api(&self, mut request: Request<Watched>) -> Response {
         request.extensions_mut().insert(self.peer.clone());
         request.extensions_mut().insert(self.presence.clone());
         let answered = timeout(REQUEST, self.router.clone().oneshot(request.map(Body::new))).await;
-        let response = match answered {
+        match answered {
             Ok(Ok(response)) => response,
             Ok(Err(never)) => match never {},
             Err(_) => StatusCode::REQUEST_TIMEOUT.into_response(),
-        };
-        match leftover {
-            Some(leftover) => leftover.settle(response).await,
-            None => response,
         }
     }
 }

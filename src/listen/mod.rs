@@ -3,7 +3,6 @@
 pub(crate) mod admin;
 pub(crate) mod http01;
 pub(crate) mod https;
-mod leftover;
 pub(crate) mod presence;
 pub(crate) mod quic;
 pub(crate) mod spare;

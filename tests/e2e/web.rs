@@ -17,6 +17,7 @@ pub(crate) mod stage;
 mod tls;
 mod websocket;
 
+use std::io::{Read as _, Write as _};
 use std::process::Command;
 
 use anyhow::{Context, Result};
@@ -219,6 +220,44 @@ fn trailers_pass_and_a_body_waits_for_who_may_send_it() -> Result<()> {
     // A stranger's body is not asked for.
     let stranger = allowed.replace(&token, "adit_nothing");
     assert!(raw.send(stranger.as_bytes())?.starts_with("HTTP/1.1 401 "));
+    Ok(())
+}
+
+#[test]
+fn what_a_refusal_leaves_unread_is_read_off_or_the_connections_end_is_said() -> Result<()> {
+    let stage = Stage::start()?;
+    let raw = Raw::new(&stage, &stage.token()?)?;
+    let ask = |path: &str, fields: &str, body: &str| {
+        let head = String::from_utf8_lossy(&raw.head("POST", "", fields)).replace("/page", path);
+        head.replace(&raw.token, "adit_nothing") + body
+    };
+    // A short body is read off, and the next request is answered.
+    let short = ask("/echo", "Content-Length: 5\r\n", "hello");
+    let chunked = ask("/echo", "Transfer-Encoding: chunked\r\n", "5\r\nhello\r\n0\r\n\r\n");
+    let next = ask("/echo", "Connection: close\r\nContent-Length: 0\r\n", "");
+    for first in [&short, &chunked] {
+        let answers = raw.send(format!("{first}{next}").as_bytes())?;
+        assert_eq!(answers.matches("HTTP/1.1 401 ").count(), 2, "{answers}");
+        assert_eq!(answers.matches("connection: close").count(), 1, "{answers}");
+    }
+    // One that is long, does not come, or waits to be asked for is not.
+    let long = "x".repeat(300_000);
+    let unread = [
+        ask("/echo", "Content-Length: 300000\r\n", &long),
+        ask("/echo", "Content-Length: 5\r\n", "hel"),
+        ask("/echo", "Content-Length: 5\r\nExpect: 100-continue\r\n", ""),
+        ask("/.adit/x", "Content-Length: 5\r\n", ""),
+    ];
+    for request in unread {
+        let mut stream = raw.connect(SOON)?;
+        // The connection may be over before all of it is sent.
+        drop(stream.write_all(request.as_bytes()));
+        let mut answer = Vec::new();
+        drop(stream.read_to_end(&mut answer));
+        let answer = String::from_utf8_lossy(&answer);
+        assert!(answer.starts_with("HTTP/1.1 4"), "{answer}");
+        assert!(answer.contains("connection: close"), "{answer}");
+    }
     Ok(())
 }
 

@@ -7,13 +7,15 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::body::{Body, Frame, SizeHint};
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
+use crate::leftover::Watched;
+
 /// A request's body as the origin's connection takes it.
 pub(crate) struct Upload {
-    body: Option<Incoming>,
+    body: Option<Watched>,
     flow: Arc<Flow>,
     /// It is not read before this.
     wait: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
@@ -27,7 +29,7 @@ pub(crate) struct Flow {
 }
 
 impl Upload {
-    pub(crate) fn new(body: Incoming) -> Self {
+    pub(crate) fn new(body: Watched) -> Self {
         let body = (!body.is_end_stream()).then_some(body);
         let flow = Flow { bytes: AtomicU64::new(0), moved: Mutex::new(Instant::now()) };
         Self { body, flow: Arc::new(flow), wait: None }

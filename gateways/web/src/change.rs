@@ -4,7 +4,6 @@
 use access::Code;
 use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use data_encoding::BASE64;
-use hyper::body::Incoming;
 use hyper::ext::Protocol;
 use hyper::header::{
     CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
@@ -17,6 +16,7 @@ use uuid::Uuid;
 
 use crate::body::Upload;
 use crate::headers::asked_upgrade;
+use crate::leftover::Watched;
 use crate::origin::Carrier;
 use crate::problem::Refusal;
 use crate::target::Http;
@@ -49,7 +49,7 @@ impl Change {
     /// # Errors
     ///
     /// Refuses a CONNECT that is not for WebSocket.
-    pub(crate) fn by_connect(request: &mut Request<Incoming>) -> Result<Option<Self>, Refusal> {
+    pub(crate) fn by_connect(request: &mut Request<Watched>) -> Result<Option<Self>, Refusal> {
         if request.method() != Method::CONNECT {
             return Ok(None);
         }

@@ -5,7 +5,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use access::Code;
 use bytes::Bytes;
-use hyper::body::Incoming;
 use hyper::ext::on_informational;
 use hyper::header::{EXPECT, HeaderValue};
 use hyper::http::uri::PathAndQuery;
@@ -25,6 +24,7 @@ use crate::change::Change;
 use crate::grpc;
 use crate::headers::{Told, adjust, toward_client, toward_origin};
 use crate::host::{Place, authority, is_named, without_port};
+use crate::leftover::Watched;
 use crate::links::{Places, rewrite};
 use crate::log::Entry;
 use crate::origin::{Answer, Carrier, Lane, OriginError, Trust};
@@ -126,7 +126,7 @@ impl WebGateway {
     /// Answers a request for an application.
     pub async fn answer(
         &self,
-        mut request: Request<Incoming>,
+        mut request: Request<Watched>,
         client: &Client,
     ) -> Response<WebBody> {
         // Ordered by time: records are kept and listed by it.
@@ -180,7 +180,7 @@ struct Passed {
 }
 
 impl Inner {
-    fn entry(&self, id: Uuid, request: &Request<Incoming>, client: &Client) -> Entry {
+    fn entry(&self, id: Uuid, request: &Request<Watched>, client: &Client) -> Entry {
         let host = authority(request).unwrap_or_default();
         let asked = (request.method(), host.as_str(), token::shown_path(request.uri().path()));
         Entry::new(self.log.clone(), id, client.addr.ip().to_canonical(), asked)
@@ -188,7 +188,7 @@ impl Inner {
 
     async fn serve(
         &self,
-        mut request: Request<Incoming>,
+        mut request: Request<Watched>,
         client: &Client,
         entry: &mut Entry,
     ) -> Result<Served, Turned> {
@@ -265,7 +265,7 @@ impl Inner {
     /// Reads whom a request is for and takes its token out.
     fn understand(
         &self,
-        request: &mut Request<Incoming>,
+        request: &mut Request<Watched>,
         client: &Client,
     ) -> Result<Asked, Refusal> {
         let authority =
@@ -295,7 +295,7 @@ impl Inner {
     /// The request as the origin gets it.
     fn outgoing(
         &self,
-        request: Request<Incoming>,
+        request: Request<Watched>,
         asked: &Asked,
         visit: &Visit,
         upgrade: Option<HeaderValue>,
@@ -412,7 +412,7 @@ async fn far_end(
     }
 }
 
-fn let_through(request: &Request<Incoming>, asked: &Asked, visit: &Visit) -> Result<(), Refusal> {
+fn let_through(request: &Request<Watched>, asked: &Asked, visit: &Visit) -> Result<(), Refusal> {
     let options = &visit.application().web;
     // A WebSocket is begun by GET, however HTTP/2 calls that.
     let connect = request.method() == Method::CONNECT;

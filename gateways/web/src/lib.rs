@@ -13,6 +13,7 @@ mod door;
 mod grpc;
 mod headers;
 mod host;
+mod leftover;
 mod links;
 mod log;
 mod open;
@@ -31,6 +32,7 @@ pub use answer::{BodyError, WebBody};
 pub use browser::{Asset, DENIED, Html, asset, document, is_own, security};
 pub use door::{Client, WebConfig, WebGateway};
 pub use host::{Place, authority, without_port};
+pub use leftover::{Leftover, Watched, watch};
 pub use sessions::Keeper;
 pub use statement::Signer;
 #[doc(hidden)]

@@ -3,7 +3,6 @@
 
 use std::net::IpAddr;
 
-use hyper::body::Incoming;
 use hyper::{Request, Response, StatusCode};
 use uuid::Uuid;
 
@@ -12,6 +11,7 @@ use crate::browser::{self, Cookies, Own};
 use crate::change;
 use crate::door::{Asked, By, Inner, Turned, no_token};
 use crate::host::without_port;
+use crate::leftover::Watched;
 use crate::problem::Refusal;
 use crate::sessions::Visit;
 use crate::token::TokenFault;
@@ -21,7 +21,7 @@ impl Inner {
     /// what it shows, and else told to show a token.
     pub(crate) async fn visit(
         &self,
-        request: &Request<Incoming>,
+        request: &Request<Watched>,
         asked: &Asked,
         cookies: &Cookies,
         from: IpAddr,

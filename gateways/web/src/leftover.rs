@@ -4,27 +4,26 @@
 //! section 9.3). A refusal that needs no body is otherwise followed by a close that the client has
 //! not been told of, and its next request breaks.
 
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use axum::body::Bytes;
-use axum::http::header::{CONNECTION, EXPECT};
-use axum::http::{HeaderValue, Request, Version};
-use axum::response::Response;
-use http_body_util::BodyExt as _;
+use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::header::{CONNECTION, EXPECT, HeaderValue};
+use hyper::{Request, Response, Version};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 /// A request's body, which is handed back when it is dropped before its end.
-pub(super) struct Watched {
+pub struct Watched {
     body: Option<Incoming>,
     back: Option<oneshot::Sender<Incoming>>,
 }
 
 /// Where the unread rest of a body comes back.
-pub(super) struct Leftover {
+pub struct Leftover {
     rest: oneshot::Receiver<Incoming>,
     /// The client sends nothing of it before it is told to: reading would be telling it.
     awaited: bool,
@@ -32,7 +31,7 @@ pub(super) struct Leftover {
 
 /// Watches what is left of a request's body. HTTP/2 ends a stream without ending its connection:
 /// nothing has to be read there.
-pub(super) fn watch(request: Request<Incoming>) -> (Request<Watched>, Option<Leftover>) {
+pub fn watch(request: Request<Incoming>) -> (Request<Watched>, Option<Leftover>) {
     let old = request.version() < Version::HTTP_2;
     let awaited = request.headers().contains_key(EXPECT);
     let (parts, body) = request.into_parts();
@@ -45,7 +44,7 @@ pub(super) fn watch(request: Request<Incoming>) -> (Request<Watched>, Option<Lef
 impl Leftover {
     /// The answer, which says that the connection ends with it where the body was not read and is
     /// not soon at its end.
-    pub(super) async fn settle(mut self, mut response: Response) -> Response {
+    pub async fn settle<B>(mut self, mut response: Response<B>) -> Response<B> {
         // Gone: read to its end. Not there: the answer goes on reading it.
         let Ok(rest) = self.rest.try_recv() else { return response };
         let read = !self.awaited && matches!(timeout(SOON, read_off(rest)).await, Ok(true));
@@ -60,7 +59,7 @@ impl Leftover {
 async fn read_off(mut body: Incoming) -> bool {
     let mut read = 0;
     while read <= MOST {
-        match body.frame().await {
+        match poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
             Some(Ok(frame)) => read += frame.data_ref().map_or(0, Bytes::len),
             Some(Err(_)) => return false,
             None => return true,
