@@ -78,6 +78,44 @@ async fn a_ca_that_says_when_to_come_back_is_not_asked_before() {
     assert_eq!(asked.lock().unwrap().matches("POST /order ").count(), 1);
 }
 
+#[tokio::test]
+async fn a_name_that_nobody_wants_is_forgotten_once_nothing_of_it_is_of_use() {
+    let (dir, stage) = Stage::new(&[]).await;
+    let (now, hour) = (SystemTime::now(), Duration::from_secs(3600));
+    let pair = |name: &str, end: SystemTime| {
+        let mut params = rcgen::CertificateParams::new(vec![name.to_owned()]).unwrap();
+        params.not_after = end.into();
+        let key = rcgen::KeyPair::generate().unwrap();
+        let chain = params.self_signed(&key).unwrap().pem();
+        IssuedPair { chain, key: key.serialize_pem() }
+    };
+    let issued = [
+        ("over.example.test", now - hour, now - hour),
+        ("good.example.test", now + hour, now - hour),
+        ("wiki-hq.relay.test", now - hour, now + hour),
+    ];
+    for (name, end, due) in issued {
+        let claim = AcmeClaim { name, holder: "another" };
+        assert!(stage.store.claim_acme(claim, hour, now).await.unwrap());
+        assert!(stage.store.acme_issued(claim, &pair(name, end), due).await.unwrap());
+    }
+    for (name, due) in [("failed.example.test", now - hour), ("waits.example.test", now + hour)] {
+        let claim = AcmeClaim { name, holder: "another" };
+        assert!(stage.store.claim_acme(claim, hour, now).await.unwrap());
+        assert!(stage.store.acme_failed(claim, "no", due).await.unwrap());
+    }
+    let mut tasks = JoinSet::new();
+    let (refusing, _) = refusing_ca(dir.path(), &mut tasks).await;
+    let running = Running::start(&stage, &refusing, Duration::from_secs(1));
+    running.until("two are forgotten", |rows| rows.len() == 3).await;
+    let mut left: Vec<_> = running.rows().await.into_iter().map(|row| row.name).collect();
+    left.sort();
+    assert_eq!(left, ["good.example.test", "waits.example.test", "wiki-hq.relay.test"]);
+    // Of what nobody wants, nobody is told when it ends.
+    let ends: Vec<_> = running.certificates.ends().into_iter().map(|(name, ..)| name).collect();
+    assert_eq!(ends, ["wiki-hq.relay.test"]);
+}
+
 fn ca(pebble: &Pebble) -> config::Acme {
     config::Acme {
         directory: pebble.directory().parse().unwrap(),

@@ -125,10 +125,13 @@ impl Certificates {
         web.flat_map(|app| self.names(app).map(|name| self.named(name, app))).collect()
     }
 
-    /// When the certificates that others signed end, by their first names.
+    /// When the certificates that others signed end, by their first names; of those a CA has issued
+    /// only the ones that are still wanted.
     pub(crate) fn ends(&self) -> Vec<(String, CertificateSource, SystemTime)> {
+        let wanted = self.without_files();
         let issued = self.issued.read().unwrap_or_else(PoisonError::into_inner);
-        let issued = issued.values().filter_map(|issued| issued.pair.as_ref());
+        let issued = issued.iter().filter(|(name, _)| wanted.contains(*name));
+        let issued = issued.filter_map(|(_, issued)| issued.pair.as_ref());
         let issued = issued.map(|pair| (pair, CertificateSource::Acme));
         let shown = self.shown();
         let own = shown.own.iter().map(|pair| (pair, CertificateSource::Files));
@@ -188,7 +191,7 @@ impl Certificates {
     }
 
     /// What a CA has issued for a host that leads to an application, while it lasts.
-    fn good(&self, host: &str, now: SystemTime) -> Option<Arc<Pair>> {
+    pub(crate) fn good(&self, host: &str, now: SystemTime) -> Option<Arc<Pair>> {
         self.asked(host)?.pair.filter(|pair| pair.not_after > now)
     }
 

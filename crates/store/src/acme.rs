@@ -100,6 +100,14 @@ impl Store {
         self.if_held(statement).await
     }
 
+    /// Forgets a host that is due and that nobody asks for. `false`: it is neither, or not there.
+    pub async fn forget_acme(&self, name: &str, now: SystemTime) -> Result<bool, StoreError> {
+        let statement = sqlx::query(FORGET)
+            .bind(name.to_owned())
+            .bind(clock::column(clock::millis(now)));
+        self.if_held(statement).await
+    }
+
     fn acme_row(&self, row: &Row) -> Result<AcmeRow, StoreError> {
         let name: String = row.try_get("name")?;
         let sealed: Option<String> = row.try_get("sealed")?;
@@ -147,6 +155,8 @@ const CLAIM: &str = "INSERT INTO acme_certificates
 const ISSUED: &str = "UPDATE acme_certificates
     SET holder = NULL, sealed = $3, failures = 0, next_ms = $4, error = NULL
     WHERE name = $1 AND holder = $2";
+const FORGET: &str = "DELETE FROM acme_certificates
+    WHERE name = $1 AND next_ms <= $2 AND (holder IS NULL OR held_until_ms <= $2)";
 const FAILED: &str = "UPDATE acme_certificates
     SET holder = NULL, failures = failures + 1, error = $3, next_ms = $4
     WHERE name = $1 AND holder = $2";
