@@ -151,7 +151,8 @@ impl Acme {
     /// were wanted again: no certificate that is good, and no wait that a CA has earned.
     async fn forget(&self, known: &[AcmeRow], wanted: &BTreeSet<String>) -> Result<(), StoreError> {
         let now = SystemTime::now();
-        let of_use = |row: &AcmeRow| row.due() > now || self.certificates.good(&row.name, now).is_some();
+        let of_use =
+            |row: &AcmeRow| row.due() > now || self.certificates.good(&row.name, now).is_some();
         for row in known.iter().filter(|row| !wanted.contains(&row.name) && !of_use(row)) {
             self.store.forget_acme(&row.name, now).await?;
         }

@@ -9,9 +9,8 @@ use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use access::{ApplicationId, SignInId};
+use access::{ApplicationId, SignInId, sha256};
 use aws_lc_rs::constant_time::verify_slices_are_equal;
-use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::hmac;
 use data_encoding::BASE64URL_NOPAD;
 use secrecy::{ExposeSecret, SecretString};
@@ -89,7 +88,7 @@ impl Browsers {
 
     /// Whose cookie for the relay's host this is.
     pub(super) fn of_cookie(&self, cookie: &SecretString) -> Option<SignInId> {
-        self.known().by_digest.get(&hash(cookie.expose_secret())).copied()
+        self.known().by_digest.get(&sha256(cookie.expose_secret().as_bytes())).copied()
     }
 
     /// Notes that a browser is there. `false`: it was away for longer than it may.
@@ -179,7 +178,7 @@ impl Browsers {
             let first = handed.iter().min_by_key(|(_, (_, end))| *end).map(|(key, _)| *key);
             first.and_then(|first| handed.remove(&first));
         }
-        handed.insert(hash(&code), (over, now + HANDED));
+        handed.insert(sha256(code.as_bytes()), (over, now + HANDED));
         code.into()
     }
 
@@ -192,8 +191,9 @@ impl Browsers {
     ) -> Option<HandOver> {
         let mut handed = self.handed.lock().unwrap_or_else(PoisonError::into_inner);
         // Gone with the first look, whoever looks: a code that somebody else tried is worth nothing.
-        let (over, end) = handed.remove(&hash(code.expose_secret()))?;
-        let held = verify_slices_are_equal(&over.state, &hash(nonce.expose_secret())).is_ok();
+        let (over, end) = handed.remove(&sha256(code.expose_secret().as_bytes()))?;
+        let held =
+            verify_slices_are_equal(&over.state, &sha256(nonce.expose_secret().as_bytes())).is_ok();
         (held && over.application == application && now < end).then_some(over)
     }
 
@@ -213,13 +213,6 @@ impl Browser {
     fn is_idle(&self, now: SystemTime) -> bool {
         now.duration_since(self.seen).is_ok_and(|away| away >= self.idle)
     }
-}
-
-/// SHA-256 of a secret. A plain hash is right for 256 random bits.
-pub(crate) fn hash(secret: &str) -> [u8; 32] {
-    let mut bytes = [0; 32];
-    bytes.copy_from_slice(digest(&SHA256, secret.as_bytes()).as_ref());
-    bytes
 }
 
 fn signed(id: SignInId, application: ApplicationId) -> Vec<u8> {
@@ -261,7 +254,7 @@ mod tests {
         let app = ApplicationId(Uuid::new_v4());
         let nonce: SecretString = "nonce".to_owned().into();
         let code = || {
-            let (sign_in, state) = (SignInId(Uuid::new_v4()), hash("nonce"));
+            let (sign_in, state) = (SignInId(Uuid::new_v4()), sha256(b"nonce"));
             browsers
                 .hand_over(HandOver { sign_in, application: app, state, path: "/x".into() }, now)
         };
@@ -293,7 +286,7 @@ mod tests {
         let (browsers, now) = (Browsers::default(), SystemTime::now());
         let (id, from) = (SignInId(Uuid::new_v4()), IpAddr::from([192, 0, 2, 1]));
         let idle = Duration::from_secs(60);
-        let (user, digest) = (access::UserId(Uuid::nil()), hash("secret"));
+        let (user, digest) = (access::UserId(Uuid::nil()), sha256(b"secret"));
         let (browser, expires) = (String::new(), now);
         let new = NewSignIn { id, user, digest, from, browser, idle, expires };
         browsers.opened(&new, now);

@@ -23,7 +23,7 @@ use tokio::time::Instant;
 use crate::AgentIdentity;
 use crate::seen::Sightings;
 use crate::traces::Traces;
-pub(crate) use browsers::{Browsers, HandOver, hash};
+pub(crate) use browsers::{Browsers, HandOver};
 use failures::Failures;
 use throttle::{Admission, Throttle};
 pub(crate) use throttle::{make_room, network};

@@ -6,7 +6,6 @@ use std::time::SystemTime;
 
 use access::{
     Application, Authenticated, Context, Credential, Deny, Explain, Keeps, Kind, PolicySnapshot,
-    Shortfall,
 };
 use axum::Extension;
 use axum::extract::State;
@@ -127,18 +126,7 @@ async fn open(
         detail,
     });
     pace::even(started, pace::DENIED).await;
-    let status = match why {
-        Deny::SignedOut | Deny::Short(_, Shortfall::Session) => StatusCode::UNAUTHORIZED,
-        Deny::User
-        | Deny::Revoked
-        | Deny::Expired
-        | Deny::OtherApplication
-        | Deny::Kind
-        | Deny::ApiNotAllowed
-        | Deny::Gone
-        | Deny::NoRule
-        | Deny::Short(..) => StatusCode::FORBIDDEN,
-    };
+    let status = StatusCode::from_u16(why.http_status()).unwrap_or(StatusCode::FORBIDDEN);
     Err(Refused::explained(status, &why))
 }
 

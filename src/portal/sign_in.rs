@@ -6,7 +6,7 @@
 use std::time::{Duration, SystemTime};
 
 use ::api::Secret;
-use access::{Credential, Explain as _, Name, SignInId, TokenId, UserId};
+use access::{Credential, Explain as _, Name, SignInId, TokenId, UserId, sha256};
 use axum::Extension;
 use axum::extract::State;
 use axum::http::header::USER_AGENT;
@@ -24,7 +24,6 @@ use super::asking::{Asking, clear_cookie, set_cookie};
 use super::pages::{Refused, encoded, fields, header, page, redirect, shown, with_cookie};
 use crate::AppState;
 use crate::api::{Actor, ApiError, Reason, end_sign_ins};
-use crate::authn::hash;
 
 #[derive(Deserialize)]
 struct Form {
@@ -107,7 +106,7 @@ async fn open(
     let new = NewSignIn {
         id: SignInId(Uuid::new_v4()),
         user,
-        digest: hash(&secret),
+        digest: sha256(secret.as_bytes()),
         from,
         browser: browser.clone(),
         idle: Duration::from_secs(60 * u64::from(settings.sign_in_idle_minutes)),

@@ -30,6 +30,26 @@ pub enum Deny {
     Short(RuleId, Shortfall),
 }
 
+impl Deny {
+    /// The status by which HTTP says so: 401 where another sign-in or token would do (RFC 9110,
+    /// section 15).
+    pub fn http_status(self) -> u16 {
+        match self {
+            Self::Revoked
+            | Self::Expired
+            | Self::SignedOut
+            | Self::Short(_, Shortfall::Session) => 401,
+            Self::User
+            | Self::OtherApplication
+            | Self::Kind
+            | Self::ApiNotAllowed
+            | Self::Gone
+            | Self::NoRule
+            | Self::Short(..) => 403,
+        }
+    }
+}
+
 /// Why a text names no application.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unfound {

@@ -52,6 +52,20 @@ impl EndReason {
         }
     }
 
+    /// The status by which HTTP says so (RFC 9110, section 15).
+    pub fn http_status(self) -> u16 {
+        match self {
+            Self::Revoked | Self::Expired | Self::SignedOut => 401,
+            Self::Killed | Self::Idle => 403,
+            Self::Drained
+            | Self::Abandoned
+            | Self::Broken
+            | Self::Closed
+            | Self::Failed
+            | Self::Unrecorded => 503,
+        }
+    }
+
     /// The number by which an aborted stream tells its peer why it ended.
     pub fn number(self) -> u32 {
         match self {

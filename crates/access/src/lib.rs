@@ -8,6 +8,7 @@ mod code;
 mod deny;
 mod end;
 mod explain;
+mod hash;
 mod host_name;
 mod hours;
 mod id;
@@ -31,6 +32,7 @@ pub use code::{Code, Explain};
 pub use deny::{Deny, Unfound};
 pub use end::{EndReason, Side};
 pub use explain::{Explanation, Question};
+pub use hash::sha256;
 pub use host_name::{HostName, HostNameError};
 pub use hours::{Hours, HoursError, Window, Zone};
 pub use id::{

@@ -10,11 +10,10 @@ use std::fmt;
 use std::str::FromStr;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
-use aws_lc_rs::digest::{SHA256, digest};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
-use crate::TokenId;
+use crate::{TokenId, sha256};
 
 /// What a token is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -125,10 +124,7 @@ impl TokenText {
 
     /// The hash to store and to compare.
     pub fn digest(&self) -> TokenDigest {
-        let hash = digest(&SHA256, self.text.expose_secret().as_bytes());
-        let mut bytes = [0; 32];
-        bytes.copy_from_slice(hash.as_ref());
-        TokenDigest(bytes)
+        TokenDigest(sha256(self.text.expose_secret().as_bytes()))
     }
 
     /// The text itself, for showing it once to whom it is issued or sending it to the relay.
@@ -188,9 +184,7 @@ impl fmt::Debug for TokenDigest {
 impl CaPin {
     /// The pin of a CA certificate.
     pub fn of(certificate_der: &[u8]) -> Self {
-        let mut bytes = [0; 32];
-        bytes.copy_from_slice(digest(&SHA256, certificate_der).as_ref());
-        Self(bytes)
+        Self(sha256(certificate_der))
     }
 }
 

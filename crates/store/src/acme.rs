@@ -102,9 +102,8 @@ impl Store {
 
     /// Forgets a host that is due and that nobody asks for. `false`: it is neither, or not there.
     pub async fn forget_acme(&self, name: &str, now: SystemTime) -> Result<bool, StoreError> {
-        let statement = sqlx::query(FORGET)
-            .bind(name.to_owned())
-            .bind(clock::column(clock::millis(now)));
+        let statement =
+            sqlx::query(FORGET).bind(name.to_owned()).bind(clock::column(clock::millis(now)));
         self.if_held(statement).await
     }
 

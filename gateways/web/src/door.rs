@@ -28,7 +28,7 @@ use crate::leftover::Watched;
 use crate::links::{Places, rewrite};
 use crate::log::Entry;
 use crate::origin::{Answer, Carrier, Lane, OriginError, Trust};
-use crate::problem::Refusal;
+use crate::problem::{Refusal, http};
 use crate::request_id::{self, REQUEST_ID};
 use crate::sessions::{Keeper, Sessions, Visit, sessions};
 use crate::statement::Signer;
@@ -476,7 +476,7 @@ pub(crate) fn no_token(fault: TokenFault) -> Refusal {
 /// The answer to a request whose session ended before there was one.
 fn ended(visit: &Visit) -> Refusal {
     let reason = visit.reason();
-    Refusal::of(grpc::status(reason), &reason)
+    Refusal::of(http(reason.http_status()), &reason)
 }
 
 /// The answer for an origin that gave none; or for a client whose body broke off.

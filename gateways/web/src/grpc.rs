@@ -7,6 +7,7 @@ use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Response, StatusCode};
 
 use crate::answer::WebBody;
+use crate::problem::http;
 
 /// Whether a request is a call of gRPC.
 pub(crate) fn is_call(headers: &HeaderMap) -> bool {
@@ -27,21 +28,7 @@ pub(crate) fn refusal(status: StatusCode, message: &str) -> Response<WebBody> {
 
 /// The trailers of a call whose session is over.
 pub(crate) fn ended(reason: EndReason) -> HeaderMap {
-    trailers(Status::of(status(reason)), &reason.public())
-}
-
-/// What HTTP calls the end of a session.
-pub(crate) fn status(reason: EndReason) -> StatusCode {
-    match reason {
-        EndReason::Revoked | EndReason::Expired | EndReason::SignedOut => StatusCode::UNAUTHORIZED,
-        EndReason::Killed | EndReason::Idle => StatusCode::FORBIDDEN,
-        EndReason::Drained
-        | EndReason::Abandoned
-        | EndReason::Broken
-        | EndReason::Closed
-        | EndReason::Failed
-        | EndReason::Unrecorded => StatusCode::SERVICE_UNAVAILABLE,
-    }
+    trailers(Status::of(http(reason.http_status())), &reason.public())
 }
 
 /// A status of gRPC, by its number.

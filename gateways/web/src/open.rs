@@ -5,15 +5,14 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use access::{
-    Application, Authenticated, Context, Credential, Deny, Grant, Keeps, Kind, Shortfall,
-    TokenText, Unfound,
+    Application, Authenticated, Context, Credential, Deny, Grant, Keeps, Kind, TokenText, Unfound,
 };
 use hyper::StatusCode;
-use session::{AuditEvent, AuthnError, Door, OpenError, pace};
+use session::{AuditEvent, Door, OpenError, pace};
 use tokio::time::Instant;
 
 use crate::door::Inner;
-use crate::problem::Refusal;
+use crate::problem::{Refusal, http};
 use crate::sessions::{Holder, Key, Shared, Visit};
 use crate::target::Target;
 use crate::token::Shown;
@@ -98,7 +97,7 @@ impl Inner {
 
     async fn vouched(&self, shown: &Shown, from: IpAddr) -> Result<Authenticated, Refusal> {
         let vouched = self.authn.token(&shown.text, Door::Web, from).await;
-        vouched.map_err(|error| Refusal::of(status(error), &error))
+        vouched.map_err(|error| Refusal::of(http(error.http_status()), &error))
     }
 
     async fn open(
@@ -153,13 +152,8 @@ impl Inner {
             detail: format!("{error}{}", cause.unwrap_or_default()),
         });
         let status = match error {
-            Shut::Denied(
-                Deny::Revoked
-                | Deny::Expired
-                | Deny::SignedOut
-                | Deny::Short(_, Shortfall::Session),
-            ) => StatusCode::UNAUTHORIZED,
-            Shut::Unknown | Shut::Kind | Shut::Denied(_) => StatusCode::FORBIDDEN,
+            Shut::Denied(deny) => http(deny.http_status()),
+            Shut::Unknown | Shut::Kind => StatusCode::FORBIDDEN,
         };
         let refusal = Refusal::of(status, explained);
         pace::even(started, pace::DENIED).await;
@@ -189,10 +183,6 @@ impl access::Explain for NotWeb {
     fn hint(&self) -> Option<std::borrow::Cow<'static, str>> {
         Some("reach it with `adit tunnel`, or through the door of its protocol".into())
     }
-}
-
-fn status(error: AuthnError) -> StatusCode {
-    StatusCode::from_u16(error.http_status()).unwrap_or(StatusCode::UNAUTHORIZED)
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "used as the argument of `map_err`")]

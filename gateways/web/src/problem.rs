@@ -104,6 +104,11 @@ impl Refusal {
     }
 }
 
+/// A status out of a table of `access` or `session`.
+pub(crate) fn http(status: u16) -> StatusCode {
+    StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+}
+
 #[derive(Serialize)]
 struct Problem<'a> {
     title: &'a str,

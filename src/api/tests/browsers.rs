@@ -440,7 +440,7 @@ impl Relay {
         let new = NewSignIn {
             id: SignInId(Uuid::new_v4()),
             user: self.state.store.user(&user.parse().unwrap()).await.unwrap().unwrap().id,
-            digest: crate::authn::hash(&text),
+            digest: access::sha256(text.as_bytes()),
             from: "192.0.2.7".parse().unwrap(),
             browser: "Lynx".to_owned(),
             idle,
@@ -453,7 +453,7 @@ impl Relay {
     }
 
     async fn id_of(&self, cookie: &str) -> SignInId {
-        let digest = crate::authn::hash(&secret(cookie));
+        let digest = access::sha256(secret(cookie).as_bytes());
         let rows = self.state.store.sign_ins(SignInQuery::default()).await.unwrap();
         rows.iter().find(|row| row.digest == digest).unwrap().id
     }
@@ -523,7 +523,7 @@ impl Relay {
 /// A nonce, and the link that an application's host leads its browser to.
 fn link(to: &str, path: &str) -> (SecretString, String) {
     let nonce = BASE64URL_NOPAD.encode(&[7; 32]);
-    let state = BASE64URL_NOPAD.encode(&crate::authn::hash(&nonce));
+    let state = BASE64URL_NOPAD.encode(&access::sha256(nonce.as_bytes()));
     (nonce.into(), format!("/go?to={}&state={state}&path={}", encoded(to), encoded(path)))
 }
 

@@ -17,8 +17,7 @@ mod cookies;
 mod origin;
 mod page;
 
-use access::Code;
-use aws_lc_rs::digest::{SHA256, digest};
+use access::{Code, sha256};
 use data_encoding::BASE64URL_NOPAD;
 use hyper::header::{
     ACCEPT, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, LOCATION, REFERRER_POLICY, SET_COOKIE,
@@ -82,7 +81,7 @@ pub(crate) fn to_relay(
     held: Option<&SecretString>,
 ) -> Response<WebBody> {
     let fresh = held.is_none().then(cookies::fresh_nonce);
-    let nonce = held.or(fresh.as_ref()).map(|nonce| hash(nonce.expose_secret()));
+    let nonce = held.or(fresh.as_ref()).map(|nonce| sha256(nonce.expose_secret().as_bytes()));
     let state = BASE64URL_NOPAD.encode(&nonce.unwrap_or_default());
     let path = match target.as_str() {
         path if path.len() <= LONGEST_PATH => path,
@@ -185,13 +184,6 @@ fn encoded(text: &str) -> String {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.~/".contains(&b);
     let each = text.bytes();
     each.map(|b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
-}
-
-/// SHA-256 of a secret.
-fn hash(secret: &str) -> [u8; 32] {
-    let mut bytes = [0; 32];
-    bytes.copy_from_slice(digest(&SHA256, secret.as_bytes()).as_ref());
-    bytes
 }
 
 /// A longer one is forgotten on the way.
