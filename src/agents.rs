@@ -177,7 +177,8 @@ impl Agents {
         peer: std::net::SocketAddr,
         mut stream: Stream,
     ) {
-        let opened = Reply::Opened { session: None, mode: Mode::Door };
+        let host_keys = self.ssh.host_keys().to_vec();
+        let opened = Reply::Opened { session: None, mode: Mode::Door, host_keys };
         if stream.send_frame(&opened).await.is_ok() {
             let (io, vouched) = (Io::new(stream), Some((who, application)));
             self.ssh.serve(io, peer, vouched, self.drain.clone()).await;
@@ -194,7 +195,8 @@ impl Agents {
         let at = (Door::Agent, SystemTime::now());
         match gateway_tcp::open(&self.broker, who, &open.application, at, &mut stream).await {
             Ok(tunnel) => {
-                let opened = Reply::Opened { session: Some(tunnel.id()), mode: Mode::Raw };
+                let (session, host_keys) = (Some(tunnel.id()), Vec::new());
+                let opened = Reply::Opened { session, mode: Mode::Raw, host_keys };
                 // A stream that broke meanwhile breaks again at the first byte, and so ends the
                 // session with the right reason.
                 drop(stream.send_frame(&opened).await);

@@ -1,9 +1,9 @@
 //! The SSH door's own keys, sealed in the store.
 
-use gateway_ssh::{TargetCa, UserCa};
+use gateway_ssh::{HostCa, TargetCa, UserCa};
 use russh::keys::ssh_key::LineEnding;
 use russh::keys::ssh_key::private::{KeypairData, RsaKeypair};
-use russh::keys::{Algorithm, EcdsaCurve, PrivateKey};
+use russh::keys::{Algorithm, EcdsaCurve, HashAlg, PrivateKey};
 use store::{Store, StoreError};
 use tokio::task::{JoinError, spawn_blocking};
 
@@ -33,7 +33,13 @@ pub async fn user_ca(store: &Store, domain: &str) -> Result<UserCa, HostKeyError
     Ok(UserCa::new(&seed, &format!("adit users of {domain}"))?)
 }
 
-/// Makes the keys and stores them sealed.
+/// The CA that vouches for the host keys, made and kept as the one for targets.
+pub async fn host_ca(store: &Store, domain: &str) -> Result<HostCa, HostKeyError> {
+    let seed = store.secret_or_make(HOST_CA).await?;
+    Ok(HostCa::new(&seed, &format!("adit hosts of {domain}"))?)
+}
+
+/// Makes the keys and stores them sealed, in place of those that were there.
 pub async fn create(store: &Store) -> Result<(), HostKeyError> {
     // Looking for two primes takes a second or so.
     let keys = spawn_blocking(generate).await??;
@@ -59,6 +65,14 @@ pub fn public_lines(keys: &[PrivateKey]) -> Result<Vec<String>, HostKeyError> {
     Ok(keys.iter().map(|key| key.public_key().to_openssh()).collect::<Result<_, _>>()?)
 }
 
+/// `ED25519 SHA256:…` of each.
+pub fn fingerprints(keys: &[PrivateKey]) -> Vec<String> {
+    let print = |key: &PrivateKey| {
+        format!("{} {}", key.algorithm(), key.public_key().fingerprint(HashAlg::Sha256))
+    };
+    keys.iter().map(print).collect()
+}
+
 fn generate() -> Result<[PrivateKey; 3], russh::keys::ssh_key::Error> {
     let rng = &mut rand::rng();
     let p256 = Algorithm::Ecdsa { curve: EcdsaCurve::NistP256 };
@@ -73,6 +87,8 @@ fn generate() -> Result<[PrivateKey; 3], russh::keys::ssh_key::Error> {
 const KEYS: [&str; 3] = ["ssh-host-key-ed25519", "ssh-host-key-ecdsa", "ssh-host-key-rsa"];
 /// The name of the secret that the target CA's key follows from.
 const TARGET_CA: &str = "ssh-target-ca";
+/// That of the host CA's.
+const HOST_CA: &str = "ssh-host-ca";
 /// That of the user CA's.
 const USER_CA: &str = "ssh-user-ca";
 const RSA_BITS: usize = 3072;

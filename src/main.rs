@@ -9,7 +9,9 @@ use std::process::ExitCode;
 use std::time::SystemTime;
 
 use access::Code;
-use adit_relay::commands::{Audit, Backup, CommandError, Migrate, RestoreArgs, RotateKey};
+use adit_relay::commands::{
+    Audit, Backup, CommandError, Migrate, RestoreArgs, RotateHostKey, RotateKey,
+};
 use adit_relay::config::Config;
 use adit_relay::init::Init;
 use adit_relay::serve::{Exit, ServeError, serve};
@@ -53,6 +55,8 @@ enum Command {
     Migrate(Migrate),
     /// Seal every secret with another master key; the relay must be stopped
     RotateKey(RotateKey),
+    /// Give the SSH door new host keys, from its next start on
+    RotateHostKey(RotateHostKey),
     /// The audit log, from the database itself
     #[command(subcommand)]
     Audit(Audit),
@@ -110,6 +114,9 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Restore(restore) => done(restore.run().await, "nothing was changed"),
         Command::Migrate(migrate) => done(migrate.run().await, "the move did not end well"),
         Command::RotateKey(rotate) => done(rotate.run().await, "the master key was not changed"),
+        Command::RotateHostKey(rotate) => {
+            done(rotate.run().await, "the host keys were not changed")
+        }
         Command::Audit(Audit::Verify(verify)) => {
             let end = verify.run().await?;
             tell("The audit log is whole.");

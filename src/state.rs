@@ -51,6 +51,8 @@ pub struct RelayInfo {
     pub ssh_port: u16,
     /// The SSH door's public keys in OpenSSH form.
     pub ssh_host_keys: Vec<String>,
+    /// The public key of the CA that vouches for them, in OpenSSH form.
+    pub ssh_host_ca: String,
     /// The public key that targets trust certificates by, in OpenSSH form.
     pub ssh_target_ca: String,
     /// The JWK set that checks what the web door says of users.

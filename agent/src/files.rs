@@ -23,12 +23,6 @@ pub fn replace(path: &Path, contents: &[u8]) -> io::Result<()> {
     written
 }
 
-/// Appends `line` to `path` in one write, so that two processes do not mix theirs.
-pub fn append(path: &Path, line: &str) -> io::Result<()> {
-    let mut file = OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
-    file.write_all(line.as_bytes())
-}
-
 /// The file's text; `None` where there is no file.
 pub fn read(path: &Path) -> io::Result<Option<String>> {
     absent_is_none(fs::read_to_string(path))

@@ -30,6 +30,9 @@ pub struct Login {
     /// The relay's own SSH host keys, as OpenSSH lines.
     #[serde(default)]
     pub ssh_host_keys: Vec<String>,
+    /// The CA that vouches for them.
+    #[serde(default)]
+    pub ssh_host_ca: Option<String>,
 }
 
 impl Login {

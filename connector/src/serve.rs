@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use access::EndReason;
+use access::{EndReason, SessionId};
 use splice::{Counters, Finish, Joined, Stream as _, Tcp};
 use tokio::net::TcpStream;
 use tokio::task::{JoinError, JoinSet};
@@ -149,12 +149,12 @@ async fn open(stream: &mut Stream, site: &Site) -> Option<(Dial, TcpStream)> {
         // Reached, and that is all that was asked: nobody gets this connection.
         Ok(socket) if purpose == Purpose::Check => {
             drop(socket);
-            let reached = Reply::Opened { session: Some(dial.session), mode: Mode::Raw };
+            let reached = opened(dial.session);
             answer(stream, reached).await;
             None
         }
         Ok(socket) => {
-            let opened = Reply::Opened { session: Some(dial.session), mode: Mode::Raw };
+            let opened = opened(dial.session);
             stream.send_frame(&opened).await.ok()?;
             Some((dial, socket))
         }
@@ -246,6 +246,11 @@ fn unknown() -> Refusal {
 }
 
 /// For a stream's request to arrive, and for an answer to leave.
+/// The answer to who dials: what follows is the target's.
+fn opened(session: SessionId) -> Reply {
+    Reply::Opened { session: Some(session), mode: Mode::Raw, host_keys: Vec::new() }
+}
+
 const REQUEST: Duration = Duration::from_secs(10);
 /// For sessions to end once their connection has.
 const FINISH: Duration = Duration::from_secs(5);

@@ -345,7 +345,10 @@ fn open_files() -> usize {
 
 #[test]
 fn a_reply_fits_one_packet_with_room_for_a_banner() {
-    let reply =
-        Reply::Opened { session: Some(SessionId(uuid::Uuid::nil())), mode: wire::Mode::Raw };
+    let reply = Reply::Opened {
+        session: Some(SessionId(uuid::Uuid::nil())),
+        mode: wire::Mode::Raw,
+        host_keys: Vec::new(),
+    };
     assert!(wire::encode(&reply).unwrap().len() < 150);
 }

@@ -74,6 +74,7 @@ pub(super) async fn info(State(state): State<AppState>) -> Json<Info> {
         https_port: info.https_port,
         ca_pem: state.ca.certificate_pem().to_owned(),
         ssh_host_keys: info.ssh_host_keys.clone(),
+        ssh_host_ca: Some(info.ssh_host_ca.clone()),
     })
 }
 
@@ -148,6 +149,7 @@ pub(super) async fn login(
         certificate_pem,
         ca_pem: state.ca.certificate_pem().to_owned(),
         ssh_host_keys: info.ssh_host_keys.clone(),
+        ssh_host_ca: Some(info.ssh_host_ca.clone()),
         expires: expires.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs(),
     }))
 }

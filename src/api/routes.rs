@@ -182,7 +182,7 @@ pub(super) fn routes() -> Vec<Route> {
         get("/api/v1/export", Auditor, objects::export,
             doc("export", "Gives the whole configuration as a document, without secrets", &[])).needs(Read).costs(Cost::HIGH),
         get("/api/v1/ssh-ca", Auditor, ssh_ca::show,
-            doc("getSshCa", "Gives the key by which SSH targets know the relay's certificates", &[])).needs(Read),
+            doc("getSshCa", "Gives the keys by which SSH targets know the relay's certificates, and clients the relay", &[])).needs(Read),
         get("/api/v1/settings", Auditor, settings::show,
             doc("getSettings", "Gives what holds for the whole relay", &[])).needs(Read),
         patch("/api/v1/settings", Admin, settings::change,

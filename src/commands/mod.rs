@@ -4,6 +4,7 @@ mod audit;
 mod backup;
 mod migrate;
 mod restore;
+mod rotate_host_key;
 mod rotate_key;
 
 use std::path::{Path, PathBuf};
@@ -13,11 +14,13 @@ use store::{Count, Damage, StoreError, TransferError};
 
 use crate::config::{Config, ConfigError};
 use crate::database::OpenError;
+use crate::host_keys::HostKeyError;
 
 pub use audit::{Audit, VerifyAudit};
 pub use backup::Backup;
 pub use migrate::Migrate;
 pub use restore::RestoreArgs;
+pub use rotate_host_key::RotateHostKey;
 pub use rotate_key::RotateKey;
 
 /// Why a command did not do what was asked.
@@ -31,6 +34,10 @@ pub enum CommandError {
     Transfer(#[from] TransferError),
     #[error("the store could not be read")]
     Store(#[from] StoreError),
+    #[error("the SSH host keys could not be made")]
+    HostKeys(#[from] HostKeyError),
+    #[error("the change could not be recorded")]
+    Audit(#[from] session::AuditError),
     #[error("the audit log is damaged{}", listed(.0))]
     Damaged(Vec<Damage>),
     #[error("{0} is no postgres:// URL")]
@@ -58,6 +65,8 @@ impl CommandError {
             | Self::Open(_)
             | Self::Transfer(_)
             | Self::Store(_)
+            | Self::HostKeys(_)
+            | Self::Audit(_)
             | Self::Target(_)
             | Self::Read { .. }
             | Self::Write { .. }
@@ -77,6 +86,8 @@ impl CommandError {
                 "keep the database as it is, and compare with a backup or a destination's records",
             )),
             Self::Config(_)
+            | Self::HostKeys(_)
+            | Self::Audit(_)
             | Self::Target(_)
             | Self::Read { .. }
             | Self::Write { .. }

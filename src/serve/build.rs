@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use gateway_ssh::{SshConfig, SshGateway, TargetCa, UserCa};
+use gateway_ssh::{HostCa, SshConfig, SshGateway, TargetCa, UserCa};
 use gateway_web::{Keeper, Signer, WebConfig, WebGateway};
 use record::{Archive, RecordingsKey};
 use russh::keys::PrivateKey;
@@ -131,6 +131,7 @@ pub(super) struct Core {
     connectors: Arc<Connectors>,
     broker: Broker,
     host_keys: Vec<PrivateKey>,
+    host_ca: Arc<HostCa>,
     target_ca: Arc<TargetCa>,
     user_ca: Arc<UserCa>,
     ssh: SshGateway,
@@ -170,9 +171,12 @@ impl Core {
         let recordings = recordings(config, &store, audit.clone()).await?;
         broker.recorded_by(Arc::new(recordings.clone()));
         let target_ca = Arc::new(host_keys::target_ca(&store, &config.domain).await?);
+        let host_ca = Arc::new(host_keys::host_ca(&store, &config.domain).await?);
         let user_ca = Arc::new(host_keys::user_ca(&store, &config.domain).await?);
         let ssh = SshGateway::new(SshConfig {
             host_keys: host_keys.clone(),
+            host_ca: host_ca.clone(),
+            host_names: host_names(config),
             broker: broker.clone(),
             authn: authn.clone(),
             secrets: Arc::new(store.clone()),
@@ -206,6 +210,7 @@ impl Core {
             connectors,
             broker,
             host_keys,
+            host_ca,
             target_ca,
             user_ca,
             ssh,
@@ -230,6 +235,7 @@ impl Core {
             quic_port: ready.quic.port(),
             ssh_port: ready.ssh.port(),
             ssh_host_keys: host_keys::public_lines(&self.host_keys)?,
+            ssh_host_ca: self.host_ca.line().map_err(host_keys::HostKeyError::Key)?,
             ssh_target_ca: self.target_ca.line().map_err(host_keys::HostKeyError::Key)?,
             statement_keys: self.signer.key_set(),
             requests_kept: DAY * config.limits.request_log_days,
@@ -251,6 +257,11 @@ impl Core {
             info: Arc::new(info),
         })
     }
+}
+
+/// What SSH clients may have called the relay when they check its host key.
+fn host_names(config: &Config) -> Vec<String> {
+    std::iter::once(&config.domain).chain(&config.names).cloned().collect()
 }
 
 /// Recordings in the data folder, sealed with what follows from a secret of the store.

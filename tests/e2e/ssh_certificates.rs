@@ -2,7 +2,7 @@
 //! agent or its user is gone.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -96,6 +96,50 @@ fn what_a_certificate_opened_ends_with_its_agent_and_with_its_user() -> Result<(
     }
     let again = run(home.adit(&world).args(["ssh-cert", "--renew"]), SOON)?;
     assert_says(&again, "access.user_disabled");
+    Ok(())
+}
+
+#[test]
+fn who_knows_the_host_ca_knows_the_relay_after_its_keys_were_changed() -> Result<()> {
+    let mut world = World::start()?;
+    let home = Home::of(&world)?;
+    let ca = world.deployment.admin_json(&["ssh-ca"])?;
+    let (by_ca, by_key) = (home.dir.join("by_ca"), home.dir.join("by_key"));
+    fs::write(&by_ca, format!("{}\n", ca["known_hosts"].as_str().context("a line")?))?;
+    run(home.adit(&world).arg("ssh-cert"), SOON)?.ok()?;
+    let known = |world: &World, file: &Path, check: &str| {
+        let mut ssh = Command::new("ssh");
+        ssh.args(["-F", "none", "-o", "BatchMode=yes", "-o", "IdentitiesOnly=yes", "-i"]);
+        ssh.arg(home.state.join("ssh_key")).env_remove("SSH_AUTH_SOCK");
+        ssh.arg("-o").arg(format!("UserKnownHostsFile={}", file.display()));
+        ssh.arg("-o").arg(format!("StrictHostKeyChecking={check}"));
+        ssh.args(["-o", "HostName=127.0.0.1", "-o"]);
+        ssh.arg(format!("HostKeyAlias={}", world.deployment.domain()));
+        ssh.args(["-p", &world.ssh_port()]);
+        ssh.arg(format!("{}@{}", world.at("web1"), world.deployment.domain()));
+        run(ssh.arg("echo in"), SOON)
+    };
+    assert_eq!(known(&world, &by_ca, "yes")?.ok()?, "in\n");
+    assert_eq!(known(&world, &by_key, "accept-new")?.ok()?, "in\n");
+    let through_agent = |home: &Home, world: &World| {
+        let mut ssh = home.command();
+        ssh.arg(format!("{}@web1.adit", world.sshd.account()));
+        run(ssh.arg("echo in"), SOON)
+    };
+    assert_eq!(through_agent(&home, &world)?.ok()?, "in\n");
+    world.deployment.relay().stop(SOON)?;
+    let told = world.deployment.rotate_host_key()?;
+    assert_eq!(told.code(), Some(0), "{}", told.both());
+    assert_says(&told, "SHA256:");
+    world.deployment.start_relay()?;
+    world.deployment.wait_for_connectors(1)?;
+    assert_eq!(known(&world, &by_ca, "yes")?.ok()?, "in\n");
+    let refused = known(&world, &by_key, "yes")?;
+    assert_says(&refused, "HOST IDENTIFICATION HAS CHANGED");
+    assert_eq!(through_agent(&home, &world)?.ok()?, "in\n");
+    assert_eq!(run(home.ssh(&world).arg("echo in"), SOON)?.ok()?, "in\n");
+    let recorded = world.deployment.audit("admin.changed")?;
+    assert!(recorded.iter().any(|event| event["event"]["change"] == "rotate"));
     Ok(())
 }
 

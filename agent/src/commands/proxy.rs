@@ -34,7 +34,7 @@ pub async fn run(args: &ProxyArgs, context: &Context) -> Result<(), Failure> {
     let application = name.strip_suffix(SUFFIX).unwrap_or(name);
     let enrolled = Box::pin(Enrolled::new(&context.settings)).await?;
     let carried = connect(application, &enrolled, stop, |opened| {
-        vouch(name, opened, &enrolled, context.settings.state()?)
+        vouch(name, &opened, &enrolled, context.settings.state()?)
     });
     let ended = carried.await;
     enrolled.end().await;
@@ -82,27 +82,43 @@ async fn carry(
     }
 }
 
-/// Where the relay itself speaks SSH, its host keys are known from the login: ssh need not take them
-/// on trust.
-fn vouch(host: &str, opened: Opened, enrolled: &Enrolled, state: &StateDir) -> Result<(), Failure> {
+/// Where the relay itself speaks SSH, it says over the agent's own connection what its host keys are
+/// now: ssh need not take them on trust, nor be told when they change.
+fn vouch(
+    host: &str,
+    opened: &Opened,
+    enrolled: &Enrolled,
+    state: &StateDir,
+) -> Result<(), Failure> {
     if opened.mode != Mode::Door || !host.ends_with(SUFFIX) {
         return Ok(());
     }
     state.prepare()?;
-    remember(&state.known_hosts(), host, enrolled.ssh_host_keys())
+    let keys = match opened.host_keys.is_empty() {
+        // A relay that does not say told them at the login.
+        true => enrolled.ssh_host_keys(),
+        false => &opened.host_keys,
+    };
+    remember(&state.known_hosts(), host, keys)
         .map_err(|error| Failure::new(Exit::Failed, format!("known_hosts: {error}")))
 }
 
+/// Makes these the host's keys, and no others.
 fn remember(file: &Path, host: &str, keys: &[String]) -> std::io::Result<()> {
     let known = files::read(file)?.unwrap_or_default();
-    for key in keys {
+    let line = |key: &String| {
         let key: Vec<_> = key.split_whitespace().take(2).collect();
-        let line = format!("{host} {}", key.join(" "));
-        if key.len() == 2 && !known.lines().any(|known| known == line) {
-            files::append(file, &format!("{line}\n"))?;
-        }
+        (key.len() == 2).then(|| format!("{host} {}", key.join(" ")))
+    };
+    let wanted: Vec<_> = keys.iter().filter_map(line).collect();
+    let (own, others): (Vec<_>, Vec<_>) =
+        known.lines().partition(|line| line.split_whitespace().next() == Some(host));
+    if wanted.is_empty() || own == wanted {
+        return Ok(());
     }
-    Ok(())
+    let lines = others.into_iter().chain(wanted.iter().map(String::as_str));
+    let text: String = lines.flat_map(|line| [line, "\n"]).collect();
+    files::replace(file, text.as_bytes())
 }
 
 /// For what is still on its way when we are told to go.
@@ -115,14 +131,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_relays_host_keys_are_remembered_once() {
+    fn the_relays_host_keys_are_those_it_has_now() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("known_hosts");
+        std::fs::write(&file, "raw.adit ssh-rsa CCCC").unwrap();
         let keys = ["ssh-ed25519 AAAA relay".to_owned(), "damaged".to_owned()];
         remember(&file, "web1.adit", &keys).unwrap();
         remember(&file, "web1.adit", &keys).unwrap();
         remember(&file, "web2.adit", &keys).unwrap();
+        remember(&file, "web1.adit", &["ssh-ed25519 BBBB".to_owned()]).unwrap();
+        remember(&file, "web1.adit", &[]).unwrap();
         let known = std::fs::read_to_string(&file).unwrap();
-        assert_eq!(known, "web1.adit ssh-ed25519 AAAA\nweb2.adit ssh-ed25519 AAAA\n");
+        let lines =
+            ["raw.adit ssh-rsa CCCC", "web2.adit ssh-ed25519 AAAA", "web1.adit ssh-ed25519 BBBB"];
+        assert_eq!(known.lines().collect::<Vec<_>>(), lines);
     }
 }

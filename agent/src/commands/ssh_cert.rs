@@ -113,9 +113,16 @@ async fn sign(
     Ok(shown)
 }
 
-/// The relay's host keys, as the login was told them.
+/// By what ssh knows the relay: the CA that vouches for its keys, and where there is none, the keys.
 fn known_hosts(login: &Login) -> String {
-    login.ssh_host_keys.iter().map(|key| format!("{} {}\n", login.domain, key.trim())).collect()
+    let domain = &login.domain;
+    match &login.ssh_host_ca {
+        Some(ca) => format!("@cert-authority {domain} {}\n", ca.trim()),
+        None => {
+            let keys = login.ssh_host_keys.iter();
+            keys.map(|key| format!("{domain} {}\n", key.trim())).collect()
+        }
+    }
 }
 
 /// The public half of the key that is this login's; made where there is none.

@@ -57,6 +57,7 @@ pub async fn login(
         ssh_port: answer.ssh_port,
         expires: Some(answer.expires),
         ssh_host_keys: answer.ssh_host_keys,
+        ssh_host_ca: answer.ssh_host_ca,
     };
     state.save_login(&login)?;
     Ok(login)

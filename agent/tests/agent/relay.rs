@@ -153,12 +153,20 @@ async fn serve_stream(mut stream: Stream) {
             stream.deliver().await;
         }
         "killed" => {
-            drop(stream.send_frame(&Reply::Opened { session: None, mode }).await);
+            drop(
+                stream
+                    .send_frame(&Reply::Opened { session: None, mode, host_keys: Vec::new() })
+                    .await,
+            );
             tokio::time::sleep(Duration::from_millis(100)).await;
             stream.abort(EndReason::Killed.number());
         }
         _ => {
-            drop(stream.send_frame(&Reply::Opened { session: None, mode }).await);
+            drop(
+                stream
+                    .send_frame(&Reply::Opened { session: None, mode, host_keys: Vec::new() })
+                    .await,
+            );
             let (mut read, mut write) = tokio::io::split(Io::new(stream));
             drop(tokio::io::copy(&mut read, &mut write).await);
             drop(tokio::io::AsyncWriteExt::shutdown(&mut write).await);

@@ -398,4 +398,7 @@ pub struct Why {
 pub struct SshCa {
     /// In OpenSSH form: a line of the file that a target's `TrustedUserCAKeys` names.
     pub public_key: String,
+    /// A line of `known_hosts`, by which clients know the relay whatever its host keys are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub known_hosts: Option<String>,
 }

@@ -18,6 +18,9 @@ pub struct Info {
     pub ca_pem: String,
     /// The SSH door's host keys, one OpenSSH line each.
     pub ssh_host_keys: Vec<String>,
+    /// The public key of the CA that vouches for them, in OpenSSH form.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ssh_host_ca: Option<String>,
 }
 
 /// `GET /healthz`: `ready` is false while the relay is stopping.
@@ -78,6 +81,9 @@ pub struct LoggedIn {
     pub certificate_pem: String,
     pub ca_pem: String,
     pub ssh_host_keys: Vec<String>,
+    /// The public key of the CA that vouches for them, in OpenSSH form.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ssh_host_ca: Option<String>,
     /// When the enrolment ends and a new login is needed.
     pub expires: u64,
 }

@@ -199,6 +199,13 @@ impl Deployment {
         run(command.args(args), SOON)
     }
 
+    /// `adit-relay rotate-host-key`, of a relay that does not run.
+    pub fn rotate_host_key(&self) -> Result<Output> {
+        let mut command = self.program("adit-relay");
+        command.args(["rotate-host-key", "--config"]);
+        run(command.arg(self.dir.path().join("relay/relay.toml")), SOON)
+    }
+
     /// The sessions open now.
     pub fn sessions(&self) -> Result<Vec<Value>> {
         let listed = self.admin_json(&["session", "ls"])?;

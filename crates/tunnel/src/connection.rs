@@ -35,10 +35,12 @@ pub struct Peer {
 }
 
 /// What stands at the other end of an opened stream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Opened {
     pub session: Option<SessionId>,
     pub mode: Mode,
+    /// Of a door: the relay's own SSH host keys, as OpenSSH lines.
+    pub host_keys: Vec<String>,
 }
 
 impl Connection {
@@ -56,7 +58,9 @@ impl Connection {
         let mut stream = self.0.link.open_stream().await.map_err(broken)?;
         stream.send_frame(header).await.map_err(broken)?;
         match stream.recv_frame().await.map_err(broken)? {
-            Reply::Opened { session, mode } => Ok((stream, Opened { session, mode })),
+            Reply::Opened { session, mode, host_keys } => {
+                Ok((stream, Opened { session, mode, host_keys }))
+            }
             Reply::Refused(source) => Err(OpenError::Refused { source }),
             Reply::Unknown => Err(OpenError::Unknown),
         }

@@ -428,7 +428,7 @@ fn header() -> Header {
 }
 
 fn opened() -> Reply {
-    Reply::Opened { session: None, mode: Mode::Raw }
+    Reply::Opened { session: None, mode: Mode::Raw, host_keys: Vec::new() }
 }
 
 async fn recv(stream: &mut Stream) -> std::io::Result<Option<Bytes>> {

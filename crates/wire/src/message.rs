@@ -97,6 +97,9 @@ pub enum Reply {
         session: Option<SessionId>,
         #[serde(default)]
         mode: Mode,
+        /// Of a door: the relay's own SSH host keys as they are now, as OpenSSH lines.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        host_keys: Vec<String>,
     },
     Refused(Refusal),
     #[serde(other)]
@@ -168,8 +171,12 @@ mod tests {
         }
         let session = Some(SessionId(uuid::Uuid::from_u128(7)));
         let replies = [
-            Reply::Opened { session, mode: Mode::Door },
-            Reply::Opened { session: None, mode: Mode::Raw },
+            Reply::Opened {
+                session,
+                mode: Mode::Door,
+                host_keys: vec!["ssh-ed25519 AAAA".to_owned()],
+            },
+            Reply::Opened { session: None, mode: Mode::Raw, host_keys: Vec::new() },
             Reply::Refused(refusal),
         ];
         for message in replies {
@@ -187,7 +194,7 @@ mod tests {
         });
         let Header::Dial(asked) = &dial else { panic!("it is a dial") };
         let check = Header::Check(asked.clone());
-        let opened = Reply::Opened { session: None, mode: Mode::Raw };
+        let opened = Reply::Opened { session: None, mode: Mode::Raw, host_keys: Vec::new() };
         let written = [
             (
                 serde_json::to_string(&dial).unwrap(),

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use russh::keys::{Algorithm, EcdsaCurve, HashAlg, PrivateKey};
+use russh::keys::{Algorithm, Certificate, EcdsaCurve, HashAlg, PrivateKey};
 use russh::{
     Limits, MethodKind, MethodSet, Preferred, SshId, cipher, client, compression, kex, mac, server,
 };
@@ -40,7 +40,7 @@ pub(crate) const MAX_CHANNELS: usize = 256;
 pub(crate) const MAX_SERVED: usize = 8192;
 
 /// Towards users.
-pub(crate) fn server(host_keys: Vec<PrivateKey>) -> server::Config {
+pub(crate) fn server(host_keys: Vec<PrivateKey>, certificates: Vec<Certificate>) -> server::Config {
     let key = host_key_algorithms(&host_keys);
     server::Config {
         server_id: SshId::Standard(Cow::Borrowed("SSH-2.0-Adit")),
@@ -49,7 +49,7 @@ pub(crate) fn server(host_keys: Vec<PrivateKey>) -> server::Config {
         auth_rejection_time: Duration::from_millis(20),
         auth_rejection_time_initial: Some(Duration::ZERO),
         keys: host_keys,
-        certificates: Vec::new(),
+        certificates,
         limits: limits(),
         window_size: WINDOW,
         maximum_packet_size: PACKET,

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use access::{ApplicationId, Authenticated, EndReason, Side};
 use futures_util::future::BoxFuture;
@@ -194,7 +194,7 @@ pub(crate) async fn serve<S>(
     let cut = CancellationToken::new();
     let _cut = cut.clone().drop_guard();
     let (orders, received) = mpsc::channel(ORDERS);
-    let config = gateway.server.clone();
+    let config = gateway.shown.at(SystemTime::now());
     let connection = Arc::new(Connection {
         up: Arc::new(Budget::new(gateway.held.clone())),
         down: Arc::new(Budget::new(gateway.held.clone())),

@@ -10,6 +10,7 @@ mod connection;
 mod dialogue;
 mod forward;
 mod guard;
+mod host_ca;
 mod inbox;
 mod login;
 mod mosh;
@@ -29,6 +30,7 @@ mod user_ca;
 mod watch;
 mod words;
 
+pub use host_ca::HostCa;
 pub use target_ca::TargetCa;
 pub use user_ca::{CertifyError, Order, UserCa};
 
@@ -36,6 +38,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use access::{ApplicationId, Authenticated};
+use host_ca::Shown;
 use russh::keys::PrivateKey;
 use session::{Authn, Broker, HostKeys, Secrets};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -44,6 +47,10 @@ use tokio_util::sync::CancellationToken;
 /// What the door needs of the relay.
 pub struct SshConfig {
     pub host_keys: Vec<PrivateKey>,
+    /// Vouches for the host keys.
+    pub host_ca: Arc<HostCa>,
+    /// What the relay is called and reached by.
+    pub host_names: Vec<String>,
     pub broker: Broker,
     pub authn: Arc<dyn Authn>,
     pub secrets: Arc<dyn Secrets>,
@@ -66,6 +73,8 @@ impl SshGateway {
     pub fn new(config: SshConfig) -> Self {
         let SshConfig {
             host_keys,
+            host_ca,
+            host_names,
             broker,
             authn,
             secrets,
@@ -74,10 +83,10 @@ impl SshGateway {
             user_ca,
             domain,
         } = config;
-        let server = Arc::new(config::server(host_keys));
+        let shown = Shown::new(host_keys, host_ca, host_names);
         let held = Arc::default();
         let gateway = Gateway {
-            server,
+            shown,
             broker,
             authn,
             secrets,
@@ -122,6 +131,11 @@ impl SshGateway {
         connection::serve(self.gateway.clone(), io, peer, None, proven, drain).await;
     }
 
+    /// The door's public host keys, as OpenSSH lines without comments.
+    pub fn host_keys(&self) -> &[String] {
+        self.gateway.shown.lines()
+    }
+
     /// How often a connection was held because a channel's reader did not move.
     pub fn held(&self) -> u64 {
         self.gateway.held.count()
@@ -129,7 +143,7 @@ impl SshGateway {
 }
 
 struct Gateway {
-    server: Arc<russh::server::Config>,
+    shown: Shown,
     broker: Broker,
     authn: Arc<dyn Authn>,
     secrets: Arc<dyn Secrets>,

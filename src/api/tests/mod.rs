@@ -258,6 +258,8 @@ fn agents(
 ) -> Arc<Agents> {
     let ssh = SshGateway::new(SshConfig {
         host_keys: Vec::new(),
+        host_ca: Arc::new(gateway_ssh::HostCa::new(&[3; 32], "adit hosts").unwrap()),
+        host_names: Vec::new(),
         broker: broker.clone(),
         authn: authn.clone(),
         secrets: Arc::new(store.clone()),
@@ -282,6 +284,7 @@ fn info() -> RelayInfo {
         quic_port: 443,
         ssh_port: 2222,
         ssh_host_keys: Vec::new(),
+        ssh_host_ca: "ssh-ed25519 BBBB adit hosts of relay.test".to_owned(),
         ssh_target_ca: "ssh-ed25519 AAAA adit relay.test".to_owned(),
         statement_keys: serde_json::json!({ "keys": [] }),
         requests_kept: std::time::Duration::from_secs(86400),

@@ -21,7 +21,7 @@ use access::{
     Terms, TokenId, TokenKind, TokenText, User, UserId,
 };
 use async_trait::async_trait;
-use gateway_ssh::{SshConfig, SshGateway, TargetCa, UserCa};
+use gateway_ssh::{HostCa, SshConfig, SshGateway, TargetCa, UserCa};
 use russh::keys::{Algorithm, PrivateKey};
 use secrecy::{ExposeSecret, SecretString};
 use session::{
@@ -90,6 +90,8 @@ impl World {
             host_key.public_key().fingerprint(russh::keys::HashAlg::Sha256).to_string();
         let gateway = SshGateway::new(SshConfig {
             host_keys: vec![host_key],
+            host_ca: Arc::new(HostCa::new(&[3; 32], "adit hosts").unwrap()),
+            host_names: vec![DOMAIN.to_owned()],
             broker: broker.clone(),
             authn: policy.clone(),
             secrets: secrets.clone(),
