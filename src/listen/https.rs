@@ -183,6 +183,7 @@ impl Https {
             }
         };
         let talk = self.talk(&stream, peer, presence.clone());
+        let cut = talk.client.cut.clone();
         let serve = async {
             if h2 {
                 let (streams, changed) = mpsc::channel(STREAMS_CHANGING);
@@ -209,6 +210,8 @@ impl Https {
             biased;
             () = serve => {}
             () = ousted => {}
+            // What is on its way to a client that does not read goes with it.
+            () = cut.cancelled() => {}
         }
     }
 }
@@ -220,6 +223,7 @@ impl Https {
             sni: stream.get_ref().1.server_name().map(str::to_owned),
             ledger: None,
             proven: presence.proven(),
+            cut: CancellationToken::new(),
             switch: Arc::new(Mutex::new(None)),
             streams: None,
         };

@@ -19,6 +19,7 @@ mod websocket;
 
 use std::io::{Read as _, Write as _};
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use serde_json::Value;
@@ -200,6 +201,48 @@ fn a_client_that_leaves_cancels_its_request() -> Result<()> {
         drop(client);
         eventually(SOON, "the request is gone", || open().is_ok_and(|open| open == "0"))?;
     }
+    Ok(())
+}
+
+#[test]
+fn a_session_ends_within_a_second_though_its_client_has_stopped_reading() -> Result<()> {
+    let stage = Stage::start()?;
+    let token = stage.token()?;
+    let stalled = || -> Result<()> {
+        let mut before = 0;
+        eventually(SOON, "nothing flows any more", || {
+            std::thread::sleep(Duration::from_millis(300));
+            let now = stage.bytes_down();
+            let still = now > 100_000 && now == before;
+            before = now;
+            still
+        })
+    };
+    let kill = || -> Result<()> {
+        let id = stage.deployment.sessions()?[0]["id"].as_str().context("an id")?.to_owned();
+        let killed = stage.deployment.admin(&["session", "kill", &id])?;
+        assert_says(&killed, "1 session ended");
+        assert_eq!(stage.deployment.sessions()?.len(), 0, "{}", killed.both());
+        Ok(())
+    };
+    let raw = Raw::new(&stage, &token)?;
+    let mut stream = raw.connect(SOON)?;
+    let head = String::from_utf8_lossy(&raw.head("GET", "", "")).replace("/page", "/endless");
+    stream.write_all(head.as_bytes())?;
+    stalled()?;
+    kill()?;
+    // Nothing comes after what was on its way.
+    let mut rest = Vec::new();
+    drop(stream.read_to_end(&mut rest));
+    assert!(rest.len() < 64 << 20, "{}", rest.len());
+    let mut curl = stage.curl("/endless");
+    curl.args(["--http2", "-o", "/dev/null", "-H", &format!("X-Adit-Key: {token}")]);
+    let client = Process::start("curl", curl, &stage.deployment.dir().join("curl.log"))?;
+    eventually(SOON, "bytes flow", || stage.bytes_down() > 100_000)?;
+    client.freeze();
+    stalled()?;
+    kill()?;
+    client.resume();
     Ok(())
 }
 

@@ -67,6 +67,8 @@ pub struct Client {
     pub ledger: Option<Ledger>,
     /// Cancelled when a request has shown a token that is good.
     pub proven: CancellationToken,
+    /// To be cancelled when the connection has to end though its client reads nothing.
+    pub cut: CancellationToken,
     /// Where a change of protocol is left for whoever drives the connection.
     pub switch: Arc<Mutex<Option<Switch>>>,
     /// The same for the streams of HTTP/2.
@@ -202,6 +204,7 @@ impl Inner {
             By::Cookies(cookies) => self.visit(&request, &asked, cookies, from).await?,
         };
         client.proven.cancel();
+        visit.came_on(&client.cut);
         if visit.is_crowded() {
             return Err(busy().into());
         }

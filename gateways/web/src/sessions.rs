@@ -13,7 +13,7 @@ use hyper::header::HeaderValue;
 use session::{Lease, Session};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::origin::{Exchange, Pool};
@@ -59,10 +59,11 @@ struct Origin {
 }
 
 struct Use {
-    /// Requests under way.
-    open: usize,
+    /// Requests under way, and what cuts the connection that each came on.
+    open: HashMap<u64, CancellationToken>,
     /// When that last changed.
     since: Instant,
+    next: u64,
 }
 
 /// A request in a session. The session stays open for it, unless it has to end.
@@ -70,6 +71,8 @@ pub(crate) struct Visit {
     shared: Arc<Shared>,
     /// The one of its origins that is asked.
     origin: usize,
+    /// Its place among those under way.
+    at: u64,
 }
 
 /// The sessions that are open.
@@ -175,7 +178,7 @@ async fn keep(table: Arc<Mutex<Table>>, stop: CancellationToken, key: Key, share
         loop {
             shared.idle(&stop).await;
             let mut table = lock(&table);
-            if lock_use(&shared).open == 0 {
+            if lock_use(&shared).open.is_empty() {
                 forget(&mut table, &key, &shared);
                 return;
             }
@@ -188,6 +191,7 @@ async fn keep(table: Arc<Mutex<Table>>, stop: CancellationToken, key: Key, share
     };
     shared.end(reason, side);
     forget(&mut lock(&table), &key, &shared);
+    shared.cut_off().await;
 }
 
 /// Takes a session out, unless another has taken its place.
@@ -208,7 +212,7 @@ impl Shared {
         let (lease, label) = (session.lease(), session.application().label());
         let origins = targets.into_iter();
         let origins = origins.map(|target| Origin { target, pool: Pool::default() }).collect();
-        let used = Mutex::new(Use { open: 0, since: Instant::now() });
+        let used = Mutex::new(Use { open: HashMap::new(), since: Instant::now(), next: 0 });
         Self {
             session,
             lease,
@@ -276,6 +280,18 @@ impl Shared {
         self.origins.iter().for_each(|origin| origin.pool.clear());
     }
 
+    /// Cuts the connections on which a request is still under way a while after the end: its client
+    /// reads nothing, so it can not be told. Until then the session is open.
+    async fn cut_off(&self) {
+        if lock_use(self).open.is_empty() {
+            return;
+        }
+        sleep(LAST_WORDS).await;
+        for cut in lock_use(self).open.values() {
+            cut.cancel();
+        }
+    }
+
     /// Completes once nothing was asked for [`IDLE`], or for a moment when the relay is stopping.
     async fn idle(&self, stop: &CancellationToken) {
         loop {
@@ -283,7 +299,7 @@ impl Shared {
             let due = {
                 let used = lock_use(self);
                 // While there is a request, the next look is a whole limit away.
-                if used.open == 0 { used.since + limit } else { Instant::now() + limit }
+                if used.open.is_empty() { used.since + limit } else { Instant::now() + limit }
             };
             if due <= Instant::now() {
                 return;
@@ -298,13 +314,25 @@ impl Shared {
 
 impl Visit {
     fn new(shared: Arc<Shared>) -> Self {
-        lock_use(&shared).open += 1;
-        Self { shared, origin: 0 }
+        let at = {
+            let mut used = lock_use(&shared);
+            used.next += 1;
+            let at = used.next;
+            // Nobody has said yet what connection it came on.
+            used.open.insert(at, CancellationToken::new());
+            at
+        };
+        Self { shared, origin: 0, at }
+    }
+
+    /// Says what cuts the connection that the request came on.
+    pub(crate) fn came_on(&self, cut: &CancellationToken) {
+        lock_use(&self.shared).open.insert(self.at, cut.clone());
     }
 
     /// Whether the session has more requests under way than it may, this one among them.
     pub(crate) fn is_crowded(&self) -> bool {
-        lock_use(&self.shared).open > CROWD
+        lock_use(&self.shared).open.len() > CROWD
     }
 
     /// Cancelled when the session is over.
@@ -347,7 +375,7 @@ impl std::ops::Deref for Visit {
 impl Drop for Visit {
     fn drop(&mut self) {
         let mut used = lock_use(&self.shared);
-        used.open -= 1;
+        used.open.remove(&self.at);
         used.since = Instant::now();
     }
 }
@@ -360,6 +388,8 @@ fn lock_use(shared: &Shared) -> MutexGuard<'_, Use> {
     shared.used.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// For a client to read that its session is over. Shorter than withdrawn access may last.
+const LAST_WORDS: Duration = Duration::from_millis(300);
 /// A session in which nothing is asked ends after this.
 const IDLE: Duration = Duration::from_secs(60);
 /// Between the last request and the end, once no new ones come.
