@@ -1,6 +1,6 @@
 //! Publishes the policy in force.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ pub struct PolicyPublisher {
     store: Store,
     /// What the store held when it last answered, without kills.
     loaded: AsyncMutex<PolicySnapshot>,
-    killed: Mutex<HashSet<SessionId>>,
+    killed: Mutex<HashMap<SessionId, Arc<str>>>,
     live: OnceLock<Broker>,
     /// When the store last said that this is the policy.
     fresh: Mutex<Instant>,
@@ -67,12 +67,15 @@ impl PolicyPublisher {
         loaded.version()
     }
 
-    /// Ends a session that is open. Whether it was.
-    pub async fn kill(&self, session: SessionId) -> bool {
+    /// Ends a session that is open, with `words` to its user. Whether it was.
+    pub async fn kill(&self, session: SessionId, words: &str) -> bool {
         let open = self.open_sessions().contains(&session);
         if open {
             let loaded = self.loaded.lock().await;
-            self.killed.lock().unwrap_or_else(PoisonError::into_inner).insert(session);
+            self.killed
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .insert(session, words.into());
             self.publish(&loaded);
         }
         open
@@ -132,7 +135,7 @@ impl PolicyPublisher {
     fn publish(&self, loaded: &PolicySnapshot) {
         let open = self.open_sessions();
         let mut killed = self.killed.lock().unwrap_or_else(PoisonError::into_inner);
-        killed.retain(|session| open.contains(session));
+        killed.retain(|session, _| open.contains(session));
         self.sender.send_replace(Arc::new(loaded.with_killed(killed.clone())));
     }
 

@@ -63,15 +63,16 @@ pub(super) async fn kill(
     state: &AppState,
     actor: Actor,
     session: SessionId,
+    words: &str,
 ) -> Result<Withdrawn, ApiError> {
     let intent = Intent { action: "kill", object: format!("session {session}") };
     let pending = Pending::begin(state, actor, intent.clone()).await?;
     let start = Instant::now();
-    if !state.policy.kill(session).await {
+    if !state.policy.kill(session, words).await {
         return Err(pending.nothing(ApiError::not_found("session", &session.to_string())));
     }
     let withdrawn = until_ended(&state.broker, &HashSet::from([session]), start).await;
-    pending.record(&[done(&intent, "")], withdrawn).await?;
+    pending.record(&[done(&intent, words)], withdrawn).await?;
     Ok(withdrawn)
 }
 

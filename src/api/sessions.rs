@@ -13,7 +13,7 @@ use store::{AuditQuery, AuditRow, Store, StoreError};
 use super::caller::Caller;
 use super::change;
 use super::error::ApiError;
-use super::extract::Param;
+use super::extract::{Param, Params};
 use super::openapi::Lines;
 use super::page::Listing;
 use super::rows;
@@ -40,12 +40,25 @@ pub(super) async fn list(
     Ok(Json(part.of_all("sessions", live, |row| (row.opened_ms, row.id))?))
 }
 
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Last {
+    /// What the session's user is told besides, in 300 characters at most.
+    message: Option<String>,
+}
+
 pub(super) async fn kill(
     State(state): State<AppState>,
     caller: Caller,
     Param(id): Param<SessionId>,
+    Params(last): Params<Last>,
 ) -> Result<Json<Removed>, ApiError> {
-    let withdrawn = change::kill(&state, (&caller).into(), id).await?;
+    let words = last.message.unwrap_or_default();
+    if words.chars().count() > LONGEST_WORDS {
+        let detail = format!("message: {LONGEST_WORDS} characters are the most");
+        return Err(ApiError::invalid(detail));
+    }
+    let withdrawn = change::kill(&state, (&caller).into(), id, &words).await?;
     Ok(Json(Removed { count: 1, withdrawn, ..Removed::default() }))
 }
 
@@ -86,3 +99,6 @@ async fn page(store: &Store, id: SessionId, after: u64) -> Result<Vec<AuditRow>,
 }
 
 const LONGEST_PAGE: u32 = 1000;
+
+/// Characters of what an admin says to the user of a session that they end.
+const LONGEST_WORDS: usize = 300;

@@ -177,14 +177,14 @@ async fn an_admins_kill_ends_the_session_and_is_forgotten_with_it() {
     let mut relay = Running::start().await;
     let session = relay.session().await;
     let (id, mut lease) = (session.id(), session.lease());
-    assert!(!relay.state.policy.kill(SessionId(Uuid::new_v4())).await);
-    assert!(relay.state.policy.kill(id).await);
+    assert!(!relay.state.policy.kill(SessionId(Uuid::new_v4()), "").await);
+    assert!(relay.state.policy.kill(id, "").await);
     assert_eq!(timeout(SOON, lease.ended()).await.unwrap(), EndReason::Killed);
     assert_eq!(relay.state.policy.kills(), 1);
     drop(session);
     relay.state.policy.refresh().await;
     assert_eq!(relay.state.policy.kills(), 0);
-    assert!(!relay.state.policy.kill(id).await, "an ended session was killed");
+    assert!(!relay.state.policy.kill(id, "").await, "an ended session was killed");
     relay.stop().await;
 }
 

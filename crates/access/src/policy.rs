@@ -29,8 +29,8 @@ pub struct PolicyData {
     pub agents: Vec<Agent>,
     /// Browsers that are signed in.
     pub sign_ins: Vec<SignIn>,
-    /// Sessions an admin has ended.
-    pub killed: Vec<SessionId>,
+    /// Sessions an admin has ended, with what their users are to be told, if anything.
+    pub killed: HashMap<SessionId, Arc<str>>,
 }
 
 /// An immutable, indexed [`PolicyData`]. Deciding does no I/O. A clone shares everything.
@@ -51,7 +51,7 @@ pub struct PolicySnapshot {
     browsers: Arc<HashMap<SignInId, SignIn>>,
     /// Until when each user is signed in, be it by an agent or a browser.
     sign_ins: Arc<HashMap<UserId, SystemTime>>,
-    killed: Arc<HashSet<SessionId>>,
+    killed: Arc<HashMap<SessionId, Arc<str>>>,
 }
 
 /// What a decision depends on besides who and what.
@@ -126,12 +126,12 @@ impl PolicySnapshot {
             browsers: Arc::new(data.sign_ins.into_iter().map(|one| (one.id, one)).collect()),
             certified: Arc::new(data.agents.iter().filter_map(|one| one.ssh_key.clone()).collect()),
             agents: Arc::new(data.agents.into_iter().map(|agent| (agent.id, agent)).collect()),
-            killed: Arc::new(data.killed.into_iter().collect()),
+            killed: Arc::new(data.killed),
         }
     }
 
     /// The same policy with these sessions ended by an admin, and no others.
-    pub fn with_killed(&self, killed: HashSet<SessionId>) -> Self {
+    pub fn with_killed(&self, killed: HashMap<SessionId, Arc<str>>) -> Self {
         Self { killed: Arc::new(killed), ..self.clone() }
     }
 
@@ -262,6 +262,11 @@ impl PolicySnapshot {
         earliest([standing.expires, sign_in.copied(), credential])
     }
 
+    /// What the admin who ended a session had to say to its user.
+    pub fn last_words(&self, session: SessionId) -> Option<Arc<str>> {
+        self.killed.get(&session).filter(|words| !words.is_empty()).cloned()
+    }
+
     /// Decides again for a session that is open; `Some` says why it must end.
     pub fn recheck(
         &self,
@@ -269,7 +274,7 @@ impl PolicySnapshot {
         standing: &Standing,
         now: SystemTime,
     ) -> Option<EndReason> {
-        if self.killed.contains(&session) {
+        if self.killed.contains_key(&session) {
             return Some(EndReason::Killed);
         }
         if standing.expires.is_some_and(|end| now >= end) {

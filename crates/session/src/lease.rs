@@ -48,6 +48,11 @@ impl Lease {
         snapshot.recheck(self.session, &self.standing, self.clock.now())
     }
 
+    /// What the admin who ended the session had to say, if one did and had.
+    pub fn last_words(&self) -> Option<Arc<str>> {
+        self.policy.borrow().last_words(self.session)
+    }
+
     /// Completes when the session must stop, and says why. Cancel-safe: it holds nothing between
     /// polls but its place in the policy's versions.
     pub async fn ended(&mut self) -> EndReason {

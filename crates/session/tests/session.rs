@@ -197,7 +197,11 @@ async fn every_way_of_withdrawing_access_ends_the_session() {
             |data, _| data.applications[0].address = "10.0.0.2:22".parse().unwrap(),
             EndReason::Revoked,
         ),
-        ("killed", |data, session| data.killed.push(session.id()), EndReason::Killed),
+        (
+            "killed",
+            |data, session| drop(data.killed.insert(session.id(), "".into())),
+            EndReason::Killed,
+        ),
     ];
     for (way, withdraw, reason) in ways {
         let world = World::new(Terms::default());
@@ -277,7 +281,7 @@ async fn withdrawn_access_ends_a_session_that_is_still_dialling() {
     let session = world.open().await;
     let withdrawal = async {
         tokio::time::sleep(Duration::from_secs(5)).await;
-        let killed = vec![session.id()];
+        let killed = [(session.id(), "".into())].into();
         world.publish(PolicyData { killed, ..world.data.clone() });
     };
     let started = Instant::now();

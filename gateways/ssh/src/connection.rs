@@ -270,7 +270,8 @@ impl Owner {
             tokio::select! {
                 biased;
                 reason = ended(&mut self.lease) => {
-                    self.farewell(&words::over(reason)).await;
+                    let said = self.lease.as_ref().and_then(Lease::last_words);
+                    self.farewell(&words::over(reason, said.as_deref())).await;
                     return (reason, Side::Relay);
                 }
                 () = self.drain.cancelled(), if self.lease.is_none() => {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use access::text::visible;
 use access::{Application, Deny, EndReason, Explain, Shortfall};
 
 /// The keyboard-interactive prompt for the token. Clients' scripts look for exactly this.
@@ -41,10 +42,11 @@ pub(crate) fn explain(failure: &dyn Explain) -> String {
     format!("adit: {} ({}){hint}", failure.public(), failure.code())
 }
 
-/// Why a session is over, with what to do next.
-pub(crate) fn over(reason: EndReason) -> String {
+/// Why a session is over, with what the admin who ended it said, and what to do next.
+pub(crate) fn over(reason: EndReason, said: Option<&str>) -> String {
     let hint = reason.hint().map(|hint| format!("; {hint}")).unwrap_or_default();
-    format!("adit: {}{hint}", reason.public())
+    let said = said.map(|said| format!(": {}", visible(said))).unwrap_or_default();
+    format!("adit: {}{said}{hint}", reason.public())
 }
 
 /// Why access was denied. All that another login, place or time would change is told alike.

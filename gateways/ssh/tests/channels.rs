@@ -168,11 +168,12 @@ async fn a_killed_session_is_told_and_cut_within_a_second_even_when_stalled() {
     pumping.spawn(async move { while writer.data_bytes(vec![0; CHUNK]).await.is_ok() {} });
     tokio::time::sleep(Duration::from_millis(500)).await;
     let started = Instant::now();
-    world.kill(world.broker.live()[0].id);
+    world.kill(world.broker.live()[0].id, "maintenance\x1b[2J\nnow");
     let told = outcome(&mut shell).await;
-    assert!(told.err.contains("an administrator ended this session"), "{told:?}");
+    let words = "an administrator ended this session: maintenance\\u{1b}[2J\\nnow";
+    assert!(told.err.contains(words), "{told:?}");
     let goodbye = client.goodbye().await.unwrap_or_default();
-    assert!(goodbye.contains("an administrator ended this session"), "{goodbye:?}");
+    assert!(goodbye.contains(words), "{goodbye:?}");
     assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
     assert_eq!(support::end(&world).await, (EndReason::Killed, Side::Relay));
     assert!(world.broker.live().is_empty());

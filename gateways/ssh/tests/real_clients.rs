@@ -536,7 +536,8 @@ impl Bench {
     }
 
     fn noted(&self, action: &str) {
-        let noted = || self.world.world.audit.actions().iter().any(|noted| noted == action);
+        let noted =
+            || self.world.world.audit.actions().iter().any(|noted| noted.trim_end() == action);
         testkit::eventually(SOON, action, noted).unwrap();
     }
 

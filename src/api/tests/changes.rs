@@ -71,12 +71,17 @@ async fn a_killed_session_is_gone_when_the_answer_comes() {
     let listed = relay.get(&root, "/api/v1/sessions").await.items();
     assert_eq!((&listed[0]["id"], &listed[0]["user"]), (&json!(id), &json!("alice")));
     let path = format!("/api/v1/sessions/{id}");
+    let long = format!("{path}?message={}", "a".repeat(301));
+    assert_eq!(relay.delete(&root, &long).await.problem(400), "request.invalid");
+    let path = format!("{path}?message=maintenance%20now");
     assert_eq!(relay.delete(&root, &path).await.good()["ended"], 1);
     assert!(relay.get(&root, "/api/v1/sessions").await.items().is_empty());
     assert_eq!(within(session).await, access::EndReason::Killed);
     assert_eq!(relay.delete(&root, &path).await.problem(404), "session.not_found");
     let events = exported(&relay, &root, id).await;
     assert_eq!(events, ["session.opened", "session.ended"]);
+    let changed = changes(&relay).await;
+    assert!(changed.iter().any(|change| change["detail"] == "maintenance now"), "{changed:?}");
 }
 
 #[tokio::test]

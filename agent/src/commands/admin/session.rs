@@ -24,6 +24,9 @@ pub enum SessionCommand {
     Kill {
         /// Its id, as `ls` shows it
         id: SessionId,
+        /// What its user is told besides, where the protocol has words for it; recorded
+        #[arg(long, value_name = "TEXT")]
+        message: Option<String>,
     },
     /// Print everything recorded about a session, a line of JSON each
     Export {
@@ -39,8 +42,8 @@ pub enum SessionCommand {
 pub(super) async fn run(command: SessionCommand, context: &Context) -> Result<(), Failure> {
     match command {
         SessionCommand::Ls { user, application } => list(user, application, context).await,
-        SessionCommand::Kill { id } => {
-            let path = format!("/api/v1/sessions/{id}");
+        SessionCommand::Kill { id, message } => {
+            let path = query(&format!("/api/v1/sessions/{id}"), &[("message", message)]);
             take_away(context, &path, &format!("Ended session {id}")).await
         }
         SessionCommand::Export { id } => audit::export_session(id, context).await,

@@ -210,6 +210,14 @@ async fn a_grant_can_hold_at_hours_and_without_files() {
 }
 
 #[tokio::test]
+async fn a_session_is_ended_with_a_message_to_its_user() {
+    let id = "2f1d9a64-7d5e-4a76-9d39-0b7c4c9c9a51";
+    let removed = json!({ "count": 1, "ended": 1, "millis": 3 });
+    let killed = run(&format!("session kill {id} --message at·five"), [removed]).await;
+    killed.asked(&Method::DELETE, &format!("/api/v1/sessions/{id}?message=at%20five"));
+}
+
+#[tokio::test]
 async fn a_grant_can_say_what_may_be_done_on_an_ssh_connection() {
     let command = "grant add --user alice --application web1 --ssh-shell no --ssh-exec uptime \
                    --ssh-exec systemctl·restart·* --ssh-sftp read --ssh-local db:5432 \

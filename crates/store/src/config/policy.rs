@@ -30,7 +30,7 @@ impl Store {
             tokens: tokens(&mut tx).await?,
             agents: agents(&mut tx).await?,
             sign_ins: crate::sign_ins::live(&mut tx).await?,
-            killed: Vec::new(),
+            killed: HashMap::new(),
         })
     }
 }

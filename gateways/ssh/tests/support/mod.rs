@@ -224,8 +224,8 @@ impl World {
         self.policy.change(|data| data.agents.clear());
     }
 
-    pub(crate) fn kill(&self, session: SessionId) {
-        self.policy.change(|data| data.killed.push(session));
+    pub(crate) fn kill(&self, session: SessionId, words: &str) {
+        self.policy.change(|data| drop(data.killed.insert(session, words.into())));
     }
 
     /// Withdraws all of alice's rules.
