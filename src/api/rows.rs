@@ -101,6 +101,7 @@ pub(super) fn application(row: store::ApplicationRow) -> ApplicationRow {
         address: row.address,
         login: row.login,
         host_key: row.host_key,
+        legacy_algorithms: row.legacy_algorithms,
         allow_api: row.allow_api,
         require_active_session: row.require_active_session,
         requestable: row.requestable,

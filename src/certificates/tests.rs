@@ -123,6 +123,7 @@ fn wiki(hosts: &[&str]) -> Application {
         address: "wiki.corp:80".parse().unwrap(),
         login: access::Login::Transparent,
         host_key: None,
+        legacy_algorithms: false,
         allow_api: false,
         require_active_session: false,
         tags: Default::default(),

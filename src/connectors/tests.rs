@@ -258,6 +258,7 @@ pub(super) fn request() -> DialRequest {
         address: "10.0.0.7:80".parse().unwrap(),
         login: Login::Transparent,
         host_key: None,
+        legacy_algorithms: false,
         allow_api: false,
         require_active_session: false,
         tags: [].into(),

@@ -21,6 +21,8 @@ pub struct Application {
     pub login: Login,
     /// Pinned SSH host key in OpenSSH form (`ssh-ed25519 AAAA…`); `None`: learned at first use.
     pub host_key: Option<String>,
+    /// Whether SSH targets may use what is too weak for others (SHA-1, CBC, small groups).
+    pub legacy_algorithms: bool,
     /// Whether `api` tokens may be issued and used for it.
     pub allow_api: bool,
     /// Whether those work only while their user is signed in.

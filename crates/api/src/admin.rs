@@ -152,6 +152,8 @@ pub struct ApplicationRow {
     pub login: Login,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host_key: Option<String>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub legacy_algorithms: bool,
     pub allow_api: bool,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub require_active_session: bool,

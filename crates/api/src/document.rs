@@ -136,6 +136,10 @@ pub struct ApplicationSpec {
     pub key: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host_key: Option<String>,
+    /// Whether an SSH target may use algorithms too weak for others, where it has none better:
+    /// SHA-1 in key exchanges, host keys (`ssh-rsa`) and MACs, 1024-bit groups, AES-CBC.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub legacy_algorithms: bool,
     #[serde(default)]
     pub allow_api: bool,
     /// Whether API tokens work only while their user is signed in.

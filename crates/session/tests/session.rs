@@ -610,6 +610,7 @@ fn web1() -> Application {
         address: "10.0.0.1:22".parse().unwrap(),
         login: Login::Transparent,
         host_key: None,
+        legacy_algorithms: false,
         allow_api: true,
         require_active_session: false,
         tags: [].into(),

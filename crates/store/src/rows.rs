@@ -78,6 +78,7 @@ pub struct ApplicationRow {
     pub address: Address,
     pub login: Login,
     pub host_key: Option<String>,
+    pub legacy_algorithms: bool,
     pub allow_api: bool,
     pub require_active_session: bool,
     /// Whether users may ask for access, and the groups that decide besides the admins.

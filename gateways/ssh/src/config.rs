@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
+use access::Application;
 use russh::keys::{Algorithm, Certificate, EcdsaCurve, HashAlg, PrivateKey};
 use russh::{
     Limits, MethodKind, MethodSet, Preferred, SshId, cipher, client, compression, kex, mac, server,
@@ -64,12 +65,16 @@ pub(crate) fn server(host_keys: Vec<PrivateKey>, certificates: Vec<Certificate>)
     }
 }
 
-/// Towards a target whose pinned host key, if any, is `pinned`.
-pub(crate) fn client(pinned: Option<&str>) -> Arc<client::Config> {
-    let mut key = target_key_algorithms();
+/// Towards the target of `application`.
+pub(crate) fn client(application: &Application) -> Arc<client::Config> {
+    let mut preferred = target_preferred();
+    if application.legacy_algorithms {
+        allow_legacy(&mut preferred);
+    }
+    let pinned = application.host_key.as_deref();
     if let Some(name) = pinned.and_then(|line| line.split_ascii_whitespace().next()) {
         // Asking for another kind of key than the known one would look like a changed key.
-        key.sort_by_key(|algorithm| !same_kind(algorithm, name));
+        preferred.key.to_mut().sort_by_key(|algorithm| !same_kind(algorithm, name));
     }
     Arc::new(client::Config {
         client_id: SshId::Standard(Cow::Borrowed("SSH-2.0-Adit")),
@@ -77,18 +82,21 @@ pub(crate) fn client(pinned: Option<&str>) -> Arc<client::Config> {
         window_size: WINDOW,
         maximum_packet_size: PACKET,
         channel_buffer_size: HAND_OVER,
-        preferred: Preferred {
-            key: Cow::Owned(key),
-            kex: Cow::Borrowed(TARGET_KEX),
-            mac: Cow::Borrowed(TARGET_MACS),
-            ..preferred()
-        },
+        preferred,
         inactivity_timeout: None,
         keepalive_interval: Some(KEEPALIVE),
         keepalive_max: 4,
         nodelay: true,
         ..client::Config::default()
     })
+}
+
+/// Whether a target that offers `theirs` would be spoken to under `legacy_algorithms`.
+pub(crate) fn is_legacy(theirs: &[String]) -> bool {
+    let names = LEGACY_KEX.iter().map(AsRef::as_ref);
+    let names = names.chain(LEGACY_CIPHERS.iter().map(AsRef::as_ref));
+    let mut names = names.chain(LEGACY_MACS.iter().map(AsRef::as_ref)).chain([LEGACY_KEY.as_str()]);
+    names.any(|name: &str| theirs.iter().any(|offered| offered == name))
 }
 
 /// The ways of signing in that are offered.
@@ -124,6 +132,23 @@ fn preferred() -> Preferred {
         // Compression before or beside secrets tells their length; tunnels carry packed bytes.
         compression: Cow::Borrowed(&[compression::NONE]),
     }
+}
+
+fn target_preferred() -> Preferred {
+    Preferred {
+        key: Cow::Owned(target_key_algorithms()),
+        kex: Cow::Borrowed(TARGET_KEX),
+        mac: Cow::Borrowed(TARGET_MACS),
+        ..preferred()
+    }
+}
+
+/// Adds the weak ones last: a target that has better is spoken to as ever.
+fn allow_legacy(preferred: &mut Preferred) {
+    preferred.kex.to_mut().extend_from_slice(LEGACY_KEX);
+    preferred.key.to_mut().push(LEGACY_KEY);
+    preferred.cipher.to_mut().extend_from_slice(LEGACY_CIPHERS);
+    preferred.mac.to_mut().extend_from_slice(LEGACY_MACS);
 }
 
 // The second kind is for clients before OpenSSH 9.9, the last for those that may use no Curve25519
@@ -167,6 +192,17 @@ const MACS: &[mac::Name] = &[mac::HMAC_SHA256_ETM, mac::HMAC_SHA512_ETM];
 // Targets are older than clients, and behind a connector; the door takes the best that both have.
 const TARGET_MACS: &[mac::Name] =
     &[mac::HMAC_SHA256_ETM, mac::HMAC_SHA512_ETM, mac::HMAC_SHA256, mac::HMAC_SHA512];
+
+// What sshd spoke before 2014, and appliances still do; the group of 1024 bits comes last.
+const LEGACY_KEX: &[kex::Name] = &[kex::DH_GEX_SHA1, kex::DH_G14_SHA1, kex::DH_G1_SHA1];
+
+/// `ssh-rsa`: RSA keys that sign with SHA-1.
+const LEGACY_KEY: Algorithm = Algorithm::Rsa { hash: None };
+
+const LEGACY_CIPHERS: &[cipher::Name] =
+    &[cipher::AES_256_CBC, cipher::AES_192_CBC, cipher::AES_128_CBC];
+
+const LEGACY_MACS: &[mac::Name] = &[mac::HMAC_SHA1_ETM, mac::HMAC_SHA1];
 
 /// ECDSA host keys are shown only where there is no other.
 fn host_key_algorithms(keys: &[PrivateKey]) -> Vec<Algorithm> {

@@ -41,6 +41,8 @@ pub(crate) enum TargetError {
     HostKeyUnknown,
     #[error("the handshake failed")]
     Handshake { source: russh::Error },
+    #[error("the target has only legacy algorithms: {theirs:?}")]
+    Legacy { theirs: Vec<String> },
     #[error("the target did not answer within {after:?}")]
     TimedOut { after: Duration },
     #[error("the target refused every way of logging in")]
@@ -53,6 +55,19 @@ pub(crate) enum TargetError {
     Broken { source: russh::Error },
     #[error("the session is over")]
     Over,
+}
+
+impl TargetError {
+    fn of_handshake(source: russh::Error, application: &Application) -> Self {
+        match source {
+            russh::Error::NoCommonAlgo { theirs, .. }
+                if !application.legacy_algorithms && config::is_legacy(&theirs) =>
+            {
+                Self::Legacy { theirs }
+            }
+            source => Self::Handshake { source },
+        }
+    }
 }
 
 impl Target {
@@ -72,13 +87,14 @@ impl Target {
         let cut = CancellationToken::new();
         let guarded = Guarded::new(Io::new(stream), cut.clone());
         let guard = cut.drop_guard();
-        let config = config::client(application.host_key.as_deref());
+        let config = config::client(application);
         // Boxed: it holds the buffers of a handshake.
         let connecting = Box::pin(client::connect_stream(config, guarded, knock));
         match timeout(TARGET_DEADLINE, connecting).await {
             Ok(Ok(handle)) => Ok(Self { handle, shared, _cut: guard }),
             Ok(Err(source)) => {
-                Err(shared.take_trouble().unwrap_or(TargetError::Handshake { source }))
+                let failed = || TargetError::of_handshake(source, application);
+                Err(shared.take_trouble().unwrap_or_else(failed))
             }
             Err(_) => Err(TargetError::TimedOut { after: TARGET_DEADLINE }),
         }
@@ -357,6 +373,7 @@ impl Explain for TargetError {
             Self::HostKeyChanged { .. } => Code("target.host_key_changed"),
             Self::HostKeyUnknown => Code("store.unavailable"),
             Self::Handshake { .. } => Code("target.handshake"),
+            Self::Legacy { .. } => Code("target.legacy"),
             Self::TimedOut { .. } => Code("target.timeout"),
             Self::Refused => Code("target.login_refused"),
             Self::NothingToShow => Code("target.no_credential"),
@@ -375,6 +392,9 @@ impl Explain for TargetError {
             )),
             Self::HostKeyUnknown => "the relay can not check the application's host key".into(),
             Self::Handshake { .. } => "the application does not speak SSH as expected".into(),
+            Self::Legacy { .. } => {
+                "the application speaks SSH only with algorithms that are too weak".into()
+            }
             Self::TimedOut { .. } => "the application does not answer".into(),
             Self::Refused => "the application refused the login".into(),
             Self::NothingToShow => "the application wants a login that was not given".into(),
@@ -395,6 +415,9 @@ impl Explain for TargetError {
                 Self::HostKeyUnknown | Self::Broken { .. } | Self::Over => "try again",
                 Self::Handshake { .. } | Self::TimedOut { .. } => {
                     "check that an SSH server answers at the application's address"
+                }
+                Self::Legacy { .. } => {
+                    "upgrade its SSH server, or have an admin set legacy_algorithms on the application"
                 }
                 Self::Refused => "check the login name and its password or key",
                 Self::NothingToShow => {

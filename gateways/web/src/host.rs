@@ -117,6 +117,7 @@ mod tests {
             address: "wiki.corp:80".parse().unwrap(),
             login: Login::Transparent,
             host_key: None,
+            legacy_algorithms: false,
             allow_api: false,
             require_active_session: false,
             tags: Default::default(),

@@ -104,6 +104,7 @@ pub(in crate::api) const APPLICATION: Problems = &[
     (422, "application.host_taken"),
     (422, "application.key"),
     (422, "application.label_taken"),
+    (422, "application.legacy_algorithms"),
     (422, "application.no_account"),
     (422, "application.no_secret"),
     (422, "application.password"),

@@ -72,6 +72,10 @@ pub struct AddArgs {
     /// Its SSH host key, `ssh-ed25519 AAAA…` [default: learned at first use, then enforced]
     #[arg(long, value_name = "KEY")]
     host_key: Option<String>,
+    /// Let its SSH server use algorithms too weak for others, where it has none better: SHA-1
+    /// (`ssh-rsa`), 1024-bit groups, AES-CBC
+    #[arg(long)]
+    legacy_algorithms: bool,
     /// Let API tokens be issued and used for it
     #[arg(long)]
     allow_api: bool,
@@ -132,6 +136,9 @@ pub struct SetArgs {
     /// Its SSH host key
     #[arg(long, value_name = "KEY")]
     host_key: Option<String>,
+    /// Whether its SSH server may use algorithms too weak for others
+    #[arg(long, value_name = "YES|NO", value_parser = yes_or_no)]
+    legacy_algorithms: Option<bool>,
     /// Whether API tokens are issued and used for it
     #[arg(long, value_name = "YES|NO", value_parser = yes_or_no)]
     allow_api: Option<bool>,
@@ -191,6 +198,7 @@ impl SetArgs {
         app.password = self.password_file.as_deref().map(secrets::read).transpose()?;
         app.key = self.key_file.as_deref().map(secrets::read_key).transpose()?;
         app.host_key = self.host_key.or(app.host_key.take());
+        app.legacy_algorithms = self.legacy_algorithms.unwrap_or(app.legacy_algorithms);
         app.allow_api = self.allow_api.unwrap_or(app.allow_api);
         app.requestable = self.requestable.unwrap_or(app.requestable);
         if !self.approvers.is_empty() {
@@ -240,6 +248,7 @@ impl AddArgs {
             password: password_file.as_deref().map(secrets::read).transpose()?,
             key: key_file.as_deref().map(secrets::read_key).transpose()?,
             host_key: self.host_key,
+            legacy_algorithms: self.legacy_algorithms,
             allow_api: self.allow_api,
             require_active_session: self.require_active_session,
             requestable: self.requestable || !self.approvers.is_empty(),

@@ -106,6 +106,7 @@ pub(crate) fn app(n: u128) -> Application {
         address: "10.0.0.1:22".parse().unwrap(),
         login: Login::Transparent,
         host_key: None,
+        legacy_algorithms: false,
         allow_api: n != 4,
         require_active_session: n == 8,
         tags,

@@ -83,6 +83,7 @@ fn app(row: &Row) -> Result<App, sqlx::Error> {
         account: row.try_get("account")?,
         certificate: row.flag("certificate")?,
         host_key: row.try_get("host_key")?,
+        legacy_algorithms: row.flag("legacy_algorithms")?,
         allow_api: row.flag("allow_api")?,
         require_active_session: row.flag("require_active_session")?,
         requestable: row.flag("requestable")?,
@@ -117,7 +118,7 @@ const MEMBERS: &str = "SELECT user_groups.name AS group_name, users.name AS user
 
 const APPLICATIONS: &str = "SELECT applications.id, applications.name, sites.name AS site,
         applications.kind, address, account, certificate, host_key, allow_api, require_active_session,
-        requestable, tags, web,
+        requestable, tags, web, legacy_algorithms,
         credentials.kind AS credential, sealed
     FROM applications
     JOIN sites ON sites.id = site_id

@@ -162,6 +162,9 @@ fn application(app: &App) -> Fields {
     }
     fields.extend(app.secret.as_ref().map(|secret| ("with", format!("a {}", secret.kind))));
     fields.extend(app.host_key.clone().map(|key| ("host_key", key)));
+    if app.legacy_algorithms {
+        fields.push(("legacy_algorithms", "yes".to_owned()));
+    }
     if app.allow_api {
         fields.push(("allow_api", "yes".to_owned()));
     }

@@ -73,6 +73,7 @@ fn applications(state: &State) -> Vec<Application> {
             address: app.address.clone(),
             login: login(app),
             host_key: app.host_key.clone(),
+            legacy_algorithms: app.legacy_algorithms,
             allow_api: app.allow_api,
             require_active_session: app.require_active_session,
             tags: app.tags.clone(),

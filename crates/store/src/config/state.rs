@@ -60,6 +60,7 @@ pub(crate) struct App {
     pub(crate) account: Option<String>,
     pub(crate) certificate: bool,
     pub(crate) host_key: Option<String>,
+    pub(crate) legacy_algorithms: bool,
     pub(crate) allow_api: bool,
     pub(crate) require_active_session: bool,
     pub(crate) requestable: bool,

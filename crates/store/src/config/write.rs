@@ -142,6 +142,7 @@ async fn put_application(
         .bind(json(&app.web)?)
         .bind(i64::from(app.require_active_session))
         .bind(i64::from(app.certificate))
+        .bind(i64::from(app.legacy_algorithms))
         .execute(&mut *db)
         .await?;
     put_approvers(db, app, after).await?;
@@ -237,14 +238,15 @@ const ADD_MEMBER: &str = "INSERT INTO members (group_id, user_id) VALUES ($1, $2
 
 const PUT_APPLICATION: &str = "INSERT INTO applications
     (id, name, site_id, label, kind, address, account, host_key, allow_api, tags,
-        requestable, web, require_active_session, certificate)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+        requestable, web, require_active_session, certificate, legacy_algorithms)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
     ON CONFLICT (id) DO UPDATE SET kind = excluded.kind, address = excluded.address,
         account = excluded.account, host_key = excluded.host_key,
         allow_api = excluded.allow_api, tags = excluded.tags,
         requestable = excluded.requestable, web = excluded.web,
         require_active_session = excluded.require_active_session,
-        certificate = excluded.certificate";
+        certificate = excluded.certificate,
+        legacy_algorithms = excluded.legacy_algorithms";
 
 const ADD_APPROVER: &str = "INSERT INTO approvers (application_id, group_id) VALUES ($1, $2)";
 

@@ -98,6 +98,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (50, "sign-ins", include_str!("../../migrations/0050_sign_ins.sql")),
     (60, "certificates", include_str!("../../migrations/0060_certificate.sql")),
     (90, "agents' SSH keys", include_str!("../../migrations/0090_agent_ssh_key.sql")),
+    (95, "legacy algorithms", include_str!("../../migrations/0095_legacy_algorithms.sql")),
 ];
 
 /// The migration that has the audit log chained.

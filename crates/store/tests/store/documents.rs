@@ -57,6 +57,7 @@ fn applications() -> Vec<ApplicationSpec> {
             ..application("h.hq")
         },
         ApplicationSpec { certificate: true, kind: Kind::Tcp, ..application("cert.hq") },
+        ApplicationSpec { legacy_algorithms: true, kind: Kind::Tcp, ..application("old.hq") },
         application("twin.hq"),
         application("twin.c"),
     ]
@@ -76,7 +77,7 @@ fn grants() -> Vec<GrantSpec> {
     ]
 }
 
-const EXPECTED: [(&str, &str); 26] = [
+const EXPECTED: [(&str, &str); 27] = [
     ("settings", "settings.value"),
     ("settings", "settings.value"),
     ("site hq", "document.twice"),
@@ -92,6 +93,7 @@ const EXPECTED: [(&str, &str); 26] = [
     ("application h.hq", "application.tag"),
     ("application h.hq", "application.host_key"),
     ("application cert.hq", "application.certificate"),
+    ("application old.hq", "application.legacy_algorithms"),
     ("grant alice → h", "grant.subject"),
     ("grant nobody → h", "grant.subject"),
     ("grant alice → h", "grant.target"),

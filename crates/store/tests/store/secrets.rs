@@ -77,6 +77,24 @@ async fn an_application_with_certificates_has_no_credential_and_any_account() {
 }
 
 #[tokio::test]
+async fn legacy_algorithms_are_kept_until_they_are_taken_back() {
+    let home = Home::new();
+    let store = home.with(&small()).await;
+    let mut document = store.export().await.unwrap().spec;
+    for allowed in [true, false] {
+        for app in document.applications.iter_mut().filter(|app| app.kind == access::Kind::Ssh) {
+            app.legacy_algorithms = allowed;
+        }
+        apply(&store, &document).await.unwrap();
+        let row = store.application("web1").await.unwrap().unwrap();
+        assert_eq!(row.legacy_algorithms, allowed);
+        let again = store.export().await.unwrap().spec.applications;
+        let kept = again.iter().find(|app| app.name == row.name).unwrap();
+        assert_eq!(kept.legacy_algorithms, allowed);
+    }
+}
+
+#[tokio::test]
 async fn a_host_key_is_learned_once_and_then_enforced() {
     let (_home, store, application) = home().await;
     let bare = KEY.rsplit_once(' ').unwrap().0;
@@ -122,6 +140,7 @@ async fn home() -> (Home, Store, Application) {
         address: row.address,
         login: Login::Transparent,
         host_key: None,
+        legacy_algorithms: false,
         allow_api: false,
         require_active_session: false,
         tags: Default::default(),

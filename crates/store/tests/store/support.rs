@@ -144,6 +144,7 @@ pub(crate) fn application(text: &str) -> ApplicationSpec {
         password: None,
         key: None,
         host_key: None,
+        legacy_algorithms: false,
         allow_api: true,
         require_active_session: false,
         requestable: false,

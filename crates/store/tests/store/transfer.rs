@@ -230,6 +230,7 @@ pub(crate) async fn populate(store: &Store) {
         address: found.address,
         login: Login::Transparent,
         host_key: None,
+        legacy_algorithms: false,
         allow_api: true,
         require_active_session: false,
         tags: Default::default(),

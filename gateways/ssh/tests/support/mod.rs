@@ -154,6 +154,7 @@ impl World {
                 address: address.parse().unwrap(),
                 login,
                 host_key: None,
+                legacy_algorithms: false,
                 allow_api: true,
                 require_active_session: false,
                 tags: Default::default(),
@@ -167,6 +168,13 @@ impl World {
         self.policy.change(|data| {
             let found = data.applications.iter_mut().find(|app| app.id == application);
             found.unwrap().host_key = Some(host_key.to_owned());
+        });
+    }
+
+    pub(crate) fn allow_legacy(&self, application: ApplicationId) {
+        self.policy.change(|data| {
+            let found = data.applications.iter_mut().find(|app| app.id == application);
+            found.unwrap().legacy_algorithms = true;
         });
     }
 

@@ -103,6 +103,8 @@ struct ApplicationEntry {
     key_file: Option<Spanned<PathBuf>>,
     host_key: Option<String>,
     #[serde(default)]
+    legacy_algorithms: bool,
+    #[serde(default)]
     allow_api: bool,
     #[serde(default)]
     require_active_session: bool,
@@ -146,6 +148,7 @@ impl ApplicationEntry {
             password: password.or(self.password.map(|p| p.into_inner().expose().to_owned())),
             key,
             host_key: self.host_key,
+            legacy_algorithms: self.legacy_algorithms,
             allow_api: self.allow_api,
             require_active_session: self.require_active_session,
             requestable: self.requestable,

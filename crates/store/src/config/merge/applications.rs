@@ -49,6 +49,7 @@ impl Merge<'_> {
             account: spec.account.clone(),
             certificate: spec.certificate,
             host_key: self.host_key(spec, &object),
+            legacy_algorithms: self.legacy_algorithms(spec, &object),
             allow_api: spec.allow_api,
             require_active_session: spec.require_active_session,
             requestable: spec.requestable,
@@ -68,6 +69,14 @@ impl Merge<'_> {
             self.problem(object, "group.unknown", detail);
         }
         known
+    }
+
+    fn legacy_algorithms(&mut self, spec: &ApplicationSpec, object: &str) -> bool {
+        if spec.legacy_algorithms && spec.kind != Kind::Ssh {
+            let detail = "legacy_algorithms: for SSH applications";
+            self.problem(object, "application.legacy_algorithms", detail);
+        }
+        spec.legacy_algorithms
     }
 
     fn check_login(&mut self, spec: &ApplicationSpec, stored: bool, object: &str) {
