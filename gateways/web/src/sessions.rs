@@ -11,9 +11,9 @@ use access::{
 };
 use hyper::header::HeaderValue;
 use session::{Lease, Session};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::origin::{Exchange, Pool};
@@ -49,6 +49,8 @@ pub(crate) struct Shared {
     over: CancellationToken,
     reason: OnceLock<EndReason>,
     used: Mutex<Use>,
+    /// Told when a request is over.
+    left: Notify,
     statement: Mutex<Option<(Instant, HeaderValue)>>,
 }
 
@@ -223,6 +225,7 @@ impl Shared {
             over: CancellationToken::new(),
             reason: OnceLock::new(),
             used,
+            left: Notify::new(),
             statement: Mutex::default(),
         }
     }
@@ -280,15 +283,19 @@ impl Shared {
         self.origins.iter().for_each(|origin| origin.pool.clear());
     }
 
-    /// Cuts the connections on which a request is still under way a while after the end: its client
-    /// reads nothing, so it can not be told. Until then the session is open.
+    /// Waits until the requests under way are over, and a while after the end cuts the connections
+    /// that those left came on: their clients read nothing, so they can not be told. Until then the
+    /// session is open.
     async fn cut_off(&self) {
-        if lock_use(self).open.is_empty() {
-            return;
-        }
-        sleep(LAST_WORDS).await;
-        for cut in lock_use(self).open.values() {
-            cut.cancel();
+        let over = async {
+            while !lock_use(self).open.is_empty() {
+                self.left.notified().await;
+            }
+        };
+        if timeout(LAST_WORDS, over).await.is_err() {
+            for cut in lock_use(self).open.values() {
+                cut.cancel();
+            }
         }
     }
 
@@ -377,6 +384,7 @@ impl Drop for Visit {
         let mut used = lock_use(&self.shared);
         used.open.remove(&self.at);
         used.since = Instant::now();
+        self.shared.left.notify_one();
     }
 }
 
