@@ -68,6 +68,8 @@ pub(super) struct Machine {
     seen: usize,
     /// Whether its first line was looked at.
     line_seen: bool,
+    /// Whether an empty line before it was forgiven; there is one at most, however it comes.
+    forgiven: bool,
 }
 
 #[derive(Debug, Default)]
@@ -171,8 +173,8 @@ impl Machine {
     }
 
     fn head(&mut self, input: &mut BytesMut) -> Result<Next, Malformed> {
-        if self.seen == 0 {
-            skip_empty_line(input);
+        if self.seen == 0 && !self.forgiven {
+            self.forgiven = skip_empty_line(input);
             if input.is_empty() || input[..] == *b"\r" {
                 return Ok(Next::More);
             }
@@ -180,7 +182,7 @@ impl Machine {
         let Some(end) = self.head_end(input)? else { return Ok(Next::More) };
         let head = input.split_to(end).freeze();
         let checked = head::check(&head)?;
-        (self.seen, self.line_seen) = (0, false);
+        (self.seen, self.line_seen, self.forgiven) = (0, false, false);
         self.state = match checked.body {
             _ if checked.upgrade => State::Held,
             Framing::Length(0) => after(checked.last),
@@ -225,10 +227,12 @@ fn after(last: bool) -> State {
 }
 
 /// One empty line before a request is forgiven, as RFC 9112 section 2.2 asks.
-fn skip_empty_line(input: &mut BytesMut) {
-    if input.starts_with(b"\r\n") {
+fn skip_empty_line(input: &mut BytesMut) -> bool {
+    let empty = input.starts_with(b"\r\n");
+    if empty {
         drop(input.split_to(2));
     }
+    empty
 }
 
 pub(super) const MAX_HEAD: usize = 64 * 1024;
@@ -281,6 +285,8 @@ mod tests {
             let refused = run(&mut Machine::default(), [bytes].into_iter());
             assert_eq!(refused, Err(error), "{:?}", bytes.escape_ascii().to_string());
         }
+        let cut = b"\r\n\r\nGET / HTTP/1.1\r\n".chunks(1);
+        assert_eq!(run(&mut Machine::default(), cut), Err(Malformed::RequestLine));
         let long = vec![b'a'; MAX_HEAD];
         assert_eq!(run(&mut Machine::default(), long.chunks(1000)), Err(Malformed::TooLarge));
     }
