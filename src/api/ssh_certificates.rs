@@ -37,8 +37,9 @@ pub(super) async fn sign(
         let end = state.policy.current().agent_end(agent).ok_or(AuthnError::Revoked)?;
         let life = life.min(end.duration_since(now).map_err(|_| AuthnError::Expired)?);
         let order = Order { user, agent, sources: &sources, life };
-        let signed = state.user_ca.certify(&key, &order, now).map_err(ApiError::internal)?;
-        let (certificate, serial) = signed;
+        let signed = state.user_ca.certify(&key, &order, now);
+        let certificate = signed.map_err(ApiError::internal)?;
+        let serial = certificate.serial();
         let text = certificate.to_openssh().map_err(ApiError::internal)?;
         let expires = certificate.valid_before();
         let told = format!("serial {serial} for {fingerprint} of agent {agent}, until {expires}");

@@ -4,26 +4,25 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use russh::keys::ssh_key::certificate::{Builder, CertType};
-use russh::keys::ssh_key::private::{Ed25519Keypair, KeypairData};
+use russh::keys::ssh_key::certificate::CertType;
 use russh::keys::{Algorithm, Certificate, PrivateKey, ssh_key};
 use russh::server::Config;
 
+use crate::ca::{self, Ca};
 use crate::config;
 
 /// Signs host keys.
-pub struct HostCa(PrivateKey);
+pub struct HostCa(Ca);
 
 impl HostCa {
     /// The CA whose Ed25519 key follows from `seed`. `name` stands behind its public key.
     pub fn new(seed: &[u8; 32], name: &str) -> Result<Self, ssh_key::Error> {
-        let pair = Ed25519Keypair::from_seed(seed);
-        Ok(Self(PrivateKey::new(KeypairData::from(pair), name)?))
+        Ca::new(seed, name).map(Self)
     }
 
     /// Its public key in OpenSSH form, which stands behind `@cert-authority` in `known_hosts`.
     pub fn line(&self) -> Result<String, ssh_key::Error> {
-        self.0.public_key().to_openssh()
+        self.0.line()
     }
 
     /// That a host key is of a host of these names, for some weeks from `now` on.
@@ -33,15 +32,12 @@ impl HostCa {
         names: &[String],
         now: SystemTime,
     ) -> Result<Certificate, ssh_key::Error> {
-        let unix = |at: SystemTime| at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let (from, until) = (unix(now - SKEW).as_secs(), unix(now + LIFE).as_secs());
-        let nonce: [u8; 32] = rand::random();
-        let mut certificate = Builder::new(nonce.to_vec(), key.public_key(), from, until)?;
-        certificate.cert_type(CertType::Host)?.serial(rand::random())?.key_id("adit relay")?;
+        let mut certificate = ca::begin(key.public_key(), now - SKEW..now + LIFE)?;
+        certificate.cert_type(CertType::Host)?.key_id("adit relay")?;
         for name in names {
             certificate.valid_principal(name)?;
         }
-        certificate.sign(&self.0)
+        self.0.sign(certificate)
     }
 }
 
@@ -110,6 +106,8 @@ const RENEW: Duration = Duration::from_secs(24 * 3600);
 
 #[cfg(test)]
 mod tests {
+    use russh::keys::ssh_key::private::Ed25519Keypair;
+
     use super::*;
 
     #[test]
@@ -124,8 +122,7 @@ mod tests {
         for days in [0, 1, 40, 400, 39] {
             let now = start + Duration::from_secs(days * 24 * 3600);
             let [certificate] = &shown.at(now).certificates[..] else { panic!("one") };
-            let unix = now.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
-            certificate.validate_at(unix, [&fingerprint]).unwrap();
+            certificate.validate_at(ca::unix(now), [&fingerprint]).unwrap();
             assert_eq!(certificate.cert_type(), CertType::Host);
             assert_eq!(certificate.valid_principals(), ["relay.test"]);
         }

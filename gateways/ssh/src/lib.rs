@@ -4,6 +4,7 @@
 //! are carried between two SSH connections, so that each can be seen, refused and ended.
 
 mod bridge;
+mod ca;
 mod channel;
 mod config;
 mod connection;

@@ -5,12 +5,14 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use access::Channels;
-use russh::keys::ssh_key::certificate::{Builder, CertType};
-use russh::keys::ssh_key::private::{Ed25519Keypair, KeypairData};
+use russh::keys::ssh_key::certificate::CertType;
+use russh::keys::ssh_key::private::Ed25519Keypair;
 use russh::keys::{Certificate, PrivateKey, ssh_key};
 
+use crate::ca::{self, Ca};
+
 /// Signs for one session at a time.
-pub struct TargetCa(PrivateKey);
+pub struct TargetCa(Ca);
 
 /// What a certificate says.
 pub(crate) struct Subject<'a> {
@@ -25,13 +27,12 @@ pub(crate) struct Subject<'a> {
 impl TargetCa {
     /// The CA whose Ed25519 key follows from `seed`. `name` stands behind its public key.
     pub fn new(seed: &[u8; 32], name: &str) -> Result<Self, ssh_key::Error> {
-        let pair = Ed25519Keypair::from_seed(seed);
-        Ok(Self(PrivateKey::new(KeypairData::from(pair), name)?))
+        Ca::new(seed, name).map(Self)
     }
 
     /// The line for the file that the target's `TrustedUserCAKeys` names.
     pub fn line(&self) -> Result<String, ssh_key::Error> {
-        self.0.public_key().to_openssh()
+        self.0.line()
     }
 
     /// A new key and its certificate, good for a login that begins now.
@@ -45,13 +46,9 @@ impl TargetCa {
     ) -> Result<(Arc<PrivateKey>, Certificate), ssh_key::Error> {
         let seed: [u8; 32] = rand::random();
         let key = PrivateKey::from(Ed25519Keypair::from_seed(&seed));
-        let nonce: [u8; 32] = rand::random();
-        let unix = |at: SystemTime| at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let (from, until) = (unix(now - SKEW).as_secs(), unix(now + LIFE).as_secs());
-        let mut certificate = Builder::new(nonce.to_vec(), key.public_key(), from, until)?;
+        let mut certificate = ca::begin(key.public_key(), now - SKEW..now + LIFE)?;
         certificate
             .cert_type(CertType::User)?
-            .serial(rand::random())?
             .key_id(subject.key_id)?
             .valid_principal(subject.account)?
             .extension("permit-pty", "")?
@@ -66,7 +63,7 @@ impl TargetCa {
         for (_, name) in extensions.into_iter().filter(|(allowed, _)| *allowed) {
             certificate.extension(name, "")?;
         }
-        Ok((Arc::new(key), certificate.sign(&self.0)?))
+        Ok((Arc::new(key), self.0.sign(certificate)?))
     }
 }
 

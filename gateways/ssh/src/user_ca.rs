@@ -6,13 +6,14 @@ use std::time::{Duration, SystemTime};
 
 use access::AgentId;
 use ipnet::IpNet;
-use russh::keys::ssh_key::certificate::{Builder, CertType};
-use russh::keys::ssh_key::private::{Ed25519Keypair, KeypairData};
-use russh::keys::{Certificate, HashAlg, PrivateKey, PublicKey, ssh_key};
+use russh::keys::ssh_key::certificate::CertType;
+use russh::keys::{Certificate, HashAlg, PublicKey, ssh_key};
 use session::CertificateClaim;
 
+use crate::ca::{self, Ca, unix};
+
 /// Signs for agents, and knows what it signed.
-pub struct UserCa(PrivateKey);
+pub struct UserCa(Ca);
 
 /// What a certificate is to say.
 #[derive(Debug)]
@@ -53,17 +54,16 @@ pub(crate) enum CertificateError {
 impl UserCa {
     /// The CA whose Ed25519 key follows from `seed`. `name` stands behind its public key.
     pub fn new(seed: &[u8; 32], name: &str) -> Result<Self, ssh_key::Error> {
-        let pair = Ed25519Keypair::from_seed(seed);
-        Ok(Self(PrivateKey::new(KeypairData::from(pair), name)?))
+        Ca::new(seed, name).map(Self)
     }
 
-    /// A certificate for a public key in OpenSSH form, good from `now` on, with its serial number.
+    /// A certificate for a public key in OpenSSH form, good from `now` on.
     pub fn certify(
         &self,
         key: &str,
         order: &Order<'_>,
         now: SystemTime,
-    ) -> Result<(Certificate, u64), CertifyError> {
+    ) -> Result<Certificate, CertifyError> {
         let key = PublicKey::from_openssh(key).map_err(CertifyError::Key)?;
         self.sign(&key, order, now).map_err(CertifyError::Sign)
     }
@@ -73,14 +73,11 @@ impl UserCa {
         key: &PublicKey,
         order: &Order<'_>,
         now: SystemTime,
-    ) -> Result<(Certificate, u64), ssh_key::Error> {
+    ) -> Result<Certificate, ssh_key::Error> {
         let Order { user, agent, sources, life } = order;
-        let (nonce, serial): ([u8; 32], u64) = (rand::random(), rand::random());
-        let (from, until) = (unix(now - SKEW), unix(now + *life));
-        let mut certificate = Builder::new(nonce.to_vec(), key, from, until)?;
+        let mut certificate = ca::begin(key, now - SKEW..now + *life)?;
         certificate
             .cert_type(CertType::User)?
-            .serial(serial)?
             .key_id(format!("{KEY_ID}{user}/{agent}"))?
             .valid_principal(*user)?;
         if !sources.is_empty() {
@@ -90,7 +87,7 @@ impl UserCa {
         for extension in EXTENSIONS {
             certificate.extension(extension, "")?;
         }
-        Ok((certificate.sign(&self.0)?, serial))
+        self.0.sign(certificate)
     }
 
     /// What a certificate says, if this CA signed it for a user who comes from `from` at `now`.
@@ -141,10 +138,6 @@ fn agent(key_id: &str) -> Option<AgentId> {
     key_id.strip_prefix(KEY_ID)?.rsplit_once('/')?.1.parse().ok()
 }
 
-fn unix(at: SystemTime) -> u64 {
-    at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs()
-}
-
 const KEY_ID: &str = "adit/";
 const SOURCES: &str = "source-address";
 /// What `ssh-keygen` gives a certificate where nothing is said; grants decide.
@@ -155,12 +148,17 @@ const SKEW: Duration = Duration::from_secs(60);
 
 #[cfg(test)]
 mod tests {
+    use russh::keys::PrivateKey;
+    use russh::keys::ssh_key::certificate::Builder;
+    use russh::keys::ssh_key::private::Ed25519Keypair;
+
     use super::*;
 
     #[test]
     fn what_the_ca_signed_is_read_back_and_nothing_else_is() {
         let (ca, key) = (ca(7), key());
-        let (certificate, serial) = ca.certify(&key, &order(&[]), now()).unwrap();
+        let certificate = ca.certify(&key, &order(&[]), now()).unwrap();
+        let serial = certificate.serial();
         let claim = ca.read(&certificate, now(), HOME).unwrap();
         let fingerprint = certificate.public_key().fingerprint(HashAlg::Sha256).to_string();
         let (agent, principals) = (AgentId(uuid::Uuid::from_u128(9)), vec!["alice".to_owned()]);
@@ -178,7 +176,7 @@ mod tests {
     fn a_certificate_for_some_networks_is_good_from_there_only() {
         let (ca, key) = (ca(7), key());
         let sources = ["192.0.2.0/24".parse().unwrap(), "2001:db8::/32".parse().unwrap()];
-        let (certificate, _) = ca.certify(&key, &order(&sources), now()).unwrap();
+        let certificate = ca.certify(&key, &order(&sources), now()).unwrap();
         let from = |from: &str| ca.read(&certificate, now(), from.parse().unwrap()).map(drop);
         assert_eq!(from("192.0.2.200"), Ok(()));
         assert_eq!(from("2001:db8::1"), Ok(()));
@@ -212,7 +210,7 @@ mod tests {
             if !option.is_empty() {
                 made.critical_option(option, "id").unwrap();
             }
-            let certificate = made.sign(&ca.0).unwrap();
+            let certificate = ca.0.sign(made).unwrap();
             assert_eq!(ca.read(&certificate, now(), HOME), Err(error));
         }
     }
