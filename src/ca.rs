@@ -2,8 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use access::CaPin;
-use aws_lc_rs::digest::{SHA256, digest};
+use access::{CaPin, sha256};
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateSigningRequestParams, DistinguishedName,
     DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, PublicKeyData,
@@ -183,9 +182,7 @@ pub fn server_names(domain: &str, extra: &[String]) -> Vec<String> {
 
 /// SHA-256 of a SubjectPublicKeyInfo: how a registered key is known.
 pub fn spki_hash(spki: &[u8]) -> [u8; 32] {
-    let mut bytes = [0; 32];
-    bytes.copy_from_slice(digest(&SHA256, spki).as_ref());
-    bytes
+    sha256(spki)
 }
 
 fn still_good(pem: &str, names: &[String], now: SystemTime) -> bool {

@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use access::Code;
+use access::{Code, network};
 use api::{SignSshKey, SshCertificate};
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -53,12 +53,8 @@ fn networks(texts: &[String]) -> Result<Vec<IpNet>, ApiError> {
     if texts.len() > MAX_SOURCES {
         return Err(ApiError::invalid(format!("at most {MAX_SOURCES} sources")));
     }
-    let network = |text: &String| {
-        let address = || text.parse::<std::net::IpAddr>().map(IpNet::from);
-        let one = text.parse::<IpNet>().or_else(|_| address());
-        one.map_err(|_| ApiError::invalid(format!("{text:?} is no network such as 10.0.0.0/8")))
-    };
-    texts.iter().map(network).collect()
+    let wrong = |text| ApiError::invalid(format!("{text:?} is no network such as 10.0.0.0/8"));
+    texts.iter().map(|text| network(text).ok_or_else(|| wrong(text))).collect()
 }
 
 fn no_agent() -> ApiError {

@@ -15,6 +15,7 @@ mod id;
 mod index;
 mod judge;
 mod name;
+mod network;
 mod policy;
 mod principal;
 mod rule;
@@ -40,6 +41,7 @@ pub use id::{
     UserId,
 };
 pub use name::{Name, NameError};
+pub use network::network;
 pub use policy::{Context, Grant, Keeps, PolicyData, PolicySnapshot, Standing};
 pub use principal::{Agent, Authenticated, Credential, SignIn, SshKey, User};
 pub use rule::{Rule, Subject, Target};

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use aws_lc_rs::digest::{SHA256, digest};
+use access::sha256;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use x509_parser::certification_request::X509CertificationRequest;
@@ -41,7 +41,7 @@ impl Facts {
         let name = certificate.subject().iter_common_name().next();
         Ok(Self {
             name: name.and_then(|name| name.as_str().ok()).unwrap_or_default().to_owned(),
-            spki: hash(certificate.tbs_certificate.subject_pki.raw),
+            spki: sha256(certificate.tbs_certificate.subject_pki.raw),
             not_before: moment(certificate.validity().not_before.timestamp()),
             not_after: moment(certificate.validity().not_after.timestamp()),
         })
@@ -72,13 +72,7 @@ pub fn requested_key(csr_pem: &str) -> Result<Spki, CertificateError> {
         .map_err(|_| CertificateError::Request)?;
     let (_, request) =
         X509CertificationRequest::from_der(&der).map_err(|_| CertificateError::Request)?;
-    Ok(hash(request.certification_request_info.subject_pki.raw))
-}
-
-fn hash(spki: &[u8]) -> Spki {
-    let mut bytes = [0; 32];
-    bytes.copy_from_slice(digest(&SHA256, spki).as_ref());
-    bytes
+    Ok(sha256(request.certification_request_info.subject_pki.raw))
 }
 
 fn moment(seconds: i64) -> SystemTime {

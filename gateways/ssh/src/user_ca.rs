@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
-use access::AgentId;
+use access::{AgentId, network};
 use ipnet::IpNet;
 use russh::keys::ssh_key::certificate::CertType;
 use russh::keys::{Certificate, HashAlg, PublicKey, ssh_key};
@@ -128,10 +128,7 @@ impl UserCa {
 /// Whether a list of networks and addresses, as OpenSSH writes it, has this address. What can not be
 /// read is no way in.
 fn is_within(list: &str, from: IpAddr) -> bool {
-    list.split(',').map(str::trim).any(|one| match one.parse::<IpNet>() {
-        Ok(network) => network.contains(&from),
-        Err(_) => one.parse() == Ok(from),
-    })
+    list.split(',').filter_map(|one| network(one.trim())).any(|network| network.contains(&from))
 }
 
 fn agent(key_id: &str) -> Option<AgentId> {

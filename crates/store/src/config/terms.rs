@@ -1,7 +1,7 @@
 //! Terms of grants: as people write them and as they are kept.
 
 use access::text::is_hidden;
-use access::{Hours, SshTerms, Terms, Window, Zone};
+use access::{Hours, SshTerms, Terms, Window, Zone, network};
 use api::GrantSpec;
 use ipnet::IpNet;
 use time::OffsetDateTime;
@@ -130,10 +130,9 @@ fn ssh(spec: &GrantSpec, object: &str, problems: &mut Vec<Problem>) -> SshTerms 
 fn sources(spec: &GrantSpec, object: &str, problems: &mut Vec<Problem>) -> Option<Vec<IpNet>> {
     let mut nets = Vec::new();
     for text in spec.sources.as_ref()? {
-        let alone = || text.parse::<std::net::IpAddr>().map(IpNet::from);
-        match text.parse::<IpNet>().or_else(|_| alone()) {
-            Ok(net) => nets.push(net.trunc()),
-            Err(_) => {
+        match network(text) {
+            Some(net) => nets.push(net.trunc()),
+            None => {
                 let detail = format!("sources: {text:?} is not a network such as 10.0.0.0/8");
                 problems.push(Problem::new(object, "grant.term", detail));
             }
