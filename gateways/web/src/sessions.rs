@@ -61,8 +61,8 @@ struct Origin {
 }
 
 struct Use {
-    /// Requests under way, and what cuts the connection that each came on.
-    open: HashMap<u64, CancellationToken>,
+    /// Requests under way, and what cuts the connection that each came on, once that is said.
+    open: HashMap<u64, Option<CancellationToken>>,
     /// When that last changed.
     since: Instant,
     next: u64,
@@ -293,7 +293,7 @@ impl Shared {
             }
         };
         if timeout(LAST_WORDS, over).await.is_err() {
-            for cut in lock_use(self).open.values() {
+            for cut in lock_use(self).open.values().flatten() {
                 cut.cancel();
             }
         }
@@ -325,8 +325,7 @@ impl Visit {
             let mut used = lock_use(&shared);
             used.next += 1;
             let at = used.next;
-            // Nobody has said yet what connection it came on.
-            used.open.insert(at, CancellationToken::new());
+            used.open.insert(at, None);
             at
         };
         Self { shared, origin: 0, at }
@@ -334,7 +333,7 @@ impl Visit {
 
     /// Says what cuts the connection that the request came on.
     pub(crate) fn came_on(&self, cut: &CancellationToken) {
-        lock_use(&self.shared).open.insert(self.at, cut.clone());
+        lock_use(&self.shared).open.insert(self.at, Some(cut.clone()));
     }
 
     /// Whether the session has more requests under way than it may, this one among them.
