@@ -20,7 +20,7 @@ use crate::target::{Target, TargetError};
 use crate::terminal::{Applicant, Gone, Terminal};
 use crate::track::Track;
 use crate::watch::{Forward, Reader};
-use crate::{mosh, words};
+use crate::words;
 
 /// Serves a session channel to its end.
 pub(crate) async fn serve(connection: Arc<Connection>, channel: Channel<Msg>, _place: Place) {
@@ -182,10 +182,6 @@ async fn start(
         reach.note("ssh.refused", format!("{what} {detail}").trim_end()).await;
         return Err(words::explain(&refused));
     }
-    if program.is_mosh() {
-        reach.note("ssh.refused", "mosh-server").await;
-        return Err(words::explain(&mosh::Refused));
-    }
     // A command on a terminal (ssh -t) can be asked for a password too.
     let has_terminal = wishes.pty.is_some();
     let target = match has_terminal {
@@ -246,14 +242,15 @@ async fn ask(
     if let Some(Terms { term, size: [columns, rows, width, height], modes }) = &wishes.pty {
         writer.request_pty(false, term, *columns, *rows, *width, *height, modes).await?;
     }
-    let passes = |name: &str| reach.channels().environment(name);
-    for (name, value) in wishes.environment.iter().filter(|(name, _)| passes(name)) {
-        writer.set_env(false, name.as_str(), value.as_str()).await?;
+    let mut refused = Vec::new();
+    for (name, value) in &wishes.environment {
+        match reach.channels().environment(name) {
+            true => writer.set_env(false, name.as_str(), value.as_str()).await?,
+            false => refused.push(name.as_str()),
+        }
     }
-    let others = wishes.environment.iter().map(|(name, _)| name.as_str());
-    let others: Vec<_> = others.filter(|name| !passes(name)).collect();
-    if !others.is_empty() {
-        reach.note("ssh.env_refused", &others.join(" ")).await;
+    if !refused.is_empty() {
+        reach.note("ssh.env_refused", &refused.join(" ")).await;
     }
     match program {
         Program::Shell => writer.request_shell(true).await,

@@ -109,6 +109,15 @@ impl Connection {
         }
     }
 
+    /// What `work` comes to; `None`: the connection is over before.
+    pub(crate) async fn unless_over<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            biased;
+            () = self.over() => None,
+            done = work => Some(done),
+        }
+    }
+
     pub(crate) fn handle(&self) -> Option<server::Handle> {
         self.handle.get().cloned()
     }

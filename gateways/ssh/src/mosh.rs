@@ -1,32 +1,12 @@
-//! mosh, which only begins over SSH.
+//! mosh, which only begins over SSH and would go on over UDP past the relay.
 
-use std::borrow::Cow;
-
-use access::{Code, Explain};
-
-/// A session of mosh, which would go on over UDP past the relay.
-pub(crate) struct Refused;
-
-impl Explain for Refused {
-    fn code(&self) -> Code {
-        Code("ssh.mosh")
-    }
-
-    fn public(&self) -> Cow<'static, str> {
-        Cow::Borrowed("mosh goes on over UDP, which does not pass this door")
-    }
-
-    fn hint(&self) -> Option<Cow<'static, str>> {
-        Some(Cow::Borrowed("use ssh; in tmux or screen at the target, work outlives a connection"))
-    }
-}
+use crate::transfer::starts;
 
 /// Whether a command is what mosh starts at its far end, by itself or in a line for a shell.
 pub(crate) fn is_server(command: &str) -> bool {
-    let separates = |c: char| c.is_whitespace() || ";&|()'\"\\".contains(c);
-    let mut words = command.split(separates).filter(|word| !word.is_empty());
-    let server = |word: &str| word.rsplit('/').next() == Some("mosh-server");
-    words.any(server) && words.next() == Some("new")
+    starts(command, |program, arguments| {
+        program == "mosh-server" && arguments.first().is_some_and(|word| word == "new")
+    })
 }
 
 #[cfg(test)]

@@ -12,13 +12,14 @@ pub(crate) enum Program {
     Subsystem(String),
 }
 
-/// What a grant does not allow on a session channel.
+/// What a grant does not allow on a session channel, or the door can not carry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refused {
     Shell,
     Command,
     Subsystem,
     Files,
+    Mosh,
 }
 
 impl Program {
@@ -45,10 +46,6 @@ impl Program {
         }
     }
 
-    pub(crate) fn is_mosh(&self) -> bool {
-        matches!(self, Self::Exec(command) if mosh::is_server(&String::from_utf8_lossy(command)))
-    }
-
     /// The action's name and detail in the record.
     pub(crate) fn noted(&self) -> (&'static str, String) {
         match self {
@@ -68,7 +65,10 @@ fn command_may_run(command: &[u8], allowed: &Channels) -> Result<(), Refused> {
         return Err(Refused::Files);
     }
     let plain_copy = allowed.scp && transfer::is_plain_copy(&text);
-    if allowed.exec(command) || plain_copy { Ok(()) } else { Err(Refused::Command) }
+    if !allowed.exec(command) && !plain_copy {
+        return Err(Refused::Command);
+    }
+    if mosh::is_server(&text) { Err(Refused::Mosh) } else { Ok(()) }
 }
 
 impl Explain for Refused {
@@ -76,6 +76,7 @@ impl Explain for Refused {
         match self {
             Self::Files => Code("access.file_transfer"),
             Self::Shell | Self::Command | Self::Subsystem => Code("access.ssh"),
+            Self::Mosh => Code("ssh.mosh"),
         }
     }
 
@@ -85,11 +86,15 @@ impl Explain for Refused {
             Self::Shell => "your access to this application allows no shell",
             Self::Command => "your access to this application does not allow this command",
             Self::Subsystem => "your access to this application does not allow this subsystem",
+            Self::Mosh => "mosh goes on over UDP, which does not pass this door",
         })
     }
 
     fn hint(&self) -> Option<Cow<'static, str>> {
-        Some(Cow::Borrowed("ask your administrator"))
+        Some(Cow::Borrowed(match self {
+            Self::Shell | Self::Command | Self::Subsystem | Self::Files => "ask your administrator",
+            Self::Mosh => "use ssh; in tmux or screen at the target, work outlives a connection",
+        }))
     }
 }
 

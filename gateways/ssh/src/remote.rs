@@ -1,4 +1,5 @@
-//! `ssh -R`: ports and sockets on which the target listens for the user, and the connections that arrive there.
+//! `ssh -R`: ports and sockets on which the target listens for the user, and the connections that
+//! arrive there.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 

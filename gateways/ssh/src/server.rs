@@ -60,10 +60,9 @@ impl DoorHandler {
 macro_rules! verdict {
     ($handler:expr, $asked:expr) => {{
         let connection = $handler.connection.clone();
-        tokio::select! {
-            biased;
-            () = connection.over() => Ok(Auth::reject()),
-            verdict = $asked => answer(verdict),
+        match connection.unless_over($asked).await {
+            Some(verdict) => answer(verdict),
+            None => Ok(Auth::reject()),
         }
     }};
 }
@@ -294,12 +293,8 @@ impl Handler for DoorHandler {
         port: &mut u32,
         _: &mut Session,
     ) -> Result<bool, russh::Error> {
-        let connection = self.connection.clone();
-        let taken = tokio::select! {
-            biased;
-            () = connection.over() => None,
-            taken = remote::listen(&connection, address, *port) => taken,
-        };
+        let listening = remote::listen(&self.connection, address, *port);
+        let taken = self.connection.unless_over(listening).await.flatten();
         *port = taken.unwrap_or(*port);
         Ok(taken.is_some())
     }
@@ -310,12 +305,9 @@ impl Handler for DoorHandler {
         port: u32,
         _: &mut Session,
     ) -> Result<bool, russh::Error> {
-        let connection = self.connection.clone();
-        Ok(tokio::select! {
-            biased;
-            () = connection.over() => false,
-            cancelled = remote::cancel(&connection, address, port) => cancelled,
-        })
+        let done =
+            self.connection.unless_over(remote::cancel(&self.connection, address, port)).await;
+        Ok(done.unwrap_or(false))
     }
 
     async fn streamlocal_forward(
@@ -323,12 +315,8 @@ impl Handler for DoorHandler {
         path: &str,
         _: &mut Session,
     ) -> Result<bool, russh::Error> {
-        let connection = self.connection.clone();
-        Ok(tokio::select! {
-            biased;
-            () = connection.over() => false,
-            listens = remote::listen_socket(&connection, path) => listens,
-        })
+        let done = self.connection.unless_over(remote::listen_socket(&self.connection, path)).await;
+        Ok(done.unwrap_or(false))
     }
 
     async fn cancel_streamlocal_forward(
@@ -336,12 +324,8 @@ impl Handler for DoorHandler {
         path: &str,
         _: &mut Session,
     ) -> Result<bool, russh::Error> {
-        let connection = self.connection.clone();
-        Ok(tokio::select! {
-            biased;
-            () = connection.over() => false,
-            cancelled = remote::cancel_socket(&connection, path) => cancelled,
-        })
+        let done = self.connection.unless_over(remote::cancel_socket(&self.connection, path)).await;
+        Ok(done.unwrap_or(false))
     }
 
     /// The agent may log in to a transparent target even where it may not be forwarded to it.

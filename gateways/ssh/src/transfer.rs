@@ -64,7 +64,7 @@ fn is_path(word: &str) -> bool {
 }
 
 /// Whether some word of a command is a program of which `is` holds with the words after it.
-fn starts(command: &str, is: impl Fn(&str, &[String]) -> bool) -> bool {
+pub(crate) fn starts(command: &str, is: impl Fn(&str, &[String]) -> bool) -> bool {
     let separates = |c: char| c.is_whitespace() || ";&|()`$".contains(c);
     let words: Vec<_> = command.split(separates).map(plain).filter(|w| !w.is_empty()).collect();
     (0..words.len()).any(|at| {

@@ -53,13 +53,15 @@ impl Forward {
     }
 
     pub(crate) async fn up(&self, data: &[u8]) {
-        if self.sniff.up(data) {
-            self.reach.note(CARRIES_SSH, &self.what).await;
-        }
+        self.record(self.sniff.up(data)).await;
     }
 
     pub(crate) async fn down(&self, data: &[u8]) {
-        if self.sniff.down(data) {
+        self.record(self.sniff.down(data)).await;
+    }
+
+    async fn record(&self, is_ssh: bool) {
+        if is_ssh {
             self.reach.note(CARRIES_SSH, &self.what).await;
         }
     }
