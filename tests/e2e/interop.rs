@@ -3,14 +3,14 @@
 use std::fs;
 use std::io::Write;
 use std::net::TcpStream;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use testkit::{Account, Process, bin_dir, eventually, free_port, run, run_with_input};
+use testkit::{Account, Process, eventually, free_port, run, run_with_input};
 
-use crate::support::{SOON, World, application, assert_says, grant};
+use crate::support::{SOON, World, application, assert_says, grant, python_with};
 
 const LONG: Duration = Duration::from_secs(180);
 
@@ -63,7 +63,7 @@ fn libssh_runs_commands_and_copies_a_file() -> Result<()> {
     let world = World::start()?;
     let token = world.token("web1")?;
     let dir = tempfile::tempdir()?;
-    let mut python = Command::new(python_with("libssh", "ansible-pylibssh==1.4.0")?.join("python"));
+    let mut python = Command::new(python_with("ansible-pylibssh==1.4.0")?.join("python"));
     python.args(["-c", LIBSSH]).env("PORT", world.ssh_port()).env("TOKEN", token);
     python.env("LOGIN", world.at("web1")).env("DIR", dir.path()).env("HOME", dir.path());
     assert_eq!(run(&mut python, LONG)?.ok()?.trim(), "done");
@@ -111,7 +111,7 @@ fn ansible_runs_a_playbook_and_finds_nothing_to_change_the_second_time() -> Resu
     fs::write(at("hosts"), inventory)?;
     fs::write(at("play.yml"), PLAYBOOK.replace("DIR", &dir.path().display().to_string()))?;
     fs::write(at("page.j2"), "{{ greeting }} from {{ inventory_hostname }}\n")?;
-    let bin = python_with("ansible", "ansible-core==2.19.14")?;
+    let bin = python_with("ansible-core==2.19.14")?;
     let play = || {
         let mut play = Command::new(bin.join("ansible-playbook"));
         play.current_dir(dir.path()).args(["-i", "hosts", "play.yml"]);
@@ -307,18 +307,4 @@ impl Dropbear {
         eventually(SOON, "dropbear listens", || TcpStream::connect(("127.0.0.1", port)).is_ok())?;
         Ok(Self { port, host_key: words.join(" "), _process: process })
     }
-}
-
-/// The programs of a Python of its own with this package of PyPI, beside our programs; kept for
-/// the next time.
-fn python_with(name: &str, package: &str) -> Result<PathBuf> {
-    let venv = bin_dir()?.with_file_name(name);
-    let done = venv.join(package);
-    if !done.exists() {
-        run(Command::new("/usr/bin/python3").args(["-m", "venv"]).arg(&venv), LONG)?.ok()?;
-        let mut pip = Command::new(venv.join("bin/pip"));
-        run(pip.args(["--quiet", "install", package]), LONG)?.ok()?;
-        fs::write(done, "")?;
-    }
-    Ok(venv.join("bin"))
 }

@@ -1,19 +1,18 @@
 //! An origin with an OpenAPI description, asked through the relay whatever schemathesis comes up
 //! with: each answer has to be the one the origin gives when it is asked itself.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use testkit::{Process, bin_dir, free_port, run};
+use testkit::{Process, free_port, run};
 
 use super::stage::Stage;
-use crate::support::SOON;
+use crate::support::{SOON, python_with};
 
 #[test]
 fn whatever_a_description_allows_is_answered_as_by_the_origin_itself() -> Result<()> {
-    let tool = schemathesis()?;
+    let tool = python_with("schemathesis==4.32.0")?.join("st");
     let stage = Stage::start()?;
     let dir = stage.deployment.dir().to_owned();
     let (origin, document) = (dir.join("origin.py"), dir.join("openapi.json"));
@@ -51,19 +50,6 @@ fn asking(tool: &Path, dir: &Path, document: &Path) -> Result<Command> {
     st.args(["--seed", "7", "--max-redirects", "0", "--warnings", "off", "--no-color"]);
     st.current_dir(dir).env("SCHEMATHESIS_HOOKS", "hooks").env("PYTHONPATH", dir);
     Ok(st)
-}
-
-/// From PyPI, in a folder beside the programs; kept for the next time.
-fn schemathesis() -> Result<PathBuf> {
-    let venv = bin_dir()?.with_file_name("schemathesis");
-    let tool = venv.join("bin").join("st");
-    if !tool.exists() {
-        run(python().args(["-m", "venv"]).arg(&venv), SOON)?.ok()?;
-        let mut pip = Command::new(venv.join("bin").join("pip"));
-        pip.args(["--quiet", "install", "schemathesis==4.32.0"]);
-        run(&mut pip, Duration::from_secs(300))?.ok()?;
-    }
-    Ok(tool)
 }
 
 fn python() -> Command {
