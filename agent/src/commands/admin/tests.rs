@@ -14,6 +14,9 @@ use crate::exit::{Exit, Failure};
 use crate::settings::Settings;
 use crate::testing::Paper;
 
+mod applications;
+mod audit;
+mod grants;
 mod operations;
 
 #[tokio::test]
@@ -55,76 +58,6 @@ async fn tokens_are_revoked_by_id_or_by_whose_they_are() {
     for wrong in ["token revoke", "token revoke abc --user alice"] {
         assert!(parse(wrong).is_err(), "{wrong}");
     }
-}
-
-#[tokio::test]
-async fn an_application_is_added_with_its_secret_out_of_a_file() {
-    let dir = tempfile::tempdir().unwrap();
-    let file = dir.path().join("pw");
-    fs::write(&file, "hunter2\n").unwrap();
-    let command = format!(
-        "app add web1 --site hq --kind ssh --address web1.corp:22 --account ubuntu \
-         --password-file {} --allow-api --tag env=prod",
-        file.display()
-    );
-    let run = run(&command, [applied()]).await;
-    run.asked(&Method::POST, "/api/v1/applications");
-    let wanted = json!({ "name": "web1", "site": "hq", "kind": "ssh", "address": "web1.corp:22",
-        "account": "ubuntu", "password": "hunter2", "allow_api": true,
-        "tags": { "env": "prod" } });
-    assert_eq!(run.body(), wanted);
-    assert_eq!((run.out.as_str(), run.err.as_str()), ("", "+ site hq\n~ user bob  admin: true\n"));
-    let start = "app add web1 --site hq --kind ssh --address web1:22";
-    for wrong in
-        ["--account ubuntu", "--password-file x", "--account u --key-file a --password-file b"]
-    {
-        assert!(parse(&format!("{start} {wrong}")).is_err(), "{wrong}");
-    }
-}
-
-#[tokio::test]
-async fn an_applications_services_are_said_in_a_line_each() {
-    let command = "app add wiki --site hq --kind web --address wiki.corp:80 \
-        --host-name api.example.com --service 10.0.0.8:8443,path=/api,base-path=/,scheme=https,http=2 \
-        --service 10.0.0.9:81,host-name=api.example.com,host=api,sni=api";
-    let run = run(command, [applied()]).await;
-    let wanted = json!([
-        { "address": "10.0.0.8:8443", "path": "/api", "base_path": "/", "scheme": "https", "http": "2" },
-        { "address": "10.0.0.9:81", "host_name": "api.example.com", "host": "api", "sni": "api" },
-    ]);
-    assert_eq!(run.body()["web"]["service"], wanted);
-    let start = "app set wiki --service";
-    for wrong in ["x", "10.0.0.8", "10.0.0.8:81,path", "10.0.0.8:81,paths=/a", "a:1,http=3"] {
-        assert!(parse(&format!("{start} {wrong}")).is_err(), "{wrong}");
-    }
-}
-
-#[tokio::test]
-async fn a_check_fails_where_no_connector_reaches_the_application() {
-    let row = |reachable: bool| {
-        json!({ "connector": "2f1d9a64-7d5e-4a76-9d39-0b7c4c9c9a51", "name": "hq-1",
-            "reachable": reachable, "micros": reachable.then_some(3_249),
-            "code": (!reachable).then_some("dial.refused"),
-            "hop": (!reachable).then_some("target"), "hint": "is it running?" })
-    };
-    let at = |address: &str, reachable: bool| {
-        let mut row = row(reachable);
-        row["address"] = address.into();
-        row
-    };
-    let answer = |reachable| json!({ "application": "web1.hq", "connectors": [row(reachable)] });
-    let services = json!({ "application": "web1.hq",
-        "connectors": [at("a:1", true), at("b:2", true), at("a:1", false), at("b:2", false)] });
-    assert_eq!(run("app check web1", [services]).await.exit, Exit::Ok);
-    let unreached =
-        json!({ "application": "web1.hq", "connectors": [at("a:1", true), at("b:2", false)] });
-    assert_eq!(run("app check web1", [unreached]).await.exit, Exit::Failed);
-    let good = run("app check web1", [answer(true)]).await;
-    good.asked(&Method::POST, "/api/v1/applications/web1/check");
-    assert!(good.out.contains("reachable  3.2 ms"), "{}", good.out);
-    let bad = run("app check web1", [answer(false)]).await;
-    assert_eq!(bad.exit, Exit::Failed);
-    assert!(bad.out.contains("dial.refused"), "{}", bad.out);
 }
 
 #[tokio::test]
@@ -175,105 +108,11 @@ async fn an_admin_registers_a_key_and_adds_a_machine() {
 }
 
 #[tokio::test]
-async fn a_grant_names_one_subject_and_one_target() {
-    let command = "grant add --group dba --tag env=prod --login reporting --login app --forwarding \
-                   --source 10.0.0.0/8 --max-session 8h --idle 30m \
-                   --valid-from 2026-01-01T00:00:00Z --valid-until 2027-01-01T00:00:00Z";
-    let added = run(command, [applied()]).await;
-    added.asked(&Method::POST, "/api/v1/grants");
-    let wanted = json!({ "group": "dba", "tag": "env=prod", "logins": ["reporting", "app"],
-        "forwarding": true, "sources": ["10.0.0.0/8"], "max_session": "8h", "idle": "30m",
-        "valid_from": "2026-01-01T00:00:00Z", "valid_until": "2027-01-01T00:00:00Z" });
-    assert_eq!(added.body(), wanted);
-    for wrong in ["--user a", "--application x", "--user a --group b --tag c=d"] {
-        assert!(parse(&format!("grant add {wrong}")).is_err(), "{wrong}");
-    }
-    for wrong in ["--zone UTC", "--hours 08:00-18:00"] {
-        let wrong = run(&format!("grant add --user a --application x {wrong}"), []).await;
-        assert_eq!((wrong.exit, wrong.asked.len()), (Exit::Usage, 0));
-    }
-}
-
-#[tokio::test]
-async fn a_grant_can_hold_at_hours_and_without_files() {
-    let command = "grant add --user alice --application web1 --file-transfer no \
-                   --hours mon-fri·08:00-18:00 --hours sat·09:00-12:00 --zone Europe/Berlin";
-    let added = run(command, [applied()]).await;
-    let wanted = json!({ "user": "alice", "application": "web1", "forwarding": false,
-        "file_transfer": false, "hours": ["mon-fri 08:00-18:00", "sat 09:00-12:00"],
-        "zone": "Europe/Berlin" });
-    assert_eq!(added.body(), wanted);
-    let id = "2f1d9a64-7d5e-4a76-9d39-0b7c4c9c9a51";
-    let listed = run("grant ls", [json!({ "items": [{ "id": id, "grant": wanted }] })]).await;
-    let terms = "no file transfer, mon-fri 08:00-18:00 and sat 09:00-12:00 Europe/Berlin";
-    assert!(listed.out.contains(terms), "{}", listed.out);
-}
-
-#[tokio::test]
 async fn a_session_is_ended_with_a_message_to_its_user() {
     let id = "2f1d9a64-7d5e-4a76-9d39-0b7c4c9c9a51";
     let removed = json!({ "count": 1, "ended": 1, "millis": 3 });
     let killed = run(&format!("session kill {id} --message at·five"), [removed]).await;
     killed.asked(&Method::DELETE, &format!("/api/v1/sessions/{id}?message=at%20five"));
-}
-
-#[tokio::test]
-async fn a_grant_can_say_what_may_be_done_on_an_ssh_connection() {
-    let command = "grant add --user alice --application web1 --ssh-shell no --ssh-exec uptime \
-                   --ssh-exec systemctl·restart·* --ssh-sftp read --ssh-local db:5432 \
-                   --ssh-agent no --ssh-env none --ssh-x11 yes";
-    let added = run(command, [applied()]).await;
-    let wanted = json!({ "user": "alice", "application": "web1", "forwarding": false, "ssh": {
-        "shell": false, "exec": ["systemctl restart *", "uptime"], "sftp": "read",
-        "local": ["db:5432"], "agent": false, "x11": true, "environment": "none" } });
-    assert_eq!(added.body(), wanted);
-    let id = "2f1d9a64-7d5e-4a76-9d39-0b7c4c9c9a51";
-    let listed = run("grant ls", [json!({ "items": [{ "id": id, "grant": wanted }] })]).await;
-    assert!(listed.out.contains("ssh (shell no, exec \"systemctl restart *\""), "{}", listed.out);
-    let set = format!("grant set {id} --clear ssh --ssh-exec none");
-    let set = run(&set, [wanted, applied()]).await;
-    let wanted = json!({ "user": "alice", "application": "web1", "forwarding": false,
-        "ssh": { "exec": "none" } });
-    assert_eq!(set.body(), wanted);
-    for wrong in ["--ssh-sftp rw", "--ssh-shell maybe", "--ssh-x11"] {
-        assert!(parse(&format!("grant add --user a --application b {wrong}")).is_err(), "{wrong}");
-    }
-}
-
-#[tokio::test]
-async fn a_grant_can_limit_databases_clipboard_and_recording() {
-    let command = "grant add --group dba --tag env=prod --level viewer --database orders \
-                   --database Orders·2026 --clipboard from-target --recording required \
-                   --require-active-session";
-    let added = run(command, [applied()]).await;
-    let wanted = json!({ "group": "dba", "tag": "env=prod", "forwarding": false,
-        "level": "viewer", "databases": ["orders", "Orders 2026"], "clipboard": "from-target",
-        "recording": "required", "require_active_session": true });
-    assert_eq!(added.body(), wanted);
-    let id = "2f1d9a64-7d5e-4a76-9d39-0b7c4c9c9a51";
-    let listed = run("grant ls", [json!({ "items": [{ "id": id, "grant": wanted }] })]).await;
-    let terms =
-        "viewer, databases orders Orders 2026, clipboard from-target, recorded, while signed in";
-    assert!(listed.out.contains(terms), "{}", listed.out);
-    let set = format!(
-        "grant set {id} --level editor --clear database --clipboard off --recording off \
-         --require-active-session no"
-    );
-    let set = run(&set, [wanted, applied()]).await;
-    let wanted = json!({ "group": "dba", "tag": "env=prod", "forwarding": false,
-        "level": "editor", "clipboard": "off" });
-    assert_eq!(set.body(), wanted);
-    for wrong in ["--level admin", "--clipboard none", "--clipboard", "--recording on"] {
-        assert!(parse(&format!("grant add --user a --application b {wrong}")).is_err(), "{wrong}");
-    }
-}
-
-#[tokio::test]
-async fn an_application_can_let_its_api_tokens_work_only_while_their_user_is_signed_in() {
-    let start = "app add orders --site hq --kind postgres --address db:5432";
-    let added = run(&format!("{start} --allow-api --require-active-session"), [applied()]).await;
-    assert_eq!(added.body()["require_active_session"], true);
-    assert!(parse(&format!("{start} --require-active-session")).is_err());
 }
 
 #[tokio::test]
@@ -338,123 +177,6 @@ async fn a_file_is_applied_and_its_changes_are_data() {
     assert_eq!(run.body(), wanted);
     assert_eq!(run.out, "+ site hq\n~ user bob  admin: true\n");
     assert_eq!(run.err, "Would apply 2 changes; nothing was changed.\n");
-}
-
-#[tokio::test]
-async fn the_audit_log_is_fetched_page_after_page() {
-    let event = |seq: u64| json!({ "seq": seq, "at_ms": 1, "action": "admin.changed", "event": { "actor": "root" } });
-    let pages =
-        [json!({ "events": [event(1), event(2)], "next": 2 }), json!({ "events": [event(3)] })];
-    let run = run("audit export --action admin.changed", pages).await;
-    run.asked(&Method::GET, "/api/v1/audit?after=2&limit=1000&action=admin.changed");
-    let seqs: Vec<_> = run
-        .out
-        .lines()
-        .map(|line| serde_json::from_str::<Value>(line).unwrap()["seq"].as_u64().unwrap())
-        .collect();
-    assert_eq!(seqs, [1, 2, 3]);
-}
-
-#[tokio::test]
-async fn the_latest_records_are_a_table_and_the_search_goes_to_the_relay() {
-    let session = "2f1d9a64-7d5e-4a76-9d39-0b7c4c9c9a51";
-    let event = |seq: u64| {
-        json!({ "seq": seq, "at_ms": 1_800_000_000_000_u64, "action": "session.ended", "user": "alice",
-            "session": session, "event": { "action": "session.ended", "application": "web1",
-            "site": "hq", "reason": "closed\u{1b}", "up": 3, "detail": "" } })
-    };
-    let pages =
-        || [json!({ "events": [event(9), event(8)], "next": 8 }), json!({ "events": [event(4)] })];
-    let command = "audit ls --last 3 --user alice --app web1.hq --site hq --action session.* \
-                   --actor root --since 2026-12-01 --until 2026-12-01T08:00:00+01:00";
-    let table = run(command, pages()).await;
-    table.asked(
-        &Method::GET,
-        "/api/v1/audit?latest=true&before=8&limit=1&action=session.%2A&user=alice&actor=root\
-         &application=web1.hq&site=hq&since=2026-12-01T00%3A00%3A00Z&until=2026-12-01T07%3A00%3A00Z",
-    );
-    let lines: Vec<_> = table.out.lines().collect();
-    assert_eq!(lines.len(), 4, "{}", table.out);
-    let line = format!(
-        "9    2027-01-15 08:00:00 UTC  session.ended  alice  web1.hq      {session}  \
-         reason=closed\\u{{1b}} up=3"
-    );
-    assert_eq!(lines[1], line);
-    let json = run("audit ls --json --last 3", pages()).await;
-    let rows: Value = serde_json::from_str(&json.out).unwrap();
-    assert_eq!(rows.as_array().unwrap().len(), 3);
-    let none = run("audit ls", [json!({ "events": [] })]).await;
-    assert_eq!(none.err, "No record fits.\n");
-    for wrong in ["--since yesterday", "--session x", "--site No", "--last x"] {
-        assert!(parse(&format!("audit ls {wrong}")).is_err(), "{wrong}");
-    }
-}
-
-#[tokio::test]
-async fn the_log_is_verified_to_its_end_which_stands_alone_on_stdout() {
-    let (half, end) = (format!("5:{}", "a".repeat(64)), format!("9:{}", "b".repeat(64)));
-    let parts = || {
-        [
-            json!({ "rows": 5, "at": half, "damages": [], "done": false, "end": 9 }),
-            json!({ "rows": 4, "at": end, "damages": [], "done": true, "end": 9 }),
-        ]
-    };
-    let whole = run(&format!("audit verify --expect {half}"), parts()).await;
-    let escaped = half.replace(':', "%3A");
-    let path = format!("/api/v1/audit/verify?after={escaped}&expect={escaped}");
-    whole.asked(&Method::GET, &path);
-    assert_eq!((whole.out, whole.exit), (format!("{end}\n"), Exit::Ok));
-    assert_eq!(whole.err, "The audit log is whole: 9 records.\n");
-    let json = run("audit verify --json", parts()).await;
-    let verdict = json!({ "whole": true, "rows": 9, "end": end, "damages": [] });
-    assert_eq!(serde_json::from_str::<Value>(&json.out).unwrap(), verdict);
-    for wrong in ["--expect 5", "--expect x:00", "--after x"] {
-        assert!(parse(&format!("audit verify {wrong}")).is_err(), "{wrong}");
-    }
-}
-
-#[tokio::test]
-async fn destinations_are_listed_with_what_they_lack() {
-    let rows = || {
-        json!([{ "name": "siem", "kind": "syslog", "to": "tls://logs:6514", "seq": 7, "lag": 2,
-            "delivered_ms": 1_800_000_000_000_u64, "failures": 3, "error": "no route" }])
-    };
-    let table = run("audit destinations", [rows()]).await;
-    table.asked(&Method::GET, "/api/v1/audit/destinations");
-    let row =
-        "siem  syslog  tls://logs:6514  7    2    2027-01-15 08:00:00 UTC  3         no route";
-    assert_eq!(table.out.lines().nth(1), Some(row), "{}", table.out);
-    let json = run("audit destinations --json", [rows()]).await;
-    assert_eq!(serde_json::from_str::<Value>(&json.out).unwrap(), rows());
-    let none = run("audit destinations", [json!([])]).await;
-    assert!(none.err.contains("sent nowhere"), "{}", none.err);
-}
-
-#[tokio::test]
-async fn a_damaged_log_has_its_exit_code_and_each_damage_is_named() {
-    let (half, end) = (format!("5:{}", "a".repeat(64)), format!("7:{}", "b".repeat(64)));
-    let damage = |seq: u64, last: u64, kind: &str, detail: &str| json!({ "seq": seq, "last": last, "kind": kind, "detail": detail });
-    let parts = || {
-        let changed = damage(3, 3, "changed", "record 3 was changed");
-        let cut = damage(8, 9, "cut-off", "records 8 to 9, the last ones, were cut off");
-        [
-            json!({ "rows": 5, "at": half, "damages": [changed], "done": false, "end": 9 }),
-            json!({ "rows": 2, "at": end, "damages": [cut], "done": true, "end": 9 }),
-        ]
-    };
-    let failed = run("audit verify", parts()).await;
-    assert_eq!((failed.out.as_str(), failed.exit), ("", Exit::Damaged));
-    let json = run("audit verify --json", parts()).await;
-    let verdict: Value = serde_json::from_str(&json.out).unwrap();
-    assert_eq!((&verdict["whole"], json.exit), (&json!(false), Exit::Damaged));
-    assert_eq!(verdict["damages"][1]["kind"], "cut-off");
-}
-
-#[tokio::test]
-async fn a_session_without_records_is_not_found() {
-    let id = "2f1d9a64-7d5e-4a76-9d39-0b7c4c9c9a51";
-    let run = run(&format!("session export {id}"), [json!({ "events": [] })]).await;
-    assert_eq!(run.exit, Exit::NotFound);
 }
 
 #[tokio::test]
@@ -541,23 +263,6 @@ async fn a_change_is_made_to_what_was_just_read_and_keeps_the_rest() {
     let wanted = json!({ "user": "alice", "application": "web1.hq", "forwarding": true,
         "file_transfer": false, "max_session": "8h", "idle": "5m" });
     assert_eq!(set.body(), wanted);
-}
-
-#[tokio::test]
-async fn a_web_application_is_given_host_names_and_loses_them() {
-    let start = "app add wiki --site hq --kind web --address wiki:80";
-    let added =
-        run(&format!("{start} --host-name a.example --host-name b.example"), [applied()]).await;
-    assert_eq!(added.body()["web"], json!({ "host_names": ["a.example", "b.example"] }));
-    assert!(parse(&format!("{start} --host-name *.example")).is_err());
-    let stored = || {
-        json!({ "name": "wiki", "site": "hq", "kind": "web", "address": "wiki:80",
-            "web": { "host": "wiki", "host_names": ["a.example"] } })
-    };
-    let set = run("app set wiki --host-name c.example", [stored(), applied()]).await;
-    assert_eq!(set.body()["web"], json!({ "host": "wiki", "host_names": ["c.example"] }));
-    let cleared = run("app set wiki --clear host-names", [stored(), applied()]).await;
-    assert_eq!(cleared.body()["web"], json!({ "host": "wiki" }));
 }
 
 #[tokio::test]

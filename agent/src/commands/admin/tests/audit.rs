@@ -1,0 +1,120 @@
+//! The audit log: read, searched, verified, delivered.
+
+use super::*;
+
+#[tokio::test]
+async fn the_audit_log_is_fetched_page_after_page() {
+    let event = |seq: u64| json!({ "seq": seq, "at_ms": 1, "action": "admin.changed", "event": { "actor": "root" } });
+    let pages =
+        [json!({ "events": [event(1), event(2)], "next": 2 }), json!({ "events": [event(3)] })];
+    let run = run("audit export --action admin.changed", pages).await;
+    run.asked(&Method::GET, "/api/v1/audit?after=2&limit=1000&action=admin.changed");
+    let seqs: Vec<_> = run
+        .out
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap()["seq"].as_u64().unwrap())
+        .collect();
+    assert_eq!(seqs, [1, 2, 3]);
+}
+
+#[tokio::test]
+async fn the_latest_records_are_a_table_and_the_search_goes_to_the_relay() {
+    let session = "2f1d9a64-7d5e-4a76-9d39-0b7c4c9c9a51";
+    let event = |seq: u64| {
+        json!({ "seq": seq, "at_ms": 1_800_000_000_000_u64, "action": "session.ended", "user": "alice",
+            "session": session, "event": { "action": "session.ended", "application": "web1",
+            "site": "hq", "reason": "closed\u{1b}", "up": 3, "detail": "" } })
+    };
+    let pages =
+        || [json!({ "events": [event(9), event(8)], "next": 8 }), json!({ "events": [event(4)] })];
+    let command = "audit ls --last 3 --user alice --app web1.hq --site hq --action session.* \
+                   --actor root --since 2026-12-01 --until 2026-12-01T08:00:00+01:00";
+    let table = run(command, pages()).await;
+    table.asked(
+        &Method::GET,
+        "/api/v1/audit?latest=true&before=8&limit=1&action=session.%2A&user=alice&actor=root\
+         &application=web1.hq&site=hq&since=2026-12-01T00%3A00%3A00Z&until=2026-12-01T07%3A00%3A00Z",
+    );
+    let lines: Vec<_> = table.out.lines().collect();
+    assert_eq!(lines.len(), 4, "{}", table.out);
+    let line = format!(
+        "9    2027-01-15 08:00:00 UTC  session.ended  alice  web1.hq      {session}  \
+         reason=closed\\u{{1b}} up=3"
+    );
+    assert_eq!(lines[1], line);
+    let json = run("audit ls --json --last 3", pages()).await;
+    let rows: Value = serde_json::from_str(&json.out).unwrap();
+    assert_eq!(rows.as_array().unwrap().len(), 3);
+    let none = run("audit ls", [json!({ "events": [] })]).await;
+    assert_eq!(none.err, "No record fits.\n");
+    for wrong in ["--since yesterday", "--session x", "--site No", "--last x"] {
+        assert!(parse(&format!("audit ls {wrong}")).is_err(), "{wrong}");
+    }
+}
+
+#[tokio::test]
+async fn the_log_is_verified_to_its_end_which_stands_alone_on_stdout() {
+    let (half, end) = (format!("5:{}", "a".repeat(64)), format!("9:{}", "b".repeat(64)));
+    let parts = || {
+        [
+            json!({ "rows": 5, "at": half, "damages": [], "done": false, "end": 9 }),
+            json!({ "rows": 4, "at": end, "damages": [], "done": true, "end": 9 }),
+        ]
+    };
+    let whole = run(&format!("audit verify --expect {half}"), parts()).await;
+    let escaped = half.replace(':', "%3A");
+    let path = format!("/api/v1/audit/verify?after={escaped}&expect={escaped}");
+    whole.asked(&Method::GET, &path);
+    assert_eq!((whole.out, whole.exit), (format!("{end}\n"), Exit::Ok));
+    assert_eq!(whole.err, "The audit log is whole: 9 records.\n");
+    let json = run("audit verify --json", parts()).await;
+    let verdict = json!({ "whole": true, "rows": 9, "end": end, "damages": [] });
+    assert_eq!(serde_json::from_str::<Value>(&json.out).unwrap(), verdict);
+    for wrong in ["--expect 5", "--expect x:00", "--after x"] {
+        assert!(parse(&format!("audit verify {wrong}")).is_err(), "{wrong}");
+    }
+}
+
+#[tokio::test]
+async fn destinations_are_listed_with_what_they_lack() {
+    let rows = || {
+        json!([{ "name": "siem", "kind": "syslog", "to": "tls://logs:6514", "seq": 7, "lag": 2,
+            "delivered_ms": 1_800_000_000_000_u64, "failures": 3, "error": "no route" }])
+    };
+    let table = run("audit destinations", [rows()]).await;
+    table.asked(&Method::GET, "/api/v1/audit/destinations");
+    let row =
+        "siem  syslog  tls://logs:6514  7    2    2027-01-15 08:00:00 UTC  3         no route";
+    assert_eq!(table.out.lines().nth(1), Some(row), "{}", table.out);
+    let json = run("audit destinations --json", [rows()]).await;
+    assert_eq!(serde_json::from_str::<Value>(&json.out).unwrap(), rows());
+    let none = run("audit destinations", [json!([])]).await;
+    assert!(none.err.contains("sent nowhere"), "{}", none.err);
+}
+
+#[tokio::test]
+async fn a_damaged_log_has_its_exit_code_and_each_damage_is_named() {
+    let (half, end) = (format!("5:{}", "a".repeat(64)), format!("7:{}", "b".repeat(64)));
+    let damage = |seq: u64, last: u64, kind: &str, detail: &str| json!({ "seq": seq, "last": last, "kind": kind, "detail": detail });
+    let parts = || {
+        let changed = damage(3, 3, "changed", "record 3 was changed");
+        let cut = damage(8, 9, "cut-off", "records 8 to 9, the last ones, were cut off");
+        [
+            json!({ "rows": 5, "at": half, "damages": [changed], "done": false, "end": 9 }),
+            json!({ "rows": 2, "at": end, "damages": [cut], "done": true, "end": 9 }),
+        ]
+    };
+    let failed = run("audit verify", parts()).await;
+    assert_eq!((failed.out.as_str(), failed.exit), ("", Exit::Damaged));
+    let json = run("audit verify --json", parts()).await;
+    let verdict: Value = serde_json::from_str(&json.out).unwrap();
+    assert_eq!((&verdict["whole"], json.exit), (&json!(false), Exit::Damaged));
+    assert_eq!(verdict["damages"][1]["kind"], "cut-off");
+}
+
+#[tokio::test]
+async fn a_session_without_records_is_not_found() {
+    let id = "2f1d9a64-7d5e-4a76-9d39-0b7c4c9c9a51";
+    let run = run(&format!("session export {id}"), [json!({ "events": [] })]).await;
+    assert_eq!(run.exit, Exit::NotFound);
+}
