@@ -108,5 +108,7 @@ fn stranger(number: u16, port: u16) -> Result<TcpStream> {
 }
 
 /// What a connection may go on after: it is answered or ignored, frame by frame, and nothing of it
-/// is kept. One on which nothing is asked ends after a minute, whatever else it sends.
-const HARMLESS: [&str; 4] = ["header list", "ping", "settings", "unknown frames"];
+/// is kept but, behind a window of zero, answers to as many requests as may be under way. One on
+/// which nothing is asked ends after a minute, whatever else it sends.
+const HARMLESS: [&str; 6] =
+    ["header list", "ping", "priority", "settings", "unknown frames", "window of zero"];

@@ -122,6 +122,15 @@ def forge():
         one(name, fields(*pseudo(), (name, "mallory"), *key()))
 
 
+def read_out(stream, ended):
+    try:
+        while stream.recv(65536):
+            pass
+    except OSError:
+        pass
+    ended.set()
+
+
 def flood():
     get, post = fields(*pseudo()), fields(*pseudo("POST"))
     odd = lambda n: 2 * n + 1
@@ -154,15 +163,8 @@ def flood():
     for name, frames in cases.items():
         stream, ended = connect(), threading.Event()
 
-        def read():
-            try:
-                while stream.recv(65536):
-                    pass
-            except OSError:
-                pass
-            ended.set()
-
-        threading.Thread(target=read, daemon=True).start()
+        # Of this case's own: the names are the next one's before a reader of this one is done.
+        threading.Thread(target=read_out, args=(stream, ended), daemon=True).start()
         sent = 0
         try:
             for part in frames():
