@@ -31,6 +31,9 @@ pub struct SshdOptions {
     pub port: Option<u16>,
     /// Ask for passwords through PAM, so also by keyboard-interactive. Takes root.
     pub pam: bool,
+    /// Give logins their account's own home, and so its shell's start-up files. Otherwise they have an
+    /// empty one: what a command prints is then its own, whatever the machine's `.bashrc` says.
+    pub own_home: bool,
     /// More lines for its configuration.
     pub extra: Vec<String>,
 }
@@ -50,6 +53,8 @@ impl Sshd {
         let public = dir.path().join("client_key.pub");
         fs::copy(&public, dir.path().join("authorized_keys"))?;
         fs::set_permissions(dir.path().join("authorized_keys"), fs::Permissions::from_mode(0o644))?;
+        fs::create_dir(dir.path().join("home"))?;
+        fs::set_permissions(dir.path().join("home"), fs::Permissions::from_mode(0o755))?;
         let port = options.port.map_or_else(free_port, Ok)?;
         fs::write(dir.path().join("config"), configuration(dir.path(), port, &options))?;
         let process = launch(&program, dir.path(), port)?;
@@ -144,6 +149,9 @@ LogLevel VERBOSE
 Subsystem sftp internal-sftp
 "
     );
+    if !options.own_home {
+        text.push_str(&format!("SetEnv HOME={dir}/home\n"));
+    }
     for line in &options.extra {
         text.push_str(line);
         text.push('\n');
@@ -171,17 +179,34 @@ fn launch(program: &Path, dir: &Path, port: u16) -> Result<Process> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn an_ssh_server_lets_its_key_in() -> Result<()> {
-        let sshd = Sshd::start()?;
+    fn said(sshd: &Sshd, command: &str) -> Result<String> {
         let mut ssh = Command::new("ssh");
         ssh.args(["-F", "none", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=no"])
             .args(["-o", "UserKnownHostsFile=/dev/null", "-p", &sshd.port().to_string(), "-i"])
             .arg(sshd.client_key())
             .arg(format!("{}@127.0.0.1", sshd.account()))
-            .arg("echo in");
-        assert_eq!(run(&mut ssh, SOON)?.ok()?, "in\n");
+            .arg(command);
+        run(&mut ssh, SOON)?.ok()
+    }
+
+    #[test]
+    fn an_ssh_server_lets_its_key_in() -> Result<()> {
+        let sshd = Sshd::start()?;
+        assert_eq!(said(&sshd, "echo in")?, "in\n");
         assert!(sshd.host_key()?.starts_with("ssh-ed25519 "));
+        Ok(())
+    }
+
+    #[test]
+    fn a_login_reads_no_start_up_file_of_the_machine_unless_asked_to() -> Result<()> {
+        for pam in [false, is_root()] {
+            let sshd = Sshd::start_with(SshdOptions { pam, ..SshdOptions::default() })?;
+            let home = said(&sshd, "echo $HOME; ls -A ~")?;
+            assert_eq!(home.trim_end(), sshd.dir.path().join("home").display().to_string());
+        }
+        let own = Sshd::start_with(SshdOptions { own_home: true, ..SshdOptions::default() })?;
+        let home = said(&own, "echo $HOME")?;
+        assert!(!home.starts_with(own.dir.path().to_str().unwrap_or_default()), "{home}");
         Ok(())
     }
 }

@@ -42,7 +42,8 @@ pub(crate) struct Targets {
 
 impl Targets {
     pub(crate) fn start(ports: &Ports) -> Result<Self> {
-        let options = SshdOptions { port: Some(ports.sshd()), ..SshdOptions::default() };
+        let options =
+            SshdOptions { port: Some(ports.sshd()), own_home: true, ..SshdOptions::default() };
         people_api::serve(ports.api())?;
         let postgres = database(ports.postgres());
         let answers = || TcpStream::connect(("127.0.0.1", OWN_POSTGRES)).is_ok();
