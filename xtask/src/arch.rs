@@ -66,7 +66,7 @@ const RULES: &[Rule] = &[
         because: "a machine in the field holds no policy, no database and no SSH server",
     },
     Rule {
-        from: &["gateway-ssh", "gateway-tcp", "gateway-web"],
+        from: &["gateway-ssh", "gateway-tcp", "gateway-web", "trust"],
         never: &["quinn", "tunnel", "store", "sqlx", "axum"],
         because: "a gateway reaches the network through Grant → Broker::open → Session::dial only",
     },
@@ -96,6 +96,7 @@ const RULES: &[Rule] = &[
             "store",
             "telemetry",
             "testkit",
+            "trust",
             "tunnel",
             "gateway-ssh",
             "gateway-tcp",

@@ -15,6 +15,7 @@ use rustls::client::danger::ServerCertVerifier;
 use session::{Authn, Broker, DialError, RequestLog, SignIns};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
+use trust::Trust;
 use uuid::Uuid;
 
 use crate::answer::{Source, WebBody};
@@ -27,7 +28,7 @@ use crate::host::{Place, authority, is_named, without_port};
 use crate::leftover::Watched;
 use crate::links::{Places, rewrite};
 use crate::log::Entry;
-use crate::origin::{Answer, Carrier, Lane, OriginError, Trust};
+use crate::origin::{Answer, Carrier, Lane, OriginError};
 use crate::problem::{Refusal, http};
 use crate::request_id::{self, REQUEST_ID};
 use crate::sessions::{Keeper, Sessions, Visit, sessions};

@@ -7,9 +7,10 @@ use access::{Address, Application, Scheme, Version, WebOptions, WebService};
 use hyper::http::uri::PathAndQuery;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
+use trust::Trust;
 
 use crate::links::Side;
-use crate::origin::{OriginError, Trust};
+use crate::origin::OriginError;
 
 /// One of an application's origins: that at its own address, or a service's.
 pub(crate) struct Target {

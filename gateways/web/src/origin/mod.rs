@@ -6,19 +6,18 @@ mod io;
 mod multiplex;
 mod pool;
 mod single;
-mod trust;
 
 pub(crate) use exchange::{Answer, Carrier, Exchange};
 pub(crate) use multiplex::Lane;
 pub(crate) use pool::Pool;
 pub(crate) use single::Single;
-pub(crate) use trust::Trust;
 
 use std::borrow::Cow;
 use std::time::Duration;
 
 use access::{Code, Explain};
 use session::DialError;
+use trust::TrustError;
 
 use multiplex::Multiplex;
 
@@ -43,6 +42,12 @@ pub(crate) enum OriginError {
     Closed,
     #[error("the origin changed protocols unasked")]
     Switched,
+}
+
+impl From<TrustError> for OriginError {
+    fn from(error: TrustError) -> Self {
+        Self::Options(error.detail)
+    }
 }
 
 impl Explain for OriginError {

@@ -1,5 +1,5 @@
-//! By what an origin's certificate is known. There is no way to look away: a certificate nobody
-//! signed is pinned.
+//! By what a target's certificate is known: CAs, or a pin where nobody signed it. To look away is a
+//! choice of its own, for databases whose mode says so.
 
 use std::sync::Arc;
 
@@ -13,73 +13,94 @@ use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
 };
 
-use super::OriginError;
-
-/// Makes the TLS side of origin connections.
-pub(crate) struct Trust {
+/// Makes the TLS side of connections to targets.
+pub struct Trust {
     system: Option<Arc<dyn ServerCertVerifier>>,
     provider: Arc<CryptoProvider>,
 }
 
 impl Trust {
-    /// `system` checks origins that have no CA and no pin of their own.
-    pub(crate) fn new(system: Option<Arc<dyn ServerCertVerifier>>) -> Self {
+    /// `system` checks targets that have no CA and no pin of their own.
+    pub fn new(system: Option<Arc<dyn ServerCertVerifier>>) -> Self {
         Self { system, provider: Arc::new(aws_lc_rs::default_provider()) }
     }
 
     /// TLS that trusts the system's CAs, or those in `ca` (PEM), or the one certificate whose
     /// SHA-256 is `pin` (hex).
-    pub(crate) fn client(
-        &self,
-        ca: Option<&str>,
-        pin: Option<&str>,
-    ) -> Result<ClientConfig, OriginError> {
+    pub fn client(&self, ca: Option<&str>, pin: Option<&str>) -> Result<ClientConfig, TrustError> {
         let verifier: Arc<dyn ServerCertVerifier> = match (pin, ca) {
-            (Some(pin), _) => Arc::new(Pinned::new(pin, self.provider.clone())?),
+            (Some(pin), _) => Arc::new(Known::by(pin, self.provider.clone())?),
             (None, Some(ca)) => self.signed_by(ca)?,
-            (None, None) => self.system.clone().ok_or_else(|| {
-                OriginError::Options("the relay's machine has no CA certificates".to_owned())
-            })?,
+            (None, None) => self
+                .system
+                .clone()
+                .ok_or_else(|| TrustError::new("the relay's machine has no CA certificates"))?,
         };
+        self.checked_by(verifier)
+    }
+
+    /// TLS with whoever is there: it keeps out who only listens.
+    pub fn anybody(&self) -> Result<ClientConfig, TrustError> {
+        let provider = self.provider.clone();
+        self.checked_by(Arc::new(Known { sha256: None, provider }))
+    }
+
+    fn checked_by(
+        &self,
+        verifier: Arc<dyn ServerCertVerifier>,
+    ) -> Result<ClientConfig, TrustError> {
         let config = ClientConfig::builder_with_provider(self.provider.clone())
             .with_safe_default_protocol_versions()
-            .map_err(|error| OriginError::Options(error.to_string()))?
+            .map_err(|error| TrustError::new(&error.to_string()))?
             .dangerous()
             .with_custom_certificate_verifier(verifier)
             .with_no_client_auth();
         Ok(config)
     }
 
-    fn signed_by(&self, ca: &str) -> Result<Arc<dyn ServerCertVerifier>, OriginError> {
+    fn signed_by(&self, ca: &str) -> Result<Arc<dyn ServerCertVerifier>, TrustError> {
         let mut roots = RootCertStore::empty();
         for certificate in CertificateDer::pem_slice_iter(ca.as_bytes()).flatten() {
-            roots.add(certificate).map_err(|error| OriginError::Options(error.to_string()))?;
+            roots.add(certificate).map_err(|error| TrustError::new(&error.to_string()))?;
         }
         let provider = self.provider.clone();
         let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider);
-        let built = verifier.build().map_err(|error| OriginError::Options(error.to_string()))?;
+        let built = verifier.build().map_err(|error| TrustError::new(&error.to_string()))?;
         Ok(built)
     }
 }
 
-/// Trusts one certificate, whoever signed it and whatever it says.
-#[derive(Debug)]
-struct Pinned {
-    sha256: [u8; 32],
-    provider: Arc<CryptoProvider>,
+/// TLS can not be set up so.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{detail}")]
+pub struct TrustError {
+    pub detail: String,
 }
 
-impl Pinned {
-    fn new(hex: &str, provider: Arc<CryptoProvider>) -> Result<Self, OriginError> {
-        let plain: String = hex.chars().filter(|c| *c != ':').collect();
-        let bytes = data_encoding::HEXLOWER_PERMISSIVE.decode(plain.as_bytes()).ok();
-        let sha256 = bytes.and_then(|bytes| bytes.try_into().ok());
-        let sha256 = sha256.ok_or_else(|| OriginError::Options("the pin is no SHA-256".into()))?;
-        Ok(Self { sha256, provider })
+impl TrustError {
+    fn new(detail: &str) -> Self {
+        Self { detail: detail.to_owned() }
     }
 }
 
-impl ServerCertVerifier for Pinned {
+/// Trusts one certificate, or any, whoever signed it and whatever it says.
+#[derive(Debug)]
+struct Known {
+    sha256: Option<[u8; 32]>,
+    provider: Arc<CryptoProvider>,
+}
+
+impl Known {
+    fn by(hex: &str, provider: Arc<CryptoProvider>) -> Result<Self, TrustError> {
+        let plain: String = hex.chars().filter(|c| *c != ':').collect();
+        let bytes = data_encoding::HEXLOWER_PERMISSIVE.decode(plain.as_bytes()).ok();
+        let sha256 = bytes.and_then(|bytes| bytes.try_into().ok());
+        let sha256 = sha256.ok_or_else(|| TrustError::new("the pin is no SHA-256"))?;
+        Ok(Self { sha256: Some(sha256), provider })
+    }
+}
+
+impl ServerCertVerifier for Known {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -88,7 +109,7 @@ impl ServerCertVerifier for Pinned {
         _: &[u8],
         _: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        match digest(&SHA256, end_entity).as_ref() == self.sha256 {
+        match self.sha256.is_none_or(|known| digest(&SHA256, end_entity).as_ref() == known) {
             true => Ok(ServerCertVerified::assertion()),
             false => Err(CertificateError::ApplicationVerificationFailure.into()),
         }
