@@ -162,7 +162,7 @@ impl Agents {
         }
         // The door authorises with the login that is named there. Who could open nothing there gets
         // the one answer for the absent and the forbidden, from the raw way.
-        let context = Context { from: who.from(), login: None, keeps: Keeps::SSH };
+        let context = Context { from: who.from(), login: None, database: None, keeps: Keeps::SSH };
         match policy.authorize(who, application, context, SystemTime::now()) {
             Ok(_) => Some(application.id),
             Err(Deny::Short(_, term)) if shown_there(term) => Some(application.id),

@@ -145,6 +145,7 @@ async fn tend(state: &AppState, now: SystemTime) -> Result<(), StoreError> {
     }
     state.ends.expiring.store(state.store.count_expiring(now, now + SOON).await?, Relaxed);
     state.store.purge_requests(now, state.info.requests_kept).await?;
+    state.store.purge_statements(now, state.info.statements_kept).await?;
     state.store.purge_replies(now).await?;
     let purged = state.store.purge(now, REMEMBERED).await?;
     if purged.tokens + purged.agents + purged.sign_ins > 0 {

@@ -59,6 +59,8 @@ pub struct RelayInfo {
     pub statement_keys: serde_json::Value,
     /// For how long requests at the web door are kept.
     pub requests_kept: Duration,
+    /// For how long statements at the doors of databases are kept.
+    pub statements_kept: Duration,
 }
 
 /// The peer of one HTTPS connection; an extension of each of its requests.

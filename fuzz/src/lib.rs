@@ -6,6 +6,7 @@
 // Panicking is how a target says that a promise is broken.
 #![expect(clippy::panic, reason = "a fuzz target panics on a finding")]
 
+mod databases;
 mod names;
 mod recorded;
 mod requests;
@@ -29,6 +30,8 @@ pub const TARGETS: &[Target] = &[
     Target { name: "tunnel_header", run: tunnel::header },
     Target { name: "tunnel_control", run: tunnel::control },
     Target { name: "http_request", run: requests::http },
+    Target { name: "postgres_first", run: databases::first_packet },
+    Target { name: "postgres_conversation", run: databases::conversation },
     Target { name: "recorded_output", run: recorded::output },
     Target { name: "asciicast", run: recorded::asciicast },
     Target { name: "replayed_terminal", run: recorded::replayed },

@@ -173,6 +173,9 @@ impl Scrape<'_> {
         let dropped = state.store.dropped_requests();
         let help = "Requests at the web door that were not recorded, for want of room";
         self.counter("web_requests_dropped", help, dropped)?;
+        let dropped = state.store.dropped_statements();
+        let help = "Statements at the doors of databases that were not recorded";
+        self.counter("statements_dropped", help, dropped)?;
         let held = state.agents.ssh_held();
         self.counter("ssh_held", "SSH connections held for a full channel", held)
     }

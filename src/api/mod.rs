@@ -28,6 +28,7 @@ mod settings;
 mod sign_ins;
 mod ssh_ca;
 mod ssh_certificates;
+mod statements;
 mod tag;
 #[cfg(test)]
 mod tests;

@@ -13,7 +13,9 @@ use super::rates::Cost;
 use super::{
     agents, audit, certificates, connectors, edit, enrol, keys, lists, me, objects, recordings,
 };
-use super::{requests, sessions, settings, sign_ins, ssh_ca, ssh_certificates, tokens, web, why};
+use super::{
+    requests, sessions, settings, sign_ins, ssh_ca, ssh_certificates, statements, tokens, web, why,
+};
 use crate::AppState;
 
 /// A method of a path, its role, its handler, and how the API's document describes it.
@@ -219,6 +221,8 @@ pub(super) fn routes() -> Vec<Route> {
             doc("verifyAudit", "Computes a part of the audit log's chain again, and says what is wrong with it", &[])).needs(Audit).costs(Cost::HIGH),
         get("/api/v1/web/requests", Auditor, web::requests,
             doc("listWebRequests", "Lists requests at the web door, the last one first", &[])).needs(Audit).costs(Cost::HIGH),
+        get("/api/v1/statements", Auditor, statements::statements,
+            doc("listStatements", "Lists statements at the doors of databases, the last one first", &[])).needs(Audit).costs(Cost::HIGH),
         get("/api/v1/tls/certificates", Auditor, certificates::list,
             doc("listCertificates", "Lists the names of web applications, and which certificate is shown for each", &[])).needs(Read),
     ]

@@ -108,6 +108,7 @@ pub(super) fn application(row: store::ApplicationRow) -> ApplicationRow {
         approvers: row.approvers,
         tags: row.tags,
         web: row.web,
+        database: row.database,
     }
 }
 

@@ -146,7 +146,7 @@ fn words(term: Shortfall, spec: Option<&GrantSpec>) -> String {
         Shortfall::NoLongerValid => spec.valid_until.clone(),
         Shortfall::FileTransfer => Some("raw bytes do not show it".to_owned()),
         Shortfall::Ssh => Some(format!("{}: raw bytes do not show it", spec.ssh)),
-        Shortfall::Level => spec.level.map(|level| format!("{level}: {UNKEPT}")),
+        Shortfall::Level => spec.level.map(|level| format!("{level}: {UNMAPPED}")),
         Shortfall::Databases => Some(format!("{}: {UNKEPT}", list(&spec.databases))),
         Shortfall::Clipboard => Some(format!("{}: {UNKEPT}", spec.clipboard)),
         Shortfall::Recording => Some("required: no door for it records yet".to_owned()),
@@ -158,6 +158,7 @@ fn words(term: Shortfall, spec: Option<&GrantSpec>) -> String {
     }
 }
 
+const UNMAPPED: &str = "no door for it keeps that, or it has no account for it";
 const UNKEPT: &str = "no door for it keeps that yet";
 
 fn rule(explanation: &Explanation) -> Option<RuleId> {

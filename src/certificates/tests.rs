@@ -128,5 +128,6 @@ fn wiki(hosts: &[&str]) -> Application {
         require_active_session: false,
         tags: Default::default(),
         web: access::WebOptions { host_names, ..Default::default() },
+        database: Default::default(),
     }
 }

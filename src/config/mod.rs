@@ -40,6 +40,10 @@ pub struct Listen {
     pub https: SocketAddr,
     pub quic: SocketAddr,
     pub ssh: SocketAddr,
+    /// The PostgreSQL door's own, besides the HTTPS port; absent: it has none.
+    pub postgres: Option<SocketAddr>,
+    /// Whether clients may come to that without TLS; only on this machine.
+    pub postgres_plain: bool,
     /// Health, metrics and the log's level, for this machine; absent: not served.
     pub admin: Option<SocketAddr>,
 }
@@ -51,6 +55,8 @@ pub struct Limits {
     pub max_unauthenticated: usize,
     /// For how many days requests at the web door are kept.
     pub request_log_days: u32,
+    /// For how many days statements at the doors of databases are kept.
+    pub statement_log_days: u32,
     /// How many calls of the API one caller may make a second, and four times as many at once: a
     /// person's clicks and a script's loop stay far below; a loop that has gone wild does not. A
     /// relay on two cores answers several times the default, so that others are served beside it.
@@ -144,8 +150,7 @@ fn resolve(root: &mut Section<'_>, folder: &Path) -> Option<Config> {
 
 fn listen(section: &mut Section<'_>) -> Option<Listen> {
     let mut address = |key, default| {
-        let expected = "an IP address and port such as 0.0.0.0:443 or [::]:443";
-        Some(section.text(key, expected, |text| text.parse().ok())?.unwrap_or(default))
+        Some(section.text(key, ADDRESS, |text| text.parse().ok())?.unwrap_or(default))
     };
     let https = address("https", any(443));
     let quic = address("quic", any(443));
@@ -153,13 +158,30 @@ fn listen(section: &mut Section<'_>) -> Option<Listen> {
     let admin = section.text("admin", LOOPBACK, |text| {
         text.parse().ok().filter(|address: &SocketAddr| address.ip().is_loopback())
     });
-    Some(Listen { https: https?, quic: quic?, ssh: ssh?, admin: admin? })
+    let postgres = section.text("postgres", ADDRESS, |text| text.parse().ok());
+    let tls = "required, or optional where `listen.postgres` is a loopback address";
+    let loopback =
+        matches!(postgres, Some(Some(address)) if SocketAddr::ip(&address).is_loopback());
+    let plain = section.text("postgres_tls", tls, |text| match text {
+        "required" => Some(false),
+        "optional" if loopback => Some(true),
+        _ => None,
+    });
+    Some(Listen {
+        https: https?,
+        quic: quic?,
+        ssh: ssh?,
+        postgres: postgres?,
+        postgres_plain: plain?.unwrap_or(false),
+        admin: admin?,
+    })
 }
 
 fn limits(section: &mut Section<'_>) -> Option<Limits> {
     let max_sessions = section.count("max_sessions", 1..=1_000_000);
     let max_unauthenticated = section.count("max_unauthenticated", 16..=100_000);
     let request_log_days = section.count("request_log_days", 1..=3650);
+    let statement_log_days = section.count("statement_log_days", 1..=3650);
     let api_calls = section.count("api_calls", 5..=100_000);
     let default = Limits::default();
     let small = |count: Option<usize>| count.and_then(|count| u32::try_from(count).ok());
@@ -167,6 +189,7 @@ fn limits(section: &mut Section<'_>) -> Option<Limits> {
         max_sessions: max_sessions?.unwrap_or(default.max_sessions),
         max_unauthenticated: max_unauthenticated?.unwrap_or(default.max_unauthenticated),
         request_log_days: small(request_log_days?).unwrap_or(default.request_log_days),
+        statement_log_days: small(statement_log_days?).unwrap_or(default.statement_log_days),
         api_calls: small(api_calls?).unwrap_or(default.api_calls),
     })
 }
@@ -198,6 +221,7 @@ impl Default for Limits {
             max_sessions: 10_000,
             max_unauthenticated: 2048,
             request_log_days: 30,
+            statement_log_days: 90,
             api_calls: 50,
         }
     }
@@ -250,6 +274,7 @@ fn listed(path: &Path, mistakes: &[Mistake]) -> String {
     each.collect::<Vec<_>>().join("\n")
 }
 
+const ADDRESS: &str = "an IP address and port such as 0.0.0.0:443 or [::]:443";
 const LOOPBACK: &str = "a loopback address and port such as 127.0.0.1:9090 (nobody signs in there, \
                         so it is for this machine only)";
 const COLLECTOR: &str =

@@ -263,6 +263,7 @@ pub(super) fn request() -> DialRequest {
         require_active_session: false,
         tags: [].into(),
         web: Default::default(),
+        database: Default::default(),
     };
     let address = application.address.clone();
     DialRequest { session: SessionId(Uuid::nil()), application: Arc::new(application), address }

@@ -1,5 +1,5 @@
 //! The HTTPS port: the API and web applications over TLS, for agents with their certificate; and SSH
-//! for networks that let nothing else through.
+//! and PostgreSQL for networks that let nothing else through.
 
 use std::convert::Infallible;
 use std::future::poll_fn;
@@ -40,6 +40,7 @@ use tunnel::certificate::Facts;
 use tunnel::tls::TlsError;
 
 use super::HANDSHAKE;
+use super::postgres::{Begun, Postgres};
 use super::presence::Presence;
 use super::quic::agent_of;
 use crate::acme::{self, Challenges};
@@ -57,8 +58,17 @@ pub(crate) struct Tls {
     pub(crate) applications: Arc<ServerConfig>,
     /// For agents: demands a client certificate.
     pub(crate) agents: Arc<ServerConfig>,
+    /// For PostgreSQL clients: the relay's own certificate, and those of applications' names.
+    pub(crate) postgres: (Arc<ServerConfig>, Arc<ServerConfig>),
     /// What the relay itself is called; `*.` stands for its applications.
     pub(crate) names: Arc<[String]>,
+}
+
+impl Tls {
+    /// Whether a name is one of the relay's own.
+    pub(crate) fn is_own(&self, name: &str) -> bool {
+        is_listed(&self.names, name)
+    }
 }
 
 /// What the HTTPS port serves.
@@ -66,6 +76,7 @@ pub(crate) struct Https {
     pub(crate) router: Router,
     pub(crate) web: WebGateway,
     pub(crate) ssh: SshGateway,
+    pub(crate) postgres: Arc<Postgres>,
     pub(crate) store: Store,
     pub(crate) authn: Arc<Authn>,
     pub(crate) tls: watch::Receiver<Tls>,
@@ -75,13 +86,17 @@ pub(crate) struct Https {
 }
 
 impl Https {
-    /// Serves one connection, told apart by its first byte: TLS begins with 0x16, SSH with a letter.
+    /// Serves one connection, told apart by its first byte: TLS begins with 0x16, SSH with a
+    /// letter, and PostgreSQL with the length of a short packet.
     pub(crate) async fn serve(self: Arc<Self>, socket: TcpStream, addr: SocketAddr, guest: Guest) {
         let served = async {
             let mut first = [0];
             match timeout(HANDSHAKE, socket.peek(&mut first)).await {
                 Ok(Ok(1..)) if first == *b"S" => Protocol::Ssh(socket),
                 Ok(Ok(1..)) if first == [TLS_HANDSHAKE] => self.tls(socket, addr).await,
+                Ok(Ok(1..)) if first == [0] => {
+                    Protocol::Postgres(self.postgres.begin(socket, addr, false).await)
+                }
                 Ok(Ok(_) | Err(_)) | Err(_) => Protocol::Unknown,
             }
         };
@@ -95,6 +110,7 @@ impl Https {
                 super::ssh(self.ssh.clone(), self.drain.clone(), socket, addr, guest).await;
             }
             Protocol::Http(stream, peer) => self.http(*stream, peer, guest).await,
+            Protocol::Postgres(begun) => self.postgres.carry(begun, guest).await,
             Protocol::Unknown => {}
         }
     }
@@ -106,6 +122,11 @@ impl Https {
                 let mut stream = stream;
                 drop(stream.shutdown().await);
                 Protocol::Unknown
+            }
+            Ok(Ok(stream))
+                if stream.get_ref().1.alpn_protocol() == Some(gateway_postgres::ALPN) =>
+            {
+                Protocol::Postgres(self.postgres.over(stream, addr))
             }
             Ok(Ok(stream)) => {
                 let agent = self.agent(&stream, addr).await;
@@ -132,7 +153,11 @@ impl Https {
             return start.into_stream(config.ok_or_else(unasked)?).await;
         }
         let agent = offers(wire::ALPN_API);
-        let Tls { open, applications, agents, names } = self.tls.borrow().clone();
+        if offers(gateway_postgres::ALPN) {
+            let config = self.tls.borrow().postgres(&self.web, &start.client_hello());
+            return start.into_stream(config).await;
+        }
+        let Tls { open, applications, agents, names, .. } = self.tls.borrow().clone();
         let named = start.client_hello().server_name().is_some_and(|name| {
             matches!(self.web.place(name), Place::Application(_)) && !is_listed(&names, name)
         });
@@ -336,6 +361,7 @@ pub(crate) fn tls_by_name(
 enum Protocol {
     Ssh(TcpStream),
     Http(Box<TlsStream<TcpStream>>, Peer),
+    Postgres(Begun),
     Unknown,
 }
 

@@ -3,6 +3,7 @@
 pub(crate) mod admin;
 pub(crate) mod http01;
 pub(crate) mod https;
+pub(crate) mod postgres;
 pub(crate) mod presence;
 pub(crate) mod quic;
 pub(crate) mod spare;
@@ -30,6 +31,12 @@ pub(crate) async fn ssh(
     guest: Guest,
 ) {
     let proven = CancellationToken::new();
+    let serving = gateway.serve_stranger(socket, peer, proven.clone(), drain);
+    while_welcome(serving, proven, guest).await;
+}
+
+/// Serves a guest, who may have to make room for others until `proven`.
+async fn while_welcome(serving: impl Future<Output = ()>, proven: CancellationToken, guest: Guest) {
     let ousted = async {
         tokio::select! {
             biased;
@@ -41,7 +48,7 @@ pub(crate) async fn ssh(
     };
     tokio::select! {
         biased;
-        () = gateway.serve_stranger(socket, peer, proven.clone(), drain) => {}
+        () = serving => {}
         () = ousted => {}
     }
 }

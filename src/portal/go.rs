@@ -109,7 +109,7 @@ async fn open(
     let (why, detail) = match application_at(&policy, to, &state.info.domain) {
         None => (Deny::NoRule, "no application has that host".to_owned()),
         Some(application) => {
-            let context = Context { from, login: None, keeps: Keeps::NOTHING };
+            let context = Context { from, login: None, database: None, keeps: Keeps::NOTHING };
             match policy.authorize(who, application, context, SystemTime::now()) {
                 Ok(_) if application.kind == Kind::Web => return Ok(application.clone()),
                 Ok(_) => (Deny::NoRule, "the application is no web application".to_owned()),

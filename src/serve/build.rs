@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use gateway_postgres::{PostgresConfig, PostgresGateway};
 use gateway_ssh::{HostCa, SshConfig, SshGateway, TargetCa, UserCa};
 use gateway_web::{Keeper, Signer, WebConfig, WebGateway};
 use record::{Archive, RecordingsKey};
@@ -33,6 +34,7 @@ use crate::deliver::Deliveries;
 use crate::ends::Ends;
 use crate::listen::http01::Http01;
 use crate::listen::https::Https;
+use crate::listen::postgres::Postgres;
 use crate::listen::quic::Machines;
 use crate::listen::spare::Spare;
 use crate::listen::{admin, quic, ssh, tcp};
@@ -136,6 +138,7 @@ pub(super) struct Core {
     user_ca: Arc<UserCa>,
     ssh: SshGateway,
     web: WebGateway,
+    postgres: PostgresGateway,
     signer: Arc<Signer>,
     agents: Arc<Agents>,
     audit: Arc<Measured>,
@@ -196,6 +199,14 @@ impl Core {
             log: Arc::new(store.clone()),
             stop: tokens.accepting.clone(),
         });
+        let postgres = PostgresGateway::new(PostgresConfig {
+            broker: broker.clone(),
+            authn: authn.clone(),
+            secrets: Arc::new(store.clone()),
+            log: Arc::new(store.clone()),
+            domain: config.domain.clone(),
+            roots: system_roots(),
+        });
         let destinations = config.audit.destinations.clone();
         let deliveries = Deliveries::new(store.clone(), &config.domain, destinations);
         let agents =
@@ -215,6 +226,7 @@ impl Core {
             user_ca,
             ssh,
             web,
+            postgres,
             signer,
             agents,
             audit,
@@ -239,6 +251,7 @@ impl Core {
             ssh_target_ca: self.target_ca.line().map_err(host_keys::HostKeyError::Key)?,
             statement_keys: self.signer.key_set(),
             requests_kept: DAY * config.limits.request_log_days,
+            statements_kept: DAY * config.limits.statement_log_days,
         };
         Ok(AppState {
             store: self.store.clone(),
@@ -307,6 +320,7 @@ impl Core {
 struct Doors {
     https: TcpListener,
     ssh: TcpListener,
+    postgres: Option<(TcpListener, bool)>,
     quic: quinn::Endpoint,
     admin: Option<TcpListener>,
     http01: Option<TcpListener>,
@@ -321,6 +335,10 @@ impl Doors {
         let listen = &config.listen;
         let https = bind("https", listen.https).await?;
         let ssh = bind("ssh", listen.ssh).await?;
+        let postgres = match listen.postgres {
+            Some(address) => Some((bind("postgres", address).await?, listen.postgres_plain)),
+            None => None,
+        };
         let admin = match listen.admin {
             Some(address) => Some(bind("admin", address).await?),
             None => None,
@@ -333,7 +351,7 @@ impl Doors {
         let reset_key = core.store.secret_or_make(RESET_KEY).await?;
         let quic = tunnel::endpoint::listen(listen.quic, quic, &reset_key)
             .map_err(|source| ServeError::Listen { door: "quic", address: listen.quic, source })?;
-        Ok(Self { https, ssh, quic, admin, http01 })
+        Ok(Self { https, ssh, postgres, quic, admin, http01 })
     }
 
     fn ready(&self) -> Result<Ready, ServeError> {
@@ -345,6 +363,7 @@ impl Doors {
             https: self.https.local_addr().map_err(unbound)?,
             quic: self.quic.local_addr().map_err(unbound)?,
             ssh: self.ssh.local_addr().map_err(unbound)?,
+            postgres: self.postgres.as_ref().and_then(|(door, _)| door.local_addr().ok()),
             admin: self.admin.as_ref().and_then(|admin| admin.local_addr().ok()),
             pid: std::process::id(),
         })
@@ -363,6 +382,12 @@ impl Doors {
             move |socket, peer, guest| ssh(gateway.clone(), drain.clone(), socket, peer, guest);
         let entrance = (lobbies.ssh.clone(), None);
         tasks.spawn(tcp::accept(self.ssh, entrance, accepting.clone(), handle));
+        if let Some((listener, plain)) = self.postgres {
+            let door = Arc::new(postgres_door(core, knobs));
+            let handle = move |socket, peer, guest| door.clone().serve(plain, socket, peer, guest);
+            let entrance = (lobbies.postgres.clone(), None);
+            tasks.spawn(tcp::accept(listener, entrance, accepting.clone(), handle));
+        }
         let machines = Arc::new(core.machines());
         tasks.spawn(quic::accept(self.quic, machines, lobbies.quic.clone(), accepting));
         let (policy, until) = (core.policy.clone(), stop.clone());
@@ -399,11 +424,21 @@ fn http01_door(core: &Core, state: &AppState, knobs: &Knobs) -> Http01 {
     }
 }
 
+fn postgres_door(core: &Core, knobs: &Knobs) -> Postgres {
+    Postgres {
+        gateway: core.postgres.clone(),
+        web: core.web.clone(),
+        tls: knobs.identity.tls(),
+        drain: core.tokens.drain.clone(),
+    }
+}
+
 fn https_door(core: &Core, state: &AppState, knobs: &Knobs) -> Https {
     Https {
         router: portal::router(state.clone(), api::router(state.clone())),
         web: core.web.clone(),
         ssh: core.ssh.clone(),
+        postgres: Arc::new(postgres_door(core, knobs)),
         store: core.store.clone(),
         authn: core.authn.clone(),
         tls: knobs.identity.tls(),

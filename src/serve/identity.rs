@@ -106,6 +106,10 @@ fn tls(
         open: https::tls(certificate, None, HTTP)?,
         applications: https::tls_by_name(certificates.clone(), HTTP)?,
         agents: https::tls(certificate, Some(verifier), &[wire::ALPN_API])?,
+        postgres: (
+            https::tls(certificate, None, &[gateway_postgres::ALPN])?,
+            https::tls_by_name(certificates.clone(), &[gateway_postgres::ALPN])?,
+        ),
         names: names.into(),
     })
 }

@@ -15,6 +15,8 @@ pub struct Ready {
     pub quic: SocketAddr,
     pub ssh: SocketAddr,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub postgres: Option<SocketAddr>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub admin: Option<SocketAddr>,
     pub pid: u32,
 }
@@ -32,6 +34,9 @@ impl Relay {
         let Ready { https, quic, ssh, admin, .. } = self.ready;
         if let Some(admin) = admin {
             tracing::info!(%admin, "Health and metrics");
+        }
+        if let Some(postgres) = self.ready.postgres {
+            tracing::info!(%postgres, "PostgreSQL");
         }
         tracing::info!(%https, %quic, %ssh, "Ready");
         notify(NotifyState::Ready);

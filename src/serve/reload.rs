@@ -30,6 +30,7 @@ pub(super) struct Lobbies {
     pub(super) https: Arc<Lobby>,
     pub(super) quic: Arc<Lobby>,
     pub(super) ssh: Arc<Lobby>,
+    pub(super) postgres: Arc<Lobby>,
     /// Where a CA looks, and where others are sent on from.
     pub(super) http: Arc<Lobby>,
     pub(super) admin: Arc<Lobby>,
@@ -58,24 +59,41 @@ impl Lobbies {
     pub(super) fn new(most: usize) -> Self {
         let lobby = || Lobby::new(most);
         let admin = Lobby::new(ADMIN_PEERS);
-        Self { https: lobby(), quic: lobby(), ssh: lobby(), http: lobby(), admin }
+        Self {
+            https: lobby(),
+            quic: lobby(),
+            ssh: lobby(),
+            postgres: lobby(),
+            http: lobby(),
+            admin,
+        }
     }
 
     pub(super) fn named(&self) -> Vec<(&'static str, Arc<Lobby>)> {
-        let Self { https, quic, ssh, http, admin } = self.clone();
-        vec![("https", https), ("quic", quic), ("ssh", ssh), ("http", http), ("admin", admin)]
+        let Self { https, quic, ssh, postgres, http, admin } = self.clone();
+        vec![
+            ("https", https),
+            ("quic", quic),
+            ("ssh", ssh),
+            ("postgres", postgres),
+            ("http", http),
+            ("admin", admin),
+        ]
     }
 
     fn resize(&self, most: usize) {
-        [&self.https, &self.quic, &self.ssh, &self.http]
-            .into_iter()
-            .for_each(|lobby| lobby.resize(most));
+        self.open().into_iter().for_each(|lobby| lobby.resize(most));
     }
 
     /// While memory is short, crowds have to go, and whoever signs in quickly still may.
     pub(super) fn squeeze(&self, short: bool) {
         let squeeze = |lobby: &Arc<Lobby>| lobby.squeeze(short.then_some(PEERS_IN_NEED));
-        [&self.https, &self.quic, &self.ssh, &self.http].into_iter().for_each(squeeze);
+        self.open().into_iter().for_each(squeeze);
+    }
+
+    /// Those of listeners that everybody reaches.
+    fn open(&self) -> [&Arc<Lobby>; 5] {
+        [&self.https, &self.quic, &self.ssh, &self.postgres, &self.http]
     }
 }
 
@@ -207,10 +225,16 @@ impl Reloader {
             ("listen.https", listen.https != wanted.listen.https),
             ("listen.quic", listen.quic != wanted.listen.quic),
             ("listen.ssh", listen.ssh != wanted.listen.ssh),
+            ("listen.postgres", listen.postgres != wanted.listen.postgres),
+            ("listen.postgres_tls", listen.postgres_plain != wanted.listen.postgres_plain),
             ("listen.admin", listen.admin != wanted.listen.admin),
             ("limits.max_sessions", limits.max_sessions != wanted.limits.max_sessions),
             ("limits.api_calls", limits.api_calls != wanted.limits.api_calls),
             ("limits.request_log_days", limits.request_log_days != wanted.limits.request_log_days),
+            (
+                "limits.statement_log_days",
+                limits.statement_log_days != wanted.limits.statement_log_days,
+            ),
             ("tls.acme", tls.acme != wanted.tls.acme),
             ("log.format", log.format != wanted.log.format),
             ("telemetry.otlp", telemetry.otlp != wanted.telemetry.otlp),

@@ -341,7 +341,8 @@ impl Running {
         let (_, agent) = self.agent("admin").await;
         let who = self.state.authn.agent(&agent, PEER.into()).unwrap();
         let (policy, now) = (self.state.broker.policy(), SystemTime::now());
-        let context = Context { from: PEER.into(), login: None, keeps: Keeps::NOTHING };
+        let context =
+            Context { from: PEER.into(), login: None, database: None, keeps: Keeps::NOTHING };
         let application = policy.find("echo", &who).unwrap();
         assert_ne!(application.id, ApplicationId(Uuid::nil()));
         let grant = policy.authorize(&who, application, context, now).unwrap();

@@ -11,6 +11,7 @@ mod connectors;
 mod demo;
 mod interop;
 mod operation;
+mod postgres;
 mod recording;
 mod secrets;
 mod ssh;

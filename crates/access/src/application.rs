@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ApplicationId, Name, SiteId, WebOptions};
+use crate::{ApplicationId, DatabaseOptions, Level, Name, SiteId, WebOptions};
 
 /// A named target in a site. Access is always to an application.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,12 +30,26 @@ pub struct Application {
     pub tags: BTreeMap<String, String>,
     /// How its origin is spoken to, where it is a web application.
     pub web: WebOptions,
+    /// How its server is spoken to and logged in to, where it is a database.
+    pub database: DatabaseOptions,
 }
 
 impl Application {
     /// The DNS label `<app>-<site>` under the relay's domain.
     pub fn label(&self) -> String {
         format!("{}-{}", self.name, self.site.name)
+    }
+
+    /// The database account for those who may do at most `level`; `None` is everything.
+    pub fn account(&self, level: Option<Level>) -> Option<&str> {
+        let mapped = self.database.accounts.get(&level.unwrap_or(Level::Owner));
+        let everybodys = || level.is_none().then(|| self.login.fixed()).flatten();
+        mapped.map(String::as_str).or_else(everybodys)
+    }
+
+    /// Whether the relay has an account to log in to it with.
+    pub fn has_account(&self) -> bool {
+        self.login.fixed().is_some() || !self.database.accounts.is_empty()
     }
 
     /// All addresses at which it is: its own, and then those of its services.
@@ -66,6 +80,14 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// Whether it is one of those that doors for databases are for.
+    pub fn is_database(self) -> bool {
+        match self {
+            Self::Postgres | Self::Mysql | Self::Redis => true,
+            Self::Ssh | Self::Rdp | Self::Tcp | Self::Web => false,
+        }
+    }
+
     pub const ALL: [Self; 7] =
         [Self::Ssh, Self::Rdp, Self::Tcp, Self::Postgres, Self::Mysql, Self::Redis, Self::Web];
 

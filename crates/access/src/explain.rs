@@ -60,9 +60,10 @@ impl PolicySnapshot {
         at: SystemTime,
     ) -> Explanation {
         let login = shown(application, question.login.as_deref());
-        let (kind, from, keeps) = (application.kind, question.from, kept(application));
+        let (from, keeps) = (question.from, kept(application));
         let sign_in = self.signed_in(user.id, at);
-        let facts = Facts { kind, from, login, keeps, signed_in: sign_in.is_some() };
+        let (database, signed_in) = (None, sign_in.is_some());
+        let facts = Facts { application, from, login, database, keeps, signed_in };
         let judged = self.judge(user, application, &facts, at);
         let (sure, unsure): (Vec<_>, Vec<_>) =
             judged.fitting.into_iter().partition(|rule| provided(rule, &facts).is_empty());
@@ -91,6 +92,7 @@ fn shown<'a>(application: &'a Application, asked: Option<&'a str>) -> Shown<'a> 
 fn kept(application: &Application) -> Keeps {
     match application.kind {
         Kind::Ssh => Keeps::SSH,
+        Kind::Postgres if application.has_account() => Keeps::DATABASE,
         Kind::Rdp | Kind::Tcp | Kind::Postgres | Kind::Mysql | Kind::Redis | Kind::Web => {
             Keeps::NOTHING
         }
@@ -100,6 +102,9 @@ fn kept(application: &Application) -> Keeps {
 fn provided(rule: &Rule, facts: &Facts<'_>) -> Vec<Shortfall> {
     let source = rule.terms.sources.is_some() && facts.from.is_none();
     let login = rule.terms.logins.is_some() && facts.login == Shown::Unasked;
-    let open = [(source, Shortfall::Source), (login, Shortfall::Login)];
+    let shell = facts.application.kind == Kind::Ssh;
+    let database = rule.terms.databases.is_some() && !shell && facts.database.is_none();
+    let open =
+        [(source, Shortfall::Source), (login, Shortfall::Login), (database, Shortfall::Databases)];
     open.into_iter().filter_map(|(open, term)| open.then_some(term)).collect()
 }

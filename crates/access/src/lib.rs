@@ -5,6 +5,7 @@
 
 mod application;
 mod code;
+mod database;
 mod deny;
 mod end;
 mod explain;
@@ -30,6 +31,7 @@ mod web_service;
 
 pub use application::{Address, AddressError, Application, Kind, Login, Site};
 pub use code::{Code, Explain};
+pub use database::{DatabaseOptions, TlsMode};
 pub use deny::{Deny, Unfound};
 pub use end::{EndReason, Side};
 pub use explain::{Explanation, Question};

@@ -61,6 +61,8 @@ pub struct Context {
     pub from: IpAddr,
     /// The account at the target, where the protocol names one. `None`: raw bytes.
     pub login: Option<String>,
+    /// The database that is opened, where a door knows it.
+    pub database: Option<String>,
     pub keeps: Keeps,
 }
 
@@ -80,6 +82,8 @@ impl Keeps {
     pub const NOTHING: Self = Self { recording: false, databases: false, clipboard: false };
     /// At the SSH door, where its protocol is spoken.
     pub const SSH: Self = Self { recording: true, ..Self::NOTHING };
+    /// At a door that speaks a database's protocol and logs in itself.
+    pub const DATABASE: Self = Self { recording: true, databases: true, ..Self::NOTHING };
 }
 
 /// Proof that access was allowed. Spent by opening one session.
@@ -422,7 +426,9 @@ impl Grant {
 
     /// The account at the target, where the protocol names one.
     pub fn login(&self) -> Option<&str> {
-        self.standing.context.login.as_deref()
+        let Standing { application, context, rule, .. } = &self.standing;
+        let ours = application.account(rule.terms.level).filter(|_| context.keeps.databases);
+        ours.or(context.login.as_deref())
     }
 
     pub fn terms(&self) -> &Terms {
@@ -521,4 +527,5 @@ fn same_target(now: &Application, then: &Application) -> bool {
         && now.address == then.address
         && now.login == then.login
         && now.web == then.web
+        && now.database == then.database
 }

@@ -126,14 +126,14 @@ impl Terms {
             Some(from) => !contains(nets, from),
             None => nets.is_empty(),
         });
-        let login = self.logins.as_ref().is_some_and(|logins| match facts.login {
+        let login = self.logins.as_ref().is_some_and(|logins| match facts.login(self.level) {
             Shown::As(login) => !logins.iter().any(|allowed| allowed == login),
             // Raw bytes show no login, so a rule that limits logins can not be kept over them.
             Shown::Raw => true,
             Shown::Unasked => logins.is_empty(),
         });
         // Nor do they show what of SSH runs in them.
-        let raw = facts.kind == Kind::Ssh && facts.login == Shown::Raw;
+        let raw = facts.application.kind == Kind::Ssh && facts.login == Shown::Raw;
         let unrecorded = self.recording == Recording::Required && !facts.keeps.recording;
         let checks = [
             (over, Shortfall::NoLongerValid),
@@ -142,8 +142,8 @@ impl Terms {
             (foreign, Shortfall::Source),
             (unrecorded, Shortfall::Recording),
             (self.clipboard != Clipboard::Both && !facts.keeps_clipboard(), Shortfall::Clipboard),
-            (self.databases.is_some() && !facts.keeps_databases(), Shortfall::Databases),
-            (self.level.is_some() && !facts.keeps_databases(), Shortfall::Level),
+            (!facts.opens_one_of(self.databases.as_deref()), Shortfall::Databases),
+            (!facts.keeps_level(self.level), Shortfall::Level),
             (raw && self.ssh.limits(), Shortfall::Ssh),
             (raw && !self.file_transfer, Shortfall::FileTransfer),
             (login, Shortfall::Login),
@@ -267,10 +267,12 @@ impl Recording {
 /// What terms are held against besides the time.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Facts<'a> {
-    pub(crate) kind: Kind,
+    pub(crate) application: &'a Application,
     /// `None`: not asked.
     pub(crate) from: Option<IpAddr>,
     pub(crate) login: Shown<'a>,
+    /// The database that is opened; `None`: not asked, or not known.
+    pub(crate) database: Option<&'a str>,
     pub(crate) keeps: Keeps,
     pub(crate) signed_in: bool,
 }
@@ -285,20 +287,46 @@ pub(crate) enum Shown<'a> {
 }
 
 impl<'a> Facts<'a> {
-    pub(crate) fn of(context: &'a Context, application: &Application, signed_in: bool) -> Self {
+    pub(crate) fn of(context: &'a Context, application: &'a Application, signed_in: bool) -> Self {
         let login = context.login.as_deref().map_or(Shown::Raw, Shown::As);
-        let (kind, from, keeps) = (application.kind, Some(context.from), context.keeps);
-        Self { kind, from, login, keeps, signed_in }
+        let (from, keeps) = (Some(context.from), context.keeps);
+        let database = context.database.as_deref();
+        Self { application, from, login, database, keeps, signed_in }
     }
 
     // A shell opens no database. Raw bytes may be those of one, whatever the application's kind is.
     fn keeps_databases(&self) -> bool {
-        let shell = self.kind == Kind::Ssh && self.login != Shown::Raw;
-        shell || self.keeps.databases
+        self.is_shell() || self.keeps.databases
+    }
+
+    fn is_shell(&self) -> bool {
+        self.application.kind == Kind::Ssh && self.login != Shown::Raw
+    }
+
+    fn opens_one_of(&self, databases: Option<&[String]>) -> bool {
+        let Some(databases) = databases else { return true };
+        let named = match self.database {
+            Some(opened) => databases.iter().any(|name| name == opened),
+            None => true,
+        };
+        named && self.keeps_databases()
+    }
+
+    // What may be done is the database's to hold, by the account that is logged in.
+    fn keeps_level(&self, level: Option<Level>) -> bool {
+        let application = self.application;
+        let mapped = || !application.kind.is_database() || application.account(level).is_some();
+        level.is_none() || self.is_shell() || (self.keeps.databases && mapped())
+    }
+
+    /// The account under a rule of this level: a door that logs in itself chooses it.
+    fn login(&self, level: Option<Level>) -> Shown<'a> {
+        let ours = self.application.account(level).filter(|_| self.keeps.databases);
+        ours.map_or(self.login, Shown::As)
     }
 
     fn keeps_clipboard(&self) -> bool {
-        self.kind != Kind::Rdp || self.keeps.clipboard
+        self.application.kind != Kind::Rdp || self.keeps.clipboard
     }
 }
 

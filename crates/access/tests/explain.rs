@@ -47,7 +47,8 @@ fn the_explanation_and_the_decision_agree() {
         let key = Credential::SshKey { fingerprint: format!("SHA256:{}", name_of(user)) };
         let keeps = if login.is_some() { Keeps::SSH } else { Keeps::NOTHING };
         let login_shown = login.map(str::to_owned);
-        let context = Context { from: from.parse().unwrap(), login: login_shown, keeps };
+        let context =
+            Context { from: from.parse().unwrap(), login: login_shown, database: None, keeps };
         let decided = policy.authorize(&who(user, key), &Arc::new(asked), context, at);
         let explained = policy.explain(&question(user, application, login, Some(from)), at);
         match (decided, &explained) {

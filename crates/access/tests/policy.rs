@@ -191,7 +191,12 @@ fn alice() -> Authenticated {
 }
 
 fn context() -> Context {
-    Context { from: INSIDE.parse().unwrap(), login: Some("ubuntu".into()), keeps: Keeps::SSH }
+    Context {
+        from: INSIDE.parse().unwrap(),
+        login: Some("ubuntu".into()),
+        database: None,
+        keeps: Keeps::SSH,
+    }
 }
 
 fn decide(
@@ -205,7 +210,7 @@ fn decide(
     let policy = PolicySnapshot::new(data());
     let keeps = if login.is_some() { Keeps::SSH } else { Keeps::NOTHING };
     let login = login.map(str::to_owned);
-    let context = Context { from: from.parse().unwrap(), login, keeps };
+    let context = Context { from: from.parse().unwrap(), login, database: None, keeps };
     let at = if at == "late" { now() + Duration::from_secs(86_400) } else { now() };
     match policy.authorize(&who(user, credential), &Arc::new(app(application)), context, at) {
         Ok(grant) => format!("allowed by {}", grant.rule().0.as_u128()),

@@ -127,6 +127,7 @@ fn that_a_sign_in_is_needed_is_told_to_whom_nothing_else_is_missing() {
             from: from.parse().unwrap(),
             login: Some(login.to_owned()),
             keeps: Keeps::SSH,
+            database: None,
         };
         let policy = PolicySnapshot::new(data.clone());
         policy.authorize(&alice(), &Arc::new(app(6)), context, now()).unwrap_err()
@@ -257,6 +258,41 @@ fn doors() -> [(&'static str, Option<&'static str>, Keeps); 4] {
     ]
 }
 
+/// By a door that speaks a database's protocol and logs in itself.
+#[test]
+fn a_level_is_an_account_and_databases_are_names() {
+    let data = |terms: Terms| {
+        let mut data = only(Kind::Postgres, terms);
+        let accounts = [(Level::Owner, "o".to_owned()), (Level::Viewer, "v".to_owned())];
+        data.applications[0].database.accounts = accounts.into();
+        data
+    };
+    let ask = |data: PolicyData, database: &str| {
+        let (login, database) = (Some("typed".to_owned()), Some(database.to_owned()));
+        let context = Context { login, database, keeps: Keeps::DATABASE, ..context() };
+        let policy = PolicySnapshot::new(data);
+        let granted = policy.authorize(&alice(), &Arc::new(app(1)), context, now());
+        granted.map(|grant| grant.login().map(str::to_owned))
+    };
+    let level = |level| Terms { level: Some(level), ..Terms::default() };
+    let logins =
+        |login: &str| Terms { logins: Some(vec![login.to_owned()]), ..level(Level::Viewer) };
+    let only_orders = Terms { databases: Some(vec!["orders".to_owned()]), ..Terms::default() };
+    let as_account = |account: &str| Ok(Some(account.to_owned()));
+    let short = |by| Err(Deny::Short(RuleId(Uuid::from_u128(1)), by));
+    assert_eq!(ask(data(Terms::default()), "orders"), as_account("o"));
+    assert_eq!(ask(data(level(Level::Viewer)), "orders"), as_account("v"));
+    assert_eq!(ask(data(level(Level::Editor)), "orders"), short(Shortfall::Level));
+    assert_eq!(ask(data(only_orders.clone()), "orders"), as_account("o"));
+    assert_eq!(ask(data(only_orders), "payroll"), short(Shortfall::Databases));
+    assert_eq!(ask(data(logins("v")), "orders"), as_account("v"));
+    assert_eq!(ask(data(logins("typed")), "orders"), short(Shortfall::Login));
+    // The one that allows most, of those that fit.
+    let mut both = data(level(Level::Viewer));
+    both.rules.push(rule(2, Subject::User(user_id(ALICE)), level(Level::Owner)));
+    assert_eq!(ask(both, "orders"), as_account("o"));
+}
+
 /// What becomes of a session under `before` when they become `after`, at a door that keeps all.
 fn changed(before: &Terms, after: &Terms) -> Option<EndReason> {
     let grant = open(&PolicySnapshot::new(only(Kind::Rdp, before.clone()))).unwrap();
@@ -300,5 +336,10 @@ fn api() -> Credential {
 }
 
 fn context() -> Context {
-    Context { from: INSIDE.parse().unwrap(), login: Some("ubuntu".into()), keeps: Keeps::SSH }
+    Context {
+        from: INSIDE.parse().unwrap(),
+        login: Some("ubuntu".into()),
+        database: None,
+        keeps: Keeps::SSH,
+    }
 }

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use access::{
-    Address, AgentId, ConnectorId, Kind, Login, Name, RuleId, SessionId, TokenId, WebOptions,
+    Address, AgentId, ConnectorId, DatabaseOptions, Kind, Login, Name, RuleId, SessionId, TokenId,
+    WebOptions,
 };
 use serde::{Deserialize, Serialize};
 
@@ -165,6 +166,8 @@ pub struct ApplicationRow {
     pub tags: BTreeMap<String, String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub web: Option<WebOptions>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub database: Option<DatabaseOptions>,
 }
 
 /// One row of `GET /users`.

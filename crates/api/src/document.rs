@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use access::{Address, Clipboard, Kind, Level, Name, Recording, SshTerms, WebOptions};
+use access::{
+    Address, Clipboard, DatabaseOptions, Kind, Level, Name, Recording, SshTerms, WebOptions,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::SettingsSpec;
@@ -156,6 +158,13 @@ pub struct ApplicationSpec {
     /// How the origin of a web application is spoken to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub web: Option<WebOptions>,
+    /// How a database is spoken to, and its account for each level.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub database: Option<DatabaseOptions>,
+    /// The passwords of the accounts in `database`, by level. Never given back by the relay; absent
+    /// where there is one: unchanged.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub level_passwords: BTreeMap<Level, String>,
 }
 
 impl std::fmt::Debug for ApplicationSpec {

@@ -20,6 +20,7 @@ mod secret;
 mod settings;
 mod sign_in;
 mod span;
+mod statements;
 mod token;
 mod web;
 
@@ -44,5 +45,6 @@ pub use secret::Secret;
 pub use settings::{DoorKind, SettingError, SettingsSpec, TokenRulesSpec};
 pub use sign_in::{SignInCode, SignInRow};
 pub use span::{Span, SpanError};
+pub use statements::{StatementPage, StatementRow};
 pub use token::{IssueToken, Issued, JoinToken, TokenRow, TokenState};
 pub use web::{WebRequestPage, WebRequestRow};

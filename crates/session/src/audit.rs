@@ -20,6 +20,8 @@ pub enum Door {
     Api,
     /// The port connectors dial.
     Connector,
+    /// The PostgreSQL door.
+    Postgres,
     /// The SSH door.
     Ssh,
     /// The web door.
@@ -32,6 +34,7 @@ impl Door {
             Self::Agent => "agent",
             Self::Api => "api",
             Self::Connector => "connector",
+            Self::Postgres => "postgres",
             Self::Ssh => "ssh",
             Self::Web => "web",
         }

@@ -13,7 +13,7 @@ use crate::Tape;
 #[derive(Clone, Debug)]
 pub struct Lease {
     session: SessionId,
-    standing: Standing,
+    standing: Arc<Standing>,
     policy: watch::Receiver<Arc<PolicySnapshot>>,
     drain: CancellationToken,
     counters: Arc<Counters>,
@@ -33,7 +33,7 @@ impl Lease {
         counters: Arc<Counters>,
         clock: Clock,
     ) -> Self {
-        let unrecorded = None;
+        let (standing, unrecorded) = (Arc::new(standing), None);
         Self { session, standing, policy, drain, counters, clock, idle, unrecorded }
     }
 

@@ -11,6 +11,7 @@ mod ports;
 mod recording;
 mod requests;
 mod sign_ins;
+mod statements;
 
 pub use audit::{AuditError, AuditEvent, AuditLog, ClosingSlot, Door, ShownCertificate, Stamped};
 pub use broker::{Broker, Ended, Limits, LiveSession, OpenError, Session};
@@ -22,3 +23,4 @@ pub use ports::{
 pub use recording::{About, Entry, RecordingError, Recordings, Screen, Tape, TapeEnd};
 pub use requests::{RequestLog, WebRequest};
 pub use sign_ins::{Entered, SignIns};
+pub use statements::{Outcome, Statement, StatementLog, StatementScope};

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use access::{
-    Address, AgentId, Application, ApplicationId, Authenticated, Code, EndReason, Explain,
+    Address, AgentId, Application, ApplicationId, Authenticated, Code, EndReason, Explain, Level,
     SessionId, Side,
 };
 use async_trait::async_trait;
@@ -300,6 +300,16 @@ pub trait Secrets: Send + Sync {
         &self,
         application: ApplicationId,
     ) -> Result<Option<TargetCredential>, SecretError>;
+
+    /// The password of the account that a level is mapped to. Nobody has one where no level is
+    /// mapped.
+    async fn level_credential(
+        &self,
+        _: ApplicationId,
+        _: Level,
+    ) -> Result<Option<TargetCredential>, SecretError> {
+        Ok(None)
+    }
 }
 
 /// How the relay logs in to a managed target.

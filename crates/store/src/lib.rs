@@ -21,6 +21,7 @@ mod search;
 mod secrets;
 mod seen;
 mod sign_ins;
+mod statement_log;
 mod tokens;
 mod transfer;
 mod web_log;
@@ -45,6 +46,7 @@ pub use rows::{
 pub use seal::{MasterKey, MasterKeyError};
 pub use seen::{Known, Seen};
 pub use sign_ins::{NewSignIn, SignInQuery, SignInRow};
+pub use statement_log::{StatementQuery, StatementRow};
 pub use tokens::{NewToken, REMEMBERED, TokenQuery, UsedToken};
 pub use transfer::{Count, Restore, Rotation, TransferError, backup, migrate_to, restore};
 pub use web_log::{WebQuery, WebRequestRow};

@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use std::time::SystemTime;
 
 use access::{
-    Address, AgentId, ApplicationId, ConnectorId, GroupId, Kind, Login, Name, RuleId, SessionId,
-    SiteId, TokenId, TokenKind, UserId, WebOptions,
+    Address, AgentId, ApplicationId, ConnectorId, DatabaseOptions, GroupId, Kind, Login, Name,
+    RuleId, SessionId, SiteId, TokenId, TokenKind, UserId, WebOptions,
 };
 use api::{GrantSpec, Scopes, TokenState};
 use serde::Serialize;
@@ -87,6 +87,8 @@ pub struct ApplicationRow {
     pub tags: BTreeMap<String, String>,
     /// `None`: all by default.
     pub web: Option<WebOptions>,
+    /// `None`: all by default.
+    pub database: Option<DatabaseOptions>,
 }
 
 impl ApplicationRow {

@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use access::{Application, ApplicationId};
+use access::{Application, ApplicationId, Level};
 use async_trait::async_trait;
 use secrecy::SecretString;
 use session::{HostKeyVerdict, HostKeys, SecretError, Secrets, TargetCredential};
@@ -78,6 +78,23 @@ impl Store {
         }
     }
 
+    async fn level_password(
+        &self,
+        application: ApplicationId,
+        level: Level,
+    ) -> Result<Option<TargetCredential>, StoreError> {
+        let row = level_row(application, level);
+        let found = sqlx::query_scalar(LEVEL_CREDENTIAL).bind(&row);
+        let found: Option<String> = found.fetch_optional(&self.inner.readers).await?;
+        let Some(sealed) = found else { return Ok(None) };
+        let bytes = self.inner.sealer.open(&credential(&row), &sealed)?;
+        let text = str::from_utf8(&bytes).map_err(|_| StoreError::Corrupt {
+            what: "credential",
+            detail: "it is no text".to_owned(),
+        })?;
+        Ok(Some(TargetCredential::Password(SecretString::from(text))))
+    }
+
     async fn learned(&self, application: &Application) -> Result<Option<String>, StoreError> {
         let known = sqlx::query_scalar(HOST_KEY).bind(application.id.to_string());
         Ok(known.fetch_optional(&self.inner.readers).await?)
@@ -97,6 +114,14 @@ impl Secrets for Store {
         application: ApplicationId,
     ) -> Result<Option<TargetCredential>, SecretError> {
         self.target_credential(application).await.map_err(|error| detail(&error))
+    }
+
+    async fn level_credential(
+        &self,
+        application: ApplicationId,
+        level: Level,
+    ) -> Result<Option<TargetCredential>, SecretError> {
+        self.level_password(application, level).await.map_err(|error| detail(&error))
     }
 }
 
@@ -131,6 +156,11 @@ pub(crate) fn credential(application: impl Display) -> String {
     format!("credential {application}")
 }
 
+/// The row of the password of a level's account, which is sealed as its credential.
+pub(crate) fn level_row(application: impl Display, level: Level) -> String {
+    format!("{application} {level}")
+}
+
 /// Kinds of credentials, as the table has them.
 pub(crate) const PASSWORD: &str = "password";
 pub(crate) const SSH_KEY: &str = "ssh-key";
@@ -158,6 +188,7 @@ const PUT: &str = "INSERT INTO secrets (name, sealed) VALUES ($1, $2)
 const MAKE: &str =
     "INSERT INTO secrets (name, sealed) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING";
 const CREDENTIAL: &str = "SELECT kind, sealed FROM credentials WHERE application_id = $1";
+const LEVEL_CREDENTIAL: &str = "SELECT sealed FROM level_credentials WHERE id = $1";
 const HOST_KEY: &str = "SELECT public_key FROM host_keys WHERE application_id = $1";
 // The application may have been removed while its target was being dialled.
 const LEARN: &str = "INSERT INTO host_keys (application_id, public_key)

@@ -34,6 +34,10 @@ pub struct PostgresOptions {
     pub open: bool,
     /// Write to the disk what was committed, as a server does that must not lose it.
     pub durable: bool,
+    /// Speak TLS, with a certificate of its own for `localhost`: [`Postgres::certificate`].
+    pub tls: bool,
+    /// Write every statement to its log: [`Postgres::logged`].
+    pub statements: bool,
 }
 
 impl Postgres {
@@ -59,6 +63,9 @@ impl Postgres {
         initialise(&owner, &bin, &data, &password_file)?;
         if options.open {
             open_to_all(&data.join("pg_hba.conf"))?;
+        }
+        if options.tls {
+            certificate(&owner, dir.path())?;
         }
         let port = options.port.map_or_else(free_port, Ok)?;
         let process = launch(&owner, &bin, port, dir.path(), options)?;
@@ -110,6 +117,26 @@ impl Postgres {
         self.client_as(program, port, Self::USER)
     }
 
+    /// Runs SQL as the server's superuser, past every door.
+    pub fn admin(&self, database: &str, sql: &str) -> Result<String> {
+        self.psql_as(self.port, ADMIN, database, sql)?.ok()
+    }
+
+    /// The folder of its programs.
+    pub fn bin(&self) -> &Path {
+        &self.bin
+    }
+
+    /// Its certificate, which signs itself.
+    pub fn certificate(&self) -> PathBuf {
+        self.dir.path().join("server.crt")
+    }
+
+    /// What it has written to its log.
+    pub fn logged(&self) -> Result<String> {
+        Ok(fs::read_to_string(self.dir.path().join("log"))?)
+    }
+
     fn client_as(&self, program: &str, port: u16, user: &str) -> Command {
         let mut command = Command::new(self.bin.join(program));
         command.env("PGPASSWORD", &self.password).env("PGCONNECT_TIMEOUT", "10");
@@ -153,6 +180,18 @@ pub fn postgres_binaries() -> Option<PathBuf> {
     found.extend(std::env::split_paths(&path));
     found.into_iter().find(|bin| bin.join("initdb").exists())
 }
+
+/// One that signs itself, and nothing else.
+const OPENSSL: &str = "[req]
+distinguished_name = name
+x509_extensions = ext
+prompt = no
+[name]
+CN = localhost
+[ext]
+basicConstraints = critical, CA:FALSE
+subjectAltName = DNS:localhost, IP:127.0.0.1
+";
 
 const ADMIN: &str = "postgres";
 const SOON: Duration = Duration::from_secs(30);
@@ -204,6 +243,19 @@ fn open_to_all(access: &Path) -> Result<()> {
     Ok(fs::write(access, line + &rest)?)
 }
 
+fn certificate(owner: &Owner, dir: &Path) -> Result<()> {
+    let (key, certificate) = (dir.join("server.key"), dir.join("server.crt"));
+    let mut openssl = Command::new("openssl");
+    openssl.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]);
+    let config = dir.join("openssl.conf");
+    fs::write(&config, OPENSSL)?;
+    openssl.args(["-nodes", "-days", "2", "-config"]).arg(&config);
+    openssl.arg("-keyout").arg(&key).arg("-out").arg(&certificate);
+    run(&mut openssl, SOON)?.ok().context("a certificate for PostgreSQL")?;
+    owner.give(&key)?;
+    owner.give(&certificate)
+}
+
 fn initialise(owner: &Owner, bin: &Path, data: &Path, password: &Path) -> Result<()> {
     let mut initdb = owner.command(&bin.join("initdb"), Path::new("/"));
     initdb.args(["-U", ADMIN, "--auth=scram-sha-256", "--no-sync", "-E", "UTF8", "--locale=C"]);
@@ -227,6 +279,14 @@ fn launch(
         "max_connections=200",
     ] {
         server.args(["-c", setting]);
+    }
+    if options.tls {
+        let file = |name: &str| dir.join(name).display().to_string();
+        server.args(["-c", "ssl=on", "-c", &format!("ssl_cert_file={}", file("server.crt"))]);
+        server.args(["-c", &format!("ssl_key_file={}", file("server.key"))]);
+    }
+    if options.statements {
+        server.args(["-c", "log_statement=all", "-c", "log_line_prefix=%m [%p] %q%u@%d "]);
     }
     Process::start("postgres", server, &dir.join("log"))
 }

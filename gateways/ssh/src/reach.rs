@@ -52,7 +52,7 @@ pub(crate) fn authorize(
 ) -> Result<Grant, String> {
     // Who names no account there passes bytes through.
     let keeps = if login.is_some() { Keeps::SSH } else { Keeps::NOTHING };
-    let context = Context { from: who.from(), login, keeps };
+    let context = Context { from: who.from(), login, database: None, keeps };
     let now = SystemTime::now();
     let policy = connection.gateway.broker.policy();
     policy.authorize(who, application, context, now).map_err(|deny| {

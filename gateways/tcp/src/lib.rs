@@ -99,7 +99,7 @@ fn decide(
     now: SystemTime,
 ) -> Result<Grant, OpenTunnelError> {
     let application = policy.find(text, who)?;
-    let context = Context { from: who.from(), login: None, keeps: Keeps::NOTHING };
+    let context = Context { from: who.from(), login: None, database: None, keeps: Keeps::NOTHING };
     Ok(policy.authorize(who, application, context, now)?)
 }
 

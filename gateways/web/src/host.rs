@@ -122,6 +122,7 @@ mod tests {
             require_active_session: false,
             tags: Default::default(),
             web: WebOptions { host_names, ..WebOptions::default() },
+            database: Default::default(),
         }
     }
 

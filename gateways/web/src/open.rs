@@ -126,7 +126,8 @@ impl Inner {
         application: &Arc<Application>,
         now: SystemTime,
     ) -> Result<Grant, Shut> {
-        let context = Context { from: who.from(), login: None, keeps: Keeps::NOTHING };
+        let context =
+            Context { from: who.from(), login: None, database: None, keeps: Keeps::NOTHING };
         let grant = self.broker.policy().authorize(who, application, context, now)?;
         // Told only to whom a rule opens it.
         if application.kind == Kind::Web { Ok(grant) } else { Err(Shut::Kind) }

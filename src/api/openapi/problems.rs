@@ -100,6 +100,7 @@ pub(in crate::api) const SITE: Problems = &[(409, "site.exists"), (422, "site.re
 pub(in crate::api) const APPLICATION: Problems = &[
     (409, "application.exists"),
     (422, "application.account"),
+    (422, "application.database"),
     (422, "application.host_key"),
     (422, "application.host_taken"),
     (422, "application.key"),

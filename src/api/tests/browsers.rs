@@ -469,7 +469,7 @@ impl Relay {
         let who = self.state.authn.browser(&secret(cookie).into(), from).unwrap();
         let policy = self.state.policy.current();
         let application = policy.find(application, &who).unwrap();
-        let context = Context { from, login: None, keeps: Keeps::NOTHING };
+        let context = Context { from, login: None, database: None, keeps: Keeps::NOTHING };
         let grant = policy.authorize(&who, application, context, now).unwrap();
         let session = self.state.broker.open(grant, Door::Web, now).await.unwrap();
         #[expect(clippy::disallowed_methods, reason = "the test waits for it")]

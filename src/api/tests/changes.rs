@@ -174,7 +174,8 @@ pub(super) async fn open(
     let who = state.authn.token(&text.to_owned().into(), Door::Ssh, from).await.unwrap();
     let policy = state.policy.current();
     let application = policy.find(app, &who).unwrap();
-    let context = Context { from, login: Some("ubuntu".to_owned()), keeps: Keeps::SSH };
+    let context =
+        Context { from, login: Some("ubuntu".to_owned()), database: None, keeps: Keeps::SSH };
     let grant = policy.authorize(&who, application, context, SystemTime::now()).unwrap();
     let session = state.broker.open(grant, Door::Ssh, SystemTime::now()).await.unwrap();
     let id = session.id();

@@ -163,7 +163,7 @@ async fn stand_on_the_key(relay: &Relay) -> tokio::task::JoinHandle<access::EndR
     let policy = relay.state.policy.current();
     let application = policy.find("web1", &who).unwrap();
     let login = Some("ubuntu".to_owned());
-    let context = Context { from: who.from(), login, keeps: Keeps::SSH };
+    let context = Context { from: who.from(), login, database: None, keeps: Keeps::SSH };
     let grant = policy.authorize(&who, application, context, SystemTime::now()).unwrap();
     let session = relay.state.broker.open(grant, Door::Ssh, SystemTime::now()).await.unwrap();
     #[expect(clippy::disallowed_methods, reason = "the test waits for the handle, or ends with it")]

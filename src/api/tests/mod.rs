@@ -288,6 +288,7 @@ fn info() -> RelayInfo {
         ssh_target_ca: "ssh-ed25519 AAAA adit relay.test".to_owned(),
         statement_keys: serde_json::json!({ "keys": [] }),
         requests_kept: std::time::Duration::from_secs(86400),
+        statements_kept: std::time::Duration::from_secs(86400),
     }
 }
 

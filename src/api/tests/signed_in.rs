@@ -110,7 +110,7 @@ impl Relay {
         let who = self.state.authn.token(&text, Door::Agent, from).await.unwrap();
         let policy = self.state.policy.current();
         let application = policy.find("orders", &who).unwrap();
-        let context = Context { from, login: None, keeps: Keeps::NOTHING };
+        let context = Context { from, login: None, database: None, keeps: Keeps::NOTHING };
         let now = SystemTime::now();
         policy.authorize(&who, application, context, now).unwrap_err().code().0
     }

@@ -40,7 +40,10 @@ async fn a_term_that_nothing_keeps_and_a_sign_in_are_told_in_words() {
     let relay = Relay::with_terms().await;
     let admin = relay.admin().await;
     let cases = [
-        (json!({ "level": "viewer" }), "level (viewer: no door for it keeps that yet)"),
+        (
+            json!({ "level": "viewer" }),
+            "level (viewer: no door for it keeps that, or it has no account for it)",
+        ),
         (
             json!({ "databases": ["orders", "stock"] }),
             "databases (orders, stock: no door for it keeps that yet)",

@@ -255,6 +255,8 @@ impl AddArgs {
             approvers: self.approvers,
             tags: self.tags.into_iter().collect(),
             web: self.web.over(None)?,
+            database: None,
+            level_passwords: Default::default(),
         })
     }
 }

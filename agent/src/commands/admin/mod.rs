@@ -20,6 +20,7 @@ mod sign_in;
 mod site;
 mod ssh_ca;
 mod ssh_terms;
+mod statements;
 mod terms;
 #[cfg(test)]
 mod tests;
@@ -88,6 +89,9 @@ pub enum AdminCommand {
     /// The web door: its requests
     #[command(subcommand)]
     Web(web::WebCommand),
+    /// The statements at the doors of databases
+    #[command(subcommand)]
+    Query(statements::QueryCommand),
     /// The certificates of web applications' names
     #[command(subcommand)]
     Tls(tls::TlsCommand),
@@ -116,6 +120,7 @@ pub async fn run(args: AdminArgs, context: &Context) -> Result<(), Failure> {
         AdminCommand::SshCa => ssh_ca::run(context).await,
         AdminCommand::Audit(command) => audit::run(command, context).await,
         AdminCommand::Web(command) => web::run(command, context).await,
+        AdminCommand::Query(command) => statements::run(command, context).await,
         AdminCommand::Tls(command) => tls::run(command, context).await,
         AdminCommand::Why(args) => why::run(args, context).await,
         AdminCommand::Apply(args) => apply::run(args, context).await,

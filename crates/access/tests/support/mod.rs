@@ -111,6 +111,7 @@ pub(crate) fn app(n: u128) -> Application {
         require_active_session: n == 8,
         tags,
         web: Default::default(),
+        database: Default::default(),
     }
 }
 

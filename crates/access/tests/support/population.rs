@@ -88,7 +88,7 @@ pub(crate) struct Question {
 
 impl Question {
     pub(crate) fn context() -> Context {
-        Context { from: FROM, login: Some("ubuntu".to_owned()), keeps: Keeps::SSH }
+        Context { from: FROM, login: Some("ubuntu".to_owned()), database: None, keeps: Keeps::SSH }
     }
 
     /// Asks; whether it was allowed.
@@ -111,6 +111,7 @@ fn application(n: u128) -> Application {
         site: Site { id: SiteId(Uuid::from_u128(site)), name: site_name },
         tags: tags.into(),
         web: Default::default(),
+        database: Default::default(),
         ..app(1)
     }
 }

@@ -92,7 +92,8 @@ impl World {
         };
         let from = IpAddr::V4(Ipv4Addr::LOCALHOST);
         let who = Authenticated::assertion(alice().id, alice().name, credential, from);
-        let context = Context { from, login: Some("ubuntu".into()), keeps: Keeps::SSH };
+        let context =
+            Context { from, login: Some("ubuntu".into()), database: None, keeps: Keeps::SSH };
         let policy = PolicySnapshot::new(self.data.clone());
         policy.authorize(&who, &Arc::new(web1()), context, self.now).unwrap()
     }
@@ -276,5 +277,6 @@ pub(crate) fn web1() -> Application {
         require_active_session: false,
         tags: [].into(),
         web: Default::default(),
+        database: Default::default(),
     }
 }

@@ -1,6 +1,6 @@
 //! The configuration as rows for lists, and as documents write it.
 
-use access::{Name, RuleId, WebOptions};
+use access::{DatabaseOptions, Name, RuleId, WebOptions};
 use api::{ApplicationSpec, DatedKey, GrantSpec, KeySpec, UserSpec};
 
 use super::merge::NEVER;
@@ -105,6 +105,7 @@ fn application_row(state: &State, name: &AppName, app: &App) -> Option<Applicati
         approvers: app.approvers.iter().cloned().collect(),
         tags: app.tags.clone(),
         web: web(app),
+        database: database(app),
     })
 }
 
@@ -143,11 +144,17 @@ pub(super) fn application_spec((name, app): (&AppName, &App)) -> ApplicationSpec
         approvers: app.approvers.iter().cloned().collect(),
         tags: app.tags.clone(),
         web: web(app),
+        database: database(app),
+        level_passwords: Default::default(),
     }
 }
 
 fn web(app: &App) -> Option<WebOptions> {
     (!app.web.is_default()).then(|| app.web.clone())
+}
+
+fn database(app: &App) -> Option<DatabaseOptions> {
+    (!app.database.is_default()).then(|| app.database.clone())
 }
 
 pub(super) fn grant_spec(name: &GrantName, grant: &Grant) -> GrantSpec {

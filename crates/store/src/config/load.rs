@@ -39,6 +39,12 @@ impl State {
                 app.approvers.insert(row.parsed("group_name")?);
             }
         }
+        for row in sqlx::query(LEVEL_CREDENTIALS).fetch_all(&mut *db).await? {
+            let name = AppName { name: row.parsed("name")?, site: row.parsed("site")? };
+            if let Some(app) = state.applications.get_mut(&name) {
+                app.level_passwords.insert(row.parsed("level")?, row.try_get("sealed")?);
+            }
+        }
         for row in sqlx::query(GRANTS).fetch_all(&mut *db).await? {
             let grant = Grant { id: row.parsed("id")?, terms: row.json("terms")? };
             state.grants.insert(grant_name(&row)?, grant);
@@ -90,7 +96,9 @@ fn app(row: &Row) -> Result<App, sqlx::Error> {
         approvers: Default::default(),
         tags: row.json("tags")?,
         web: row.json("web")?,
+        database: row.json("database_options")?,
         secret,
+        level_passwords: Default::default(),
     })
 }
 
@@ -118,11 +126,16 @@ const MEMBERS: &str = "SELECT user_groups.name AS group_name, users.name AS user
 
 const APPLICATIONS: &str = "SELECT applications.id, applications.name, sites.name AS site,
         applications.kind, address, account, certificate, host_key, allow_api, require_active_session,
-        requestable, tags, web, legacy_algorithms,
+        requestable, tags, web, database_options, legacy_algorithms,
         credentials.kind AS credential, sealed
     FROM applications
     JOIN sites ON sites.id = site_id
     LEFT JOIN credentials ON credentials.application_id = applications.id";
+
+const LEVEL_CREDENTIALS: &str = "SELECT applications.name, sites.name AS site, level, sealed
+    FROM level_credentials
+    JOIN applications ON applications.id = application_id
+    JOIN sites ON sites.id = applications.site_id";
 
 const APPROVERS: &str = "SELECT applications.name, sites.name AS site,
         user_groups.name AS group_name

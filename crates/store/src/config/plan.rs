@@ -151,6 +151,12 @@ fn application_change(step: &Step<'_, AppName, App>) -> Change {
         let comma = if change.detail.is_empty() { "" } else { "; " };
         change.detail = format!("{}{comma}{word}", change.detail);
     }
+    let levels = |app: Option<&App>| app.map(|app| app.level_passwords.clone()).unwrap_or_default();
+    let (from, to) = (levels(step.from), levels(step.to));
+    for level in to.iter().filter(|(level, sealed)| from.get(level).is_some_and(|s| s != *sealed)) {
+        let comma = if change.detail.is_empty() { "" } else { "; " };
+        change.detail.push_str(&format!("{comma}password of {} replaced", level.0));
+    }
     change
 }
 
@@ -183,6 +189,9 @@ fn application(app: &App) -> Fields {
     }
     if !app.web.is_default() {
         fields.push(("web", web(&app.web)));
+    }
+    if !app.database.is_default() {
+        fields.push(("database", serde_json::to_string(&app.database).unwrap_or_default()));
     }
     fields
 }

@@ -78,6 +78,7 @@ fn applications(state: &State) -> Vec<Application> {
             require_active_session: app.require_active_session,
             tags: app.tags.clone(),
             web: app.web.clone(),
+            database: app.database.clone(),
         })
     };
     state.applications.iter().filter_map(application).collect()

@@ -211,7 +211,8 @@ impl State {
         let app = self.applications.get(name)?;
         let spec = list::application_spec((name, app));
         let sealed = app.secret.as_ref().map(|secret| &secret.sealed);
-        Some(Revised { revision: revision(&(app.id, &spec, sealed)), spec })
+        let revision = revision(&(app.id, &spec, sealed, &app.level_passwords));
+        Some(Revised { revision, spec })
     }
 
     fn revised_grant(&self, id: RuleId) -> Option<(&GrantName, Revised<GrantSpec>)> {
@@ -234,7 +235,8 @@ impl State {
         };
         let secrets = self.applications.values().map(|app| &app.secret);
         let sealed: Vec<_> = secrets.map(|secret| secret.as_ref().map(|s| &s.sealed)).collect();
-        Revised { revision: revision(&(&spec, sealed)), spec }
+        let levels: Vec<_> = self.applications.values().map(|app| &app.level_passwords).collect();
+        Revised { revision: revision(&(&spec, sealed, levels)), spec }
     }
 }
 

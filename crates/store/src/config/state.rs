@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use access::{
-    Address, ApplicationId, GroupId, Kind, Name, RuleId, SiteId, Terms, UserId, WebOptions,
+    Address, ApplicationId, DatabaseOptions, GroupId, Kind, Level, Name, RuleId, SiteId, Terms,
+    UserId, WebOptions,
 };
 
 use super::Settings;
@@ -67,7 +68,10 @@ pub(crate) struct App {
     pub(crate) approvers: BTreeSet<Name>,
     pub(crate) tags: BTreeMap<String, String>,
     pub(crate) web: WebOptions,
+    pub(crate) database: DatabaseOptions,
     pub(crate) secret: Option<Secret>,
+    /// The sealed password of each level's account.
+    pub(crate) level_passwords: BTreeMap<Level, String>,
 }
 
 /// A sealed credential.

@@ -7,6 +7,7 @@ use super::settings;
 use super::state::{App, AppName, Grant, GrantName, Group, State, Subject, Target, User};
 use crate::StoreError;
 use crate::db::Connection;
+use crate::secrets::level_row;
 
 impl Plan<'_> {
     pub(super) async fn write(&self, db: &mut Connection) -> Result<(), StoreError> {
@@ -143,6 +144,7 @@ async fn put_application(
         .bind(i64::from(app.require_active_session))
         .bind(i64::from(app.certificate))
         .bind(i64::from(app.legacy_algorithms))
+        .bind(json(&app.database)?)
         .execute(&mut *db)
         .await?;
     put_approvers(db, app, after).await?;
@@ -150,6 +152,7 @@ async fn put_application(
     if step.from.is_some_and(|from| from.address != app.address) {
         delete(db, FORGET_HOST_KEY, vec![app.id.to_string()]).await?;
     }
+    put_level_passwords(db, app).await?;
     put_credential(db, app.id, app).await
 }
 
@@ -158,6 +161,17 @@ async fn put_approvers(db: &mut Connection, app: &App, after: &State) -> Result<
     delete(db, "DELETE FROM approvers WHERE application_id = $1", vec![id.clone()]).await?;
     for group in app.approvers.iter().filter_map(|name| after.groups.get(name)) {
         execute(db, ADD_APPROVER, [Some(id.clone()), Some(group.id.to_string())]).await?;
+    }
+    Ok(())
+}
+
+async fn put_level_passwords(db: &mut Connection, app: &App) -> Result<(), StoreError> {
+    let id = app.id.to_string();
+    delete(db, "DELETE FROM level_credentials WHERE application_id = $1", vec![id.clone()]).await?;
+    for (level, sealed) in &app.level_passwords {
+        let row = level_row(&id, *level);
+        let values = [row, id.clone(), level.to_string(), sealed.clone()].map(Some);
+        execute(db, ADD_LEVEL_CREDENTIAL, values).await?;
     }
     Ok(())
 }
@@ -238,17 +252,23 @@ const ADD_MEMBER: &str = "INSERT INTO members (group_id, user_id) VALUES ($1, $2
 
 const PUT_APPLICATION: &str = "INSERT INTO applications
     (id, name, site_id, label, kind, address, account, host_key, allow_api, tags,
-        requestable, web, require_active_session, certificate, legacy_algorithms)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
+        requestable, web, require_active_session, certificate, legacy_algorithms,
+        database_options)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
     ON CONFLICT (id) DO UPDATE SET kind = excluded.kind, address = excluded.address,
         account = excluded.account, host_key = excluded.host_key,
         allow_api = excluded.allow_api, tags = excluded.tags,
         requestable = excluded.requestable, web = excluded.web,
         require_active_session = excluded.require_active_session,
         certificate = excluded.certificate,
-        legacy_algorithms = excluded.legacy_algorithms";
+        legacy_algorithms = excluded.legacy_algorithms,
+        database_options = excluded.database_options";
 
 const ADD_APPROVER: &str = "INSERT INTO approvers (application_id, group_id) VALUES ($1, $2)";
+
+const ADD_LEVEL_CREDENTIAL: &str =
+    "INSERT INTO level_credentials (id, application_id, level, sealed)
+    VALUES ($1, $2, $3, $4)";
 
 const FORGET_HOST_KEY: &str = "DELETE FROM host_keys WHERE application_id = $1";
 

@@ -22,6 +22,7 @@ pub(crate) use sqlite::private_file;
 
 use crate::config::OwnHosts;
 use crate::seal::Sealer;
+use crate::statement_log::Statements;
 use crate::web_log::Requests;
 use crate::writer::{Queue, Recorder, queue};
 use crate::{MasterKey, StoreError};
@@ -48,6 +49,7 @@ pub(crate) struct Inner {
     pub(crate) head_key: Arc<HeadKey>,
     pub(crate) queue: Queue,
     pub(crate) requests: Requests,
+    pub(crate) statements: Statements,
     stop_requests: CancellationToken,
     pub(crate) fence: Fence,
     version: watch::Sender<u64>,
@@ -91,6 +93,9 @@ impl Store {
         let (requests, keeper) =
             Requests::new(engine, writer.clone(), fence.clone(), stop_requests.clone());
         tasks.spawn(keeper.run());
+        let (statements, keeper) =
+            Statements::new(engine, writer.clone(), fence.clone(), stop_requests.clone());
+        tasks.spawn(keeper.run());
         let serving = Mutex::default();
         let inner = Inner {
             readers,
@@ -101,6 +106,7 @@ impl Store {
             head_key,
             queue,
             requests,
+            statements,
             stop_requests,
             fence,
             version,

@@ -64,6 +64,7 @@ struct Column {
 
 const SEALED: &[Column] = &[
     Column { table: "credentials", id: "application_id", record: |id| credential(id) },
+    Column { table: "level_credentials", id: "id", record: |id| credential(id) },
     Column { table: "secrets", id: "name", record: secret },
     Column { table: "acme_certificates", id: "name", record: |name| issued(name) },
     Column { table: "replies", id: "id", record: reply },

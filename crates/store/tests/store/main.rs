@@ -18,6 +18,7 @@ mod requests;
 mod secrets;
 mod settings;
 mod sign_ins;
+mod statements;
 mod support;
 mod tokens;
 mod transfer;

@@ -16,6 +16,7 @@ mod opening;
 mod requests;
 mod secrets;
 mod settings;
+mod statements;
 mod support;
 mod tokens;
 mod transfer;

@@ -145,6 +145,7 @@ async fn home() -> (Home, Store, Application) {
         require_active_session: false,
         tags: Default::default(),
         web: Default::default(),
+        database: Default::default(),
     };
     (home, store, application)
 }

@@ -151,6 +151,8 @@ pub(crate) fn application(text: &str) -> ApplicationSpec {
         approvers: Vec::new(),
         tags: [("env".to_owned(), "prod".to_owned())].into(),
         web: None,
+        database: None,
+        level_passwords: Default::default(),
     }
 }
 

@@ -235,6 +235,7 @@ pub(crate) async fn populate(store: &Store) {
         require_active_session: false,
         tags: Default::default(),
         web: Default::default(),
+        database: Default::default(),
     };
     store.check(&target, KEY).await.unwrap();
     let id = session();

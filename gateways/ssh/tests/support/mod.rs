@@ -159,6 +159,7 @@ impl World {
                 require_active_session: false,
                 tags: Default::default(),
                 web: Default::default(),
+                database: Default::default(),
             });
         });
         id

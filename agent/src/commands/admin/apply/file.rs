@@ -6,7 +6,9 @@ use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use access::{Address, Clipboard, Kind, Level, Name, Recording, SshTerms, WebOptions};
+use access::{
+    Address, Clipboard, DatabaseOptions, Kind, Level, Name, Recording, SshTerms, WebOptions,
+};
 use api::{ApplicationSpec, Document, GrantSpec, GroupSpec, SettingsSpec, SiteSpec, UserSpec};
 use serde::Deserialize;
 use toml::Spanned;
@@ -115,7 +117,11 @@ struct ApplicationEntry {
     #[serde(default)]
     tags: BTreeMap<String, String>,
     web: Option<WebOptions>,
-    /// The CAs of `web`.
+    database: Option<DatabaseOptions>,
+    /// The passwords of the accounts of `database`.
+    #[serde(default)]
+    level_password_files: BTreeMap<Level, Spanned<PathBuf>>,
+    /// The CAs of `web` or `database`.
     ca_file: Option<Spanned<PathBuf>>,
 }
 
@@ -134,9 +140,20 @@ impl ApplicationEntry {
         };
         let password = secret(self.password_file, secrets::read);
         let key = secret(self.key_file, secrets::read_key);
-        let web = match secret(self.ca_file, secrets::read) {
-            Some(ca) => Some(WebOptions { ca: Some(ca), ..self.web.unwrap_or_default() }),
-            None => self.web,
+        let files = self.level_password_files.into_iter();
+        let level_passwords = files
+            .filter_map(|(level, file)| Some((level, secret(Some(file), secrets::read)?)))
+            .collect();
+        let (web, database) = match secret(self.ca_file, secrets::read) {
+            Some(ca) if self.kind.is_database() => {
+                let options = self.database.unwrap_or_default();
+                (self.web, Some(DatabaseOptions { ca: Some(ca), ..options }))
+            }
+            Some(ca) => {
+                let options = self.web.unwrap_or_default();
+                (Some(WebOptions { ca: Some(ca), ..options }), self.database)
+            }
+            None => (self.web, self.database),
         };
         (faults.len() == before).then(|| ApplicationSpec {
             name: self.name,
@@ -155,6 +172,8 @@ impl ApplicationEntry {
             approvers: self.approvers,
             tags: self.tags,
             web,
+            database,
+            level_passwords,
         })
     }
 }

@@ -116,6 +116,7 @@ const ADMIN: &[(&str, &str)] = &[
     ("listSignIns", "sign-in ls"),
     ("listSites", "site ls"),
     ("listSshKeys", "user key ls"),
+    ("listStatements", "query ls"),
     ("listTokens", "token ls"),
     ("listUsers", "user ls"),
     ("listWebRequests", "web log"),

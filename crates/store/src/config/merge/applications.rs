@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use access::{ApplicationId, Kind, Name, WebOptions};
+use access::{ApplicationId, DatabaseOptions, Kind, Level, Name, WebOptions};
 use api::{ApplicationSpec, Document};
 use uuid::Uuid;
 
@@ -11,7 +11,7 @@ use crate::StoreError;
 use crate::config::state::{App, AppName, Secret};
 use crate::config::terms::is_account;
 use crate::keys::{KeyError, PublicKey, check_private_key};
-use crate::secrets::{PASSWORD, SSH_KEY, credential};
+use crate::secrets::{PASSWORD, SSH_KEY, credential, level_row};
 
 /// How a document's application is known.
 pub(super) fn name(spec: &ApplicationSpec) -> AppName {
@@ -40,6 +40,7 @@ impl Merge<'_> {
         let old = self.after.applications.get(name);
         let id = old.map_or_else(|| ApplicationId(Uuid::new_v4()), |old| old.id);
         let stored = old.and_then(|old| old.secret.clone());
+        let passwords = old.map(|old| old.level_passwords.clone()).unwrap_or_default();
         self.check_login(spec, stored.is_some(), &object);
         self.check_tags(&spec.tags, &object);
         Ok(App {
@@ -56,7 +57,9 @@ impl Merge<'_> {
             approvers: self.approvers(spec, &object),
             tags: spec.tags.clone(),
             web: self.web(spec, &object),
+            database: self.database(spec, &object),
             secret: self.secret(spec, id, stored)?,
+            level_passwords: self.level_passwords(spec, (id, &object), &passwords)?,
         })
     }
 
@@ -133,6 +136,60 @@ impl Merge<'_> {
             self.problem(object, "application.web", detail);
         }
         options
+    }
+
+    fn database(&mut self, spec: &ApplicationSpec, object: &str) -> DatabaseOptions {
+        let options = spec.database.clone().unwrap_or_default();
+        for fault in options.faults() {
+            self.problem(object, "application.database", format!("database: {fault}"));
+        }
+        if !spec.kind.is_database() && !options.is_default() {
+            let detail =
+                "database: these are the options of a postgres, mysql or redis application";
+            self.problem(object, "application.database", detail);
+        }
+        options
+    }
+
+    /// The password of each level's account: the one given, sealed; or the stored one.
+    fn level_passwords(
+        &mut self,
+        spec: &ApplicationSpec,
+        (id, object): (ApplicationId, &str),
+        stored: &BTreeMap<Level, String>,
+    ) -> Result<BTreeMap<Level, String>, StoreError> {
+        let accounts = spec.database.clone().unwrap_or_default().accounts;
+        for level in spec.level_passwords.keys().filter(|level| !accounts.contains_key(level)) {
+            let detail = format!("database.accounts has none for {level}, whose password is given");
+            self.problem(object, "application.no_account", detail);
+        }
+        let mut sealed = BTreeMap::new();
+        for level in accounts.into_keys() {
+            match (spec.level_passwords.get(&level), stored.get(&level)) {
+                (Some(password), _) if password.is_empty() || password.len() > MAX_PASSWORD => {
+                    let detail = format!("a password has 1 to {MAX_PASSWORD} bytes");
+                    self.problem(object, "application.password", detail);
+                }
+                (Some(password), stored) => {
+                    let record = credential(level_row(id, level));
+                    let same = match stored {
+                        Some(stored) => *self.sealer.open(&record, stored)? == password.as_bytes(),
+                        None => false,
+                    };
+                    let kept = stored.filter(|_| same).cloned();
+                    let seal = || self.sealer.seal(&record, password.as_bytes());
+                    sealed.insert(level, kept.map_or_else(seal, Ok)?);
+                }
+                (None, Some(stored)) => {
+                    sealed.insert(level, stored.clone());
+                }
+                (None, None) => {
+                    let detail = format!("the relay needs the password of the account for {level}");
+                    self.problem(object, "application.no_secret", detail);
+                }
+            }
+        }
+        Ok(sealed)
     }
 
     fn host_key(&mut self, spec: &ApplicationSpec, object: &str) -> Option<String> {

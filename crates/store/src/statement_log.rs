@@ -1,0 +1,364 @@
+//! The statements of databases' doors: a queue of its own, stored some hundreds at once, and kept for
+//! a while. Who must have one on the disk waits for it.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, SystemTime};
+
+use access::SessionId;
+use async_trait::async_trait;
+use session::{AuditError, Statement, StatementLog};
+use sqlx::{AssertSqlSafe, Row as _};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::columns::Columns;
+use crate::db::{Connection, Engine, Fence, Pool, Row};
+use crate::{Store, StoreError, clock};
+
+/// Where statements wait to be stored.
+pub(crate) struct Statements {
+    waiting: mpsc::Sender<Waiting>,
+    room: Arc<Semaphore>,
+    dropped: Arc<AtomicU64>,
+}
+
+/// Stores statements. Runs until it is stopped and has stored what waited.
+pub(crate) struct Keeper {
+    waiting: mpsc::Receiver<Waiting>,
+    dropped: Arc<AtomicU64>,
+    engine: Engine,
+    database: Pool,
+    fence: Fence,
+    stop: CancellationToken,
+}
+
+/// Statements with the room that they take, and who waits for them.
+struct Waiting {
+    statements: Vec<Statement>,
+    stored: Option<oneshot::Sender<Result<(), AuditError>>>,
+    _room: OwnedSemaphorePermit,
+}
+
+/// A statement as it is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StatementRow {
+    pub id: Uuid,
+    /// Unix milliseconds.
+    pub at_ms: u64,
+    pub session: SessionId,
+    pub user: String,
+    /// The application's host label.
+    pub application: String,
+    pub database: String,
+    pub role: String,
+    pub client: Option<String>,
+    pub text: String,
+    /// How many bytes of the text were left out.
+    pub cut: u64,
+    pub micros: Option<u64>,
+    pub rows: Option<u64>,
+    pub error: Option<String>,
+}
+
+/// Which statements are wanted: those that fit all that is given.
+#[derive(Clone, Debug, Default)]
+pub struct StatementQuery {
+    /// Only those before this one.
+    pub before: Option<Uuid>,
+    pub limit: u32,
+    pub session: Option<SessionId>,
+    pub user: Option<String>,
+    /// A host label.
+    pub application: Option<String>,
+    pub database: Option<String>,
+    /// Only those that failed.
+    pub failed: bool,
+}
+
+impl Statements {
+    pub(crate) fn new(
+        engine: Engine,
+        database: Pool,
+        fence: Fence,
+        stop: CancellationToken,
+    ) -> (Self, Keeper) {
+        let (send, waiting) = mpsc::channel(WAITING);
+        let dropped = Arc::<AtomicU64>::default();
+        let keeper = Keeper { waiting, dropped: dropped.clone(), engine, database, fence, stop };
+        (Self { waiting: send, room: Arc::new(Semaphore::new(ROOM)), dropped }, keeper)
+    }
+
+    /// Waits for room as long as somebody who must not be left out does.
+    async fn send(
+        &self,
+        statements: Vec<Statement>,
+        stored: Option<oneshot::Sender<Result<(), AuditError>>>,
+    ) -> Result<(), AuditError> {
+        let bytes: usize = statements.iter().map(|one| one.text.len() + OVERHEAD).sum();
+        let permits = u32::try_from(bytes.min(ROOM)).unwrap_or(u32::MAX);
+        let room = self.room.clone().acquire_many_owned(permits).await;
+        let room = room.map_err(|_| AuditError::Stopped)?;
+        let waiting = Waiting { statements, stored, _room: room };
+        self.waiting.send(waiting).await.map_err(|_| AuditError::Stopped)
+    }
+}
+
+#[async_trait]
+impl StatementLog for Store {
+    async fn note(&self, statement: Statement) {
+        let statements = &self.inner.statements;
+        let sent = timeout(PATIENCE, statements.send(vec![statement], None)).await;
+        if !matches!(sent, Ok(Ok(()))) {
+            statements.dropped.fetch_add(1, Relaxed);
+        }
+    }
+
+    async fn keep(&self, kept: Vec<Statement>) -> Result<(), AuditError> {
+        let (stored, told) = oneshot::channel();
+        self.inner.statements.send(kept, Some(stored)).await?;
+        told.await.map_err(|_| AuditError::Stopped)?
+    }
+}
+
+impl Store {
+    /// How many statements were left out since the start, for want of room or because they could
+    /// not be stored.
+    pub fn dropped_statements(&self) -> u64 {
+        self.inner.statements.dropped.load(Relaxed)
+    }
+
+    /// The statements that fit the query, the last one first.
+    pub async fn statements(&self, query: StatementQuery) -> Result<Vec<StatementRow>, StoreError> {
+        let conditions = [
+            ("id <", query.before.map(|id| id.to_string())),
+            ("session =", query.session.map(|id| id.to_string())),
+            ("user_name =", query.user),
+            ("application =", query.application),
+            ("database_name =", query.database),
+            ("error >=", query.failed.then(String::new)),
+        ];
+        let given = conditions.into_iter().filter_map(|(words, value)| Some((words, value?)));
+        let (mut sql, mut values) = (format!("SELECT {COLUMNS} FROM statements"), Vec::new());
+        for (words, value) in given {
+            values.push(value);
+            let join = if values.len() == 1 { "WHERE" } else { "AND" };
+            // Writing to a String does not fail.
+            let _ = write!(sql, " {join} {words} ${}", values.len());
+        }
+        let _ = write!(sql, " ORDER BY id DESC LIMIT {}", query.limit.min(MAX_ROWS));
+        let mut statement = sqlx::query(AssertSqlSafe(sql));
+        for value in values {
+            statement = statement.bind(value);
+        }
+        let rows = statement.fetch_all(&self.inner.readers).await?;
+        Ok(rows.iter().map(row).collect::<Result<_, _>>()?)
+    }
+
+    /// Removes statements that are older than `after`, and says how many.
+    pub async fn purge_statements(
+        &self,
+        now: SystemTime,
+        after: Duration,
+    ) -> Result<u64, StoreError> {
+        let before = now.checked_sub(after).unwrap_or(SystemTime::UNIX_EPOCH);
+        let before = clock::column(clock::millis(before));
+        let mut purged = 0;
+        loop {
+            // In parts: one that takes long would hold up those who open sessions.
+            let part = sqlx::query(PURGE).bind(before).execute(&self.inner.writer).await?;
+            purged += part.rows_affected();
+            if part.rows_affected() < PART {
+                return Ok(purged);
+            }
+        }
+    }
+}
+
+impl Keeper {
+    pub(crate) async fn run(mut self) {
+        let mut batch = Vec::with_capacity(BATCH);
+        loop {
+            let stopping = tokio::select! {
+                biased;
+                () = self.stop.cancelled() => true,
+                taken = self.waiting.recv_many(&mut batch, BATCH) => taken == 0,
+            };
+            if stopping {
+                break;
+            }
+            self.fill(&mut batch).await;
+            self.store(&mut batch).await;
+        }
+        self.waiting.close();
+        // What was taken and not stored before the stop comes first.
+        self.store(&mut batch).await;
+        while self.waiting.recv_many(&mut batch, BATCH).await > 0 {
+            self.store(&mut batch).await;
+        }
+    }
+
+    /// Waits a moment for more, unless somebody waits: a commit costs the same for many.
+    async fn fill(&mut self, batch: &mut Vec<Waiting>) {
+        let more = async {
+            while batch.len() < BATCH && !batch.iter().any(|one| one.stored.is_some()) {
+                let room = BATCH - batch.len();
+                if self.waiting.recv_many(batch, room).await == 0 {
+                    break;
+                }
+            }
+        };
+        tokio::select! {
+            () = self.stop.cancelled() => {}
+            _ = timeout(LINGER, more) => {}
+        }
+    }
+
+    async fn store(&mut self, batch: &mut Vec<Waiting>) {
+        let statements = merged(batch);
+        if statements.is_empty() {
+            return;
+        }
+        let stored = self.attempt(&statements).await;
+        if let Err(error) = &stored {
+            let count = statements.len();
+            self.dropped.fetch_add(count as u64, Relaxed);
+            let error = error as &dyn std::error::Error;
+            tracing::warn!(error, statements = count, "Could not keep statements");
+        }
+        for waiter in batch.drain(..).filter_map(|one| one.stored) {
+            let told = match &stored {
+                Ok(()) => Ok(()),
+                Err(error) => Err(AuditError::Store { source: error.to_string().into() }),
+            };
+            // Who has left is told nothing.
+            drop(waiter.send(told));
+        }
+        if stored.is_err() {
+            sleep(PAUSE).await;
+        }
+    }
+
+    async fn attempt(&self, batch: &[Statement]) -> Result<(), sqlx::Error> {
+        let mut connection = self.database.acquire().await?;
+        let mut tx = self.engine.begin_records(&mut connection, false).await?;
+        self.fence.check(&mut tx).await?;
+        let rows = batch.chunks_exact(ROWS);
+        for statement in rows.remainder() {
+            insert(&mut tx, std::slice::from_ref(statement)).await?;
+        }
+        for statements in rows {
+            insert(&mut tx, statements).await?;
+        }
+        tx.commit().await
+    }
+}
+
+/// All of a batch, each once: one that was recorded anew stands as it was last.
+fn merged(batch: &mut [Waiting]) -> Vec<Statement> {
+    let mut places: HashMap<Uuid, usize> = HashMap::new();
+    let mut all: Vec<Statement> = Vec::with_capacity(batch.len());
+    for statement in batch.iter_mut().flat_map(|one| std::mem::take(&mut one.statements)) {
+        match places.get(&statement.id) {
+            Some(place) => all[*place] = statement,
+            None => {
+                places.insert(statement.id, all.len());
+                all.push(statement);
+            }
+        }
+    }
+    all
+}
+
+/// Stores statements at once: most of what a row costs is handing one of ours over.
+async fn insert(db: &mut Connection, statements: &[Statement]) -> Result<(), sqlx::Error> {
+    let sql = if statements.len() == 1 { sql(1) } else { sql(ROWS) };
+    let mut query = sqlx::query(AssertSqlSafe(sql));
+    for one in statements {
+        let outcome = one.outcome.as_ref();
+        let number = |value: Option<u64>| value.map(clock::column);
+        query = query
+            .bind(one.id.to_string())
+            .bind(clock::column(clock::millis(one.at)))
+            .bind(one.scope.session.to_string())
+            .bind(one.scope.user.to_string())
+            .bind(&one.scope.application)
+            .bind(&one.scope.database)
+            .bind(&one.scope.role)
+            .bind(one.client.as_deref())
+            .bind(&*one.text)
+            .bind(clock::column(one.cut))
+            .bind(number(outcome.map(|outcome| outcome.micros)))
+            .bind(number(outcome.and_then(|outcome| outcome.rows)))
+            .bind(outcome.and_then(|outcome| outcome.error.as_deref()));
+    }
+    query.execute(db).await.map(drop)
+}
+
+/// The statement that stores so many rows.
+fn sql(rows: usize) -> String {
+    let mut sql = format!("INSERT INTO statements ({COLUMNS}) VALUES ");
+    for value in 0..rows * WIDTH {
+        let (before, after) = match value % WIDTH {
+            0 if value == 0 => ("(", ""),
+            0 => (", (", ""),
+            at if at == WIDTH - 1 => (", ", ")"),
+            _ => (", ", ""),
+        };
+        // Writing to a String does not fail.
+        let _ = write!(sql, "{before}${}{after}", value + 1);
+    }
+    sql.push_str(AGAIN);
+    sql
+}
+
+fn row(row: &Row) -> Result<StatementRow, sqlx::Error> {
+    Ok(StatementRow {
+        id: row.parsed("id")?,
+        at_ms: row.number("at_ms")?,
+        session: row.parsed("session")?,
+        user: row.try_get("user_name")?,
+        application: row.try_get("application")?,
+        database: row.try_get("database_name")?,
+        role: row.try_get("role_name")?,
+        client: row.try_get("client")?,
+        text: row.try_get("statement")?,
+        cut: row.number("cut")?,
+        micros: row.perhaps_number("micros")?,
+        rows: row.perhaps_number("row_count")?,
+        error: row.try_get("error")?,
+    })
+}
+
+const COLUMNS: &str = "id, at_ms, session, user_name, application, database_name, role_name,
+    client, statement, cut, micros, row_count, error";
+const AGAIN: &str = " ON CONFLICT (id) DO UPDATE SET micros = excluded.micros,
+    row_count = excluded.row_count, error = excluded.error";
+
+/// Columns of a row.
+const WIDTH: usize = 13;
+/// Rows of one statement; what is left over is stored by one each, so that there are two statements.
+/// Few: SQLite looks for the name of each parameter among those before it.
+const ROWS: usize = 8;
+
+const PURGE: &str = "DELETE FROM statements WHERE id IN
+    (SELECT id FROM statements WHERE at_ms < $1 LIMIT 1000)";
+const PART: u64 = 1000;
+
+/// Statements that wait at most.
+const WAITING: usize = 8192;
+/// Bytes of statements that wait at most, with what each takes besides its text.
+const ROOM: usize = 16 * 1024 * 1024;
+const OVERHEAD: usize = 256;
+/// How long a session waits for room: longer than the store needs for all that waits.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// Statements in one transaction.
+const BATCH: usize = 512;
+const LINGER: Duration = Duration::from_millis(200);
+/// After a failure; what comes meanwhile waits.
+const PAUSE: Duration = Duration::from_secs(1);
+const MAX_ROWS: u32 = 1000;

@@ -1,0 +1,215 @@
+//! One connection, from its first packet to its end.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, SystemTime};
+
+use access::{EndReason, Explain as _, Kind, Side};
+use bytes::BytesMut;
+use database::{Knock, credential, tls};
+use session::{Door, Session, pace};
+use tokio::io::AsyncWriteExt as _;
+use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
+
+use crate::Gateway;
+use crate::client::{ask, read_first, refuse};
+use crate::proto::{self, First, Key, Startup, Told, message};
+use crate::pump::Line;
+use crate::record::Recorder;
+use crate::server::{Server, ServerError, Wanted, Wire, log_in};
+use crate::words;
+
+/// Who has come, and how.
+#[derive(Clone, Debug)]
+pub struct Arrival {
+    pub peer: SocketAddr,
+    /// The name in the client's TLS handshake.
+    pub sni: Option<String>,
+    /// What was read before; `None`: nothing.
+    pub first: Option<First>,
+}
+
+impl Gateway {
+    /// Serves a client until it leaves, the session ends or `drain` is cancelled.
+    pub(crate) async fn serve(
+        &self,
+        mut io: Wire,
+        arrival: Arrival,
+        proven: &CancellationToken,
+        drain: &CancellationToken,
+    ) {
+        let entering = self.enter(&mut io, arrival, proven);
+        let entered = tokio::select! {
+            biased;
+            entered = timeout(LOGIN, Box::pin(entering)) => entered,
+            () = drain.cancelled() => Ok(Err(Some(words::over(EndReason::Drained, None)))),
+        };
+        match entered {
+            Ok(Ok((session, startup))) => self.run(io, session, &startup).await,
+            Ok(Err(Some(told))) => refuse(&mut io, &told).await,
+            // Told already, or gone.
+            Ok(Err(None)) => {}
+            Err(_) => refuse(&mut io, &words::too_slow()).await,
+        }
+    }
+
+    /// From the first packet to a session. Whoever gets none is told the error, if there is one.
+    async fn enter(
+        &self,
+        io: &mut Wire,
+        arrival: Arrival,
+        proven: &CancellationToken,
+    ) -> Result<(Session, Startup), Option<Told>> {
+        let Arrival { peer, sni, first } = arrival;
+        let first = match first {
+            Some(first) => first,
+            None => read_first(io).await.map_err(|_| None)?,
+        };
+        let startup = match first {
+            First::Startup(startup) => startup,
+            First::Cancel(key) => {
+                self.keys.show(&key);
+                // In order, also for TLS: clients take a broken end for a failure.
+                drop(io.shutdown().await);
+                return Err(None);
+            }
+            First::Tls | First::Gss => {
+                return Err(Some(words::violation("encryption is asked for twice")));
+            }
+        };
+        if startup.replication {
+            return Err(Some(words::no_replication()));
+        }
+        let token = ask(io, &startup).await.map_err(|_| None)?;
+        let from: IpAddr = peer.ip().to_canonical();
+        let who = self.authn.token(&token, Door::Postgres, from).await;
+        let who = who.map_err(|error| Some(words::explain(&error)))?;
+        proven.cancel();
+        let asked = Instant::now();
+        let knock = self.knock(sni.as_deref(), &startup);
+        match Box::pin(knock.open(&self.broker, &who, SystemTime::now())).await {
+            Ok(session) => Ok((session, startup)),
+            Err(error) => {
+                // How long it took to find out tells nothing of what is there.
+                pace::even(asked, pace::DENIED).await;
+                Err(Some(words::explain(&error)))
+            }
+        }
+    }
+
+    fn knock<'a>(&self, sni: Option<&'a str>, startup: &'a Startup) -> Knock<'a> {
+        let (login, application) = startup.who();
+        let label = sni.and_then(|name| self.label(name));
+        let option = startup.application.as_deref();
+        Knock {
+            door: Door::Postgres,
+            kind: Kind::Postgres,
+            named: [label, application, option].into_iter().flatten().collect(),
+            login,
+            database: startup.database(),
+        }
+    }
+
+    /// The one label of a name below the relay's domain.
+    fn label<'a>(&self, name: &'a str) -> Option<&'a str> {
+        let (label, domain) = name.split_once('.')?;
+        domain.trim_end_matches('.').eq_ignore_ascii_case(&self.domain).then_some(label)
+    }
+
+    /// Logs in at the server and carries.
+    async fn run(&self, mut io: Wire, session: Session, startup: &Startup) {
+        let mut lease = session.lease();
+        let reaching = Box::pin(self.reach(&session, startup));
+        let reached = tokio::select! {
+            biased;
+            reason = lease.ended() => {
+                refuse(&mut io, &words::over(reason, lease.last_words().as_deref())).await;
+                return session.end(reason, Side::Relay);
+            }
+            reached = reaching => reached,
+        };
+        match reached {
+            Ok((server, tls)) => self.connected(io, session, startup, server, tls).await,
+            Err(error) => {
+                session.note("target.login_failed", &error.to_string());
+                tracing::debug!(session = %session.id(), error = &error as &dyn std::error::Error, "No login at a database");
+                let (reason, side) = match &error {
+                    ServerError::Dial(error) => error.outcome(),
+                    _ => (EndReason::Failed, Side::Target),
+                };
+                session.end(reason, side);
+                tell(&mut io, &error).await;
+            }
+        }
+    }
+
+    async fn reach(
+        &self,
+        session: &Session,
+        startup: &Startup,
+    ) -> Result<(Server, Option<database::Tls>), ServerError> {
+        let tls = tls(session.application(), &self.trust)?;
+        let credential = credential(&*self.secrets, session).await?;
+        let stream = session.dial().await?;
+        let (database, settings) = (startup.database(), startup.settings.as_slice());
+        let wanted = Wanted { credential: &credential, database, settings };
+        Ok((log_in(stream, tls.as_ref(), &wanted).await?, tls))
+    }
+
+    async fn connected(
+        &self,
+        mut client: Wire,
+        session: Session,
+        startup: &Startup,
+        server: Server,
+        tls: Option<database::Tls>,
+    ) {
+        let Server { io: server, key, greeting } = server;
+        let length = if startup.spoken() >= LONG_KEYS { LONG_KEY } else { SHORT_KEY };
+        let Some(cancellable) = self.keys.issue(length) else {
+            return session.end(EndReason::Failed, Side::Relay);
+        };
+        let greeted = greet(&mut client, &greeting, &cancellable.key).await;
+        if greeted.is_err() {
+            return session.end(EndReason::Broken, Side::Client);
+        }
+        let (database, name) = (startup.database(), startup.setting("application_name"));
+        let recorder = Recorder::begin(self.log.clone(), &session, database, name).await;
+        let line = Line { session, client, server, recorder, cancellable, key, tls };
+        Box::pin(line.carry()).await;
+    }
+}
+
+/// Tells a client that it is in, what its server says of itself, and a key of ours.
+async fn greet(client: &mut Wire, greeting: &[u8], key: &Key) -> std::io::Result<()> {
+    let mut out = BytesMut::with_capacity(greeting.len() + 64);
+    message(&mut out, b'R', |out| out.extend_from_slice(&[0; 4]));
+    out.extend_from_slice(greeting);
+    message(&mut out, b'K', |out| proto::key(out, key));
+    message(&mut out, b'Z', |out| out.extend_from_slice(b"I"));
+    client.write_all(&out).await?;
+    client.flush().await
+}
+
+/// Tells a client why it did not come to its database: in the server's words, where those are for it.
+async fn tell(io: &mut Wire, error: &ServerError) {
+    match error.as_is() {
+        Some(message) => {
+            // Who has left is told nothing.
+            drop(io.write_all(message).await);
+            drop(io.flush().await);
+            drop(io.shutdown().await);
+        }
+        None => {
+            tracing::trace!(code = %error.code(), "Told a client");
+            refuse(io, &words::explain(error)).await;
+        }
+    }
+}
+
+/// From the first byte to a token: people may have to look for one.
+const LOGIN: Duration = Duration::from_secs(60);
+/// The minor version from which keys are as long as the server likes.
+const LONG_KEYS: u16 = 2;
+const LONG_KEY: usize = 32;
+const SHORT_KEY: usize = 4;

@@ -1,0 +1,89 @@
+//! The PostgreSQL door: a token for a password, the database's own login by the relay, and every
+//! statement on record.
+//!
+//! `Grant → Broker::open → Session::dial` is the only way from here to a network.
+
+mod cancel;
+mod client;
+mod connection;
+#[doc(hidden)]
+pub mod proto;
+mod pump;
+mod record;
+#[doc(hidden)]
+pub mod scan;
+mod scram;
+mod server;
+#[doc(hidden)]
+pub mod track;
+mod words;
+
+pub use client::{ClientError, Greeting, greet};
+pub use connection::Arrival;
+
+use std::sync::Arc;
+
+use rustls::client::danger::ServerCertVerifier;
+use session::{Authn, Broker, Secrets, StatementLog};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_util::sync::CancellationToken;
+use trust::Trust;
+
+use crate::proto::Key;
+
+/// What the door needs of the relay.
+pub struct PostgresConfig {
+    pub broker: Broker,
+    pub authn: Arc<dyn Authn>,
+    pub secrets: Arc<dyn Secrets>,
+    pub log: Arc<dyn StatementLog>,
+    /// Applications are one label below it.
+    pub domain: String,
+    /// Checks the certificates of servers that have no CA and no pin of their own; `None`: those
+    /// are not trusted.
+    pub roots: Option<Arc<dyn ServerCertVerifier>>,
+}
+
+/// The PostgreSQL door. Cheap to clone.
+#[derive(Clone)]
+pub struct PostgresGateway(Arc<Gateway>);
+
+impl PostgresGateway {
+    pub fn new(config: PostgresConfig) -> Self {
+        let PostgresConfig { broker, authn, secrets, log, domain, roots } = config;
+        let (trust, keys) = (Trust::new(roots), Arc::default());
+        Self(Arc::new(Gateway { broker, authn, secrets, log, domain, trust, keys }))
+    }
+
+    /// Serves one client to its end. `proven` is cancelled once it has shown who it is: until then
+    /// the caller may give its place to others. Dropping the future cuts the connection.
+    pub async fn serve<S>(
+        &self,
+        io: S,
+        arrival: Arrival,
+        proven: CancellationToken,
+        drain: CancellationToken,
+    ) where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        self.0.serve(Box::new(io), arrival, &proven, &drain).await;
+    }
+
+    /// Cancels what runs on the connection whose key this is. Nobody learns whether there is one.
+    pub fn cancel(&self, key: &Key) {
+        self.0.keys.show(key);
+    }
+}
+
+struct Gateway {
+    broker: Broker,
+    authn: Arc<dyn Authn>,
+    secrets: Arc<dyn Secrets>,
+    log: Arc<dyn StatementLog>,
+    domain: String,
+    trust: Trust,
+    keys: Arc<cancel::Keys>,
+}
+
+/// The protocol by which clients that begin with TLS say that they speak PostgreSQL.
+pub const ALPN: &[u8] = b"postgresql";

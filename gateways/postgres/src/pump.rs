@@ -1,0 +1,348 @@
+//! Carries a session's messages both ways, each looked at before it goes on.
+
+use std::convert::Infallible;
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use access::{EndReason, Side};
+use bytes::{Buf as _, BytesMut};
+use database::Tls;
+use session::Session;
+use splice::Counters;
+use tokio::io::{
+    AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadHalf, WriteHalf, split,
+};
+use tokio::sync::Notify;
+use tokio::time::timeout;
+
+use crate::cancel::Cancellable;
+use crate::proto::{Key, Told, fatal, message};
+use crate::record::{Mark, Recorder};
+use crate::scan::{Fault, HELD, Scanner, Writer};
+use crate::server::{Wire, cancel};
+use crate::track::Tracker;
+use crate::words;
+
+/// A session whose server is logged in to.
+pub(crate) struct Line {
+    pub(crate) session: Session,
+    pub(crate) client: Wire,
+    pub(crate) server: Wire,
+    pub(crate) recorder: Recorder,
+    pub(crate) cancellable: Cancellable,
+    /// The server's own key, where it gave one.
+    pub(crate) key: Option<Key>,
+    pub(crate) tls: Option<Tls>,
+}
+
+/// How the traffic came to its end.
+#[derive(Debug)]
+enum Finish {
+    /// This side ended in order.
+    Closed(Side),
+    Broken(Side),
+    /// This side sent what is no message.
+    Fault(Side, Fault),
+    /// A statement could not be stored.
+    Unrecorded,
+}
+
+impl Line {
+    /// Carries until either side or the lease ends, and tells the client why.
+    pub(crate) async fn carry(self) {
+        let Self { session, client, server, recorder, mut cancellable, key, tls } = self;
+        let (mut lease, shared) = (session.lease(), Shared::new(&session, recorder));
+        let (mut from_client, mut to_client) = split(client);
+        let (mut from_server, mut to_server) = split(server);
+        let cancelling = cancelling(&session, &mut cancellable, key.as_ref(), tls.as_ref());
+        let traffic = traffic(
+            &shared,
+            (&mut from_client, &mut to_client),
+            (&mut from_server, &mut to_server),
+        );
+        let (reason, side, told) = tokio::select! {
+            biased;
+            reason = lease.ended() => {
+                let told = words::over(reason, lease.last_words().as_deref());
+                (reason, Side::Relay, Some(told))
+            }
+            finish = traffic => finish.outcome(),
+            never = cancelling => match never {},
+        };
+        if let Some(told) = told {
+            shared.tell(&mut to_client, &told).await;
+        }
+        if reason != EndReason::Closed {
+            shared.leave(&mut to_server).await;
+        }
+        session.end(reason, side);
+    }
+}
+
+impl Finish {
+    /// How the session ends, and what its client is told.
+    fn outcome(self) -> (EndReason, Side, Option<Told>) {
+        match self {
+            Self::Closed(side) => (EndReason::Closed, side, None),
+            Self::Broken(Side::Target) => {
+                let told = words::over(EndReason::Broken, None);
+                (EndReason::Broken, Side::Target, Some(told))
+            }
+            Self::Broken(side) => (EndReason::Broken, side, None),
+            Self::Fault(side, fault) => (EndReason::Broken, side, Some(words::fault(fault))),
+            Self::Unrecorded => {
+                let told = words::over(EndReason::Unrecorded, None);
+                (EndReason::Unrecorded, Side::Relay, Some(told))
+            }
+        }
+    }
+}
+
+/// What both directions know.
+struct Shared {
+    tracker: Mutex<Tracker<Mark>>,
+    recorder: Recorder,
+    counters: Arc<Counters>,
+    /// Told when answers have made room for more to be asked.
+    room: Notify,
+    /// Whether the client has whole messages, so that another one can follow.
+    client_between: AtomicBool,
+    /// The same of the server.
+    server_between: AtomicBool,
+}
+
+impl Shared {
+    fn new(session: &Session, recorder: Recorder) -> Self {
+        Self {
+            tracker: Mutex::new(Tracker::default()),
+            recorder,
+            counters: session.counters().clone(),
+            room: Notify::new(),
+            client_between: AtomicBool::new(true),
+            server_between: AtomicBool::new(true),
+        }
+    }
+
+    /// Tells the client why it is over, where it can be told.
+    async fn tell(&self, client: &mut WriteHalf<Wire>, told: &Told) {
+        let telling = async {
+            if self.client_between.load(Relaxed) {
+                let mut out = BytesMut::new();
+                fatal(&mut out, told);
+                client.write_all(&out).await?;
+            }
+            client.shutdown().await
+        };
+        // Who does not read is told nothing.
+        drop(timeout(GOODBYE, telling).await);
+    }
+
+    /// Says goodbye to the server, so that its log tells an end from a broken line.
+    async fn leave(&self, server: &mut WriteHalf<Wire>) {
+        let leaving = async {
+            if self.server_between.load(Relaxed) {
+                let mut out = BytesMut::new();
+                message(&mut out, b'X', |_| {});
+                server.write_all(&out).await?;
+            }
+            server.shutdown().await
+        };
+        // It is over either way.
+        drop(timeout(GOODBYE, leaving).await);
+    }
+
+    fn tracker(&self) -> MutexGuard<'_, Tracker<Mark>> {
+        self.tracker.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn has_room(&self) {
+        while self.tracker().is_full() {
+            self.room.notified().await;
+        }
+    }
+}
+
+type Ends<'a> = (&'a mut ReadHalf<Wire>, &'a mut WriteHalf<Wire>);
+
+/// Both directions, until one has ended and the other has had its chance to.
+async fn traffic(shared: &Shared, client: Ends<'_>, server: Ends<'_>) -> Finish {
+    let (from_client, to_client) = client;
+    let (from_server, to_server) = server;
+    let mut up = std::pin::pin!(up(shared, from_client, to_server));
+    let mut down = std::pin::pin!(down(shared, from_server, to_client));
+    tokio::select! {
+        finish = &mut down => finish,
+        finish = &mut up => match finish {
+            // What the server says to it, or said before it went, is still to come.
+            Finish::Closed(_) | Finish::Broken(Side::Target) => {
+                let rest = timeout(LAST_WORDS, down).await;
+                match (&finish, rest) {
+                    (_, Ok(last @ (Finish::Fault(..) | Finish::Unrecorded))) => last,
+                    (Finish::Broken(_), Ok(last)) => last,
+                    _ => finish,
+                }
+            }
+            Finish::Broken(_) | Finish::Fault(..) | Finish::Unrecorded => finish,
+        },
+    }
+}
+
+async fn up(shared: &Shared, client: &mut ReadHalf<Wire>, server: &mut WriteHalf<Wire>) -> Finish {
+    let mut flow = Flow::new(Writer::Client);
+    loop {
+        shared.has_room().await;
+        match flow.fill(client).await {
+            Ok(true) => {}
+            Ok(false) if flow.is_between() => {
+                // A client may close without a word; the server then ends by itself.
+                drop(server.shutdown().await);
+                return Finish::Closed(Side::Client);
+            }
+            Ok(false) | Err(_) => return Finish::Broken(Side::Client),
+        }
+        let mut begun = Vec::new();
+        let scanned = flow.scan(|message| {
+            let statement = shared.tracker().client(message, Mark::now)?;
+            begun.extend(statement.filter(|_| shared.recorder.is_strict()));
+            Ok(())
+        });
+        let count = match scanned {
+            Ok(count) => count,
+            Err(fault) => return Finish::Fault(Side::Client, fault),
+        };
+        if shared.recorder.before(begun).await.is_err() {
+            return Finish::Unrecorded;
+        }
+        shared.counters.add_up(count as u64);
+        if flow.send(server, count, &shared.server_between).await.is_err() {
+            return Finish::Broken(Side::Target);
+        }
+    }
+}
+
+async fn down(
+    shared: &Shared,
+    server: &mut ReadHalf<Wire>,
+    client: &mut WriteHalf<Wire>,
+) -> Finish {
+    let mut flow = Flow::new(Writer::Server);
+    let mut events = Vec::new();
+    loop {
+        match flow.fill(server).await {
+            Ok(true) => {}
+            Ok(false) if flow.is_between() => {
+                drop(timeout(GOODBYE, client.shutdown()).await);
+                return Finish::Closed(Side::Target);
+            }
+            Ok(false) | Err(_) => return Finish::Broken(Side::Target),
+        }
+        let scanned =
+            flow.scan(|message| shared.tracker().server(message, |event| events.push(event)));
+        let count = match scanned {
+            Ok(count) => count,
+            Err(fault) => return Finish::Fault(Side::Target, fault),
+        };
+        shared.room.notify_one();
+        let strict = shared.recorder.is_strict();
+        if strict {
+            shared.recorder.after(&mut events).await;
+        }
+        shared.counters.add_down(count as u64);
+        let sent = flow.send(client, count, &shared.client_between).await;
+        if !strict {
+            shared.recorder.after(&mut events).await;
+        }
+        if sent.is_err() {
+            return Finish::Broken(Side::Client);
+        }
+    }
+}
+
+/// Cancels what runs whenever the client's key is shown. Part of the session, so nothing of it
+/// outlives that.
+async fn cancelling(
+    session: &Session,
+    cancellable: &mut Cancellable,
+    key: Option<&Key>,
+    tls: Option<&Tls>,
+) -> Infallible {
+    loop {
+        cancellable.shown().await;
+        let Some(key) = key else { continue };
+        let cancelled = match session.dial().await {
+            Ok(stream) => cancel(stream, tls, key).await.map_err(|error| error.to_string()),
+            Err(error) => Err(error.to_string()),
+        };
+        if let Err(error) = cancelled {
+            tracing::warn!(session = %session.id(), %error, "Could not cancel a statement");
+        }
+    }
+}
+
+/// One direction's bytes.
+struct Flow {
+    buffer: BytesMut,
+    scanner: Scanner,
+    /// How much is read at once: more while much comes, so that an idle connection holds little.
+    size: usize,
+}
+
+impl Flow {
+    fn new(writer: Writer) -> Self {
+        Self { buffer: BytesMut::new(), scanner: Scanner::new(writer), size: LEAST }
+    }
+
+    /// Reads on; `false`: there is no more.
+    async fn fill(&mut self, reader: &mut (impl AsyncRead + Unpin)) -> io::Result<bool> {
+        if self.buffer.is_empty() && self.buffer.capacity() > self.size {
+            self.buffer = BytesMut::new();
+        }
+        self.buffer.reserve(self.size);
+        let room = self.buffer.capacity() - self.buffer.len();
+        let read = reader.read_buf(&mut self.buffer).await?;
+        self.size = match read {
+            read if read == room => (self.size * 4).min(MOST),
+            read if read < self.size / 4 => (self.size / 2).max(LEAST),
+            _ => self.size,
+        };
+        Ok(read > 0)
+    }
+
+    fn scan(
+        &mut self,
+        each: impl FnMut(crate::scan::Message<'_>) -> Result<(), Fault>,
+    ) -> Result<usize, Fault> {
+        self.scanner.scan(&self.buffer, each)
+    }
+
+    /// Sends the first `count` bytes on.
+    async fn send(
+        &mut self,
+        writer: &mut (impl AsyncWrite + Unpin),
+        count: usize,
+        between: &AtomicBool,
+    ) -> io::Result<()> {
+        if count == 0 {
+            return Ok(());
+        }
+        between.store(false, Relaxed);
+        writer.write_all(&self.buffer[..count]).await?;
+        writer.flush().await?;
+        self.buffer.advance(count);
+        between.store(self.scanner.is_between(), Relaxed);
+        Ok(())
+    }
+
+    fn is_between(&self) -> bool {
+        self.buffer.is_empty() && self.scanner.is_between()
+    }
+}
+
+const LEAST: usize = 2 * 1024;
+const MOST: usize = 2 * HELD;
+/// How long either side is told goodbye.
+const GOODBYE: Duration = Duration::from_millis(500);
+/// How long a server may go on after its client has ended.
+const LAST_WORDS: Duration = Duration::from_secs(5);

@@ -1,0 +1,529 @@
+//! Which answers belong to which statements. Pure.
+//!
+//! A server answers in order, so what was asked waits in a queue for its answer. Texts are resolved
+//! when they are executed; what a failed step skips is forgotten with it.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use crate::proto::{field, split_text};
+use crate::scan::{Fault, Message};
+
+/// Follows one connection after its login. `M` is what its owner remembers of a statement.
+#[derive(Debug)]
+pub struct Tracker<M> {
+    waiting: VecDeque<Asked<M>>,
+    prepared: Texts,
+    portals: Texts,
+    /// An extended step failed: what is asked up to the next Sync is skipped.
+    skipping: bool,
+    copying: Copying,
+    /// Rows that came since the last answer.
+    rows: u64,
+    /// Bytes of the texts that wait.
+    bytes: usize,
+}
+
+/// A statement's text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Text {
+    pub text: Arc<str>,
+    /// How many bytes were left out.
+    pub cut: u64,
+}
+
+/// What became of a statement.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Done<M> {
+    pub mark: M,
+    pub text: Text,
+    pub rows: Option<u64>,
+    /// The SQLSTATE of why it failed.
+    pub error: Option<String>,
+}
+
+/// What the server's messages told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event<M> {
+    Done(Done<M>),
+    /// The client calls itself so now.
+    Named(String),
+}
+
+#[derive(Debug)]
+enum Asked<M> {
+    Parse {
+        name: Vec<u8>,
+        text: Text,
+        mark: M,
+    },
+    Bind {
+        portal: Vec<u8>,
+        text: Text,
+        mark: M,
+    },
+    Describe,
+    Close {
+        portal: bool,
+        name: Vec<u8>,
+    },
+    Execute {
+        text: Text,
+        mark: M,
+    },
+    /// The client's end of data, which has no answer of its own.
+    CopyEnd,
+    Sync,
+    /// Answered by any number of results, and then by ReadyForQuery.
+    Whole {
+        text: Text,
+        mark: M,
+        rows: Option<u64>,
+        error: Option<String>,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Copying {
+    No,
+    /// The server waits for data.
+    In,
+    /// The client has sent all of it.
+    Sent,
+}
+
+impl<M> Default for Tracker<M> {
+    fn default() -> Self {
+        Self {
+            waiting: VecDeque::new(),
+            prepared: Texts::default(),
+            portals: Texts::default(),
+            skipping: false,
+            copying: Copying::No,
+            rows: 0,
+            bytes: 0,
+        }
+    }
+}
+
+impl<M: Clone> Tracker<M> {
+    /// Whether so much waits for answers that no more should be asked.
+    pub fn is_full(&self) -> bool {
+        self.waiting.len() >= WAITING
+    }
+
+    /// Whether nothing waits for an answer.
+    pub fn is_idle(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    /// Takes a message of the client's. `Some`: with it begins a statement.
+    pub fn client(
+        &mut self,
+        message: Message<'_>,
+        mark: impl FnOnce() -> M,
+    ) -> Result<Option<(Text, M)>, Fault> {
+        let Message { kind, body, .. } = message;
+        if self.copying == Copying::In {
+            return self.client_copies(kind).map(|()| None);
+        }
+        let asked = match kind {
+            b'Q' => Asked::whole(self.kept(text_of(body, message.length)), mark()),
+            b'F' => {
+                let oid = body.first_chunk().ok_or(Fault::Body('F'))?;
+                let text = format!("function call {}", u32::from_be_bytes(*oid));
+                Asked::whole(Text::from(text), mark())
+            }
+            b'P' => {
+                let (name, rest) = named(body, 'P')?;
+                let behind = message.length - (body.len() - rest.len());
+                let text = self.kept(text_of(rest, behind));
+                Asked::Parse { name: name.to_vec(), text, mark: mark() }
+            }
+            b'B' => {
+                let (portal, rest) = named(body, 'B')?;
+                let (statement, _) = named(rest, 'B')?;
+                let text = self.statement(statement, self.waiting.len());
+                Asked::Bind { portal: portal.to_vec(), text, mark: mark() }
+            }
+            b'E' => {
+                let (portal, _) = named(body, 'E')?;
+                Asked::Execute { text: self.portal(portal), mark: mark() }
+            }
+            b'C' => {
+                let (what, name) = body.split_first().ok_or(Fault::Body('C'))?;
+                let (name, _) = named(name, 'C')?;
+                Asked::Close { portal: *what == b'P', name: name.to_vec() }
+            }
+            b'D' => Asked::Describe,
+            b'S' => Asked::Sync,
+            b'c' | b'f' => Asked::CopyEnd,
+            // Data out of place is skipped by the server, and the rest has no answer.
+            _ => return Ok(None),
+        };
+        Ok(self.ask(asked))
+    }
+
+    /// While the server waits for data there is nothing else to say.
+    fn client_copies(&mut self, kind: u8) -> Result<(), Fault> {
+        match kind {
+            b'c' | b'f' => self.copying = Copying::Sent,
+            // A server skips Flush and Sync meanwhile.
+            b'd' | b'H' | b'S' | b'X' => {}
+            other => return Err(Fault::Copying(char::from(other))),
+        }
+        Ok(())
+    }
+
+    fn ask(&mut self, asked: Asked<M>) -> Option<(Text, M)> {
+        let begun = match &asked {
+            Asked::Execute { text, mark } | Asked::Whole { text, mark, .. } => {
+                Some((text.clone(), mark.clone()))
+            }
+            Asked::Parse { .. }
+            | Asked::Bind { .. }
+            | Asked::Describe
+            | Asked::Close { .. }
+            | Asked::CopyEnd
+            | Asked::Sync => None,
+        };
+        let skipped = self.skipping && !matches!(asked, Asked::Sync);
+        self.skipping = skipped;
+        // Out of place where nothing is copied, and then without an answer.
+        let stray = matches!(asked, Asked::CopyEnd) && self.waiting.is_empty();
+        if skipped || stray {
+            return None;
+        }
+        self.bytes += asked.size();
+        self.waiting.push_back(asked);
+        begun
+    }
+
+    /// Takes a message of the server's.
+    pub fn server(
+        &mut self,
+        message: Message<'_>,
+        mut event: impl FnMut(Event<M>),
+    ) -> Result<(), Fault> {
+        let Message { kind, body, .. } = message;
+        match kind {
+            b'D' => self.rows += 1,
+            b'1' => self.parsed(),
+            b'2' => self.bound(),
+            b'3' => self.closed(),
+            b'T' | b'n' => self.described(),
+            b'C' => self.complete(tag_rows(body), &mut event),
+            b'I' => self.complete(None, &mut event),
+            b's' => {
+                let rows = Some(self.rows);
+                self.complete(rows, &mut event);
+            }
+            b'E' => self.failed(body, &mut event),
+            b'G' => self.copies()?,
+            b'S' => {
+                if let Some(name) = application_name(body) {
+                    event(Event::Named(name));
+                }
+            }
+            b'Z' => self.ready(body.first() == Some(&b'I'), &mut event),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn parsed(&mut self) {
+        if let Some(Asked::Parse { name, text, .. }) =
+            self.take(|asked| matches!(asked, Asked::Parse { .. }))
+        {
+            self.prepared.put(name, text);
+        }
+    }
+
+    fn bound(&mut self) {
+        if let Some(Asked::Bind { portal, text, .. }) =
+            self.take(|asked| matches!(asked, Asked::Bind { .. }))
+        {
+            self.portals.put(portal, text);
+        }
+    }
+
+    fn closed(&mut self) {
+        if let Some(Asked::Close { portal, name }) =
+            self.take(|asked| matches!(asked, Asked::Close { .. }))
+        {
+            let texts = if portal { &mut self.portals } else { &mut self.prepared };
+            texts.remove(&name);
+        }
+    }
+
+    fn described(&mut self) {
+        drop(self.take(|asked| matches!(asked, Asked::Describe)));
+    }
+
+    fn complete(&mut self, told: Option<u64>, event: &mut impl FnMut(Event<M>)) {
+        self.copying = Copying::No;
+        self.rows = 0;
+        self.settle();
+        if let Some(Asked::Whole { rows, .. }) = self.waiting.front_mut() {
+            *rows = match (*rows, told) {
+                (Some(before), Some(told)) => Some(before.saturating_add(told)),
+                (before, told) => before.or(told),
+            };
+        } else if let Some(Asked::Execute { text, mark }) =
+            self.take(|asked| matches!(asked, Asked::Execute { .. }))
+        {
+            event(Event::Done(Done { mark, text, rows: told, error: None }));
+        }
+    }
+
+    fn failed(&mut self, body: &[u8], event: &mut impl FnMut(Event<M>)) {
+        let code = field(body, b'C').unwrap_or_default();
+        let told = String::from_utf8_lossy(&code[..code.len().min(SQLSTATE)]).into_owned();
+        self.copying = Copying::No;
+        self.rows = 0;
+        self.settle();
+        match self.waiting.front_mut() {
+            Some(Asked::Whole { error, .. }) => {
+                error.get_or_insert(told);
+                return;
+            }
+            // Of no statement: the end of a transaction, or of the server.
+            Some(Asked::Sync) | None => return,
+            Some(_) => {}
+        }
+        if let Some(asked) = self.pop() {
+            if let Asked::Parse { text, mark, .. }
+            | Asked::Bind { text, mark, .. }
+            | Asked::Execute { text, mark } = asked
+            {
+                event(Event::Done(Done { mark, text, rows: None, error: Some(told) }));
+            }
+            self.skip();
+        }
+    }
+
+    /// Forgets what is skipped: all up to the next Sync.
+    fn skip(&mut self) {
+        self.skipping = true;
+        while let Some(asked) = self.waiting.front() {
+            match asked {
+                Asked::Sync => {
+                    self.skipping = false;
+                    break;
+                }
+                Asked::Parse { .. }
+                | Asked::Bind { .. }
+                | Asked::Describe
+                | Asked::Close { .. }
+                | Asked::Execute { .. }
+                | Asked::Whole { .. }
+                | Asked::CopyEnd => drop(self.pop()),
+            }
+        }
+    }
+
+    /// The server waits for data. What the client had sent ahead of that is read as data.
+    fn copies(&mut self) -> Result<(), Fault> {
+        self.copying = Copying::In;
+        while let Some(ahead) = self.waiting.get(1) {
+            match ahead {
+                Asked::Sync => drop(self.waiting.remove(1)),
+                Asked::CopyEnd => {
+                    drop(self.waiting.remove(1));
+                    self.copying = Copying::Sent;
+                    break;
+                }
+                Asked::Parse { .. } => return Err(Fault::Copying('P')),
+                Asked::Bind { .. } => return Err(Fault::Copying('B')),
+                Asked::Describe => return Err(Fault::Copying('D')),
+                Asked::Close { .. } => return Err(Fault::Copying('C')),
+                Asked::Execute { .. } => return Err(Fault::Copying('E')),
+                Asked::Whole { .. } => return Err(Fault::Copying('Q')),
+            }
+        }
+        Ok(())
+    }
+
+    fn ready(&mut self, idle: bool, event: &mut impl FnMut(Event<M>)) {
+        (self.skipping, self.copying, self.rows) = (false, Copying::No, 0);
+        while let Some(asked) = self.pop() {
+            match asked {
+                Asked::Sync => break,
+                Asked::Whole { text, mark, rows, error } => {
+                    // It takes the unnamed ones' place.
+                    self.prepared.remove(b"");
+                    self.portals.remove(b"");
+                    event(Event::Done(Done { mark, text, rows, error }));
+                    break;
+                }
+                Asked::Parse { .. }
+                | Asked::Bind { .. }
+                | Asked::Describe
+                | Asked::Close { .. }
+                | Asked::Execute { .. }
+                | Asked::CopyEnd => {}
+            }
+        }
+        if idle {
+            self.portals.clear();
+        }
+    }
+
+    /// The first that waits, if it is of this kind.
+    fn take(&mut self, kind: impl Fn(&Asked<M>) -> bool) -> Option<Asked<M>> {
+        self.settle();
+        if self.waiting.front().is_some_and(kind) { self.pop() } else { None }
+    }
+
+    /// Forgets ends of data that nobody waited for.
+    fn settle(&mut self) {
+        while matches!(self.waiting.front(), Some(Asked::CopyEnd)) {
+            drop(self.pop());
+        }
+    }
+
+    fn pop(&mut self) -> Option<Asked<M>> {
+        let asked = self.waiting.pop_front()?;
+        self.bytes -= asked.size();
+        Some(asked)
+    }
+
+    /// The text of a prepared statement, as it will be when what is asked so far was done.
+    fn statement(&self, wanted: &[u8], until: usize) -> Text {
+        let ahead = self.waiting.range(..until).rev().find_map(|asked| match asked {
+            Asked::Parse { name, text, .. } if name == wanted => Some(text.clone()),
+            _ => None,
+        });
+        ahead.unwrap_or_else(|| self.prepared.get(wanted, "prepared statement"))
+    }
+
+    fn portal(&self, wanted: &[u8]) -> Text {
+        let ahead = self.waiting.iter().rev().find_map(|asked| match asked {
+            Asked::Bind { portal, text, .. } if portal == wanted => Some(text.clone()),
+            _ => None,
+        });
+        ahead.unwrap_or_else(|| self.portals.get(wanted, "portal"))
+    }
+
+    /// A text as long as there is room for it.
+    fn kept(&self, text: Text) -> Text {
+        if self.bytes < ROOM { text } else { text.cut_at(CROWDED) }
+    }
+}
+
+impl<M> Asked<M> {
+    fn whole(text: Text, mark: M) -> Self {
+        Self::Whole { text, mark, rows: None, error: None }
+    }
+
+    /// What it takes of the room for texts.
+    fn size(&self) -> usize {
+        match self {
+            Self::Parse { name, text, .. } => name.len() + text.text.len(),
+            Self::Whole { text, .. } => text.text.len(),
+            Self::Bind { portal: name, .. } | Self::Close { name, .. } => name.len(),
+            // Shares the text of what it executes.
+            Self::Execute { .. } | Self::Describe | Self::CopyEnd | Self::Sync => 0,
+        }
+    }
+}
+
+/// Texts by name, some thousands at most.
+#[derive(Debug, Default)]
+struct Texts {
+    by_name: HashMap<Vec<u8>, Text>,
+    bytes: usize,
+}
+
+impl Texts {
+    fn put(&mut self, name: Vec<u8>, text: Text) {
+        self.remove(&name);
+        if self.by_name.len() >= NAMES {
+            return;
+        }
+        let text = if self.bytes < ROOM { text } else { text.cut_at(CROWDED) };
+        self.bytes += name.len() + text.text.len();
+        self.by_name.insert(name, text);
+    }
+
+    fn get(&self, name: &[u8], what: &str) -> Text {
+        let unknown = || Text::from(format!("({what} {:?})", String::from_utf8_lossy(name)));
+        self.by_name.get(name).cloned().unwrap_or_else(unknown)
+    }
+
+    fn remove(&mut self, name: &[u8]) {
+        if let Some((name, text)) = self.by_name.remove_entry(name) {
+            self.bytes -= name.len() + text.text.len();
+        }
+    }
+
+    fn clear(&mut self) {
+        self.by_name.clear();
+        self.bytes = 0;
+    }
+}
+
+impl Text {
+    fn cut_at(&self, most: usize) -> Self {
+        let end = self.text.floor_char_boundary(most);
+        let left_out = (self.text.len() - end) as u64;
+        Self { text: self.text[..end].into(), cut: self.cut + left_out }
+    }
+}
+
+impl From<String> for Text {
+    fn from(text: String) -> Self {
+        Self { text: text.into(), cut: 0 }
+    }
+}
+
+/// A text of which `there` is the beginning, in a body of this length.
+fn text_of(there: &[u8], length: usize) -> Text {
+    let (shown, whole) = match split_text(there) {
+        Some((text, _)) => (text, text.len()),
+        None => (there, length.saturating_sub(1)),
+    };
+    let kept = &shown[..shown.len().min(LONGEST_TEXT)];
+    // A character that the end cuts through is left out.
+    let end = match str::from_utf8(kept) {
+        Err(error) if error.error_len().is_none() => error.valid_up_to(),
+        Ok(_) | Err(_) => kept.len(),
+    };
+    let text = String::from_utf8_lossy(&kept[..end]);
+    Text { text: text.into(), cut: (whole - end.min(whole)) as u64 }
+}
+
+fn named(body: &[u8], kind: char) -> Result<(&[u8], &[u8]), Fault> {
+    let found = split_text(body).filter(|(name, _)| name.len() <= LONGEST_NAME);
+    found.ok_or(Fault::Body(kind))
+}
+
+/// The rows of a command's tag: `SELECT 5`, `INSERT 0 5`.
+fn tag_rows(tag: &[u8]) -> Option<u64> {
+    let (tag, _) = split_text(tag)?;
+    str::from_utf8(tag).ok()?.rsplit_once(' ')?.1.parse().ok()
+}
+
+fn application_name(body: &[u8]) -> Option<String> {
+    let (name, rest) = split_text(body)?;
+    let (value, _) = split_text(rest)?;
+    let value = &value[..value.len().min(LONGEST_CLIENT)];
+    (name == b"application_name").then(|| String::from_utf8_lossy(value).into_owned())
+}
+
+/// The longest text that is kept, in bytes.
+pub const LONGEST_TEXT: usize = 64 * 1024;
+/// A server cuts names at 63 bytes; pipelines may have some longer.
+const LONGEST_NAME: usize = 1024;
+const LONGEST_CLIENT: usize = 256;
+const SQLSTATE: usize = 5;
+/// A server sends what it has once that is some kilobytes, of 5 bytes at least each.
+const WAITING: usize = 4096;
+const NAMES: usize = 10_000;
+/// Bytes of texts; beyond, each is cut at so many.
+const ROOM: usize = 4 * 1024 * 1024;
+const CROWDED: usize = 256;
+
+#[cfg(test)]
+#[path = "track_tests.rs"]
+mod tests;

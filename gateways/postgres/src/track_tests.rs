@@ -1,0 +1,229 @@
+//! Statements and their answers, message by message.
+
+use super::*;
+
+type Told = (u32, String, Option<u64>, Option<String>);
+
+/// What a conversation is told of: `>` the client, `<` the server.
+fn told(talk: &[(char, u8, &[u8])]) -> Vec<Told> {
+    let mut tracker = Tracker::default();
+    let (mut number, mut told) = (0, Vec::new());
+    for (who, kind, body) in talk {
+        let message = Message { kind: *kind, body, length: body.len() };
+        if *who == '>' {
+            tracker.client(message, || number).unwrap();
+            number += 1;
+        } else {
+            tracker.server(message, |event| told.push(event)).unwrap();
+        }
+    }
+    assert!(tracker.is_idle(), "{:?}", tracker.waiting);
+    let done = told.into_iter().filter_map(|event| match event {
+        Event::Done(Done { mark, text, rows, error }) => {
+            Some((mark, text.text.to_string(), rows, error))
+        }
+        Event::Named(_) => None,
+    });
+    done.collect()
+}
+
+fn ok(number: u32, text: &str, rows: Option<u64>) -> Told {
+    (number, text.to_owned(), rows, None)
+}
+
+fn bad(number: u32, text: &str) -> Told {
+    (number, text.to_owned(), None, Some("42601".to_owned()))
+}
+
+const ERROR: &[u8] = b"SERROR\0VERROR\0C42601\0Mno\0\0";
+
+#[test]
+fn a_simple_query_is_one_statement_whatever_it_has_in_it() {
+    let talk: &[(char, u8, &[u8])] = &[
+        ('>', b'Q', b"select 1; insert\0"),
+        ('<', b'T', b""),
+        ('<', b'D', b""),
+        ('<', b'C', b"SELECT 1\0"),
+        ('<', b'C', b"INSERT 0 5\0"),
+        ('<', b'Z', b"I"),
+        ('>', b'Q', b"\0"),
+        ('<', b'I', b""),
+        ('<', b'Z', b"I"),
+        ('>', b'Q', b"sel\0"),
+        ('<', b'E', ERROR),
+        ('<', b'Z', b"I"),
+    ];
+    assert_eq!(told(talk), [ok(0, "select 1; insert", Some(6)), ok(1, "", None), bad(2, "sel")]);
+}
+
+#[test]
+fn what_is_executed_is_told_by_the_text_that_was_prepared() {
+    let talk: &[(char, u8, &[u8])] = &[
+        ('>', b'P', b"s1\0select $1\0\0\0"),
+        ('>', b'D', b"Ss1\0"),
+        ('>', b'B', b"p\0s1\0\0\0"),
+        ('>', b'E', b"p\0\0\0\0\x02"),
+        ('>', b'E', b"p\0\0\0\0\0"),
+        ('>', b'S', b""),
+        ('<', b'1', b""),
+        ('<', b't', b"\0\0"),
+        ('<', b'n', b""),
+        ('<', b'2', b""),
+        ('<', b'D', b""),
+        ('<', b'D', b""),
+        ('<', b's', b""),
+        ('<', b'D', b""),
+        ('<', b'C', b"SELECT 1\0"),
+        ('<', b'Z', b"T"),
+        ('>', b'B', b"\0s1\0\0\0"),
+        ('>', b'E', b"\0\0\0\0\0"),
+        ('>', b'C', b"Ss1\0"),
+        ('>', b'S', b""),
+        ('<', b'2', b""),
+        ('<', b'C', b"UPDATE 3\0"),
+        ('<', b'3', b""),
+        ('<', b'Z', b"I"),
+        ('>', b'E', b"p\0\0\0\0\0"),
+        ('>', b'S', b""),
+        ('<', b'E', ERROR),
+        ('<', b'Z', b"I"),
+    ];
+    let text = "select $1";
+    let expected = [
+        ok(3, text, Some(2)),
+        ok(4, text, Some(1)),
+        ok(7, text, Some(3)),
+        bad(10, "(portal \"p\")"),
+    ];
+    assert_eq!(told(talk), expected);
+}
+
+#[test]
+fn what_a_failed_step_skips_is_not_told_and_changes_nothing() {
+    let talk: &[(char, u8, &[u8])] = &[
+        ('>', b'P', b"a\0one\0\0\0"),
+        ('>', b'S', b""),
+        ('<', b'1', b""),
+        ('<', b'Z', b"I"),
+        ('>', b'P', b"\0bad\0\0\0"),
+        ('>', b'P', b"a\0two\0\0\0"),
+        ('>', b'B', b"\0a\0\0\0"),
+        ('>', b'E', b"\0\0\0\0\0"),
+        ('<', b'E', ERROR),
+        ('>', b'E', b"\0\0\0\0\0"),
+        ('>', b'S', b""),
+        ('>', b'B', b"\0a\0\0\0"),
+        ('>', b'E', b"\0\0\0\0\0"),
+        ('>', b'S', b""),
+        ('<', b'Z', b"I"),
+        ('<', b'2', b""),
+        ('<', b'C', b"SELECT 1\0"),
+        ('<', b'Z', b"I"),
+    ];
+    assert_eq!(told(talk), [bad(2, "bad"), ok(9, "one", Some(1))]);
+}
+
+#[test]
+fn data_is_copied_in_by_both_protocols() {
+    let simple: &[(char, u8, &[u8])] = &[
+        ('>', b'Q', b"copy t from stdin\0"),
+        ('<', b'G', b""),
+        ('>', b'd', b"1\n"),
+        ('>', b'c', b""),
+        ('<', b'C', b"COPY 1\0"),
+        ('<', b'Z', b"I"),
+    ];
+    assert_eq!(told(simple), [ok(0, "copy t from stdin", Some(1))]);
+    // A Sync that was sent before the server waited for data has no answer.
+    let extended: &[(char, u8, &[u8])] = &[
+        ('>', b'P', b"\0copy\0\0\0"),
+        ('>', b'B', b"\0\0\0\0"),
+        ('>', b'E', b"\0\0\0\0\0"),
+        ('>', b'S', b""),
+        ('<', b'1', b""),
+        ('<', b'2', b""),
+        ('<', b'G', b""),
+        ('>', b'd', b"1\n"),
+        ('>', b'S', b""),
+        ('>', b'c', b""),
+        ('>', b'S', b""),
+        ('<', b'C', b"COPY 1\0"),
+        ('<', b'Z', b"I"),
+    ];
+    assert_eq!(told(extended), [ok(2, "copy", Some(1))]);
+    let ahead: &[(char, u8, &[u8])] = &[
+        ('>', b'P', b"\0copy\0\0\0"),
+        ('>', b'B', b"\0\0\0\0"),
+        ('>', b'E', b"\0\0\0\0\0"),
+        ('>', b'S', b""),
+        ('>', b'c', b""),
+        ('>', b'S', b""),
+        ('<', b'1', b""),
+        ('<', b'2', b""),
+        ('<', b'G', b""),
+        ('<', b'C', b"COPY 0\0"),
+        ('<', b'Z', b"I"),
+    ];
+    assert_eq!(told(ahead), [ok(2, "copy", Some(0))]);
+}
+
+#[test]
+fn data_out_of_place_is_nothing_and_a_statement_among_data_is_a_fault() {
+    let stray: &[(char, u8, &[u8])] = &[('>', b'd', b"x"), ('>', b'c', b""), ('>', b'H', b"")];
+    assert_eq!(told(stray), []);
+    let mut tracker = Tracker::<u32>::default();
+    let message = |kind: u8, body: &'static [u8]| Message { kind, body, length: body.len() };
+    tracker.client(message(b'Q', b"copy\0"), || 0).unwrap();
+    tracker.server(message(b'G', b""), drop).unwrap();
+    assert_eq!(tracker.client(message(b'Q', b"x\0"), || 1), Err(Fault::Copying('Q')));
+}
+
+#[test]
+fn a_function_call_and_an_error_of_nobody_are_told_apart() {
+    let talk: &[(char, u8, &[u8])] = &[
+        ('<', b'E', ERROR),
+        ('>', b'F', &[0, 0, 3, 0xb8, 0, 0, 0, 0, 0, 0]),
+        ('<', b'V', b""),
+        ('<', b'Z', b"I"),
+        ('>', b'S', b""),
+        ('<', b'E', ERROR),
+        ('<', b'Z', b"I"),
+    ];
+    assert_eq!(told(talk), [ok(0, "function call 952", None)]);
+}
+
+#[test]
+fn a_long_text_is_cut_between_characters_and_says_by_how_much() {
+    let long = "é".repeat(LONGEST_TEXT);
+    let text = text_of(long.as_bytes(), long.len() + 1);
+    assert_eq!((text.text.len(), text.cut), (LONGEST_TEXT, LONGEST_TEXT as u64));
+    let odd = format!("x{long}");
+    let text = text_of(&odd.as_bytes()[..LONGEST_TEXT + 9], odd.len() + 1);
+    assert_eq!(text.text.len() as u64 + text.cut, odd.len() as u64);
+    assert!(text.text.ends_with('é'));
+    assert_eq!(text_of(b"a\xffb\0", 4).text.as_ref(), "a\u{fffd}b");
+}
+
+#[test]
+fn ten_thousand_prepared_statements_take_bounded_room() {
+    let mut tracker = Tracker::default();
+    let body =
+        |number: u32| [format!("s{number}\0").as_bytes(), &[b'x'; 60_000], b"\0\0\0"].concat();
+    for number in 0..2 * u32::try_from(NAMES).unwrap() {
+        let body = body(number);
+        tracker.client(Message { kind: b'P', body: &body, length: body.len() }, || number).unwrap();
+        tracker.server(Message { kind: b'1', body: b"", length: 0 }, drop).unwrap();
+    }
+    assert!(tracker.prepared.bytes < 2 * ROOM, "{}", tracker.prepared.bytes);
+    assert!(tracker.prepared.by_name.len() <= NAMES);
+}
+
+#[test]
+fn a_pipeline_is_full_some_time() {
+    let mut tracker = Tracker::default();
+    for _ in 0..WAITING {
+        assert!(!tracker.is_full());
+        tracker.client(Message { kind: b'S', body: b"", length: 0 }, || ()).unwrap();
+    }
+    assert!(tracker.is_full());
+}

@@ -1,0 +1,142 @@
+//! What the door keeps of statements, beside the server's own log.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+use testkit::{eventually, run_with_input};
+
+use super::{SOON, Stage};
+use crate::support::grant;
+
+#[test]
+fn a_thousand_statements_are_kept_as_the_server_logs_them() -> Result<()> {
+    let stage = Stage::start()?;
+    let token = stage.token("alice")?;
+    let mut script = String::new();
+    for n in 0..1000 {
+        let _ = match n % 5 {
+            0 => writeln!(script, "select {n}, 'literal {n} of ümläut';"),
+            1 => writeln!(
+                script,
+                "select count(*) from orders -- comment {n}\n where id > {};",
+                n % 90
+            ),
+            2 => writeln!(script, "update orders set cents = cents + 1 where id = {};", n % 100),
+            3 => writeln!(script, "select {n} \\; select {n} + 1;"),
+            _ => writeln!(script, "select nothing_{n};"),
+        };
+    }
+    let mut psql = stage.client("psql", &token);
+    psql.args(["-X", "-q", "-A", "-t"]).env("PGAPPNAME", "audit-test");
+    run_with_input(&mut psql, script.as_bytes(), SOON)?;
+    let rows = kept(&stage, 1000)?;
+    let mine: Vec<String> = rows.iter().map(text).collect::<Result<_>>()?;
+    let theirs = logged(&stage.postgres.logged()?, "orders_owner@orders ");
+    assert_eq!(mine.len(), theirs.len());
+    for (mine, theirs) in mine.iter().zip(&theirs) {
+        assert_eq!(mine, theirs);
+    }
+    let row = &rows[2];
+    assert_eq!(
+        (&row["rows"], &row["user"], &row["client"]),
+        (&1.into(), &"alice".into(), &"audit-test".into())
+    );
+    assert_eq!(
+        (&row["application"], &row["role"]),
+        (&"orders-db-hq".into(), &"orders_owner".into())
+    );
+    assert!(row["micros"].as_u64().is_some_and(|micros| micros > 0));
+    assert_eq!((&rows[4]["error"], &rows[4]["rows"]), (&"42703".into(), &Value::Null));
+    assert_eq!(rows[3]["rows"], 2);
+    let failed = stage.deployment.admin_json(&["query", "ls", "--failed", "--limit", "1000"])?;
+    assert_eq!(failed.as_array().context("rows")?.len(), 200);
+    Ok(())
+}
+
+#[test]
+fn prepared_statements_are_kept_by_their_text() -> Result<()> {
+    let stage = Stage::start()?;
+    let token = stage.token("alice")?;
+    let mut bench = stage.client("pgbench", &token);
+    let script = stage.deployment.dir().join("script.sql");
+    std::fs::write(&script, "\\set id 7\nselect cents from orders where id = :id;\n")?;
+    bench.args(["-n", "-M", "prepared", "-t", "10", "-f"]).arg(&script);
+    testkit::run(&mut bench, SOON)?.ok()?;
+    let rows = kept(&stage, 10)?;
+    let of_ours: Vec<_> =
+        rows.iter().filter(|row| row["text"].to_string().contains("cents")).collect();
+    assert_eq!(of_ours.len(), 10);
+    assert!(
+        of_ours.iter().all(|row| row["text"] == "select cents from orders where id = $1;"),
+        "{rows:?}"
+    );
+    assert!(of_ours.iter().all(|row| row["rows"] == 1));
+    Ok(())
+}
+
+#[test]
+fn what_must_be_recorded_is_on_the_disk_before_it_runs() -> Result<()> {
+    let stage = Stage::start()?;
+    stage.deployment.apply(&(grant("alice", "orders-db") + "recording = \"required\"\n"))?.ok()?;
+    let token = stage.token("alice")?;
+    let mut running = stage.running(&token, "select pg_sleep(60) /* recorded */")?;
+    eventually(SOON, "it runs", || stage.backends("%recorded%").is_ok_and(|count| count == 1))?;
+    // Under way, and kept already.
+    let rows = stage.deployment.admin_json(&["query", "ls"])?;
+    let row = rows.as_array().and_then(|rows| rows.first()).context("a row")?.clone();
+    assert_eq!(row["text"], "select pg_sleep(60) /* recorded */");
+    assert_eq!(row["micros"], Value::Null);
+    running.kill();
+    assert_eq!(stage.sql(&token, "select 12")?.ok()?.trim(), "12");
+    let row = kept(&stage, 2)?.pop().context("a row")?;
+    assert_eq!((&row["text"], &row["rows"]), (&"select 12".into(), &1.into()));
+    let id = row["session"].as_str().context("a session")?.to_owned();
+    eventually(SOON, "the recording is whole", || {
+        let shown = stage.deployment.admin(&["session", "recording", &id]);
+        shown.is_ok_and(|shown| shown.both().contains("orders=> select 12"))
+    })
+}
+
+/// At least so many statements, the first one first.
+fn kept(stage: &Stage, count: usize) -> Result<Vec<Value>> {
+    let read = || -> Result<Vec<Value>> {
+        let lines = stage.deployment.admin(&["query", "export"])?.ok()?;
+        let rows = lines.lines().map(serde_json::from_str).collect::<Result<Vec<Value>, _>>()?;
+        Ok(rows.into_iter().rev().collect())
+    };
+    let complete = |rows: &[Value]| {
+        rows.len() >= count && rows.last().is_some_and(|row| row["micros"] != Value::Null)
+    };
+    eventually(SOON + Duration::from_secs(5), "the statements are kept", || {
+        read().is_ok_and(|rows| complete(&rows))
+    })?;
+    read()
+}
+
+fn text(row: &Value) -> Result<String> {
+    Ok(row["text"].as_str().context("a text")?.to_owned())
+}
+
+/// The statements that the server says it was asked by this account, which may have more lines.
+fn logged(log: &str, who: &str) -> Vec<String> {
+    let mut all: Vec<String> = Vec::new();
+    let mut open = false;
+    for line in log.lines() {
+        if let Some(more) = line.strip_prefix('\t').filter(|_| open) {
+            if let Some(last) = all.last_mut() {
+                let _ = write!(last, "\n{more}");
+            }
+            continue;
+        }
+        open = false;
+        if let Some((_, said)) = line.split_once(who)
+            && let Some(statement) = said.strip_prefix("LOG:  statement: ")
+        {
+            all.push(statement.to_owned());
+            open = true;
+        }
+    }
+    all
+}
