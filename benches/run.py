@@ -198,10 +198,19 @@ def postgres(deployment):
         ["pg_isready", "-q", "-h", "127.0.0.1", "-p", str(port)]).returncode == 0)
     subprocess.run(["pgbench", "-q", "-i", "-s", "10", "-h", "127.0.0.1", "-p", str(port), "-U", "bench",
                     "postgres"], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deployment.application("orders-db", "postgres", port)
+    (home / "password").write_text("unasked")
+    deployment.application("orders-db", "postgres", port, "--account", "bench", "--password-file",
+                           home / "password")
     local, agent = deployment.tunnel("orders-db")
-    bench("pg.py", "--direct", f"127.0.0.1:{port}@{server.pid}", "--via",
-          f"adit tunnel=127.0.0.1:{local}@{deployment.pids(agent)}", "--conn", "=user=bench,dbname=postgres")
+    token = deployment.adit("admin", "token", "issue", "--user", "admin", "--application", "orders-db",
+                            "--kind", "access", "--uses", "1000000")
+    # Every statement is recorded, and the client's side is TLS.
+    for more in ([], ["--reconnect", "--clients", "1"]):
+        bench("pg.py", "--direct", f"127.0.0.1:{port}@{server.pid}", "--via",
+              f"adit tunnel=127.0.0.1:{local}@{deployment.pids(agent)}",
+              "--via", f"PostgreSQL door=127.0.0.1:{deployment.https}@{deployment.pids()}",
+              "--conn", "=user=bench,dbname=postgres", "--conn",
+              f"PostgreSQL door=user=bench,dbname=postgres,sslmode=require,password={token}", *more)
 
 
 def web(deployment):
