@@ -6,6 +6,7 @@ use access::{Address, Kind, Login, Name, WebOptions};
 use api::{ApplicationRow, ApplicationSpec, Checked, Document};
 use clap::{Args, Subcommand, ValueEnum};
 
+use super::database_options::DatabaseArgs;
 use super::edit::{edit, show, yes_or_no};
 use super::web_options::WebArgs;
 use super::{add, secrets, take_away};
@@ -93,6 +94,8 @@ pub struct AddArgs {
     tags: Vec<(String, String)>,
     #[command(flatten)]
     web: WebArgs,
+    #[command(flatten)]
+    database: DatabaseArgs,
 }
 
 /// With these the relay logs in to the target, and the user never sees how.
@@ -153,8 +156,10 @@ pub struct SetArgs {
     tags: Vec<(String, String)>,
     #[command(flatten)]
     web: WebArgs,
+    #[command(flatten)]
+    database: DatabaseArgs,
     /// Leave nothing of it, before what else is given; without account users log in to the target
-    /// themselves, without web the origin is spoken to as usual
+    /// themselves, without web or database its target is spoken to as usual
     #[arg(long, value_name = "WHAT")]
     clear: Vec<Clear>,
 }
@@ -168,6 +173,7 @@ enum Clear {
     Approvers,
     Tags,
     Web,
+    Database,
 }
 
 impl SetArgs {
@@ -184,6 +190,7 @@ impl SetArgs {
                 }
                 Clear::Approvers => app.approvers.clear(),
                 Clear::Tags => app.tags.clear(),
+                Clear::Database => app.database = None,
                 Clear::Web => {
                     app.web.iter_mut().for_each(|web| {
                         let host_names = std::mem::take(&mut web.host_names);
@@ -205,6 +212,7 @@ impl SetArgs {
             app.approvers = self.approvers;
         }
         app.web = self.web.over(app.web.take())?;
+        self.database.say(app)?;
         if !self.tags.is_empty() {
             app.tags = self.tags.into_iter().collect();
         }
@@ -238,7 +246,7 @@ pub(super) async fn run(command: AppCommand, context: &Context) -> Result<(), Fa
 impl AddArgs {
     fn spec(self) -> Result<ApplicationSpec, Failure> {
         let ManagedArgs { account, password_file, key_file, certificate } = self.managed;
-        Ok(ApplicationSpec {
+        let mut app = ApplicationSpec {
             name: self.name,
             site: self.site,
             kind: self.kind,
@@ -257,7 +265,9 @@ impl AddArgs {
             web: self.web.over(None)?,
             database: None,
             level_passwords: Default::default(),
-        })
+        };
+        self.database.say(&mut app)?;
+        Ok(app)
     }
 }
 

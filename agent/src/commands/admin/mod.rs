@@ -7,6 +7,7 @@ mod app;
 mod apply;
 mod audit;
 mod connector;
+mod database_options;
 mod edit;
 mod export;
 mod grant;

@@ -28,6 +28,28 @@ async fn an_application_is_added_with_its_secret_out_of_a_file() {
 }
 
 #[tokio::test]
+async fn a_database_is_added_with_an_account_for_each_level() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("pw");
+    fs::write(&file, "hunter2\n").unwrap();
+    let command = format!(
+        "app add orders-db --site hq --kind postgres --address db1:5432 --tls verify-full --sni db \
+         --level-account viewer=orders_ro --level-account owner=orders \
+         --level-password-file viewer={0} --level-password-file owner={0}",
+        file.display()
+    );
+    let run = run(&command, [applied()]).await;
+    let wanted = json!({ "tls": "verify-full", "sni": "db",
+        "accounts": { "viewer": "orders_ro", "owner": "orders" } });
+    assert_eq!(run.body()["database"], wanted);
+    let passwords = json!({ "viewer": "hunter2", "owner": "hunter2" });
+    assert_eq!((&run.body()["level_passwords"], &run.body()["web"]), (&passwords, &json!(null)));
+    for wrong in ["--tls maybe", "--level-account reader=x", "--level-account viewer"] {
+        assert!(parse(&format!("app set orders-db {wrong}")).is_err(), "{wrong}");
+    }
+}
+
+#[tokio::test]
 async fn an_applications_services_are_said_in_a_line_each() {
     let command = "app add wiki --site hq --kind web --address wiki.corp:80 \
         --host-name api.example.com --service 10.0.0.8:8443,path=/api,base-path=/,scheme=https,http=2 \
