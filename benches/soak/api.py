@@ -1,7 +1,5 @@
 """Every operation of the API with what its description allows and what it does not, by somebody of
-each role: no answer may be a 5xx, nor another than the description tells. By schemathesis, from
-PyPI, in a folder of its own."""
-import fcntl
+each role: no answer may be a 5xx, nor another than the description tells. By schemathesis."""
 import json
 import os
 import re
@@ -19,8 +17,9 @@ TAKING = ["revokeMyToken", "revokeToken", "revokeTokens", "logout"]
 
 
 def run(opts):
-    tool = installed()
-    rows = [held(opts, tool, who) for who in opts.roles]
+    if not opts.schemathesis:
+        sys.exit("--schemathesis says where it is; `cargo xtask soak` installs it")
+    rows = [held(opts, opts.schemathesis, who) for who in opts.roles]
     table(f"The API against its description, {opts.examples} examples an operation",
           ["as", "operations", "cases", "answers that are not as described", "let through",
            "refused", "told to wait", "still signed in", "panics"],
@@ -93,15 +92,3 @@ def tried(opts, tool, world, token, which, caller=""):
 def found(pattern, text):
     match = re.search(pattern, text)
     return int(match.group(1)) if match else 0
-
-
-def installed():
-    venv, done = ROOT / "target/soak-api", ROOT / "target/soak-api/done"
-    venv.mkdir(parents=True, exist_ok=True)
-    with open(venv.with_suffix(".lock"), "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not done.exists():
-            subprocess.run([sys.executable, "-m", "venv", venv], check=True)
-            subprocess.run([venv / "bin/pip", "--quiet", "install", "schemathesis==4.32.0"], check=True)
-            done.touch()
-    return venv / "bin/st"

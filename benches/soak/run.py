@@ -3,7 +3,7 @@
 
   run.py [--parts kill power disk sessions crowd api] [--bin target/release] [--kills 200]
          [--cuts 50] [--ssh 5000] [--tcp 1000] [--strangers 10000] [--new 500] [--examples 1000]
-         [--roles admin]
+         [--roles admin] [--schemathesis PROGRAM]
 
 Needs root (mounts, strace, limits). `cargo xtask soak` builds what it needs and calls it."""
 import argparse
@@ -24,6 +24,7 @@ options.add_argument("--strangers", type=int, default=10_000, help="silent conne
 options.add_argument("--new", type=int, default=500, help="of them that come and go each second")
 options.add_argument("--examples", type=int, default=1000, help="cases made up for each operation of the API")
 options.add_argument("--roles", nargs="+", default=["admin", "auditor", "user"], help="who calls the API")
+options.add_argument("--schemathesis", type=Path, help="the program that makes up the calls of the API")
 opts = options.parse_args()
 
 memory = next(line for line in open("/proc/meminfo") if line.startswith("MemTotal")).split()[1]

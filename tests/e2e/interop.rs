@@ -8,9 +8,9 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use testkit::{Account, Process, eventually, free_port, run, run_with_input};
+use testkit::{Account, Process, eventually, free_port, python_with, run, run_with_input};
 
-use crate::support::{SOON, World, application, assert_says, grant, python_with};
+use crate::support::{SOON, World, application, assert_says, grant};
 
 const LONG: Duration = Duration::from_secs(180);
 

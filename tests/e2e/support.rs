@@ -7,7 +7,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::Result;
-use testkit::{Account, Deployment, Echo, Output, Sshd, SshdOptions, bin_dir, run};
+use testkit::{Account, Deployment, Echo, Output, Sshd, SshdOptions, run};
 
 /// How long a client may take for something that takes it well under a second.
 pub(crate) const SOON: Duration = Duration::from_secs(40);
@@ -137,20 +137,3 @@ pub(crate) fn with_password(command: &mut Command, account: &Account) {
 pub(crate) fn assert_says(output: &Output, text: &str) {
     assert!(output.both().contains(text), "no {text:?} in {} of {}", output.both(), output.command);
 }
-
-/// The programs of a Python of its own with this package of PyPI, `name==version`, beside our
-/// programs; kept for the next time.
-pub(crate) fn python_with(package: &str) -> Result<PathBuf> {
-    let venv = bin_dir()?.with_file_name(package);
-    let done = venv.join("done");
-    if !done.exists() {
-        // Debian's own python: another one in the path may be of a version the packages are not for.
-        run(Command::new("/usr/bin/python3").args(["-m", "venv"]).arg(&venv), DOWNLOAD)?.ok()?;
-        let mut pip = Command::new(venv.join("bin/pip"));
-        run(pip.args(["--quiet", "install", package]), DOWNLOAD)?.ok()?;
-        fs::write(done, "")?;
-    }
-    Ok(venv.join("bin"))
-}
-
-const DOWNLOAD: Duration = Duration::from_secs(300);

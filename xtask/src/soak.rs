@@ -3,6 +3,7 @@
 use std::process::Command;
 
 use anyhow::Result;
+use testkit::{SCHEMATHESIS, python_with};
 
 use crate::cargo::{build_programs, root, step};
 use crate::packages;
@@ -19,5 +20,15 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     packages::ensure(packages::FOR_SOAK)?;
     build_programs(true)?;
     let mut soak = Command::new("python3");
-    step(soak.current_dir(root()).arg("benches/soak/run.py").args(&args.rest))
+    soak.current_dir(root()).arg("benches/soak/run.py");
+    if args.has("api") || !args.has("--parts") {
+        soak.arg("--schemathesis").arg(python_with(SCHEMATHESIS)?.join("st"));
+    }
+    step(soak.args(&args.rest))
+}
+
+impl Args {
+    fn has(&self, word: &str) -> bool {
+        self.rest.iter().any(|given| given == word)
+    }
 }

@@ -5,14 +5,14 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
-use testkit::{Process, free_port, run};
+use testkit::{Process, SCHEMATHESIS, free_port, python_with, run};
 
 use super::stage::Stage;
-use crate::support::{SOON, python_with};
+use crate::support::SOON;
 
 #[test]
 fn whatever_a_description_allows_is_answered_as_by_the_origin_itself() -> Result<()> {
-    let tool = python_with("schemathesis==4.32.0")?.join("st");
+    let tool = python_with(SCHEMATHESIS)?.join("st");
     let stage = Stage::start()?;
     let dir = stage.deployment.dir().to_owned();
     let (origin, document) = (dir.join("origin.py"), dir.join("openapi.json"));
