@@ -6,7 +6,7 @@ Starts a relay, a connector and an agent's tunnel from target/release on free po
 of `loadgen`, a throw-away sshd and (where Debian's PostgreSQL is installed) a throw-away database.
 Needs root for pinning and for the SSH part. `cargo xtask bench` builds what it needs and calls it.
 
-  run.py [--parts bulk latency connect memory ssh pg web] [--reps 5] [--pin 1] [--gb 2]"""
+  run.py [--parts bulk latency connect memory ssh pg web web-memory] [--reps 5] [--pin 1] [--gb 2]"""
 import argparse
 import json
 import os
@@ -20,7 +20,7 @@ import time
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-PARTS = ["bulk", "latency", "connect", "memory", "ssh", "pg", "web"]
+PARTS = ["bulk", "latency", "connect", "memory", "ssh", "pg", "web", "web-memory"]
 
 options = argparse.ArgumentParser(description=__doc__)
 options.add_argument("--parts", nargs="+", default=PARTS, choices=PARTS)
@@ -28,7 +28,7 @@ options.add_argument("--bin", default=str(HERE.parent / "target/release"))
 options.add_argument("--reps", type=int, default=5)
 options.add_argument("--gb", type=float, default=2.0)
 options.add_argument("--pin", default="1", help="CPU for everything that takes part; empty: all CPUs")
-options.add_argument("--memory-gib", type=int, default=10, help="of bodies, for the web part")
+options.add_argument("--memory-gib", type=int, default=10, help="of one body each way, for web-memory")
 options.add_argument("--memory-steps", type=int, nargs="+", default=[1000, 3000])
 opts = options.parse_args()
 
@@ -218,8 +218,9 @@ def web(deployment):
     home, origin, sink, proxy = root / "web", free_port(), free_port(), free_port()
     home.mkdir()
     (home / "small").write_bytes(b"x" * 128)
-    with open(home / "large", "wb") as large:
-        large.truncate(2**30)
+    for name, gib in (("large", 1), ("tenth", opts.memory_gib / 10), ("huge", opts.memory_gib)):
+        with open(home / name, "wb") as file:
+            file.truncate(int(gib * 2**30))
     subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
                     "-days", "2", "-subj", "/CN=web", "-keyout", home / "key", "-out", home / "cert"],
                    check=True, capture_output=True)
@@ -248,7 +249,9 @@ location / {{ {upstream} proxy_pass http://origin; }} }} }}""")
     bench = [sys.executable, HERE / "web.py", "--proxy", f"127.0.0.1:{proxy}@{','.join(workers)}",
              "--door", f"127.0.0.1:{deployment.https}@{deployment.pids()}", "--key", key,
              "--name", f"web-hq.adit.localhost:{deployment.https}", "--reps", opts.reps,
-             "--memory-gib", opts.memory_gib]
+             "--memory-gib", opts.memory_gib, "--what"]
+    bench += ["requests", "bodies"] if "web" in opts.parts else []
+    bench += ["memory"] if "web-memory" in opts.parts else []
     subprocess.run([str(part) for part in bench], check=False)
 
 
@@ -266,7 +269,7 @@ def main():
         ssh(deployment)
     if "pg" in opts.parts:
         postgres(deployment)
-    if "web" in opts.parts:
+    if {"web", "web-memory"} & set(opts.parts):
         web(deployment)
 
 

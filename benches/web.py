@@ -2,7 +2,7 @@
 """Requests and bodies through the web door, beside nginx as a reverse proxy of the same origin.
 
   web.py --proxy HOST:PORT@PIDS --door HOST:PORT@PIDS --name HOST --key TOKEN --work FOLDER
-         [--reps 5] [--seconds 5] [--gib 1] [--memory-gib 10]
+         [--what requests bodies memory] [--reps 5] [--seconds 5] [--gib 1] [--memory-gib 10]
 
 Both speak TLS to wrk and curl, keep their connections to the origin, and have the same two CPUs. Each
 round measures both, one after the other, so that a ratio compares what was measured together."""
@@ -18,6 +18,7 @@ options.add_argument("--proxy", required=True)
 options.add_argument("--door", required=True)
 options.add_argument("--name", required=True, help="the application's Host")
 options.add_argument("--key", required=True)
+options.add_argument("--what", nargs="+", default=["requests", "bodies", "memory"])
 options.add_argument("--reps", type=int, default=5)
 options.add_argument("--seconds", type=int, default=5)
 options.add_argument("--gib", type=float, default=1)
@@ -41,9 +42,14 @@ class Way:
             return (int(fields[11]) + int(fields[12])) / TICKS
         return sum(spent(pid) for pid in self.pids)
 
-    def rss(self):
-        status = Path(f"/proc/{self.pids[0]}/status").read_text()
-        return int(re.search(r"VmRSS:\s+(\d+)", status)[1]) / 1024
+    def resident(self, field):
+        """MB of each program: VmRSS now, VmHWM at most since `forget_peak`."""
+        texts = [Path(f"/proc/{pid}/status").read_text() for pid in self.pids]
+        return [int(re.search(rf"{field}:\s+(\d+)", text)[1]) / 1024 for text in texts]
+
+    def forget_peak(self):
+        for pid in self.pids:
+            Path(f"/proc/{pid}/clear_refs").write_text("5")
 
     def headers(self):
         return ["-H", f"Host: {opts.name}", "-H", f"X-Adit-Key: {opts.key}"]
@@ -64,9 +70,9 @@ class Way:
             return float(number) * UNITS[unit]
         return rate, at(50), at(99), (self.cpu() - before) * 1e6 / count
 
-    def body(self, up):
+    def body(self, up, gib, page="large"):
         """Bytes per second of one body, CPU seconds per GiB."""
-        size, before = int(opts.gib * 2**30), self.cpu()
+        size, before = int(gib * 2**30), self.cpu()
         command = ["curl", "-sSfk", "--http1.1", "-o", "/dev/null", *self.headers()]
         if up:
             command += ["-X", "PUT", "-H", "Expect:", "-H", "Transfer-Encoding:", "-H",
@@ -78,9 +84,9 @@ class Way:
             source.wait()
         else:
             began = time.monotonic()
-            subprocess.run([*command, f"https://{self.address}/large"], check=True)
+            subprocess.run([*command, f"https://{self.address}/{page}"], check=True)
         took = time.monotonic() - began
-        return size / took, (self.cpu() - before) / opts.gib
+        return size / took, (self.cpu() - before) / gib
 
 
 def show(values, form):
@@ -110,7 +116,7 @@ def requests(ways, connections):
 
 
 def bodies(ways, up):
-    rounds = [[way.body(up) for way in ways] for _ in range(opts.reps)]
+    rounds = [[way.body(up, opts.gib) for way in ways] for _ in range(opts.reps)]
     rows = []
     for n, way in enumerate(ways):
         rate, cpu = zip(*(each[n] for each in rounds))
@@ -122,18 +128,29 @@ def bodies(ways, up):
 
 
 def memory(door):
-    seen = [door.rss()]
-    for _ in range(int(opts.memory_gib / opts.gib)):
-        door.body(False)
-        seen.append(door.rss())
-    print(f"### Memory of the relay over {opts.memory_gib} GiB of bodies\n")
-    print(f"MB of RSS before, after the first and after the last, and the most between: "
-          f"{seen[0]:.1f}, {seen[1]:.1f}, {seen[-1]:.1f}, {max(seen):.1f}\n", flush=True)
+    """One body each way, after one of a tenth that warms up."""
+    rows = []
+    for up in (False, True):
+        door.body(up, opts.memory_gib / 10, "tenth")
+        door.forget_peak()
+        before = door.resident("VmRSS")
+        rate, _ = door.body(up, opts.memory_gib, "huge")
+        peak, after = door.resident("VmHWM"), door.resident("VmRSS")
+        rows += [["up" if up else "down", name, f"{rate / 2**20:.0f}", *(f"{mb:.1f}" for mb in row)]
+                 for name, *row in zip(("relay", "connector"), before, peak, after)]
+    print(f"### Memory over one body of {opts.memory_gib} GiB each way, MB of RSS\n")
+    print("| body | program | MiB/s | before | at most | after |\n|" + " --- |" * 6)
+    for row in rows:
+        print("| " + " | ".join(row) + " |")
+    print(flush=True)
 
 
 nginx, door = Way("nginx", opts.proxy), Way("relay and connector", opts.door)
-requests([nginx, door], 64)
-requests([nginx, door], 1)
-bodies([nginx, door], False)
-bodies([nginx, door], True)
-memory(door)
+if "requests" in opts.what:
+    requests([nginx, door], 64)
+    requests([nginx, door], 1)
+if "bodies" in opts.what:
+    bodies([nginx, door], False)
+    bodies([nginx, door], True)
+if "memory" in opts.what:
+    memory(door)
