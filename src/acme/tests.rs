@@ -7,7 +7,7 @@ use api::CertificateSource;
 use async_trait::async_trait;
 use rustls::server::Acceptor;
 use session::{AuditError, ClosingSlot};
-use testkit::{Pebble, free_port};
+use testkit::{Pebble, PebbleOptions, free_port};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
@@ -21,7 +21,8 @@ use crate::config::Challenge;
 async fn a_name_is_asked_for_again_until_the_ca_sees_that_it_leads_here() {
     let (dir, stage) = Stage::new(&["wiki.example.test"]).await;
     let (tls, http) = (free_port().unwrap(), free_port().unwrap());
-    let pebble = Pebble::start(&dir.path().join("pebble"), (tls, http), 20).unwrap();
+    let refusing = PebbleOptions { refused_nonces: 20, ..PebbleOptions::default() };
+    let pebble = Pebble::start(&dir.path().join("pebble"), (tls, http), refusing).unwrap();
     let mut running = Running::start(&stage, &ca(&pebble), Duration::from_millis(400));
     // Nothing listens where the CA looks.
     running.until("two failures", |rows| rows.iter().all(|row| row.failures >= 2)).await;
@@ -47,7 +48,8 @@ async fn a_name_is_asked_for_again_until_the_ca_sees_that_it_leads_here() {
 async fn what_one_relay_was_issued_others_show_and_do_not_ask_for() {
     let (dir, stage) = Stage::new(&[]).await;
     let (tls, http) = (free_port().unwrap(), free_port().unwrap());
-    let pebble = Pebble::start(&dir.path().join("pebble"), (tls, http), 0).unwrap();
+    let options = PebbleOptions::default();
+    let pebble = Pebble::start(&dir.path().join("pebble"), (tls, http), options).unwrap();
     let second = Duration::from_secs(1);
     let first = Running::start(&stage, &ca(&pebble), second);
     let other = Running::start(&stage, &ca(&pebble), second);

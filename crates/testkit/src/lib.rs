@@ -19,7 +19,7 @@ mod wait;
 pub use account::{Account, current_account, is_root};
 pub use database::{Cluster, Database};
 pub use deployment::{Builder, ConnectorProcess, Deployment, Doors, bin_dir};
-pub use pebble::Pebble;
+pub use pebble::{Pebble, PebbleOptions};
 pub use ports::{free_port, free_udp_port};
 pub use postgres::{Postgres, PostgresOptions, postgres_binaries};
 pub use process::Process;

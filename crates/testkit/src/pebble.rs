@@ -22,21 +22,33 @@ pub struct Pebble {
     _names: Process,
 }
 
+/// What a [`Pebble`] does besides issuing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PebbleOptions {
+    /// It refuses so many good nonces of a hundred.
+    pub refused_nonces: u8,
+    /// How long its certificates are good; `None`: for years.
+    pub life: Option<Duration>,
+}
+
 impl Pebble {
-    /// Looks at these ports for TLS-ALPN-01 and HTTP-01, and refuses so many good nonces of a
-    /// hundred. Keeps its files in `dir`.
-    pub fn start(dir: &Path, (tls, http): (u16, u16), refused_nonces: u8) -> Result<Self> {
+    /// Looks at these ports for TLS-ALPN-01 and HTTP-01. Keeps its files in `dir`.
+    pub fn start(dir: &Path, (tls, http): (u16, u16), options: PebbleOptions) -> Result<Self> {
+        let PebbleOptions { refused_nonces, life } = options;
         fs::create_dir_all(dir)?;
         let (api, management, dns) = (free_port()?, free_port()?, free_udp_port()?);
         let names = names(dir, dns)?;
         certify(dir)?;
         let local = |port| format!("127.0.0.1:{port}");
-        let config = json!({ "pebble": {
+        let mut config = json!({ "pebble": {
             "listenAddress": local(api), "managementListenAddress": local(management),
             "certificate": dir.join("cert.pem"), "privateKey": dir.join("key.pem"),
             "httpPort": http, "tlsPort": tls, "ocspResponderURL": "",
             "externalAccountBindingRequired": false,
         }});
+        if let Some(life) = life {
+            config["pebble"]["certificateValidityPeriod"] = life.as_secs().into();
+        }
         fs::write(dir.join("pebble.json"), config.to_string())?;
         let mut command = Command::new("/usr/bin/pebble");
         command.arg("-config").arg(dir.join("pebble.json")).args(["-dnsserver", &local(dns)]);

@@ -3,10 +3,12 @@
 use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use serde_json::Value;
-use testkit::{Pebble, eventually, free_port, run};
+use testkit::{Pebble, PebbleOptions, Process, eventually, free_port, run, run_with_input};
 
 use super::stage::Stage;
 use crate::support::{SOON, assert_says};
@@ -17,7 +19,7 @@ fn names_of_applications_get_certificates_by_tls_alpn_and_keep_them() -> Result<
     stage.name("app", &["wiki.example.test"])?;
     let key = format!("X-Adit-Key: {}", stage.token()?);
     let ports = (stage.deployment.doors().https, free_port()?);
-    let pebble = Pebble::start(&stage.deployment.dir().join("pebble"), ports, 0)?;
+    let pebble = stage.pebble(ports, PebbleOptions::default())?;
     stage.configure(&pebble, "")?;
     let names = ["app-hq.relay.localhost", "other-hq.relay.localhost", "wiki.example.test"];
     eventually(SOON, "three names are certified", || stage.certified() == names)?;
@@ -41,11 +43,40 @@ fn names_of_applications_get_certificates_by_tls_alpn_and_keep_them() -> Result<
 }
 
 #[test]
+fn a_certificate_is_renewed_by_another_order_and_connections_stay() -> Result<()> {
+    let mut stage = Stage::start()?;
+    let token = stage.token()?;
+    let ports = (stage.deployment.doors().https, free_port()?);
+    let life = Some(Duration::from_secs(15));
+    let pebble = stage.pebble(ports, PebbleOptions { life, ..PebbleOptions::default() })?;
+    stage.configure(&pebble, "")?;
+    eventually(SOON, "both names are certified", || stage.certified().len() == 2)?;
+    let (name, root) = (stage.host(), pebble.root()?);
+    let first = stage.serial(&name)?;
+    let key = format!("X-Adit-Key: {token}");
+    let mut events = stage.curl("/events");
+    events.args(["--cacert"]).arg(&root).args(["-H", &key]);
+    let mut events = Process::start("curl", events, &stage.deployment.dir().join("events.log"))?;
+    events.wait_for_log("data: 1", SOON)?;
+    // Two thirds into its life.
+    eventually(SOON, "another one is shown", || {
+        stage.serial(&name).is_ok_and(|serial| serial != first)
+    })?;
+    assert!(events.is_running(), "{}", events.tail());
+    let mut curl = stage.curl("/echo");
+    curl.args(["-H", &key, "--cacert"]).arg(&root);
+    assert_says(&run(&mut curl, SOON)?, "\"x-adit-user\":\"alice\"");
+    let issued = pebble.log().matches("Issued certificate serial").count();
+    ensure!(issued >= 3, "{issued} were issued for two names");
+    Ok(())
+}
+
+#[test]
 fn names_get_certificates_by_http_and_everybody_else_there_is_sent_to_https() -> Result<()> {
     let mut stage = Stage::start()?;
     stage.name("app", &["wiki.example.test"])?;
     let http = free_port()?;
-    let pebble = Pebble::start(&stage.deployment.dir().join("pebble"), (free_port()?, http), 0)?;
+    let pebble = stage.pebble((free_port()?, http), PebbleOptions::default())?;
     let lines = format!("challenge = \"http-01\"\nhttp_listen = \"127.0.0.1:{http}\"\n");
     stage.configure(&pebble, &lines)?;
     eventually(SOON, "three names are certified", || stage.certified().len() == 3)?;
@@ -69,6 +100,22 @@ fn names_get_certificates_by_http_and_everybody_else_there_is_sent_to_https() ->
 }
 
 impl Stage {
+    fn pebble(&self, ports: (u16, u16), options: PebbleOptions) -> Result<Pebble> {
+        Pebble::start(&self.deployment.dir().join("pebble"), ports, options)
+    }
+
+    /// The serial number of the certificate that is shown for a host.
+    fn serial(&self, host: &str) -> Result<String> {
+        let at = format!("127.0.0.1:{}", self.deployment.doors().https);
+        let name = host.split(':').next().context("a name")?;
+        let mut openssl = Command::new("openssl");
+        openssl.args(["s_client", "-connect", &at, "-servername", name]);
+        let shown = run(&mut openssl, SOON)?.text();
+        let mut x509 = Command::new("openssl");
+        x509.args(["x509", "-noout", "-serial"]);
+        run_with_input(&mut x509, shown.as_bytes(), SOON)?.ok()
+    }
+
     /// Has the relay get its certificates from Pebble.
     fn configure(&mut self, pebble: &Pebble, lines: &str) -> Result<()> {
         let file = self.deployment.dir().join("relay").join("relay.toml");
@@ -100,7 +147,7 @@ impl Stage {
     fn refuses_who_has_no_order(&self) -> Result<()> {
         let at = format!("127.0.0.1:{}", self.deployment.doors().https);
         for name in ["wiki.example.test", "elsewhere.test"] {
-            let mut openssl = std::process::Command::new("openssl");
+            let mut openssl = Command::new("openssl");
             openssl.args(["s_client", "-connect", &at, "-servername", name]);
             openssl.args(["-alpn", "acme-tls/1"]);
             let output = run(&mut openssl, SOON)?;
