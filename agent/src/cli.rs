@@ -64,7 +64,7 @@ pub enum Command {
     /// Show what you have asked for and what became of it
     Requests(request::RequestsArgs),
     /// Print a link that signs your browser in
-    SignIn,
+    SignIn(sign_in::SignInArgs),
     /// List the browsers that are signed in as you, and sign them out
     SignIns(sign_in::SignInsArgs),
     /// Have a certificate that signs ssh in at the relay, and renew it when it is about to end

@@ -88,6 +88,11 @@ impl StateDir {
         self.0.join("ssh_cert.json")
     }
 
+    /// A page that leads a browser to where it is signed in.
+    pub fn sign_in_page(&self) -> PathBuf {
+        self.0.join("sign-in.html")
+    }
+
     /// Makes the folder, closed to everyone else.
     pub fn prepare(&self) -> Result<(), Failure> {
         files::private_dir(&self.0).map_err(|error| self.unusable(&error))

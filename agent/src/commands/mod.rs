@@ -1,6 +1,7 @@
 //! One file per command.
 
 pub mod admin;
+mod browser;
 pub mod completions;
 pub mod key;
 pub mod login;
@@ -33,7 +34,7 @@ pub async fn run(command: Command, context: &Context) -> Result<(), Failure> {
         Command::Token(args) => token::run(args.command, context).await,
         Command::Request(args) => request::ask(args, context).await,
         Command::Requests(args) => request::run(args, context).await,
-        Command::SignIn => sign_in::sign_in(context).await,
+        Command::SignIn(args) => sign_in::sign_in(args, context).await,
         Command::SignIns(args) => sign_in::run(args, context).await,
         Command::SshCert(args) => ssh_cert::run(args, context).await,
         Command::SshConfig(args) => ssh_config::run(&args, context),

@@ -3,9 +3,17 @@
 use api::{Removed, SignInCode, SignInRow};
 use clap::{Args, Subcommand};
 
+use super::browser;
 use crate::context::{Context, segment};
 use crate::exit::Failure;
 use crate::times;
+
+#[derive(Debug, Args)]
+pub struct SignInArgs {
+    /// Open it in the browser of this machine; print it where there is none
+    #[arg(long)]
+    open: bool,
+}
 
 #[derive(Debug, Args)]
 pub struct SignInsArgs {
@@ -23,14 +31,33 @@ enum SignInsCommand {
 }
 
 /// `adit sign-in`
-pub async fn sign_in(context: &Context) -> Result<(), Failure> {
+pub async fn sign_in(args: SignInArgs, context: &Context) -> Result<(), Failure> {
     let code: SignInCode = context.call(hyper::Method::POST, CODES, None::<&()>).await?;
     if context.ui.wants_json() {
         return context.ui.json(&code);
     }
-    context.ui.data(link(&code.url, code.code.expose()))?;
+    let link = link(&code.url, code.code.expose());
+    if args.open && opened(&link, context).await? {
+        context.ui.say("Your browser signs you in.");
+        return Ok(());
+    }
+    context.ui.data(link)?;
     context.ui.say("Open it in your browser within a minute. It signs in once.");
     Ok(())
+}
+
+/// Whether a browser has taken the link. One that can not be had is no failure: the link can be
+/// printed.
+async fn opened(link: &str, context: &Context) -> Result<bool, Failure> {
+    let state = context.settings.state()?;
+    state.prepare()?;
+    match browser::open(link, &state.sign_in_page()).await {
+        Ok(taken) => Ok(taken),
+        Err(error) => {
+            context.ui.say(format_args!("Could not open your browser: {error}"));
+            Ok(false)
+        }
+    }
 }
 
 /// Behind `#`, which browsers send to nobody: the code is in no log and no `Referer`.

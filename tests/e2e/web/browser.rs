@@ -1,15 +1,17 @@
 //! Browsers at the web door: curl with a cookie jar for each rule, and Chromium as people use it.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
-use testkit::{Output, run};
+use testkit::{Output, Process, eventually, run};
 
 use super::chromium::Chromium;
 use super::stage::Stage;
+use super::websocket;
 use crate::support::{SOON, application, assert_says};
 
 #[test]
@@ -48,6 +50,11 @@ fn a_person_signs_in_once_and_opens_everything_until_they_sign_out() -> Result<(
     let took = started.elapsed();
     assert!(took < Duration::from_secs(2), "the socket ended after {took:?}");
     println!("the socket ended after {} ms", took.as_millis());
+    eventually(SOON, "the socket is recorded as one over HTTP/2", || {
+        let log = stage.deployment.admin_json(&["web", "log"]).unwrap_or_default();
+        let is_it = |row: &Value| row["path"] == "/ws" && row["method"] == "CONNECT";
+        log.as_array().is_some_and(|rows| rows.iter().any(is_it))
+    })?;
     let refused = browser.until("a", "fetch('/echo').then(r => r.status)")?;
     assert_eq!(refused, 401, "what a page loads is told, not led away");
     browser.goto("a", &stage.url("/talking"))?;
@@ -58,6 +65,74 @@ fn a_person_signs_in_once_and_opens_everything_until_they_sign_out() -> Result<(
     browser.goto("a", &link(&stage)?)?;
     browser.until("a", "document.title.startsWith('Applications') && location.hash == ''")?;
     Ok(())
+}
+
+#[test]
+fn a_browser_is_opened_and_signed_in_and_where_there_is_none_the_link_is_printed() -> Result<()> {
+    let stage = Stage::start()?;
+    stage.deployment.login("alice")?;
+    let dir = stage.deployment.dir();
+    let (script, shown) = (dir.join("browser"), dir.join("shown"));
+    std::fs::write(&script, format!("#!/bin/sh\necho \"$@\" > {}\n", shown.display()))?;
+    std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755))?;
+    let adit = |browser: &Path| {
+        let mut adit = stage.deployment.adit("alice");
+        adit.args(["sign-in", "--open"]).env("BROWSER", browser);
+        adit
+    };
+    assert_eq!(run(&mut adit(&script), SOON)?.ok()?, "");
+    let page = std::fs::read_to_string(&shown)?;
+    assert!(!page.contains('#'), "everybody can read a program's arguments: {page}");
+    let page = page.trim();
+    assert_eq!(std::fs::metadata(page)?.permissions().mode() & 0o777, 0o600);
+    let mut browser = Chromium::start(dir, "alice")?;
+    browser.goto("a", &format!("file://{page}"))?;
+    browser.until("a", "document.title.startsWith('Applications') && location.hash == ''")?;
+    let printed = run(&mut adit(&dir.join("no-browser")), SOON)?.ok()?;
+    assert!(printed.contains("/sign-in#"), "{printed}");
+    Ok(())
+}
+
+#[test]
+fn what_is_open_ends_with_the_last_of_the_sign_in_hours() -> Result<()> {
+    let mut stage = Stage::start()?;
+    stage.deployment.login("alice")?;
+    let jar = Jar::new(&stage, "alice");
+    jar.sign_in()?;
+    jar.enter(&stage.url("/landing"))?;
+    let cookie = jar.cookie()?;
+    // Nobody waits for hours here: all but the last seconds of them are over at once.
+    stage.deployment.relay().stop(SOON)?;
+    let end = UNIX_EPOCH + Duration::from_secs(UNIX_EPOCH.elapsed()?.as_secs() + 20);
+    stage.sign_ins_end(end)?;
+    stage.deployment.start_relay()?;
+    stage.deployment.wait_for_connectors(1)?;
+    let own = format!("https://{}", stage.host());
+    let mut socket = websocket::client(&stage, "", "hold")?;
+    socket.args([&cookie, &own]);
+    let dir = stage.deployment.dir().to_owned();
+    let mut socket = Process::start("node", socket, &dir.join("held.log"))?;
+    socket.wait_for_log("open", SOON)?;
+    let mut open = Vec::from([socket]);
+    for version in ["--http1.1", "--http2"] {
+        let mut curl = stage.curl("/endless");
+        curl.args([version, "-o", "/dev/null", "-H", &format!("Cookie: {cookie}")]);
+        curl.args(["-H", "Sec-Fetch-Site: same-origin"]);
+        open.push(Process::start("curl", curl, &dir.join(format!("curl{version}.log")))?);
+    }
+    eventually(SOON, "bytes flow", || stage.bytes_down() > 1 << 20)?;
+    assert!(open.iter_mut().all(Process::is_running), "open to the end");
+    assert!(SystemTime::now() < end, "all of it was open in time");
+    for client in &mut open {
+        client.wait(SOON)?;
+    }
+    let late = SystemTime::now().duration_since(end).context("it ended too early")?;
+    println!("the last of it ended after {} ms", late.as_millis());
+    assert!(late < Duration::from_secs(1), "{late:?}");
+    eventually(SOON, "its end is recorded", || {
+        let ended = stage.deployment.audit("sign_in.ended").unwrap_or_default();
+        ended.iter().any(|row| row["event"]["reason"] == "expired")
+    })
 }
 
 #[test]
@@ -127,11 +202,8 @@ fn a_hand_over_is_for_one_browser_one_application_and_one_time() -> Result<()> {
     assert_says(&attacker.get(&enter)?, "sign_in.handover");
     assert_says(&attacker.get(&stage.url("/landing"))?, "landed with no cookie");
     // The cookie of one application at another.
-    let jar = std::fs::read_to_string(&attacker.file)?;
-    let app = jar.lines().find(|line| line.contains("__Host-adit-app")).context("a cookie")?;
-    let value = app.split_whitespace().last().context("its value")?;
     let mut curl = stage.anything(&stage.url_of("other", "/echo"));
-    curl.args(["-i", "-H", &format!("Cookie: __Host-adit-app={value}")]);
+    curl.args(["-i", "-H", &format!("Cookie: {}", attacker.cookie()?)]);
     assert_says(&run(&mut curl, SOON)?, "authn.required");
     Ok(())
 }
@@ -261,13 +333,13 @@ fn look(browser: &mut Chromium, shots: &Path, name: &str) -> Result<()> {
 const LOOK: &str = include_str!("look.js");
 
 /// curl, with the cookies of one browser.
-struct Jar<'a> {
+pub(super) struct Jar<'a> {
     stage: &'a Stage,
     file: PathBuf,
 }
 
 impl<'a> Jar<'a> {
-    fn new(stage: &'a Stage, name: &str) -> Self {
+    pub(super) fn new(stage: &'a Stage, name: &str) -> Self {
         Self { stage, file: stage.deployment.dir().join(format!("{name}.jar")) }
     }
 
@@ -290,7 +362,7 @@ impl<'a> Jar<'a> {
         Ok(found.with_context(|| format!("no redirect from {url}: {text}"))?.1.trim().to_owned())
     }
 
-    fn sign_in(&self) -> Result<()> {
+    pub(super) fn sign_in(&self) -> Result<()> {
         let (url, code) = (self.relay("/sign-in"), code(self.stage)?);
         let mut curl = self.curl(&url);
         curl.args(["-i", "-H", "Sec-Fetch-Site: same-origin"]);
@@ -300,10 +372,18 @@ impl<'a> Jar<'a> {
     }
 
     /// Lets this browser in to an application.
-    fn enter(&self, url: &str) -> Result<()> {
+    pub(super) fn enter(&self, url: &str) -> Result<()> {
         let go = self.location(url)?;
         assert_eq!(self.location(&self.location(&go)?)?, url);
         Ok(())
+    }
+
+    /// The cookie of the application it has entered, as it is sent.
+    pub(super) fn cookie(&self) -> Result<String> {
+        let jar = std::fs::read_to_string(&self.file)?;
+        let app = jar.lines().find(|line| line.contains("__Host-adit-app")).context("a cookie")?;
+        let value = app.split_whitespace().last().context("its value")?;
+        Ok(format!("__Host-adit-app={value}"))
     }
 
     fn relay(&self, path: &str) -> String {
@@ -311,6 +391,19 @@ impl<'a> Jar<'a> {
         format!("https://{}:{}{path}", deployment.domain(), deployment.doors().https)
     }
 }
+
+impl Stage {
+    /// Has all sign-ins end then. The relay must not run.
+    fn sign_ins_end(&self, at: SystemTime) -> Result<()> {
+        let file = self.deployment.dir().join("relay").join("adit.db");
+        let seconds = at.duration_since(UNIX_EPOCH)?.as_secs().to_string();
+        let mut python = Command::new("/usr/bin/python3");
+        run(python.args(["-c", SIGN_INS_END]).arg(file).arg(seconds), SOON)?.ok().map(drop)
+    }
+}
+
+const SIGN_INS_END: &str = "import sqlite3, sys\n\
+    with sqlite3.connect(sys.argv[1]) as db: db.execute('UPDATE sign_ins SET expires = ?', [int(sys.argv[2])])";
 
 fn link(stage: &Stage) -> Result<String> {
     Ok(run(stage.deployment.adit("alice").arg("sign-in"), SOON)?.ok()?.trim().to_owned())

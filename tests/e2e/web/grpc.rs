@@ -6,7 +6,7 @@ use anyhow::Result;
 use testkit::{Process, free_port, run};
 
 use super::stage::Stage;
-use crate::support::{SOON, application, grant};
+use crate::support::{SOON, application, assert_says, grant};
 
 #[test]
 fn calls_of_all_four_kinds_pass_and_refusals_are_understood() -> Result<()> {
@@ -32,8 +32,39 @@ fn a_call_under_way_is_told_when_its_token_is_revoked() -> Result<()> {
     Ok(())
 }
 
+#[test]
+fn calls_to_one_service_of_several_pass_beside_the_others() -> Result<()> {
+    let (stage, _server) = stage_of(|stage, address| {
+        let service = format!(
+            "[[application.web.service]]\naddress = {address:?}\npath = \"/test.Bytes\"\n\
+             http = \"2\"\n"
+        );
+        application("app", "web", &stage.address()) + "allow_api = true\n" + &service
+    })?;
+    let (token, other) =
+        (stage.token()?, stage.deployment.token("alice", "dead", &["--kind", "api"])?);
+    let dead = stage.host_of("dead");
+    let said = run(&mut client(&stage, &["calls", &token, &other, &dead]), SOON)?.ok()?;
+    assert_eq!(said, "done\n");
+    // What is no service's goes to the application's own origin, which speaks HTTP/1.1.
+    for version in ["--http1.1", "--http2"] {
+        let mut curl = stage.curl("/echo");
+        curl.args([version, "-H", &format!("X-Adit-Key: {token}")]);
+        assert_says(&run(&mut curl, SOON)?, "\"x-adit-user\":\"alice\"");
+    }
+    let sessions = stage.deployment.sessions()?;
+    let of_app = sessions.iter().filter(|session| session["application"] == "app");
+    assert_eq!(of_app.count(), 1, "one session for both: {sessions:?}");
+    Ok(())
+}
+
 /// A stage with a gRPC server as `app`, and nobody at all as `dead`.
 fn stage() -> Result<(Stage, Process)> {
+    stage_of(|_, address| application("app", "web", address) + HTTP_2)
+}
+
+/// The same, where `app` stands as `described` says for the server's address.
+fn stage_of(described: impl FnOnce(&Stage, &str) -> String) -> Result<(Stage, Process)> {
     let stage = Stage::start()?;
     let port = free_port()?;
     let mut python = Command::new("/usr/bin/python3");
@@ -41,10 +72,9 @@ fn stage() -> Result<(Stage, Process)> {
     let log = stage.deployment.dir().join("grpc.log");
     let mut server = Process::start("grpc", python, &log)?;
     server.wait_for_log("listening", SOON)?;
-    let http2 = "allow_api = true\n[application.web]\nhttp = \"2\"\n";
     let document = [
-        application("app", "web", &format!("127.0.0.1:{port}")) + http2,
-        application("dead", "web", "127.0.0.1:1") + http2,
+        described(&stage, &format!("127.0.0.1:{port}")),
+        application("dead", "web", "127.0.0.1:1") + HTTP_2,
         grant("alice", "dead"),
     ];
     stage.deployment.apply(&document.concat())?.ok()?;
@@ -57,3 +87,5 @@ fn client(stage: &Stage, args: &[&str]) -> Command {
     python.arg(stage.host()).arg(stage.deployment.ca_file()).args(args);
     python
 }
+
+const HTTP_2: &str = "allow_api = true\n[application.web]\nhttp = \"2\"\n";

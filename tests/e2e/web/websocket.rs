@@ -5,6 +5,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 use testkit::{Process, eventually, run};
 
+use super::browser::Jar;
 use super::http2;
 use super::raw::Raw;
 use super::stage::Stage;
@@ -41,7 +42,33 @@ fn a_websocket_over_http2_ends_with_its_session() -> Result<()> {
     eventually(SOON, "the session is over", sessions)
 }
 
-fn client(stage: &Stage, token: &str, what: &str) -> Result<Command> {
+#[test]
+fn a_browsers_cookie_opens_websockets_over_http2_for_the_applications_own_pages_only() -> Result<()>
+{
+    let stage = Stage::start()?;
+    stage.deployment.login("alice")?;
+    let jar = Jar::new(&stage, "alice");
+    jar.sign_in()?;
+    jar.enter(&stage.url("/landing"))?;
+    let cookie = jar.cookie()?;
+    let own = format!("https://{}", stage.host());
+    let asked = |what: &str, origin: &str| -> Result<String> {
+        let mut client = client(&stage, "", what)?;
+        run(client.args([&cookie, origin]), SOON)?.ok()
+    };
+    assert_eq!(asked("talk", &own)?, "done\n");
+    let sibling = format!("https://{}", stage.host_of("other"));
+    for foreign in [sibling.as_str(), "https://elsewhere.test", ""] {
+        assert_eq!(asked("status", foreign)?, "403\n", "{foreign:?}");
+    }
+    let (cookie, what) = ("__Host-adit-app=guessed", "status");
+    let mut stranger = client(&stage, "", what)?;
+    assert_eq!(run(stranger.args([cookie, own.as_str()]), SOON)?.ok()?, "401\n");
+    Ok(())
+}
+
+/// `ws2.js`, which may be given a cookie and an `Origin` too.
+pub(super) fn client(stage: &Stage, token: &str, what: &str) -> Result<Command> {
     let script = stage.deployment.dir().join("ws2.js");
     std::fs::write(&script, include_str!("ws2.js"))?;
     let mut node = Command::new("node");

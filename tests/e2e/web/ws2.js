@@ -3,7 +3,9 @@
 const fs = require('fs');
 const http2 = require('http2');
 
-const [host, ca, token, what] = process.argv.slice(2);
+const [host, ca, token, what, cookie, origin] = process.argv.slice(2);
+// Who asks: a program by its token, a page by its cookie.
+const by = Object.fromEntries(Object.entries({ 'x-adit-key': token, cookie, origin }).filter(([, value]) => value));
 const client = http2.connect(`https://${host}`, {
   ca: fs.readFileSync(ca), lookup: (_, options, done) => (options.all ? done(null, [{ address: '127.0.0.1', family: 4 }]) : done(null, '127.0.0.1', 4)),
 });
@@ -11,13 +13,14 @@ client.on('error', (error) => { console.log(`error ${error.message}`); process.e
 client.once('remoteSettings', (settings) => {
   if (!settings.enableConnectProtocol) { console.log('no extended CONNECT'); process.exit(1); }
   if (what === 'hold') { hold(); return; }
+  if (what === 'status') { status(open('websocket', '/ws')).then((got) => { console.log(got); client.close(); }); return; }
   Promise.all(['one', 'two', 'three'].map(talk)).then(refused).then(plain).then(() => { console.log('done'); client.close(); });
 });
 
 function open(protocol, path) {
   return client.request({
     ':method': 'CONNECT', ':protocol': protocol, ':scheme': 'https', ':path': path, ':authority': host,
-    'sec-websocket-version': '13', 'x-adit-key': token,
+    'sec-websocket-version': '13', ...by,
   }, { endStream: false });
 }
 
@@ -60,7 +63,7 @@ async function refused() {
 
 // The connection goes on.
 async function plain() {
-  const stream = client.request({ ':path': '/open', ':authority': host, 'x-adit-key': token });
+  const stream = client.request({ ':path': '/open', ':authority': host, ...by });
   expect(await status(stream), 200);
 }
 
