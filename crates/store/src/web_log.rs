@@ -32,6 +32,8 @@ pub(crate) struct Keeper {
     database: Pool,
     fence: Fence,
     stop: CancellationToken,
+    /// How many rows each stores; the one of most comes first.
+    statements: [(usize, Arc<str>); 3],
 }
 
 /// A request as it is kept.
@@ -77,8 +79,10 @@ impl Requests {
     ) -> (Self, Keeper) {
         let (send, waiting) = mpsc::channel(WAITING);
         let dropped = Arc::<AtomicU64>::default();
-        let keeper = Keeper { waiting, dropped: dropped.clone(), engine, database, fence, stop };
-        (Self { waiting: send, dropped }, keeper)
+        let statements = ROWS.map(|rows| (rows, sql(engine, rows).into()));
+        let counted = dropped.clone();
+        let keeper = Keeper { waiting, dropped, engine, database, fence, stop, statements };
+        (Self { waiting: send, dropped: counted }, keeper)
     }
 }
 
@@ -130,11 +134,11 @@ impl Store {
         after: Duration,
     ) -> Result<u64, StoreError> {
         let before = now.checked_sub(after).unwrap_or(SystemTime::UNIX_EPOCH);
-        let before = clock::column(clock::millis(before));
+        let before = first_id(clock::millis(before)).to_string();
         let mut purged = 0;
         loop {
             // In parts: one that takes long would hold up those who open sessions.
-            let part = sqlx::query(PURGE).bind(before).execute(&self.inner.writer).await?;
+            let part = sqlx::query(PURGE).bind(&before).execute(&self.inner.writer).await?;
             purged += part.rows_affected();
             if part.rows_affected() < PART {
                 return Ok(purged);
@@ -198,20 +202,25 @@ impl Keeper {
         let mut connection = self.database.acquire().await?;
         let mut tx = self.engine.begin_records(&mut connection, false).await?;
         self.fence.check(&mut tx).await?;
-        let rows = batch.chunks_exact(ROWS);
-        for request in rows.remainder() {
-            insert(&mut tx, std::slice::from_ref(request)).await?;
-        }
-        for requests in rows {
-            insert(&mut tx, requests).await?;
+        let mut left = batch;
+        for (rows, sql) in &self.statements {
+            let whole = left.chunks_exact(*rows);
+            left = whole.remainder();
+            for requests in whole {
+                insert(&mut tx, sql.clone(), requests).await?;
+            }
         }
         tx.commit().await
     }
 }
 
 /// Stores requests in one statement: most of what a row costs is handing a statement over.
-async fn insert(db: &mut Connection, requests: &[WebRequest]) -> Result<(), sqlx::Error> {
-    let mut statement = sqlx::query(AssertSqlSafe(sql(requests.len())));
+async fn insert(
+    db: &mut Connection,
+    sql: Arc<str>,
+    requests: &[WebRequest],
+) -> Result<(), sqlx::Error> {
+    let mut statement = sqlx::query(AssertSqlSafe(sql));
     for request in requests {
         statement = statement
             .bind(request.id.to_string())
@@ -233,8 +242,9 @@ async fn insert(db: &mut Connection, requests: &[WebRequest]) -> Result<(), sqlx
     statement.execute(db).await.map(drop)
 }
 
-/// The statement that stores so many rows.
-fn sql(rows: usize) -> String {
+/// The statement that stores so many rows. SQLite looks for the name of each parameter among those
+/// before it, so they have none there.
+fn sql(engine: Engine, rows: usize) -> String {
     let mut sql = format!("INSERT INTO web_requests ({COLUMNS}) VALUES ");
     for value in 0..rows * WIDTH {
         let (before, after) = match value % WIDTH {
@@ -244,9 +254,17 @@ fn sql(rows: usize) -> String {
             _ => (", ", ""),
         };
         // Writing to a String does not fail.
-        let _ = write!(sql, "{before}${}{after}", value + 1);
+        let _ = match engine {
+            Engine::Sqlite => write!(sql, "{before}?{after}"),
+            Engine::Postgres => write!(sql, "{before}${}{after}", value + 1),
+        };
     }
     sql
+}
+
+/// The least id of a request that came then, in Unix milliseconds.
+fn first_id(millis: u64) -> Uuid {
+    uuid::Builder::from_unix_timestamp_millis(millis, &[0; 10]).into_uuid()
 }
 
 fn row(row: &Row) -> Result<WebRequestRow, sqlx::Error> {
@@ -275,18 +293,17 @@ const COLUMNS: &str =
 
 /// Columns of a row.
 const WIDTH: usize = 15;
-/// Rows of one statement; what is left over is stored by one each, so that there are two statements.
-/// Few: SQLite looks for the name of each parameter among those before it.
-const ROWS: usize = 8;
+/// Rows of one statement. Few kinds: each is prepared once and kept.
+const ROWS: [usize; 3] = [64, 8, 1];
 
 const PURGE: &str = "DELETE FROM web_requests WHERE id IN
-    (SELECT id FROM web_requests WHERE at_ms < $1 LIMIT 1000)";
+    (SELECT id FROM web_requests WHERE id < $1 LIMIT 1000)";
 const PART: u64 = 1000;
 
 /// Requests that wait at most; more are counted and left out.
 const WAITING: usize = 8192;
 /// Requests in one transaction.
-const BATCH: usize = 256;
+const BATCH: usize = 1024;
 const LINGER: Duration = Duration::from_millis(200);
 /// After a failure; what comes meanwhile waits.
 const PAUSE: Duration = Duration::from_secs(1);

@@ -99,6 +99,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (60, "certificates", include_str!("../../migrations/0060_certificate.sql")),
     (90, "agents' SSH keys", include_str!("../../migrations/0090_agent_ssh_key.sql")),
     (95, "legacy algorithms", include_str!("../../migrations/0095_legacy_algorithms.sql")),
+    (120, "web requests by id", include_str!("../../migrations/0120_web_requests_by_id.sql")),
     (130, "databases", include_str!("../../migrations/0130_databases.sql")),
     (131, "statements", include_str!("../../migrations/0131_statements.sql")),
 ];

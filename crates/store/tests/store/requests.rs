@@ -13,12 +13,13 @@ async fn each_of_many_requests_is_kept_as_it_was() {
     let home = Home::new();
     let store = home.open().await;
     store.close_abandoned(now()).await.unwrap();
-    for n in 0..100 {
+    // As many as take a statement of each size.
+    for n in 0..MANY {
         store.note(request(n));
     }
     let query = || WebQuery { limit: 1000, ..WebQuery::default() };
     let kept = async {
-        while store.web_requests(query()).await.unwrap().len() < 100 {
+        while store.web_requests(query()).await.unwrap().len() < usize::try_from(MANY).unwrap() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
@@ -32,6 +33,35 @@ async fn each_of_many_requests_is_kept_as_it_was() {
     }
     assert_eq!(store.dropped_requests(), 0);
 }
+
+#[tokio::test]
+async fn requests_are_forgotten_when_they_are_old() {
+    let home = Home::new();
+    let store = home.open().await;
+    store.close_abandoned(now()).await.unwrap();
+    let day = Duration::from_secs(24 * 3600);
+    for days in [0, 1, 2, 3] {
+        let at = now() - day * days;
+        let millis = at.duration_since(std::time::UNIX_EPOCH).unwrap().as_millis();
+        let millis = u64::try_from(millis).unwrap();
+        let id = uuid::Builder::from_unix_timestamp_millis(millis, &[7; 10]).into_uuid();
+        store.note(WebRequest { at, id, ..request(days.into()) });
+    }
+    let query = || WebQuery { limit: 1000, ..WebQuery::default() };
+    let kept = async {
+        while store.web_requests(query()).await.unwrap().len() < 4 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), kept).await.unwrap();
+    // To the millisecond: what came just then stays.
+    assert_eq!(store.purge_requests(now(), day * 2).await.unwrap(), 1);
+    let paths: Vec<_> =
+        store.web_requests(query()).await.unwrap().into_iter().map(|row| row.path).collect();
+    assert_eq!(paths, ["/0", "/1", "/2"]);
+}
+
+const MANY: u128 = 64 * 2 + 8 * 2 + 3;
 
 fn request(n: u128) -> WebRequest {
     WebRequest {
