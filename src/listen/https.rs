@@ -212,7 +212,7 @@ impl Https {
         let serve = async {
             if h2 {
                 let (streams, changed) = mpsc::channel(STREAMS_CHANGING);
-                let talk = talk.changing(streams);
+                let talk = Arc::new(talk.changing(streams));
                 let service = service_fn(move |request| talk.clone().answer(request));
                 let io = TokioIo::new(stream);
                 let connection = http2_server().serve_connection(io, service);
@@ -220,7 +220,7 @@ impl Https {
             } else {
                 let (guarded, ledger) = Guarded::new(stream);
                 let switch = talk.client.switch.clone();
-                let talk = talk.over(ledger);
+                let talk = Arc::new(talk.over(ledger));
                 let service = service_fn(move |request| Box::pin(talk.clone().answer(request)));
                 let connection = http1_server().serve_connection(TokioIo::new(guarded), service);
                 let (mut io, ahead) = until_http_ends(connection, leave).await;
@@ -259,7 +259,6 @@ impl Https {
 }
 
 /// One connection's requests, and who answers them.
-#[derive(Clone)]
 struct Talk {
     router: Router,
     web: WebGateway,
@@ -282,7 +281,7 @@ impl Talk {
         self
     }
 
-    async fn answer(self, request: Request<Incoming>) -> Result<Response, Infallible> {
+    async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Result<Response, Infallible> {
         let _asking = self.presence.ask();
         let asked = self.client.ledger.as_ref().map(|ledger| ledger.admit(&request)).transpose();
         let asked = match asked {
@@ -300,10 +299,13 @@ impl Talk {
     /// names of applications are theirs, and there is nothing else.
     async fn route(&self, request: Request<Incoming>) -> Response {
         let host = authority(&request).unwrap_or_default();
+        let (own, place) = (self.is_own(without_port(host)), self.web.place(host));
         let (request, leftover) = watch(request);
-        let response = match self.web.place(&host) {
-            _ if self.is_own(without_port(&host)) => self.api(request).await,
-            Place::Application(_) => self.web.answer(request, &self.client).await.map(Body::new),
+        let response = match place {
+            _ if own => self.api(request).await,
+            Place::Application(label) => {
+                self.web.answer(request, &self.client, label).await.map(Body::new)
+            }
             Place::Elsewhere => {
                 drop(request);
                 WebGateway::nobody().map(Body::new)

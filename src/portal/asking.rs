@@ -57,9 +57,9 @@ pub(super) async fn admit(
 fn asking(state: &AppState, request: &Request, id: Uuid) -> Result<Asking, Box<Response>> {
     let refuse = |refused: Refused| Box::new(refused.with(id).into_response());
     let host = authority(request).unwrap_or_default();
-    let port = host.strip_prefix(without_port(&host)).unwrap_or_default().to_owned();
+    let port = host.strip_prefix(without_port(host)).unwrap_or_default().to_owned();
     let target = target(request.uri());
-    if !without_port(&host).eq_ignore_ascii_case(&state.info.domain) {
+    if !without_port(host).eq_ignore_ascii_case(&state.info.domain) {
         // One host has the cookie, whatever else the relay is called.
         return match *request.method() {
             Method::GET | Method::HEAD => {
@@ -70,7 +70,7 @@ fn asking(state: &AppState, request: &Request, id: Uuid) -> Result<Asking, Box<R
         };
     }
     let reads = [Method::GET, Method::HEAD].contains(request.method());
-    if !reads && !is_own(request.method(), request.headers(), &host, false) {
+    if !reads && !is_own(request.method(), request.headers(), host, false) {
         return Err(refuse(Refused::foreign()));
     }
     let Some(peer) = request.extensions().get::<Peer>() else {

@@ -216,20 +216,34 @@ fn base62(bytes: &[u8], width: usize) -> String {
 }
 
 fn pin(text: &str) -> Option<CaPin> {
-    let mut bytes = [0u8; 32];
+    // Limbs of 64 bits: programs show such a token with each of their requests.
+    let mut limbs = [0u64; 4];
     for c in text.bytes() {
-        let digit = ALPHABET.iter().position(|&a| a == c)?;
-        let mut carry = u32::try_from(digit).ok()?;
-        for byte in bytes.iter_mut().rev() {
-            carry += u32::from(*byte) * 62;
-            *byte = (carry & 0xff) as u8;
-            carry >>= 8;
+        let mut carry = u128::from(digit(c)?);
+        for limb in limbs.iter_mut().rev() {
+            carry += u128::from(*limb) * 62;
+            *limb = u64::try_from(carry & u128::from(u64::MAX)).unwrap_or_default();
+            carry >>= 64;
         }
         if carry != 0 {
             return None;
         }
     }
+    let mut bytes = [0; 32];
+    for (bytes, limb) in bytes.chunks_exact_mut(8).zip(limbs) {
+        bytes.copy_from_slice(&limb.to_be_bytes());
+    }
     Some(CaPin(bytes))
+}
+
+/// What a letter of [`ALPHABET`] stands for.
+fn digit(letter: u8) -> Option<u8> {
+    match letter {
+        b'0'..=b'9' => Some(letter - b'0'),
+        b'A'..=b'Z' => Some(letter - b'A' + 10),
+        b'a'..=b'z' => Some(letter - b'a' + 36),
+        _ => None,
+    }
 }
 
 #[cfg(test)]

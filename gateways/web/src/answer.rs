@@ -1,5 +1,6 @@
 //! Bodies on their way from origin to client.
 
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -40,6 +41,8 @@ pub(crate) struct Source {
 /// A body that is read from an origin as its client takes it, for as long as the session lasts.
 struct Streaming {
     body: Incoming,
+    /// Read already.
+    first: Option<hyper::Result<Frame<Bytes>>>,
     /// What it comes over; goes back to its session's pool at the end.
     carrier: Option<Carrier>,
     call: bool,
@@ -59,16 +62,71 @@ impl WebBody {
         Self(Inner::Full(None))
     }
 
-    pub(crate) fn streaming(source: Source, visit: Visit, entry: Entry) -> Self {
+    /// A body that is read as its client takes it. One that is here as a whole already, and small,
+    /// keeps neither its session nor what it came over.
+    pub(crate) async fn of(mut source: Source, visit: Visit, mut entry: Entry) -> Self {
+        let first = source.ahead().await;
+        let ended = source.body.is_end_stream();
+        match first {
+            None if ended => {
+                visit.pool().put(source.carrier);
+                Self::empty()
+            }
+            Some(Ok(frame)) if ended && is_small(&frame) => {
+                let data = frame.into_data().unwrap_or_default();
+                entry.count_down(data.len());
+                visit.pool().put(source.carrier);
+                Self::full(data)
+            }
+            first => Self::streaming(source, first, visit, entry),
+        }
+    }
+
+    fn streaming(
+        source: Source,
+        first: Option<hyper::Result<Frame<Bytes>>>,
+        visit: Visit,
+        entry: Entry,
+    ) -> Self {
         let Source { body, carrier, call } = source;
         let over = Box::pin(visit.over().cancelled_owned());
         let carrier = Some(carrier);
-        let mut streaming = Streaming { body, carrier, call, cut: false, visit, over, entry };
-        if streaming.body.is_end_stream() {
-            streaming.release();
-        }
+        let streaming = Streaming { body, first, carrier, call, cut: false, visit, over, entry };
         Self(Inner::Streaming(Box::new(streaming)))
     }
+}
+
+impl Source {
+    /// What of the body is here without waiting.
+    async fn ahead(&mut self) -> Option<hyper::Result<Frame<Bytes>>> {
+        if self.body.is_end_stream() {
+            return None;
+        }
+        poll_fn(|cx| match poll_body(&mut self.body, Some(&mut self.carrier), cx) {
+            Poll::Ready(frame) => Poll::Ready(frame),
+            Poll::Pending => Poll::Ready(None),
+        })
+        .await
+    }
+}
+
+fn is_small(frame: &Frame<Bytes>) -> bool {
+    frame.data_ref().is_some_and(|data| data.len() <= SMALL)
+}
+
+fn poll_body(
+    body: &mut Incoming,
+    carrier: Option<&mut Carrier>,
+    cx: &mut Context<'_>,
+) -> Poll<Option<hyper::Result<Frame<Bytes>>>> {
+    // Asked for before the connection reads, so that it reads for somebody.
+    if let Poll::Ready(frame) = Pin::new(&mut *body).poll_frame(cx) {
+        return Poll::Ready(frame);
+    }
+    if let Some(carrier) = carrier {
+        carrier.drive(cx);
+    }
+    Pin::new(body).poll_frame(cx)
 }
 
 impl Streaming {
@@ -79,7 +137,10 @@ impl Streaming {
         if self.over.as_mut().poll(cx).is_ready() {
             return Poll::Ready(Some(self.cut()));
         }
-        let frame = ready!(self.poll_body(cx));
+        let frame = match self.first.take() {
+            Some(first) => Some(first),
+            None => ready!(poll_body(&mut self.body, self.carrier.as_mut(), cx)),
+        };
         match &frame {
             Some(Ok(frame)) => {
                 self.entry.count_down(frame.data_ref().map_or(0, Bytes::len));
@@ -103,15 +164,8 @@ impl Streaming {
         Ok(Frame::trailers(grpc::ended(self.visit.reason())))
     }
 
-    fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Option<hyper::Result<Frame<Bytes>>>> {
-        // Asked for before the connection reads, so that it reads for somebody.
-        if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) {
-            return Poll::Ready(frame);
-        }
-        if let Some(carrier) = &mut self.carrier {
-            carrier.drive(cx);
-        }
-        Pin::new(&mut self.body).poll_frame(cx)
+    fn is_over(&self) -> bool {
+        self.cut || (self.first.is_none() && self.body.is_end_stream())
     }
 
     fn release(&mut self) {
@@ -138,14 +192,19 @@ impl Body for WebBody {
     fn is_end_stream(&self) -> bool {
         match &self.0 {
             Inner::Full(bytes) => bytes.is_none(),
-            Inner::Streaming(streaming) => streaming.cut || streaming.body.is_end_stream(),
+            Inner::Streaming(streaming) => streaming.is_over(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.0 {
             Inner::Full(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, Bytes::len) as u64),
+            // What was read already is of unknown length to the rest.
+            Inner::Streaming(streaming) if streaming.first.is_some() => SizeHint::default(),
             Inner::Streaming(streaming) => streaming.body.size_hint(),
         }
     }
 }
+
+/// What is handed over as a whole. It waits for its client without a session that could end it.
+const SMALL: usize = 16 * 1024;

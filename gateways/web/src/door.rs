@@ -23,7 +23,7 @@ use crate::body::Upload;
 use crate::browser::{self, Cookies};
 use crate::change::Change;
 use crate::grpc;
-use crate::headers::{Told, adjust, toward_client, toward_origin};
+use crate::headers::{adjust, toward_client, toward_origin};
 use crate::host::{Place, authority, is_named, without_port};
 use crate::leftover::Watched;
 use crate::links::{Places, rewrite};
@@ -126,11 +126,12 @@ impl WebGateway {
         (Self(Arc::new(inner)), keeper)
     }
 
-    /// Answers a request for an application.
+    /// Answers a request for the application that its Host names by `label`.
     pub async fn answer(
         &self,
         mut request: Request<Watched>,
         client: &Client,
+        label: String,
     ) -> Response<WebBody> {
         // Ordered by time: records are kept and listed by it.
         let id = Uuid::now_v7();
@@ -141,7 +142,8 @@ impl WebGateway {
         request.headers_mut().insert(REQUEST_ID, name.clone());
         let call = grpc::is_call(request.headers());
         let person = browser::navigates(&request).then(|| authority(&request)).flatten();
-        let answered = match self.0.serve(request, client, &mut entry).await {
+        let person = person.map(str::to_owned);
+        let answered = match self.0.serve(request, client, label, &mut entry).await {
             Ok(served) => self.0.pass_on(served, call, client, entry).await,
             Err(Turned::Away(refusal)) => Err((refusal, entry)),
             Err(Turned::Here(mut answer)) => {
@@ -185,7 +187,7 @@ struct Passed {
 impl Inner {
     fn entry(&self, id: Uuid, request: &Request<Watched>, client: &Client) -> Entry {
         let host = authority(request).unwrap_or_default();
-        let asked = (request.method(), host.as_str(), token::shown_path(request.uri().path()));
+        let asked = (request.method(), host, token::shown_path(request.uri().path()));
         Entry::new(self.log.clone(), id, client.addr.ip().to_canonical(), asked)
     }
 
@@ -193,9 +195,10 @@ impl Inner {
         &self,
         mut request: Request<Watched>,
         client: &Client,
+        label: String,
         entry: &mut Entry,
     ) -> Result<Served, Turned> {
-        let asked = self.understand(&mut request, client)?;
+        let asked = Self::understand(&mut request, client, label)?;
         let from = client.addr.ip().to_canonical();
         if let Some(own) = browser::own(&asked.target) {
             return Err(self.of_our_own(own, &asked)?);
@@ -268,18 +271,16 @@ impl Inner {
 
     /// Reads whom a request is for and takes its token out.
     fn understand(
-        &self,
         request: &mut Request<Watched>,
         client: &Client,
+        label: String,
     ) -> Result<Asked, Refusal> {
         let authority =
             authority(request).ok_or_else(|| misdirected("the request has no one Host"))?;
+        let authority = authority.to_owned();
         if client.sni.as_ref().is_some_and(|sni| !is_named(&authority, sni)) {
             return Err(misdirected("the Host is another than the connection was made for"));
         }
-        let Place::Application(label) = self.place(&authority) else {
-            return Err(misdirected("the Host is no application's"));
-        };
         let mut target = request.uri().path_and_query().cloned().ok_or_else(no_path)?;
         // A server as a whole is asked for its options and for nothing else.
         let whole = target.as_str() == "*" && request.method() == Method::OPTIONS;
@@ -306,13 +307,8 @@ impl Inner {
     ) -> Request<Upload> {
         let (mut parts, body) = request.into_parts();
         parts.uri = Uri::from(visit.target().path(&asked.target));
-        let told = Told {
-            user: visit.user().as_str(),
-            from: visit.from(),
-            host: &asked.authority,
-            statement: visit.statement(&self.signer),
-        };
-        toward_origin(&mut parts.headers, upgrade, &told);
+        let (told, statement) = (visit.told(&asked.authority), visit.statement(&self.signer));
+        toward_origin(&mut parts.headers, upgrade, &told, statement);
         adjust(&mut parts.headers, &visit.application().web);
         parts.extensions.clear();
         Request::from_parts(parts, Upload::new(body))
@@ -365,7 +361,7 @@ impl Inner {
         entry.answered(parts.status);
         if made.is_none() {
             let source = Source { body, carrier, call };
-            return Ok(Response::from_parts(parts, WebBody::streaming(source, visit, entry)));
+            return Ok(Response::from_parts(parts, WebBody::of(source, visit, entry).await));
         }
         let (origin, ahead, lane) = match far_end(carrier, far).await {
             Ok(end) => end,

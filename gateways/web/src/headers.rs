@@ -6,24 +6,45 @@ use std::net::IpAddr;
 
 use access::WebOptions;
 use hyper::HeaderMap;
-use hyper::header::{CONNECTION, FORWARDED, HeaderName, HeaderValue, TE, UPGRADE};
+use hyper::header::{
+    CONNECTION, FORWARDED, HeaderName, HeaderValue, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE,
+    TRANSFER_ENCODING, UPGRADE,
+};
 
-/// What an origin is told of who asks.
-pub(crate) struct Told<'a> {
-    pub(crate) user: &'a str,
-    pub(crate) from: IpAddr,
+/// What an origin is told of who asks. It is the same for many requests.
+pub(crate) struct Told {
     /// Host, and port where it is not the scheme's own, as the client wrote it.
-    pub(crate) host: &'a str,
-    /// The signed statement, where the relay signs one.
-    pub(crate) statement: Option<HeaderValue>,
+    host: String,
+    said: Vec<(HeaderName, HeaderValue)>,
+}
+
+impl Told {
+    pub(crate) fn new(user: &str, from: IpAddr, host: &str) -> Self {
+        let forwarded = format!("for={};host=\"{host}\";proto=https", node(from));
+        let said = [
+            (USER, user),
+            (FORWARDED, &forwarded),
+            (HeaderName::from_static("x-forwarded-for"), &from.to_string()),
+            (HeaderName::from_static("x-forwarded-host"), host),
+            (HeaderName::from_static("x-forwarded-proto"), "https"),
+        ];
+        let value = |(name, text)| Some((name, HeaderValue::from_str(text).ok()?));
+        Self { host: host.to_owned(), said: said.into_iter().filter_map(value).collect() }
+    }
+
+    /// Whether it is what an origin is told of a request for this host.
+    pub(crate) fn is_for(&self, host: &str) -> bool {
+        self.host == host
+    }
 }
 
 /// Makes a client's headers fit to go to an origin. `upgrade` is what an upgrade asks for, when it
-/// goes on.
+/// goes on; `statement` the signed one, where the relay signs one.
 pub(crate) fn toward_origin(
     headers: &mut HeaderMap,
     upgrade: Option<HeaderValue>,
-    told: &Told<'_>,
+    told: &Told,
+    statement: Option<HeaderValue>,
 ) {
     let trailers = headers.get_all(TE).iter().any(wants_trailers);
     drop_hop_by_hop(headers);
@@ -35,7 +56,12 @@ pub(crate) fn toward_origin(
         headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
         headers.insert(UPGRADE, protocol);
     }
-    tell(headers, told);
+    for (name, value) in &told.said {
+        headers.insert(name, value.clone());
+    }
+    if let Some(statement) = statement {
+        headers.insert(STATEMENT, statement);
+    }
 }
 
 /// Makes an origin's headers fit to go to a client.
@@ -75,9 +101,16 @@ pub(crate) fn asked_upgrade(headers: &HeaderMap) -> Option<HeaderValue> {
 
 /// RFC 9110, section 7.6.1.
 fn drop_hop_by_hop(headers: &mut HeaderMap) {
-    let named: Vec<String> = headers.get_all(CONNECTION).iter().flat_map(words).collect();
-    for name in named.iter().map(String::as_str).chain(HOP_BY_HOP) {
-        headers.remove(name);
+    let options: Vec<HeaderValue> = headers.get_all(CONNECTION).iter().cloned().collect();
+    for name in options.iter().flat_map(|option| option.as_bytes().split(|byte| *byte == b',')) {
+        if let Ok(name) = HeaderName::from_bytes(name.trim_ascii()) {
+            headers.remove(name);
+        }
+    }
+    if headers.keys().any(|name| HOP_BY_HOP.contains(name)) {
+        for name in HOP_BY_HOP {
+            headers.remove(name);
+        }
     }
 }
 
@@ -99,25 +132,6 @@ fn is_forged(name: &str) -> bool {
     let plain = plain.as_ref();
     let framing = plain != name && FRAMING.contains(&plain);
     framing || PREFIXES.iter().any(|prefix| plain.starts_with(prefix)) || IDENTITY.contains(&plain)
-}
-
-fn tell(headers: &mut HeaderMap, told: &Told<'_>) {
-    let forwarded = format!("for={};host=\"{}\";proto=https", node(told.from), told.host);
-    let said = [
-        (USER, told.user),
-        (FORWARDED, &forwarded),
-        (HeaderName::from_static("x-forwarded-for"), &told.from.to_string()),
-        (HeaderName::from_static("x-forwarded-host"), told.host),
-        (HeaderName::from_static("x-forwarded-proto"), "https"),
-    ];
-    for (name, value) in said {
-        if let Ok(value) = HeaderValue::from_str(value) {
-            headers.insert(name, value);
-        }
-    }
-    if let Some(statement) = &told.statement {
-        headers.insert(STATEMENT, statement.clone());
-    }
 }
 
 /// RFC 7239, section 6.
@@ -142,16 +156,16 @@ fn words(value: &HeaderValue) -> impl Iterator<Item = String> + use<> {
 pub(crate) const STATEMENT: HeaderName = HeaderName::from_static("x-adit-identity");
 const USER: HeaderName = HeaderName::from_static("x-adit-user");
 
-const HOP_BY_HOP: [&str; 9] = [
-    "connection",
-    "keep-alive",
-    "proxy-authenticate",
-    "proxy-authorization",
-    "proxy-connection",
-    "te",
-    "transfer-encoding",
-    "upgrade",
-    "http2-settings",
+const HOP_BY_HOP: [HeaderName; 9] = [
+    CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    PROXY_AUTHENTICATE,
+    PROXY_AUTHORIZATION,
+    HeaderName::from_static("proxy-connection"),
+    TE,
+    TRANSFER_ENCODING,
+    UPGRADE,
+    HeaderName::from_static("http2-settings"),
 ];
 
 const FRAMING: [&str; 4] = ["content-length", "transfer-encoding", "content-type", "host"];
@@ -214,7 +228,7 @@ mod tests {
             .map(|name| (name.parse().unwrap(), HeaderValue::from_static("admin")))
             .collect();
         headers.insert("x-custom_name", HeaderValue::from_static("kept"));
-        toward_origin(&mut headers, None, &told());
+        toward_origin(&mut headers, None, &told(), None);
         let mut left: Vec<String> = headers
             .iter()
             .map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()))
@@ -234,7 +248,7 @@ mod tests {
     #[test]
     fn what_is_for_the_next_hop_stays_there() {
         let sent = [
-            ("connection", "keep-alive, X-Secret, x-adit-user"),
+            ("connection", "keep-alive,\tX-Secret ,, x-adit-user"),
             ("keep-alive", "5"),
             ("te", "gzip, trailers"),
             ("transfer-encoding", "chunked"),
@@ -249,7 +263,7 @@ mod tests {
             .map(|(name, value)| (name.parse().unwrap(), HeaderValue::from_static(value)))
             .collect();
         assert_eq!(asked_upgrade(&headers), None);
-        toward_origin(&mut headers, None, &told());
+        toward_origin(&mut headers, None, &told(), None);
         let names: Vec<&str> = headers.keys().map(HeaderName::as_str).collect();
         assert!(names.contains(&"accept") && headers["te"] == "trailers", "{names:?}");
         assert!(
@@ -268,7 +282,7 @@ mod tests {
         headers.insert(UPGRADE, HeaderValue::from_static("h2c, WebSocket"));
         let upgrade = asked_upgrade(&headers);
         assert_eq!(upgrade, Some(HeaderValue::from_static("websocket")));
-        toward_origin(&mut headers, upgrade, &told());
+        toward_origin(&mut headers, upgrade, &told(), None);
         assert_eq!(
             (&headers[CONNECTION], &headers[UPGRADE]),
             (&HeaderValue::from_static("upgrade"), &HeaderValue::from_static("websocket"))
@@ -279,8 +293,7 @@ mod tests {
         assert!(!headers.contains_key(UPGRADE));
     }
 
-    fn told() -> Told<'static> {
-        let from = "2001:db8::1".parse().unwrap();
-        Told { user: "alice", from, host: "web-hq.x:8443", statement: None }
+    fn told() -> Told {
+        Told::new("alice", "2001:db8::1".parse().unwrap(), "web-hq.x:8443")
     }
 }

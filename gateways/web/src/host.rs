@@ -18,15 +18,13 @@ pub enum Place {
 impl Place {
     /// What the host of an authority names: below `domain`, or by `policy`.
     pub(crate) fn of(authority: &str, domain: &str, policy: &PolicySnapshot) -> Self {
-        let host = without_port(authority).to_ascii_lowercase();
-        let label = host.strip_suffix(&domain.to_ascii_lowercase());
-        let label = label.and_then(|rest| rest.strip_suffix('.'));
-        match label {
+        let host = without_port(authority);
+        match below(host, domain) {
             Some(label) if !label.is_empty() && !label.contains('.') => {
-                Self::Application(label.to_owned())
+                Self::Application(label.to_ascii_lowercase())
             }
             Some(_) => Self::Elsewhere,
-            None => match policy.hosted(&host) {
+            None => match policy.hosted(&host.to_ascii_lowercase()) {
                 Some(application) => Self::Application(application.label()),
                 None => Self::Elsewhere,
             },
@@ -34,16 +32,22 @@ impl Place {
     }
 }
 
+/// What stands before the dot and a domain, in any case of letters.
+fn below<'a>(host: &'a str, domain: &str) -> Option<&'a str> {
+    let (rest, end) = host.split_at_checked(host.len().checked_sub(domain.len())?)?;
+    if end.eq_ignore_ascii_case(domain) { rest.strip_suffix('.') } else { None }
+}
+
 /// The authority a request is for, as the client wrote it. An `:authority` and a `Host` that differ
 /// are none.
-pub fn authority<B>(request: &Request<B>) -> Option<String> {
+pub fn authority<B>(request: &Request<B>) -> Option<&str> {
     let mut hosts = request.headers().get_all(HOST).iter();
-    let host = hosts.next().map(|host| host.to_str().ok().map(str::to_owned));
+    let host = hosts.next().map(|host| host.to_str().ok());
     if hosts.next().is_some() {
         return None;
     }
     match (request.uri().authority().map(Authority::as_str), host) {
-        (Some(authority), None) => Some(authority.to_owned()),
+        (Some(authority), None) => Some(authority),
         (Some(authority), Some(host)) => host.filter(|host| host.eq_ignore_ascii_case(authority)),
         (None, host) => host.flatten(),
     }
@@ -133,7 +137,7 @@ mod tests {
             for host in hosts {
                 request = request.header(HOST, *host);
             }
-            authority(&request.body(()).unwrap())
+            authority(&request.body(()).unwrap()).map(str::to_owned)
         };
         assert_eq!(request("/", &["a:1"]).as_deref(), Some("a:1"));
         assert_eq!(request("https://a/", &[]).as_deref(), Some("a"));

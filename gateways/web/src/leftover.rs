@@ -32,13 +32,13 @@ pub struct Leftover {
 /// Watches what is left of a request's body. HTTP/2 ends a stream without ending its connection:
 /// nothing has to be read there.
 pub fn watch(request: Request<Incoming>) -> (Request<Watched>, Option<Leftover>) {
-    let old = request.version() < Version::HTTP_2;
+    if request.version() >= Version::HTTP_2 || request.body().is_end_stream() {
+        return (request.map(|body| Watched { body: Some(body), back: None }), None);
+    }
     let awaited = request.headers().contains_key(EXPECT);
-    let (parts, body) = request.into_parts();
     let (back, rest) = oneshot::channel();
-    let watched = old && !body.is_end_stream();
-    let body = Watched { body: Some(body), back: watched.then_some(back) };
-    (Request::from_parts(parts, body), watched.then_some(Leftover { rest, awaited }))
+    let watched = request.map(|body| Watched { body: Some(body), back: Some(back) });
+    (watched, Some(Leftover { rest, awaited }))
 }
 
 impl Leftover {

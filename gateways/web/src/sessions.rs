@@ -16,6 +16,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
+use crate::headers::Told;
 use crate::origin::{Exchange, Pool};
 use crate::statement::{Claims, LIFETIME, Signer};
 use crate::target::Target;
@@ -52,6 +53,8 @@ pub(crate) struct Shared {
     /// Told when a request is over.
     left: Notify,
     statement: Mutex<Option<(Instant, HeaderValue)>>,
+    /// What was told of the last request.
+    told: Mutex<Option<Arc<Told>>>,
 }
 
 /// One of the application's origins, and the connections to it.
@@ -227,6 +230,7 @@ impl Shared {
             used,
             left: Notify::new(),
             statement: Mutex::default(),
+            told: Mutex::default(),
         }
     }
 
@@ -245,11 +249,6 @@ impl Shared {
     /// The application's host label.
     pub(crate) fn label(&self) -> &str {
         &self.label
-    }
-
-    /// The client's address.
-    pub(crate) fn from(&self) -> IpAddr {
-        self.from
     }
 
     /// All origins of the application.
@@ -274,6 +273,18 @@ impl Shared {
         let fresh = signer.sign(claims, SystemTime::now())?;
         *kept = Some((Instant::now(), fresh.clone()));
         Some(fresh)
+    }
+
+    /// What an origin is told of a request for this host.
+    pub(crate) fn told(&self, host: &str) -> Arc<Told> {
+        let mut kept = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*kept {
+            Some(told) if told.is_for(host) => told.clone(),
+            Some(_) | None => {
+                let told = Arc::new(Told::new(self.user().as_str(), self.from, host));
+                kept.insert(told).clone()
+            }
+        }
     }
 
     fn end(&self, reason: EndReason, side: Side) {

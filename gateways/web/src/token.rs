@@ -126,10 +126,7 @@ fn split(path: &str) -> Option<(&str, &str, &str)> {
 /// Takes away every header that holds the token, in any spelling of its name.
 fn strip(headers: &mut HeaderMap, token: &str) {
     let holds = |value: &HeaderValue| !token.is_empty() && contains(value.as_bytes(), token);
-    let holding = headers.iter().filter(|(name, value)| {
-        let name = name.as_str().replace('_', "-");
-        KEYS.iter().any(|key| *key == name) || holds(value)
-    });
+    let holding = headers.iter().filter(|(name, value)| is_key(name.as_str()) || holds(value));
     let mut names: Vec<HeaderName> = holding.map(|(name, _)| name.clone()).collect();
     // An older page's address, with a token that was replaced since.
     let referer = headers.get(REFERER).map(HeaderValue::as_bytes);
@@ -141,6 +138,12 @@ fn strip(headers: &mut HeaderMap, token: &str) {
     for name in names {
         headers.remove(name);
     }
+}
+
+/// Whether a header is one of the keys', in any spelling.
+fn is_key(name: &str) -> bool {
+    let dashed = |byte: u8| if byte == b'_' { b'-' } else { byte };
+    KEYS.iter().any(|key| key.len() == name.len() && name.bytes().map(dashed).eq(key.bytes()))
 }
 
 fn contains(bytes: &[u8], needle: &str) -> bool {

@@ -1,6 +1,7 @@
 //! Connections of one session. Never of two sessions: what an origin remembers of a connection
 //! belongs to who made it.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -14,7 +15,7 @@ use super::{Carrier, Single};
 #[derive(Default)]
 pub(crate) struct Pool {
     /// Those nobody uses now, the last used last.
-    idle: Mutex<Vec<Single>>,
+    idle: Mutex<VecDeque<Single>>,
     /// Those that several use.
     shared: Mutex<Vec<Arc<Multiplex>>>,
     /// A new connection of this origin is for one request only.
@@ -35,7 +36,7 @@ impl Pool {
     /// A connection that takes a request at once and carries nothing else.
     pub(super) async fn take_single(&self) -> Option<Single> {
         loop {
-            let mut origin = lock(&self.idle).pop()?;
+            let mut origin = lock(&self.idle).pop_back()?;
             if origin.idle.elapsed() < IDLE && origin.is_ready().await {
                 return Some(origin);
             }
@@ -78,11 +79,14 @@ impl Pool {
         if origin.sender.is_closed() {
             return;
         }
-        origin.idle = Instant::now();
+        let now = Instant::now();
+        origin.idle = now;
         let mut idle = lock(&self.idle);
-        idle.retain(|origin| origin.idle.elapsed() < IDLE);
+        while idle.front().is_some_and(|longest| now - longest.idle >= IDLE) {
+            idle.pop_front();
+        }
         if idle.len() < MOST {
-            idle.push(origin);
+            idle.push_back(origin);
         }
     }
 
