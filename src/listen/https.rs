@@ -14,13 +14,14 @@ use axum::http::{Request, StatusCode};
 use axum::response::{IntoResponse, Response};
 use gateway_ssh::SshGateway;
 use gateway_web::{
-    Client, Guarded, Ledger, Place, SwitchedStream, Watched, WebGateway, authority, watch,
+    Client, Guarded, Ledger, Place, SwitchedStream, Watched, WebBody, WebGateway, authority, watch,
     without_port,
 };
+use http_body_util::Either;
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::{HttpService, service_fn};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulConnection;
 use rustls::ServerConfig;
 use rustls::server::danger::ClientCertVerifier;
@@ -43,6 +44,7 @@ use super::HANDSHAKE;
 use super::postgres::{Begun, Postgres};
 use super::presence::Presence;
 use super::quic::agent_of;
+use super::taken::{Socket, Start, Streams, Taken, Wait};
 use crate::acme::{self, Challenges};
 use crate::authn::Authn;
 use crate::ca::ServerCertificate;
@@ -200,30 +202,52 @@ impl Https {
             presence.vouch();
         }
         let ousted = ousted(guest, presence.clone());
+        let left = CancellationToken::new();
         let leave = async {
             tokio::select! {
                 () = self.stop.cancelled() => {}
                 () = sleep(MAX_AGE) => {}
                 () = presence.idle(IDLE) => {}
             }
+            left.cancel();
         };
+        // A client that takes nothing more keeps a connection that was told to end no longer.
+        let overdue = async {
+            left.cancelled().await;
+            sleep(IDLE).await;
+            presence.idle(IDLE).await;
+        };
+        let socket = Socket::of(stream.get_ref().0);
         let talk = self.talk(&stream, peer, presence.clone());
         let cut = talk.client.cut.clone();
         let serve = async {
             if h2 {
-                let (streams, changed) = mpsc::channel(STREAMS_CHANGING);
-                let talk = Arc::new(talk.changing(streams));
+                let (changing, changed) = mpsc::channel(STREAMS_CHANGING);
+                let talk = Arc::new(talk.changing(changing));
                 let service = service_fn(move |request| talk.clone().answer(request));
-                let io = TokioIo::new(stream);
-                let connection = http2_server().serve_connection(io, service);
-                tokio::join!(finish(connection, leave), carry(changed));
+                let (io, streams) = (TokioIo::new(stream), Streams::new());
+                let server = http2_server(streams.start(socket));
+                let connection = server.serve_connection(io, service);
+                let served = async {
+                    tokio::join!(finish(connection, leave), carry(changed, &presence));
+                };
+                tokio::select! {
+                    biased;
+                    () = served => {}
+                    () = overdue => {}
+                }
             } else {
                 let (guarded, ledger) = Guarded::new(stream);
-                let switch = talk.client.switch.clone();
-                let talk = Arc::new(talk.over(ledger));
+                let (switch, wait) = (talk.client.switch.clone(), Wait::default());
+                let talk = Arc::new(talk.over(ledger, wait.clone()));
                 let service = service_fn(move |request| Box::pin(talk.clone().answer(request)));
                 let connection = http1_server().serve_connection(TokioIo::new(guarded), service);
-                let (mut io, ahead) = until_http_ends(connection, leave).await;
+                let (mut io, ahead) = tokio::select! {
+                    biased;
+                    ended = until_http_ends(connection, leave) => ended,
+                    () = overdue => return,
+                    () = wait.stalled(|| socket.unsent()) => return,
+                };
                 let switch = switch.lock().unwrap_or_else(PoisonError::into_inner).take();
                 match switch {
                     Some(switch) => switch.carry(io, ahead).await,
@@ -254,7 +278,7 @@ impl Https {
         };
         let (router, web) = (self.router.clone(), self.web.clone());
         let names = self.tls.borrow().names.clone();
-        Talk { router, web, names, peer, presence, client }
+        Talk { router, web, names, peer, presence, client, wait: None }
     }
 }
 
@@ -266,12 +290,15 @@ struct Talk {
     peer: Peer,
     presence: Presence,
     client: Client,
+    /// Of the connection, whose answers come one after another; `None` for HTTP/2.
+    wait: Option<Wait>,
 }
 
 impl Talk {
     /// The same over HTTP/1.1, whose bytes are checked.
-    fn over(mut self, ledger: Ledger) -> Self {
+    fn over(mut self, ledger: Ledger, wait: Wait) -> Self {
         self.client.ledger = Some(ledger);
+        self.wait = Some(wait);
         self
     }
 
@@ -281,34 +308,39 @@ impl Talk {
         self
     }
 
-    async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Result<Response, Infallible> {
-        let _asking = self.presence.ask();
+    async fn answer(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+    ) -> Result<Response<Taken>, Infallible> {
+        let asking = self.presence.ask();
         let asked = self.client.ledger.as_ref().map(|ledger| ledger.admit(&request)).transpose();
-        let asked = match asked {
-            Ok(asked) => asked,
-            Err(refusal) => return Ok(refusal.map(Body::new)),
+        let response = match asked {
+            Ok(asked) => {
+                let response = self.route(request).await;
+                if let Some(asked) = asked {
+                    asked.answered(response.status());
+                }
+                response
+            }
+            Err(refusal) => refusal.map(Either::Left),
         };
-        let response = self.route(request).await;
-        if let Some(asked) = asked {
-            asked.answered(response.status());
-        }
-        Ok(response)
+        Ok(Taken::of(response, asking, self.wait.as_ref()))
     }
 
     /// The Host decides: the relay's own names are the API's, one label below its domain and the host
     /// names of applications are theirs, and there is nothing else.
-    async fn route(&self, request: Request<Incoming>) -> Response {
+    async fn route(&self, request: Request<Incoming>) -> Response<Either<WebBody, Body>> {
         let host = authority(&request).unwrap_or_default();
         let (own, place) = (self.is_own(without_port(host)), self.web.place(host));
         let (request, leftover) = watch(request);
         let response = match place {
-            _ if own => self.api(request).await,
+            _ if own => self.api(request).await.map(Either::Right),
             Place::Application(label) => {
-                self.web.answer(request, &self.client, label).await.map(Body::new)
+                self.web.answer(request, &self.client, label).await.map(Either::Left)
             }
             Place::Elsewhere => {
                 drop(request);
-                WebGateway::nobody().map(Body::new)
+                WebGateway::nobody().map(Either::Left)
             }
         };
         match leftover {
@@ -414,7 +446,7 @@ where
 }
 
 /// Carries the streams of a connection that have changed to another protocol. They end with it.
-async fn carry(mut changed: mpsc::Receiver<SwitchedStream>) {
+async fn carry(mut changed: mpsc::Receiver<SwitchedStream>, presence: &Presence) {
     let mut carried = JoinSet::new();
     loop {
         tokio::select! {
@@ -425,7 +457,13 @@ async fn carry(mut changed: mpsc::Receiver<SwitchedStream>) {
                 }
             }
             stream = changed.recv() => match stream {
-                Some(stream) => drop(carried.spawn(stream.carry())),
+                Some(stream) => {
+                    let asking = presence.ask();
+                    carried.spawn(async move {
+                        stream.carry().await;
+                        drop(asking);
+                    });
+                }
                 None => break,
             },
         }
@@ -450,8 +488,8 @@ pub(super) fn http1_server() -> http1::Builder {
     server
 }
 
-fn http2_server() -> http2::Builder<TokioExecutor> {
-    let mut server = http2::Builder::new(TokioExecutor::new());
+fn http2_server(start: Start) -> http2::Builder<Start> {
+    let mut server = http2::Builder::new(start);
     server
         .timer(TokioTimer::new())
         .keep_alive_interval(Some(HEADERS))

@@ -7,6 +7,7 @@ pub(crate) mod postgres;
 pub(crate) mod presence;
 pub(crate) mod quic;
 pub(crate) mod spare;
+mod taken;
 pub(crate) mod tcp;
 
 use std::net::SocketAddr;

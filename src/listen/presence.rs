@@ -16,13 +16,13 @@ pub(crate) struct Presence {
 
 #[derive(Debug)]
 struct Asked {
-    /// Requests that have no answer yet.
+    /// Requests whose answer is not over.
     open: usize,
     /// When that last changed.
     since: Instant,
 }
 
-/// A request on its way; it ends with its answer, or with whoever waited for it.
+/// A request on its way; it ends with the last of its answer, or with whoever waited for it.
 pub(crate) struct Asking(Presence);
 
 impl Presence {
