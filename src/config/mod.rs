@@ -3,6 +3,7 @@
 mod audit;
 mod database;
 mod document;
+mod ssh;
 mod tls;
 
 use std::fmt;
@@ -11,6 +12,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use axum::http::Uri;
+use gateway_ssh::Texts;
 
 pub use audit::{Audit, Destination, FileTo, SyslogTo, TlsFiles, To, WebhookTo};
 pub use database::{Database, DatabaseError};
@@ -28,6 +30,8 @@ pub struct Config {
     pub names: Vec<String>,
     pub listen: Listen,
     pub tls: Tls,
+    /// What the SSH door says.
+    pub ssh: Texts,
     pub limits: Limits,
     pub log: Log,
     pub telemetry: Telemetry,
@@ -130,6 +134,7 @@ fn resolve(root: &mut Section<'_>, folder: &Path) -> Option<Config> {
     let names = root.texts("names", "a DNS name or an IP address", certificate_name);
     let listen = root.section("listen", listen);
     let tls = root.section("tls", |section| tls::tls(section, folder));
+    let ssh = root.section("ssh", ssh::ssh);
     let limits = root.section("limits", limits);
     let log = root.section("log", log);
     let telemetry = root.section("telemetry", telemetry);
@@ -141,6 +146,7 @@ fn resolve(root: &mut Section<'_>, folder: &Path) -> Option<Config> {
         names: names?.unwrap_or_default(),
         listen: listen?,
         tls: tls?,
+        ssh: ssh?,
         limits: limits?,
         log: log?,
         telemetry: telemetry?,

@@ -69,6 +69,33 @@ fn the_admin_listener_is_for_this_machine_only() {
 }
 
 #[test]
+fn the_ssh_doors_texts_are_words_and_not_too_many() {
+    let parse = |lines: &str| {
+        let text = format!("domain = 'adit.example.com'\n[ssh]\n{lines}");
+        Config::parse(&text, Path::new(".")).map(|config| config.ssh)
+    };
+    assert_eq!(parse("").unwrap(), Texts::default());
+    let texts =
+        parse("banner = \"\"\"\nFor staff only.\nAll is recorded.\n\"\"\"\nhelp = 'ask #infra'");
+    let texts = texts.unwrap();
+    assert_eq!(texts.banner.as_deref(), Some("For staff only.\nAll is recorded.\n"));
+    assert_eq!(
+        (texts.token_prompt.as_str(), texts.help.as_deref()),
+        ("Access token:", Some("ask #infra"))
+    );
+    for wrong in [
+        "banner = \"a\\u001b[2J\"".to_owned(),
+        format!("banner = '{}'", "x".repeat(2049)),
+        "token_prompt = \"two\\nlines\"".to_owned(),
+        "menu_title = ''".to_owned(),
+        "help = 7".to_owned(),
+        "prompt = 'x'".to_owned(),
+    ] {
+        assert_eq!(parse(&wrong).unwrap_err().len(), 1, "{wrong}");
+    }
+}
+
+#[test]
 fn an_empty_file_misses_the_domain() {
     let mistakes = Config::parse("", Path::new(".")).unwrap_err();
     assert_eq!(mistakes.len(), 1);

@@ -85,7 +85,8 @@ pub async fn build(config: Config, log: Log) -> Result<Relay, ServeError> {
     identity.warn();
     let lobbies = Lobbies::new(config.limits.max_unauthenticated);
     let deliveries = core.deliveries.clone();
-    let knobs = Knobs { log, lobbies, identity: Arc::new(identity), deliveries };
+    let (identity, ssh) = (Arc::new(identity), core.ssh.clone());
+    let knobs = Knobs { log, lobbies, identity, deliveries, ssh };
     let mut tasks = doors.open(&core, &state, &knobs);
     tasks.spawn(keeper.run());
     trace(&config, &core, &mut tasks);
@@ -187,6 +188,7 @@ impl Core {
             target_ca: target_ca.clone(),
             user_ca: user_ca.clone(),
             domain: config.domain.clone(),
+            texts: config.ssh.clone(),
         });
         let signer = Arc::new(statements::signer(&store, &config.domain).await?);
         let (web, keeper) = WebGateway::new(WebConfig {

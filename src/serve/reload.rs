@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use gateway_ssh::SshGateway;
 use telemetry::Log;
 use tokio::signal::unix::Signal;
 use tokio::time::sleep;
@@ -22,6 +23,7 @@ pub(super) struct Knobs {
     pub(super) lobbies: Lobbies,
     pub(super) identity: Arc<Identity>,
     pub(super) deliveries: Arc<Deliveries>,
+    pub(super) ssh: SshGateway,
 }
 
 /// Where strangers wait, by listener.
@@ -154,6 +156,11 @@ impl Reloader {
             self.config.limits.max_unauthenticated = most;
             outcome.note("limits.max_unauthenticated", true);
         }
+        if wanted.ssh != self.config.ssh {
+            self.knobs.ssh.show(wanted.ssh.clone());
+            self.config.ssh = wanted.ssh;
+            outcome.note("ssh", true);
+        }
         if wanted.audit != self.config.audit {
             self.knobs.deliveries.want(wanted.audit.destinations.clone());
             self.config.audit = wanted.audit;
@@ -212,6 +219,7 @@ impl Reloader {
             names: _,
             listen,
             tls,
+            ssh: _,
             limits,
             log,
             telemetry,

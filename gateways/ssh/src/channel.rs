@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use access::{EndReason, Kind, Sftp, Side};
+use access::{EndReason, Sftp, Side};
 use russh::server::Msg;
 use russh::{Channel, ChannelId, ChannelMsg, ChannelWriteHalf, Pty, client};
 use session::Screen;
 use tokio::time::timeout;
 
 use crate::bridge::{self, Over, UserSide};
+use crate::choose::{self, Asking};
 use crate::config::TARGET_DEADLINE;
 use crate::connection::{Connection, Place};
 use crate::inbox::{DOWN_CAP, Inbox, UP_CAP};
@@ -17,7 +18,7 @@ use crate::program::Program;
 use crate::proto::plain;
 use crate::reach::Reach;
 use crate::target::{Target, TargetError};
-use crate::terminal::{Applicant, Gone, Terminal};
+use crate::terminal::{Applicant, Terminal};
 use crate::track::Track;
 use crate::watch::{Forward, Reader};
 use crate::words;
@@ -62,14 +63,14 @@ async fn finish(user: &UserSide, status: Option<u32>) {
 }
 
 async fn work(connection: &Arc<Connection>, mut inbox: Inbox, user: &UserSide) {
-    let Some((wishes, program)) = wishes(&mut inbox).await else { return };
+    let Some((mut wishes, program)) = wishes(&mut inbox).await else { return };
     inbox.open_up(UP_CAP);
-    match start(connection, &mut inbox, user, &wishes, &program).await {
+    match start(connection, &mut inbox, user, &mut wishes, &program).await {
         Ok(Some(running)) => {
             carry(connection, &mut inbox, user, running).await;
         }
         Ok(None) => finish(user, Some(EXIT_FAILED)).await,
-        Err(text) => inbox.during(fail(user, &text)).await,
+        Err(text) => inbox.during(fail(user, &connection.texts.helped(text))).await,
     }
 }
 
@@ -165,17 +166,20 @@ async fn start(
     connection: &Arc<Connection>,
     inbox: &mut Inbox,
     user: &UserSide,
-    wishes: &Wishes,
+    wishes: &mut Wishes,
     program: &Program,
 ) -> Result<Option<Running>, String> {
-    let terminal = wishes.pty.is_some() && program.is_shell();
-    let reach = match connection.reach() {
-        Some(reach) => reach.clone(),
-        None if terminal => match menu(connection, inbox, user).await? {
-            Some(reach) => reach,
-            None => return Ok(None),
-        },
-        None => return Err(words::NO_APPLICATION.to_owned()),
+    let terminal = wishes.pty.as_mut().filter(|_| program.is_shell());
+    let reach = match (connection.reach(), terminal) {
+        (Some(reach), _) => reach.clone(),
+        (None, Some(Terms { term, size, .. })) => {
+            let asking = Asking { inbox: &mut *inbox, writer: &user.writer, term, size };
+            match Box::pin(choose::application(connection, asking)).await? {
+                Some(reach) => reach,
+                None => return Ok(None),
+            }
+        }
+        (None, None) => return Err(choose::unnamed(connection)),
     };
     if let Err(refused) = program.judge(reach.channels()) {
         let (what, detail) = program.noted();
@@ -293,28 +297,6 @@ async fn ask_for_display(
     target.allow_display();
     reach.note("ssh.x11", "").await;
     writer.request_x11(false, *single, protocol.as_str(), cookie.as_str(), *screen).await
-}
-
-/// Lets the user pick an application at their terminal.
-async fn menu(
-    connection: &Arc<Connection>,
-    inbox: &mut Inbox,
-    user: &UserSide,
-) -> Result<Option<Arc<Reach>>, String> {
-    let Some(who) = connection.who() else { return Err(words::INTERNAL.to_owned()) };
-    let policy = connection.gateway.broker.policy();
-    let ssh = |app: &&&Arc<access::Application>| app.kind == Kind::Ssh;
-    let applications: Vec<_> = policy.reachable(who).iter().filter(ssh).copied().cloned().collect();
-    if applications.is_empty() {
-        return Err(words::NOTHING_REACHABLE.to_owned());
-    }
-    let mut terminal = Terminal { inbox: &mut *inbox, writer: &user.writer };
-    let chosen = match terminal.choose(&applications).await {
-        Ok(index) => applications[index].clone(),
-        Err(Gone) => return Ok(None),
-    };
-    let login = connection.login().to_owned();
-    inbox.during(Reach::open(connection, who, chosen, &login)).await.map(Some)
 }
 
 async fn carry(

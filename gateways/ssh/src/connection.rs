@@ -25,12 +25,13 @@ use crate::guard::Guarded;
 use crate::inbox::Budget;
 use crate::reach::Reach;
 use crate::server::DoorHandler;
-use crate::{Gateway, words};
+use crate::{Gateway, Texts, words};
 
 /// What the parts of one user connection share.
 pub(crate) struct Connection {
     pub(crate) gateway: Arc<Gateway>,
     pub(crate) peer: SocketAddr,
+    pub(crate) texts: Arc<Texts>,
     /// Queues of what the user sent.
     pub(crate) up: Arc<Budget>,
     /// Queues of what targets sent.
@@ -40,6 +41,7 @@ pub(crate) struct Connection {
     handle: OnceLock<server::Handle>,
     who: OnceLock<Authenticated>,
     login: OnceLock<String>,
+    asked: OnceLock<String>,
     reach: OnceLock<Arc<Reach>>,
     channels: Arc<AtomicUsize>,
     served: AtomicUsize,
@@ -141,6 +143,16 @@ impl Connection {
         self.login.get().map_or("", String::as_str)
     }
 
+    /// They named an application that several sites have.
+    pub(crate) fn ask_which(&self, named: &str) {
+        drop(self.asked.set(named.to_owned()));
+    }
+
+    /// The name that several applications have, where one was given.
+    pub(crate) fn asked(&self) -> Option<&str> {
+        self.asked.get().map(String::as_str)
+    }
+
     pub(crate) fn reach(&self) -> Option<&Arc<Reach>> {
         self.reach.get()
     }
@@ -205,6 +217,7 @@ pub(crate) async fn serve<S>(
     let (orders, received) = mpsc::channel(ORDERS);
     let config = gateway.shown.at(SystemTime::now());
     let connection = Arc::new(Connection {
+        texts: gateway.texts(),
         up: Arc::new(Budget::new(gateway.held.clone())),
         down: Arc::new(Budget::new(gateway.held.clone())),
         gateway,
@@ -214,6 +227,7 @@ pub(crate) async fn serve<S>(
         handle: OnceLock::new(),
         who: OnceLock::new(),
         login: OnceLock::new(),
+        asked: OnceLock::new(),
         reach: OnceLock::new(),
         channels: Arc::default(),
         served: AtomicUsize::new(0),

@@ -6,6 +6,7 @@
 mod bridge;
 mod ca;
 mod channel;
+mod choose;
 mod config;
 mod connection;
 mod dialogue;
@@ -13,7 +14,9 @@ mod forward;
 mod guard;
 mod host_ca;
 mod inbox;
+mod keys;
 mod login;
+mod menu;
 mod mosh;
 mod program;
 pub mod proto;
@@ -25,6 +28,7 @@ mod sniff;
 mod target;
 mod target_ca;
 mod terminal;
+mod texts;
 mod track;
 mod transfer;
 mod user_ca;
@@ -33,10 +37,11 @@ mod words;
 
 pub use host_ca::HostCa;
 pub use target_ca::TargetCa;
+pub use texts::Texts;
 pub use user_ca::{CertifyError, Order, UserCa};
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use access::{ApplicationId, Authenticated};
 use host_ca::Shown;
@@ -62,6 +67,7 @@ pub struct SshConfig {
     pub user_ca: Arc<UserCa>,
     /// The relay's own domain, which people may write behind an application's name.
     pub domain: String,
+    pub texts: Texts,
 }
 
 /// The SSH door. Cheap to clone.
@@ -83,6 +89,7 @@ impl SshGateway {
             target_ca,
             user_ca,
             domain,
+            texts,
         } = config;
         let shown = Shown::new(host_keys, host_ca, host_names);
         let held = Arc::default();
@@ -95,6 +102,7 @@ impl SshGateway {
             target_ca,
             user_ca,
             domain,
+            texts: Mutex::new(Arc::new(texts)),
             held,
         };
         Self { gateway: Arc::new(gateway) }
@@ -137,6 +145,16 @@ impl SshGateway {
         self.gateway.shown.lines()
     }
 
+    /// What connections show that begin from now on.
+    pub fn show(&self, texts: Texts) {
+        *self.gateway.texts.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(texts);
+    }
+
+    /// What a token is asked for with.
+    pub fn token_prompt(&self) -> String {
+        self.gateway.texts().token_prompt.clone()
+    }
+
     /// How often a connection was held because a channel's reader did not move.
     pub fn held(&self) -> u64 {
         self.gateway.held.count()
@@ -152,5 +170,12 @@ struct Gateway {
     target_ca: Arc<TargetCa>,
     user_ca: Arc<UserCa>,
     domain: String,
+    texts: Mutex<Arc<Texts>>,
     held: Arc<inbox::Held>,
+}
+
+impl Gateway {
+    fn texts(&self) -> Arc<Texts> {
+        self.texts.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }

@@ -148,7 +148,7 @@ impl Login {
             (Stage::Token, None) => Verdict::Ask(Question {
                 name: String::new(),
                 instructions: std::mem::take(&mut self.last_failure),
-                prompts: vec![(words::TOKEN_PROMPT.to_owned(), false)],
+                prompts: vec![(self.connection.texts.token_prompt.clone(), false)],
             }),
             (Stage::Token, Some(answers)) => match answers.into_iter().next() {
                 Some(text) => self.token(text, Way::Interactive).await,
@@ -217,7 +217,8 @@ impl Login {
             Some(text) => match policy.find(text, &who) {
                 Ok(application) => Some(application.clone()),
                 Err(Unfound::Ambiguous(text)) => {
-                    return self.end(words::ambiguous(&text)).await;
+                    self.connection.ask_which(&text);
+                    None
                 }
                 Err(error @ Unfound::Unknown(_)) => {
                     return self.deny(&who, text, &error.to_string()).await;
@@ -359,7 +360,7 @@ impl Login {
     async fn end(&mut self, text: String) -> Verdict {
         self.stage = Stage::Over;
         pace::even(self.asked, pace::DENIED).await;
-        self.connection.refuse(text).await;
+        self.connection.refuse(self.connection.texts.helped(text)).await;
         Verdict::Reject
     }
 }

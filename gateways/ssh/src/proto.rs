@@ -67,15 +67,6 @@ pub fn plain(text: &str, max: usize) -> String {
     text.chars().filter(|c| !is_hidden(*c) || matches!(c, '\n' | '\t')).take(max).collect()
 }
 
-/// The entry that a line typed at the menu picks: its number from 1, or its name.
-pub fn pick(line: &str, names: &[String]) -> Option<usize> {
-    let line = line.trim();
-    match line.parse::<usize>() {
-        Ok(number) => number.checked_sub(1).filter(|&index| index < names.len()),
-        Err(_) => names.iter().position(|name| name == line),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -125,16 +116,6 @@ mod tests {
     }
 
     #[test]
-    fn the_menu_takes_a_number_or_a_name() {
-        let names = ["web1.hq".to_owned(), "7".to_owned()];
-        assert_eq!(pick(" 1 ", &names), Some(0));
-        assert_eq!(pick("web1.hq", &names), Some(0));
-        for wrong in ["0", "3", "7", "", "web2", "-1", "99999999999999999999999"] {
-            assert_eq!(pick(wrong, &names), None, "{wrong}");
-        }
-    }
-
-    #[test]
     fn what_a_target_says_can_not_drive_the_terminal() {
         assert_eq!(plain("a\x1b[2Jb\x07\r\nc", 100), "a[2Jb\nc");
         assert_eq!(plain("aaaa", 2), "aa");
@@ -158,7 +139,6 @@ mod tests {
         fn no_text_makes_the_parsers_panic(text in "\\PC*", domain in "\\PC*") {
             let _ = UserName::parse(&text);
             drop(destination(&text, &domain));
-            let _ = pick(&text, std::slice::from_ref(&domain));
         }
     }
 }

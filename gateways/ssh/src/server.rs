@@ -70,6 +70,10 @@ macro_rules! verdict {
 impl Handler for DoorHandler {
     type Error = russh::Error;
 
+    async fn authentication_banner(&mut self) -> Result<Option<String>, russh::Error> {
+        Ok(self.connection.texts.banner.clone())
+    }
+
     async fn auth_none(&mut self, user: &str) -> Result<Auth, russh::Error> {
         verdict!(self, self.login.none(user))
     }

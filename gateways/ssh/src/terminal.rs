@@ -1,9 +1,7 @@
 //! Asking the user at their terminal, which the client has put in raw mode.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use access::Application;
 use russh::{ChannelMsg, ChannelWriteHalf, server};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::time::timeout;
@@ -11,7 +9,7 @@ use zeroize::Zeroize;
 
 use crate::dialogue::{Dialogue, Prefer, Question, Step};
 use crate::inbox::Inbox;
-use crate::proto::{looks_like_token, pick};
+use crate::proto::looks_like_token;
 use crate::target::TargetError;
 use crate::words;
 
@@ -65,28 +63,9 @@ impl Applicant<'_> {
 }
 
 impl Terminal<'_> {
-    /// Lets the user pick from a numbered list.
-    pub(crate) async fn choose(
-        &mut self,
-        applications: &[Arc<Application>],
-    ) -> Result<usize, Gone> {
-        let full = |app: &Arc<Application>| format!("{}.{}", app.name, app.site.name);
-        let full: Vec<_> = applications.iter().map(full).collect();
-        let short: Vec<_> = applications.iter().map(|app| app.name.to_string()).collect();
-        self.show(&words::menu(applications)).await?;
-        timeout(ANSWER_DEADLINE, self.picked(&full, &short)).await.unwrap_or(Err(Gone))
-    }
-
-    async fn picked(&mut self, full: &[String], short: &[String]) -> Result<usize, Gone> {
-        for _ in 0..MENU_TRIES {
-            let line = self.line(true).await?;
-            let line = line.expose_secret();
-            if let Some(index) = pick(line, full).or_else(|| pick(line, short)) {
-                return Ok(index);
-            }
-            self.show("Not in the list. Number or name: ").await?;
-        }
-        Err(Gone)
+    /// A line that shows as it is typed.
+    pub(crate) async fn typed_line(&mut self) -> Result<String, Gone> {
+        Ok(self.line(true).await?.expose_secret().to_owned())
     }
 
     async fn answers(&mut self, question: &Question) -> Result<Vec<SecretString>, Gone> {
@@ -147,7 +126,7 @@ impl Terminal<'_> {
         }
     }
 
-    async fn show(&mut self, text: &str) -> Result<(), Gone> {
+    pub(crate) async fn show(&mut self, text: &str) -> Result<(), Gone> {
         self.write(text.as_bytes().to_vec()).await
     }
 
@@ -158,5 +137,4 @@ impl Terminal<'_> {
 
 /// For a person to type an answer.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(120);
-const MENU_TRIES: usize = 5;
 const MAX_LINE: usize = 512;

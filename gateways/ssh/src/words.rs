@@ -1,12 +1,7 @@
 //! Every text a user of the door reads.
 
-use std::sync::Arc;
-
 use access::text::visible;
 use access::{Application, Deny, EndReason, Explain, Shortfall};
-
-/// The keyboard-interactive prompt for the token. Clients' scripts look for exactly this.
-pub(crate) const TOKEN_PROMPT: &str = "Access token:";
 
 /// Said where the target has more than one way in.
 pub(crate) const AGENT_HINT: &str = "Leave it empty to log in with your forwarded agent (ssh -A).";
@@ -18,9 +13,6 @@ pub(crate) const TOO_MANY_FAILURES: &str = "adit: too many failed sign-ins";
 /// Unknown and forbidden applications are told alike.
 pub(crate) const DENIED: &str = "adit: you have no access to that application (access.denied); \
      a token opens only what it was issued for; signed in, `adit ls` shows what you can reach";
-
-pub(crate) const NO_APPLICATION: &str = "adit: no application is named: connect as login+app, for \
-     example ubuntu+web1 (`adit ls` shows what you can reach)";
 
 pub(crate) const ONE_APPLICATION: &str =
     "adit: this connection has an application already; connect once more for another";
@@ -80,20 +72,32 @@ pub(crate) fn not_ssh(application: &Application) -> String {
     )
 }
 
-/// The numbered list of applications, for a terminal in raw mode.
-pub(crate) fn menu(applications: &[Arc<Application>]) -> String {
-    let mut text = "\r\nApplications you can reach:\r\n\r\n".to_owned();
-    for (index, application) in applications.iter().enumerate() {
-        let (number, name, site) = (index + 1, &application.name, &application.site.name);
-        text.push_str(&format!("  {number:>3}  {name}.{site}\r\n"));
-    }
-    text.push_str("\r\nNumber or name: ");
-    text
+/// The account at an application that was picked from the list, asked as login(1) asks for it.
+pub(crate) fn login_prompt(application: &Application) -> String {
+    format!("{}.{} login: ", application.name, application.site.name)
 }
 
-pub(crate) fn ambiguous(name: &str) -> String {
-    format!("adit: several sites have an application {name}: name it as {name}.SITE (`adit ls`)")
+/// How to name an application, for who has no terminal to pick one at. `asked`: what they wrote, where
+/// several sites have it. `names` are those to choose from.
+pub(crate) fn unnamed(asked: Option<&str>, names: &[String], domain: &str) -> String {
+    let Some(first) = names.first() else { return NOTHING_REACHABLE.to_owned() };
+    let why = match asked {
+        Some(asked) => format!("several sites have an application {asked}"),
+        None => "no application is named".to_owned(),
+    };
+    let listed = names.iter().take(MAX_LISTED).cloned().collect::<Vec<_>>().join(", ");
+    let more = match names.len().saturating_sub(MAX_LISTED) {
+        0 => String::new(),
+        more => format!(" and {more} more (`adit ls`)"),
+    };
+    format!(
+        "adit: {why}; connect as login+app.site, for example ssh ubuntu+{first}@{domain}\r\n\
+         adit: you can reach {listed}{more}"
+    )
 }
+
+/// How many applications are listed where nobody can scroll.
+const MAX_LISTED: usize = 20;
 
 pub(crate) fn no_login(application: &Application) -> String {
     format!("adit: name the account at the application, for example ubuntu+{}", application.name)

@@ -288,44 +288,6 @@ async fn a_forward_is_closed_once_both_sides_have_said_all() {
 }
 
 #[tokio::test]
-async fn the_menu_lists_what_can_be_reached_and_takes_a_number() {
-    let (world, target, _) = managed_client(Terms::default()).await;
-    world.add_forbidden("hidden", Kind::Ssh, &target.address(), managed("ubuntu"));
-    let client = Client::signed_in(&world, "x", &world.token(None, 1)).await;
-    let mut channel = client.handle.channel_open_session().await.unwrap();
-    channel.request_pty(true, "xterm", 80, 24, 0, 0, &[]).await.unwrap();
-    channel.request_shell(true).await.unwrap();
-    let menu = read_until(&mut channel, "Number or name: ").await;
-    assert!(menu.contains("1  web1.hq") && !menu.contains("hidden"), "{menu}");
-    channel.data_bytes(&b"9\r"[..]).await.unwrap();
-    read_until(&mut channel, "Not in the list").await;
-    channel.data_bytes(&b"1\rtyped early"[..]).await.unwrap();
-    read_until(&mut channel, "typed early").await;
-    assert_eq!(target.requests(), ["pty xterm 80x24", "shell"]);
-}
-
-/// Nobody would watch the lease of a second application.
-#[tokio::test]
-async fn two_menus_on_one_connection_open_one_application() {
-    let (world, target, _) = managed_client(Terms::default()).await;
-    world.add("web2", Kind::Ssh, &target.address(), managed("ubuntu"), Terms::default());
-    let client = Client::signed_in(&world, "x", &world.token(None, 1)).await;
-    let mut menus = Vec::new();
-    for _ in 0..2 {
-        let mut channel = client.handle.channel_open_session().await.unwrap();
-        channel.request_pty(true, "xterm", 80, 24, 0, 0, &[]).await.unwrap();
-        channel.request_shell(true).await.unwrap();
-        read_until(&mut channel, "Number or name: ").await;
-        menus.push(channel);
-    }
-    menus[0].data_bytes(&b"web1\rhello"[..]).await.unwrap();
-    read_until(&mut menus[0], "hello").await;
-    menus[1].data_bytes(&b"web2\r"[..]).await.unwrap();
-    read_until(&mut menus[1], "has an application already").await;
-    assert_eq!(world.audit.ends().iter().filter(|(r, _)| *r == EndReason::Failed).count(), 1);
-}
-
-#[tokio::test]
 async fn a_password_can_be_typed_at_the_terminal() {
     let world = World::start().await;
     let target = FakeTarget::start(Asks::Password).await;

@@ -267,6 +267,7 @@ fn agents(
         target_ca: Arc::new(gateway_ssh::TargetCa::new(&[1; 32], "adit").unwrap()),
         user_ca: user_ca(),
         domain: "relay.test".to_owned(),
+        texts: Default::default(),
     });
     Agents::new(authn.clone(), broker.clone(), ssh, policy.subscribe(), drain.clone())
 }

@@ -154,6 +154,16 @@ async fn the_servers_shown_name_follows_the_file() {
 }
 
 #[tokio::test]
+async fn what_the_ssh_door_says_follows_the_file() {
+    let mut relay = Running::start().await;
+    let lines = "[ssh]\nbanner = \"Be nice.\\nOr leave.\"\ntoken_prompt = 'Token:'\n";
+    let mut reloader = relay.reloader(lines);
+    assert_eq!(reloader.reload().await.unwrap().applied, ["ssh"]);
+    assert_eq!(reloader.reload().await.unwrap(), Reloaded::default());
+    relay.stop().await;
+}
+
+#[tokio::test]
 async fn a_certificate_of_ones_own_is_shown_for_applications_and_changes_with_its_file() {
     let mut relay = Running::start().await;
     relay.handshake("wiki-hq.relay.test").await.unwrap();

@@ -99,6 +99,7 @@ impl World {
             target_ca: Arc::new(TargetCa::new(&[1; 32], "adit").unwrap()),
             user_ca: Arc::new(user_ca()),
             domain: DOMAIN.to_owned(),
+            texts: Default::default(),
         });
         let listener = TcpListener::bind(listen).await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -133,6 +134,17 @@ impl World {
             data.rules.push(Rule { id: RuleId(Uuid::new_v4()), subject, target, terms });
         });
         id
+    }
+
+    /// Adds an SSH application at another site, which alice may reach.
+    pub(crate) fn add_at(&self, site: &str, name: &str, address: &str, login: Login) {
+        let id =
+            self.add(&format!("{name}-elsewhere"), Kind::Ssh, address, login, Terms::default());
+        self.policy.change(|data| {
+            let found = data.applications.iter_mut().find(|app| app.id == id).unwrap();
+            found.name = name_of(name);
+            found.site = Site { id: SiteId(Uuid::new_v4()), name: name_of(site) };
+        });
     }
 
     /// Adds an application that no rule opens.
@@ -235,6 +247,15 @@ impl World {
 
     pub(crate) fn kill(&self, session: SessionId, words: &str) {
         self.policy.change(|data| drop(data.killed.insert(session, words.into())));
+    }
+
+    /// The applications that sessions were opened to, in order.
+    pub(crate) fn opened(&self) -> Vec<String> {
+        let opened = |event: AuditEvent| match event {
+            AuditEvent::SessionOpened { application, .. } => Some(application.to_string()),
+            _ => None,
+        };
+        self.audit.all().into_iter().filter_map(opened).collect()
     }
 
     /// Withdraws all of alice's rules.

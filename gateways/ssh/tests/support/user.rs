@@ -20,6 +20,7 @@ pub(crate) struct Client {
     pub(crate) handle: Handle<Eyes>,
     pub(crate) goodbye: Arc<Mutex<Option<String>>>,
     pub(crate) arrived: Arc<Mutex<Vec<String>>>,
+    banner: Arc<Mutex<String>>,
 }
 
 /// Takes any host key, remembers the server's goodbye, and sends back what arrives at ports.
@@ -27,6 +28,7 @@ pub(crate) struct Client {
 pub(crate) struct Eyes {
     goodbye: Arc<Mutex<Option<String>>>,
     arrived: Arc<Mutex<Vec<String>>>,
+    banner: Arc<Mutex<String>>,
     tasks: JoinSet<()>,
 }
 
@@ -35,6 +37,11 @@ impl client::Handler for Eyes {
 
     async fn check_server_key(&mut self, _: &PublicKeyOrCertificate) -> Result<bool, russh::Error> {
         Ok(true)
+    }
+
+    async fn auth_banner(&mut self, banner: &str, _: &mut Session) -> Result<(), russh::Error> {
+        self.banner.lock().unwrap().push_str(banner);
+        Ok(())
     }
 
     async fn server_channel_open_forwarded_tcpip(
@@ -93,8 +100,9 @@ impl Client {
         let config = client::Config { window_size: 1 << 20, ..client::Config::default() };
         let eyes = Eyes::default();
         let (goodbye, arrived) = (eyes.goodbye.clone(), eyes.arrived.clone());
+        let banner = eyes.banner.clone();
         let handle = client::connect_stream(Arc::new(config), stream, eyes).await.unwrap();
-        Self { handle, goodbye, arrived }
+        Self { handle, goodbye, arrived, banner }
     }
 
     /// Signed in to a managed application.
@@ -131,6 +139,11 @@ impl Client {
     /// From where and to where connections came in.
     pub(crate) fn arrived(&self) -> Vec<String> {
         self.arrived.lock().unwrap().clone()
+    }
+
+    /// What the server showed before login.
+    pub(crate) fn banner(&self) -> String {
+        self.banner.lock().unwrap().clone()
     }
 
     /// The server's goodbye, once it has come.
