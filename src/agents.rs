@@ -74,6 +74,11 @@ impl Agents {
         self.ssh.held()
     }
 
+    /// What the SSH door asks for a token with.
+    pub(crate) fn ssh_prompt(&self) -> String {
+        self.ssh.token_prompt()
+    }
+
     /// Asks every agent to take its sessions elsewhere.
     pub(crate) fn drain(&self) {
         let connections = self.connections.lock().unwrap_or_else(PoisonError::into_inner);

@@ -15,6 +15,7 @@ use crate::exit::Failure;
 pub struct Ui {
     json: bool,
     live: bool,
+    person: bool,
     out: Sink,
     err: Sink,
 }
@@ -24,8 +25,8 @@ type Sink = Arc<Mutex<Box<dyn Write + Send>>>;
 impl Ui {
     /// The process's own stdout and stderr.
     pub fn standard(json: bool) -> Self {
-        let live = io::stderr().is_terminal();
-        Self { json, live, out: sink(io::stdout()), err: sink(io::stderr()) }
+        let (live, person) = (io::stderr().is_terminal(), io::stdout().is_terminal());
+        Self { json, live, person, out: sink(io::stdout()), err: sink(io::stderr()) }
     }
 
     /// Writes into the two given places, for tests.
@@ -34,7 +35,13 @@ impl Ui {
         out: impl Write + Send + 'static,
         err: impl Write + Send + 'static,
     ) -> Self {
-        Self { json, live: false, out: sink(out), err: sink(err) }
+        Self { json, live: false, person: false, out: sink(out), err: sink(err) }
+    }
+
+    /// The same, as if stdout were a terminal.
+    #[cfg(test)]
+    pub(crate) fn on_terminal(self) -> Self {
+        Self { person: true, ..self }
     }
 
     /// Whether `--json` was given.
@@ -45,6 +52,11 @@ impl Ui {
     /// Whether stderr is a terminal, so that a line may be rewritten in place.
     pub fn is_live(&self) -> bool {
         self.live
+    }
+
+    /// Whether stdout is a terminal: what stands there is read by a person and taken by no program.
+    pub fn is_read_by_a_person(&self) -> bool {
+        self.person
     }
 
     /// One line of data.

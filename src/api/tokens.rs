@@ -5,14 +5,14 @@ mod rules;
 
 use std::time::SystemTime;
 
-use access::{Code, Name, TokenId, TokenKind};
-use api::{IssueToken, Issued, JoinToken, Page, Removed, Span, TokenRow, TokenState};
+use access::{Code, Kind, Name, TokenId, TokenKind};
+use api::{IssueToken, Issued, JoinToken, Page, Removed, Span, SshLogin, TokenRow, TokenState};
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use schemars::JsonSchema;
 use serde::Deserialize;
-use store::{ApplicationRow, NewToken, TokenQuery};
+use store::{NewToken, TokenQuery};
 
 use super::caller::Caller;
 use super::change::{Actor, Intent, change, done};
@@ -189,6 +189,7 @@ impl Order {
             token: token.expose().to_owned().into(),
             kind: row.kind,
             command: self.command(state),
+            ssh: self.ssh(state),
             user: row.user,
             application: row.application,
             site: row.site,
@@ -214,9 +215,12 @@ impl Order {
         let info = &state.info;
         let url = format!("https://{}{}", info.domain, https_port(info.https_port));
         match self.kind {
-            TokenKind::Api | TokenKind::Access => {
-                self.application.as_ref().map(|app| opening(app, &info.domain, info.ssh_port, &url))
-            }
+            TokenKind::Api | TokenKind::Access => match self.ssh(state) {
+                Some(login) => Some(login.command()),
+                None => self.application.as_ref().map(|app| {
+                    format!("ADIT_TOKEN=TOKEN adit --relay {url} tunnel {}", app.reference())
+                }),
+            },
             TokenKind::Login => Some(format!("adit login {url} --token-file FILE")),
             TokenKind::Join => {
                 Some(format!("adit-connector join {url} --token-file FILE --state DIR"))
@@ -224,6 +228,19 @@ impl Order {
             TokenKind::SignIn => Some(format!("{url}/sign-in#CODE")),
             TokenKind::Admin => None,
         }
+    }
+}
+
+impl Order {
+    /// How any SSH client is told to use it, where it opens an SSH application.
+    fn ssh(&self, state: &AppState) -> Option<SshLogin> {
+        let application = self.application.as_ref().filter(|app| app.kind == Kind::Ssh)?;
+        Some(SshLogin {
+            host: state.info.domain.clone(),
+            port: state.info.ssh_port,
+            user: application.login.fixed().map(str::to_owned),
+            prompt: state.agents.ssh_prompt(),
+        })
     }
 }
 
@@ -254,13 +271,6 @@ async fn found<'a>(
         None => None,
     };
     Ok((whose.user.as_ref(), application))
-}
-
-fn opening(app: &ApplicationRow, domain: &str, ssh_port: u16, url: &str) -> String {
-    match app.kind {
-        access::Kind::Ssh => format!("ssh -p {ssh_port} {}@{domain}", app.login.account("LOGIN")),
-        _ => format!("ADIT_TOKEN=TOKEN adit --relay {url} tunnel {}", app.reference()),
-    }
 }
 
 pub(super) fn https_port(port: u16) -> String {

@@ -3,6 +3,7 @@
 pub mod admin;
 mod browser;
 pub mod completions;
+mod issued;
 pub mod key;
 pub mod login;
 pub mod logout;

@@ -4,6 +4,7 @@ use access::TokenKind;
 use api::{Issued, MyToken, Span, TokenRow};
 use clap::{Args, Subcommand};
 
+use super::issued;
 use crate::context::{Context, segment};
 use crate::exit::Failure;
 use crate::times;
@@ -40,6 +41,10 @@ pub struct NewArgs {
     /// How often it may be used
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     uses: Option<u32>,
+    /// Your account at an SSH application where users log in themselves, for the command that is
+    /// printed
+    #[arg(long, value_name = "NAME")]
+    login: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -72,10 +77,19 @@ pub async fn run(command: TokenCommand, context: &Context) -> Result<(), Failure
 }
 
 async fn new(args: NewArgs, context: &Context) -> Result<(), Failure> {
-    let NewArgs { application, kind, expires, uses } = args;
+    let NewArgs { application, kind, expires, uses, login } = args;
     let wanted = MyToken { application, kind, expires, uses, overlap: None };
     let issued: Issued = context.post("/api/v1/me/tokens", &wanted).await?;
-    show_issued(&issued, context)
+    issued::show(&as_login(issued, login), &context.ui)
+}
+
+/// The account at the target filled in, where it is the user's own to choose.
+fn as_login(mut issued: Issued, login: Option<String>) -> Issued {
+    if let (Some(ssh), Some(login)) = (&mut issued.ssh, login) {
+        ssh.user.get_or_insert(login);
+        issued.command = Some(ssh.command());
+    }
+    issued
 }
 
 async fn regenerate(args: RegenerateArgs, context: &Context) -> Result<(), Failure> {
@@ -83,33 +97,7 @@ async fn regenerate(args: RegenerateArgs, context: &Context) -> Result<(), Failu
     let kind = Some(TokenKind::Api);
     let wanted = MyToken { application, kind, expires, uses: None, overlap };
     let issued: Issued = context.post("/api/v1/me/tokens", &wanted).await?;
-    show_issued(&issued, context)
-}
-
-/// The token alone on stdout, so that a script can take it; the rest on stderr.
-fn show_issued(issued: &Issued, context: &Context) -> Result<(), Failure> {
-    let ui = &context.ui;
-    if ui.wants_json() {
-        return ui.json(issued);
-    }
-    ui.data(issued.token.expose())?;
-    let uses = match issued.uses {
-        Some(1) => "once".to_owned(),
-        Some(uses) => format!("{uses} times"),
-        None => "any number of times".to_owned(),
-    };
-    let until = match issued.expires {
-        Some(expires) => format!("until {}", times::utc(expires)),
-        None => "until revoked".to_owned(),
-    };
-    ui.say(format_args!("Good {uses}, {until}. Its id is {}.", issued.id));
-    if let Some(command) = &issued.command {
-        ui.say(format_args!("Use it with: {command}"));
-    }
-    for warning in &issued.warnings {
-        ui.say(format_args!("Note: {warning}"));
-    }
-    Ok(())
+    issued::show(&issued, &context.ui)
 }
 
 async fn list(context: &Context) -> Result<(), Failure> {

@@ -95,7 +95,7 @@ fn a_token_is_printed_alone_on_stdout() {
     assert_eq!(token.text(), "adit_access_secret\n");
     assert_eq!(
         token.stderr,
-        "Good once, until revoked. Its id is tok1.\nUse it with: adit tunnel echo\n"
+        "access token tok1: good once, until revoked.\nUse it with: adit tunnel echo\n"
     );
 }
 

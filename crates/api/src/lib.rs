@@ -46,5 +46,5 @@ pub use settings::{DoorKind, SettingError, SettingsSpec, TokenRulesSpec};
 pub use sign_in::{SignInCode, SignInRow};
 pub use span::{Span, SpanError};
 pub use statements::{StatementPage, StatementRow};
-pub use token::{IssueToken, Issued, JoinToken, TokenRow, TokenState};
+pub use token::{IssueToken, Issued, JoinToken, SshLogin, TokenRow, TokenState};
 pub use web::{WebRequestPage, WebRequestRow};

@@ -66,9 +66,42 @@ pub struct Issued {
     /// How it is used, to paste.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub command: Option<String>,
+    /// Where and as whom any SSH client signs in with it; only of tokens for SSH applications.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ssh: Option<SshLogin>,
     /// What may surprise whoever issued it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
+}
+
+/// What an SSH client is told besides the token, which is the password.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct SshLogin {
+    pub host: String,
+    pub port: u16,
+    /// Absent: the user's own account at the application.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// What the token is the answer to.
+    pub prompt: String,
+}
+
+impl SshLogin {
+    /// To paste into a shell. The token is not in it: every process of a machine sees command lines.
+    pub fn command(&self) -> String {
+        let user = self.user.as_deref().unwrap_or("LOGIN");
+        format!("ssh -p {} {}", self.port, word(&format!("{user}@{}", self.host)))
+    }
+}
+
+/// A text as one word of a shell.
+fn word(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "@._+-".contains(c);
+    match text.chars().all(plain) {
+        true => text.to_owned(),
+        false => format!("'{}'", text.replace('\'', r"'\''")),
+    }
 }
 
 /// One token in lists: never its text.
@@ -137,5 +170,31 @@ impl FromStr for TokenState {
     fn from_str(text: &str) -> Result<Self, String> {
         let found = Self::ALL.into_iter().find(|state| state.as_str() == text);
         found.ok_or_else(|| format!("unknown state of a token {text:?}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pasted_command_runs_nothing_but_ssh() {
+        let login = |user: Option<&str>| SshLogin {
+            host: "relay.test".to_owned(),
+            port: 2222,
+            user: user.map(str::to_owned),
+            prompt: "Access token:".to_owned(),
+        };
+        let table = [
+            (Some("ubuntu"), "ssh -p 2222 ubuntu@relay.test"),
+            (Some("a.b+c-d_e"), "ssh -p 2222 a.b+c-d_e@relay.test"),
+            (None, "ssh -p 2222 LOGIN@relay.test"),
+            (Some(r"CORP\bob"), r"ssh -p 2222 'CORP\bob@relay.test'"),
+            (Some("x; rm -rf ~"), "ssh -p 2222 'x; rm -rf ~@relay.test'"),
+            (Some("o'neil"), r"ssh -p 2222 'o'\''neil@relay.test'"),
+        ];
+        for (user, command) in table {
+            assert_eq!(login(user).command(), command);
+        }
     }
 }

@@ -15,6 +15,9 @@ async fn an_issued_token_opens_until_it_is_revoked() {
     assert_eq!(issued["application"], "web1.hq");
     assert_eq!(issued["warnings"], json!(null));
     assert_eq!(issued["command"], "ssh -p 2222 ubuntu@relay.test");
+    let ssh = json!({ "host": "relay.test", "port": 2222, "user": "ubuntu",
+        "prompt": "Access token:" });
+    assert_eq!(issued["ssh"], ssh);
     let text = issued["token"].as_str().unwrap();
     opens(&relay, text).await.unwrap();
     let listed = relay.get(&root, "/api/v1/tokens?user=alice").await;

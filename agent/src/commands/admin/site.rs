@@ -4,7 +4,8 @@ use access::Name;
 use api::{Issued, JoinToken, SiteRow, SiteSpec, Span};
 use clap::Subcommand;
 
-use super::{add, take_away, token};
+use super::{add, take_away};
+use crate::commands::issued;
 use crate::context::{Context, segment};
 use crate::exit::Failure;
 
@@ -42,7 +43,7 @@ pub(super) async fn run(command: SiteCommand, context: &Context) -> Result<(), F
         SiteCommand::JoinToken { site, expires } => {
             let path = format!("/api/v1/sites/{}/join-tokens", segment(site.as_str()));
             let issued: Issued = context.post(&path, &JoinToken { expires }).await?;
-            token::show_issued(&issued, context)
+            issued::show(&issued, &context.ui)
         }
     }
 }

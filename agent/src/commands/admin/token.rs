@@ -5,6 +5,7 @@ use api::{IssueToken, Issued, Removed, Scope, Scopes, Span, TokenRow, TokenState
 use clap::{ArgGroup, Args, Subcommand};
 
 use super::taken_away;
+use crate::commands::issued;
 use crate::context::{Context, query, segment};
 use crate::exit::Failure;
 use crate::times;
@@ -92,35 +93,13 @@ pub(super) async fn run(command: TokenCommand, context: &Context) -> Result<(), 
     }
 }
 
-/// The token alone on stdout, so that a script can take it; the rest on stderr.
-pub(super) fn show_issued(issued: &Issued, context: &Context) -> Result<(), Failure> {
-    let ui = &context.ui;
-    if ui.wants_json() {
-        return ui.json(issued);
-    }
-    ui.data(issued.token.expose())?;
-    let until = match issued.expires {
-        Some(expires) => format!("until {}", times::utc(expires)),
-        None => "until revoked".to_owned(),
-    };
-    let uses = uses(issued.uses);
-    ui.say(format_args!("{} token {}: good {uses}, {until}.", issued.kind, issued.id));
-    if let Some(command) = &issued.command {
-        ui.say(format_args!("Use it with: {command}"));
-    }
-    for warning in &issued.warnings {
-        ui.say(format_args!("Note: {warning}"));
-    }
-    Ok(())
-}
-
 async fn issue(args: IssueArgs, context: &Context) -> Result<(), Failure> {
     let IssueArgs { user, application, kind, expires, uses, overlap, scopes } = args;
     // None given is all, which an empty list is not.
     let scopes = Scopes::try_from(scopes).ok();
     let wanted = IssueToken { user, application, kind, expires, uses, overlap, scopes };
     let issued: Issued = context.post("/api/v1/tokens", &wanted).await?;
-    show_issued(&issued, context)
+    issued::show(&issued, &context.ui)
 }
 
 async fn list(args: ListArgs, context: &Context) -> Result<(), Failure> {
@@ -183,14 +162,6 @@ async fn revoke(args: RevokeArgs, context: &Context) -> Result<(), Failure> {
 fn path(user: Option<Name>, application: Option<String>) -> String {
     let user = user.map(String::from);
     query("/api/v1/tokens", &[("user", user), ("application", application)])
-}
-
-fn uses(uses: Option<u32>) -> String {
-    match uses {
-        Some(1) => "once".to_owned(),
-        Some(uses) => format!("{uses} times"),
-        None => "any number of times".to_owned(),
-    }
 }
 
 fn kind(text: &str) -> Result<TokenKind, String> {
