@@ -240,7 +240,8 @@ impl Drop for Place<'_> {
 /// Whether the SSH door may keep a term that can not be kept over raw bytes.
 fn shown_there(term: Shortfall) -> bool {
     match term {
-        Shortfall::Login
+        Shortfall::Authentication
+        | Shortfall::Login
         | Shortfall::FileTransfer
         | Shortfall::Ssh
         | Shortfall::Level

@@ -166,22 +166,17 @@ async fn tend(state: &AppState, now: SystemTime) -> Result<(), StoreError> {
 /// What will end a session at its time: its credential, its rule, or else its user's sign-in.
 fn ending(policy: &PolicySnapshot, standing: &Standing) -> Option<Ending> {
     let at = policy.end(standing)?;
-    let by_credential = policy.credential_end(standing.who()) == Some(at);
-    let what = match standing.who().credential() {
-        Credential::Token { id, .. } if by_credential => format!("token {id}"),
-        Credential::SshKey { fingerprint } if by_credential => format!("ssh key {fingerprint}"),
-        Credential::Agent { id } | Credential::Certificate { agent: id, .. } if by_credential => {
+    let who = standing.who();
+    let ending = who.credentials().find(|shown| policy.end_of(shown, who.user()) == Some(at));
+    let what = match ending {
+        Some(Credential::Token { id, .. }) => format!("token {id}"),
+        Some(Credential::SshKey { fingerprint }) => format!("ssh key {fingerprint}"),
+        Some(Credential::Agent { id } | Credential::Certificate { agent: id, .. }) => {
             format!("agent {id}")
         }
-        Credential::SignIn { id } if by_credential => format!("sign-in {id}"),
-        Credential::Token { .. }
-        | Credential::SshKey { .. }
-        | Credential::Agent { .. }
-        | Credential::Certificate { .. }
-        | Credential::SignIn { .. } => match standing.expires() == Some(at) {
-            true => format!("rule {}", standing.rule()),
-            false => format!("sign-in of {}", standing.who().name()),
-        },
+        Some(Credential::SignIn { id }) => format!("sign-in {id}"),
+        None if standing.expires() == Some(at) => format!("rule {}", standing.rule()),
+        None => format!("sign-in of {}", who.name()),
     };
     Some(Ending { at, what })
 }

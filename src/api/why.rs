@@ -150,6 +150,12 @@ fn words(term: Shortfall, spec: Option<&GrantSpec>) -> String {
         Shortfall::Databases => Some(format!("{}: {UNKEPT}", list(&spec.databases))),
         Shortfall::Clipboard => Some(format!("{}: {UNKEPT}", spec.clipboard)),
         Shortfall::Recording => Some("required: no door for it records yet".to_owned()),
+        Shortfall::Authentication => Some(match &spec.ssh.authentication {
+            Some(ways) if !ways.is_empty() => {
+                ways.iter().map(ToString::to_string).collect::<Vec<_>>().join(" or ")
+            }
+            Some(_) | None => "no way of signing in".to_owned(),
+        }),
         Shortfall::Session => Some("required: the user is signed in nowhere".to_owned()),
     });
     match value {

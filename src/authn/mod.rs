@@ -368,8 +368,8 @@ impl session::Authn for Authn {
         }
     }
 
-    async fn refuse_certificate(&self, why: &str, from: IpAddr) -> AuthnError {
-        self.refuse_key(AuthnError::Unknown, format!("certificate: {why}"), from)
+    async fn refuse(&self, why: &str, from: IpAddr) -> AuthnError {
+        self.refuse_key(AuthnError::Unknown, why.to_owned(), from)
     }
 
     fn may_sign_in(&self, fingerprint: &str) -> bool {

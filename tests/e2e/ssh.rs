@@ -112,18 +112,83 @@ fn a_target_that_trusts_the_relay_needs_no_stored_secret() -> Result<()> {
 #[test]
 fn a_registered_key_signs_in_without_a_token() -> Result<()> {
     let world = World::start()?;
+    let key = registered(&world)?;
+    let mut ssh = by_key(&world, &key, &world.at("web1"));
+    assert_eq!(run(ssh.arg("echo in"), SOON)?.ok()?, "in\n");
+    Ok(())
+}
+
+#[test]
+fn a_grant_can_ask_for_a_key_and_then_for_a_token() -> Result<()> {
+    let world = World::start()?;
+    let key = registered(&world)?;
+    let ways = "[grant.ssh]\nauthentication = [\"publickey,token\"]\n";
+    world.deployment.apply(&(grant("alice", "web1") + ways))?.ok()?;
+    let (login, token) = (world.at("web1"), world.token("web1")?);
+    let both = |token: &str| -> Result<Command> {
+        let mut ssh = Command::new("ssh");
+        ssh.args(["-v", "-F", "none", "-o", "IdentitiesOnly=yes", "-i"]).arg(&key);
+        ssh.arg("-o").arg(format!("UserKnownHostsFile={}", world.known_hosts()));
+        ssh.args(["-o", "NumberOfPasswordPrompts=1", "-p", &world.ssh_port()]);
+        ssh.args([&format!("{login}@127.0.0.1"), "echo in"]).env("TOKEN", token);
+        ssh.env("SSH_ASKPASS", world.askpass()?).env("SSH_ASKPASS_REQUIRE", "force");
+        ssh.env_remove("SSH_AUTH_SOCK");
+        Ok(ssh)
+    };
+    let output = run(&mut both(&token)?, SOON)?;
+    assert_eq!(output.text(), "in\n", "{}", output.stderr);
+    assert_says(&output, "using \"publickey\" with partial success");
+    let alone = run(by_key(&world, &key, &login).arg("echo in"), SOON)?;
+    assert_eq!((alone.text().as_str(), alone.code()), ("", Some(255)), "{}", alone.stderr);
+    let token_alone = run(world.ssh(&login, &token)?.arg("echo in"), SOON)?;
+    assert_eq!(token_alone.text(), "", "{}", token_alone.stderr);
+    let wrong = run(&mut both("nonsense")?, SOON)?;
+    assert_eq!(wrong.text(), "", "{}", wrong.stderr);
+    let opened = world.deployment.audit("session.opened")?;
+    let opened = &opened.last().context("a session")?["event"];
+    assert_eq!(opened["credential"], "token", "{opened}");
+    assert_eq!(opened["after"], serde_json::json!(["ssh-key"]), "{opened}");
+    assert!(!world.deployment.audit("access.denied")?.is_empty());
+    Ok(())
+}
+
+/// OpenSSH's client on a terminal of its own, as a person sees it.
+#[test]
+fn who_names_no_application_picks_one_at_the_terminal() -> Result<()> {
+    let world = World::start()?;
+    let key = registered(&world)?;
+    let mut ssh = by_key(&world, &key, world.sshd.account());
+    ssh.args(["-tt"]).env("TERM", "xterm");
+    let output = run_with_input(&mut ssh, b"web1\recho seen-$((40+2)); exit 4\r", SOON)?;
+    assert_says(&output, "Applications you can reach");
+    assert_says(&output, "Application: web1.hq");
+    assert_says(&output, "seen-42");
+    assert_eq!(output.code(), Some(4), "{}", output.both());
+    let output = run(by_key(&world, &key, world.sshd.account()).arg("id"), SOON)?;
+    assert_eq!((output.text().as_str(), output.code()), ("", Some(255)), "{}", output.stderr);
+    assert_says(&output, "you can reach web1.hq, web2.hq");
+    Ok(())
+}
+
+/// A key of alice's.
+fn registered(world: &World) -> Result<std::path::PathBuf> {
     let key = world.deployment.dir().join("alice_key");
     let mut keygen = Command::new("ssh-keygen");
     run(keygen.args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&key), SOON)?.ok()?;
     let public = std::fs::read_to_string(key.with_extension("pub"))?;
     let user = format!("[[user]]\nname = \"alice\"\nssh_keys = [{:?}]\n", public.trim());
     world.deployment.apply(&user)?.ok()?;
+    Ok(key)
+}
+
+/// OpenSSH's client with nothing but this key.
+fn by_key(world: &World, key: &std::path::Path, login: &str) -> Command {
     let mut ssh = Command::new("ssh");
-    ssh.args(["-F", "none", "-o", "IdentitiesOnly=yes", "-o", "BatchMode=yes", "-i"]).arg(&key);
+    ssh.args(["-F", "none", "-o", "IdentitiesOnly=yes", "-o", "BatchMode=yes", "-i"]).arg(key);
     ssh.arg("-o").arg(format!("UserKnownHostsFile={}", world.known_hosts()));
-    ssh.args(["-p", &world.ssh_port(), &format!("{}@127.0.0.1", world.at("web1")), "echo in"]);
-    assert_eq!(run(&mut ssh, SOON)?.ok()?, "in\n");
-    Ok(())
+    ssh.args(["-p", &world.ssh_port(), &format!("{login}@127.0.0.1")]);
+    ssh.env_remove("SSH_AUTH_SOCK");
+    ssh
 }
 
 #[test]

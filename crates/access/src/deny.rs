@@ -38,7 +38,7 @@ impl Deny {
             Self::Revoked
             | Self::Expired
             | Self::SignedOut
-            | Self::Short(_, Shortfall::Session) => 401,
+            | Self::Short(_, Shortfall::Session | Shortfall::Authentication) => 401,
             Self::User
             | Self::OtherApplication
             | Self::Kind
@@ -89,6 +89,7 @@ impl Explain for Deny {
             Self::Revoked => "token.revoked",
             Self::Expired => "token.expired",
             Self::SignedOut | Self::Short(_, Shortfall::Session) => "session.required",
+            Self::Short(_, Shortfall::Authentication) => "access.authentication",
             Self::Short(_, Shortfall::Recording) => "access.recording",
             Self::OtherApplication | Self::Gone | Self::NoRule | Self::Short(..) => "access.denied",
             Self::Kind => "token.wrong_kind",
@@ -103,6 +104,9 @@ impl Explain for Deny {
             Self::Expired => "your token or login has expired",
             Self::SignedOut | Self::Short(_, Shortfall::Session) => {
                 "this access is good only while you are signed in, and you are not"
+            }
+            Self::Short(_, Shortfall::Authentication) => {
+                "this access asks for other proofs of who you are, or for more of them"
             }
             Self::Short(_, Shortfall::Recording) => {
                 "this access has to be recorded, and it can not be on this way"
@@ -120,6 +124,9 @@ impl Explain for Deny {
             Self::User => "ask your administrator",
             Self::Revoked | Self::Expired => "get a new one: `adit token new APP` or `adit login`",
             Self::SignedOut | Self::Short(_, Shortfall::Session) => SIGN_IN,
+            Self::Short(_, Shortfall::Authentication) => {
+                "name the application as you connect, login+app: ssh then asks for what is missing"
+            }
             Self::Short(_, Shortfall::Recording) => "ask your administrator for a way that records",
             Self::OtherApplication | Self::Gone | Self::NoRule | Self::Short(..) => {
                 "a token opens only what it was issued for; signed in, `adit ls` shows what you can \

@@ -62,8 +62,8 @@ impl PolicySnapshot {
         let login = shown(application, question.login.as_deref());
         let (from, keeps) = (question.from, kept(application));
         let sign_in = self.signed_in(user.id, at);
-        let (database, signed_in) = (None, sign_in.is_some());
-        let facts = Facts { application, from, login, database, keeps, signed_in };
+        let (database, proofs, signed_in) = (None, None, sign_in.is_some());
+        let facts = Facts { application, from, login, database, keeps, signed_in, proofs };
         let judged = self.judge(user, application, &facts, at);
         let (sure, unsure): (Vec<_>, Vec<_>) =
             judged.fitting.into_iter().partition(|rule| provided(rule, &facts).is_empty());
@@ -104,7 +104,12 @@ fn provided(rule: &Rule, facts: &Facts<'_>) -> Vec<Shortfall> {
     let login = rule.terms.logins.is_some() && facts.login == Shown::Unasked;
     let shell = facts.application.kind == Kind::Ssh;
     let database = rule.terms.databases.is_some() && !shell && facts.database.is_none();
-    let open =
-        [(source, Shortfall::Source), (login, Shortfall::Login), (database, Shortfall::Databases)];
+    let proofs = shell && rule.terms.ssh.authentication.is_some() && facts.proofs.is_none();
+    let open = [
+        (source, Shortfall::Source),
+        (login, Shortfall::Login),
+        (database, Shortfall::Databases),
+        (proofs, Shortfall::Authentication),
+    ];
     open.into_iter().filter_map(|(open, term)| open.then_some(term)).collect()
 }

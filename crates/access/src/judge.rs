@@ -58,6 +58,7 @@ pub(crate) fn widest(rules: &[Arc<Rule>], now: SystemTime) -> Option<Arc<Rule>> 
             (most(terms.level), count(&terms.databases)),
             (open(terms.max_session), open(terms.idle)),
             (terms.recording == Recording::Off, !terms.require_active_session),
+            terms.ssh.authentication.is_none(),
             (lasts.is_none(), lasts),
             rule.id,
         )

@@ -19,6 +19,7 @@ mod name;
 mod network;
 mod policy;
 mod principal;
+mod proof;
 mod rule;
 #[cfg(feature = "schema")]
 mod schema;
@@ -46,6 +47,7 @@ pub use name::{Name, NameError};
 pub use network::network;
 pub use policy::{Context, Grant, Keeps, PolicyData, PolicySnapshot, Standing};
 pub use principal::{Agent, Authenticated, Credential, SignIn, SshKey, User};
+pub use proof::{Proof, Proofs};
 pub use rule::{Rule, Subject, Target};
 pub use ssh::{Allowed, Channels, Sftp, SshTerms};
 pub use terms::{Clipboard, Level, Recording, Shortfall, Terms};

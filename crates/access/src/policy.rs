@@ -1,6 +1,6 @@
 //! The decision: an immutable snapshot of who may reach what.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -10,8 +10,8 @@ use crate::judge::{Judged, end, no_narrower, widest};
 use crate::terms::Facts;
 use crate::{
     Agent, AgentId, Application, ApplicationId, Authenticated, Credential, Deny, EndReason,
-    GroupId, HostName, Name, Rule, RuleId, SessionId, Shortfall, SignIn, SignInId, Terms, TokenId,
-    TokenKind, Unfound, User, UserId,
+    GroupId, HostName, Name, Proof, Rule, RuleId, SessionId, Shortfall, SignIn, SignInId, Terms,
+    TokenId, TokenKind, Unfound, User, UserId,
 };
 
 /// Everything the decision needs, as the store holds it at one version.
@@ -254,6 +254,29 @@ impl PolicySnapshot {
         Ok(Grant { standing, expires })
     }
 
+    /// What else `who` may be asked for to open `application`, where nothing but that is missing:
+    /// nothing where no way of signing in begins with what they have shown.
+    ///
+    /// Told only to whom rules would open it, it says nothing of others.
+    pub fn asks_for(
+        &self,
+        who: &Authenticated,
+        application: &Arc<Application>,
+        context: &Context,
+        now: SystemTime,
+    ) -> Option<BTreeSet<Proof>> {
+        let decided = self.decide(who, application, context, now).map(drop);
+        let missing = matches!(decided, Err(Deny::Short(_, Shortfall::Authentication)));
+        let user = self.users.get(&who.user()).filter(|_| missing)?;
+        let proofs = who.proofs();
+        let signed_in = self.signed_in(user.id, now).is_some();
+        let facts = Facts::of(context, application, &proofs, signed_in);
+        let rules = self.rules.naming(user, application);
+        let short =
+            rules.filter(|rule| rule.terms.shortfalls(&facts, now) == [Shortfall::Authentication]);
+        Some(short.flat_map(|rule| rule.terms.ssh.asks_for(&proofs)).collect())
+    }
+
     /// When a session must end at the latest, as things stand: a sign-in that it needs may last
     /// longer by now, or less.
     pub fn end(&self, standing: &Standing) -> Option<SystemTime> {
@@ -310,7 +333,8 @@ impl PolicySnapshot {
         let application = self.applications.get(&application.id).ok_or(Deny::Gone)?;
         self.check_credential(who, user, application, now)?;
         let signed_in = self.signed_in(user.id, now).is_some();
-        let facts = Facts::of(context, application, signed_in);
+        let proofs = who.proofs();
+        let facts = Facts::of(context, application, &proofs, signed_in);
         let judged = self.judge(user, application, &facts, now);
         if judged.fitting.is_empty() {
             return Err(judged
@@ -345,8 +369,19 @@ impl PolicySnapshot {
         application: &Application,
         now: SystemTime,
     ) -> Result<(), Deny> {
+        let check = |shown| self.check_one(shown, user, application, now);
+        who.credentials().try_for_each(check)
+    }
+
+    fn check_one(
+        &self,
+        shown: &Credential,
+        user: &User,
+        application: &Application,
+        now: SystemTime,
+    ) -> Result<(), Deny> {
         let over = |end: Option<SystemTime>| end.is_some_and(|end| now >= end);
-        match who.credential() {
+        match shown {
             Credential::Token { id, kind, application: bound, expires } => {
                 if !self.tokens.contains(id) {
                     return Err(Deny::Revoked);
@@ -386,10 +421,15 @@ impl PolicySnapshot {
 
     /// When what somebody has shown ends, as it stands now; `None`: not by itself.
     pub fn credential_end(&self, who: &Authenticated) -> Option<SystemTime> {
-        match who.credential() {
+        who.credentials().filter_map(|shown| self.end_of(shown, who.user())).min()
+    }
+
+    /// When one credential of a user ends, as it stands now; `None`: not by itself.
+    pub fn end_of(&self, shown: &Credential, user: UserId) -> Option<SystemTime> {
+        match shown {
             Credential::Token { expires, .. } => *expires,
             Credential::SshKey { fingerprint } => {
-                let user = self.users.get(&who.user())?;
+                let user = self.users.get(&user)?;
                 user.ssh_keys.iter().find(|key| key.fingerprint == *fingerprint)?.expires
             }
             Credential::Agent { id } | Credential::Certificate { agent: id, .. } => {
@@ -400,17 +440,10 @@ impl PolicySnapshot {
     }
 
     fn may_see(&self, who: &Authenticated, application: &Application) -> bool {
-        let bound = match who.credential() {
-            Credential::Token { application, .. } => *application,
-            Credential::SshKey { .. }
-            | Credential::Agent { .. }
-            | Credential::Certificate { .. }
-            | Credential::SignIn { .. } => None,
-        };
         let Some(user) = self.users.get(&who.user()).filter(|user| user.enabled) else {
             return false;
         };
-        bound.is_none_or(|bound| bound == application.id)
+        who.bound().is_none_or(|bound| bound == application.id)
             && self.rules.naming(user, application).next().is_some()
     }
 }
@@ -467,7 +500,7 @@ impl Standing {
 }
 
 fn by_api_token(who: &Authenticated) -> bool {
-    matches!(who.credential(), Credential::Token { kind: TokenKind::Api, .. })
+    who.credentials().any(|shown| matches!(shown, Credential::Token { kind: TokenKind::Api, .. }))
 }
 
 /// Whether somebody shows an api token of an application where those need a sign-in.

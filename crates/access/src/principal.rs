@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::SystemTime;
 
-use crate::{AgentId, ApplicationId, GroupId, Name, SignInId, TokenId, TokenKind, UserId};
+use crate::{AgentId, ApplicationId, GroupId, Name, Proof, SignInId, TokenId, TokenKind, UserId};
 
 /// A user, human or machine, as policy sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,12 +51,14 @@ pub struct SignIn {
     pub expires: SystemTime,
 }
 
-/// Proof that a peer showed a credential that is good. Made only by the relay's `authn`.
+/// Proof that a peer showed a credential that is good, or several. Made only by the relay's `authn`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Authenticated {
     user: UserId,
     name: Name,
     credential: Credential,
+    /// What was shown before, in order.
+    before: Vec<Credential>,
     from: IpAddr,
 }
 
@@ -66,7 +68,16 @@ impl Authenticated {
     /// Only the relay's `authn` may call this (`clippy.toml` holds it): anywhere else it forges a
     /// principal.
     pub fn assertion(user: UserId, name: Name, credential: Credential, from: IpAddr) -> Self {
-        Self { user, name, credential, from }
+        Self { user, name, credential, before: Vec::new(), from }
+    }
+
+    /// The same peer, who has shown what `later` vouches for too; `None`: that is another user, or
+    /// somebody elsewhere.
+    pub fn and(self, later: Self) -> Option<Self> {
+        let same = self.user == later.user && self.from == later.from;
+        let before = self.before.into_iter().chain([self.credential]).chain(later.before);
+        same.then_some(())?;
+        Some(Self { before: before.collect(), ..later })
     }
 
     pub fn user(&self) -> UserId {
@@ -77,8 +88,24 @@ impl Authenticated {
         &self.name
     }
 
+    /// What was shown last.
     pub fn credential(&self) -> &Credential {
         &self.credential
+    }
+
+    /// All that was shown, in order. It has to be good as a whole.
+    pub fn credentials(&self) -> impl Iterator<Item = &Credential> {
+        self.before.iter().chain([&self.credential])
+    }
+
+    /// The application that a token binds them to.
+    pub fn bound(&self) -> Option<ApplicationId> {
+        self.credentials().find_map(Credential::application)
+    }
+
+    /// What they have proven at the SSH door, in order.
+    pub(crate) fn proofs(&self) -> Vec<Proof> {
+        self.credentials().filter_map(Proof::of).collect()
     }
 
     /// The peer's address.
@@ -108,6 +135,17 @@ pub enum Credential {
 }
 
 impl Credential {
+    /// The only application it opens, where it names one.
+    fn application(&self) -> Option<ApplicationId> {
+        match self {
+            Self::Token { application, .. } => *application,
+            Self::SshKey { .. }
+            | Self::Agent { .. }
+            | Self::Certificate { .. }
+            | Self::SignIn { .. } => None,
+        }
+    }
+
     /// A short word for records: `token`, `ssh-key`, `agent`, `certificate` or `sign-in`.
     pub fn word(&self) -> &'static str {
         match self {

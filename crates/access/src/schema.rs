@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
-use crate::{Address, Allowed, HostName, Name};
+use crate::{Address, Allowed, HostName, Name, Proofs};
 
 impl JsonSchema for Name {
     fn schema_name() -> Cow<'static, str> {
@@ -68,6 +68,23 @@ impl JsonSchema for Allowed {
         })
     }
 }
+
+impl JsonSchema for Proofs {
+    fn schema_name() -> Cow<'static, str> {
+        "Proofs".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string",
+            "description": "Proofs in the order in which they are asked for, each once; agent stands alone.",
+            "examples": ["publickey,token", "certificate"],
+            "pattern": format!("^(agent|{PROOF}(,{PROOF}){{0,2}})$"),
+        })
+    }
+}
+
+const PROOF: &str = "(publickey|certificate|token)";
 
 const LABEL: &str = "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?";
 

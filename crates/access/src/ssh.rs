@@ -7,6 +7,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::text::is_hidden;
+use crate::{Proof, Proofs};
 
 /// The section `ssh` of terms. What is not said follows the terms beside it: `forwarding` for ports
 /// and the agent, `file_transfer` for files.
@@ -14,6 +15,10 @@ use crate::text::is_hidden;
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct SshTerms {
+    /// The ways of signing in at the SSH door, each with its proofs in the order in which they are
+    /// asked for, such as `publickey,token`; absent: any one proof.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub authentication: Option<BTreeSet<Proofs>>,
     /// Whether a shell may be opened.
     #[serde(skip_serializing_if = "is_true")]
     pub shell: bool,
@@ -88,6 +93,7 @@ pub struct Channels {
 impl Default for SshTerms {
     fn default() -> Self {
         Self {
+            authentication: None,
             shell: true,
             exec: Allowed::All,
             sftp: None,
@@ -122,9 +128,21 @@ impl SshTerms {
         }
     }
 
-    /// Whether it takes away something that raw bytes could carry unseen.
+    /// Whether who has shown these proofs is let in.
+    pub(crate) fn lets_in(&self, shown: &[Proof]) -> bool {
+        self.authentication.as_ref().is_none_or(|ways| ways.iter().any(|way| way.are(shown)))
+    }
+
+    /// What may be asked for next of who has shown these.
+    pub(crate) fn asks_for(&self, shown: &[Proof]) -> impl Iterator<Item = Proof> {
+        self.authentication.iter().flatten().filter_map(|way| way.after(shown))
+    }
+
+    /// Whether it takes away something that raw bytes could carry unseen, or asks for what they do
+    /// not show.
     pub(crate) fn limits(&self) -> bool {
-        !self.shell
+        self.authentication.is_some()
+            || !self.shell
             || self.exec != Allowed::All
             || self.sftp.is_some_and(|sftp| sftp != Sftp::Write)
             || self.local.as_ref().is_some_and(|local| *local != Allowed::All)
@@ -140,6 +158,9 @@ impl SshTerms {
             ("environment", Some(&self.environment), is_variable, "name of a variable"),
         ];
         let mut mistakes = Vec::new();
+        if let Some(ways) = self.authentication.as_ref().map(BTreeSet::len).filter(|n| *n > MOST) {
+            mistakes.push(format!("ssh.authentication: {ways} entries; {MOST} is the most"));
+        }
         for (field, allowed, sound, what) in lists {
             let Some(Allowed::Only(entries)) = allowed else { continue };
             if entries.len() > MOST {
@@ -335,7 +356,12 @@ impl fmt::Display for SshTerms {
     /// What differs from the default.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let yes = |value: bool| if value { "yes" } else { "no" }.to_owned();
+        let ways = |ways: &BTreeSet<Proofs>| match ways.is_empty() {
+            true => "none".to_owned(),
+            false => ways.iter().map(ToString::to_string).collect::<Vec<_>>().join(" or "),
+        };
         let said = [
+            ("authentication", self.authentication.as_ref().map(ways)),
             ("shell", (!self.shell).then(|| yes(false))),
             ("exec", (self.exec != Allowed::All).then(|| self.exec.to_string())),
             ("sftp", self.sftp.map(|sftp| sftp.to_string())),
@@ -510,7 +536,9 @@ mod tests {
 
     #[test]
     fn they_read_as_they_were_written_and_are_told_in_a_few_words() {
+        let ways = ["publickey,token", "certificate"].map(|way| way.parse().ok());
         let terms = SshTerms {
+            authentication: Some(ways.into_iter().flatten().collect()),
             shell: false,
             exec: only(&["uptime", "df -h"]),
             sftp: Some(Sftp::Read),
@@ -526,12 +554,17 @@ mod tests {
         assert_eq!(serde_json::from_str::<SshTerms>(&text).ok(), Some(terms.clone()), "{text}");
         assert_eq!(
             terms.to_string(),
-            "shell no, exec \"df -h\" \"uptime\", sftp read, scp no, local none, remote yes, \
+            "authentication publickey,token or certificate, shell no, exec \"df -h\" \"uptime\", sftp read, scp no, local none, remote yes, \
              agent no, x11 yes, streamlocal yes, environment \"LC_*\""
         );
         assert_eq!(serde_json::from_str::<SshTerms>("{}").ok(), Some(SshTerms::default()));
-        for wrong in [r#"{"exec":"some"}"#, r#"{"exec":1}"#, r#"{"sftp":"rw"}"#, r#"{"X11":true}"#]
-        {
+        for wrong in [
+            r#"{"exec":"some"}"#,
+            r#"{"exec":1}"#,
+            r#"{"sftp":"rw"}"#,
+            r#"{"X11":true}"#,
+            r#"{"authentication":["password"]}"#,
+        ] {
             assert!(serde_json::from_str::<SshTerms>(wrong).is_err(), "{wrong}");
         }
     }

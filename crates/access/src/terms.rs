@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use crate::hours::Open;
-use crate::{Application, Channels, Context, Hours, Keeps, Kind, SshTerms};
+use crate::{Application, Channels, Context, Hours, Keeps, Kind, Proof, SshTerms};
 
 /// Under which terms. A term that is absent restricts nothing; an empty list allows nobody.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -148,8 +148,14 @@ impl Terms {
             (raw && !self.file_transfer, Shortfall::FileTransfer),
             (login, Shortfall::Login),
             (self.require_active_session && !facts.signed_in, Shortfall::Session),
+            (!raw && self.asks_more_than(facts), Shortfall::Authentication),
         ];
         checks.into_iter().filter_map(|(short, term)| short.then_some(term)).collect()
+    }
+
+    // Other doors have no such questions.
+    fn asks_more_than(&self, facts: &Facts<'_>) -> bool {
+        facts.kind == Kind::Ssh && facts.proofs.is_some_and(|shown| !self.ssh.lets_in(shown))
     }
 
     /// What is allowed on an SSH connection.
@@ -275,6 +281,8 @@ pub(crate) struct Facts<'a> {
     pub(crate) database: Option<&'a str>,
     pub(crate) keeps: Keeps,
     pub(crate) signed_in: bool,
+    /// How they signed in, in order. `None`: not asked.
+    pub(crate) proofs: Option<&'a [Proof]>,
 }
 
 /// What is known of the account at the target.
@@ -287,11 +295,16 @@ pub(crate) enum Shown<'a> {
 }
 
 impl<'a> Facts<'a> {
-    pub(crate) fn of(context: &'a Context, application: &'a Application, signed_in: bool) -> Self {
+    pub(crate) fn of(
+        context: &'a Context,
+        application: &'a Application,
+        proofs: &'a [Proof],
+        signed_in: bool,
+    ) -> Self {
         let login = context.login.as_deref().map_or(Shown::Raw, Shown::As);
         let (from, keeps) = (Some(context.from), context.keeps);
-        let database = context.database.as_deref();
-        Self { application, from, login, database, keeps, signed_in }
+        let (database, proofs) = (context.database.as_deref(), Some(proofs));
+        Self { application, from, login, database, keeps, signed_in, proofs }
     }
 
     // A shell opens no database. Raw bytes may be those of one, whatever the application's kind is.
@@ -335,6 +348,8 @@ impl<'a> Facts<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Shortfall {
     /// First, so that it is told only to whom nothing else is missing.
+    Authentication,
+    /// The same.
     Session,
     Login,
     FileTransfer,
@@ -352,6 +367,7 @@ pub enum Shortfall {
 impl Shortfall {
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::Authentication => "authentication",
             Self::Session => "session",
             Self::Login => "login",
             Self::FileTransfer => "file-transfer",

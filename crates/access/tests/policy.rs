@@ -27,9 +27,9 @@ fn the_matrix_is_as_reviewed() {
     );
     for (label, credential) in credentials() {
         for user in [ALICE, BOB, CAROL] {
-            for application in 1..=8 {
+            for application in 1..=9 {
                 for (login, from, at) in contexts() {
-                    let answer = decide(user, credential.clone(), application, login, from, at);
+                    let answer = decide(user, &credential, application, login, from, at);
                     let (who, app) = (name_of(user), app_name(application));
                     let login = login.unwrap_or("(raw)");
                     writeln!(
@@ -54,7 +54,7 @@ fn absent_and_forbidden_are_told_alike() {
     assert_eq!(deny.code().0, "access.denied");
     assert!(matches!(policy.find("nothing", &stranger), Err(Unfound::Unknown(_))));
     let seen: Vec<_> = policy.reachable(&stranger).iter().map(|app| app.name.as_str()).collect();
-    assert_eq!(seen, ["db", "db", "robot", "signed", "taped"]);
+    assert_eq!(seen, ["db", "db", "robot", "signed", "strict", "taped"]);
 }
 
 #[test]
@@ -186,6 +186,61 @@ fn terms_kept_before_there_were_hours_still_allow_file_transfer() {
     assert_eq!(serde_json::from_str::<Terms>(&kept).unwrap(), now);
 }
 
+#[test]
+fn what_is_asked_for_next_follows_from_what_was_shown_and_is_told_to_whom_nothing_else_is_missing()
+{
+    use access::Proof::Token;
+    let policy = PolicySnapshot::new(data());
+    let asked = |user, shown: &[&str], context: &Context| {
+        let all = credentials();
+        let of = |name: &&str| all.iter().find(|(label, _)| label == name).unwrap().1.clone();
+        let shown: Vec<_> = shown.iter().flat_map(of).collect();
+        policy.asks_for(&showing(user, &shown), &Arc::new(app(9)), context, now())
+    };
+    assert_eq!(asked(ALICE, &["own ssh key"], &context()), Some([Token].into()));
+    assert_eq!(asked(ALICE, &["api token"], &context()), Some([].into()));
+    assert_eq!(asked(ALICE, &["key, token"], &context()), None);
+    assert_eq!(asked(ALICE, &["certificate"], &context()), None);
+    assert_eq!(asked(ALICE, &["agent"], &context()), Some([].into()));
+    // Something else is missing too.
+    let raw = Context { login: None, keeps: Keeps::NOTHING, ..context() };
+    assert_eq!(asked(ALICE, &["own ssh key"], &raw), None);
+    assert_eq!(asked(CAROL, &["own ssh key"], &context()), None);
+}
+
+#[test]
+fn a_session_ends_when_other_proofs_are_asked_for() {
+    let certificate = who(ALICE, Credential::Certificate { agent: agent(), serial: 1 });
+    let grant = PolicySnapshot::new(data());
+    let grant = grant.authorize(&certificate, &Arc::new(app(9)), context(), now()).unwrap();
+    for (ways, expected) in [
+        (&["certificate", "token"][..], None),
+        (&["token"], Some(EndReason::Revoked)),
+        (&[], Some(EndReason::Revoked)),
+    ] {
+        let mut data = data();
+        let ways = ways.iter().map(|way| way.parse().unwrap()).collect();
+        let strict = data.rules.iter_mut().find(|rule| rule.id.0.as_u128() == 9).unwrap();
+        strict.terms.ssh.authentication = Some(ways);
+        let changed = PolicySnapshot::new(data);
+        let ended = changed.recheck(SessionId(Uuid::nil()), grant.standing(), now());
+        assert_eq!(ended, expected);
+    }
+}
+
+#[test]
+fn what_two_users_show_proves_nothing_together() {
+    let key = |user| who(user, Credential::SshKey { fingerprint: "SHA256:alice".into() });
+    assert!(key(ALICE).and(key(ALICE)).is_some());
+    assert!(key(ALICE).and(key(BOB)).is_none());
+}
+
+/// Who has shown these one after the other.
+fn showing(user: u128, shown: &[Credential]) -> Authenticated {
+    let all = shown.iter().map(|credential| who(user, credential.clone()));
+    all.reduce(|before, later| before.and(later).unwrap()).unwrap()
+}
+
 fn alice() -> Authenticated {
     who(ALICE, Credential::SshKey { fingerprint: "SHA256:alice".into() })
 }
@@ -201,7 +256,7 @@ fn context() -> Context {
 
 fn decide(
     user: u128,
-    credential: Credential,
+    shown: &[Credential],
     application: u128,
     login: Option<&str>,
     from: &str,
@@ -212,27 +267,35 @@ fn decide(
     let login = login.map(str::to_owned);
     let context = Context { from: from.parse().unwrap(), login, database: None, keeps };
     let at = if at == "late" { now() + Duration::from_secs(86_400) } else { now() };
-    match policy.authorize(&who(user, credential), &Arc::new(app(application)), context, at) {
+    match policy.authorize(&showing(user, shown), &Arc::new(app(application)), context, at) {
         Ok(grant) => format!("allowed by {}", grant.rule().0.as_u128()),
         Err(deny) => format!("{} ({deny})", deny.code()),
     }
 }
 
-fn credentials() -> Vec<(&'static str, Credential)> {
+fn credentials() -> Vec<(&'static str, Vec<Credential>)> {
     let of = |id, kind, application: Option<u128>, left: Option<u64>| Credential::Token {
         id: token(id),
         kind,
         application: application.map(|n| app(n).id),
         expires: left.map(|left| now() + Duration::from_secs(left)),
     };
+    let key = || Credential::SshKey { fingerprint: "SHA256:alice".into() };
+    let live = || of("live", TokenKind::Access, None, None);
+    let elsewhere = of("live", TokenKind::Access, Some(1), None);
     vec![
-        ("api token", of("live", TokenKind::Api, None, None)),
-        ("access for web1", of("live", TokenKind::Access, Some(1), Some(3600))),
-        ("expired token", of("live", TokenKind::Access, None, Some(0))),
-        ("revoked token", of("gone", TokenKind::Access, None, None)),
-        ("login token", of("live", TokenKind::Login, None, None)),
-        ("own ssh key", Credential::SshKey { fingerprint: "SHA256:alice".into() }),
-        ("agent", Credential::Agent { id: agent() }),
+        ("api token", vec![of("live", TokenKind::Api, None, None)]),
+        ("access for web1", vec![of("live", TokenKind::Access, Some(1), Some(3600))]),
+        ("expired token", vec![of("live", TokenKind::Access, None, Some(0))]),
+        ("revoked token", vec![of("gone", TokenKind::Access, None, None)]),
+        ("login token", vec![of("live", TokenKind::Login, None, None)]),
+        ("own ssh key", vec![key()]),
+        ("agent", vec![Credential::Agent { id: agent() }]),
+        ("certificate", vec![Credential::Certificate { agent: agent(), serial: 1 }]),
+        ("key, token", vec![key(), live()]),
+        ("token, key", vec![live(), key()]),
+        ("web1's token, key", vec![elsewhere, key()]),
+        ("key, gone token", vec![key(), of("gone", TokenKind::Access, None, None)]),
     ]
 }
 

@@ -236,7 +236,12 @@ fn terms_kept_before_there_were_these_restrict_nothing_more() {
     }
 }
 
-fn kept_by_some() -> [(&'static str, Terms); 6] {
+fn two_proofs() -> SshTerms {
+    let authentication = Some(["publickey,token".parse().unwrap()].into());
+    SshTerms { authentication, ..SshTerms::default() }
+}
+
+fn kept_by_some() -> [(&'static str, Terms); 7] {
     let none = Terms::default;
     [
         ("level", Terms { level: Some(Level::Viewer), ..none() }),
@@ -244,6 +249,7 @@ fn kept_by_some() -> [(&'static str, Terms); 6] {
         ("clipboard", Terms { clipboard: Clipboard::ToTarget, ..none() }),
         ("recording", Terms { recording: Recording::Required, ..none() }),
         ("ssh", Terms { ssh: SshTerms { shell: false, ..SshTerms::default() }, ..none() }),
+        ("proofs", Terms { ssh: two_proofs(), ..none() }),
         ("session", Terms { require_active_session: true, ..none() }),
     ]
 }

@@ -67,6 +67,9 @@ pub enum AuditEvent {
         from: IpAddr,
         /// `token`, `ssh-key`, `agent`, `certificate` or `sign-in`.
         credential: &'static str,
+        /// What else had to be shown before it, in the same words.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        after: Vec<&'static str>,
         #[serde(skip_serializing_if = "Option::is_none")]
         token: Option<TokenId>,
         #[serde(skip_serializing_if = "Option::is_none")]

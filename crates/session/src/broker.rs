@@ -406,14 +406,19 @@ impl Session {
 
     fn opened(&self) -> AuditEvent {
         let (who, application) = (self.grant.who(), self.application());
-        let (token, sign_in, certificate) = match who.credential() {
-            Credential::Token { id, .. } => (Some(id.clone()), None, None),
-            Credential::SignIn { id } => (None, Some(*id), None),
-            Credential::Certificate { agent, serial } => {
-                (None, None, Some(ShownCertificate { agent: *agent, serial: *serial }))
+        let (mut token, mut sign_in, mut certificate) = (None, None, None);
+        for shown in who.credentials() {
+            match shown {
+                Credential::Token { id, .. } => token = Some(id.clone()),
+                Credential::SignIn { id } => sign_in = Some(*id),
+                Credential::Certificate { agent, serial } => {
+                    certificate = Some(ShownCertificate { agent: *agent, serial: *serial });
+                }
+                Credential::SshKey { .. } | Credential::Agent { .. } => {}
             }
-            Credential::SshKey { .. } | Credential::Agent { .. } => (None, None, None),
-        };
+        }
+        let mut credentials: Vec<_> = who.credentials().map(Credential::word).collect();
+        let credential = credentials.pop().unwrap_or_default();
         AuditEvent::SessionOpened {
             session: self.id,
             user: who.name().clone(),
@@ -423,7 +428,8 @@ impl Session {
             kind: application.kind,
             door: self.door,
             from: who.from(),
-            credential: who.credential().word(),
+            credential,
+            after: credentials,
             token,
             sign_in,
             certificate,

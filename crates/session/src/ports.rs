@@ -176,8 +176,8 @@ pub trait Authn: Send + Sync {
         from: IpAddr,
     ) -> Result<Authenticated, AuthnError>;
 
-    /// Counts and records a certificate that was not accepted; `why` is for the auditor.
-    async fn refuse_certificate(&self, why: &str, from: IpAddr) -> AuthnError;
+    /// Counts and records a proof at the SSH door that was not accepted; `why` is for the auditor.
+    async fn refuse(&self, why: &str, from: IpAddr) -> AuthnError;
 
     /// Whether a signature by this key could be worth asking for: it is registered, or was certified.
     /// Proves nothing.

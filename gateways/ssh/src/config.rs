@@ -1,10 +1,11 @@
 //! How the door speaks SSH: algorithms, windows and limits, towards users and towards targets.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use access::Application;
+use access::{Application, Proof};
 use russh::keys::{Algorithm, Certificate, EcdsaCurve, HashAlg, PrivateKey};
 use russh::{
     Limits, MethodKind, MethodSet, Preferred, SshId, cipher, client, compression, kex, mac, server,
@@ -103,6 +104,23 @@ pub(crate) fn is_legacy(theirs: &[String]) -> bool {
 pub(crate) fn methods() -> MethodSet {
     let methods = [MethodKind::PublicKey, MethodKind::Password, MethodKind::KeyboardInteractive];
     MethodSet::from(&methods[..])
+}
+
+/// The ways of showing one of these proofs.
+pub(crate) fn methods_for(proofs: &BTreeSet<Proof>) -> MethodSet {
+    let mut methods = MethodSet::empty();
+    for proof in proofs {
+        match proof {
+            Proof::PublicKey | Proof::Certificate => methods.push(MethodKind::PublicKey),
+            Proof::Token => {
+                methods.push(MethodKind::KeyboardInteractive);
+                methods.push(MethodKind::Password);
+            }
+            // That is a whole connection.
+            Proof::Agent => {}
+        }
+    }
+    methods
 }
 
 /// The ways left for a second, typed answer.

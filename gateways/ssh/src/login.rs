@@ -1,17 +1,21 @@
 //! Signing in: first to the relay, then, where the user shows the target their own login, to the
 //! target. Nothing is trusted before a token or a signature was vouched for.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use access::{Application, ApplicationId, Authenticated, Credential, Login as Mode, Unfound};
+use access::{
+    Application, ApplicationId, Authenticated, Context, Keeps, Login as Mode, Name, Proof, Unfound,
+};
+use russh::MethodSet;
 use russh::keys::Certificate;
 use secrecy::{ExposeSecret, SecretString};
 use session::{AuthnError, Door, pace};
 use tokio::time::{Instant, sleep_until};
 
 use crate::Gateway;
-use crate::config::{MAX_FAILURES, REFUSAL_TIME};
+use crate::config::{MAX_FAILURES, REFUSAL_TIME, methods, methods_for, typed_methods};
 use crate::connection::{Connection, Phase};
 use crate::dialogue::{Dialogue, Prefer, Question, Step};
 use crate::proto::{UserName, looks_like_token};
@@ -25,6 +29,8 @@ pub(crate) struct Login {
     vouched: Option<(Authenticated, ApplicationId)>,
     user: Option<String>,
     stage: Stage,
+    /// What was shown is good and not enough.
+    partly: Option<Partly>,
     failures: u32,
     last_failure: String,
     /// When the request that is being answered came.
@@ -35,11 +41,20 @@ pub(crate) struct Login {
 #[derive(Debug)]
 pub(crate) enum Verdict {
     Accept,
-    Reject,
-    /// Right so far; a typed answer for the target is still wanted.
-    Again,
+    /// These ways are left.
+    Reject(MethodSet),
+    /// Right so far; one of these has to follow.
+    Partial(MethodSet),
     Ask(Question),
     Cut,
+}
+
+/// Somebody who has shown a part of what an application asks for, or that in another order.
+struct Partly {
+    who: Authenticated,
+    application: Name,
+    /// What has to follow; without anything, they have to begin anew.
+    missing: BTreeSet<Proof>,
 }
 
 enum Stage {
@@ -69,6 +84,7 @@ impl Login {
             vouched,
             user: None,
             stage: Stage::Token,
+            partly: None,
             failures: 0,
             last_failure: String::new(),
             asked: Instant::now(),
@@ -80,7 +96,7 @@ impl Login {
         if !self.belongs_to(user).await {
             return Verdict::Cut;
         }
-        let Some((who, application)) = self.vouched.take() else { return Verdict::Reject };
+        let Some((who, application)) = self.vouched.take() else { return self.reject() };
         match self.connection.gateway.broker.policy().application(application).cloned() {
             Some(application) => self.enter(who, Some(application), Way::Silent).await,
             None => self.deny(&who, "", "the application is gone").await,
@@ -92,6 +108,7 @@ impl Login {
             return Verdict::Cut;
         }
         match &self.stage {
+            Stage::Token if !self.wants(Proof::Token) => self.reject(),
             Stage::Token => self.token(text, Way::Password).await,
             Stage::Target { .. } => self.answer(vec![text], Way::Password).await,
             Stage::Over => Verdict::Cut,
@@ -102,6 +119,7 @@ impl Login {
     pub(crate) async fn key_offered(&mut self, user: &str, fingerprint: &str) -> bool {
         self.belongs_to(user).await
             && matches!(self.stage, Stage::Token)
+            && (self.wants(Proof::PublicKey) || self.wants(Proof::Certificate))
             && self.connection.gateway.authn.may_sign_in(fingerprint)
     }
 
@@ -110,10 +128,13 @@ impl Login {
         if !self.belongs_to(user).await || !matches!(self.stage, Stage::Token) {
             return Verdict::Cut;
         }
+        if !self.wants(Proof::PublicKey) {
+            return self.reject();
+        }
         let started = Instant::now();
         let from = self.connection.peer.ip();
         match self.connection.gateway.authn.ssh_key(fingerprint, from).await {
-            Ok(who) => self.proven(who, Way::Silent).await,
+            Ok(who) => self.proven(who, Way::Silent, started).await,
             Err(error) => self.refused(error, started).await,
         }
     }
@@ -123,14 +144,17 @@ impl Login {
         if !self.belongs_to(user).await || !matches!(self.stage, Stage::Token) {
             return Verdict::Cut;
         }
+        if !self.wants(Proof::Certificate) {
+            return self.reject();
+        }
         let (started, from) = (Instant::now(), self.connection.peer.ip());
         let Gateway { authn, user_ca, .. } = &*self.connection.gateway;
         let vouched = match user_ca.read(shown, SystemTime::now(), from.to_canonical()) {
             Ok(claim) => authn.ssh_certificate(&claim, from).await,
-            Err(error) => Err(authn.refuse_certificate(&error.to_string(), from).await),
+            Err(error) => Err(authn.refuse(&format!("certificate: {error}"), from).await),
         };
         match vouched {
-            Ok(who) => self.proven(who, Way::Silent).await,
+            Ok(who) => self.proven(who, Way::Silent, started).await,
             Err(error) => self.refused(error, started).await,
         }
     }
@@ -145,6 +169,7 @@ impl Login {
             return Verdict::Cut;
         }
         match (&self.stage, answers) {
+            (Stage::Token, _) if !self.wants(Proof::Token) => self.reject(),
             (Stage::Token, None) => Verdict::Ask(Question {
                 name: String::new(),
                 instructions: std::mem::take(&mut self.last_failure),
@@ -152,7 +177,7 @@ impl Login {
             }),
             (Stage::Token, Some(answers)) => match answers.into_iter().next() {
                 Some(text) => self.token(text, Way::Interactive).await,
-                None => Verdict::Reject,
+                None => self.reject(),
             },
             (Stage::Target { question, .. }, None) => Verdict::Ask(question.clone()),
             (Stage::Target { .. }, Some(answers)) => self.answer(answers, Way::Interactive).await,
@@ -165,7 +190,7 @@ impl Login {
         self.asked = Instant::now();
         match &self.user {
             Some(known) if known == user => true,
-            Some(_) if !matches!(self.stage, Stage::Token) => false,
+            Some(_) if self.partly.is_some() || !matches!(self.stage, Stage::Token) => false,
             known => {
                 let first = known.is_none();
                 if UserName::parse(user).is_err() {
@@ -185,7 +210,7 @@ impl Login {
         let text = SecretString::from(text.expose_secret().trim());
         let from = self.connection.peer.ip();
         match self.connection.gateway.authn.token(&text, Door::Ssh, from).await {
-            Ok(who) => self.proven(who, way).await,
+            Ok(who) => self.proven(who, way, started).await,
             Err(error) => self.refused(error, started).await,
         }
     }
@@ -196,23 +221,25 @@ impl Login {
         self.last_failure = words::explain(&error);
         sleep_until(started + REFUSAL_TIME).await;
         if self.failures < MAX_FAILURES {
-            return Verdict::Reject;
+            return self.reject();
         }
         self.end(words::TOO_MANY_FAILURES.to_owned()).await
     }
 
-    async fn proven(&mut self, who: Authenticated, way: Way) -> Verdict {
+    /// Somebody has shown something that is good, be it all that is asked for or not.
+    async fn proven(&mut self, who: Authenticated, way: Way, started: Instant) -> Verdict {
+        let who = match self.joined(who) {
+            Some(who) => who,
+            None => {
+                let (authn, from) = (&self.connection.gateway.authn, self.connection.peer.ip());
+                let error = authn.refuse(ANOTHER_USER, from).await;
+                return self.refused(error, started).await;
+            }
+        };
         let user = self.user.clone().unwrap_or_default();
         let named = UserName::parse(&user).ok().and_then(|name| name.application);
         let policy = self.connection.gateway.broker.policy();
-        let bound = match who.credential() {
-            Credential::Token { application: Some(id), .. } => Some(*id),
-            Credential::Token { application: None, .. }
-            | Credential::SshKey { .. }
-            | Credential::Agent { .. }
-            | Credential::Certificate { .. }
-            | Credential::SignIn { .. } => None,
-        };
+        let bound = who.bound();
         let found = match named {
             Some(text) => match policy.find(text, &who) {
                 Ok(application) => Some(application.clone()),
@@ -231,7 +258,76 @@ impl Login {
             let asked = named.unwrap_or_default();
             return self.deny(&who, asked, "the token is for another application").await;
         }
+        if let Some(application) = &found
+            && let Some(missing) = self.missing(&who, application)
+        {
+            return self.ask_for(who, application, missing).await;
+        }
         self.enter(who, found, way).await
+    }
+
+    /// Who showed this, and what they have shown before; `None`: that was another user.
+    fn joined(&mut self, who: Authenticated) -> Option<Authenticated> {
+        match &self.partly {
+            Some(Partly { who: before, missing, .. }) if !missing.is_empty() => {
+                before.clone().and(who)
+            }
+            // What was shown out of its order counts for nothing.
+            Some(_) | None => Some(who),
+        }
+    }
+
+    /// What has to follow where nothing but that is missing.
+    fn missing(
+        &self,
+        who: &Authenticated,
+        application: &Arc<Application>,
+    ) -> Option<BTreeSet<Proof>> {
+        let typed = self.user.as_deref().and_then(|user| UserName::parse(user).ok());
+        let typed = typed.map_or("", |name| name.login);
+        let login = Some(application.login.account(typed).to_owned());
+        let context = Context { from: who.from(), login, keeps: Keeps::SSH };
+        let policy = self.connection.gateway.broker.policy();
+        policy.asks_for(who, application, &context, SystemTime::now())
+    }
+
+    /// Goes on asking (RFC 4252, section 5.1), or, where no way of signing in begins with what was
+    /// shown, has the client begin with something else.
+    async fn ask_for(
+        &mut self,
+        who: Authenticated,
+        application: &Application,
+        missing: BTreeSet<Proof>,
+    ) -> Verdict {
+        let methods = methods_for(&missing);
+        let begins = !missing.is_empty();
+        self.partly = Some(Partly { who, application: application.name.clone(), missing });
+        if !begins {
+            self.failures += 1;
+            return match self.failures < MAX_FAILURES {
+                true => self.reject(),
+                false => self.end(words::TOO_MANY_FAILURES.to_owned()).await,
+            };
+        }
+        self.last_failure = words::ONE_MORE.to_owned();
+        self.connection.phase(Phase::Proven).await;
+        Verdict::Partial(methods)
+    }
+
+    /// Whether this proof is asked for at this point.
+    fn wants(&self, proof: Proof) -> bool {
+        let missing = self.partly.as_ref().map(|partly| &partly.missing);
+        missing.is_none_or(|missing| missing.is_empty() || missing.contains(&proof))
+    }
+
+    /// What was shown is worth nothing; the ways that are left.
+    pub(crate) fn reject(&self) -> Verdict {
+        match &self.partly {
+            Some(Partly { missing, .. }) if !missing.is_empty() => {
+                Verdict::Reject(methods_for(missing))
+            }
+            Some(_) | None => Verdict::Reject(methods()),
+        }
     }
 
     async fn enter(
@@ -240,6 +336,7 @@ impl Login {
         application: Option<Arc<Application>>,
         way: Way,
     ) -> Verdict {
+        self.partly = None;
         let user = self.user.clone().unwrap_or_default();
         let login = UserName::parse(&user).map_or("", |name| name.login);
         self.connection.signed_in(who.clone(), login);
@@ -302,7 +399,7 @@ impl Login {
         self.stage = Stage::Target { reach, dialogue, question: question.clone() };
         match way {
             Way::Interactive => Verdict::Ask(question),
-            Way::Password | Way::Silent => Verdict::Again,
+            Way::Password | Way::Silent => Verdict::Partial(typed_methods()),
         }
     }
 
@@ -325,7 +422,7 @@ impl Login {
             }
             Ok(Step::Ask(question)) => {
                 let verdict = self.asking(reach, dialogue, question, way);
-                if way == Way::Interactive { verdict } else { Verdict::Reject }
+                if way == Way::Interactive { verdict } else { self.reject() }
             }
             Ok(Step::Stuck) if dialogue.takes_keys() => {
                 reach.adopt_half(*dialogue).await;
@@ -351,6 +448,7 @@ impl Login {
     }
 
     async fn deny(&mut self, who: &Authenticated, asked: &str, detail: &str) -> Verdict {
+        self.partly = None;
         denied(&self.connection, who, asked, detail);
         self.end(words::DENIED.to_owned()).await
     }
@@ -361,6 +459,19 @@ impl Login {
         self.stage = Stage::Over;
         pace::even(self.asked, pace::DENIED).await;
         self.connection.refuse(self.connection.texts.helped(text)).await;
-        Verdict::Reject
+        self.reject()
     }
 }
+
+/// Who has shown something and not all, and left, is on record.
+impl Drop for Login {
+    fn drop(&mut self) {
+        if let Some(Partly { who, application, .. }) = self.partly.take() {
+            denied(&self.connection, &who, application.as_str(), NOT_ALL);
+        }
+    }
+}
+
+const ANOTHER_USER: &str = "what was shown second is of another user";
+const NOT_ALL: &str =
+    "not all proofs were shown that the application asks for, or not in their order";

@@ -12,7 +12,6 @@ use russh::server::{
 use russh::{Channel, ChannelId, ChannelOpenFailure, Pty};
 use secrecy::SecretString;
 
-use crate::config::{methods, typed_methods};
 use crate::connection::Connection;
 use crate::inbox::WINDOW;
 use crate::login::{Login, Verdict};
@@ -91,7 +90,7 @@ impl Handler for DoorHandler {
         let sound = *offer.algorithm != Algorithm::Rsa { hash: None };
         let fingerprint = offer.public_key.fingerprint(HashAlg::Sha256).to_string();
         let known = self.login.key_offered(user, &fingerprint).await;
-        answer(if sound && known { Verdict::Accept } else { Verdict::Reject })
+        answer(if sound && known { Verdict::Accept } else { self.login.reject() })
     }
 
     async fn auth_publickey(
@@ -354,8 +353,8 @@ fn answer(verdict: Verdict) -> Result<Auth, russh::Error> {
     };
     Ok(match verdict {
         Verdict::Accept => Auth::Accept,
-        Verdict::Reject => reject(methods(), false),
-        Verdict::Again => reject(typed_methods(), true),
+        Verdict::Reject(methods) => reject(methods, false),
+        Verdict::Partial(methods) => reject(methods, true),
         Verdict::Ask(question) => Auth::Partial {
             name: Cow::Owned(question.name),
             instructions: Cow::Owned(question.instructions),

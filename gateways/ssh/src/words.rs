@@ -3,6 +3,9 @@
 use access::text::visible;
 use access::{Application, Deny, EndReason, Explain, Shortfall};
 
+/// Said over the prompt of who has signed in with a key, where a token is asked for too.
+pub(crate) const ONE_MORE: &str = "Your key is right; this application asks for a token too.";
+
 /// Said where the target has more than one way in.
 pub(crate) const AGENT_HINT: &str = "Leave it empty to log in with your forwarded agent (ssh -A).";
 
@@ -44,7 +47,8 @@ pub(crate) fn over(reason: EndReason, said: Option<&str>) -> String {
 /// Why access was denied. All that another login, place or time would change is told alike.
 pub(crate) fn denied(deny: &Deny) -> String {
     match deny {
-        Deny::SignedOut | Deny::Short(_, Shortfall::Session | Shortfall::Recording) => {
+        Deny::SignedOut
+        | Deny::Short(_, Shortfall::Session | Shortfall::Recording | Shortfall::Authentication) => {
             explain(deny)
         }
         Deny::User

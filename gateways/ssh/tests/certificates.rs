@@ -57,7 +57,7 @@ fn only_a_certificate_that_is_right_in_every_part_signs_in() {
     assert_eq!(ssh(&world, &key, sshd.account()).code(), Some(255), "of another CA");
     sign(&ca, &format!("adit/alice/{}", Uuid::nil()), &["-n", "alice", "-V", "-1m:+1h"], &key);
     assert_eq!(ssh(&world, &key, sshd.account()).code(), Some(255), "of an agent that is gone");
-    let why = world.refused_certificates();
+    let why = world.refused();
     for part in ["from this address", "names no user", "force-command", "user CA"] {
         assert!(why.iter().any(|why| why.contains(part)), "{part}: {why:?}");
     }

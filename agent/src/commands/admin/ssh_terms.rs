@@ -1,6 +1,6 @@
 //! The options of a grant's section `ssh`.
 
-use access::{Allowed, Sftp, SshTerms};
+use access::{Allowed, Proofs, Sftp, SshTerms};
 use clap::Args;
 
 use super::edit::yes_or_no;
@@ -8,6 +8,10 @@ use super::edit::yes_or_no;
 /// What is not given stays as it is; `--clear ssh` begins anew.
 #[derive(Debug, Args)]
 pub(super) struct SshArgs {
+    /// A way of signing in: the proofs that are asked for, in their order, of publickey,
+    /// certificate and token; or agent alone. May be repeated [default: any one of them]
+    #[arg(long, value_name = "PROOF,…")]
+    ssh_authentication: Vec<Proofs>,
     /// Whether a shell may be opened [default: yes]
     #[arg(long, value_name = "YES|NO", value_parser = yes_or_no)]
     ssh_shell: Option<bool>,
@@ -47,6 +51,9 @@ pub(super) struct SshArgs {
 impl SshArgs {
     /// Puts what was given in the place of what is there.
     pub(super) fn change(self, terms: &mut SshTerms) {
+        if !self.ssh_authentication.is_empty() {
+            terms.authentication = Some(self.ssh_authentication.into_iter().collect());
+        }
         terms.shell = self.ssh_shell.unwrap_or(terms.shell);
         terms.exec = list(self.ssh_exec).unwrap_or(terms.exec.clone());
         terms.sftp = self.ssh_sftp.or(terms.sftp);

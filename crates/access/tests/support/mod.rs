@@ -10,8 +10,8 @@ use std::time::{Duration, SystemTime};
 
 use access::{
     Agent, AgentId, Application, ApplicationId, Authenticated, Credential, GroupId, Hours, Kind,
-    Login, PolicyData, Recording, Rule, RuleId, Site, SiteId, SshKey, Subject, Target, Terms,
-    TokenId, User, UserId,
+    Login, PolicyData, Recording, Rule, RuleId, Site, SiteId, SshKey, SshTerms, Subject, Target,
+    Terms, TokenId, User, UserId,
 };
 use uuid::Uuid;
 
@@ -44,10 +44,17 @@ pub(crate) fn data() -> PolicyData {
             ..rule(n + more, subject, terms.clone())
         })
     });
-    let later: Vec<_> = later.collect();
+    let strict = |n: u128, subject| {
+        let ways = ["publickey,token", "certificate"].map(|way| way.parse().unwrap());
+        let ssh = SshTerms { authentication: Some(ways.into()), ..SshTerms::default() };
+        let target = Target::Application(app(9).id);
+        Rule { target, ..rule(n, subject, Terms { ssh, ..Terms::default() }) }
+    };
+    let strict = [strict(9, Subject::User(user_id(ALICE))), strict(19, dba)];
+    let later: Vec<_> = later.chain(strict).collect();
     PolicyData {
         users: vec![user(ALICE, true), user(BOB, true), user(CAROL, false)],
-        applications: (1..=8).map(app).collect(),
+        applications: (1..=9).map(app).collect(),
         rules: [rules, later, vec![in_hours]].concat(),
         tokens: vec![token("live")],
         agents: vec![laptop(3600)],
@@ -88,7 +95,7 @@ pub(crate) fn user(n: u128, enabled: bool) -> User {
 }
 
 /// 1 web1 at hq; 2 and 3 both called db, at hq and lab, tagged; 4 locked at hq, no api tokens; 5 office at hq;
-/// 6 signed; 7 taped; 8 robot, whose api tokens need a sign-in.
+/// 6 signed; 7 taped; 8 robot, whose api tokens need a sign-in; 9 strict, which asks for two proofs.
 pub(crate) fn app(n: u128) -> Application {
     let site = if n == 3 { "lab" } else { "hq" };
     let tags = match n {
@@ -102,7 +109,7 @@ pub(crate) fn app(n: u128) -> Application {
             id: SiteId(Uuid::from_u128(if n == 3 { 2 } else { 1 })),
             name: site.parse().unwrap(),
         },
-        kind: if matches!(n, 1 | 5 | 6 | 7) { Kind::Ssh } else { Kind::Postgres },
+        kind: if matches!(n, 1 | 5 | 6 | 7 | 9) { Kind::Ssh } else { Kind::Postgres },
         address: "10.0.0.1:22".parse().unwrap(),
         login: Login::Transparent,
         host_key: None,
@@ -136,7 +143,8 @@ pub(crate) fn app_name(n: u128) -> &'static str {
         5 => "office",
         6 => "signed",
         7 => "taped",
-        _ => "robot",
+        8 => "robot",
+        _ => "strict",
     }
 }
 

@@ -203,6 +203,7 @@ pub(crate) fn opened(session: SessionId) -> AuditEvent {
         door: Door::Ssh,
         from: HERE,
         credential: "token",
+        after: Vec::new(),
         token: None,
         sign_in: None,
         certificate: None,

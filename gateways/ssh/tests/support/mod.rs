@@ -64,6 +64,7 @@ struct Issued {
     id: TokenId,
     application: Option<ApplicationId>,
     uses: usize,
+    bobs: bool,
 }
 
 pub(crate) const ALICE: UserId = UserId(Uuid::from_u128(1));
@@ -202,11 +203,20 @@ impl World {
 
     /// A token of alice's: `uses` times, bound to an application or not.
     pub(crate) fn token(&self, application: Option<ApplicationId>, uses: usize) -> String {
+        self.token_of(application, uses, false)
+    }
+
+    /// A token of somebody else's.
+    pub(crate) fn bobs_token(&self) -> String {
+        self.token_of(None, 1, true)
+    }
+
+    fn token_of(&self, application: Option<ApplicationId>, uses: usize, bobs: bool) -> String {
         let number = self.policy.next.fetch_add(1, Relaxed);
         let mut id = [0; 7];
         id[..7].copy_from_slice(&number.to_be_bytes()[1..]);
         let token = TokenText::new(TokenKind::Access, id, [7; 20], None);
-        let issued = Issued { id: token.id().clone(), application, uses };
+        let issued = Issued { id: token.id().clone(), application, uses, bobs };
         self.policy.tokens.lock().unwrap().insert(token.expose().to_owned(), issued);
         self.policy.change(|data| data.tokens.push(token.id().clone()));
         token.expose().to_owned()
@@ -235,9 +245,14 @@ impl World {
         self.policy.change(|data| data.agents.push(agent));
     }
 
-    /// Why certificates were refused, in order.
-    pub(crate) fn refused_certificates(&self) -> Vec<String> {
+    /// Why proofs were refused, in order.
+    pub(crate) fn refused(&self) -> Vec<String> {
         self.policy.refused.lock().unwrap().clone()
+    }
+
+    /// Takes a key from alice.
+    pub(crate) fn forget(&self, fingerprint: &str) {
+        self.policy.change(|data| data.users[0].ssh_keys.retain(|k| k.fingerprint != fingerprint));
     }
 
     /// Withdraws all of alice's agents.
@@ -308,7 +323,8 @@ impl Authn for Policy {
         issued.uses = issued.uses.checked_sub(1).ok_or(AuthnError::UsedUp)?;
         let (id, application) = (issued.id.clone(), issued.application);
         let kind = TokenKind::Access;
-        Ok(alice(Credential::Token { id, kind, application, expires: None }, from))
+        let shown = Credential::Token { id, kind, application, expires: None };
+        Ok(if issued.bobs { bob(shown, from) } else { alice(shown, from) })
     }
 
     async fn ssh_key(&self, fingerprint: &str, from: IpAddr) -> Result<Authenticated, AuthnError> {
@@ -335,7 +351,7 @@ impl Authn for Policy {
         }
     }
 
-    async fn refuse_certificate(&self, why: &str, _: IpAddr) -> AuthnError {
+    async fn refuse(&self, why: &str, _: IpAddr) -> AuthnError {
         self.refused.lock().unwrap().push(why.to_owned());
         AuthnError::Unknown
     }
@@ -350,6 +366,11 @@ impl Authn for Policy {
 pub(crate) fn alice(credential: Credential, from: IpAddr) -> Authenticated {
     #[expect(clippy::disallowed_methods, reason = "the test stands in for the relay's authn")]
     Authenticated::assertion(ALICE, name_of("alice"), credential, from)
+}
+
+fn bob(credential: Credential, from: IpAddr) -> Authenticated {
+    #[expect(clippy::disallowed_methods, reason = "the test stands in for the relay's authn")]
+    Authenticated::assertion(UserId(Uuid::from_u128(9)), name_of("bob"), credential, from)
 }
 
 pub(crate) fn name_of(text: &str) -> Name {

@@ -41,21 +41,24 @@ async fn a_grant_can_hold_at_hours_and_without_files() {
 async fn a_grant_can_say_what_may_be_done_on_an_ssh_connection() {
     let command = "grant add --user alice --application web1 --ssh-shell no --ssh-exec uptime \
                    --ssh-exec systemctl·restart·* --ssh-sftp read --ssh-local db:5432 \
-                   --ssh-agent no --ssh-env none --ssh-x11 yes";
+                   --ssh-agent no --ssh-env none --ssh-x11 yes \
+                   --ssh-authentication publickey,token --ssh-authentication certificate";
     let added = run(command, [applied()]).await;
     let wanted = json!({ "user": "alice", "application": "web1", "forwarding": false, "ssh": {
+        "authentication": ["publickey,token", "certificate"],
         "shell": false, "exec": ["systemctl restart *", "uptime"], "sftp": "read",
         "local": ["db:5432"], "agent": false, "x11": true, "environment": "none" } });
     assert_eq!(added.body(), wanted);
     let id = "2f1d9a64-7d5e-4a76-9d39-0b7c4c9c9a51";
     let listed = run("grant ls", [json!({ "items": [{ "id": id, "grant": wanted }] })]).await;
-    assert!(listed.out.contains("ssh (shell no, exec \"systemctl restart *\""), "{}", listed.out);
+    assert!(listed.out.contains("shell no, exec \"systemctl restart *\""), "{}", listed.out);
     let set = format!("grant set {id} --clear ssh --ssh-exec none");
     let set = run(&set, [wanted, applied()]).await;
     let wanted = json!({ "user": "alice", "application": "web1", "forwarding": false,
         "ssh": { "exec": "none" } });
     assert_eq!(set.body(), wanted);
-    for wrong in ["--ssh-sftp rw", "--ssh-shell maybe", "--ssh-x11"] {
+    assert!(listed.out.contains("authentication publickey,token or certificate"), "{}", listed.out);
+    for wrong in ["--ssh-sftp rw", "--ssh-shell maybe", "--ssh-x11", "--ssh-authentication x"] {
         assert!(parse(&format!("grant add --user a --application b {wrong}")).is_err(), "{wrong}");
     }
 }
