@@ -182,10 +182,13 @@ impl Authn {
         })
     }
 
-    /// Counts and records that a key at the SSH door was not accepted.
+    /// Records that a key at the SSH door was not accepted. Only what could be a guess counts: whoever
+    /// signed with a key of ours that is over has guessed nothing.
     fn refuse_key(&self, failed: AuthnError, detail: String, from: IpAddr) -> AuthnError {
         let now = Instant::now();
-        self.throttle.failed(from, now);
+        if failed == AuthnError::Unknown {
+            self.throttle.failed(from, now);
+        }
         let failed = Failed::new(failed, detail);
         self.failures.note(Door::Ssh, from, failed.told, &failed.detail, now);
         failed.told
@@ -343,6 +346,9 @@ impl session::Authn for Authn {
                 let credential = Credential::SshKey { fingerprint: fingerprint.to_owned() };
                 return Ok(vouch(user, name, credential, from));
             }
+            // The library refuses a certificate that is over without a word, and clients then show
+            // its key alone.
+            Err(AuthnError::Unknown) if policy.is_certified(fingerprint) => AuthnError::Uncertified,
             Err(failed) => failed,
         };
         Err(self.refuse_key(failed, format!("key {fingerprint}"), from))
@@ -370,6 +376,12 @@ impl session::Authn for Authn {
 
     async fn refuse(&self, why: &str, from: IpAddr) -> AuthnError {
         self.refuse_key(AuthnError::Unknown, why.to_owned(), from)
+    }
+
+    fn left(&self, user: &str, from: IpAddr) {
+        let told = AuthnError::Nothing;
+        let detail = format!("{told}: as {user:?}, or what the SSH library refuses by itself");
+        self.failures.note(Door::Ssh, from, told, &detail, Instant::now());
     }
 
     fn may_sign_in(&self, fingerprint: &str) -> bool {

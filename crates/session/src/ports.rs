@@ -179,6 +179,10 @@ pub trait Authn: Send + Sync {
     /// Counts and records a proof at the SSH door that was not accepted; `why` is for the auditor.
     async fn refuse(&self, why: &str, from: IpAddr) -> AuthnError;
 
+    /// Records that somebody left the SSH door who showed nothing that could be looked at. `user` is
+    /// what they called themselves.
+    fn left(&self, user: &str, from: IpAddr);
+
     /// Whether a signature by this key could be worth asking for: it is registered, or was certified.
     /// Proves nothing.
     fn may_sign_in(&self, fingerprint: &str) -> bool;
@@ -217,6 +221,10 @@ pub enum AuthnError {
     UserDisabled,
     #[error("the SSH key has expired")]
     KeyExpired,
+    #[error("the key signs in with a certificate, and none that is good came with it")]
+    Uncertified,
+    #[error("nothing was shown")]
+    Nothing,
     #[error("the user is a machine, and machines do not sign in as people do")]
     Machine,
     #[error("too many failures from this address or for this token")]
@@ -238,6 +246,8 @@ impl AuthnError {
             | Self::WrongKind
             | Self::UserDisabled
             | Self::KeyExpired
+            | Self::Uncertified
+            | Self::Nothing
             | Self::Machine => 401,
             Self::Throttled => 429,
             Self::Unavailable => 503,
@@ -255,6 +265,8 @@ impl Explain for AuthnError {
             Self::WrongKind => "token.wrong_kind",
             Self::UserDisabled => "access.user_disabled",
             Self::KeyExpired => "ssh_key.expired",
+            Self::Uncertified => "ssh_certificate.refused",
+            Self::Nothing => "authn.nothing",
             Self::Machine => "user.machine",
             Self::Throttled => "authn.throttled",
             Self::Unavailable => "store.unavailable",
@@ -270,6 +282,10 @@ impl Explain for AuthnError {
             Self::WrongKind => "this kind of token is not for this door",
             Self::UserDisabled => "your account is disabled",
             Self::KeyExpired => "this SSH key has expired",
+            Self::Uncertified => {
+                "this SSH key needs a certificate, and none that is good came with it"
+            }
+            Self::Nothing => "nothing was shown that signs in",
             Self::Machine => "a machine user does not sign in as a person does",
             Self::Throttled => "too many failed sign-ins from your address or with this token",
             Self::Unavailable => "the relay can not check sign-ins just now",
@@ -284,6 +300,8 @@ impl Explain for AuthnError {
             }
             Self::WrongKind => "`adit token new APP` issues one that opens an application",
             Self::UserDisabled => "ask your administrator",
+            Self::Uncertified => "`adit ssh-cert` gets a new one; check the machine's clock too",
+            Self::Nothing => "show a token, or a key that is registered",
             Self::KeyExpired => "register it again or another one: `adit key add FILE`",
             Self::Machine => {
                 "give the program an api or access token, or register an SSH key for it"

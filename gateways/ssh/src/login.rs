@@ -463,9 +463,13 @@ impl Login {
     }
 }
 
-/// Who has shown something and not all, and left, is on record.
+/// Who leaves without having signed in is on record, whatever they showed.
 impl Drop for Login {
     fn drop(&mut self) {
+        let asked = self.user.as_deref().filter(|_| matches!(self.stage, Stage::Token));
+        if let Some(user) = asked.filter(|_| self.partly.is_none() && self.failures == 0) {
+            self.connection.gateway.authn.left(user, self.connection.peer.ip());
+        }
         if let Some(Partly { who, application, .. }) = self.partly.take() {
             denied(&self.connection, &who, application.as_str(), NOT_ALL);
         }

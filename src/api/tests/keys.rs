@@ -68,6 +68,7 @@ async fn only_sound_public_keys_are_registered_and_for_a_bounded_time() {
         ("ssh-dss AAAAB3NzaC1kc3M=", "algorithm"),
         ("command=\"/bin/sh\" ssh-ed25519 AAAA", "options"),
         ("ssh-ed25519-cert-v01@openssh.com AAAA", "certificate"),
+        ("sk-ecdsa-sha2-nistp256@openssh.com AAAA", "touched"),
         ("hello", "one line"),
     ] {
         let answer = ask(json!({ "key": key })).await;
@@ -99,6 +100,40 @@ async fn an_expired_key_signs_nobody_in_and_its_session_ends_with_it() {
     let listed = relay.get(&root, "/api/v1/ssh-keys?user=alice").await.good();
     assert_eq!(listed["items"][0]["expired"], true);
     assert_eq!(relay.get(&root, "/api/v1/ssh-keys?user=eve").await.problem(404), "user.not_found");
+}
+
+/// Clients show a certificate's key alone once the library has refused the certificate.
+#[tokio::test]
+async fn a_key_whose_certificate_is_over_is_on_record_and_counts_as_no_guess() {
+    let relay = Relay::new().await;
+    let agent = relay.agent("alice").await;
+    let asked = json!({ "key": KEY, "sources": [] });
+    relay.post(&Who::Agent(&agent), "/api/v1/me/ssh-certificates", asked).await.good();
+    for _ in 0..30 {
+        assert_eq!(by_key(&relay).await, Err(AuthnError::Uncertified));
+    }
+    // No more rows than that are written of one address in a minute.
+    assert_eq!(failures(&relay, 10).await[0]["code"], "ssh_certificate.refused");
+    // From an address that guesses, no first wrong token is looked at.
+    let wrong = access::TokenText::new(TokenKind::Access, [7; 7], [7; 20], None);
+    let wrong = secrecy::SecretString::from(wrong.expose());
+    let from = [192, 0, 2, 9].into();
+    let answer = relay.state.authn.token(&wrong, Door::Ssh, from).await.map(drop);
+    assert_eq!(answer, Err(AuthnError::Unknown));
+    for _ in 0..30 {
+        relay.state.authn.refuse("a certificate of another CA", from).await;
+    }
+    let answer = relay.state.authn.token(&wrong, Door::Ssh, from).await.map(drop);
+    assert_eq!(answer, Err(AuthnError::Throttled));
+}
+
+#[tokio::test]
+async fn who_leaves_with_nothing_shown_is_on_record() {
+    let relay = Relay::new().await;
+    relay.state.authn.left("ubuntu+web1", [192, 0, 2, 9].into());
+    let row = &failures(&relay, 1).await[0];
+    assert_eq!(row["code"], "authn.nothing");
+    assert!(row["detail"].as_str().unwrap().contains("ubuntu+web1"), "{row}");
 }
 
 #[tokio::test]

@@ -356,6 +356,10 @@ impl Authn for Policy {
         AuthnError::Unknown
     }
 
+    fn left(&self, user: &str, _: IpAddr) {
+        self.refused.lock().unwrap().push(format!("{user} left"));
+    }
+
     fn may_sign_in(&self, fingerprint: &str) -> bool {
         let policy = self.sender.borrow();
         policy.key_owner(fingerprint).is_some() || policy.is_certified(fingerprint)

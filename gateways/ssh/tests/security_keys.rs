@@ -1,0 +1,94 @@
+//! Security keys (FIDO), played by a key of this process: what signs says whether somebody touched
+//! it, and the library does not tell.
+
+mod support;
+
+use access::{Kind, Terms};
+use russh::client::AuthResult;
+use russh::keys::agent::client::AgentClient;
+use russh::keys::ssh_key::private::Ed25519Keypair;
+use russh::keys::ssh_key::public::{Ed25519PublicKey, KeyData, SkEd25519};
+use russh::keys::{HashAlg, PublicKey};
+use support::target::{Asks, FakeTarget};
+use support::user::Client;
+use support::{World, managed};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::task::JoinSet;
+
+#[tokio::test]
+async fn a_security_key_signs_nobody_in_touched_or_not() {
+    let world = World::start().await;
+    let target = FakeTarget::start(Asks::Password).await;
+    world.add("web1", Kind::Ssh, &target.address(), managed("ubuntu"), Terms::default());
+    for flags in [UNTOUCHED, TOUCHED] {
+        let key = public_key();
+        world.register(&key.fingerprint(HashAlg::Sha256).to_string());
+        let (mut agent, mut asked) = agent(flags);
+        let mut client = Client::connect(&world).await;
+        let shown = client.handle.authenticate_publickey_with("x+web1", key, None, &mut agent);
+        let shown = shown.await.unwrap();
+        assert!(matches!(shown, AuthResult::Failure { partial_success: false, .. }), "{shown:?}");
+        drop(agent);
+        let asked = asked.join_next().await.unwrap().unwrap();
+        assert_eq!(asked, 0, "nobody has to touch anything for nothing");
+    }
+    assert_eq!(target.connections(), 0);
+}
+
+const UNTOUCHED: u8 = 0;
+const TOUCHED: u8 = 1;
+
+fn pair() -> Ed25519Keypair {
+    Ed25519Keypair::from_seed(&[9; 32])
+}
+
+fn public_key() -> PublicKey {
+    let key = Ed25519PublicKey(pair().public.0);
+    PublicKey::new(KeyData::SkEd25519(SkEd25519::new(key, "ssh:")), "")
+}
+
+/// An agent with the key, whose signatures say this; and how often it was asked to sign.
+fn agent(flags: u8) -> (AgentClient<DuplexStream>, JoinSet<usize>) {
+    let (ours, theirs) = tokio::io::duplex(1 << 16);
+    let mut tasks = JoinSet::new();
+    tasks.spawn(async move { serve(theirs, flags).await.1 });
+    (AgentClient::connect(ours), tasks)
+}
+
+/// Answers every request to sign (draft-ietf-sshm-ssh-agent, section 3.6).
+async fn serve(mut stream: DuplexStream, flags: u8) -> (std::io::Result<()>, usize) {
+    let mut asked = 0;
+    loop {
+        let length = match stream.read_u32().await {
+            Ok(length) => length as usize,
+            Err(error) => return (Err(error), asked),
+        };
+        let mut request = vec![0; length];
+        stream.read_exact(&mut request).await.unwrap();
+        assert_eq!(request[0], 13, "a request to sign");
+        asked += 1;
+        let (_, rest) = field_of(&request[1..]);
+        let (message, _) = field_of(rest);
+        let answer = [&[14][..], &field(&signature(message, flags))].concat();
+        stream.write_all(&field(&answer)).await.unwrap();
+    }
+}
+
+/// OpenSSH's PROTOCOL.u2f.
+fn signature(message: &[u8], flags: u8) -> Vec<u8> {
+    let counter = [0, 0, 0, 7];
+    let (application, message) = (access::sha256(b"ssh:"), access::sha256(message));
+    let signed = [&application[..], &[flags], &counter, &message[..]].concat();
+    let signature = russh::keys::signature::Signer::sign(&pair(), &signed);
+    let name = field(b"sk-ssh-ed25519@openssh.com");
+    [name, field(signature.as_bytes()), vec![flags], counter.to_vec()].concat()
+}
+
+fn field(bytes: &[u8]) -> Vec<u8> {
+    [&u32::try_from(bytes.len()).unwrap().to_be_bytes()[..], bytes].concat()
+}
+
+fn field_of(bytes: &[u8]) -> (&[u8], &[u8]) {
+    let (length, rest) = bytes.split_first_chunk::<4>().unwrap();
+    rest.split_at(u32::from_be_bytes(*length) as usize)
+}
