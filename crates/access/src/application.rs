@@ -19,7 +19,8 @@ pub struct Application {
     /// Resolved and checked by the connector, never by the relay.
     pub address: Address,
     pub login: Login,
-    /// Pinned SSH host key in OpenSSH form (`ssh-ed25519 AAAA…`); `None`: learned at first use.
+    /// Pinned SSH host key in OpenSSH form (`ssh-ed25519 AAAA…`), or, behind `@cert-authority `, the
+    /// key of a CA that signs host certificates; `None`: learned at first use.
     pub host_key: Option<String>,
     /// Whether SSH targets may use what is too weak for others (SHA-1, CBC, small groups).
     pub legacy_algorithms: bool,

@@ -136,6 +136,8 @@ pub struct ApplicationSpec {
     /// Private key in OpenSSH PEM form. Never given back by the relay.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
+    /// The SSH host key of its target, `ssh-ed25519 AAAA…`; or `@cert-authority` and the key of a CA
+    /// that signs host certificates, as in `known_hosts`. Absent: learned at first use.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host_key: Option<String>,
     /// Whether an SSH target may use algorithms too weak for others, where it has none better:

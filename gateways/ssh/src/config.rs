@@ -11,6 +11,7 @@ use russh::{
     Limits, MethodKind, MethodSet, Preferred, SshId, cipher, client, compression, kex, mac, server,
 };
 
+use crate::host_certificate;
 use crate::inbox::WINDOW;
 
 /// From accept to the first sign-in request.
@@ -71,6 +72,9 @@ pub(crate) fn client(application: &Application) -> Arc<client::Config> {
     let mut preferred = target_preferred();
     if application.legacy_algorithms {
         allow_legacy(&mut preferred);
+    }
+    if host_certificate::ca(application).is_some() {
+        preferred.host_key_certificates = Cow::Owned(target_key_algorithms());
     }
     let pinned = application.host_key.as_deref();
     if let Some(name) = pinned.and_then(|line| line.split_ascii_whitespace().next()) {

@@ -13,6 +13,7 @@ mod dialogue;
 mod forward;
 mod guard;
 mod host_ca;
+mod host_certificate;
 mod inbox;
 mod keys;
 mod login;

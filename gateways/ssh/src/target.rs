@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use access::{Application, Code, EndReason, Explain, Side};
 use russh::client::{self, ChannelOpenHandle, DisconnectReason, Msg, Session};
@@ -19,6 +19,7 @@ use crate::config::{self, TARGET_DEADLINE};
 use crate::connection::Connection;
 use crate::forward::{self, Back};
 use crate::guard::Guarded;
+use crate::host_certificate::{self, Unvouched};
 use crate::proto::plain;
 use crate::remote::{self, Arrived};
 use crate::words;
@@ -37,6 +38,8 @@ pub(crate) enum TargetError {
     Dial(#[from] DialError),
     #[error("the target's host key changed")]
     HostKeyChanged { known: String, presented: String },
+    #[error("the target's host key is not vouched for")]
+    HostCertificate(#[source] Unvouched),
     #[error("the host key could not be looked up")]
     HostKeyUnknown,
     #[error("the handshake failed")]
@@ -196,6 +199,21 @@ impl Knock {
 }
 
 impl Knock {
+    async fn judge_certificate(
+        &self,
+        shown: &PublicKeyOrCertificate,
+        ca: &str,
+    ) -> Result<(), TargetError> {
+        let host = self.application.address.host();
+        match host_certificate::check(shown, ca, host, SystemTime::now()) {
+            Ok(()) => Ok(()),
+            Err(why) => {
+                self.note("target.host_certificate_refused", &why.to_string()).await;
+                Err(TargetError::HostCertificate(why))
+            }
+        }
+    }
+
     async fn note(&self, what: &str, detail: &str) {
         if let Some(connection) = self.connection.upgrade() {
             connection.note(what, detail).await;
@@ -231,10 +249,15 @@ impl client::Handler for Knock {
         &mut self,
         key: &PublicKeyOrCertificate,
     ) -> Result<bool, russh::Error> {
-        let mut presented = key.public_key();
-        presented.set_comment("");
-        let line = presented.to_openssh()?;
-        match self.judge(line.trim()).await {
+        let judged = match host_certificate::ca(&self.application) {
+            Some(ca) => self.judge_certificate(key, ca).await,
+            None => {
+                let mut presented = key.public_key();
+                presented.set_comment("");
+                self.judge(presented.to_openssh()?.trim()).await
+            }
+        };
+        match judged {
             Ok(()) => Ok(true),
             Err(trouble) => {
                 *lock(&self.shared.trouble) = Some(trouble);
@@ -371,6 +394,7 @@ impl Explain for TargetError {
         match self {
             Self::Dial(error) => error.code(),
             Self::HostKeyChanged { .. } => Code("target.host_key_changed"),
+            Self::HostCertificate(_) => Code("target.host_certificate"),
             Self::HostKeyUnknown => Code("store.unavailable"),
             Self::Handshake { .. } => Code("target.handshake"),
             Self::Legacy { .. } => Code("target.legacy"),
@@ -389,6 +413,10 @@ impl Explain for TargetError {
             Self::HostKeyChanged { known, presented } => Cow::Owned(format!(
                 "the application's host key has changed, so the connection is blocked: \
                  known {known}, presented {presented}"
+            )),
+            Self::HostCertificate(why) => Cow::Owned(format!(
+                "the application's host key is not vouched for by its CA, so the connection is \
+                 blocked: {why}"
             )),
             Self::HostKeyUnknown => "the relay can not check the application's host key".into(),
             Self::Handshake { .. } => "the application does not speak SSH as expected".into(),
@@ -411,6 +439,10 @@ impl Explain for TargetError {
                 Self::HostKeyChanged { .. } => {
                     "if the host was reinstalled, an admin sets the application's new host key; \
                  otherwise somebody may be in between"
+                }
+                Self::HostCertificate(_) => {
+                    "the host needs a certificate of that CA (HostCertificate in sshd_config), for \
+                     the host in the application's address; otherwise somebody may be in between"
                 }
                 Self::HostKeyUnknown | Self::Broken { .. } | Self::Over => "try again",
                 Self::Handshake { .. } | Self::TimedOut { .. } => {

@@ -70,7 +70,8 @@ pub struct AddArgs {
     address: Address,
     #[command(flatten)]
     managed: ManagedArgs,
-    /// Its SSH host key, `ssh-ed25519 AAAA…` [default: learned at first use, then enforced]
+    /// Its SSH host key, `ssh-ed25519 AAAA…`, or `@cert-authority` and the key of a CA that signs
+    /// host certificates for its address [default: learned at first use, then enforced]
     #[arg(long, value_name = "KEY")]
     host_key: Option<String>,
     /// Let its SSH server use algorithms too weak for others, where it has none better: SHA-1
@@ -136,7 +137,7 @@ pub struct SetArgs {
     /// Whether to log in with a certificate signed for the session
     #[arg(long, value_name = "YES|NO", value_parser = yes_or_no)]
     certificate: Option<bool>,
-    /// Its SSH host key
+    /// Its SSH host key, or `@cert-authority` and the key of a CA
     #[arg(long, value_name = "KEY")]
     host_key: Option<String>,
     /// Whether its SSH server may use algorithms too weak for others

@@ -148,8 +148,10 @@ async fn put_application(
         .execute(&mut *db)
         .await?;
     put_approvers(db, app, after).await?;
-    // Another address is another target, with a host key of its own.
-    if step.from.is_some_and(|from| from.address != app.address) {
+    // Another address is another target, with a host key of its own; and an admin who says another
+    // key, or takes one back, stands by nothing that was learned.
+    let moved = |from: &App| from.address != app.address || from.host_key != app.host_key;
+    if step.from.is_some_and(moved) {
         delete(db, FORGET_HOST_KEY, vec![app.id.to_string()]).await?;
     }
     put_level_passwords(db, app).await?;

@@ -127,6 +127,35 @@ async fn another_address_has_a_host_key_of_its_own() {
     assert_eq!(store.check(&application, KEY).await.unwrap(), HostKeyVerdict::Learned);
 }
 
+#[tokio::test]
+async fn who_pins_a_key_and_takes_it_back_has_the_next_one_learned() {
+    let (_home, store, application) = home().await;
+    store.check(&application, OTHER).await.unwrap();
+    let mut pinned = small();
+    pinned.applications[0].host_key = Some(KEY.to_owned());
+    apply(&store, &pinned).await.unwrap();
+    apply(&store, &small()).await.unwrap();
+    assert_eq!(store.check(&application, KEY).await.unwrap(), HostKeyVerdict::Learned);
+}
+
+#[tokio::test]
+async fn a_ca_of_host_keys_is_kept_with_its_mark() {
+    let (_home, store, _) = home().await;
+    let mut trusting = small();
+    for (given, kept) in [
+        (format!(" @cert-authority  {KEY}"), Some(format!("@cert-authority {KEY}"))),
+        ("@cert-authority nonsense".to_owned(), None),
+        (format!("@revoked {KEY}"), None),
+    ] {
+        trusting.applications[0].host_key = Some(given.clone());
+        assert_eq!(apply(&store, &trusting).await.is_ok(), kept.is_some(), "{given}");
+        if kept.is_some() {
+            let exported = store.export().await.unwrap().spec.applications;
+            assert_eq!(exported[0].host_key, kept);
+        }
+    }
+}
+
 /// A store, and its application web1 as policy shows it.
 async fn home() -> (Home, Store, Application) {
     let home = Home::new();

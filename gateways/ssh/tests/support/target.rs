@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use russh::keys::PrivateKey;
+use russh::keys::{Certificate, PrivateKey};
 use russh::server::{self, Auth, ChannelOpenHandle, Handler, Msg, Response, Session};
 use russh::{Channel, ChannelId, ChannelMsg, Disconnect, MethodKind, MethodSet, Sig};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -46,13 +46,21 @@ pub(crate) enum Asks {
 
 impl FakeTarget {
     pub(crate) async fn start(asks: Asks) -> Self {
-        let key = super::key();
+        Self::showing(super::key(), Vec::new(), asks).await
+    }
+
+    /// One that shows certificates of its host key too.
+    pub(crate) async fn showing(
+        key: PrivateKey,
+        certificates: Vec<Certificate>,
+        asks: Asks,
+    ) -> Self {
         let host_key = key.public_key().to_openssh().unwrap();
         let shared = Arc::new(Shared::default());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let mut tasks = JoinSet::new();
-        tasks.spawn(accept(listener, key, shared.clone(), asks));
+        tasks.spawn(accept(listener, (key, certificates), shared.clone(), asks));
         Self { address, host_key, shared, _tasks: tasks }
     }
 
@@ -78,7 +86,7 @@ pub(crate) async fn play<S>(stream: S)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    carry(config(super::key(), Asks::Password), stream, Arc::default()).await;
+    carry(config((super::key(), Vec::new()), Asks::Password), stream, Arc::default()).await;
 }
 
 async fn carry<S>(config: Arc<server::Config>, stream: S, shared: Arc<Shared>)
@@ -99,21 +107,22 @@ where
     }
 }
 
-fn config(key: PrivateKey, asks: Asks) -> Arc<server::Config> {
+fn config((key, certificates): Identity, asks: Asks) -> Arc<server::Config> {
     let methods = match asks {
         Asks::Password => MethodSet::from(&[MethodKind::Password][..]),
         Asks::TwoQuestions => MethodSet::from(&[MethodKind::KeyboardInteractive][..]),
     };
     Arc::new(server::Config {
         keys: vec![key],
+        certificates,
         methods,
         auth_rejection_time: Duration::from_millis(1),
         ..server::Config::default()
     })
 }
 
-async fn accept(listener: TcpListener, key: PrivateKey, shared: Arc<Shared>, asks: Asks) {
-    let config = config(key, asks);
+async fn accept(listener: TcpListener, shown: Identity, shared: Arc<Shared>, asks: Asks) {
+    let config = config(shown, asks);
     let mut connections = JoinSet::new();
     loop {
         let (socket, _) = listener.accept().await.unwrap();
@@ -122,6 +131,9 @@ async fn accept(listener: TcpListener, key: PrivateKey, shared: Arc<Shared>, ask
         connections.spawn(carry(config, socket, shared));
     }
 }
+
+/// A host key and what vouches for it.
+type Identity = (PrivateKey, Vec<Certificate>);
 
 struct Played {
     shared: Arc<Shared>,

@@ -193,9 +193,14 @@ impl Merge<'_> {
     }
 
     fn host_key(&mut self, spec: &ApplicationSpec, object: &str) -> Option<String> {
-        let read: Result<PublicKey, KeyError> = spec.host_key.as_ref()?.parse();
+        let text = spec.host_key.as_deref()?.trim();
+        let (mark, key) = match text.strip_prefix(CA_MARK) {
+            Some(key) => (CA_MARK, key),
+            None => ("", text),
+        };
+        let read: Result<PublicKey, KeyError> = key.parse();
         match read {
-            Ok(key) => Some(key.to_string()),
+            Ok(key) => Some(format!("{mark}{key}")),
             Err(error) => {
                 self.problem(object, "application.host_key", format!("host_key: {error}"));
                 None
@@ -228,6 +233,8 @@ impl Merge<'_> {
     }
 }
 
+/// What stands before the key of a CA that signs host certificates, as in `known_hosts`.
+const CA_MARK: &str = "@cert-authority ";
 const MAX_PASSWORD: usize = 1024;
 
 /// Whether a text can stand before the `=` of a tag, and another behind it.
