@@ -90,6 +90,63 @@ asyncio.run(main())
 print("done")
 "#;
 
+/// While a target's program does not read, and a user does not read what fits a queue, the others do not
+/// notice. Past that queue, those that share a connection to the target wait with it; nothing is lost
+/// or closed, and all goes on when the reader moves.
+#[test]
+fn of_64_channels_62_go_on_while_one_stands_still_in_each_direction() -> Result<()> {
+    python("asyncssh", MANY_CHANNELS)
+}
+
+const MANY_CHANNELS: &str = r#"
+import asyncio, asyncssh, os, time
+host, port, user, token, dir = [os.environ[k] for k in ("HOST", "PORT", "LOGIN", "TOKEN", "DIR")]
+SIZE = 40_000_000
+async def main():
+    async with asyncssh.connect(host, int(port), username=user, password=token, known_hosts=None,
+                                client_keys=None, agent_path=None, config=None) as conn:
+        shells = [await conn.create_process("cat", encoding=None) for _ in range(62)]
+        async def echo(p):
+            data = os.urandom(50_000)
+            p.stdin.write(data)
+            assert await p.stdout.readexactly(len(data)) == data
+        go = dir + "/go"
+        up = await conn.create_process(f"until test -e {go}; do sleep .1; done; wc -c", encoding=None)
+        async def send():
+            for _ in range(SIZE // 50_000):
+                up.stdin.write(bytes(50_000))
+                await up.stdin.drain()
+            up.stdin.write_eof()
+        sending = asyncio.create_task(send())
+        # It is told of little room, so that the rest waits on the way.
+        small = dict(encoding=None, window=1 << 16)
+        down = await conn.create_process("head -c 1500000 /dev/zero", **small)
+        await asyncio.sleep(2)
+        assert not sending.done(), "the stalled channel took everything"
+        times = []
+        for _ in range(5):
+            started = time.monotonic()
+            await asyncio.gather(*(echo(p) for p in shells))
+            times.append(time.monotonic() - started)
+        assert sorted(times)[2] < 2, times
+        assert len(await down.stdout.read(-1)) == 1_500_000
+        down = await conn.create_process(f"head -c {SIZE} /dev/zero", **small)
+        await asyncio.sleep(1)
+        echoing = asyncio.gather(*(echo(p) for p in shells))
+        await asyncio.sleep(1)
+        assert len(await down.stdout.read(-1)) == SIZE
+        open(go, "w").close()
+        await sending
+        assert int(await up.stdout.read(-1)) == SIZE
+        await echoing
+        await asyncio.gather(*(echo(p) for p in shells))
+        for p in shells:
+            p.stdin.write_eof()
+            assert (await p.wait()).exit_status == 0
+asyncio.run(asyncio.wait_for(main(), 50))
+print("done")
+"#;
+
 fn python(name: &str, script: &str) -> Result<()> {
     let world = World::start()?;
     let token = world.token("web1")?;

@@ -9,6 +9,7 @@ mod audit;
 mod clients;
 mod connectors;
 mod demo;
+mod hardening;
 mod interop;
 mod operation;
 mod postgres;
