@@ -48,6 +48,9 @@ impl Cast {
             | RecordingEvent::Began { .. }
             | RecordingEvent::Output { .. }
             | RecordingEvent::Resized { .. }
+            | RecordingEvent::File { .. }
+            | RecordingEvent::Change { .. }
+            | RecordingEvent::Lost { .. }
             | RecordingEvent::Ended { .. } => None,
         }
     }
@@ -61,6 +64,9 @@ pub(crate) fn moment(event: &RecordingEvent) -> Option<(u64, u32)> {
         | RecordingEvent::Resized { at_ms, channel, .. } => Some((*at_ms, *channel)),
         RecordingEvent::Session { .. }
         | RecordingEvent::Began { .. }
+        | RecordingEvent::File { .. }
+        | RecordingEvent::Change { .. }
+        | RecordingEvent::Lost { .. }
         | RecordingEvent::Ended { .. } => None,
     }
 }

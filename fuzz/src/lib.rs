@@ -10,6 +10,7 @@ mod databases;
 mod names;
 mod recorded;
 mod requests;
+mod sftp;
 mod tunnel;
 
 /// A parser and what is promised of it.
@@ -25,6 +26,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "token", run: names::token },
     Target { name: "ssh_user_name", run: names::ssh_user_name },
     Target { name: "ssh_shown_text", run: names::ssh_shown_text },
+    Target { name: "sftp", run: sftp::seen },
     Target { name: "names", run: names::names },
     Target { name: "hours", run: names::hours },
     Target { name: "tunnel_header", run: tunnel::header },

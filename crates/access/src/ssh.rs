@@ -53,6 +53,10 @@ pub struct SshTerms {
     /// Environment variables that pass: `all`, `none`, or a list of names, which may end with `*`.
     #[serde(skip_serializing_if = "is_all")]
     pub environment: Allowed,
+    /// Whether the SHA-256 of files is recorded that sftp reads or writes in order from their
+    /// beginning.
+    #[serde(skip_serializing_if = "is_false")]
+    pub file_hashes: bool,
 }
 
 /// Everything, or what is named.
@@ -85,6 +89,8 @@ pub struct Channels {
     pub agent: bool,
     pub x11: bool,
     pub streamlocal: bool,
+    /// What is asked for, not allowed.
+    pub file_hashes: bool,
     exec: Allowed,
     local: Allowed,
     environment: Allowed,
@@ -104,6 +110,7 @@ impl Default for SshTerms {
             x11: false,
             streamlocal: false,
             environment: Allowed::All,
+            file_hashes: false,
         }
     }
 }
@@ -122,6 +129,7 @@ impl SshTerms {
             agent: self.agent.unwrap_or(forwarding),
             x11: self.x11,
             streamlocal: self.streamlocal,
+            file_hashes: self.file_hashes,
             exec: self.exec.clone(),
             local: self.local.clone().unwrap_or(ports),
             environment: self.environment.clone(),
@@ -148,6 +156,7 @@ impl SshTerms {
             || self.local.as_ref().is_some_and(|local| *local != Allowed::All)
             || [self.scp, self.remote, self.agent].contains(&Some(false))
             || self.environment != Allowed::All
+            || self.file_hashes
     }
 
     /// What in it can be meant by nobody, a sentence each.
@@ -223,13 +232,14 @@ impl Channels {
         self.flags().into_iter().zip(other.flags()).all(|(now, then)| now || !then)
             && self.sftp >= other.sftp
             && self.lists().into_iter().zip(other.lists()).all(|(now, then)| now.covers(then))
+            && (!self.file_hashes || other.file_hashes)
     }
 
     /// The more, the more is allowed: an order over those that cover each other.
-    pub(crate) fn width(&self) -> (usize, Sftp, usize) {
+    pub(crate) fn width(&self) -> (usize, Sftp, usize, bool) {
         let flags = self.flags().into_iter().filter(|allowed| *allowed).count();
         let lists = self.lists().into_iter().map(Allowed::len);
-        (flags, self.sftp, lists.fold(0, usize::saturating_add))
+        (flags, self.sftp, lists.fold(0, usize::saturating_add), !self.file_hashes)
     }
 
     fn flags(&self) -> [bool; 6] {
@@ -375,6 +385,7 @@ impl fmt::Display for SshTerms {
                 "environment",
                 (self.environment != Allowed::All).then(|| self.environment.to_string()),
             ),
+            ("file_hashes", self.file_hashes.then(|| yes(true))),
         ];
         let said = said.into_iter().filter_map(|(name, value)| Some(format!("{name} {}", value?)));
         f.write_str(&said.collect::<Vec<_>>().join(", "))
@@ -549,13 +560,14 @@ mod tests {
             x11: true,
             streamlocal: true,
             environment: only(&["LC_*"]),
+            file_hashes: true,
         };
         let text = serde_json::to_string(&terms).unwrap_or_default();
         assert_eq!(serde_json::from_str::<SshTerms>(&text).ok(), Some(terms.clone()), "{text}");
         assert_eq!(
             terms.to_string(),
             "authentication publickey,token or certificate, shell no, exec \"df -h\" \"uptime\", sftp read, scp no, local none, remote yes, \
-             agent no, x11 yes, streamlocal yes, environment \"LC_*\""
+             agent no, x11 yes, streamlocal yes, environment \"LC_*\", file_hashes yes"
         );
         assert_eq!(serde_json::from_str::<SshTerms>("{}").ok(), Some(SshTerms::default()));
         for wrong in [

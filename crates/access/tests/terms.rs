@@ -70,6 +70,7 @@ fn narrowed_terms_end_the_session_and_widened_ones_do_not() {
         (none(), recorded()),
         (none(), signed_in()),
         (none(), ssh(SshTerms { shell: false, ..SshTerms::default() })),
+        (none(), ssh(SshTerms { file_hashes: true, ..SshTerms::default() })),
         (none(), ssh(SshTerms { sftp: Some(Sftp::Read), ..SshTerms::default() })),
         (commands(&["a", "b"]), commands(&["a"])),
         (none(), commands(&["a"])),
@@ -105,6 +106,7 @@ fn the_rule_that_allows_more_is_chosen_whatever_the_order() {
             none(),
             Terms { ssh: SshTerms { sftp: Some(Sftp::Read), ..SshTerms::default() }, ..none() },
         ),
+        (none(), Terms { ssh: SshTerms { file_hashes: true, ..SshTerms::default() }, ..none() }),
     ];
     for (more, less) in more_and_less {
         for ids in [[1, 2], [2, 1]] {

@@ -43,6 +43,47 @@ pub enum RecordingEvent {
         columns: u32,
         rows: u32,
     },
+    /// The program had a file open; told when it was closed.
+    File {
+        at_ms: u64,
+        channel: u32,
+        path: String,
+        /// `read`, `write` or `read-write`.
+        mode: String,
+        /// Bytes that arrived at the client.
+        read: u64,
+        /// Bytes that the target has said it took.
+        written: u64,
+        /// Of what was read or written, in hex: where the grant asks for it, and that went in order
+        /// from the file's beginning.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        sha256: Option<String>,
+        /// Whether that is all of the file.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        whole: bool,
+        /// `ok`, the target's word why it was not opened, or what became of it instead of being
+        /// closed.
+        result: String,
+    },
+    /// The program removed, renamed, made or linked something, or set its attributes.
+    Change {
+        at_ms: u64,
+        channel: u32,
+        /// The request's name in sftp.
+        request: String,
+        path: String,
+        /// The second path, of those that have two; or the attributes that were set.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        to: Option<String>,
+        /// `ok`, or the target's word why not.
+        result: String,
+    },
+    /// What the program did with files from here on is not known.
+    Lost {
+        at_ms: u64,
+        channel: u32,
+        why: String,
+    },
     /// The program ended, with an exit status or by a signal.
     Ended {
         at_ms: u64,

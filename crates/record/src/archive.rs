@@ -77,6 +77,9 @@ impl Archive {
             RecordingEvent::Began { .. }
             | RecordingEvent::Output { .. }
             | RecordingEvent::Resized { .. }
+            | RecordingEvent::File { .. }
+            | RecordingEvent::Change { .. }
+            | RecordingEvent::Lost { .. }
             | RecordingEvent::Ended { .. } => None,
         }
     }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::{Duration, UNIX_EPOCH};
 
 use api::{RecordedTerminal, RecordingEvent};
-use session::{About, Entry, Screen};
+use session::{About, Entry, FileChange, FileUse, Screen};
 
 /// Turns entries into lines of JSON. What a terminal shows may be cut within a character: the rest
 /// of it is waited for.
@@ -49,6 +49,14 @@ impl Lines {
             Entry::Resized { channel, columns, rows } => {
                 RecordingEvent::Resized { at_ms, channel, columns, rows }
             }
+            Entry::File { channel, file } => file_of(at_ms, channel, file),
+            Entry::Change { channel, change } => {
+                let FileChange { request, path, to, result } = change;
+                RecordingEvent::Change { at_ms, channel, request, path, to, result }
+            }
+            Entry::Lost { channel, why } => {
+                RecordingEvent::Lost { at_ms, channel, why: why.to_owned() }
+            }
             Entry::Ended { channel, outcome, up, down } => {
                 if let Some(tail) = self.tails.remove(&channel) {
                     let text = String::from_utf8_lossy(&tail).into_owned();
@@ -80,6 +88,12 @@ fn unfinished(bytes: &[u8]) -> usize {
         Err(error) if error.error_len().is_none() => invalid.len(),
         Err(_) | Ok(_) => 0,
     }
+}
+
+fn file_of(at_ms: u64, channel: u32, file: FileUse) -> RecordingEvent {
+    let FileUse { path, mode, read, written, sha256, whole, result } = file;
+    let mode = mode.as_str().to_owned();
+    RecordingEvent::File { at_ms, channel, path, mode, read, written, sha256, whole, result }
 }
 
 fn terminal_of(screen: Screen) -> RecordedTerminal {

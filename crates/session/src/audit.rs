@@ -10,6 +10,8 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc::OwnedPermit;
 
+use crate::Facts;
+
 /// Where a protocol enters the relay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -104,6 +106,8 @@ pub enum AuditEvent {
         application: Name,
         what: String,
         detail: String,
+        #[serde(flatten, skip_serializing_if = "Option::is_none")]
+        facts: Option<Facts>,
     },
     /// What was kept of a session that had to be recorded.
     #[serde(rename = "session.recorded")]

@@ -19,7 +19,7 @@ use uuid::Uuid;
 use crate::lease::Clock;
 use crate::{
     About, AuditError, AuditEvent, AuditLog, ClosingSlot, DialError, DialRequest, Dialer, Door,
-    Lease, Life, RecordingError, Recordings, ShownCertificate, Stamped, Step, Tape, Witness,
+    Facts, Lease, Life, RecordingError, Recordings, ShownCertificate, Stamped, Step, Tape, Witness,
 };
 
 /// Turns grants into sessions. Cheap to clone.
@@ -367,12 +367,18 @@ impl Session {
 
     /// Records something the session does inside its protocol.
     pub fn note(&self, what: &str, detail: &str) {
+        self.note_facts(what, detail, None);
+    }
+
+    /// The same with what else is known of it.
+    pub fn note_facts(&self, what: &str, detail: &str, facts: Option<Facts>) {
         self.broker.inner.audit.note(AuditEvent::SessionAction {
             session: self.id,
             user: self.user().clone(),
             application: self.application().name.clone(),
             what: what.to_owned(),
             detail: detail.chars().take(MAX_DETAIL).collect(),
+            facts,
         });
     }
 

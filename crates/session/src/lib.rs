@@ -5,6 +5,7 @@
 
 mod audit;
 mod broker;
+mod did;
 mod lease;
 pub mod pace;
 mod ports;
@@ -15,6 +16,7 @@ mod statements;
 
 pub use audit::{AuditError, AuditEvent, AuditLog, ClosingSlot, Door, ShownCertificate, Stamped};
 pub use broker::{Broker, Ended, Limits, LiveSession, OpenError, Session};
+pub use did::{Facts, FileChange, FileMode, FileSum, FileUse, OK};
 pub use lease::Lease;
 pub use ports::{
     Authn, AuthnError, CertificateClaim, DialError, DialRequest, Dialer, HostKeyVerdict, HostKeys,

@@ -11,6 +11,8 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::{FileChange, FileUse};
+
 /// Keeps recordings.
 #[async_trait]
 pub trait Recordings: Send + Sync {
@@ -60,6 +62,21 @@ pub enum Entry {
         columns: u32,
         rows: u32,
     },
+    /// The program used a file.
+    File {
+        channel: u32,
+        file: FileUse,
+    },
+    /// The program changed something but a file's content.
+    Change {
+        channel: u32,
+        change: FileChange,
+    },
+    /// What it does with files from here on is not known, and why.
+    Lost {
+        channel: u32,
+        why: &'static str,
+    },
     /// The program ended; `outcome` is its exit status or the signal that ended it.
     Ended {
         channel: u32,
@@ -107,6 +124,11 @@ impl Tape {
         if self.entries.send((self.began.elapsed(), entry)).await.is_err() {
             self.failed.cancel();
         }
+    }
+
+    /// The same from where nothing can wait: lost where there is no room.
+    pub fn write_now(&self, entry: Entry) {
+        drop(self.entries.try_send((self.began.elapsed(), entry)));
     }
 
     /// Cancelled when the recording can not go on.

@@ -17,7 +17,7 @@ use crate::proto::plain;
 use crate::sftp;
 use crate::sniff::Sniff;
 use crate::track::Track;
-use crate::watch::{Forward, Reader};
+use crate::watch::{Files, Forward, Reader};
 
 /// A channel of the user's, and what is needed to answer on it.
 pub(crate) struct UserSide {
@@ -28,31 +28,47 @@ pub(crate) struct UserSide {
 /// What runs on a channel.
 #[derive(Clone, Copy)]
 pub(crate) enum Kind<'a> {
-    /// Something with an exit status, what a recording is told of it, and who looks at it where it
-    /// may only read files.
-    Program(&'a Track, Option<&'a Reader>),
+    /// Something with an exit status, and who looks at it.
+    Program(Watched<'a>),
     /// Bytes alone: a port or an agent.
     Bytes(&'a Forward),
+}
+
+/// Who looks at a program.
+#[derive(Clone, Copy)]
+pub(crate) struct Watched<'a> {
+    pub(crate) track: &'a Track,
+    /// Where it may only read files.
+    pub(crate) reader: Option<&'a Reader>,
+    /// Where it is sftp.
+    pub(crate) files: Option<&'a Files>,
 }
 
 impl<'a> Kind<'a> {
     fn track(self) -> Option<&'a Track> {
         match self {
-            Self::Program(track, _) => Some(track),
+            Self::Program(watched) => Some(watched.track),
             Self::Bytes(_) => None,
         }
     }
 
     fn reader(self) -> Option<&'a Reader> {
         match self {
-            Self::Program(_, reader) => reader,
+            Self::Program(watched) => watched.reader,
+            Self::Bytes(_) => None,
+        }
+    }
+
+    fn files(self) -> Option<&'a Files> {
+        match self {
+            Self::Program(watched) => watched.files,
             Self::Bytes(_) => None,
         }
     }
 
     fn forward(self) -> Option<&'a Forward> {
         match self {
-            Self::Program(..) => None,
+            Self::Program(_) => None,
             Self::Bytes(forward) => Some(forward),
         }
     }
@@ -155,15 +171,24 @@ async fn pass_data_up(
     if let Some(forward) = kind.forward() {
         forward.up(&data).await;
     }
-    match kind.reader() {
+    let data = match kind.reader() {
         Some(reader) => match reader.up(&data).await {
-            Some(rest) if rest.is_empty() => Ok(()),
-            Some(rest) => target.data_bytes(rest).await,
+            Some(rest) if rest.is_empty() => return Ok(()),
+            Some(rest) => rest,
             // It gets no more of what nobody understands, and ends.
-            None => target.eof().await,
+            None => return target.eof().await,
         },
-        None => target.data_bytes(data).await,
+        None => data,
+    };
+    if let Some(files) = kind.files() {
+        // Before its answer can come.
+        files.up(&data);
     }
+    target.data_bytes(data).await?;
+    if let Some(files) = kind.files() {
+        files.tell().await;
+    }
+    Ok(())
 }
 
 async fn downward(
@@ -279,6 +304,10 @@ async fn pass_down(
             }
             if let Some(forward) = kind.forward() {
                 forward.down(&data).await;
+            }
+            if let Some(files) = kind.files() {
+                files.down(&data);
+                files.tell().await;
             }
             let data = match kind.reader() {
                 Some(reader) => reader.rules.down(data),

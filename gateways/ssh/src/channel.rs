@@ -6,10 +6,10 @@ use std::time::Duration;
 use access::{EndReason, Sftp, Side};
 use russh::server::Msg;
 use russh::{Channel, ChannelId, ChannelMsg, ChannelWriteHalf, Pty, client};
-use session::Screen;
+use session::{Facts, Screen};
 use tokio::time::timeout;
 
-use crate::bridge::{self, Over, UserSide};
+use crate::bridge::{self, Over, UserSide, Watched};
 use crate::choose::{self, Asking};
 use crate::config::TARGET_DEADLINE;
 use crate::connection::{Connection, Place};
@@ -20,7 +20,7 @@ use crate::reach::Reach;
 use crate::target::{Target, TargetError};
 use crate::terminal::{Applicant, Terminal};
 use crate::track::Track;
-use crate::watch::{Forward, Reader};
+use crate::watch::{Files, Forward, Reader};
 use crate::words;
 
 /// Serves a session channel to its end.
@@ -156,8 +156,10 @@ struct Running {
     reach: Arc<Reach>,
     writer: ChannelWriteHalf<client::Msg>,
     inbox: Inbox,
-    track: Track,
     reader: Option<Reader>,
+    // What is cut ends in this order.
+    files: Option<Files>,
+    track: Track,
     _target: Arc<Target>,
 }
 
@@ -201,7 +203,8 @@ async fn start(
     };
     let channel = inbox.during(open(&reach, &target)).await?;
     let (what, detail) = program.noted();
-    reach.note(what, &detail).await;
+    let number = user.writer.id().into();
+    reach.note_now(what, &detail, Facts::Of { channel: number });
     let id = channel.id();
     let (reader, writer) = channel.split();
     let mut target_inbox = Inbox::new(reader, id, connection.down.clone());
@@ -211,11 +214,13 @@ async fn start(
         return Err(words::CONNECTION_LOST.to_owned());
     }
     let screen = wishes.pty.as_ref().map(Terms::screen);
-    let track = Track::begin(reach.tape(), user.writer.id().into(), (what, detail), screen);
+    let track = Track::begin(reach.clone(), number, (what, detail), screen);
     let track = inbox.during(target_inbox.during(track)).await;
     let reads = program.is_sftp() && reach.channels().sftp == Sftp::Read;
     let reader = reads.then(|| Reader::new(reach.clone()));
-    Ok(Some(Running { reach, writer, inbox: target_inbox, track, reader, _target: target }))
+    let files = program.speaks_sftp().then(|| Files::new(reach.clone(), number));
+    let inbox = target_inbox;
+    Ok(Some(Running { reach, writer, inbox, track, reader, files, _target: target }))
 }
 
 /// A session channel at the target; what fails is told in the user's words.
@@ -306,9 +311,13 @@ async fn carry(
     mut running: Running,
 ) {
     let reach = running.reach.clone();
-    let Running { writer, inbox: from_target, track, reader, .. } = &mut running;
-    let (counters, kind) = (reach.counters(), bridge::Kind::Program(track, reader.as_ref()));
+    let Running { writer, inbox: from_target, track, reader, files, .. } = &mut running;
+    let watched = Watched { track, reader: reader.as_ref(), files: files.as_ref() };
+    let (counters, kind) = (reach.counters(), bridge::Kind::Program(watched));
     let over = bridge::channels(user, inbox, writer, from_target, counters, kind).await;
+    if let Some(files) = files {
+        inbox.during(files.end()).await;
+    }
     inbox.during(track.end()).await;
     match over {
         Over::Target { refused: false } => {

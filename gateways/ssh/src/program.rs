@@ -31,6 +31,14 @@ impl Program {
         matches!(self, Self::Subsystem(name) if name == SFTP)
     }
 
+    /// Whether sftp is what goes over its input and output, be it as a command.
+    pub(crate) fn speaks_sftp(&self) -> bool {
+        match self {
+            Self::Exec(command) => transfer::serves_sftp(&String::from_utf8_lossy(command)),
+            Self::Shell | Self::Subsystem(_) => self.is_sftp(),
+        }
+    }
+
     pub(crate) fn judge(&self, allowed: &Channels) -> Result<(), Refused> {
         match self {
             Self::Shell if allowed.shell => Ok(()),

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use access::{
     Application, Authenticated, Channels, Context, EndReason, Grant, Keeps, Kind, Login, Side,
 };
-use session::{AuditEvent, Door, Lease, Session, Tape};
+use session::{AuditEvent, Door, Facts, Lease, Session, Tape};
 use splice::Counters;
 use tokio::sync::RwLock;
 use tokio::time::{Instant, timeout};
@@ -14,6 +14,7 @@ use tokio::time::{Instant, timeout};
 use crate::connection::Connection;
 use crate::dialogue::{Dialogue, Means, Prefer, Step};
 use crate::remote::Ports;
+use crate::rows::Rows;
 use crate::target::{Target, TargetError};
 use crate::target_ca::Subject;
 use crate::terminal::Applicant;
@@ -32,6 +33,7 @@ pub(crate) struct Reach {
     counters: Arc<Counters>,
     pool: tokio::sync::Mutex<Pool>,
     ports: Ports,
+    rows: Rows,
     outcome: Mutex<Option<(EndReason, Side)>>,
 }
 
@@ -100,6 +102,7 @@ impl Reach {
             session: RwLock::new(Some(session)),
             pool: tokio::sync::Mutex::default(),
             ports: Ports::default(),
+            rows: Rows::default(),
             outcome: Mutex::default(),
         });
         if !connection.reached(reach.clone()).await {
@@ -141,6 +144,21 @@ impl Reach {
         if let Some(session) = &*self.session.read().await {
             session.note(what, detail);
         }
+    }
+
+    /// Records something with what is known of it, from where nothing can wait.
+    pub(crate) fn note_now(&self, what: &str, detail: &str, facts: Facts) {
+        // Only the session's end would be in the way, and that comes after its channels'.
+        if let Ok(session) = self.session.try_read()
+            && let Some(session) = &*session
+        {
+            session.note_facts(what, detail, Some(facts));
+        }
+    }
+
+    /// How many of what its programs do are recorded one by one.
+    pub(crate) fn rows(&self) -> &Rows {
+        &self.rows
     }
 
     /// Remembers that the session will not have ended in order.

@@ -186,8 +186,7 @@ fn is_short(kind: u8) -> bool {
 /// `None`: it is none of the protocol's.
 fn judge(kind: u8, mut body: &[u8]) -> Option<Verdict> {
     let refuse = |what: &str, text: &[u8]| {
-        let text = plain(&String::from_utf8_lossy(text), MAX_SHOWN).replace(['\n', '\t'], " ");
-        Some(Verdict::Refuse(format!("{what} {text}").trim_end().to_owned()))
+        Some(Verdict::Refuse(format!("{what} {}", shown(text)).trim_end().to_owned()))
     };
     match kind {
         CLOSE | READ | LSTAT | FSTAT | OPENDIR | READDIR | REALPATH | STAT | READLINK => {
@@ -215,7 +214,12 @@ fn judge(kind: u8, mut body: &[u8]) -> Option<Verdict> {
     }
 }
 
-fn string<'a>(body: &mut &'a [u8]) -> Option<&'a [u8]> {
+/// A path as the record shows it: one line, of bounded length.
+pub(crate) fn shown(path: &[u8]) -> String {
+    plain(&String::from_utf8_lossy(path), MAX_SHOWN).replace(['\n', '\t'], " ")
+}
+
+pub(crate) fn string<'a>(body: &mut &'a [u8]) -> Option<&'a [u8]> {
     let length = usize::try_from(body.try_get_u32().ok()?).ok()?;
     let (text, rest) = body.split_at_checked(length)?;
     *body = rest;
@@ -295,7 +299,7 @@ fn len(text: &[u8]) -> u32 {
     u32::try_from(text.len()).unwrap_or(u32::MAX)
 }
 
-const VERSION: u32 = 3;
+pub(crate) const VERSION: u32 = 3;
 
 /// A length and a kind.
 const HEAD: usize = 5;
@@ -303,11 +307,11 @@ const HEAD: usize = 5;
 const REQUEST: usize = 9;
 
 /// A kind and a number.
-const LEAST: usize = 5;
+pub(crate) const LEAST: usize = 5;
 /// OpenSSH's own limit.
 const MAX_PACKET: usize = 256 * 1024;
 /// Of what is read whole: paths have 4096 bytes at most, and some requests two of them.
-const MAX_READ: usize = 16 * 1024;
+pub(crate) const MAX_READ: usize = 16 * 1024;
 /// Characters of a path in the record.
 const MAX_SHOWN: usize = 512;
 
@@ -317,33 +321,33 @@ const MOST_ANSWERS: usize = 1024;
 const ANSWER: usize = 21 + REFUSAL.len();
 const REFUSAL: &[u8] = b"adit: your access allows reading only (access.file_transfer)";
 
-const INIT: u8 = 1;
-const OPEN: u8 = 3;
-const CLOSE: u8 = 4;
-const READ: u8 = 5;
-const WRITE: u8 = 6;
-const LSTAT: u8 = 7;
-const FSTAT: u8 = 8;
-const SETSTAT: u8 = 9;
-const FSETSTAT: u8 = 10;
-const OPENDIR: u8 = 11;
-const READDIR: u8 = 12;
-const REMOVE: u8 = 13;
-const MKDIR: u8 = 14;
-const RMDIR: u8 = 15;
-const REALPATH: u8 = 16;
-const STAT: u8 = 17;
-const RENAME: u8 = 18;
-const READLINK: u8 = 19;
-const SYMLINK: u8 = 20;
-const STATUS: u8 = 101;
-const EXTENDED: u8 = 200;
+pub(crate) const INIT: u8 = 1;
+pub(crate) const OPEN: u8 = 3;
+pub(crate) const CLOSE: u8 = 4;
+pub(crate) const READ: u8 = 5;
+pub(crate) const WRITE: u8 = 6;
+pub(crate) const LSTAT: u8 = 7;
+pub(crate) const FSTAT: u8 = 8;
+pub(crate) const SETSTAT: u8 = 9;
+pub(crate) const FSETSTAT: u8 = 10;
+pub(crate) const OPENDIR: u8 = 11;
+pub(crate) const READDIR: u8 = 12;
+pub(crate) const REMOVE: u8 = 13;
+pub(crate) const MKDIR: u8 = 14;
+pub(crate) const RMDIR: u8 = 15;
+pub(crate) const REALPATH: u8 = 16;
+pub(crate) const STAT: u8 = 17;
+pub(crate) const RENAME: u8 = 18;
+pub(crate) const READLINK: u8 = 19;
+pub(crate) const SYMLINK: u8 = 20;
+pub(crate) const STATUS: u8 = 101;
+pub(crate) const EXTENDED: u8 = 200;
 
-const OPEN_READ: u32 = 1;
+pub(crate) const OPEN_READ: u32 = 1;
 const PERMISSION_DENIED: u32 = 3;
 
 /// Extensions that change nothing.
-const HARMLESS: &[&[u8]] = &[
+pub(crate) const HARMLESS: &[&[u8]] = &[
     b"statvfs@openssh.com",
     b"fstatvfs@openssh.com",
     b"limits@openssh.com",

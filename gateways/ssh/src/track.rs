@@ -1,41 +1,61 @@
-//! What a recording is told of one channel.
+//! What the audit log and a recording are told of one program.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use session::{Entry, Screen, Tape};
+use session::{Entry, Facts, Screen, Tape};
+use tokio::time::Instant;
 
-/// One channel of a session that is recorded; of any other it does nothing.
-#[derive(Default)]
+use crate::reach::Reach;
+
+/// A program that runs on a channel. Its end is told once, be it that nobody waited for it.
 pub(crate) struct Track {
-    tape: Option<(Tape, u32)>,
+    reach: Arc<Reach>,
+    channel: u32,
+    /// The action as which it began, and its detail.
+    noted: (&'static str, String),
+    began: Instant,
     /// Only what a terminal shows is kept; of others, how much it was.
     shows: bool,
     outcome: Mutex<Option<String>>,
     up: AtomicU64,
     down: AtomicU64,
+    ended: AtomicBool,
 }
 
 impl Track {
     /// A program begins on `channel`.
     pub(crate) async fn begin(
-        tape: Option<&Tape>,
+        reach: Arc<Reach>,
         channel: u32,
-        (program, detail): (&'static str, String),
+        noted: (&'static str, String),
         terminal: Option<Screen>,
     ) -> Self {
-        let Some(tape) = tape else { return Self::default() };
         let shows = terminal.is_some();
-        tape.write(Entry::Began { channel, program, detail, terminal }).await;
-        Self { tape: Some((tape.clone(), channel)), shows, ..Self::default() }
+        let track = Self {
+            reach,
+            channel,
+            noted,
+            began: Instant::now(),
+            shows,
+            outcome: Mutex::default(),
+            up: AtomicU64::new(0),
+            down: AtomicU64::new(0),
+            ended: AtomicBool::new(false),
+        };
+        if let Some(tape) = track.reach.tape() {
+            let (program, detail) = track.noted.clone();
+            tape.write(Entry::Began { channel, program, detail, terminal }).await;
+        }
+        track
     }
 
     /// Before the user sees it.
     pub(crate) async fn output(&self, bytes: &Bytes) {
         self.down.fetch_add(bytes.len() as u64, Relaxed);
-        if let Some((tape, channel)) = self.tape.as_ref().filter(|_| self.shows) {
-            tape.write(Entry::Output { channel: *channel, bytes: bytes.clone() }).await;
+        if let Some(tape) = self.shown() {
+            tape.write(Entry::Output { channel: self.channel, bytes: bytes.clone() }).await;
         }
     }
 
@@ -44,8 +64,8 @@ impl Track {
     }
 
     pub(crate) async fn resized(&self, columns: u32, rows: u32) {
-        if let Some((tape, channel)) = self.tape.as_ref().filter(|_| self.shows) {
-            tape.write(Entry::Resized { channel: *channel, columns, rows }).await;
+        if let Some(tape) = self.shown() {
+            tape.write(Entry::Resized { channel: self.channel, columns, rows }).await;
         }
     }
 
@@ -55,9 +75,36 @@ impl Track {
     }
 
     pub(crate) async fn end(&self) {
-        let Some((tape, channel)) = &self.tape else { return };
+        let Some(entry) = self.over() else { return };
+        if let Some(tape) = self.reach.tape() {
+            tape.write(entry).await;
+        }
+    }
+
+    fn shown(&self) -> Option<&Tape> {
+        self.reach.tape().filter(|_| self.shows)
+    }
+
+    /// Tells the audit log of its end, once; what a recording is told.
+    fn over(&self) -> Option<Entry> {
+        if self.ended.swap(true, Relaxed) {
+            return None;
+        }
+        let channel = self.channel;
         let outcome = self.outcome.lock().unwrap_or_else(PoisonError::into_inner).take();
         let (up, down) = (self.up.load(Relaxed), self.down.load(Relaxed));
-        tape.write(Entry::Ended { channel: *channel, outcome, up, down }).await;
+        let millis = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let (what, detail) = &self.noted;
+        let facts = Facts::Ended { channel, outcome: outcome.clone(), up, down, millis };
+        self.reach.note_now(&format!("{what}_ended"), detail, facts);
+        Some(Entry::Ended { channel, outcome, up, down })
+    }
+}
+
+impl Drop for Track {
+    fn drop(&mut self) {
+        if let (Some(entry), Some(tape)) = (self.over(), self.reach.tape()) {
+            tape.write_now(entry);
+        }
     }
 }

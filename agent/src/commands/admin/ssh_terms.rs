@@ -46,6 +46,9 @@ pub(super) struct SshArgs {
     /// repeated [default: all]
     #[arg(long, value_name = "NAME")]
     ssh_env: Vec<String>,
+    /// Whether the SHA-256 of files is recorded that sftp carries in order [default: no]
+    #[arg(long, value_name = "YES|NO", value_parser = yes_or_no)]
+    ssh_file_hashes: Option<bool>,
 }
 
 impl SshArgs {
@@ -64,6 +67,7 @@ impl SshArgs {
         terms.x11 = self.ssh_x11.unwrap_or(terms.x11);
         terms.streamlocal = self.ssh_streamlocal.unwrap_or(terms.streamlocal);
         terms.environment = list(self.ssh_env).unwrap_or(terms.environment.clone());
+        terms.file_hashes = self.ssh_file_hashes.unwrap_or(terms.file_hashes);
     }
 }
 

@@ -234,6 +234,7 @@ pub(crate) fn did(session: SessionId, detail: &str) -> AuditEvent {
         application: name("web1"),
         what: "exec".into(),
         detail: detail.into(),
+        facts: None,
     }
 }
 

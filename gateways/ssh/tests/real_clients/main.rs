@@ -3,6 +3,7 @@
 
 mod bench;
 mod channel_policy;
+mod seen;
 #[path = "../support/mod.rs"]
 mod support;
 
