@@ -152,6 +152,7 @@ async fn tend(state: &AppState, now: SystemTime) -> Result<(), StoreError> {
         state.broker.audit().note(AuditEvent::AdminChanged {
             actor: RELAY.to_owned(),
             from: std::net::Ipv4Addr::UNSPECIFIED.into(),
+            sign_in: None,
             change: "purge".to_owned(),
             object: "tokens, agents and sign-ins".to_owned(),
             detail: format!(

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    admin, completions, key, login, proxy, request, sign_in, ssh, ssh_cert, ssh_config, token,
-    tunnel,
+    admin, completions, key, login, proxy, request, session, sign_in, ssh, ssh_cert, ssh_config,
+    token, tunnel,
 };
 
 /// Reach the applications behind an Adit relay with the clients you already have.
@@ -67,6 +67,8 @@ pub enum Command {
     SignIn(sign_in::SignInArgs),
     /// List the browsers that are signed in as you, and sign them out
     SignIns(sign_in::SignInsArgs),
+    /// List your open sessions, and end them
+    Sessions(session::SessionsArgs),
     /// Have a certificate that signs ssh in at the relay, and renew it when it is about to end
     SshCert(ssh_cert::SshCertArgs),
     /// Print or install SSH configuration, so that `ssh APP.adit` just works

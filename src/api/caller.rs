@@ -12,10 +12,12 @@ use axum::response::Response;
 use secrecy::SecretString;
 use session::{AuditEvent, Door};
 
+use super::browser;
 use super::error::ApiError;
 use super::openapi::{Input, Operation, Schemas};
 use super::rates::Cost;
 use crate::listen::presence::Presence;
+use crate::portal::cookie;
 use crate::{AppState, Peer};
 
 /// Who may use a route.
@@ -124,7 +126,9 @@ pub(super) async fn guard(
             state.calls.rates.admit_stranger(addr.ip(), gate.cost)?;
         }
     } else {
-        let caller = sign_in(&state, request.headers(), request.extensions().get()).await?;
+        let own = browser::is_own(request.method(), request.uri(), request.headers());
+        let peer = request.extensions().get();
+        let caller = sign_in(&state, request.headers(), peer, own).await?;
         if let Some(presence) = request.extensions().get::<Presence>() {
             presence.vouch();
         }
@@ -140,21 +144,29 @@ pub(super) async fn guard(
     Ok(next.run(request).await)
 }
 
-/// Vouches by the Bearer token where one is shown, else by the connection's agent certificate.
+/// Vouches by the Bearer token where one is shown, else by the connection's agent certificate, else
+/// by the cookie of a browser's sign-in, where a page of the relay's `own` host asks.
 async fn sign_in(
     state: &AppState,
     headers: &HeaderMap,
     peer: Option<&Peer>,
+    own: bool,
 ) -> Result<Caller, ApiError> {
     let peer = peer.ok_or_else(|| ApiError::internal("a request without its peer"))?;
     let from = peer.addr.ip().to_canonical();
-    match (bearer(headers)?, &peer.agent) {
-        (Some(token), _) => Caller::of(state, state.authn.bearer(&token, from).await?, None),
-        (None, Some(agent)) => {
+    match (bearer(headers)?, &peer.agent, cookie(headers)) {
+        (Some(_), _, Some(_)) | (None, Some(_), Some(_)) => Err(browser::two_sign_ins()),
+        (Some(token), _, None) => Caller::of(state, state.authn.bearer(&token, from).await?, None),
+        (None, Some(agent), None) => {
             let who = state.authn.agent_at(Door::Api, agent, from)?;
             Caller::of(state, (who, None), Some(agent.id))
         }
-        (None, None) => Err(ApiError::signed_out()),
+        (None, None, Some(_)) if !own => Err(browser::foreign()),
+        (None, None, Some(cookie)) => {
+            let who = state.authn.browser(&cookie, from).ok_or_else(ApiError::signed_out)?;
+            Caller::of(state, (who, None), None)
+        }
+        (None, None, None) => Err(ApiError::signed_out()),
     }
 }
 

@@ -5,7 +5,9 @@ use std::collections::HashSet;
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
-use access::{Code, EndReason, PolicySnapshot, SessionId, Standing};
+use access::{
+    Authenticated, Code, Credential, EndReason, PolicySnapshot, SessionId, SignInId, Standing,
+};
 use api::{Change, Withdrawn};
 use axum::http::StatusCode;
 use futures_util::future::try_join_all;
@@ -21,6 +23,8 @@ use crate::AppState;
 pub(crate) struct Actor {
     pub(crate) name: String,
     pub(crate) from: IpAddr,
+    /// The browser by which they do it.
+    pub(crate) sign_in: Option<SignInId>,
 }
 
 /// What somebody is about to change.
@@ -132,6 +136,7 @@ impl Pending {
         AuditEvent::AdminChanged {
             actor: self.actor.name.clone(),
             from: self.actor.from,
+            sign_in: self.actor.sign_in,
             change: change.action.clone(),
             object: change.object.clone(),
             detail: change.detail.clone(),
@@ -159,14 +164,30 @@ impl Drop for Pending {
 
 impl From<&Caller> for Actor {
     fn from(caller: &Caller) -> Self {
-        Self { name: caller.who.name().to_string(), from: caller.who.from() }
+        Self::of(&caller.who)
     }
 }
 
 impl Actor {
+    pub(crate) fn of(who: &Authenticated) -> Self {
+        let sign_in = match who.credential() {
+            Credential::SignIn { id } => Some(*id),
+            Credential::Token { .. }
+            | Credential::SshKey { .. }
+            | Credential::Agent { .. }
+            | Credential::Certificate { .. } => None,
+        };
+        Self { name: who.name().to_string(), from: who.from(), sign_in }
+    }
+
+    /// Somebody who is no user.
+    pub(crate) fn other(name: String, from: IpAddr) -> Self {
+        Self { name, from, sign_in: None }
+    }
+
     /// The relay itself, which comes from nowhere.
     pub(crate) fn relay(name: &str) -> Self {
-        Self { name: name.to_owned(), from: std::net::Ipv4Addr::UNSPECIFIED.into() }
+        Self::other(name.to_owned(), std::net::Ipv4Addr::UNSPECIFIED.into())
     }
 }
 

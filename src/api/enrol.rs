@@ -91,7 +91,7 @@ pub(super) async fn join(
     let used = state.authn.join_token(&request.token.into_inner(), from).await?;
     let site = site_of(&state, used.site).await?;
     let name = label(request.name.as_deref()).unwrap_or_else(|| made_up(&site.name, id));
-    let actor = Actor { name: format!("token {}", used.id), from };
+    let actor = Actor::other(format!("token {}", used.id), from);
     let intent = Intent { action: "join", object: format!("connector {id}") };
     let told = vec![done(&intent, format!("{name} at {}", site.name))];
     let act = async {

@@ -2,6 +2,7 @@
 
 mod agents;
 mod audit;
+mod browser;
 mod caller;
 mod certificates;
 mod change;

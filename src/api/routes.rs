@@ -95,6 +95,10 @@ pub(super) fn routes() -> Vec<Route> {
             doc("listMySignIns", "Lists the browsers that are signed in as the caller", &[])).needs(Read),
         delete("/api/v1/me/sign-ins/{id}", User, sign_ins::end_mine,
             doc("endMySignIn", "Signs one of the caller's browsers out; what stands on it ends", &[p::NO_SIGN_IN])).needs(Sessions),
+        get("/api/v1/me/sessions", User, sessions::mine,
+            doc("listMySessions", "Lists the caller's own sessions that are open", &[])).needs(Read),
+        delete("/api/v1/me/sessions/{id}", User, sessions::end_mine,
+            doc("endMySession", "Ends one of the caller's own sessions", &[p::NO_SESSION])).needs(Sessions),
         delete("/api/v1/me/agent", Holder, me::logout,
             doc("logout", "Ends the enrolment of the agent that asks", &[p::INVALID, p::NO_AGENT])),
 

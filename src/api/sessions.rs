@@ -15,7 +15,7 @@ use super::change;
 use super::error::ApiError;
 use super::extract::{Param, Params};
 use super::openapi::Lines;
-use super::page::Listing;
+use super::page::{All, Listing};
 use super::rows;
 use crate::AppState;
 
@@ -38,6 +38,28 @@ pub(super) async fn list(
     let live = live.filter(|row| only.user.as_ref().is_none_or(|user| row.user == *user));
     let live = live.filter(|row| only.application.as_ref().is_none_or(|app| to(row, app)));
     Ok(Json(part.of_all("sessions", live, |row| (row.opened_ms, row.id))?))
+}
+
+pub(super) async fn mine(
+    State(state): State<AppState>,
+    caller: Caller,
+    Listing { only: All {}, part }: Listing<All>,
+) -> Result<Json<Page<SessionRow>>, ApiError> {
+    let own = state.broker.live().into_iter().filter(|live| live.user == *caller.who.name());
+    Ok(Json(part.of_all("my sessions", own.map(rows::session), |row| (row.opened_ms, row.id))?))
+}
+
+pub(super) async fn end_mine(
+    State(state): State<AppState>,
+    caller: Caller,
+    Param(id): Param<SessionId>,
+) -> Result<Json<Removed>, ApiError> {
+    let live = state.broker.live();
+    if !live.iter().any(|live| live.id == id && live.user == *caller.who.name()) {
+        return Err(ApiError::not_found("session", &id.to_string()));
+    }
+    let withdrawn = change::kill(&state, (&caller).into(), id, OWN).await?;
+    Ok(Json(Removed { count: 1, withdrawn, ..Removed::default() }))
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -99,6 +121,9 @@ async fn page(store: &Store, id: SessionId, after: u64) -> Result<Vec<AuditRow>,
 }
 
 const LONGEST_PAGE: u32 = 1000;
+
+/// What is said where a user ends a session of their own.
+const OWN: &str = "you ended it from elsewhere";
 
 /// Characters of what an admin says to the user of a session that they end.
 const LONGEST_WORDS: usize = 300;

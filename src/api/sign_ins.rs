@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use access::{Code, Name, SignInId};
+use access::{Code, Credential, Name, SignInId};
 use api::{LastSeen, Page, Removed, SignInCode, SignInRow, Withdrawn};
 use axum::Json;
 use axum::extract::State;
@@ -54,6 +54,12 @@ pub(super) async fn code(
         let detail = "a token with scopes signs no browser in";
         return Err(ApiError::new(StatusCode::FORBIDDEN, KIND, detail)
             .hint("`adit sign-in` by an agent, or ask an administrator for a link"));
+    }
+    if let Credential::SignIn { .. } = caller.who.credential() {
+        // Else whoever sits at it would be signed in for ever.
+        let detail = "a browser signs no other browser in";
+        return Err(ApiError::new(StatusCode::FORBIDDEN, KIND, detail)
+            .hint("`adit sign-in` where you are signed in with the agent"));
     }
     let order = Order::to_sign_in(owner);
     let issued = order.issue(&state, (&caller).into()).await?;

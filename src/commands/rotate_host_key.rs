@@ -24,6 +24,7 @@ impl RotateHostKey {
         let told = AuditEvent::AdminChanged {
             actor: "adit-relay rotate-host-key".to_owned(),
             from: Ipv4Addr::LOCALHOST.into(),
+            sign_in: None,
             change: "rotate".to_owned(),
             object: "ssh host keys".to_owned(),
             detail: prints.join(", "),

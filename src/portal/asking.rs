@@ -88,7 +88,7 @@ fn asking(state: &AppState, request: &Request, id: Uuid) -> Result<Asking, Box<R
 }
 
 /// The relay's own cookie. One that is there twice is none.
-fn cookie(headers: &HeaderMap) -> Option<SecretString> {
+pub(crate) fn cookie(headers: &HeaderMap) -> Option<SecretString> {
     let pairs = headers.get_all(COOKIE).into_iter().filter_map(|value| value.to_str().ok());
     let pairs =
         pairs.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));

@@ -1,5 +1,5 @@
-//! Pages at the relay's own host: signing a browser in and out, the way to applications, and asking
-//! for access. Plain pages of the relay's own, without anything from elsewhere.
+//! Pages at the relay's own host: the portal, and, as plain pages that need no script, signing a browser
+//! in and out, the way to applications, and asking for access. Nothing is from elsewhere.
 //!
 //! What changes something is a form of these pages and nothing else: each such request is refused
 //! unless the browser says that it comes from this very host (`Sec-Fetch-Site`, else `Origin`).
@@ -8,9 +8,9 @@
 mod ask;
 mod asking;
 mod go;
-mod home;
 mod pages;
 mod sign_in;
+mod ui;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Path};
@@ -20,12 +20,14 @@ use axum::routing::get;
 use gateway_web::asset;
 
 use crate::AppState;
+pub(crate) use asking::cookie;
 
 /// The pages, and behind them whatever else this host serves. Each request needs the extension
 /// [`crate::Peer`].
 pub(crate) fn router(state: AppState, rest: Router) -> Router {
     Router::new()
-        .route("/", get(home::show))
+        .route("/", get(ui::show))
+        .route("/assets/{file}", get(ui::asset))
         .route("/sign-in", get(sign_in::show).post(sign_in::sign_in))
         .route("/signed-in", get(sign_in::go_on))
         .route("/sign-out", get(sign_in::ask_out).post(sign_in::sign_out))

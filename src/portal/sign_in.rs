@@ -171,7 +171,7 @@ pub(super) async fn sign_out(
 async fn leave(state: &AppState, asking: &Asking, why: Reason) {
     let Some(who) = &asking.who else { return };
     let Credential::SignIn { id } = who.credential() else { return };
-    let actor = Actor { name: who.name().to_string(), from: asking.from };
+    let actor = Actor::of(who);
     if let Err(error) = end_sign_ins(state, actor, &[*id], why).await {
         tracing::warn!(?error, sign_in = %id, "Could not sign a browser out");
     }
@@ -186,7 +186,7 @@ async fn leave_everywhere(state: &AppState, asking: &Asking) -> Result<(), ApiEr
     };
     let rows = state.store.sign_ins(query).await?;
     let ids: Vec<SignInId> = rows.iter().map(|row| row.id).collect();
-    let actor = Actor { name: who.name().to_string(), from: asking.from };
+    let actor = Actor::of(who);
     end_sign_ins(state, actor, &ids, Reason::SignedOut).await.map(drop)
 }
 

@@ -13,6 +13,7 @@ mod hardening;
 mod interop;
 mod operation;
 mod postgres;
+mod portal;
 mod recording;
 mod secrets;
 mod ssh;

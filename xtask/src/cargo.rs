@@ -18,6 +18,7 @@ pub(crate) fn cargo(args: &[&str]) -> Command {
 
 /// Builds the three programs. One way for all tasks, so that none undoes the other's work.
 pub(crate) fn build_programs(release: bool) -> Result<()> {
+    crate::portal::make()?;
     let mut build = cargo(&["build", "--workspace", "--exclude", "xtask", "--bins"]);
     if release {
         build.arg("--release");

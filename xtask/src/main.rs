@@ -9,6 +9,7 @@ mod demo;
 mod errors;
 mod fuzz;
 mod packages;
+mod portal;
 mod soak;
 mod verify;
 

@@ -42,6 +42,8 @@ pub(crate) const FOR_TESTS: &[Need] = &[
     Need { file: "/usr/lib/python3/dist-packages/h2", package: "python3-h2" },
     Need { file: "/usr/lib/python3/dist-packages/grpc", package: "python3-grpcio" },
     Need { file: "/usr/bin/node", package: "nodejs" },
+    Need { file: "/usr/bin/npm", package: "npm" },
+    Need { file: "/usr/bin/puttygen", package: "putty-tools" },
     Need { file: "/usr/bin/chromium", package: "chromium" },
     Need { file: "/usr/sbin/nginx", package: "nginx-light" },
     Need { file: "/usr/bin/openssl", package: "openssl" },
@@ -52,6 +54,8 @@ pub(crate) const FOR_TESTS: &[Need] = &[
 pub(crate) const FOR_DEMO: &[Need] = &[
     Need { file: "/usr/sbin/sshd", package: "openssh-server" },
     Need { file: "/usr/bin/ssh-keygen", package: "openssh-client" },
+    Need { file: "/usr/bin/node", package: "nodejs" },
+    Need { file: "/usr/bin/npm", package: "npm" },
 ];
 
 /// What `soak` breaks things with.

@@ -6,7 +6,7 @@ use anyhow::Result;
 use testkit::{Cluster, Postgres};
 
 use crate::cargo::{build_programs, cargo, step};
-use crate::{arch, errors, packages};
+use crate::{arch, errors, packages, portal};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -28,6 +28,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 
 fn checks() -> Result<()> {
     step(&mut cargo(&["fmt", "--all", "--check"]))?;
+    portal::make()?;
+    portal::check()?;
     let clippy = ["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"];
     step(&mut cargo(&clippy))?;
     arch::run()?;

@@ -10,6 +10,7 @@ pub mod logout;
 pub mod ls;
 pub mod proxy;
 pub mod request;
+pub mod session;
 pub mod sign_in;
 pub mod ssh;
 pub mod ssh_cert;
@@ -36,6 +37,7 @@ pub async fn run(command: Command, context: &Context) -> Result<(), Failure> {
         Command::Request(args) => request::ask(args, context).await,
         Command::Requests(args) => request::run(args, context).await,
         Command::SignIn(args) => sign_in::sign_in(args, context).await,
+        Command::Sessions(args) => session::run(args, context).await,
         Command::SignIns(args) => sign_in::run(args, context).await,
         Command::SshCert(args) => ssh_cert::run(args, context).await,
         Command::SshConfig(args) => ssh_config::run(&args, context),

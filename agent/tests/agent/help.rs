@@ -63,6 +63,7 @@ Commands:
   requests     Show what you have asked for and what became of it
   sign-in      Print a link that signs your browser in
   sign-ins     List the browsers that are signed in as you, and sign them out
+  sessions     List your open sessions, and end them
   ssh-cert     Have a certificate that signs ssh in at the relay, and renew it when it is about to
                end
   ssh-config   Print or install SSH configuration, so that `ssh APP.adit` just works

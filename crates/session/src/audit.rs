@@ -155,7 +155,16 @@ pub enum AuditEvent {
     },
     /// A change by an admin, or by a user of what is theirs.
     #[serde(rename = "admin.changed")]
-    AdminChanged { actor: String, from: IpAddr, change: String, object: String, detail: String },
+    AdminChanged {
+        actor: String,
+        from: IpAddr,
+        /// The browser by which it was done.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        sign_in: Option<SignInId>,
+        change: String,
+        object: String,
+        detail: String,
+    },
     /// Access was withdrawn: how many live sessions ended with it.
     #[serde(rename = "access.withdrawn")]
     AccessWithdrawn { actor: String, change: String, object: String, ended: u64, millis: u64 },

@@ -1,5 +1,6 @@
 // A link to sign in with carries its code behind "#", which browsers send to nobody. It is taken
-// from there, out of the address and the history, and posted.
+// from there, out of the address and the history, and posted. A place in the portal stands there too
+// ("#/..."); the portal goes on there after the sign-in.
 "use strict";
 (() => {
   const form = document.querySelector("form[data-code]");
@@ -8,6 +9,10 @@
     const code = location.hash.slice(1);
     if (!code) return;
     history.replaceState(null, "", location.pathname + location.search);
+    if (code.startsWith("/")) {
+      sessionStorage.setItem("adit.place", `#${code}`);
+      return;
+    }
     form.elements.namedItem("code").value = decodeURIComponent(code);
     form.requestSubmit();
   };

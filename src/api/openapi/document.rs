@@ -93,6 +93,7 @@ fn usual(
     let parts = [
         Some(&problems::ANY),
         (signed_in || bearer).then_some(&problems::BEARER),
+        signed_in.then_some(&problems::BROWSER),
         (signed_in && changes).then_some(&problems::CHANGES),
         who,
     ];
@@ -257,7 +258,7 @@ fn security(role: Role, bearer: bool) -> Value {
         (Role::Anonymous, false) => json!([]),
         (Role::Anonymous, true) => json!([{ "bearer": [] }]),
         (Role::Holder | Role::User | Role::Auditor | Role::Admin, _) => {
-            json!([{ "bearer": [] }, { "agent": [] }])
+            json!([{ "bearer": [] }, { "agent": [] }, { "browser": [] }])
         }
     }
 }
@@ -275,6 +276,16 @@ fn security_schemes() -> Value {
             "type": "mutualTLS",
             "description": "The certificate of an enrolled agent, on a connection that negotiated \
                             the ALPN protocol `adit-api/1`.",
+        },
+        "browser": {
+            "type": "apiKey",
+            "in": "cookie",
+            "name": "__Host-adit",
+            "description": "The sign-in of a browser, for the portal's own pages at the relay's \
+                            host: what they ask for says `Sec-Fetch-Site: same-origin`, or in older \
+                            browsers has the relay's own `Origin`; all else is refused with \
+                            `web.cross_origin`, and so is a cookie beside a token or an agent's \
+                            certificate (`request.invalid`).",
         },
     })
 }

@@ -39,6 +39,9 @@ pub(in crate::api) const BEARER: Problems = &[
     (503, "store.unavailable"),
 ];
 
+/// Where a browser's cookie may be shown.
+pub(super) const BROWSER: Problems = &[(400, "request.invalid"), (403, "web.cross_origin")];
+
 pub(super) const USERS: Problems = &[(403, "token.wrong_kind")];
 pub(super) const ADMINS: Problems = &[(403, "access.admin_required")];
 

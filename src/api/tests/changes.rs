@@ -100,7 +100,7 @@ async fn a_change_is_recorded_with_who_made_it() {
 #[tokio::test]
 async fn hanging_up_early_leaves_no_change_unrecorded() {
     let relay = Relay::new().await;
-    let actor = Actor { name: "root".to_owned(), from: "192.0.2.7".parse().unwrap() };
+    let actor = Actor::other("root".to_owned(), "192.0.2.7".parse().unwrap());
     let intent = Intent { action: "disable", object: "user bob".to_owned() };
     let reached = tokio::sync::Notify::new();
     let act = async {

@@ -3,6 +3,7 @@
 mod apply;
 mod audit;
 mod browsers;
+mod by_cookie;
 mod changes;
 mod connectors;
 mod edits;
@@ -12,6 +13,7 @@ mod lists;
 mod once;
 mod openapi;
 mod oracles;
+mod portal;
 mod rates;
 mod requests;
 mod roles;

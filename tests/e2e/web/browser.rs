@@ -40,7 +40,7 @@ fn a_person_signs_in_once_and_opens_everything_until_they_sign_out() -> Result<(
 
     let relay = format!("https://{}:{}", stage.deployment.domain(), stage.deployment.doors().https);
     browser.goto("b", &format!("{relay}/"))?;
-    let links = browser.until("b", "document.querySelectorAll('main a').length")?;
+    let links = browser.until("b", "document.querySelectorAll('.tile a').length")?;
     assert_eq!(links, 2, "both applications");
     browser.goto("b", &stage.url_of("other", "/.adit/sign-out"))?;
     browser.until("b", "document.title.startsWith('Sign out')")?;

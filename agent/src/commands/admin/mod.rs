@@ -15,7 +15,7 @@ mod group;
 mod recording;
 mod requests;
 pub(super) mod secrets;
-mod session;
+pub(super) mod session;
 mod settings;
 mod sign_in;
 mod site;

@@ -59,8 +59,17 @@ async fn list(
 ) -> Result<(), Failure> {
     let asked = [("user", user.map(String::from)), ("application", application)];
     let sessions: Vec<SessionRow> = context.list(&query("/api/v1/sessions", &asked)).await?;
+    table(&sessions, "No sessions are open.", context)
+}
+
+/// Open sessions as a table.
+pub(in crate::commands) fn table(
+    sessions: &[SessionRow],
+    none: &str,
+    context: &Context,
+) -> Result<(), Failure> {
     let heads = ["id", "user", "application", "door", "from", "login", "opened", "up", "down"];
-    context.ui.list(&sessions, "No sessions are open.", heads, |session| {
+    context.ui.list(sessions, none, heads, |session| {
         [
             session.id.to_string(),
             session.user.to_string(),

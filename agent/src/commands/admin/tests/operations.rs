@@ -138,7 +138,7 @@ const ADMIN: &[(&str, &str)] = &[
 ];
 
 /// Not of `adit admin`: this list only gets shorter.
-const ELSEWHERE: [&str; 24] = [
+const ELSEWHERE: [&str; 26] = [
     // For machines and monitors.
     "health",
     "healthz",
@@ -148,14 +148,16 @@ const ELSEWHERE: [&str; 24] = [
     "login",
     "openapi",
     // For oneself: `adit status`, `ls`, `token`, `key`, `ssh-cert`, `request`, `requests`, `sign-in`,
-    // `sign-ins`, `logout`.
+    // `sign-ins`, `sessions`, `logout`.
     "addMySshKey",
     "askForAccess",
+    "endMySession",
     "endMySignIn",
     "issueMySignInCode",
     "issueMyToken",
     "listMyApplications",
     "listMyRequests",
+    "listMySessions",
     "listMySignIns",
     "listMySshKeys",
     "listMyTokens",

@@ -1,0 +1,115 @@
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { join } from 'node:path';
+import { copied, journey, open, PLAIN, shell, signedIn, told, until, wiki } from './lib.mjs';
+
+const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+
+const OWN = [['', 'Applications'], ['sessions', 'My sessions'], ['requests', 'Access requests'], ['keys', 'SSH keys'], ['tokens', 'My tokens'], ['sign-ins', 'My sign-ins']];
+const ADMIN = [['admin', 'Overview'], ['admin/setup', 'Set up'], ['admin/sites', 'Sites and connectors'], ['admin/applications', 'Applications'], ['admin/users', 'Users'],
+  ['admin/groups', 'Groups'], ['admin/grants', 'Grants'], ['admin/why', 'Why'], ['admin/tokens', 'Tokens'], ['admin/sessions', 'Sessions'],
+  ['admin/recordings', 'Recordings'], ['admin/audit', 'Audit log'], ['admin/settings', 'Settings'], ['nowhere', 'Nothing is here']];
+/** What is opened on a page to look at its window. */
+const WINDOWS = [
+  ['alice', '', 'Applications', 'Connect to web1.hq', 'connect-ssh'],
+  ['alice', '', 'Applications', 'Connect to wiki.hq', 'connect-web'],
+  ['alice', '', 'Applications', 'API key for wiki.hq', 'api-key'],
+  ['alice', 'keys', 'SSH keys', 'Generate a key', 'new-key'],
+  ['admin', 'admin/applications', 'Applications', 'Add an application', 'new-application'],
+  ['admin', 'admin/applications', 'Applications', 'Test orders-db', 'check'],
+  ['admin', 'admin/grants', 'Grants', 'Add a grant', 'new-grant'],
+  ['admin', 'admin/users', 'Users', 'Remove bob', 'confirm'],
+  ['admin', 'admin/sites', 'Sites and connectors', 'Add a connector to hq', 'join'],
+  ['admin', 'admin/tokens', 'Tokens', 'Issue a token', 'new-token'],
+];
+const found = [];
+
+await journey(async (browser) => {
+  await wiki();
+  const people = { alice: await signedIn(browser, 'alice'), admin: await signedIn(browser, 'admin') };
+  const live = await busy(people);
+  for (const [user, path, heading] of [...OWN.map((page) => ['alice', ...page]), ...ADMIN.map((page) => ['admin', ...page])]) {
+    const page = people[user];
+    await open(page, path, heading);
+    await settled(page);
+    await look(page, path.replace('/', '-') || 'home');
+  }
+  for (const [user, path, heading, button, name] of WINDOWS) {
+    const page = people[user];
+    await open(page, path, heading);
+    await page.getByRole('button', { name: button, exact: true }).first().click();
+    await page.getByRole('dialog').waitFor();
+    await settled(page);
+    await look(page, `window-${name}`);
+    await page.keyboard.press('Escape');
+    await page.getByRole('dialog').waitFor({ state: 'detached' });
+  }
+  await byKeyboard(people.alice);
+  live.child.kill();
+  assert.deepEqual(found, [], 'what axe found');
+});
+
+/** Something to see: a session, a recording, a request, a token, a key. */
+async function busy({ alice, admin }) {
+  await alice.getByRole('button', { name: 'Connect to web1.hq' }).click();
+  await alice.getByRole('button', { name: 'Issue a one-time token' }).click();
+  const [token, known, command] = [await copied(alice, 'One-time token'), await copied(alice, 'Once, so that ssh knows the relay'), await copied(alice, 'Log in')];
+  await alice.keyboard.press('Escape');
+  const live = shell(`${known}\n${command} 'echo up; sleep 150'`, { token, background: true });
+  await until('a session', () => live.text.includes('up'));
+  const send = (page, path, body) => page.evaluate(async ([path, body]) => {
+    const answer = await fetch(`api/v1/${path}`, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) });
+    if (!answer.ok) throw new Error(await answer.text());
+  }, [path, body]);
+  await send(alice, 'me/requests', { application: 'sandbox', reason: 'a deploy that went wrong, ticket 4711', duration: '8h' });
+  await send(alice, 'me/ssh-keys', { key: 'ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ/D9RpXsRdzgZAnjYUjPLVzFnTZhmtD9CxfAuXhxqYc alice@laptop', name: 'laptop' });
+  await send(alice, 'me/tokens', { application: 'wiki', kind: 'api' });
+  await send(admin, 'groups', { name: 'oncall', members: ['alice', 'bob'] });
+  return live;
+}
+
+async function settled(page) {
+  await page.waitForLoadState('networkidle');
+  await page.waitForTimeout(150);
+}
+
+/** Light, dark, and as narrow as a phone: nothing serious by axe, nothing wider than the screen. */
+async function look(page, name) {
+  for (const [how, scheme, width] of [['light', 'light', 1280], ['dark', 'dark', 1280], ['narrow', 'light', 360]]) {
+    await page.emulateMedia({ colorScheme: scheme });
+    await page.setViewportSize({ width, height: width < 600 ? 740 : 800 });
+    await page.waitForTimeout(200);
+    await page.screenshot({ path: join(told.shots, `${name}-${how}.png`), fullPage: !name.startsWith('window'), ...PLAIN });
+    await page.evaluate(axe);
+    const { violations } = await page.evaluate(() => globalThis.axe.run(document, { resultTypes: ['violations'] }));
+    for (const one of violations.filter(({ impact }) => ['serious', 'critical'].includes(impact))) {
+      found.push(`${name} ${how}: ${one.id}: ${one.nodes.map((node) => `${node.target} ${node.any[0]?.message ?? ''}`).join('; ')}`);
+    }
+    const over = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+    if (over > 0) found.push(`${name} ${how}: ${over} px wider than the screen`);
+  }
+  await page.setViewportSize({ width: 1280, height: 800 });
+}
+
+/** From the top of the page to an open window and back, without a mouse. */
+async function byKeyboard(page) {
+  await open(page, 'keys', 'SSH keys');
+  await page.reload();
+  await page.getByRole('heading', { level: 1 }).waitFor();
+  await page.keyboard.press('Tab');
+  assert.equal(await page.evaluate(() => document.activeElement?.textContent), 'Go to the content');
+  await page.keyboard.press('Enter');
+  assert.equal(await page.evaluate(() => document.activeElement?.id), 'main');
+  await page.keyboard.press('Tab');
+  await page.keyboard.press('Enter');
+  await page.getByRole('dialog', { name: 'Generate an SSH key' }).waitFor();
+  for (let n = 0; n < 12; n++) {
+    await page.keyboard.press('Tab');
+    const outside = await page.evaluate(() => document.activeElement !== document.body && !document.activeElement?.closest('dialog'));
+    assert.equal(outside, false, 'the focus stays in the window');
+  }
+  await page.keyboard.press('Escape');
+  await page.getByRole('dialog').waitFor({ state: 'detached' });
+  assert.equal(await page.evaluate(() => document.activeElement?.textContent?.trim()), 'Generate a key', 'and comes back');
+}

@@ -1,0 +1,53 @@
+// A recording's events, on a time of their own: idle stretches can be left out.
+import type { RecordingEvent } from '../lib/schema';
+
+export type Shown = Extract<RecordingEvent, { what: 'began' | 'output' | 'resized' | 'ended' }>;
+
+export interface Program {
+  channel: number;
+  at: number;
+  label: string;
+  columns: number;
+  rows: number;
+}
+
+export class Reel {
+  /** When each event is shown, in milliseconds of playing. */
+  readonly times: number[];
+  readonly length: number;
+
+  constructor(readonly events: Shown[], skipIdle: boolean) {
+    const most = skipIdle ? LONGEST_IDLE : Infinity;
+    let [now, last] = [0, events[0]?.at_ms ?? 0];
+    this.times = events.map(({ at_ms }) => {
+      now += Math.min(Math.max(0, at_ms - last), most);
+      last = at_ms;
+      return now;
+    });
+    this.length = now;
+  }
+
+  /** How many events were shown by then. */
+  until(time: number): number {
+    const next = this.times.findIndex((at) => at > time);
+    return next < 0 ? this.times.length : next;
+  }
+
+  /** The place of playing that a moment of the recording has. */
+  placeOf(at_ms: number): number {
+    const n = this.events.findIndex((event) => event.at_ms >= at_ms);
+    return n < 0 ? this.length : (this.times[n] ?? 0);
+  }
+}
+
+/** What ran on a terminal. */
+export function programs(events: Shown[]): Program[] {
+  return events.flatMap((event) => {
+    if (event.what !== 'began') return [];
+    const { channel, at_ms, program, detail, terminal } = event;
+    const label = `${program.replace(/^ssh\./, '')}${detail ? ` ${detail}` : ''}`;
+    return [{ channel, at: at_ms, label, columns: terminal?.columns ?? 80, rows: terminal?.rows ?? 24 }];
+  });
+}
+
+const LONGEST_IDLE = 1500;

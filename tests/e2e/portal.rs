@@ -1,0 +1,110 @@
+//! The portal in Chromium, as people use it. Each journey is a script in `portal/ui/e2e`, driven by
+//! Playwright; here are the deployments they walk through.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+use testkit::{bin_dir, free_port, run};
+
+use crate::support::{World, application, grant};
+
+#[test]
+fn a_person_finds_an_application_connects_to_it_and_rolls_its_key() -> Result<()> {
+    Stage::start()?.walk("person.mjs")
+}
+
+#[test]
+fn an_admin_sets_a_site_up_until_a_connection_works() -> Result<()> {
+    Stage::start()?.walk("setup.mjs")
+}
+
+#[test]
+fn an_admin_ends_a_session_plays_a_recording_and_approves_a_request() -> Result<()> {
+    Stage::start()?.walk("admin.mjs")
+}
+
+#[test]
+fn every_page_can_be_read_by_everybody_in_light_and_dark_and_at_any_width() -> Result<()> {
+    Stage::start()?.walk("pages.mjs")
+}
+
+/// A deployment with something of everything.
+struct Stage {
+    world: World,
+    /// Where the script serves a web application.
+    web: u16,
+}
+
+impl Stage {
+    fn start() -> Result<Self> {
+        let stage = Self { world: World::start()?, web: free_port()? };
+        stage.world.deployment.apply(&stage.document())?.ok()?;
+        Ok(stage)
+    }
+
+    fn document(&self) -> String {
+        let tags = |tags: &str| format!("tags = {{ {tags} }}\n");
+        let web = format!("127.0.0.1:{}", self.web);
+        [
+            "[[user]]\nname = \"eve\"\nauditor = true\n[[user]]\nname = \"robot\"\nmachine = true\n",
+            "[[group]]\nname = \"dba\"\nmembers = [\"bob\"]\n",
+            &(application("wiki", "web", &web) + "allow_api = true\n" + &tags("env = \"prod\"")),
+            &(application("orders-db", "postgres", "127.0.0.1:1") + &tags("env = \"prod\"")),
+            &(application("sandbox", "ssh", &self.world.sshd.address())
+                + "requestable = true\n"
+                + &tags("env = \"dev\", team = \"web\"")),
+            &(grant("alice", "wiki") + "hours = [\"mon-sun 00:00-24:00\"]\nzone = \"UTC\"\n"),
+            "[[grant]]\ngroup = \"dba\"\ntag = \"env=prod\"\nmax_session = \"8h\"\n",
+            &(grant("bob", "web1") + "recording = \"required\"\n"),
+        ]
+        .concat()
+    }
+
+    /// Runs a journey; it fails with what it says.
+    fn walk(&self, script: &str) -> Result<()> {
+        let portal = Path::new(env!("CARGO_MANIFEST_DIR")).join("portal/ui/e2e");
+        let mut node = Command::new("node");
+        node.arg(portal.join(script)).env("ADIT_E2E", self.told()?.to_string());
+        let output = run(&mut node, JOURNEY)?.ok().context(script.to_owned())?;
+        println!("{output}");
+        Ok(())
+    }
+
+    fn told(&self) -> Result<Value> {
+        let (world, deployment) = (&self.world, &self.world.deployment);
+        let link = |user| -> Result<String> {
+            let printed = deployment.admin(&["user", "sign-in-link", user])?.ok()?;
+            let line = printed.lines().find(|line| line.starts_with("https://"));
+            Ok(line.context("a link")?.to_owned())
+        };
+        Ok(json!({
+            "url": deployment.url(),
+            "domain": deployment.domain(),
+            "links": { "alice": link("alice")?, "bob": link("bob")?, "admin": link("admin")?, "eve": link("eve")? },
+            "account": world.sshd.account(),
+            "sshPort": deployment.doors().ssh,
+            "sshd": world.sshd.address(),
+            "clientKey": std::fs::read_to_string(world.sshd.client_key())?,
+            "hostKey": world.sshd.host_key()?,
+            "askpass": world.askpass()?,
+            "knownHosts": world.known_hosts(),
+            "bin": bin_dir()?,
+            "web": self.web,
+            "echo": world.echo.address(),
+            "dir": deployment.dir(),
+            "shots": shots()?,
+        }))
+    }
+}
+
+/// Where pictures of all pages are left to be looked at.
+fn shots() -> Result<PathBuf> {
+    let shots = bin_dir()?.join("portal-shots");
+    std::fs::create_dir_all(&shots)?;
+    Ok(shots)
+}
+
+const JOURNEY: Duration = Duration::from_secs(200);
