@@ -52,15 +52,17 @@ async function pictures(browser) {
 /** What Playwright would otherwise write into the page, the relay's policy refuses. */
 export const PLAIN = { caret: 'initial', animations: 'allow' };
 
-/** A browser in which `user` has signed in by the link they were sent. */
-export async function signedIn(browser, user, options = {}) {
-  const context = await browser.newContext({ ignoreHTTPSErrors: true, viewport: { width: 1280, height: 800 }, ...options });
+/** A browser in which `user` has signed in by the link they were sent; before that they wanted `at`. */
+export async function signedIn(browser, user, at = { path: '', heading: 'Applications' }) {
+  const context = await browser.newContext({ ignoreHTTPSErrors: true, viewport: { width: 1280, height: 800 } });
   context.setDefaultTimeout(20_000);
   await context.grantPermissions(['clipboard-read', 'clipboard-write'], { origin: told.url });
   const page = await context.newPage();
   watch(page);
+  await page.goto(`${told.url}/#/${at.path}`);
+  await page.getByRole('heading', { name: 'Sign in' }).waitFor();
   await page.goto(told.links[user]);
-  await page.getByRole('heading', { name: 'Applications' }).waitFor();
+  await page.getByRole('heading', { level: 1, name: at.heading, exact: true }).waitFor();
   return page;
 }
 

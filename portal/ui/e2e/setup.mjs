@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
-import { copied, home, journey, open, shell, signedIn, told } from './lib.mjs';
+import { copied, forgive, home, journey, open, shell, signedIn, told } from './lib.mjs';
 
 await journey(async (browser) => {
   const page = await signedIn(browser, 'admin');
@@ -79,6 +79,5 @@ await journey(async (browser) => {
   await page.getByRole('dialog').getByLabel('Tags').fill('by=me');
   await page.getByRole('button', { name: 'Save' }).click();
   await page.getByText('request.stale').waitFor();
-  const { forgive } = await import('./lib.mjs');
   forgive(/412/);
 });

@@ -46,7 +46,8 @@ export function programs(events: Shown[]): Program[] {
     if (event.what !== 'began') return [];
     const { channel, at_ms, program, detail, terminal } = event;
     const label = `${program.replace(/^ssh\./, '')}${detail ? ` ${detail}` : ''}`;
-    return [{ channel, at: at_ms, label, columns: terminal?.columns ?? 80, rows: terminal?.rows ?? 24 }];
+    // A client that does not know its own size says 0.
+    return [{ channel, at: at_ms, label, columns: terminal?.columns || 80, rows: terminal?.rows || 24 }];
   });
 }
 

@@ -20,7 +20,8 @@ export class Screen {
   }
 
   resize(columns: number, rows: number) {
-    this.#terminal.resize(Math.max(2, columns), Math.max(1, rows));
+    if (columns === 0 || rows === 0) return;
+    this.#terminal.resize(Math.max(2, columns), rows);
     this.#fit();
   }
 
