@@ -1,7 +1,5 @@
 //! Puts the built front end into the relay: `portal/ui/dist`, which `node portal/ui/make.mjs` makes.
 
-#![expect(clippy::print_stdout, reason = "this is how cargo is told what the build stands on")]
-
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::{env, fs};

@@ -6,7 +6,8 @@
 
 use access::Code;
 use axum::http::header::{HOST, ORIGIN};
-use axum::http::{HeaderMap, Method, StatusCode, Uri};
+use axum::http::uri::Authority;
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 
 use super::error::ApiError;
 
@@ -15,7 +16,7 @@ pub(super) fn is_own(method: &Method, uri: &Uri, headers: &HeaderMap) -> bool {
     let reads = [Method::GET, Method::HEAD].contains(method);
     let origin =
         headers.get(ORIGIN).map(|origin| Some(origin.as_bytes()) == own(uri, headers).as_deref());
-    match headers.get("sec-fetch-site").map(|site| site.as_bytes()) {
+    match headers.get("sec-fetch-site").map(HeaderValue::as_bytes) {
         Some(b"same-origin") => true,
         // An address that a person typed: it may read, and no page sees what.
         Some(b"none") => reads && origin != Some(false),
@@ -28,7 +29,7 @@ pub(super) fn is_own(method: &Method, uri: &Uri, headers: &HeaderMap) -> bool {
 
 /// The origin of the host that was asked.
 fn own(uri: &Uri, headers: &HeaderMap) -> Option<Vec<u8>> {
-    let host = uri.authority().map(|authority| authority.as_str());
+    let host = uri.authority().map(Authority::as_str);
     let host = host.or_else(|| headers.get(HOST)?.to_str().ok())?.to_ascii_lowercase();
     let host = host.strip_suffix(":443").unwrap_or(&host);
     Some(format!("https://{host}").into_bytes())
@@ -56,7 +57,8 @@ mod tests {
         const OWN: (&str, &str) = ("origin", "https://relay.test:8443");
         const SIBLING: (&str, &str) = ("origin", "https://evil-hq.relay.test:8443");
         let site = |site| ("sec-fetch-site", site);
-        let cases: [(&[(&str, &str)], bool, bool); 13] = [
+        type Case<'a> = (&'a [(&'a str, &'a str)], bool, bool);
+        let cases: [Case<'_>; 13] = [
             // What it says, whether it may read, whether it may change.
             (&[site("same-origin")], true, true),
             (&[site("same-origin"), OWN], true, true),

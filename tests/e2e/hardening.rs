@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use serde_json::Value;
-use testkit::run;
+use testkit::{python_with, run};
 
-use crate::support::{World, python_with};
+use crate::support::World;
 
 /// Clients before OpenSSH 9.9, and those that may use no Curve25519, have no post-quantum key exchange;
 /// they are served, after all who have. Nothing else is worth a word to ssh-audit.

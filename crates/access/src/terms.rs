@@ -155,7 +155,8 @@ impl Terms {
 
     // Other doors have no such questions.
     fn asks_more_than(&self, facts: &Facts<'_>) -> bool {
-        facts.application.kind == Kind::Ssh && facts.proofs.is_some_and(|shown| !self.ssh.lets_in(shown))
+        facts.application.kind == Kind::Ssh
+            && facts.proofs.is_some_and(|shown| !self.ssh.lets_in(shown))
     }
 
     /// What is allowed on an SSH connection.

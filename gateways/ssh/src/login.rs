@@ -286,7 +286,7 @@ impl Login {
         let typed = self.user.as_deref().and_then(|user| UserName::parse(user).ok());
         let typed = typed.map_or("", |name| name.login);
         let login = Some(application.login.account(typed).to_owned());
-        let context = Context { from: who.from(), login, keeps: Keeps::SSH };
+        let context = Context { from: who.from(), login, database: None, keeps: Keeps::SSH };
         let policy = self.connection.gateway.broker.policy();
         policy.asks_for(who, application, &context, SystemTime::now())
     }

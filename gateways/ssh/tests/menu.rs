@@ -1,5 +1,6 @@
 //! Picking an application at a terminal, where the user name says none or one that several sites
 //! have, and what is told where there is no terminal.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends where its surroundings fail")]
 
 mod support;
 

@@ -1,5 +1,6 @@
 //! Security keys (FIDO), played by a key of this process: what signs says whether somebody touched
 //! it, and the library does not tell.
+#![expect(clippy::unwrap_used, reason = "a test ends where its surroundings fail")]
 
 mod support;
 

@@ -4,10 +4,9 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::Result;
-use testkit::run;
+use testkit::{python_with, run};
 
 use super::Stage;
-use crate::support::python_with;
 
 #[test]
 fn psycopg_does_all_it_can_do() -> Result<()> {

@@ -151,7 +151,9 @@ async fn a_ca_of_host_keys_is_kept_with_its_mark() {
         assert_eq!(apply(&store, &trusting).await.is_ok(), kept.is_some(), "{given}");
         if kept.is_some() {
             let exported = store.export().await.unwrap().spec.applications;
-            assert_eq!(exported[0].host_key, kept);
+            let name = &trusting.applications[0].name;
+            let row = exported.iter().find(|app| app.name == *name).unwrap();
+            assert_eq!(row.host_key, kept);
         }
     }
 }

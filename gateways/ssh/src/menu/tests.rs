@@ -75,10 +75,10 @@ fn it_shows_what_there_is_and_how_to_go_on() {
 
 #[test]
 fn it_leaves_nothing_behind_but_what_was_picked() {
-    for (columns, rows) in [(80, 24), (20, 5), (12, 3), (200, 60)] {
+    for (columns, rows) in [(80_u32, 24_u32), (20, 5), (12, 3), (200, 60)] {
         let before = "one\r\ntwo\r\n";
-        let mut screen = Screen::new(columns, rows, before);
-        let mut menu = menu((columns as u32, rows as u32));
+        let mut screen = Screen::new(columns as usize, rows as usize, before);
+        let mut menu = menu((columns, rows));
         for typed in ["w", "e", "b", "\x1b[B", "\x15", "\x1b[F", "nothing"] {
             screen.print(&menu.draw());
             press(&mut menu, typed);
