@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use access::{Application, Code, Explain, Level, TlsMode};
 use rustls::ClientConfig;
+use rustls::client::Resumption;
 use rustls::pki_types::ServerName;
 use secrecy::SecretString;
 use session::{Secrets, Session, TargetCredential};
@@ -41,10 +42,12 @@ pub fn tls(application: &Application, trust: &Trust) -> Result<Option<Tls>, TlsO
         TlsMode::Require => (false, false),
         TlsMode::VerifyFull => (false, true),
     };
-    let config = match checked {
+    let mut config = match checked {
         true => trust.client(options.ca.as_deref(), options.pin.as_deref())?,
         false => trust.anybody()?,
     };
+    // Each session has its own, so there is nothing to resume.
+    config.resumption = Resumption::disabled();
     let host = options.sni.as_deref().unwrap_or(application.address.host());
     let name = ServerName::try_from(host.to_owned());
     let name = name.map_err(|_| TlsOptionsError(format!("{host:?} is no server name")))?;

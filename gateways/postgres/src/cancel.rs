@@ -1,4 +1,4 @@
-//! Who may cancel what runs: each connection has a key of our own, which leads to the server's.
+//! Who may cancel what runs: each connection has a secret of our own, which leads to the server's.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,10 +9,11 @@ use tokio::sync::mpsc;
 
 use crate::proto::Key;
 
-/// The keys of the connections that are open.
+/// The keys of the connections that are open. Servers choose process numbers, so several may have
+/// the same.
 #[derive(Debug, Default)]
 pub(crate) struct Keys {
-    open: Mutex<HashMap<u32, Entry>>,
+    open: Mutex<HashMap<u32, Vec<Entry>>>,
 }
 
 #[derive(Debug)]
@@ -30,22 +31,20 @@ pub(crate) struct Cancellable {
 }
 
 impl Keys {
-    /// A key for a new connection, which is told when somebody shows it. `None`: no randomness.
-    pub(crate) fn issue(self: &Arc<Self>, length: usize) -> Option<Cancellable> {
-        let mut secret = vec![0; length];
-        rand::fill(&mut secret).ok()?;
+    /// A key for a new connection, which is told when somebody shows it. Clients know the server's
+    /// process by it, as tools expect that look for it in `pg_stat_activity`. `None`: no randomness.
+    pub(crate) fn issue(self: &Arc<Self>, process: u32, length: usize) -> Option<Cancellable> {
         let (sender, asked) = mpsc::channel(1);
+        let mut secret = vec![0; length];
         let mut open = self.lock();
-        let process = loop {
-            let mut process = [0; 4];
-            rand::fill(&mut process).ok()?;
-            // Process ids are positive, and some drivers hold them so.
-            let process = u32::from_be_bytes(process) >> 1;
-            if process != 0 && !open.contains_key(&process) {
-                break process;
+        let same = open.entry(process).or_default();
+        loop {
+            rand::fill(&mut secret).ok()?;
+            if same.iter().all(|entry| entry.secret != secret) {
+                break;
             }
-        };
-        open.insert(process, Entry { secret: secret.clone(), asked: sender });
+        }
+        same.push(Entry { secret: secret.clone(), asked: sender });
         drop(open);
         Some(Cancellable { keys: self.clone(), key: Key { process, secret }, asked })
     }
@@ -53,14 +52,16 @@ impl Keys {
     /// Tells the connection whose key this is. Nobody learns whether there is one.
     pub(crate) fn show(&self, key: &Key) {
         let open = self.lock();
-        let Some(entry) = open.get(&key.process) else { return };
-        if verify_slices_are_equal(&entry.secret, &key.secret).is_ok() {
-            // One that is on its way is enough.
-            let _ = entry.asked.try_send(());
+        let named = open.get(&key.process).into_iter().flatten();
+        for entry in named {
+            if verify_slices_are_equal(&entry.secret, &key.secret).is_ok() {
+                // One that is on its way is enough.
+                let _ = entry.asked.try_send(());
+            }
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<u32, Entry>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<u32, Vec<Entry>>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -76,7 +77,13 @@ impl Cancellable {
 
 impl Drop for Cancellable {
     fn drop(&mut self) {
-        self.keys.lock().remove(&self.key.process);
+        let mut open = self.keys.lock();
+        if let Some(same) = open.get_mut(&self.key.process) {
+            same.retain(|entry| entry.secret != self.key.secret);
+            if same.is_empty() {
+                open.remove(&self.key.process);
+            }
+        }
     }
 }
 
@@ -87,19 +94,23 @@ mod tests {
     #[tokio::test]
     async fn a_key_is_good_for_its_own_connection_while_that_is_open() {
         let keys = Arc::<Keys>::default();
-        let (mut one, mut two) = (keys.issue(4).unwrap(), keys.issue(32).unwrap());
-        assert_ne!(one.key, two.key);
+        // Two servers that count alike.
+        let (mut one, mut two) = (keys.issue(7, 4).unwrap(), keys.issue(7, 32).unwrap());
+        let mut other = keys.issue(8, 4).unwrap();
         let asked = |cancellable: &mut Cancellable| cancellable.asked.try_recv().is_ok();
-        keys.show(&Key { secret: two.key.secret.clone(), ..one.key.clone() });
         keys.show(&Key { secret: one.key.secret[..3].to_vec(), ..one.key.clone() });
-        keys.show(&Key { process: one.key.process ^ 1, ..one.key.clone() });
-        assert!(!asked(&mut one) && !asked(&mut two));
+        keys.show(&Key { process: 8, ..one.key.clone() });
+        keys.show(&Key { process: 9, ..one.key.clone() });
+        assert!(!asked(&mut one) && !asked(&mut two) && !asked(&mut other));
         keys.show(&one.key);
         keys.show(&one.key);
-        assert!(asked(&mut one) && !asked(&mut one) && !asked(&mut two));
+        assert!(asked(&mut one) && !asked(&mut one) && !asked(&mut two) && !asked(&mut other));
         let key = one.key.clone();
         drop(one);
         keys.show(&key);
-        assert_eq!(keys.lock().len(), 1);
+        keys.show(&two.key);
+        assert!(asked(&mut two));
+        drop((two, other));
+        assert_eq!(keys.lock().len(), 0);
     }
 }

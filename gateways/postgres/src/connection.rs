@@ -166,13 +166,15 @@ impl Gateway {
     ) {
         let Server { io: server, key, greeting } = server;
         let length = if startup.spoken() >= LONG_KEYS { LONG_KEY } else { SHORT_KEY };
-        let Some(cancellable) = self.keys.issue(length) else {
+        let process = key.as_ref().map_or(0, |key| key.process);
+        let Some(cancellable) = self.keys.issue(process, length) else {
             return session.end(EndReason::Failed, Side::Relay);
         };
         let greeted = greet(&mut client, &greeting, &cancellable.key).await;
         if greeted.is_err() {
             return session.end(EndReason::Broken, Side::Client);
         }
+        drop(greeting);
         let (database, name) = (startup.database(), startup.setting("application_name"));
         let recorder = Recorder::begin(self.log.clone(), &session, database, name).await;
         let line = Line { session, client, server, recorder, cancellable, key, tls };

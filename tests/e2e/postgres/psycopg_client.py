@@ -9,6 +9,7 @@ version = psycopg.pq.version()
 c = psycopg.connect(**base, autocommit=True, application_name="psy")
 assert c.execute("select 1").fetchone() == (1,)
 assert c.info.parameter_status("server_version")
+assert c.execute("select pg_backend_pid()").fetchone() == (c.info.backend_pid,)
 
 # Prepared, by name, many times over.
 for n in range(20):
