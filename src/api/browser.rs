@@ -5,9 +5,9 @@
 //! page can set, and in browsers that know it not, `Origin`.
 
 use access::Code;
-use axum::http::header::{HOST, ORIGIN};
+use axum::http::header::{HOST, HeaderValue, ORIGIN};
 use axum::http::uri::Authority;
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
+use axum::http::{HeaderMap, Method, StatusCode, Uri};
 
 use super::error::ApiError;
 
@@ -57,9 +57,9 @@ mod tests {
         const OWN: (&str, &str) = ("origin", "https://relay.test:8443");
         const SIBLING: (&str, &str) = ("origin", "https://evil-hq.relay.test:8443");
         let site = |site| ("sec-fetch-site", site);
+        // What it says, whether it may read, whether it may change.
         type Case<'a> = (&'a [(&'a str, &'a str)], bool, bool);
         let cases: [Case<'_>; 13] = [
-            // What it says, whether it may read, whether it may change.
             (&[site("same-origin")], true, true),
             (&[site("same-origin"), OWN], true, true),
             (&[site("none")], true, false),
