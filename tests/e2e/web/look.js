@@ -29,7 +29,7 @@
     if (!field.labels.length) faults.push(`no label: ${field.name}`);
   }
   for (const button of document.querySelectorAll('button, a')) {
-    if (!button.textContent.trim()) faults.push('a button without words');
+    if (!(button.ariaLabel ?? button.textContent).trim()) faults.push('a button without words');
   }
   if (!document.documentElement.lang || document.querySelectorAll('h1').length !== 1) faults.push('outline');
   if (document.documentElement.scrollWidth > innerWidth) faults.push(`wider than ${innerWidth}`);
