@@ -50,6 +50,8 @@ pub(super) fn two_sign_ins() -> ApiError {
 
 #[cfg(test)]
 mod tests {
+    use axum::http::HeaderName;
+
     use super::*;
 
     #[test]
@@ -78,7 +80,7 @@ mod tests {
             let mut headers = HeaderMap::new();
             headers.insert(HOST, "Relay.test:8443".parse().unwrap());
             for (name, value) in said {
-                headers.insert(*name, value.parse().unwrap());
+                headers.insert(name.parse::<HeaderName>().unwrap(), value.parse().unwrap());
             }
             let asked = |method| is_own(&method, &Uri::from_static("/api/v1/me"), &headers);
             assert_eq!((asked(Method::GET), asked(Method::POST)), (reads, changes), "{said:?}");

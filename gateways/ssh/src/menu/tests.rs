@@ -197,6 +197,7 @@ fn application() -> Application {
         require_active_session: false,
         tags: Default::default(),
         web: Default::default(),
+        database: Default::default(),
     }
 }
 
