@@ -260,7 +260,7 @@ mod tests {
         let mut answer = server.ask().await;
         for _ in 0..20 {
             let data = answer.data().await.unwrap().unwrap();
-            sleep(LIMIT * 3 / 4).await;
+            sleep(LIMIT / 3).await;
             answer.flow_control().release_capacity(data.len()).unwrap();
         }
         assert_eq!(server.answering(), 1);
