@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
-use testkit::{Deployment, bin_dir, free_port, run};
+use testkit::{Deployment, SCHEMATHESIS, bin_dir, free_port, python_with, run};
 
 use crate::support::{SOON, World};
 
@@ -31,6 +31,7 @@ fn as_described(role: &str) -> Result<()> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/soak/run.py");
     let mut python = Command::new("/usr/bin/python3");
     python.arg(script).args(["--parts", "api", "--examples", "2", "--roles", role]);
+    python.arg("--schemathesis").arg(python_with(SCHEMATHESIS)?.join("st"));
     run(python.arg("--bin").arg(bin_dir()?), PATIENCE)?.ok().map(drop)
 }
 
