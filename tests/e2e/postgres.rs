@@ -84,9 +84,11 @@ impl Stage {
         Process::start("psql", self.psql(token, &["-c", sql]), &log)
     }
 
+    /// How many statements like this are running, this question aside.
     fn backends(&self, like: &str) -> Result<usize> {
         let sql = format!(
-            "select count(*) from pg_stat_activity where state='active' and query like '{like}'"
+            "select count(*) from pg_stat_activity \
+             where state='active' and pid <> pg_backend_pid() and query like '{like}'"
         );
         Ok(self.postgres.admin(Postgres::DATABASE, &sql)?.trim().parse()?)
     }

@@ -30,6 +30,8 @@ await journey(async (browser) => {
   await admin.getByLabel('Speed').selectOption('16');
   await admin.getByRole('button', { name: 'Play' }).click();
   await until('the terminal shows it', async () => (await admin.locator('#screen-text').textContent()).includes('he\nLLO'));
+  // At its end it stands still.
+  await admin.getByRole('button', { name: 'Play', exact: true }).waitFor();
   await admin.getByLabel('Time', { exact: true }).fill('0');
   await until('going back clears it', async () => !(await admin.locator('#screen-text').textContent()).includes('LLO'));
   await admin.screenshot({ path: `${told.shots}/player-light.png`, caret: 'initial', animations: 'allow' });
