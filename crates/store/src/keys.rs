@@ -32,11 +32,6 @@ pub(crate) enum KeyError {
     Options,
     #[error("a certificate is no key: give the key it was made for, without -cert in its name")]
     Certificate,
-    #[error(
-        "the relay can not tell whether a security key was touched, so it takes none: give another \
-         key (ssh-keygen -t ed25519)"
-    )]
-    SecurityKey,
     #[error("an RSA key of {0} bits is too weak; 3072 is the least: ssh-keygen -t ed25519")]
     Weak(usize),
     #[error("the key's algorithm is not one of {}", ALGORITHMS.join(", "))]
@@ -138,9 +133,6 @@ fn unknown(first: &str, line: &str) -> KeyError {
     if first.ends_with("-cert-v01@openssh.com") {
         return KeyError::Certificate;
     }
-    if first.starts_with("sk-") {
-        return KeyError::SecurityKey;
-    }
     let known = |word: &str| ALGORITHMS.contains(&word);
     match line.split_whitespace().any(known) {
         true => KeyError::Options,
@@ -157,8 +149,15 @@ fn fit(comment: &str) -> String {
 const MAX_TEXT: usize = 16 * 1024;
 const LONGEST_COMMENT: usize = 64;
 
-const ALGORITHMS: [&str; 5] =
-    ["ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521", "ssh-rsa"];
+const ALGORITHMS: [&str; 7] = [
+    "ssh-ed25519",
+    "ecdsa-sha2-nistp256",
+    "ecdsa-sha2-nistp384",
+    "ecdsa-sha2-nistp521",
+    "ssh-rsa",
+    "sk-ssh-ed25519@openssh.com",
+    "sk-ecdsa-sha2-nistp256@openssh.com",
+];
 
 /// The first length-prefixed field of an SSH blob, and what follows it.
 fn field(blob: &[u8]) -> Option<(&[u8], &[u8])> {
@@ -189,7 +188,6 @@ mod tests {
             ("no-pty ssh-ed25519 AAAA", KeyError::Options),
             (&format!("from=\"10.0.0.1\",no-pty {KEY}"), KeyError::Options),
             ("ssh-ed25519-cert-v01@openssh.com AAAA", KeyError::Certificate),
-            ("sk-ssh-ed25519@openssh.com AAAA", KeyError::SecurityKey),
             ("-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA", KeyError::Secret),
             ("-----BEGIN RSA PRIVATE KEY-----", KeyError::Secret),
             ("ssh-ed25519 AAAA!", KeyError::Base64),

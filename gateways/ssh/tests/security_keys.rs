@@ -1,5 +1,5 @@
 //! Security keys (FIDO), played by a key of this process: what signs says whether somebody touched
-//! it, and the library does not tell.
+//! it.
 #![expect(clippy::unwrap_used, reason = "a test ends where its surroundings fail")]
 
 mod support;
@@ -17,27 +17,24 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::task::JoinSet;
 
 #[tokio::test]
-async fn a_security_key_signs_nobody_in_touched_or_not() {
+async fn a_security_key_signs_in_only_when_somebody_touched_it() {
     let world = World::start().await;
     let target = FakeTarget::start(Asks::Password).await;
     world.add("web1", Kind::Ssh, &target.address(), managed("ubuntu"), Terms::default());
-    for flags in [UNTOUCHED, TOUCHED] {
+    // What it says, and whether that is enough: user presence, user verification.
+    for (flags, enough) in [(0b000, false), (0b100, false), (0b001, true), (0b101, true)] {
         let key = public_key();
         world.register(&key.fingerprint(HashAlg::Sha256).to_string());
         let (mut agent, mut asked) = agent(flags);
         let mut client = Client::connect(&world).await;
         let shown = client.handle.authenticate_publickey_with("x+web1", key, None, &mut agent);
         let shown = shown.await.unwrap();
-        assert!(matches!(shown, AuthResult::Failure { partial_success: false, .. }), "{shown:?}");
+        assert_eq!(matches!(shown, AuthResult::Success), enough, "{flags}: {shown:?}");
         drop(agent);
-        let asked = asked.join_next().await.unwrap().unwrap();
-        assert_eq!(asked, 0, "nobody has to touch anything for nothing");
+        assert_eq!(asked.join_next().await.unwrap().unwrap(), 1, "a key that is known is asked");
     }
-    assert_eq!(target.connections(), 0);
+    assert_eq!(target.connections(), 0, "a sign-in alone opens nothing");
 }
-
-const UNTOUCHED: u8 = 0;
-const TOUCHED: u8 = 1;
 
 fn pair() -> Ed25519Keypair {
     Ed25519Keypair::from_seed(&[9; 32])

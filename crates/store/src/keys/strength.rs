@@ -3,14 +3,20 @@
 use super::{KeyError, field};
 
 /// Refuses a blob that is not a whole key of its algorithm (RFC 4253 section 6.6, RFC 5656 section
-/// 3.1, RFC 8709 section 4), or is an RSA key of less than 3072 bits.
+/// 3.1, RFC 8709 section 4, OpenSSH's PROTOCOL.u2f), or is an RSA key of less than 3072 bits.
 pub(super) fn check(algorithm: &str, blob: &[u8]) -> Result<(), KeyError> {
     let parts = parts(blob).ok_or(KeyError::Base64)?;
     let whole = match (algorithm, parts.as_slice()) {
         ("ssh-ed25519", [_, key]) => key.len() == 32,
+        ("sk-ssh-ed25519@openssh.com", [_, key, application]) => {
+            key.len() == 32 && !application.is_empty()
+        }
         ("ecdsa-sha2-nistp256", [_, b"nistp256", point]) => is_point(point, 32),
         ("ecdsa-sha2-nistp384", [_, b"nistp384", point]) => is_point(point, 48),
         ("ecdsa-sha2-nistp521", [_, b"nistp521", point]) => is_point(point, 66),
+        ("sk-ecdsa-sha2-nistp256@openssh.com", [_, b"nistp256", point, application]) => {
+            is_point(point, 32) && !application.is_empty()
+        }
         ("ssh-rsa", [_, exponent, modulus]) => match (bits(exponent), bits(modulus)) {
             (_, size) if size < LEAST_RSA => return Err(KeyError::Weak(size)),
             (exponent, size) => exponent >= 2 && size <= MOST_RSA,
@@ -54,12 +60,17 @@ mod tests {
     #[test]
     fn whole_keys_of_each_algorithm_are_taken_and_cut_ones_are_not() {
         let point = |size: usize| [&[4], vec![7; 2 * size].as_slice()].concat();
-        let keys: [(&str, Vec<Vec<u8>>); 5] = [
+        let keys: [(&str, Vec<Vec<u8>>); 7] = [
             ("ssh-ed25519", vec![vec![1; 32]]),
             ("ecdsa-sha2-nistp256", vec![b"nistp256".to_vec(), point(32)]),
             ("ecdsa-sha2-nistp384", vec![b"nistp384".to_vec(), point(48)]),
             ("ecdsa-sha2-nistp521", vec![b"nistp521".to_vec(), point(66)]),
             ("ssh-rsa", vec![vec![1, 0, 1], rsa(3072)]),
+            ("sk-ssh-ed25519@openssh.com", vec![vec![1; 32], b"ssh:".to_vec()]),
+            (
+                "sk-ecdsa-sha2-nistp256@openssh.com",
+                vec![b"nistp256".to_vec(), point(32), b"ssh:".to_vec()],
+            ),
         ];
         for (algorithm, parts) in &keys {
             let whole = blob(algorithm, parts);
