@@ -44,10 +44,16 @@ impl Cast {
             RecordingEvent::Resized { columns, rows, .. } if self.begun => {
                 Some(json!([at, "r", format!("{columns}x{rows}")]))
             }
+            RecordingEvent::Input { text, hidden, .. } if self.begun => {
+                let mark = if *hidden { NOT_SHOWN } else { "" };
+                Some(json!([at, "i", format!("{mark}{text}")]))
+            }
             RecordingEvent::Session { .. }
             | RecordingEvent::Began { .. }
             | RecordingEvent::Output { .. }
             | RecordingEvent::Resized { .. }
+            | RecordingEvent::Typed { .. }
+            | RecordingEvent::Input { .. }
             | RecordingEvent::File { .. }
             | RecordingEvent::Change { .. }
             | RecordingEvent::Lost { .. }
@@ -61,12 +67,17 @@ pub(crate) fn moment(event: &RecordingEvent) -> Option<(u64, u32)> {
     match event {
         RecordingEvent::Began { at_ms, channel, terminal: Some(_), .. }
         | RecordingEvent::Output { at_ms, channel, .. }
-        | RecordingEvent::Resized { at_ms, channel, .. } => Some((*at_ms, *channel)),
+        | RecordingEvent::Resized { at_ms, channel, .. }
+        | RecordingEvent::Input { at_ms, channel, .. } => Some((*at_ms, *channel)),
         RecordingEvent::Session { .. }
         | RecordingEvent::Began { .. }
+        | RecordingEvent::Typed { .. }
         | RecordingEvent::File { .. }
         | RecordingEvent::Change { .. }
         | RecordingEvent::Lost { .. }
         | RecordingEvent::Ended { .. } => None,
     }
 }
+
+/// What stands in the place of characters that were typed and not shown.
+const NOT_SHOWN: &str = "[not shown]";

@@ -35,6 +35,8 @@ pub const TARGETS: &[Target] = &[
     Target { name: "postgres_first", run: databases::first_packet },
     Target { name: "postgres_conversation", run: databases::conversation },
     Target { name: "recorded_output", run: recorded::output },
+    Target { name: "typed_commands", run: recorded::commands },
+    Target { name: "typed_input", run: recorded::typed },
     Target { name: "asciicast", run: recorded::asciicast },
     Target { name: "replayed_terminal", run: recorded::replayed },
     Target { name: "admin_document", run: requests::document },

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use adit_agent::asciicast::Cast;
 use adit_agent::replay::Drawing;
-use api::{RecordedTerminal, RecordingEvent};
+use api::{RecordedTerminal, RecordingEvent, TypedCommand};
 use bytes::Bytes;
 use record::Lines;
 use session::Entry;
@@ -41,6 +41,75 @@ pub(crate) fn asciicast(bytes: &[u8]) {
         let written = line.to_string();
         assert!(!written.contains('\n'), "{written}");
         assert_eq!(serde_json::from_str::<serde_json::Value>(&written).ok(), Some(line));
+    }
+}
+
+/// Commands are single lines of bounded length, and the same wherever output is cut. In the input a
+/// zero byte is the first key of a line, and a one Enter.
+pub(crate) fn commands(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let found = record::found(&typed_at(&text, usize::MAX));
+    assert_eq!(record::found(&typed_at(&text, 1)), found);
+    for TypedCommand { text, .. } in &found {
+        assert!(!text.is_empty() && text.chars().count() <= 1000);
+        assert!(!text.contains(char::is_control), "{text:?}");
+    }
+    assert!(found.len() <= bytes.iter().filter(|byte| **byte == 1).count());
+}
+
+fn typed_at(text: &str, piece: usize) -> Vec<RecordingEvent> {
+    let terminal = RecordedTerminal { term: String::new(), columns: 20, rows: 5 };
+    let (program, detail) = (String::new(), String::new());
+    let mut events = vec![RecordingEvent::Began {
+        at_ms: 0,
+        channel: 0,
+        program,
+        detail,
+        terminal: Some(terminal),
+    }];
+    for part in text.split_inclusive(['\0', '\u{1}']) {
+        let shown: Vec<char> = part.chars().filter(|c| !matches!(c, '\0' | '\u{1}')).collect();
+        for piece in shown.chunks(piece.min(shown.len()).max(1)) {
+            let text = piece.iter().collect();
+            events.push(RecordingEvent::Output { at_ms: 0, channel: 0, text });
+        }
+        let last = part.chars().last().filter(|c| matches!(c, '\0' | '\u{1}'));
+        events.extend(last.map(|c| RecordingEvent::Typed {
+            at_ms: 0,
+            channel: 0,
+            enter: c == '\u{1}',
+        }));
+    }
+    events
+}
+
+/// Of what was typed and not shown only keys are kept. The input is parts: a byte that says whether
+/// it is typed or shown and how long it is, and the part.
+pub(crate) fn typed(mut bytes: &[u8]) {
+    let (mut lines, mut out) = (Lines::default(), Vec::new());
+    let mut shown = false;
+    while let Some((&first, rest)) = bytes.split_first() {
+        let (part, rest) = rest.split_at(usize::from(first & 0x7f).min(rest.len()));
+        let (channel, bytes_of) = (1, Bytes::copy_from_slice(part));
+        let entry = match first & 0x80 {
+            0 => Entry::Input { channel, bytes: bytes_of },
+            _ => Entry::Output { channel, bytes: bytes_of },
+        };
+        shown |= first & 0x80 != 0;
+        lines.add(Duration::ZERO, entry, &mut out);
+        bytes = rest;
+    }
+    let ended = Entry::Ended { channel: 1, outcome: None, up: 0, down: 0 };
+    lines.add(Duration::ZERO, ended, &mut out);
+    for line in out.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+        let Ok(event) = serde_json::from_slice(line) else { panic!("{}", line.escape_ascii()) };
+        if let RecordingEvent::Input { text, hidden, .. } = event
+            && (hidden || !shown)
+        {
+            // A key is a control character and what belongs to it; blanks are no secret.
+            let text = text.trim_start();
+            assert!(text.is_empty() || text.starts_with(char::is_control), "{text:?}");
+        }
     }
 }
 

@@ -14,6 +14,7 @@ mod interop;
 mod operation;
 mod portal;
 mod postgres;
+mod recorded_terminals;
 mod recording;
 mod secrets;
 mod ssh;

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 use serde_json::Value;
-use testkit::{Process, eventually, run};
+use testkit::{Process, eventually, run, run_with_input};
 
 use crate::support::{SOON, World, assert_says, grant};
 
@@ -58,6 +58,70 @@ fn a_command_without_a_terminal_is_kept_with_its_outcome_and_not_its_bytes() -> 
 }
 
 #[test]
+fn a_recording_has_every_file_that_sftp_moves_with_any_client() -> Result<()> {
+    let world = recorded()?;
+    let token = world.token("web1")?;
+    let dir = tempfile::tempdir()?;
+    let path = |name: &str| dir.path().join(name).display().to_string();
+    fs::create_dir(path("tree"))?;
+    (0..300).try_for_each(|n| fs::write(dir.path().join(format!("tree/{n}")), "12345"))?;
+    let mut sftp = world.openssh("sftp", &token)?;
+    sftp.args(["-q", "-P", &world.ssh_port(), &format!("{}@127.0.0.1", world.at("web1"))]);
+    let lines = format!("put -r {} {}\nrm {}/7\n", path("tree"), path("copy"), path("copy"));
+    run_with_input(&mut sftp, lines.as_bytes(), SOON)?.ok()?;
+    let mut python = Command::new("/usr/bin/python3");
+    python.args(["-c", ASYNCSSH]).env("HOST", "127.0.0.1").env("PORT", world.ssh_port());
+    python.env("LOGIN", world.at("web1")).env("TOKEN", &token).env("DIR", dir.path());
+    let sum = run(&mut python, SOON)?.ok()?.trim().to_owned();
+    let events = |number: usize| -> Result<Vec<Value>> {
+        eventually(SOON, "both recordings are whole", || {
+            world.deployment.audit("session.recorded").is_ok_and(|rows| rows.len() == 2)
+        })?;
+        let opened = world.deployment.audit("session.opened")?;
+        let id = opened[number]["session"].as_str().context("an id")?;
+        Ok(printed(&world, id, &[])?.lines().map(serde_json::from_str).collect::<Result<_, _>>()?)
+    };
+    let of = |events: &[Value], what: &str| -> Vec<Value> {
+        events.iter().filter(|event| event["what"] == what).cloned().collect()
+    };
+    let openssh = events(0)?;
+    let files = of(&openssh, "file");
+    assert_eq!(files.len(), 300);
+    assert!(files.iter().all(|file| file["written"] == 5 && file["whole"] == true), "{files:?}");
+    assert!(files.iter().all(|file| file["sha256"] == SHA256_OF_12345), "{files:?}");
+    let changes = of(&openssh, "change");
+    assert!(changes.iter().any(|it| it["request"] == "remove" && it["result"] == "ok"));
+    let asyncssh = events(1)?;
+    let files = of(&asyncssh, "file");
+    let put = files.iter().find(|file| file["mode"] == "write").context("a file")?;
+    assert_eq!((&put["written"], &put["sha256"]), (&3_000_000.into(), &sum.as_str().into()));
+    let get = files.iter().find(|file| file["mode"] == "read").context("a file")?;
+    assert_eq!((&get["read"], &get["sha256"]), (&3_000_000.into(), &sum.as_str().into()));
+    for events in [openssh, asyncssh] {
+        assert_eq!(of(&events, "lost"), [Value::Null; 0]);
+    }
+    Ok(())
+}
+
+const SHA256_OF_12345: &str = "5994471abb01112afcc18159f6cc74b4f511b99806da59b3caf5a9c173cacfc5";
+
+const ASYNCSSH: &str = r#"
+import asyncio, asyncssh, hashlib, os
+host, port, user, token, dir = [os.environ[k] for k in ("HOST", "PORT", "LOGIN", "TOKEN", "DIR")]
+async def main():
+    async with asyncssh.connect(host, int(port), username=user, password=token, known_hosts=None,
+                                client_keys=None, agent_path=None, config=None) as conn:
+        data = os.urandom(3_000_000)
+        open(dir + "/local", "wb").write(data)
+        async with conn.start_sftp_client() as sftp:
+            await sftp.put(dir + "/local", dir + "/there")
+            await sftp.get(dir + "/there", dir + "/back")
+        assert open(dir + "/back", "rb").read() == data
+        print(hashlib.sha256(data).hexdigest())
+asyncio.run(main())
+"#;
+
+#[test]
 fn what_can_not_be_recorded_does_not_open() -> Result<()> {
     let world = recorded()?;
     world.deployment.apply(&(grant("alice", "echo") + REQUIRED))?.ok()?;
@@ -85,8 +149,13 @@ fn what_can_not_be_recorded_does_not_open() -> Result<()> {
 
 /// A deployment where whatever alice does on `web1` has to be recorded.
 pub(crate) fn recorded() -> Result<World> {
+    recorded_as("required")
+}
+
+pub(crate) fn recorded_as(recording: &str) -> Result<World> {
     let world = World::start()?;
-    world.deployment.apply(&(grant("alice", "web1") + REQUIRED))?.ok()?;
+    let terms = format!("recording = {recording:?}\n[grant.ssh]\nfile_hashes = true\n");
+    world.deployment.apply(&(grant("alice", "web1") + &terms))?.ok()?;
     Ok(world)
 }
 
@@ -98,7 +167,7 @@ pub(crate) fn shell(world: &World, command: &str) -> Result<Process> {
     Process::start("ssh", ssh, &world.deployment.dir().join("client.log"))
 }
 
-fn printed(world: &World, id: &str, more: &[&str]) -> Result<String> {
+pub(crate) fn printed(world: &World, id: &str, more: &[&str]) -> Result<String> {
     let mut args = vec!["session", "recording", id];
     args.extend(more);
     world.deployment.admin(&args)?.ok()

@@ -23,6 +23,8 @@ pub(crate) const FOR_TESTS: &[Need] = &[
     Need { file: "/usr/bin/psftp", package: "putty-tools" },
     Need { file: "/usr/bin/dbclient", package: "dropbear-bin" },
     Need { file: "/usr/bin/rsync", package: "rsync" },
+    Need { file: "/usr/bin/less", package: "less" },
+    Need { file: "/usr/bin/vim", package: "vim" },
     Need { file: "/usr/bin/git", package: "git" },
     Need { file: "/usr/bin/sshfs", package: "sshfs" },
     Need { file: "/usr/bin/mosh", package: "mosh" },

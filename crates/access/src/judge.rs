@@ -1,10 +1,11 @@
 //! Which of the rules that name somebody allow it, which of those is chosen, and which came nearest.
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use crate::terms::Facts;
-use crate::{Level, Recording, Rule, Shortfall, Terms};
+use crate::{Level, Rule, Shortfall, Terms};
 
 /// What became of the rules that name a user and an application.
 #[derive(Debug, Default)]
@@ -57,7 +58,7 @@ pub(crate) fn widest(rules: &[Arc<Rule>], now: SystemTime) -> Option<Arc<Rule>> 
             (terms.channels().width(), terms.clipboard.ways()),
             (most(terms.level), count(&terms.databases)),
             (open(terms.max_session), open(terms.idle)),
-            (terms.recording == Recording::Off, !terms.require_active_session),
+            (Reverse(terms.recording), !terms.require_active_session),
             terms.ssh.authentication.is_none(),
             (lasts.is_none(), lasts),
             rule.id,
@@ -88,7 +89,7 @@ pub(crate) fn no_narrower(
         && most(terms.level) >= most(then.level)
         && covers(terms.databases.as_deref(), then.databases.as_deref())
         && terms.clipboard.covers(then.clipboard)
-        && (terms.recording == Recording::Off || then.recording == Recording::Required)
+        && terms.recording <= then.recording
         && (!terms.require_active_session || then.require_active_session)
         && open(terms.max_session) >= open(then.max_session)
         && open(terms.idle) >= open(then.idle)

@@ -84,14 +84,18 @@ pub enum Clipboard {
 }
 
 /// Whether sessions are recorded.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub enum Recording {
     #[default]
     Off,
     /// No recording, no session.
     Required,
+    /// The same, and what is typed at terminals is kept too.
+    WithInput,
 }
 
 impl Default for Terms {
@@ -134,7 +138,7 @@ impl Terms {
         });
         // Nor do they show what of SSH runs in them.
         let raw = facts.application.kind == Kind::Ssh && facts.login == Shown::Raw;
-        let unrecorded = self.recording == Recording::Required && !facts.keeps.recording;
+        let unrecorded = self.recording != Recording::Off && !facts.keeps.recording;
         let checks = [
             (over, Shortfall::NoLongerValid),
             (not_yet, Shortfall::NotYetValid),
@@ -257,16 +261,20 @@ impl FromStr for Recording {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let found = [Self::Off, Self::Required].into_iter().find(|it| it.as_str() == text);
-        found.ok_or_else(|| format!("unknown recording {text:?}; one of off, required"))
+        let found = Self::ALL.into_iter().find(|it| it.as_str() == text);
+        found.ok_or_else(|| format!("unknown recording {text:?}; one of off, required, with-input"))
     }
 }
 
 impl Recording {
+    /// From the least that is kept to the most.
+    pub const ALL: [Self; 3] = [Self::Off, Self::Required, Self::WithInput];
+
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Off => "off",
             Self::Required => "required",
+            Self::WithInput => "with-input",
         }
     }
 }

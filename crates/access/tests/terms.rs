@@ -68,6 +68,7 @@ fn narrowed_terms_end_the_session_and_widened_ones_do_not() {
         (clipboard(Clipboard::ToTarget), clipboard(Clipboard::FromTarget)),
         (clipboard(Clipboard::FromTarget), clipboard(Clipboard::Off)),
         (none(), recorded()),
+        (recorded(), Terms { recording: Recording::WithInput, ..none() }),
         (none(), signed_in()),
         (none(), ssh(SshTerms { shell: false, ..SshTerms::default() })),
         (none(), ssh(SshTerms { file_hashes: true, ..SshTerms::default() })),
@@ -101,6 +102,10 @@ fn the_rule_that_allows_more_is_chosen_whatever_the_order() {
         (none(), Terms { databases: Some(vec!["a".into()]), ..none() }),
         (none(), Terms { clipboard: Clipboard::ToTarget, ..none() }),
         (none(), Terms { recording: Recording::Required, ..none() }),
+        (
+            Terms { recording: Recording::Required, ..none() },
+            Terms { recording: Recording::WithInput, ..none() },
+        ),
         (none(), Terms { require_active_session: true, ..none() }),
         (
             none(),

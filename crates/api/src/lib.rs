@@ -38,7 +38,10 @@ pub use key::{AddSshKey, MySshKey, SignSshKey, SshCertificate, SshKeyRow};
 pub use me::{Me, MyApplication, MyToken};
 pub use page::Page;
 pub use problem::{Fault, Problem};
-pub use recording::{RecordedTerminal, RecordingEvent, RecordingPage};
+pub use recording::{
+    CommandsPage, RecordedTerminal, RecordingEvent, RecordingMatch, RecordingPage, SearchPage,
+    TypedCommand,
+};
 pub use request::{AccessRequest, AskAccess, Decision, RequestState};
 pub use scope::{Scope, Scopes};
 pub use secret::Secret;

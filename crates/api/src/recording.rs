@@ -43,6 +43,23 @@ pub enum RecordingEvent {
         columns: u32,
         rows: u32,
     },
+    /// The user began to type a line, or pressed the Enter key.
+    Typed {
+        at_ms: u64,
+        channel: u32,
+        enter: bool,
+    },
+    /// What the user typed, where the grant asks for it: a line, or the characters before another
+    /// key, with that key. Told once the terminal has shown it.
+    Input {
+        at_ms: u64,
+        channel: u32,
+        /// Of characters that the terminal did not show (a password, for one) only the key.
+        text: String,
+        /// Whether there were such characters.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        hidden: bool,
+    },
     /// The program had a file open; told when it was closed.
     File {
         at_ms: u64,
@@ -116,4 +133,60 @@ pub struct RecordedTerminal {
     pub term: String,
     pub columns: u32,
     pub rows: u32,
+}
+
+/// `GET /sessions/{id}/commands`: command lines, as far as the terminals showed them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct CommandsPage {
+    /// When the session opened, in Unix milliseconds.
+    pub opened_ms: u64,
+    pub commands: Vec<TypedCommand>,
+    /// Ask for what follows with `after` set to this; absent where that was the end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+/// A line that was typed and entered at a terminal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct TypedCommand {
+    /// When Enter was pressed, in milliseconds since the session opened.
+    pub at_ms: u64,
+    pub channel: u32,
+    /// As the screen showed it, without the prompt.
+    pub text: String,
+}
+
+/// `GET /recordings/search`: a part of what was found.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct SearchPage {
+    pub found: Vec<RecordingMatch>,
+    /// Ask for what follows with `after` set to this, also where nothing was found; absent where
+    /// that was the end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+    /// How many recordings were searched, all or a part of them.
+    pub recordings: u64,
+    /// Recordings that are damaged, or could not be read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unread: Vec<SessionId>,
+}
+
+/// Where a terminal showed a text.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct RecordingMatch {
+    pub session: SessionId,
+    pub user: Name,
+    pub application: Name,
+    pub site: Name,
+    /// Unix milliseconds.
+    pub opened_ms: u64,
+    /// Milliseconds since then.
+    pub at_ms: u64,
+    pub channel: u32,
+    /// The line that has it.
+    pub line: String,
 }

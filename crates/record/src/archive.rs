@@ -59,6 +59,10 @@ impl Archive {
         Reading::open(&self.inner.root, session, &self.inner.key)
     }
 
+    pub(crate) fn root(&self) -> &Path {
+        &self.inner.root
+    }
+
     /// Completes when every recording that was begun is closed. Call it once no session is open.
     pub async fn finished(&self) {
         self.inner.writers.close();
@@ -77,6 +81,8 @@ impl Archive {
             RecordingEvent::Began { .. }
             | RecordingEvent::Output { .. }
             | RecordingEvent::Resized { .. }
+            | RecordingEvent::Typed { .. }
+            | RecordingEvent::Input { .. }
             | RecordingEvent::File { .. }
             | RecordingEvent::Change { .. }
             | RecordingEvent::Lost { .. }
@@ -173,11 +179,11 @@ type Cut = (SessionId, Written);
 /// came is not there; all before it is.
 fn close_cut(root: &Path) -> Result<Vec<Cut>, (PathBuf, io::Error)> {
     let mut closed = Vec::new();
-    for folder in entries(root).map_err(|error| (root.to_owned(), error))? {
+    for folder in place::entries(root).map_err(|error| (root.to_owned(), error))? {
         if !folder.is_dir() {
             continue;
         }
-        let files = entries(&folder).map_err(|error| (folder.clone(), error))?;
+        let files = place::entries(&folder).map_err(|error| (folder.clone(), error))?;
         for path in files {
             let Some(session) = place::session_of(&path) else { continue };
             let cut = close(root, &path, session).map_err(|error| (path, error))?;
@@ -185,14 +191,6 @@ fn close_cut(root: &Path) -> Result<Vec<Cut>, (PathBuf, io::Error)> {
         }
     }
     Ok(closed)
-}
-
-fn entries(folder: &Path) -> io::Result<Vec<PathBuf>> {
-    match fs::read_dir(folder) {
-        Ok(entries) => entries.map(|entry| entry.map(|entry| entry.path())).collect(),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-        Err(error) => Err(error),
-    }
 }
 
 fn close(root: &Path, path: &Path, session: SessionId) -> io::Result<Written> {

@@ -4,14 +4,27 @@
 //! whole, or not in its place, does not open.
 
 mod archive;
+mod commands;
 mod frame;
 mod line;
 mod place;
 mod reading;
+mod scan;
+mod screen;
+mod search;
+mod shown;
+mod typed;
+mod vt;
 mod writing;
 
 pub use archive::{Archive, ArchiveError};
+pub use commands::commands;
+#[doc(hidden)]
+pub use commands::found;
 pub use frame::RecordingsKey;
 #[doc(hidden)]
 pub use line::Lines;
 pub use reading::{Mark, ReadError, Reading};
+pub use scan::{Bounds, Part, Waiting};
+pub use search::{SearchPlace, Sought};
+pub use shown::LONGEST_TEXT;

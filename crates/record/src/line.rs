@@ -5,12 +5,23 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use api::{RecordedTerminal, RecordingEvent};
 use session::{About, Entry, FileChange, FileUse, Screen};
+use zeroize::{Zeroize, Zeroizing};
+
+use crate::typed::{Kept, Typed};
 
 /// Turns entries into lines of JSON. What a terminal shows may be cut within a character: the rest
 /// of it is waited for.
 #[derive(Default)]
 pub struct Lines {
     tails: HashMap<u32, Vec<u8>>,
+    /// Of terminals whose input is kept.
+    typed: HashMap<u32, Input>,
+}
+
+#[derive(Default)]
+struct Input {
+    tail: Zeroizing<Vec<u8>>,
+    typed: Typed,
 }
 
 /// The first line.
@@ -44,7 +55,20 @@ impl Lines {
                 if text.is_empty() {
                     return;
                 }
-                RecordingEvent::Output { at_ms, channel, text }
+                let kept = self.typed.get_mut(&channel).map(|input| input.typed.output(&text));
+                to.extend(line(&RecordingEvent::Output { at_ms, channel, text }));
+                return keep(at_ms, channel, kept.unwrap_or_default(), to);
+            }
+            Entry::Typed { channel, enter } => RecordingEvent::Typed { at_ms, channel, enter },
+            Entry::Input { channel, bytes } => {
+                let input = self.typed.entry(channel).or_default();
+                let mut all = std::mem::take(&mut *input.tail);
+                all.extend_from_slice(&bytes);
+                *input.tail = all.split_off(all.len() - unfinished(&all));
+                let text = Zeroizing::new(String::from_utf8_lossy(&all).into_owned());
+                let kept = input.typed.input(&text);
+                all.zeroize();
+                return keep(at_ms, channel, kept, to);
             }
             Entry::Resized { channel, columns, rows } => {
                 RecordingEvent::Resized { at_ms, channel, columns, rows }
@@ -61,6 +85,9 @@ impl Lines {
                 if let Some(tail) = self.tails.remove(&channel) {
                     let text = String::from_utf8_lossy(&tail).into_owned();
                     to.extend(line(&RecordingEvent::Output { at_ms, channel, text }));
+                }
+                if let Some(mut input) = self.typed.remove(&channel) {
+                    keep(at_ms, channel, input.typed.end(), to);
                 }
                 RecordingEvent::Ended { at_ms, channel, outcome, up, down }
             }
@@ -94,6 +121,12 @@ fn file_of(at_ms: u64, channel: u32, file: FileUse) -> RecordingEvent {
     let FileUse { path, mode, read, written, sha256, whole, result } = file;
     let mode = mode.as_str().to_owned();
     RecordingEvent::File { at_ms, channel, path, mode, read, written, sha256, whole, result }
+}
+
+fn keep(at_ms: u64, channel: u32, kept: Vec<Kept>, to: &mut Vec<u8>) {
+    for Kept { text, hidden } in kept {
+        to.extend(line(&RecordingEvent::Input { at_ms, channel, text, hidden }));
+    }
 }
 
 fn terminal_of(screen: Screen) -> RecordedTerminal {

@@ -1,6 +1,7 @@
 //! Where the recording of a session is.
 
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use access::SessionId;
 use time::OffsetDateTime;
@@ -26,6 +27,36 @@ pub(crate) fn closed(root: &Path, session: SessionId) -> PathBuf {
 pub(crate) fn session_of(path: &Path) -> Option<SessionId> {
     let open = path.extension().is_some_and(|extension| extension == OPEN);
     open.then(|| path.file_stem()?.to_str()?.parse().ok()).flatten()
+}
+
+/// The folders of days, the first one first.
+pub(crate) fn days(root: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut days = entries(root)?;
+    days.retain(|folder| folder.is_dir());
+    days.sort_unstable();
+    Ok(days)
+}
+
+/// The recordings of a day, in the order of their sessions.
+pub(crate) fn recordings(day: &Path) -> io::Result<Vec<(SessionId, PathBuf)>> {
+    let session = |path: PathBuf| {
+        let extension = path.extension()?;
+        let session = path.file_stem()?.to_str()?.parse().ok()?;
+        (extension == OPEN || extension == CLOSED).then_some((session, path))
+    };
+    let mut recordings: Vec<_> = entries(day)?.into_iter().filter_map(session).collect();
+    recordings.sort_unstable_by_key(|(session, _): &(SessionId, _)| session.0);
+    // One that is given its lasting name meanwhile may have both.
+    recordings.dedup_by_key(|(session, _)| *session);
+    Ok(recordings)
+}
+
+pub(crate) fn entries(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    match fs::read_dir(folder) {
+        Ok(entries) => entries.map(|entry| entry.map(|entry| entry.path())).collect(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(error),
+    }
 }
 
 const OPEN: &str = "part";

@@ -11,7 +11,7 @@ use access::{Kind, SessionId};
 use api::RecordingEvent;
 use async_trait::async_trait;
 use bytes::Bytes;
-use record::{Archive, ReadError, RecordingsKey};
+use record::{Archive, Bounds, ReadError, RecordingsKey, SearchPlace, Sought};
 use session::{
     About, AuditError, AuditEvent, AuditLog, ClosingSlot, Entry, Recordings, Screen, Tape,
 };
@@ -122,6 +122,102 @@ async fn a_recording_that_can_not_go_on_says_so_to_its_session() {
     let recorded = world.recorded();
     limit_files(libc::rlimit { rlim_cur: libc::RLIM_INFINITY, ..limit });
     let [(0, None, false)] = recorded[..] else { panic!("{recorded:?}") };
+}
+
+#[tokio::test]
+async fn a_search_finds_each_line_once_in_the_order_of_sessions_whatever_its_parts() {
+    let world = World::new().await;
+    let sessions: Vec<_> = (0..3).map(|_| SessionId(Uuid::now_v7())).collect();
+    for session in &sessions {
+        let tape = world.begin(*session).await;
+        for line in ["alpha\r\n", "a need", "le\r\n\u{1b}[1mA NEED", "LE\u{1b}[0m too\r\n"] {
+            let bytes = Bytes::from_static(line.as_bytes());
+            tape.write(Entry::Output { channel: 1, bytes }).await;
+        }
+        drop(tape);
+    }
+    world.archive.finished().await;
+    // Damaged: it is named, and the others are searched.
+    let bad = SessionId(Uuid::now_v7());
+    fs::write(world.file(sessions[0], "rec").with_file_name(format!("{bad}.rec")), "x").unwrap();
+    for limit in [1, 2, 100] {
+        let (mut found, mut unread, mut after) = (Vec::new(), Vec::new(), None);
+        loop {
+            let (bounds, _waiting) = Bounds::of(Duration::from_secs(60));
+            let page = world.archive.search(&sought("Needle", limit, after), &bounds).unwrap();
+            assert!(page.found.len() <= limit);
+            found.extend(page.found.into_iter().map(|it| (it.session, it.line)));
+            unread.extend(page.unread);
+            let Some(next) = page.next else { break };
+            after = Some(next.parse().unwrap());
+        }
+        let lines = |session: &SessionId| {
+            ["a needle", "A NEEDLE too"].map(|line| (*session, line.to_owned()))
+        };
+        assert_eq!(found, sessions.iter().flat_map(lines).collect::<Vec<_>>(), "{limit}");
+        assert_eq!(unread, [bad]);
+    }
+}
+
+#[tokio::test]
+async fn a_search_that_nobody_waits_for_ends_and_one_without_time_goes_on_where_it_ended() {
+    let world = World::new().await;
+    let session = SessionId(Uuid::now_v7());
+    let tape = world.begin(session).await;
+    // More than one frame.
+    for _ in 0..8 {
+        let bytes = Bytes::from("needle\r\n".repeat(4096));
+        tape.write(Entry::Output { channel: 1, bytes }).await;
+    }
+    drop(tape);
+    world.archive.finished().await;
+    let (bounds, waiting) = Bounds::of(Duration::from_secs(60));
+    drop(waiting);
+    let page = world.archive.search(&sought("needle", 100_000, None), &bounds).unwrap();
+    assert!(page.found.is_empty() && page.next.is_some(), "it has not begun");
+    let (mut found, mut parts, mut after) = (0, 0, None);
+    loop {
+        // It is over before it has begun, but for one frame.
+        let (bounds, _waiting) = Bounds::of(Duration::from_millis(1));
+        let page = world.archive.search(&sought("needle", 100_000, after), &bounds).unwrap();
+        found += page.found.len();
+        parts += 1;
+        let Some(next) = page.next else { break };
+        after = Some(next.parse().unwrap());
+        assert!(parts < 10_000);
+    }
+    assert_eq!(found, 8 * 4096);
+    assert!(parts > 1);
+}
+
+/// How fast recordings are searched: for people who ask, not for every run.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "a measurement"]
+async fn a_search_of_much() {
+    let world = World::new().await;
+    let tape = world.begin(SessionId(Uuid::now_v7())).await;
+    let line = "Nov 27 10:00:00 web1 systemd[1]: Started \u{1b}[32msomething\u{1b}[0m with 12345 words.\r\n";
+    let output = Bytes::from(line.repeat(400));
+    for _ in 0..(200 << 20) / output.len() {
+        tape.write(Entry::Output { channel: 1, bytes: output.clone() }).await;
+    }
+    drop(tape);
+    world.archive.finished().await;
+    let (began, mut after, mut parts) = (std::time::Instant::now(), None, 0);
+    loop {
+        let (bounds, _waiting) = Bounds::of(Duration::from_secs(8));
+        let page = world.archive.search(&sought("nowhere", 100, after), &bounds).unwrap();
+        parts += 1;
+        let Some(next) = page.next else { break };
+        after = Some(next.parse().unwrap());
+    }
+    let speed = 200.0 / began.elapsed().as_secs_f64();
+    println!("{speed:.0} MiB of output a second, in {parts} parts");
+}
+
+fn sought(text: &str, limit: usize, after: Option<SearchPlace>) -> Sought {
+    let (text, user, application) = (text.to_owned(), None, None);
+    Sought { text, user, application, since_ms: 0, until_ms: u64::MAX, limit, after }
 }
 
 #[expect(unsafe_code, reason = "the standard library has no call for resource limits")]

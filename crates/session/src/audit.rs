@@ -130,6 +130,20 @@ pub enum AuditEvent {
     /// Somebody began to read a recording.
     #[serde(rename = "recording.viewed")]
     RecordingViewed { session: SessionId, actor: Name, from: IpAddr },
+    /// Somebody searched the recordings for a text.
+    #[serde(rename = "recording.searched")]
+    RecordingSearched {
+        actor: Name,
+        from: IpAddr,
+        text: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        whose: Option<Name>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        application: Option<String>,
+        /// The session from which on they went on.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        after: Option<SessionId>,
+    },
     #[serde(rename = "authn.failed")]
     AuthnFailed {
         door: Door,
@@ -227,6 +241,7 @@ impl AuditEvent {
             Self::SessionAction { .. } => "session.action",
             Self::SessionRecorded { .. } => "session.recorded",
             Self::RecordingViewed { .. } => "recording.viewed",
+            Self::RecordingSearched { .. } => "recording.searched",
             Self::AuthnFailed { .. } => "authn.failed",
             Self::AccessDenied { .. } => "access.denied",
             Self::AdminChanged { .. } => "admin.changed",
@@ -249,7 +264,8 @@ impl AuditEvent {
             | Self::SessionAction { session, .. }
             | Self::SessionRecorded { session, .. }
             | Self::RecordingViewed { session, .. } => Some(*session),
-            Self::AuthnFailed { .. }
+            Self::RecordingSearched { .. }
+            | Self::AuthnFailed { .. }
             | Self::AccessDenied { .. }
             | Self::AdminChanged { .. }
             | Self::AccessWithdrawn { .. }

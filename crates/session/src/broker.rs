@@ -312,7 +312,10 @@ impl Session {
             login: self.login().map(str::to_owned),
             opened: self.clock.now(),
         };
-        let tape = recordings.begin(about).await?;
+        let mut tape = recordings.begin(about).await?;
+        if self.terms().recording == Recording::WithInput {
+            tape = tape.with_input();
+        }
         self.lease = self.lease.clone().recorded(&tape);
         self.tape = Some(tape);
         Ok(())

@@ -62,6 +62,16 @@ pub enum Entry {
         columns: u32,
         rows: u32,
     },
+    /// The user began to type a line, or pressed the Enter key.
+    Typed {
+        channel: u32,
+        enter: bool,
+    },
+    /// What the user typed, where that is to be kept as far as the terminal shows it.
+    Input {
+        channel: u32,
+        bytes: Bytes,
+    },
     /// The program used a file.
     File {
         channel: u32,
@@ -100,6 +110,7 @@ pub struct Tape {
     entries: mpsc::Sender<(Duration, Entry)>,
     began: Instant,
     failed: CancellationToken,
+    input: bool,
 }
 
 /// The other end of a [`Tape`]: entries in their order, each with its time since the session opened.
@@ -114,8 +125,21 @@ impl Tape {
     pub fn new() -> (Self, TapeEnd) {
         let (sender, receiver) = mpsc::channel(ENTRIES);
         let failed = CancellationToken::new();
-        let tape = Self { entries: sender, began: Instant::now(), failed: failed.clone() };
+        let tape =
+            Self { entries: sender, began: Instant::now(), failed: failed.clone(), input: false };
         (tape, TapeEnd { entries: receiver, failed })
+    }
+
+    /// The same, of a session whose input is kept too.
+    #[must_use]
+    pub fn with_input(mut self) -> Self {
+        self.input = true;
+        self
+    }
+
+    /// Whether input is kept.
+    pub fn takes_input(&self) -> bool {
+        self.input
     }
 
     /// Waits while what keeps it is slower than the session: nothing is left out. What a failed

@@ -140,7 +140,9 @@ async fn pass_up(
     match message {
         ChannelMsg::Data { data } => {
             let length = data.len() as u64;
-            kind.track().inspect(|track| track.input(&data));
+            if let Some(track) = kind.track() {
+                track.input(&data).await;
+            }
             pass_data_up(data, target, kind).await?;
             counters.add_up(length);
         }

@@ -22,6 +22,8 @@ pub(crate) struct Track {
     up: AtomicU64,
     down: AtomicU64,
     ended: AtomicBool,
+    /// Whether a line was begun at the terminal.
+    typing: AtomicBool,
 }
 
 impl Track {
@@ -43,6 +45,7 @@ impl Track {
             up: AtomicU64::new(0),
             down: AtomicU64::new(0),
             ended: AtomicBool::new(false),
+            typing: AtomicBool::new(false),
         };
         if let Some(tape) = track.reach.tape() {
             let (program, detail) = track.noted.clone();
@@ -59,8 +62,17 @@ impl Track {
         }
     }
 
-    pub(crate) fn input(&self, bytes: &Bytes) {
+    /// Before the target gets it.
+    pub(crate) async fn input(&self, bytes: &Bytes) {
         self.up.fetch_add(bytes.len() as u64, Relaxed);
+        let Some(tape) = self.shown() else { return };
+        let channel = self.channel;
+        for enter in lines(bytes, &self.typing) {
+            tape.write(Entry::Typed { channel, enter }).await;
+        }
+        if tape.takes_input() {
+            tape.write(Entry::Input { channel, bytes: bytes.clone() }).await;
+        }
     }
 
     pub(crate) async fn resized(&self, columns: u32, rows: u32) {
@@ -106,5 +118,49 @@ impl Drop for Track {
         if let (Some(entry), Some(tape)) = (self.over(), self.reach.tape()) {
             tape.write_now(entry);
         }
+    }
+}
+
+/// Where lines begin in what is typed (`false`), and where Enter is pressed (`true`). A line that is
+/// given up is begun anew. Of much at once the first lines are told.
+fn lines(typed: &[u8], typing: &AtomicBool) -> Vec<bool> {
+    let mut lines = Vec::new();
+    for byte in typed {
+        if !typing.swap(true, Relaxed) {
+            lines.push(false);
+        }
+        if matches!(byte, b'\r' | b'\n') {
+            lines.push(true);
+        }
+        if matches!(*byte, b'\r' | b'\n' | INTERRUPT | END | SUSPEND) {
+            typing.store(false, Relaxed);
+        }
+    }
+    lines.truncate(MOST_LINES);
+    lines
+}
+
+/// Ctrl-C, Ctrl-D and Ctrl-Z.
+const INTERRUPT: u8 = 3;
+const END: u8 = 4;
+const SUSPEND: u8 = 26;
+/// What is pasted may be long, and is seen in the output.
+const MOST_LINES: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_begin_at_their_first_key_and_end_with_enter_however_they_are_cut() {
+        let told = |pieces: &[&str]| {
+            let typing = AtomicBool::new(false);
+            pieces.iter().flat_map(|it| lines(it.as_bytes(), &typing)).collect::<Vec<_>>()
+        };
+        assert_eq!(told(&["l", "s", "\r", "\u{1b}[A", "\r"]), [false, true, false, true]);
+        assert_eq!(told(&["ls\rpwd\r"]), [false, true, false, true]);
+        assert_eq!(told(&["rm\u{3}", "ls\r"]), [false, false, true]);
+        assert_eq!(told(&["\r"]), [false, true]);
+        assert_eq!(told(&[&"\r".repeat(1000)]).len(), 64);
     }
 }

@@ -87,6 +87,7 @@ pub(in crate::api) const RECORDING: Problems = &[
     (500, "recording.damaged"),
     (503, "audit.unavailable"),
 ];
+pub(in crate::api) const SEARCH: Problems = &[(400, "request.invalid"), (503, "audit.unavailable")];
 pub(in crate::api) const NO_SESSION: Problems = &[(404, "session.not_found")];
 /// A code for a browser, for somebody who may have none.
 pub(in crate::api) const SIGN_IN_CODE: Problems =

@@ -183,7 +183,11 @@ fn terms(grant: &GrantSpec) -> String {
         grant.level.map(|level| level.to_string()),
         grant.databases.as_ref().map(|names| format!("databases {}", names.join(" "))),
         (grant.clipboard != Clipboard::Both).then(|| format!("clipboard {}", grant.clipboard)),
-        (grant.recording == Recording::Required).then(|| "recorded".to_owned()),
+        match grant.recording {
+            Recording::Off => None,
+            Recording::Required => Some("recorded".to_owned()),
+            Recording::WithInput => Some("recorded with input".to_owned()),
+        },
         grant.require_active_session.then(|| "while signed in".to_owned()),
         hours(grant),
         sources,

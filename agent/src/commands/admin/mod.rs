@@ -77,6 +77,9 @@ pub enum AdminCommand {
     /// Sessions: open ones, and the records of all
     #[command(subcommand)]
     Session(session::SessionCommand),
+    /// What terminals of recorded sessions showed
+    #[command(subcommand, visible_alias = "recordings")]
+    Recording(recording::RecordingCommand),
     /// Browsers that are signed in
     #[command(subcommand, visible_alias = "sign-ins")]
     SignIn(sign_in::SignInCommand),
@@ -116,6 +119,7 @@ pub async fn run(args: AdminArgs, context: &Context) -> Result<(), Failure> {
         AdminCommand::Requests(command) => requests::run(command, context).await,
         AdminCommand::Token(command) => token::run(command, context).await,
         AdminCommand::Session(command) => session::run(command, context).await,
+        AdminCommand::Recording(command) => recording::run(command, context).await,
         AdminCommand::SignIn(command) => sign_in::run(command, context).await,
         AdminCommand::Settings(args) => settings::run(args, context).await,
         AdminCommand::SshCa => ssh_ca::run(context).await,

@@ -1,16 +1,17 @@
-//! `adit admin session play|recording`
+//! `adit admin session play|recording|commands`, `adit admin recording search`
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use access::SessionId;
-use api::{RecordingEvent, RecordingPage};
-use clap::Args;
+use access::{Name, SessionId};
+use api::{CommandsPage, RecordingEvent, RecordingMatch, RecordingPage, SearchPage};
+use clap::{Args, Subcommand};
 use tokio::time::sleep;
 
 use crate::asciicast::{Cast, moment};
 use crate::context::{Context, query};
 use crate::exit::Failure;
 use crate::replay::{Drawing, RESTORE};
+use crate::times;
 
 #[derive(Debug, Args)]
 pub struct PlayArgs {
@@ -40,6 +41,102 @@ pub struct PrintArgs {
     /// The terminal to print, where a session had several [default: the first]
     #[arg(long, value_name = "N", requires = "asciicast")]
     channel: Option<u32>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum RecordingCommand {
+    /// Find where recorded terminals showed a text, the oldest session first
+    Search(SearchArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct SearchArgs {
+    /// What one line showed; the case of letters does not matter
+    text: String,
+    /// Only in sessions of this user
+    #[arg(long)]
+    user: Option<Name>,
+    /// Only in sessions to this application: APP, or APP.SITE
+    #[arg(long, visible_alias = "app", value_name = "APP")]
+    application: Option<String>,
+    /// Only what was shown since: 2h (ago), 2026-12-01, 2026-12-01T08:00:00Z
+    #[arg(long, value_name = "TIME", value_parser = times::moment)]
+    since: Option<SystemTime>,
+    /// Only what was shown before; written as --since
+    #[arg(long, value_name = "TIME", value_parser = times::moment)]
+    until: Option<SystemTime>,
+    /// At most this many finds
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    limit: usize,
+}
+
+pub(super) async fn run(command: RecordingCommand, context: &Context) -> Result<(), Failure> {
+    match command {
+        RecordingCommand::Search(args) => search(args, context).await,
+    }
+}
+
+/// Asks for part after part: one may hold nothing, and more still follow.
+async fn search(args: SearchArgs, context: &Context) -> Result<(), Failure> {
+    let (mut found, mut unread, mut after) = (Vec::new(), Vec::new(), None);
+    while found.len() < args.limit {
+        let page: SearchPage = context.get(&args.path(args.limit - found.len(), after)).await?;
+        found.extend(page.found);
+        unread.extend(page.unread);
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    let heads = ["time", "session", "into it", "user", "application", "line"];
+    context.ui.list(&found, "No recorded terminal showed that.", heads, cells)?;
+    for session in unread {
+        context.ui.say(format_args!("The recording of session {session} could not be read."));
+    }
+    if after.is_some() {
+        context.ui.say("There may be more: give a larger --limit, or another --since.");
+    }
+    Ok(())
+}
+
+fn cells(found: &RecordingMatch) -> [String; 6] {
+    [
+        times::to_the_second((found.opened_ms + found.at_ms) / 1000),
+        found.session.to_string(),
+        into(found.at_ms),
+        found.user.to_string(),
+        format!("{}.{}", found.application, found.site),
+        found.line.trim_start().to_owned(),
+    ]
+}
+
+/// How far into a recording: `1:02:03`.
+fn into(at_ms: u64) -> String {
+    let seconds = at_ms / 1000;
+    format!("{}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)
+}
+
+/// Lists what was typed, as far as the terminals showed it.
+pub(super) async fn commands(id: SessionId, context: &Context) -> Result<(), Failure> {
+    let path = format!("/api/v1/sessions/{id}/commands");
+    let (mut commands, mut after) = (Vec::new(), None);
+    let opened = loop {
+        let page: CommandsPage = context.get(&query(&path, &[("after", after)])).await?;
+        commands.extend(page.commands);
+        after = page.next;
+        if after.is_none() {
+            break page.opened_ms;
+        }
+    };
+    let heads = ["time", "into it", "channel", "command"];
+    context.ui.list(&commands, "No terminal of it showed a command.", heads, |command| {
+        [
+            times::to_the_second((opened + command.at_ms) / 1000),
+            into(command.at_ms),
+            command.channel.to_string(),
+            command.text.clone(),
+        ]
+    })
 }
 
 /// Shows a terminal again. What would do more to the viewer's than draw is left out.
@@ -125,6 +222,21 @@ impl Pages {
     }
 }
 
+impl SearchArgs {
+    fn path(&self, left: usize, after: Option<String>) -> String {
+        let parameters = [
+            ("text", Some(self.text.clone())),
+            ("user", self.user.as_ref().map(ToString::to_string)),
+            ("application", self.application.clone()),
+            ("since", self.since.map(times::rfc3339)),
+            ("until", self.until.map(times::rfc3339)),
+            ("limit", Some(left.min(MOST_FOUND).to_string())),
+            ("after", after),
+        ];
+        query("/api/v1/recordings/search", &parameters)
+    }
+}
+
 impl PlayArgs {
     fn wait(&self, millis: u64) -> Duration {
         let real = Duration::from_millis(millis).as_secs_f64() / self.speed;
@@ -154,3 +266,5 @@ fn seconds(text: &str) -> Result<f64, String> {
 }
 
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
+/// Finds in one answer.
+const MOST_FOUND: usize = 1000;

@@ -1,4 +1,4 @@
-//! `adit admin session ls|kill|export|play|recording`
+//! `adit admin session ls|kill|export|play|recording|commands`
 
 use access::{Name, SessionId};
 use api::SessionRow;
@@ -37,6 +37,13 @@ pub enum SessionCommand {
     Play(recording::PlayArgs),
     /// Print a session's recording: a line of JSON for each event, or as asciicast
     Recording(recording::PrintArgs),
+    /// List the command lines typed in a recorded session, as far as its terminals showed them
+    ///
+    /// They are read off the screen: best effort, and no proof of what ran.
+    Commands {
+        /// The session's id, as `ls` and the audit log show it
+        id: SessionId,
+    },
 }
 
 pub(super) async fn run(command: SessionCommand, context: &Context) -> Result<(), Failure> {
@@ -49,6 +56,7 @@ pub(super) async fn run(command: SessionCommand, context: &Context) -> Result<()
         SessionCommand::Export { id } => audit::export_session(id, context).await,
         SessionCommand::Play(args) => recording::play(args, context).await,
         SessionCommand::Recording(args) => recording::print(args, context).await,
+        SessionCommand::Commands { id } => recording::commands(id, context).await,
     }
 }
 

@@ -32,8 +32,8 @@ pub(super) struct TermArgs {
     /// Which way the clipboard may carry: off, to-target, from-target or both [default: both]
     #[arg(long, value_name = "WAY")]
     clipboard: Option<Clipboard>,
-    /// Whether sessions are recorded: off, or required: nothing is done that is not recorded
-    /// [default: off]
+    /// Whether sessions are recorded: off; required: nothing is done that is not recorded; or
+    /// with-input: what is typed at terminals is kept too, as far as they show it [default: off]
     #[arg(long, value_name = "WHETHER")]
     recording: Option<Recording>,
     /// Let the session last only while its user is signed in (`adit login`) [default: no]

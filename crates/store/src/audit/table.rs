@@ -166,7 +166,9 @@ fn user(event: &AuditEvent) -> Option<String> {
         AuditEvent::TokenExpiring { user, .. } | AuditEvent::SessionRecorded { user, .. } => {
             user.as_ref().map(ToString::to_string)
         }
-        AuditEvent::RecordingViewed { actor, .. } => Some(actor.to_string()),
+        AuditEvent::RecordingViewed { actor, .. } | AuditEvent::RecordingSearched { actor, .. } => {
+            Some(actor.to_string())
+        }
         AuditEvent::CertificateIssued { .. }
         | AuditEvent::CertificateFailed { .. }
         | AuditEvent::ConnectorState { .. } => None,

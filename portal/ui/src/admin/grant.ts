@@ -32,7 +32,7 @@ export function draft(before?: GrantSpec): Draft {
     until: before?.valid_until ?? '',
     forwarding: before?.forwarding ?? false,
     fileTransfer: before?.file_transfer ?? true,
-    recording: before?.recording === 'required',
+    recording: (before?.recording ?? 'off') !== 'off',
     signedIn: before?.require_active_session ?? false,
   };
 }
@@ -52,7 +52,7 @@ export function spec(form: Draft, before?: GrantSpec): GrantSpecInput {
     valid_until: form.until || null,
     forwarding: form.forwarding,
     file_transfer: form.fileTransfer,
-    recording: form.recording ? 'required' : 'off',
+    recording: !form.recording ? 'off' : before?.recording === 'with-input' ? 'with-input' : 'required',
     require_active_session: form.signedIn,
   };
 }
@@ -76,6 +76,7 @@ export function terms(grant: GrantSpec): string[] {
     [grant.forwarding, 'forwarding'],
     [grant.file_transfer === false, 'no file transfer'],
     [grant.recording === 'required', 'recorded'],
+    [grant.recording === 'with-input', 'recorded with input'],
     [grant.require_active_session, 'while signed in'],
     [grant.level, `level ${grant.level}`],
     [grant.databases?.length, `databases ${grant.databases?.join(', ')}`],
