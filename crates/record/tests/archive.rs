@@ -190,31 +190,6 @@ async fn a_search_that_nobody_waits_for_ends_and_one_without_time_goes_on_where_
     assert!(parts > 1);
 }
 
-/// How fast recordings are searched: for people who ask, not for every run.
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "a measurement"]
-async fn a_search_of_much() {
-    let world = World::new().await;
-    let tape = world.begin(SessionId(Uuid::now_v7())).await;
-    let line = "Nov 27 10:00:00 web1 systemd[1]: Started \u{1b}[32msomething\u{1b}[0m with 12345 words.\r\n";
-    let output = Bytes::from(line.repeat(400));
-    for _ in 0..(200 << 20) / output.len() {
-        tape.write(Entry::Output { channel: 1, bytes: output.clone() }).await;
-    }
-    drop(tape);
-    world.archive.finished().await;
-    let (began, mut after, mut parts) = (std::time::Instant::now(), None, 0);
-    loop {
-        let (bounds, _waiting) = Bounds::of(Duration::from_secs(8));
-        let page = world.archive.search(&sought("nowhere", 100, after), &bounds).unwrap();
-        parts += 1;
-        let Some(next) = page.next else { break };
-        after = Some(next.parse().unwrap());
-    }
-    let speed = 200.0 / began.elapsed().as_secs_f64();
-    println!("{speed:.0} MiB of output a second, in {parts} parts");
-}
-
 fn sought(text: &str, limit: usize, after: Option<SearchPlace>) -> Sought {
     let (text, user, application) = (text.to_owned(), None, None);
     Sought { text, user, application, since_ms: 0, until_ms: u64::MAX, limit, after }

@@ -32,8 +32,8 @@ async fn a_security_key_signs_in_only_when_somebody_touched_it() {
         assert_eq!(matches!(shown, AuthResult::Success), enough, "{flags}: {shown:?}");
         drop(agent);
         assert_eq!(asked.join_next().await.unwrap().unwrap(), 1, "a key that is known is asked");
+        assert!(enough || target.connections() == 0, "{flags}: nothing is dialled for a stranger");
     }
-    assert_eq!(target.connections(), 0, "a sign-in alone opens nothing");
 }
 
 fn pair() -> Ed25519Keypair {
