@@ -2,7 +2,6 @@
 //! a while. Who must have one on the disk waits for it.
 
 use std::collections::HashMap;
-use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, SystemTime};
@@ -10,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use access::SessionId;
 use async_trait::async_trait;
 use session::{AuditError, Statement, StatementLog};
-use sqlx::{AssertSqlSafe, Row as _};
+use sqlx::{AssertSqlSafe, FromRow, Row as _};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -18,6 +17,8 @@ use uuid::Uuid;
 
 use crate::columns::Columns;
 use crate::db::{Connection, Engine, Fence, Pool, Row};
+use crate::inserts::Inserts;
+use crate::search::Search;
 use crate::{Store, StoreError, clock};
 
 /// Where statements wait to be stored.
@@ -35,6 +36,7 @@ pub(crate) struct Keeper {
     database: Pool,
     fence: Fence,
     stop: CancellationToken,
+    inserts: Inserts,
 }
 
 /// Statements with the room that they take, and who waits for them.
@@ -89,7 +91,9 @@ impl Statements {
     ) -> (Self, Keeper) {
         let (send, waiting) = mpsc::channel(WAITING);
         let dropped = Arc::<AtomicU64>::default();
-        let keeper = Keeper { waiting, dropped: dropped.clone(), engine, database, fence, stop };
+        let inserts = Inserts::new(engine, "statements", COLUMNS, AGAIN);
+        let counted = dropped.clone();
+        let keeper = Keeper { waiting, dropped: counted, engine, database, fence, stop, inserts };
         (Self { waiting: send, room: Arc::new(Semaphore::new(ROOM)), dropped }, keeper)
     }
 
@@ -142,21 +146,11 @@ impl Store {
             ("database_name =", query.database),
             ("error >=", query.failed.then(String::new)),
         ];
-        let given = conditions.into_iter().filter_map(|(words, value)| Some((words, value?)));
-        let (mut sql, mut values) = (format!("SELECT {COLUMNS} FROM statements"), Vec::new());
-        for (words, value) in given {
-            values.push(value);
-            let join = if values.len() == 1 { "WHERE" } else { "AND" };
-            // Writing to a String does not fail.
-            let _ = write!(sql, " {join} {words} ${}", values.len());
+        let mut search = Search::new(&format!("SELECT {COLUMNS} FROM statements WHERE 1 = 1"));
+        for (condition, value) in conditions {
+            search.text(condition, value);
         }
-        let _ = write!(sql, " ORDER BY id DESC LIMIT {}", query.limit.min(MAX_ROWS));
-        let mut statement = sqlx::query(AssertSqlSafe(sql));
-        for value in values {
-            statement = statement.bind(value);
-        }
-        let rows = statement.fetch_all(&self.inner.readers).await?;
-        Ok(rows.iter().map(row).collect::<Result<_, _>>()?)
+        search.rows("id DESC", Some(query.limit.min(MAX_ROWS)), &self.inner.readers).await
     }
 
     /// Removes statements that are older than `after`, and says how many.
@@ -247,12 +241,8 @@ impl Keeper {
         let mut connection = self.database.acquire().await?;
         let mut tx = self.engine.begin_records(&mut connection, false).await?;
         self.fence.check(&mut tx).await?;
-        let rows = batch.chunks_exact(ROWS);
-        for statement in rows.remainder() {
-            insert(&mut tx, std::slice::from_ref(statement)).await?;
-        }
-        for statements in rows {
-            insert(&mut tx, statements).await?;
+        for (sql, statements) in self.inserts.parts(batch) {
+            insert(&mut tx, sql, statements).await?;
         }
         tx.commit().await
     }
@@ -274,9 +264,12 @@ fn merged(batch: &mut [Waiting]) -> Vec<Statement> {
     all
 }
 
-/// Stores statements at once: most of what a row costs is handing one of ours over.
-async fn insert(db: &mut Connection, statements: &[Statement]) -> Result<(), sqlx::Error> {
-    let sql = if statements.len() == 1 { sql(1) } else { sql(ROWS) };
+/// Stores statements in one of ours.
+async fn insert(
+    db: &mut Connection,
+    sql: Arc<str>,
+    statements: &[Statement],
+) -> Result<(), sqlx::Error> {
     let mut query = sqlx::query(AssertSqlSafe(sql));
     for one in statements {
         let outcome = one.outcome.as_ref();
@@ -299,51 +292,30 @@ async fn insert(db: &mut Connection, statements: &[Statement]) -> Result<(), sql
     query.execute(db).await.map(drop)
 }
 
-/// The statement that stores so many rows.
-fn sql(rows: usize) -> String {
-    let mut sql = format!("INSERT INTO statements ({COLUMNS}) VALUES ");
-    for value in 0..rows * WIDTH {
-        let (before, after) = match value % WIDTH {
-            0 if value == 0 => ("(", ""),
-            0 => (", (", ""),
-            at if at == WIDTH - 1 => (", ", ")"),
-            _ => (", ", ""),
-        };
-        // Writing to a String does not fail.
-        let _ = write!(sql, "{before}${}{after}", value + 1);
+impl FromRow<'_, Row> for StatementRow {
+    fn from_row(row: &Row) -> Result<Self, sqlx::Error> {
+        Ok(Self {
+            id: row.parsed("id")?,
+            at_ms: row.number("at_ms")?,
+            session: row.parsed("session")?,
+            user: row.try_get("user_name")?,
+            application: row.try_get("application")?,
+            database: row.try_get("database_name")?,
+            role: row.try_get("role_name")?,
+            client: row.try_get("client")?,
+            text: row.try_get("statement")?,
+            cut: row.number("cut")?,
+            micros: row.perhaps_number("micros")?,
+            rows: row.perhaps_number("row_count")?,
+            error: row.try_get("error")?,
+        })
     }
-    sql.push_str(AGAIN);
-    sql
-}
-
-fn row(row: &Row) -> Result<StatementRow, sqlx::Error> {
-    Ok(StatementRow {
-        id: row.parsed("id")?,
-        at_ms: row.number("at_ms")?,
-        session: row.parsed("session")?,
-        user: row.try_get("user_name")?,
-        application: row.try_get("application")?,
-        database: row.try_get("database_name")?,
-        role: row.try_get("role_name")?,
-        client: row.try_get("client")?,
-        text: row.try_get("statement")?,
-        cut: row.number("cut")?,
-        micros: row.perhaps_number("micros")?,
-        rows: row.perhaps_number("row_count")?,
-        error: row.try_get("error")?,
-    })
 }
 
 const COLUMNS: &str = "id, at_ms, session, user_name, application, database_name, role_name,
     client, statement, cut, micros, row_count, error";
 const AGAIN: &str = " ON CONFLICT (id) DO UPDATE SET micros = excluded.micros,
     row_count = excluded.row_count, error = excluded.error";
-
-/// Columns of a row.
-const WIDTH: usize = 13;
-/// Rows of one statement; what is left over is stored by one each, so that there are two statements.
-/// Few: SQLite looks for the name of each parameter among those before it.
-const ROWS: usize = 8;
 
 const PURGE: &str = "DELETE FROM statements WHERE id IN
     (SELECT id FROM statements WHERE at_ms < $1 LIMIT 1000)";

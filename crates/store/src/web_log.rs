@@ -1,14 +1,13 @@
 //! The requests of the web door: a queue of its own, stored some hundreds at once, and kept for a
 //! while. What does not fit is counted and left out; no request waits for it.
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, SystemTime};
 
 use access::SessionId;
 use session::{RequestLog, WebRequest};
-use sqlx::{AssertSqlSafe, Row as _};
+use sqlx::{AssertSqlSafe, FromRow, Row as _};
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -16,6 +15,8 @@ use uuid::Uuid;
 
 use crate::columns::Columns;
 use crate::db::{Connection, Engine, Fence, Pool, Row};
+use crate::inserts::Inserts;
+use crate::search::Search;
 use crate::{Store, StoreError, clock};
 
 /// Where requests wait to be stored.
@@ -32,8 +33,7 @@ pub(crate) struct Keeper {
     database: Pool,
     fence: Fence,
     stop: CancellationToken,
-    /// How many rows each stores; the one of most comes first.
-    statements: [(usize, Arc<str>); 3],
+    inserts: Inserts,
 }
 
 /// A request as it is kept.
@@ -79,9 +79,9 @@ impl Requests {
     ) -> (Self, Keeper) {
         let (send, waiting) = mpsc::channel(WAITING);
         let dropped = Arc::<AtomicU64>::default();
-        let statements = ROWS.map(|rows| (rows, sql(engine, rows).into()));
+        let inserts = Inserts::new(engine, "web_requests", COLUMNS, "");
         let counted = dropped.clone();
-        let keeper = Keeper { waiting, dropped, engine, database, fence, stop, statements };
+        let keeper = Keeper { waiting, dropped, engine, database, fence, stop, inserts };
         (Self { waiting: send, dropped: counted }, keeper)
     }
 }
@@ -110,21 +110,11 @@ impl Store {
             ("user_name =", query.user),
             ("application =", query.application),
         ];
-        let given = conditions.into_iter().filter_map(|(words, value)| Some((words, value?)));
-        let (mut sql, mut values) = (format!("SELECT {COLUMNS} FROM web_requests"), Vec::new());
-        for (words, value) in given {
-            values.push(value);
-            let join = if values.len() == 1 { "WHERE" } else { "AND" };
-            // Writing to a String does not fail.
-            let _ = write!(sql, " {join} {words} ${}", values.len());
+        let mut search = Search::new(&format!("SELECT {COLUMNS} FROM web_requests WHERE 1 = 1"));
+        for (condition, value) in conditions {
+            search.text(condition, value);
         }
-        let _ = write!(sql, " ORDER BY id DESC LIMIT {}", query.limit.min(MAX_ROWS));
-        let mut statement = sqlx::query(AssertSqlSafe(sql));
-        for value in values {
-            statement = statement.bind(value);
-        }
-        let rows = statement.fetch_all(&self.inner.readers).await?;
-        Ok(rows.iter().map(row).collect::<Result<_, _>>()?)
+        search.rows("id DESC", Some(query.limit.min(MAX_ROWS)), &self.inner.readers).await
     }
 
     /// Removes requests that are older than `after`, and says how many.
@@ -202,19 +192,14 @@ impl Keeper {
         let mut connection = self.database.acquire().await?;
         let mut tx = self.engine.begin_records(&mut connection, false).await?;
         self.fence.check(&mut tx).await?;
-        let mut left = batch;
-        for (rows, sql) in &self.statements {
-            let whole = left.chunks_exact(*rows);
-            left = whole.remainder();
-            for requests in whole {
-                insert(&mut tx, sql.clone(), requests).await?;
-            }
+        for (sql, requests) in self.inserts.parts(batch) {
+            insert(&mut tx, sql, requests).await?;
         }
         tx.commit().await
     }
 }
 
-/// Stores requests in one statement: most of what a row costs is handing a statement over.
+/// Stores requests in one statement.
 async fn insert(
     db: &mut Connection,
     sql: Arc<str>,
@@ -242,59 +227,36 @@ async fn insert(
     statement.execute(db).await.map(drop)
 }
 
-/// The statement that stores so many rows. SQLite looks for the name of each parameter among those
-/// before it, so they have none there.
-fn sql(engine: Engine, rows: usize) -> String {
-    let mut sql = format!("INSERT INTO web_requests ({COLUMNS}) VALUES ");
-    for value in 0..rows * WIDTH {
-        let (before, after) = match value % WIDTH {
-            0 if value == 0 => ("(", ""),
-            0 => (", (", ""),
-            at if at == WIDTH - 1 => (", ", ")"),
-            _ => (", ", ""),
-        };
-        // Writing to a String does not fail.
-        let _ = match engine {
-            Engine::Sqlite => write!(sql, "{before}?{after}"),
-            Engine::Postgres => write!(sql, "{before}${}{after}", value + 1),
-        };
-    }
-    sql
-}
-
 /// The least id of a request that came then, in Unix milliseconds.
 fn first_id(millis: u64) -> Uuid {
     uuid::Builder::from_unix_timestamp_millis(millis, &[0; 10]).into_uuid()
 }
 
-fn row(row: &Row) -> Result<WebRequestRow, sqlx::Error> {
-    Ok(WebRequestRow {
-        id: row.parsed("id")?,
-        at_ms: row.number("at_ms")?,
-        from: row.try_get("from_address")?,
-        method: row.try_get("method")?,
-        host: row.try_get("host")?,
-        path: row.try_get("path")?,
-        session: row.perhaps("session")?,
-        user: row.try_get("user_name")?,
-        application: row.try_get("application")?,
-        status: row.perhaps_number("status")?,
-        code: row.try_get("code")?,
-        up: row.number("up")?,
-        down: row.number("down")?,
-        millis: row.number("millis")?,
-        client_id: row.try_get("client_id")?,
-    })
+impl FromRow<'_, Row> for WebRequestRow {
+    fn from_row(row: &Row) -> Result<Self, sqlx::Error> {
+        Ok(Self {
+            id: row.parsed("id")?,
+            at_ms: row.number("at_ms")?,
+            from: row.try_get("from_address")?,
+            method: row.try_get("method")?,
+            host: row.try_get("host")?,
+            path: row.try_get("path")?,
+            session: row.perhaps("session")?,
+            user: row.try_get("user_name")?,
+            application: row.try_get("application")?,
+            status: row.perhaps_number("status")?,
+            code: row.try_get("code")?,
+            up: row.number("up")?,
+            down: row.number("down")?,
+            millis: row.number("millis")?,
+            client_id: row.try_get("client_id")?,
+        })
+    }
 }
 
 const COLUMNS: &str =
     "id, at_ms, from_address, method, host, path, session, user_name, application,
     status, code, up, down, millis, client_id";
-
-/// Columns of a row.
-const WIDTH: usize = 15;
-/// Rows of one statement. Few kinds: each is prepared once and kept.
-const ROWS: [usize; 3] = [64, 8, 1];
 
 const PURGE: &str = "DELETE FROM web_requests WHERE id IN
     (SELECT id FROM web_requests WHERE id < $1 LIMIT 1000)";

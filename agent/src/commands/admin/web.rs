@@ -4,7 +4,7 @@ use access::SessionId;
 use api::{WebRequestPage, WebRequestRow};
 use clap::{Args, Subcommand};
 
-use crate::context::{Context, query};
+use crate::context::{Context, PAGE, query};
 use crate::exit::Failure;
 use crate::times;
 
@@ -80,6 +80,3 @@ impl LogArgs {
         query("/api/v1/web/requests", &parameters)
     }
 }
-
-/// The longest page the relay gives.
-const PAGE: u64 = 1000;
