@@ -45,6 +45,7 @@ pub(super) fn connect(relay: &RelayUrl, quic_port: u16, error: &ConnectError) ->
         ConnectError::Resolve { .. }
         | ConnectError::Socket { .. }
         | ConnectError::Handshake { .. }
+        | ConnectError::Closed { .. }
         | ConnectError::Greeting { .. }
         | ConnectError::TimedOut { .. } => unreachable(relay, error)
             .hint(format!("check the network, and that UDP port {quic_port} is open to the relay")),

@@ -6,16 +6,16 @@ use std::time::{Duration, SystemTime};
 
 use access::EndReason;
 use async_trait::async_trait;
-use quinn::VarInt;
 use rustls::pki_types::CertificateDer;
 use tokio::time::timeout;
 use wire::{Control, Refusal, VERSIONS};
 
+use crate::carried::Stream;
+use crate::carrier::Carrier;
 use crate::certificate::Facts;
 use crate::closed::ConnectError;
 use crate::connection::{Connection, Link, Peer};
 use crate::control::{ControlLoop, Role};
-use crate::stream::{Counted, Stream};
 
 /// Signs certificates for one connected machine.
 #[async_trait]
@@ -27,7 +27,7 @@ pub trait Renewer: Send + Sync {
 /// A peer that has shown a certificate of the CA and said hello. Nobody has yet said who it is:
 /// look its key up, then [`welcome`](Self::welcome) or [`refuse`](Self::refuse).
 pub struct Knock {
-    quic: quinn::Connection,
+    carrier: Carrier,
     control: Stream,
     peer: Peer,
     certificate: Facts,
@@ -52,7 +52,7 @@ impl Knock {
     }
 
     pub fn remote_address(&self) -> SocketAddr {
-        self.quic.remote_address()
+        self.carrier.remote_address()
     }
 
     /// Accepts the peer. Where its certificate has expired, the connection carries sessions only
@@ -66,7 +66,7 @@ impl Knock {
         let version = self.peer.version;
         let welcome = Control::Welcome { version, relay: relay.to_owned(), renew_now };
         self.say(&welcome).await?;
-        let link = Link::new(self.quic, None, !renew_now);
+        let link = Link::new(self.carrier, !renew_now);
         let role = Role::Listener { renewer, key: self.certificate.spki };
         let control = ControlLoop { link: link.clone(), stream: self.control, role };
         Ok(Connection::start(link, self.peer, control))
@@ -77,7 +77,7 @@ impl Knock {
         if self.say(&Control::Refused(refusal)).await.is_ok() {
             drop(timeout(FAREWELL, self.control.deliver()).await);
         }
-        self.quic.close(VarInt::from_u32(EndReason::Failed.number()), b"refused");
+        self.carrier.close(EndReason::Failed, "refused");
     }
 
     async fn say(&mut self, message: &Control) -> Result<(), ConnectError> {
@@ -93,16 +93,16 @@ async fn greet(incoming: quinn::Incoming) -> Result<Knock, ConnectError> {
     let chain = quic.peer_identity().and_then(|any| any.downcast::<Vec<CertificateDer>>().ok());
     let leaf = chain.as_ref().and_then(|chain| chain.first()).ok_or(ConnectError::NoCertificate)?;
     let certificate = Facts::of(leaf).map_err(|source| ConnectError::Certificate { source })?;
-    let (send, recv) =
-        quic.accept_bi().await.map_err(|source| ConnectError::Handshake { source })?;
-    let mut control = Stream::new(send, recv, Counted::new(&Arc::default()));
+    let carrier = Carrier::quic(quic, None);
+    let over = |source| ConnectError::Closed { source };
+    let mut control = carrier.accept(&Arc::default()).await.map_err(over)?;
     let hello = control.recv_frame().await.map_err(|source| ConnectError::Greeting { source })?;
     let Control::Hello { versions, software, capabilities } = hello else {
         return Err(ConnectError::Protocol);
     };
     let agreed = VERSIONS.agree(versions);
     let peer = Peer { version: agreed.unwrap_or_default(), software, capabilities };
-    let knock = Knock { quic, control, peer, certificate };
+    let knock = Knock { carrier, control, peer, certificate };
     match agreed {
         Some(_) => Ok(knock),
         None => {

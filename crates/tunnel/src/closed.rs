@@ -53,6 +53,8 @@ pub enum ConnectError {
     ServerName { name: String },
     #[error("the QUIC handshake failed")]
     Handshake { source: ConnectionError },
+    #[error("the connection was over before the greeting")]
+    Closed { source: Closed },
     #[error("the peer showed no certificate")]
     NoCertificate,
     #[error("the peer's certificate is not readable")]

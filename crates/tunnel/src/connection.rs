@@ -1,24 +1,20 @@
 //! A connection whose two sides have greeted each other.
 
 use std::fmt;
-use std::io;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use access::{EndReason, SessionId};
-use quinn::{ConnectionError, VarInt};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
-use tokio::time::timeout;
 use wire::{Header, Mode, Reply};
 
+use crate::carried::Stream;
+use crate::carrier::{Carrier, Transport};
 use crate::closed::{Closed, OpenError};
 use crate::control::ControlLoop;
-use crate::endpoint::{FIRST_STREAMS, MAX_STREAMS};
-use crate::stream::{Counted, Stream, StreamError};
-use crate::window::SendWindow;
 
 /// A live connection between a relay and an agent or connector. Cheap to clone; closes when the
 /// last clone is dropped, and its streams with it.
@@ -55,7 +51,8 @@ impl Connection {
     pub async fn open(&self, header: &Header) -> Result<(Stream, Opened), OpenError> {
         self.ready().await;
         let broken = |source| OpenError::Broken { source };
-        let mut stream = self.0.link.open_stream().await.map_err(broken)?;
+        let link = &self.0.link;
+        let mut stream = link.carrier.open(&link.shared.streams).await.map_err(broken)?;
         stream.send_frame(header).await.map_err(broken)?;
         match stream.recv_frame().await.map_err(broken)? {
             Reply::Opened { session, mode, host_keys } => {
@@ -70,14 +67,8 @@ impl Connection {
     pub async fn accept(&self) -> Result<Stream, Closed> {
         self.ready().await;
         let link = &self.0.link;
-        match link.quic.accept_bi().await {
-            Ok((send, recv)) => {
-                let stream = Stream::new(send, recv, Counted::new(&link.shared.streams));
-                link.allow_more_streams();
-                Ok(stream)
-            }
-            Err(error) => Err(link.closed_by(error)),
-        }
+        let accepted = link.carrier.accept(&link.shared.streams).await;
+        accepted.map_err(|closed| link.ended(closed))
     }
 
     /// Completes once the connection may carry sessions: at once, or when an expired certificate
@@ -90,17 +81,17 @@ impl Connection {
         }
         tokio::select! {
             _ = ready.wait_for(|ready| *ready) => {}
-            _ = self.0.link.quic.closed() => {}
+            _ = self.0.link.carrier.closed() => {}
         }
     }
 
     /// Completes when the connection is over, and says why.
     pub async fn closed(&self) -> Closed {
-        self.0.link.closed_by(self.0.link.quic.closed().await)
+        self.0.link.ended(self.0.link.carrier.closed().await)
     }
 
     pub fn is_open(&self) -> bool {
-        self.0.link.quic.close_reason().is_none()
+        self.0.link.carrier.close_reason().is_none()
     }
 
     /// Completes when the peer takes no more sessions; those under way go on.
@@ -128,9 +119,7 @@ impl Connection {
     /// Closes, and waits a moment so that the peer hears it before this process ends.
     pub async fn goodbye(&self, reason: EndReason, why: &str) {
         self.close(reason, why);
-        if let Some(endpoint) = &self.0.link.endpoint {
-            drop(timeout(GOODBYE, endpoint.wait_idle()).await);
-        }
+        self.0.link.carrier.farewell().await;
     }
 
     pub fn peer(&self) -> &Peer {
@@ -138,12 +127,12 @@ impl Connection {
     }
 
     pub fn remote_address(&self) -> SocketAddr {
-        self.0.link.quic.remote_address()
+        self.0.link.carrier.remote_address()
     }
 
     /// The latest estimate of the round trip.
     pub fn rtt(&self) -> Duration {
-        self.0.link.quic.rtt()
+        self.0.link.carrier.rtt()
     }
 
     /// Streams that are open or being opened, in both directions.
@@ -151,9 +140,9 @@ impl Connection {
         self.0.link.shared.streams.load(Relaxed)
     }
 
-    /// What the transport counted: bytes, packets, losses.
-    pub fn stats(&self) -> quinn::ConnectionStats {
-        self.0.link.quic.stats()
+    /// What carries it.
+    pub fn transport(&self) -> Transport {
+        self.0.link.carrier.transport()
     }
 }
 
@@ -166,10 +155,8 @@ impl fmt::Debug for Connection {
 /// What [`Connection`] and its control task share.
 #[derive(Clone)]
 pub(crate) struct Link {
-    pub(crate) quic: quinn::Connection,
+    pub(crate) carrier: Carrier,
     pub(crate) shared: Arc<Shared>,
-    /// The dialling side's own socket.
-    endpoint: Option<quinn::Endpoint>,
 }
 
 pub(crate) struct Shared {
@@ -177,68 +164,34 @@ pub(crate) struct Shared {
     pub(crate) draining: watch::Sender<bool>,
     pub(crate) ready: watch::Sender<bool>,
     streams: Arc<AtomicUsize>,
-    limit: AtomicU32,
     ended: OnceLock<Closed>,
 }
 
 impl Link {
-    pub(crate) fn new(
-        quic: quinn::Connection,
-        endpoint: Option<quinn::Endpoint>,
-        ready: bool,
-    ) -> Self {
+    pub(crate) fn new(carrier: Carrier, ready: bool) -> Self {
         let shared = Shared {
             drain: Notify::new(),
             draining: watch::Sender::new(false),
             ready: watch::Sender::new(ready),
             streams: Arc::default(),
-            limit: AtomicU32::new(FIRST_STREAMS),
             ended: OnceLock::new(),
         };
-        Self { quic, shared: Arc::new(shared), endpoint }
+        Self { carrier, shared: Arc::new(shared) }
     }
 
     /// Closes; what was said first is what [`Connection::closed`] and the streams tell.
     pub(crate) fn close(&self, ended: Closed, reason: EndReason, why: &str) {
-        // quinn forgets the peer's reason when this side closes after it.
-        if let Some(error) = self.quic.close_reason() {
-            self.closed_by(error);
+        // The peer's reason would be forgotten when this side closes after it.
+        if let Some(closed) = self.carrier.close_reason() {
+            self.ended(closed);
             return;
         }
         self.shared.ended.get_or_init(|| ended);
-        self.quic.close(VarInt::from_u32(reason.number()), why.as_bytes());
+        self.carrier.close(reason, why);
     }
 
-    fn closed_by(&self, error: ConnectionError) -> Closed {
-        self.shared.ended.get_or_init(|| error.into()).clone()
-    }
-
-    /// Fits what may be under way to the path as it is measured now.
-    pub(crate) fn fit(&self, window: &mut SendWindow) {
-        if let Some(bytes) = window.measured(self.quic.remote_address(), self.quic.rtt()) {
-            self.quic.set_send_window(bytes);
-        }
-    }
-
-    async fn open_stream(&self) -> io::Result<Stream> {
-        let counted = Counted::new(&self.shared.streams);
-        match self.quic.open_bi().await {
-            Ok((send, recv)) => Ok(Stream::new(send, recv, counted)),
-            Err(source) => {
-                Err(io::Error::new(io::ErrorKind::NotConnected, StreamError::Lost { source }))
-            }
-        }
-    }
-
-    /// Doubles what the peer may open once half of it is in use.
-    fn allow_more_streams(&self) {
-        let limit = self.shared.limit.load(Relaxed);
-        let half_used = self.shared.streams.load(Relaxed) >= limit as usize / 2;
-        if half_used && limit < MAX_STREAMS {
-            let limit = (limit * 2).min(MAX_STREAMS);
-            self.shared.limit.store(limit, Relaxed);
-            self.quic.set_max_concurrent_bi_streams(VarInt::from_u32(limit));
-        }
+    fn ended(&self, closed: Closed) -> Closed {
+        self.shared.ended.get_or_init(|| closed).clone()
     }
 }
 
@@ -253,6 +206,3 @@ impl Drop for Inner {
         self.link.close(Closed::Here, EndReason::Closed, "goodbye");
     }
 }
-
-/// How long a closing process waits for its last packet to go out.
-const GOODBYE: Duration = Duration::from_secs(1);

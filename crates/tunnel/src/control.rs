@@ -51,7 +51,7 @@ impl ControlLoop {
         let shared = Arc::clone(&self.link.shared);
         loop {
             self.renew_when_due().await?;
-            self.link.fit(&mut window);
+            self.link.carrier.fit(&mut window);
             let timeout = Instant::from_std(liveness.poll_timeout());
             tokio::select! {
                 message = self.stream.recv_frame() => {

@@ -8,12 +8,13 @@ use tokio::time::{Instant, timeout};
 use wire::{Control, VERSIONS};
 
 use crate::Identity;
+use crate::carried::Stream;
+use crate::carrier::Carrier;
 use crate::closed::ConnectError;
 use crate::connection::{Connection, Link, Peer};
 use crate::control::{self, ControlLoop, Role};
 use crate::endpoint::{self, Congestion};
 use crate::local;
-use crate::stream::{Counted, Stream};
 use crate::tls::TlsError;
 
 /// What an agent or connector dials its relay with.
@@ -74,8 +75,9 @@ async fn greet(
     how: &DialOut<'_>,
     (endpoint, quic): (quinn::Endpoint, quinn::Connection),
 ) -> Result<Connection, ConnectError> {
-    let (send, recv) = quic.open_bi().await.map_err(|source| ConnectError::Handshake { source })?;
-    let mut stream = Stream::new(send, recv, Counted::new(&Arc::default()));
+    let carrier = Carrier::quic(quic, Some(endpoint));
+    let greeting = |source| ConnectError::Greeting { source };
+    let mut stream = carrier.open(&Arc::default()).await.map_err(greeting)?;
     let hello = Control::Hello {
         versions: VERSIONS,
         software: how.software.to_owned(),
@@ -91,7 +93,7 @@ async fn greet(
         true => renew(&mut stream, how.identity.clone()).await?,
         false => how.identity.clone(),
     };
-    let link = Link::new(quic, Some(endpoint), true);
+    let link = Link::new(carrier, true);
     let due = identity.half_life();
     let role = Role::Dialler { identity, due };
     let control = ControlLoop { link: link.clone(), stream, role };

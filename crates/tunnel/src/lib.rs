@@ -5,6 +5,8 @@
 //! when the other is gone, and renew the machine's certificate. Sessions are [`Stream`]s on it.
 
 mod accept;
+mod carried;
+mod carrier;
 pub mod certificate;
 mod closed;
 mod connection;
@@ -19,8 +21,9 @@ pub mod tls;
 mod window;
 
 pub use accept::{Knock, Renewer, accept};
+pub use carried::{Stream, StreamError, end_reason};
+pub use carrier::Transport;
 pub use closed::{Closed, ConnectError, OpenError};
 pub use connection::{Connection, Opened, Peer};
 pub use dial::{DialOut, dial_out};
 pub use identity::Identity;
-pub use stream::{Stream, StreamError, end_reason};

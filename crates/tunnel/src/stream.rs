@@ -3,8 +3,6 @@
 use std::future::poll_fn;
 use std::io;
 use std::pin::{Pin, pin};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::task::{Context, Poll, ready};
 
 use access::EndReason;
@@ -14,13 +12,11 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use wire::Inbox;
 
+use crate::carried::{Counted, StreamError, invalid};
 use crate::closed::reason;
 
-/// One bidirectional stream of a [`Connection`](crate::Connection).
-///
-/// Dropping it before both sides have ended in order resets it: half of a transfer must never look
-/// like the whole.
-pub struct Stream {
+/// As [`Stream`](crate::Stream), over QUIC.
+pub struct QuicStream {
     send: SendStream,
     recv: RecvStream,
     inbox: Inbox,
@@ -31,29 +27,7 @@ pub struct Stream {
     _counted: Counted,
 }
 
-/// Why a stream broke, inside the [`io::Error`] it gives.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum StreamError {
-    #[error("the peer ended the stream: {}", .0.as_str())]
-    Ended(EndReason),
-    #[error("the connection is gone")]
-    Lost { source: ConnectionError },
-    #[error("the stream was ended on this side")]
-    Aborted,
-}
-
-/// What the peer said when it ended the stream or its connection; `None` when it said nothing.
-pub fn end_reason(error: &io::Error) -> Option<EndReason> {
-    match error.get_ref()?.downcast_ref::<StreamError>()? {
-        StreamError::Ended(reason) => Some(*reason),
-        StreamError::Lost { source: ConnectionError::ApplicationClosed(close) } => {
-            Some(reason(close.error_code))
-        }
-        StreamError::Lost { .. } | StreamError::Aborted => None,
-    }
-}
-
-impl Stream {
+impl QuicStream {
     pub(crate) fn new(send: SendStream, recv: RecvStream, counted: Counted) -> Self {
         Self {
             send,
@@ -160,7 +134,7 @@ impl Stream {
     fn read_failed(&mut self, error: ReadError) -> io::Error {
         self.fail(match error {
             ReadError::Reset(code) => StreamError::Ended(reason(code)),
-            ReadError::ConnectionLost(source) => StreamError::Lost { source },
+            ReadError::ConnectionLost(source) => lost(source),
             ReadError::ClosedStream
             | ReadError::IllegalOrderedRead
             | ReadError::ZeroRttRejected => StreamError::Aborted,
@@ -170,7 +144,7 @@ impl Stream {
     fn write_failed(&mut self, error: WriteError) -> io::Error {
         self.fail(match error {
             WriteError::Stopped(code) => StreamError::Ended(reason(code)),
-            WriteError::ConnectionLost(source) => StreamError::Lost { source },
+            WriteError::ConnectionLost(source) => lost(source),
             WriteError::ClosedStream | WriteError::ZeroRttRejected => StreamError::Aborted,
         })
     }
@@ -180,7 +154,7 @@ impl Stream {
     }
 }
 
-impl splice::Stream for Stream {
+impl splice::Stream for QuicStream {
     fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<Bytes>>> {
         let received = self.inbox.rest();
         if !received.is_empty() {
@@ -218,9 +192,7 @@ impl splice::Stream for Stream {
         let stopped = self.stopped.get_or_insert_with(|| Stopped(Box::pin(send.stopped())));
         match ready!(stopped.0.as_mut().poll(cx)) {
             Ok(Some(code)) => Poll::Ready(self.fail(StreamError::Ended(reason(code)))),
-            Err(StoppedError::ConnectionLost(source)) => {
-                Poll::Ready(self.fail(StreamError::Lost { source }))
-            }
+            Err(StoppedError::ConnectionLost(source)) => Poll::Ready(self.fail(lost(source))),
             Ok(None) | Err(StoppedError::ZeroRttRejected) => {
                 Poll::Ready(self.fail(StreamError::Aborted))
             }
@@ -238,7 +210,7 @@ impl splice::Stream for Stream {
     }
 }
 
-impl Drop for Stream {
+impl Drop for QuicStream {
     fn drop(&mut self) {
         let code = EndReason::Broken.number().into();
         if !self.finished {
@@ -250,37 +222,9 @@ impl Drop for Stream {
     }
 }
 
-impl std::fmt::Debug for Stream {
+impl std::fmt::Debug for QuicStream {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Stream({})", self.send.id())
-    }
-}
-
-impl StreamError {
-    fn io_error(&self) -> io::Error {
-        let kind = match self {
-            Self::Ended(_) => io::ErrorKind::ConnectionReset,
-            Self::Lost { .. } => io::ErrorKind::NotConnected,
-            Self::Aborted => io::ErrorKind::ConnectionAborted,
-        };
-        io::Error::new(kind, self.clone())
-    }
-}
-
-/// A place in a connection's count of streams.
-#[derive(Debug)]
-pub(crate) struct Counted(Arc<AtomicUsize>);
-
-impl Counted {
-    pub(crate) fn new(count: &Arc<AtomicUsize>) -> Self {
-        count.fetch_add(1, Relaxed);
-        Self(Arc::clone(count))
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Relaxed);
     }
 }
 
@@ -293,6 +237,6 @@ const FULL: usize = 1000;
 /// Packets joined at most: with [`FULL`] ones a chunk of about 64 KiB.
 const BATCH: usize = 47;
 
-fn invalid(error: wire::FrameError) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, error)
+fn lost(source: ConnectionError) -> StreamError {
+    StreamError::Lost { source: source.into() }
 }
