@@ -39,25 +39,40 @@ pub async fn host_ca(store: &Store, domain: &str) -> Result<HostCa, HostKeyError
     Ok(HostCa::new(&seed, &format!("adit hosts of {domain}"))?)
 }
 
+/// The keys that the door shows, and those that it will have after them, of which it tells clients.
+pub struct HostKeyring {
+    pub current: Vec<PrivateKey>,
+    pub next: Vec<PrivateKey>,
+}
+
 /// Makes the keys and stores them sealed, in place of those that were there.
 pub async fn create(store: &Store) -> Result<(), HostKeyError> {
-    // Looking for two primes takes a second or so.
-    let keys = spawn_blocking(generate).await??;
-    for (name, key) in KEYS.iter().zip(keys) {
-        store.put_secret(name, key.to_openssh(LineEnding::LF)?.as_bytes()).await?;
+    for names in [CURRENT, NEXT] {
+        put(store, names, &generated().await?).await?;
     }
     Ok(())
 }
 
-/// Opens the keys that [`create`] stored.
-pub async fn load(store: &Store) -> Result<Vec<PrivateKey>, HostKeyError> {
-    let mut keys = Vec::new();
-    for name in KEYS {
-        if let Some(pem) = store.secret(name).await? {
-            keys.push(PrivateKey::from_openssh(pem.as_slice())?);
-        }
+/// Makes the next keys the current ones, and new ones the next. Where it is cut off nothing is lost,
+/// and doing it again goes on.
+pub async fn rotate(store: &Store) -> Result<(), HostKeyError> {
+    let HostKeyring { next, .. } = load(store).await?;
+    put(store, CURRENT, &next).await?;
+    put(store, NEXT, &generated().await?).await
+}
+
+/// Opens the keys that [`create`] stored. What has no next ones yet gets them.
+pub async fn load(store: &Store) -> Result<HostKeyring, HostKeyError> {
+    let current = open(store, CURRENT).await?;
+    if current.is_empty() {
+        return Err(HostKeyError::Absent);
     }
-    if keys.is_empty() { Err(HostKeyError::Absent) } else { Ok(keys) }
+    let mut next = open(store, NEXT).await?;
+    if next.is_empty() {
+        next = generated().await?.into();
+        put(store, NEXT, &next).await?;
+    }
+    Ok(HostKeyring { current, next })
 }
 
 /// The public halves in OpenSSH form, without comments.
@@ -73,6 +88,28 @@ pub fn fingerprints(keys: &[PrivateKey]) -> Vec<String> {
     keys.iter().map(print).collect()
 }
 
+async fn put(store: &Store, names: [&str; 3], keys: &[PrivateKey]) -> Result<(), HostKeyError> {
+    for (name, key) in names.iter().zip(keys) {
+        store.put_secret(name, key.to_openssh(LineEnding::LF)?.as_bytes()).await?;
+    }
+    Ok(())
+}
+
+async fn open(store: &Store, names: [&str; 3]) -> Result<Vec<PrivateKey>, HostKeyError> {
+    let mut keys = Vec::new();
+    for name in names {
+        if let Some(pem) = store.secret(name).await? {
+            keys.push(PrivateKey::from_openssh(pem.as_slice())?);
+        }
+    }
+    Ok(keys)
+}
+
+/// Looking for two primes takes a second or so.
+async fn generated() -> Result<[PrivateKey; 3], HostKeyError> {
+    Ok(spawn_blocking(generate).await??)
+}
+
 fn generate() -> Result<[PrivateKey; 3], russh::keys::ssh_key::Error> {
     let rng = &mut rand::rng();
     let p256 = Algorithm::Ecdsa { curve: EcdsaCurve::NistP256 };
@@ -84,7 +121,9 @@ fn generate() -> Result<[PrivateKey; 3], russh::keys::ssh_key::Error> {
     ])
 }
 
-const KEYS: [&str; 3] = ["ssh-host-key-ed25519", "ssh-host-key-ecdsa", "ssh-host-key-rsa"];
+const CURRENT: [&str; 3] = ["ssh-host-key-ed25519", "ssh-host-key-ecdsa", "ssh-host-key-rsa"];
+const NEXT: [&str; 3] =
+    ["ssh-next-host-key-ed25519", "ssh-next-host-key-ecdsa", "ssh-next-host-key-rsa"];
 /// The name of the secret that the target CA's key follows from.
 const TARGET_CA: &str = "ssh-target-ca";
 /// That of the host CA's.

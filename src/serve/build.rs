@@ -8,7 +8,6 @@ use gateway_postgres::{PostgresConfig, PostgresGateway};
 use gateway_ssh::{HostCa, SshConfig, SshGateway, TargetCa, UserCa};
 use gateway_web::{Keeper, Signer, WebConfig, WebGateway};
 use record::{Archive, RecordingsKey};
-use russh::keys::PrivateKey;
 use rustls::client::danger::ServerCertVerifier;
 use session::{Broker, Limits};
 use store::Store;
@@ -32,6 +31,7 @@ use crate::config::{Challenge, Config};
 use crate::connectors::Connectors;
 use crate::deliver::Deliveries;
 use crate::ends::Ends;
+use crate::host_keys::HostKeyring;
 use crate::listen::http01::Http01;
 use crate::listen::https::Https;
 use crate::listen::postgres::Postgres;
@@ -133,7 +133,8 @@ pub(super) struct Core {
     authn: Arc<Authn>,
     connectors: Arc<Connectors>,
     broker: Broker,
-    host_keys: Vec<PrivateKey>,
+    /// The public halves.
+    host_keys: Vec<String>,
     host_ca: Arc<HostCa>,
     target_ca: Arc<TargetCa>,
     user_ca: Arc<UserCa>,
@@ -158,7 +159,8 @@ impl Core {
     ) -> Result<(Self, Keeper), ServeError> {
         let tokens = Tokens::default();
         store.call_relay(&config.domain, &config.names);
-        let host_keys = host_keys::load(&store).await?;
+        let HostKeyring { current, next } = host_keys::load(&store).await?;
+        let host_keys = host_keys::public_lines(&current)?;
         let policy = PolicyPublisher::start(store.clone()).await?;
         let shown = (certificate, certificates::read(&config.tls.certificates)?);
         let certificates =
@@ -178,7 +180,8 @@ impl Core {
         let host_ca = Arc::new(host_keys::host_ca(&store, &config.domain).await?);
         let user_ca = Arc::new(host_keys::user_ca(&store, &config.domain).await?);
         let ssh = SshGateway::new(SshConfig {
-            host_keys: host_keys.clone(),
+            host_keys: current,
+            next_host_keys: next,
             host_ca: host_ca.clone(),
             host_names: host_names(config),
             broker: broker.clone(),
@@ -248,7 +251,7 @@ impl Core {
             https_port: ready.https.port(),
             quic_port: ready.quic.port(),
             ssh_port: ready.ssh.port(),
-            ssh_host_keys: host_keys::public_lines(&self.host_keys)?,
+            ssh_host_keys: self.host_keys.clone(),
             ssh_host_ca: self.host_ca.line().map_err(host_keys::HostKeyError::Key)?,
             ssh_target_ca: self.target_ca.line().map_err(host_keys::HostKeyError::Key)?,
             statement_keys: self.signer.key_set(),

@@ -10,6 +10,7 @@ mod clients;
 mod connectors;
 mod demo;
 mod hardening;
+mod host_keys;
 mod interop;
 mod operation;
 mod portal;

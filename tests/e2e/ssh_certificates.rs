@@ -128,7 +128,7 @@ fn who_knows_the_host_ca_knows_the_relay_after_its_keys_were_changed() -> Result
     };
     assert_eq!(through_agent(&home, &world)?.ok()?, "in\n");
     world.deployment.relay().stop(SOON)?;
-    let told = world.deployment.rotate_host_key()?;
+    let told = world.deployment.rotate_host_key(&[])?;
     assert_eq!(told.code(), Some(0), "{}", told.both());
     assert_says(&told, "SHA256:");
     world.deployment.start_relay()?;

@@ -5,6 +5,7 @@
 mod arch;
 mod bench;
 mod cargo;
+mod copies;
 mod demo;
 mod errors;
 mod fuzz;
@@ -40,6 +41,8 @@ enum Task {
     Arch,
     /// Check that each error code stands once in docs/errors.md
     Errors,
+    /// Check that the crates in third_party differ from the published ones by their patches only
+    Copies,
 }
 
 fn main() -> ExitCode {
@@ -51,6 +54,7 @@ fn main() -> ExitCode {
         Task::Fuzz(args) => fuzz::run(&args),
         Task::Arch => arch::run(),
         Task::Errors => errors::run(),
+        Task::Copies => copies::run(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

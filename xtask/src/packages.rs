@@ -31,6 +31,7 @@ pub(crate) const FOR_TESTS: &[Need] = &[
     Need { file: "/usr/bin/curl", package: "curl" },
     Need { file: "/usr/sbin/rsyslogd", package: "rsyslog" },
     Need { file: "/usr/lib/x86_64-linux-gnu/rsyslog/lmnsd_gtls.so", package: "rsyslog-gnutls" },
+    Need { file: "/usr/bin/patch", package: "patch" },
     Need { file: "/usr/bin/prlimit", package: "util-linux" },
     Need { file: "/usr/bin/strace", package: "strace" },
     Need { file: "/usr/lib/postgresql", package: "postgresql" },

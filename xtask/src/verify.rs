@@ -6,7 +6,7 @@ use anyhow::Result;
 use testkit::{Cluster, Postgres};
 
 use crate::cargo::{build_programs, cargo, step};
-use crate::{arch, errors, packages, portal};
+use crate::{arch, copies, errors, packages, portal};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -33,7 +33,8 @@ fn checks() -> Result<()> {
     let clippy = ["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"];
     step(&mut cargo(&clippy))?;
     arch::run()?;
-    errors::run()
+    errors::run()?;
+    copies::run()
 }
 
 fn tests(filter: Option<&str>, postgres: &str) -> Result<()> {

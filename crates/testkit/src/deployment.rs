@@ -200,9 +200,9 @@ impl Deployment {
     }
 
     /// `adit-relay rotate-host-key`, of a relay that does not run.
-    pub fn rotate_host_key(&self) -> Result<Output> {
+    pub fn rotate_host_key(&self, words: &[&str]) -> Result<Output> {
         let mut command = self.program("adit-relay");
-        command.args(["rotate-host-key", "--config"]);
+        command.arg("rotate-host-key").args(words).arg("--config");
         run(command.arg(self.dir.path().join("relay/relay.toml")), SOON)
     }
 

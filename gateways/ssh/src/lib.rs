@@ -3,6 +3,7 @@
 //! The user shows a token or a registered key; the relay decides, records and dials; then channels
 //! are carried between two SSH connections, so that each can be seen, refused and ended.
 
+mod announced;
 mod bridge;
 mod ca;
 mod channel;
@@ -49,6 +50,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use access::{ApplicationId, Authenticated};
+use announced::Announced;
 use host_ca::Shown;
 use russh::keys::PrivateKey;
 use session::{Authn, Broker, HostKeys, Secrets};
@@ -58,6 +60,8 @@ use tokio_util::sync::CancellationToken;
 /// What the door needs of the relay.
 pub struct SshConfig {
     pub host_keys: Vec<PrivateKey>,
+    /// Those that it will have after them, of which clients are told.
+    pub next_host_keys: Vec<PrivateKey>,
     /// Vouches for the host keys.
     pub host_ca: Arc<HostCa>,
     /// What the relay is called and reached by.
@@ -85,6 +89,7 @@ impl SshGateway {
     pub fn new(config: SshConfig) -> Self {
         let SshConfig {
             host_keys,
+            next_host_keys,
             host_ca,
             host_names,
             broker,
@@ -96,10 +101,12 @@ impl SshGateway {
             domain,
             texts,
         } = config;
+        let announced = Announced::new(host_keys.iter().cloned().chain(next_host_keys));
         let shown = Shown::new(host_keys, host_ca, host_names);
         let held = Arc::default();
         let gateway = Gateway {
             shown,
+            announced,
             broker,
             authn,
             secrets,
@@ -168,6 +175,7 @@ impl SshGateway {
 
 struct Gateway {
     shown: Shown,
+    announced: Announced,
     broker: Broker,
     authn: Arc<dyn Authn>,
     secrets: Arc<dyn Secrets>,

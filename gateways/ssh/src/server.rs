@@ -15,11 +15,13 @@ use secrecy::SecretString;
 use crate::connection::Connection;
 use crate::inbox::WINDOW;
 use crate::login::{Login, Verdict};
-use crate::{channel, forward, remote};
+use crate::{announced, channel, forward, remote};
 
 pub(crate) struct DoorHandler {
     connection: Arc<Connection>,
     login: Login,
+    /// How often it was asked to prove host keys.
+    asked: u8,
 }
 
 impl DoorHandler {
@@ -28,7 +30,7 @@ impl DoorHandler {
         vouched: Option<(Authenticated, ApplicationId)>,
     ) -> Self {
         let login = Login::new(connection.clone(), vouched);
-        Self { connection, login }
+        Self { connection, login, asked: 0 }
     }
 
     /// Answers a request for a channel's one program. What becomes of it is told on the channel:
@@ -125,7 +127,7 @@ impl Handler for DoorHandler {
 
     async fn auth_succeeded(&mut self, session: &mut Session) -> Result<(), russh::Error> {
         self.connection.set_handle(session.handle());
-        Ok(())
+        session.send_global_request(announced::ANNOUNCE, &self.connection.gateway.announced.told()?)
     }
 
     async fn channel_open_session(
@@ -329,6 +331,20 @@ impl Handler for DoorHandler {
     ) -> Result<bool, russh::Error> {
         let done = self.connection.unless_over(remote::cancel_socket(&self.connection, path)).await;
         Ok(done.unwrap_or(false))
+    }
+
+    async fn global_request(
+        &mut self,
+        name: &str,
+        data: &[u8],
+        session: &mut Session,
+    ) -> Result<Option<Vec<u8>>, russh::Error> {
+        if name != announced::PROVE || self.asked == announced::MAX_ASKED {
+            return Ok(None);
+        }
+        self.asked += 1;
+        let announced = &self.connection.gateway.announced;
+        Ok(session.session_id().and_then(|session| announced.prove(session, data)))
     }
 
     /// The agent may log in to a transparent target even where it may not be forwarded to it.

@@ -260,6 +260,7 @@ fn agents(
 ) -> Arc<Agents> {
     let ssh = SshGateway::new(SshConfig {
         host_keys: Vec::new(),
+        next_host_keys: Vec::new(),
         host_ca: Arc::new(gateway_ssh::HostCa::new(&[3; 32], "adit hosts").unwrap()),
         host_names: Vec::new(),
         broker: broker.clone(),

@@ -91,6 +91,7 @@ impl World {
             host_key.public_key().fingerprint(russh::keys::HashAlg::Sha256).to_string();
         let gateway = SshGateway::new(SshConfig {
             host_keys: vec![host_key],
+            next_host_keys: vec![key()],
             host_ca: Arc::new(HostCa::new(&[3; 32], "adit hosts").unwrap()),
             host_names: vec![DOMAIN.to_owned()],
             broker: broker.clone(),
