@@ -12,6 +12,7 @@ mod enrol;
 mod envelope;
 mod error;
 mod extract;
+mod host_keys;
 mod keys;
 mod lists;
 mod me;

@@ -11,7 +11,8 @@ use super::openapi::problems as p;
 use super::openapi::{self, Described, Doc, Operation, Schemas, doc};
 use super::rates::Cost;
 use super::{
-    agents, audit, certificates, connectors, edit, enrol, keys, lists, me, objects, recordings,
+    agents, audit, certificates, connectors, edit, enrol, host_keys, keys, lists, me, objects,
+    recordings,
 };
 use super::{
     requests, sessions, settings, sign_ins, ssh_ca, ssh_certificates, statements, tokens, web, why,
@@ -141,6 +142,10 @@ pub(super) fn routes() -> Vec<Route> {
             doc("changeApplication", "Makes an application what is sent; a secret that is absent stays", &[p::NO_APPLICATION, p::APPLICATION, p::OTHER])).needs(Configuration),
         post("/api/v1/applications/{name}/check", Admin, connectors::check,
             doc("checkApplication", "Has each connected connector of its site dial each address of an application and close at once", &[p::NO_APPLICATION, p::OFFLINE])).needs(Configuration).costs(Cost::HIGH),
+        get("/api/v1/applications/{name}/host-key", Auditor, host_keys::show,
+            doc("getHostKey", "Says by which host key the relay knows an SSH application's target", &[p::NO_APPLICATION])).needs(Read),
+        delete("/api/v1/applications/{name}/host-key", Admin, host_keys::forget,
+            doc("forgetHostKey", "Forgets the host key that was learned of a target: the next connection learns anew", &[p::NO_APPLICATION])).needs(Configuration),
         delete("/api/v1/applications/{name}", Admin, objects::remove_application,
             doc("removeApplication", "Removes an application; `name` may be `app` or `app.site`", &[p::NO_APPLICATION])).needs(Configuration),
         get("/api/v1/users", Auditor, lists::users,

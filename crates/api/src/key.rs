@@ -5,6 +5,20 @@ use serde::{Deserialize, Serialize};
 
 use crate::Span;
 
+/// `GET /applications/{name}/host-key`: by what the relay knows an SSH application's target.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct HostKey {
+    /// `app.site`.
+    pub application: String,
+    /// What an admin has said: a key, or a CA that signs for it. It counts before what was learned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pinned: Option<String>,
+    /// The key that the target showed first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub learned: Option<String>,
+}
+
 /// One row of `GET /ssh-keys` and `GET /me/ssh-keys`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]

@@ -34,7 +34,7 @@ pub use document::{
     ApplicationSpec, Change, DatedKey, Document, GrantSpec, GroupSpec, KeySpec, SiteSpec, UserSpec,
 };
 pub use enrol::{Health, Info, JoinRequest, Joined, LoggedIn, LoginRequest};
-pub use key::{AddSshKey, MySshKey, SignSshKey, SshCertificate, SshKeyRow};
+pub use key::{AddSshKey, HostKey, MySshKey, SignSshKey, SshCertificate, SshKeyRow};
 pub use me::{Me, MyApplication, MyToken};
 pub use page::Page;
 pub use problem::{Fault, Problem};

@@ -50,13 +50,22 @@ impl Store {
         Ok(Zeroizing::new(secret))
     }
 
-    /// Forgets a target's learned host key, so that the next connection learns it anew.
-    pub async fn forget_host_key(&self, application: ApplicationId) -> Result<bool, StoreError> {
-        let forgotten = sqlx::query("DELETE FROM host_keys WHERE application_id = $1")
-            .bind(application.to_string())
-            .execute(&self.inner.writer)
-            .await?;
-        Ok(forgotten.rows_affected() > 0)
+    /// Forgets a target's learned host key, so that the next connection learns it anew. What it was.
+    pub async fn forget_host_key(
+        &self,
+        application: ApplicationId,
+    ) -> Result<Option<String>, StoreError> {
+        let forgotten = sqlx::query_scalar(FORGET_HOST_KEY).bind(application.to_string());
+        Ok(forgotten.fetch_optional(&self.inner.writer).await?)
+    }
+
+    /// A target's learned host key.
+    pub async fn learned_host_key(
+        &self,
+        application: ApplicationId,
+    ) -> Result<Option<String>, StoreError> {
+        let known = sqlx::query_scalar(HOST_KEY).bind(application.to_string());
+        Ok(known.fetch_optional(&self.inner.readers).await?)
     }
 
     async fn target_credential(
@@ -93,11 +102,6 @@ impl Store {
             detail: "it is no text".to_owned(),
         })?;
         Ok(Some(TargetCredential::Password(SecretString::from(text))))
-    }
-
-    async fn learned(&self, application: &Application) -> Result<Option<String>, StoreError> {
-        let known = sqlx::query_scalar(HOST_KEY).bind(application.id.to_string());
-        Ok(known.fetch_optional(&self.inner.readers).await?)
     }
 
     /// Keeps the first key shown. `false`: another connection was first.
@@ -137,7 +141,7 @@ impl HostKeys for Store {
             .map_err(|_| SecretError { detail: "the target's host key is unreadable".into() })?;
         let known = match &application.host_key {
             Some(pinned) => Some(pinned.clone()),
-            None => self.learned(application).await.map_err(|error| detail(&error))?,
+            None => self.learned_host_key(application.id).await.map_err(|error| detail(&error))?,
         };
         if let Some(known) = known {
             return Ok(verdict(known, &shown));
@@ -145,7 +149,7 @@ impl HostKeys for Store {
         if self.learn(application, &shown.bare()).await.map_err(|error| detail(&error))? {
             return Ok(HostKeyVerdict::Learned);
         }
-        let first = self.learned(application).await.map_err(|error| detail(&error))?;
+        let first = self.learned_host_key(application.id).await.map_err(|error| detail(&error))?;
         let gone = || SecretError { detail: "the application is gone".into() };
         first.map(|first| verdict(first, &shown)).ok_or_else(gone)
     }
@@ -189,6 +193,8 @@ const MAKE: &str =
     "INSERT INTO secrets (name, sealed) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING";
 const CREDENTIAL: &str = "SELECT kind, sealed FROM credentials WHERE application_id = $1";
 const LEVEL_CREDENTIAL: &str = "SELECT sealed FROM level_credentials WHERE id = $1";
+const FORGET_HOST_KEY: &str =
+    "DELETE FROM host_keys WHERE application_id = $1 RETURNING public_key";
 const HOST_KEY: &str = "SELECT public_key FROM host_keys WHERE application_id = $1";
 // The application may have been removed while its target was being dialled.
 const LEARN: &str = "INSERT INTO host_keys (application_id, public_key)

@@ -8,6 +8,7 @@ mod changes;
 mod connectors;
 mod edits;
 mod enrolment;
+mod host_keys;
 mod keys;
 mod lists;
 mod once;

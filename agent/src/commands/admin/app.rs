@@ -1,9 +1,9 @@
-//! `adit admin app add|ls|show|set|check|rm`
+//! `adit admin app add|ls|show|set|check|host-key|forget-host-key|rm`
 
 use std::path::PathBuf;
 
 use access::{Address, Kind, Login, Name, WebOptions};
-use api::{ApplicationRow, ApplicationSpec, Checked, Document};
+use api::{ApplicationRow, ApplicationSpec, Checked, Document, HostKey, Removed};
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::database_options::DatabaseArgs;
@@ -35,6 +35,20 @@ pub enum AppCommand {
     },
     /// Change an application: only what is given, and only if nobody else does meanwhile
     Set(Box<SetArgs>),
+    /// Show by which host key the relay knows an SSH application's target
+    HostKey {
+        /// APP, or APP.SITE where several sites have one of that name
+        #[arg(value_name = "APP")]
+        application: String,
+    },
+    /// Forget the host key that was learned of a target: the next connection learns anew
+    ///
+    /// A key that was given with --host-key stays: `app set --clear host-key` takes it back.
+    ForgetHostKey {
+        /// APP, or APP.SITE where several sites have one of that name
+        #[arg(value_name = "APP")]
+        application: String,
+    },
     /// Remove an application; its sessions end
     Rm {
         /// APP, or APP.SITE where several sites have one of that name
@@ -237,6 +251,8 @@ pub(super) async fn run(command: AppCommand, context: &Context) -> Result<(), Fa
         AppCommand::Set(args) => {
             edit(context, &path(&args.application), |app| args.change(app)).await
         }
+        AppCommand::HostKey { application } => host_key(&application, context).await,
+        AppCommand::ForgetHostKey { application } => forget_host_key(&application, context).await,
         AppCommand::Rm { application } => {
             take_away(context, &path(&application), &format!("Removed application {application}"))
                 .await
@@ -298,6 +314,31 @@ async fn check(application: &str, context: &Context) -> Result<(), Failure> {
         Some(hint) => failure.hint(hint),
         None => failure,
     })
+}
+
+async fn host_key(application: &str, context: &Context) -> Result<(), Failure> {
+    let known: HostKey = context.get(&format!("{}/host-key", path(application))).await?;
+    if context.ui.wants_json() {
+        return context.ui.json(&known);
+    }
+    match (&known.pinned, &known.learned) {
+        (Some(key), _) => context.ui.say(format_args!("Given by an admin: {key}")),
+        (None, Some(key)) => context.ui.say(format_args!("Learned: {key}")),
+        (None, None) => context.ui.say("Nothing yet: the next connection learns it."),
+    }
+    Ok(())
+}
+
+async fn forget_host_key(application: &str, context: &Context) -> Result<(), Failure> {
+    let removed: Removed = context.delete(&format!("{}/host-key", path(application))).await?;
+    if context.ui.wants_json() {
+        return context.ui.json(&removed);
+    }
+    match removed.changes.first() {
+        Some(change) => context.ui.say(format_args!("Forgot {}", change.detail)),
+        None => context.ui.say("Nothing had been learned."),
+    }
+    Ok(())
 }
 
 async fn list(args: ListArgs, context: &Context) -> Result<(), Failure> {

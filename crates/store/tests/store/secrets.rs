@@ -102,7 +102,9 @@ async fn a_host_key_is_learned_once_and_then_enforced() {
     assert_eq!(check(bare).await, HostKeyVerdict::Learned);
     assert_eq!(check(KEY).await, HostKeyVerdict::Known);
     assert_eq!(check(OTHER).await, HostKeyVerdict::Changed { known: bare.to_owned() });
-    assert!(store.forget_host_key(application.id).await.unwrap());
+    assert_eq!(store.learned_host_key(application.id).await.unwrap().as_deref(), Some(bare));
+    assert_eq!(store.forget_host_key(application.id).await.unwrap().as_deref(), Some(bare));
+    assert_eq!(store.forget_host_key(application.id).await.unwrap(), None);
     assert_eq!(check(OTHER).await, HostKeyVerdict::Learned);
     assert!(store.check(&application, "nonsense").await.is_err());
 }
