@@ -23,6 +23,7 @@ mod lobby;
 mod memory;
 pub mod policy;
 mod portal;
+mod retention;
 mod seen;
 pub mod serve;
 pub mod state;

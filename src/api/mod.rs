@@ -35,6 +35,7 @@ mod tag;
 #[cfg(test)]
 mod tests;
 mod tokens;
+mod views;
 mod web;
 mod why;
 
@@ -55,12 +56,17 @@ pub(crate) use tokens::end_replaced;
 pub struct Calls {
     once: once::Once,
     rates: rates::Rates,
+    views: views::Views,
 }
 
 impl Calls {
     /// `rate`: how many calls a second one caller may make.
     pub(crate) fn new(rate: u32) -> Self {
-        Self { once: once::Once::default(), rates: rates::Rates::new(rate) }
+        Self {
+            once: once::Once::default(),
+            rates: rates::Rates::new(rate),
+            views: views::Views::default(),
+        }
     }
 
     /// Lets a request of somebody nobody has vouched for through, or says when to try again.

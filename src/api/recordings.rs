@@ -1,6 +1,6 @@
 //! What is kept of sessions that had to be recorded.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use access::{Code, Name, SessionId};
 use api::{CommandsPage, RecordingEvent, RecordingPage, SearchPage};
@@ -43,9 +43,7 @@ pub(super) async fn show(
     });
     let page = read.await.map_err(ApiError::internal)?.map_err(|error| unread(id, &error))?;
     let page = page.ok_or_else(|| ApiError::not_found("recording", &id.to_string()))?;
-    if mark.is_none() {
-        viewed(&state, &caller, id).await?;
-    }
+    viewed(&state, &caller, id, mark.is_none()).await?;
     Ok(Json(page))
 }
 
@@ -67,9 +65,7 @@ pub(super) async fn commands(
     });
     let page = read.await.map_err(ApiError::internal)?.map_err(|error| unread(id, &error))?;
     let page = page.ok_or_else(|| ApiError::not_found("recording", &id.to_string()))?;
-    if part.is_none() {
-        viewed(&state, &caller, id).await?;
-    }
+    viewed(&state, &caller, id, part.is_none()).await?;
     Ok(Json(page))
 }
 
@@ -139,10 +135,22 @@ impl Wanted {
     }
 }
 
-async fn viewed(state: &AppState, caller: &Caller, session: SessionId) -> Result<(), ApiError> {
+/// Records who reads, unless they go on with what they began.
+async fn viewed(
+    state: &AppState,
+    caller: &Caller,
+    session: SessionId,
+    begins: bool,
+) -> Result<(), ApiError> {
     let (actor, from) = (caller.who.name().clone(), caller.who.from());
+    let (views, view) = (&state.calls.views, (actor.clone(), from, session));
+    if !begins && views.goes_on(&view, Instant::now()) {
+        return Ok(());
+    }
     let viewed = AuditEvent::RecordingViewed { session, actor, from };
-    Ok(state.broker.audit().append(viewed).await?)
+    state.broker.audit().append(viewed).await?;
+    views.begun(view, Instant::now());
+    Ok(())
 }
 
 fn page(mut reading: Reading, mark: Option<Mark>, live: bool) -> Result<RecordingPage, ReadError> {

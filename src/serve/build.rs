@@ -41,7 +41,7 @@ use crate::listen::{admin, quic, ssh, tcp};
 use crate::policy::PolicyPublisher;
 use crate::seen::Sightings;
 use crate::traces::Traces;
-use crate::{AppState, RelayInfo, api, database, host_keys, portal, statements};
+use crate::{AppState, RelayInfo, api, database, host_keys, portal, retention, statements};
 
 /// A relay that listens.
 pub struct Relay {
@@ -400,6 +400,7 @@ impl Doors {
         tasks.spawn(Ends::follow(state.clone(), stop.clone()));
         tasks.spawn(core.deliveries.clone().run(stop.clone()));
         tasks.spawn(Sightings::follow(state.clone(), stop.clone()));
+        tasks.spawn(retention::follow(state.clone(), stop.clone()));
         if let Some(listener) = self.http01 {
             let door = Arc::new(http01_door(core, state, knobs));
             let handle = move |socket, _, guest| door.clone().serve(socket, guest);

@@ -25,6 +25,9 @@ pub struct SettingsSpec {
     /// Hours after which a browser is signed in no more, whatever it does, 1 to 720.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sign_in_hours: Option<u32>,
+    /// Days that recordings are kept after their end, up to 3650; 0: nothing deletes them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recording_days: Option<u32>,
     /// Rules for access tokens, by the door they are for.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub tokens: BTreeMap<DoorKind, TokenRulesSpec>,
@@ -60,7 +63,7 @@ pub enum DoorKind {
 pub enum SettingError {
     #[error(
         "there is no setting {0}; there are ssh_key_days, ssh_certificate_hours, sign_in_idle_minutes, \
-         sign_in_hours, tokens.DOOR.hours and tokens.DOOR.reusable, where DOOR is ssh, rdp, database, web or tcp"
+         sign_in_hours, recording_days, tokens.DOOR.hours and tokens.DOOR.reusable, where DOOR is ssh, rdp, database, web or tcp"
     )]
     Unknown(String),
     #[error("{key}: {value:?} is not a whole number")]
@@ -77,6 +80,7 @@ impl SettingsSpec {
             ("ssh_certificate_hours", self.ssh_certificate_hours),
             ("sign_in_idle_minutes", self.sign_in_idle_minutes),
             ("sign_in_hours", self.sign_in_hours),
+            ("recording_days", self.recording_days),
         ];
         let numbers = numbers.into_iter();
         let numbers = numbers.filter_map(|(key, n)| Some((key.to_owned(), n?.to_string())));
@@ -97,6 +101,7 @@ impl SettingsSpec {
             ["ssh_certificate_hours"] => self.ssh_certificate_hours = Some(number(key, value)?),
             ["sign_in_idle_minutes"] => self.sign_in_idle_minutes = Some(number(key, value)?),
             ["sign_in_hours"] => self.sign_in_hours = Some(number(key, value)?),
+            ["recording_days"] => self.recording_days = Some(number(key, value)?),
             ["tokens", door, "hours"] => {
                 let hours = number(key, value)?;
                 self.rules(door).ok_or_else(unknown)?.hours = Some(hours);
@@ -178,6 +183,7 @@ mod tests {
             ("ssh_certificate_hours", "4"),
             ("sign_in_idle_minutes", "15"),
             ("sign_in_hours", "10"),
+            ("recording_days", "180"),
             ("tokens.ssh.hours", "8"),
             ("tokens.ssh.reusable", "true"),
             ("tokens.database.hours", "4"),

@@ -63,6 +63,10 @@ impl Archive {
         &self.inner.root
     }
 
+    pub(crate) fn audit(&self) -> &dyn AuditLog {
+        &*self.inner.audit
+    }
+
     /// Completes when every recording that was begun is closed. Call it once no session is open.
     pub async fn finished(&self) {
         self.inner.writers.close();

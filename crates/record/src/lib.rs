@@ -9,6 +9,7 @@ mod frame;
 mod line;
 mod place;
 mod reading;
+mod retain;
 mod scan;
 mod screen;
 mod search;
@@ -25,6 +26,7 @@ pub use frame::RecordingsKey;
 #[doc(hidden)]
 pub use line::Lines;
 pub use reading::{Mark, ReadError, Reading};
+pub use retain::RetainError;
 pub use scan::{Bounds, Part, Waiting};
 pub use search::{SearchPlace, Sought};
 pub use shown::LONGEST_TEXT;

@@ -29,6 +29,12 @@ pub(crate) fn session_of(path: &Path) -> Option<SessionId> {
     open.then(|| path.file_stem()?.to_str()?.parse().ok()).flatten()
 }
 
+/// The session of a file that is written no more.
+pub(crate) fn closed_session_of(path: &Path) -> Option<SessionId> {
+    let closed = path.extension().is_some_and(|extension| extension == CLOSED);
+    closed.then(|| path.file_stem()?.to_str()?.parse().ok()).flatten()
+}
+
 /// The folders of days, the first one first.
 pub(crate) fn days(root: &Path) -> io::Result<Vec<PathBuf>> {
     let mut days = entries(root)?;

@@ -4,6 +4,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
@@ -77,6 +78,43 @@ async fn a_recording_that_a_crash_cut_is_closed_at_the_next_start_and_read_as_fa
     let [(_, Some(ref hash), false)] = again.recorded()[..] else { panic!() };
     assert_eq!(*hash, sha256(&again.file(session, "rec")));
     assert_eq!(again.users(), ["alice"]);
+}
+
+#[tokio::test]
+async fn recordings_are_deleted_when_they_are_due_and_never_before_it_is_recorded() {
+    let world = World::new().await;
+    let now = SystemTime::now();
+    let at = |days: u64| now + Duration::from_secs(days * 24 * 3600);
+    let [old, new, going_on] = [(); 3].map(|()| SessionId(Uuid::now_v7()));
+    for session in [old, new] {
+        let tape = world.begin(session).await;
+        program(&tape).await;
+        drop(tape);
+    }
+    let tape = world.begin(going_on).await;
+    program(&tape).await;
+    while world.recorded().len() < 2 {
+        sleep(Duration::from_millis(20)).await;
+    }
+    for (session, extension, ended) in [(old, "rec", 0), (new, "rec", 2), (going_on, "part", 0)] {
+        let file = fs::File::options().write(true).open(world.file(session, extension)).unwrap();
+        file.set_modified(at(ended)).unwrap();
+    }
+    // Kept for three days, looked at after two, four and six.
+    let kept = |days: u64| at(days) - Duration::from_secs(3 * 24 * 3600);
+    assert_eq!(world.archive.remove_before(kept(2)).await.unwrap(), 0);
+    world.audit.stop(true);
+    assert!(world.archive.remove_before(kept(4)).await.is_err(), "no record, no deletion");
+    assert!(world.file(old, "rec").exists());
+    world.audit.stop(false);
+    assert_eq!(world.archive.remove_before(kept(4)).await.unwrap(), 1);
+    assert_eq!(world.removed(), [old]);
+    assert!(!world.file(old, "rec").exists() && world.file(new, "rec").exists());
+    assert!(world.archive.read(old).unwrap().is_none());
+    assert_eq!(world.archive.remove_before(kept(6)).await.unwrap(), 1);
+    assert_eq!(world.removed(), [old, new]);
+    assert!(world.file(going_on, "part").exists(), "it is still being written");
+    drop(tape);
 }
 
 #[tokio::test]
@@ -262,7 +300,15 @@ impl World {
             }
             _ => None,
         };
-        self.audit.0.lock().unwrap().iter().filter_map(of).collect()
+        self.audit.events.lock().unwrap().iter().filter_map(of).collect()
+    }
+
+    fn removed(&self) -> Vec<SessionId> {
+        let of = |event: &AuditEvent| match event {
+            AuditEvent::RecordingRemoved { session, .. } => Some(*session),
+            _ => None,
+        };
+        self.audit.events.lock().unwrap().iter().filter_map(of).collect()
     }
 
     fn users(&self) -> Vec<String> {
@@ -270,7 +316,7 @@ impl World {
             AuditEvent::SessionRecorded { user, .. } => user.as_ref().map(ToString::to_string),
             _ => None,
         };
-        self.audit.0.lock().unwrap().iter().filter_map(of).collect()
+        self.audit.events.lock().unwrap().iter().filter_map(of).collect()
     }
 }
 
@@ -308,7 +354,16 @@ fn sha256(file: &Path) -> String {
 }
 
 #[derive(Default)]
-struct Noted(Mutex<Vec<AuditEvent>>);
+struct Noted {
+    events: Mutex<Vec<AuditEvent>>,
+    stopped: AtomicBool,
+}
+
+impl Noted {
+    fn stop(&self, stopped: bool) {
+        self.stopped.store(stopped, Relaxed);
+    }
+}
 
 #[async_trait]
 impl AuditLog for Noted {
@@ -317,11 +372,14 @@ impl AuditLog for Noted {
     }
 
     async fn append(&self, event: AuditEvent) -> Result<(), AuditError> {
+        if self.stopped.load(Relaxed) {
+            return Err(AuditError::Stopped);
+        }
         self.note(event);
         Ok(())
     }
 
     fn note(&self, event: AuditEvent) {
-        self.0.lock().unwrap().push(event);
+        self.events.lock().unwrap().push(event);
     }
 }

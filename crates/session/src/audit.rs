@@ -130,6 +130,13 @@ pub enum AuditEvent {
     /// Somebody began to read a recording.
     #[serde(rename = "recording.viewed")]
     RecordingViewed { session: SessionId, actor: Name, from: IpAddr },
+    /// A recording was deleted, having been kept for as long as the settings say.
+    #[serde(rename = "recording.removed")]
+    RecordingRemoved {
+        session: SessionId,
+        /// Of its file.
+        bytes: u64,
+    },
     /// Somebody searched the recordings for a text.
     #[serde(rename = "recording.searched")]
     RecordingSearched {
@@ -241,6 +248,7 @@ impl AuditEvent {
             Self::SessionAction { .. } => "session.action",
             Self::SessionRecorded { .. } => "session.recorded",
             Self::RecordingViewed { .. } => "recording.viewed",
+            Self::RecordingRemoved { .. } => "recording.removed",
             Self::RecordingSearched { .. } => "recording.searched",
             Self::AuthnFailed { .. } => "authn.failed",
             Self::AccessDenied { .. } => "access.denied",
@@ -263,7 +271,8 @@ impl AuditEvent {
             | Self::SessionEnded { session, .. }
             | Self::SessionAction { session, .. }
             | Self::SessionRecorded { session, .. }
-            | Self::RecordingViewed { session, .. } => Some(*session),
+            | Self::RecordingViewed { session, .. }
+            | Self::RecordingRemoved { session, .. } => Some(*session),
             Self::RecordingSearched { .. }
             | Self::AuthnFailed { .. }
             | Self::AccessDenied { .. }

@@ -16,6 +16,7 @@ mod openapi;
 mod oracles;
 mod portal;
 mod rates;
+mod recordings;
 mod requests;
 mod roles;
 mod scopes;

@@ -169,7 +169,8 @@ fn user(event: &AuditEvent) -> Option<String> {
         AuditEvent::RecordingViewed { actor, .. } | AuditEvent::RecordingSearched { actor, .. } => {
             Some(actor.to_string())
         }
-        AuditEvent::CertificateIssued { .. }
+        AuditEvent::RecordingRemoved { .. }
+        | AuditEvent::CertificateIssued { .. }
         | AuditEvent::CertificateFailed { .. }
         | AuditEvent::ConnectorState { .. } => None,
     }

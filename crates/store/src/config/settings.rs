@@ -22,6 +22,8 @@ pub struct Settings {
     pub sign_in_idle_minutes: u32,
     /// Hours after which a browser is signed in no more, whatever it does.
     pub sign_in_hours: u32,
+    /// Days that recordings are kept after their end; 0: nothing deletes them.
+    pub recording_days: u32,
     tokens: BTreeMap<DoorKind, TokenRules>,
 }
 
@@ -57,6 +59,12 @@ impl Settings {
         Duration::from_secs(u64::from(self.ssh_certificate_hours) * 3600)
     }
 
+    /// How long a recording is kept after its end; `None`: for ever.
+    pub fn recording_life(&self) -> Option<Duration> {
+        let days = u64::from(self.recording_days);
+        (days > 0).then(|| Duration::from_secs(days * 24 * 3600))
+    }
+
     /// All of them, as documents have them.
     pub fn spec(&self) -> SettingsSpec {
         let rules = |rules: &TokenRules| TokenRulesSpec {
@@ -68,6 +76,7 @@ impl Settings {
             ssh_certificate_hours: Some(self.ssh_certificate_hours),
             sign_in_idle_minutes: Some(self.sign_in_idle_minutes),
             sign_in_hours: Some(self.sign_in_hours),
+            recording_days: Some(self.recording_days),
             tokens: self.tokens.iter().map(|(door, own)| (*door, rules(own))).collect(),
         }
     }
@@ -79,6 +88,7 @@ impl Settings {
             spec.ssh_certificate_hours.unwrap_or(self.ssh_certificate_hours);
         self.sign_in_idle_minutes = spec.sign_in_idle_minutes.unwrap_or(self.sign_in_idle_minutes);
         self.sign_in_hours = spec.sign_in_hours.unwrap_or(self.sign_in_hours);
+        self.recording_days = spec.recording_days.unwrap_or(self.recording_days);
         for (door, given) in &spec.tokens {
             let rules = self.tokens.entry(*door).or_default();
             rules.hours = given.hours.unwrap_or(rules.hours);
@@ -115,6 +125,7 @@ impl Default for Settings {
             ssh_certificate_hours: 8,
             sign_in_idle_minutes: 60,
             sign_in_hours: 8,
+            recording_days: 0,
             tokens,
         }
     }
@@ -141,6 +152,7 @@ pub(super) fn check(spec: &SettingsSpec, problems: &mut Vec<Problem>) {
     let idle = spec.sign_in_idle_minutes;
     check("sign_in_idle_minutes".to_owned(), idle, 1..=MOST_HOURS * 60);
     check("sign_in_hours".to_owned(), spec.sign_in_hours, 1..=MOST_HOURS);
+    check("recording_days".to_owned(), spec.recording_days, 0..=MOST_DAYS);
     for (door, rules) in &spec.tokens {
         check(format!("tokens.{door}.hours"), rules.hours, 1..=MOST_HOURS);
     }
