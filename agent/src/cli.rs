@@ -63,6 +63,8 @@ pub enum Command {
     Request(request::RequestArgs),
     /// Show what you have asked for and what became of it
     Requests(request::RequestsArgs),
+    /// Change the password that signs you in to the portal
+    Password,
     /// Print a link that signs your browser in
     SignIn(sign_in::SignInArgs),
     /// List the browsers that are signed in as you, and sign them out

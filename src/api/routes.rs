@@ -12,10 +12,11 @@ use super::openapi::{self, Described, Doc, Operation, Schemas, doc};
 use super::rates::Cost;
 use super::{
     agents, audit, certificates, connectors, edit, enrol, host_keys, keys, lists, me, objects,
-    recordings,
+    passwords,
 };
 use super::{
-    requests, sessions, settings, sign_ins, ssh_ca, ssh_certificates, statements, tokens, web, why,
+    recordings, requests, sessions, settings, sign_ins, ssh_ca, ssh_certificates, statements,
+    tokens, web, why,
 };
 use crate::AppState;
 
@@ -96,6 +97,10 @@ pub(super) fn routes() -> Vec<Route> {
             doc("listMySignIns", "Lists the browsers that are signed in as the caller", &[])).needs(Read),
         delete("/api/v1/me/sign-ins/{id}", User, sign_ins::end_mine,
             doc("endMySignIn", "Signs one of the caller's browsers out; what stands on it ends", &[p::NO_SIGN_IN])).needs(Sessions),
+        get("/api/v1/me/sign-in-methods", User, passwords::my_methods,
+            doc("getMySignInMethods", "Says by what the caller can sign in", &[p::NO_USER])).needs(Read),
+        put("/api/v1/me/password", User, passwords::change_mine,
+            doc("changeMyPassword", "Gives the caller another password; their other browsers are signed out", &[p::PASSWORD, p::NO_USER])).needs(Configuration),
         get("/api/v1/me/sessions", User, sessions::mine,
             doc("listMySessions", "Lists the caller's own sessions that are open", &[])).needs(Read),
         delete("/api/v1/me/sessions/{id}", User, sessions::end_mine,
@@ -162,6 +167,12 @@ pub(super) fn routes() -> Vec<Route> {
             doc("disableUser", "Disables a user: their sessions end and nothing signs them in", &[p::NO_USER, p::LAST_ADMIN])).needs(Configuration),
         post("/api/v1/users/{name}/enable", Admin, objects::enable_user,
             doc("enableUser", "Enables a user", &[p::NO_USER])).needs(Configuration),
+        get("/api/v1/users/{name}/sign-in-methods", Auditor, passwords::methods_of,
+            doc("getSignInMethods", "Says by what a user can sign in", &[p::NO_USER])).needs(Read),
+        post("/api/v1/users/{name}/password", Admin, passwords::reset,
+            doc("resetPassword", "Gives a user a one-time password; their browsers are signed out", &[p::NO_USER, p::NO_LOGIN])).needs(Configuration),
+        delete("/api/v1/users/{name}/password", Admin, passwords::remove,
+            doc("removePassword", "Takes a user's password away; what else signs them in stays", &[p::NO_USER, p::NO_PASSWORD])).needs(Configuration),
         get("/api/v1/ssh-keys", Auditor, keys::list,
             doc("listSshKeys", "Lists SSH keys: all, or those of a user", &[p::NO_USER])).needs(Read),
         post("/api/v1/ssh-keys", Admin, keys::add,

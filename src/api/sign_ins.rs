@@ -119,6 +119,8 @@ pub(crate) enum Reason {
     Disabled,
     /// Its time was over.
     Expired,
+    /// Its user has another password.
+    Password,
 }
 
 impl Reason {
@@ -130,6 +132,7 @@ impl Reason {
             Self::Idle => "idle",
             Self::Disabled => "disabled",
             Self::Expired => "expired",
+            Self::Password => "password_changed",
         }
     }
 }

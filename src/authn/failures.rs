@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use access::Explain;
+use access::{Explain, Name};
 use session::{AuditEvent, AuditLog, AuthnError, Door};
 use tokio::time::Instant;
 
@@ -36,11 +36,23 @@ impl Failures {
         detail: &str,
         now: Instant,
     ) {
+        self.note_of(door, from, None, (told, detail), now);
+    }
+
+    /// As [`note`](Self::note), of a user that there is.
+    pub(super) fn note_of(
+        &self,
+        door: Door,
+        from: IpAddr,
+        user: Option<&Name>,
+        (told, detail): (AuthnError, &str),
+        now: Instant,
+    ) {
         let Some(suppressed) = self.admit(from, now) else { return };
         self.audit.note(AuditEvent::AuthnFailed {
             door,
             from,
-            user: None,
+            user: user.map(ToString::to_string),
             code: told.code(),
             detail: detail.to_owned(),
             suppressed,

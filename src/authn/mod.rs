@@ -2,7 +2,9 @@
 
 mod browsers;
 mod failures;
+mod passwords;
 mod throttle;
+mod unfinished;
 
 use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
@@ -25,8 +27,11 @@ use crate::seen::Sightings;
 use crate::traces::Traces;
 pub(crate) use browsers::{Browsers, HandOver};
 use failures::Failures;
+use passwords::Passwords;
+pub(crate) use passwords::check_length;
 use throttle::{Admission, Throttle};
 pub(crate) use throttle::{make_room, network};
+pub(crate) use unfinished::{How, Known, Unfinished, Waiting};
 
 /// Checks credentials against the store and the policy in force.
 pub struct Authn {
@@ -36,6 +41,8 @@ pub struct Authn {
     failures: Failures,
     sightings: Sightings,
     browsers: Browsers,
+    passwords: Passwords,
+    waiting: Waiting,
     traces: OnceLock<Arc<Traces>>,
 }
 
@@ -48,7 +55,8 @@ impl Authn {
         let (throttle, failures) = (Throttle::default(), Failures::new(audit));
         let (sightings, traces) = (Sightings::new(store.clone()), OnceLock::new());
         let browsers = Browsers::default();
-        Self { store, policy, throttle, failures, sightings, browsers, traces }
+        let (passwords, waiting) = (Passwords::default(), Waiting::default());
+        Self { store, policy, throttle, failures, sightings, browsers, passwords, waiting, traces }
     }
 
     /// The same, but it knows the browsers that were signed in before.
@@ -60,6 +68,11 @@ impl Authn {
     /// The browsers that are signed in.
     pub(crate) fn browsers(&self) -> &Browsers {
         &self.browsers
+    }
+
+    /// Sign-ins of browsers that need more than was shown.
+    pub(crate) fn waiting(&self) -> &Waiting {
+        &self.waiting
     }
 
     /// When those it vouched for were last there.

@@ -9,6 +9,8 @@
 //!   [`FREE_BY_NAME`] free ones, so that many addresses do not get many times the guesses.
 //! - **Decay.** One failure is forgiven every [`FORGIVEN`].
 //!
+//! Passwords can be guessed, so theirs block sooner and longer ([`Limits::PASSWORDS`]).
+//!
 //! Blocking must not become a way to lock somebody out. So where a block stands, two are still
 //! looked at: an address that succeeded for this name within [`MEMORY`], and the first try of an
 //! address for a name of something live. An attacker thus gets one guess per address and name, of
@@ -30,11 +32,43 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// Who is blocked, and until when.
-#[derive(Default)]
 pub(super) struct Throttle {
+    limits: Limits,
     /// Names are kept by their hash: an entry has one size, and nobody else can compute it.
     hasher: RandomState,
     tables: Mutex<Tables>,
+}
+
+/// How soon and for how long failures block.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    /// Failures of one address that cost nothing.
+    free: u32,
+    /// Failures for one name that cost nothing.
+    free_by_name: u32,
+    longest: Duration,
+    /// One failure is forgiven every so often.
+    forgiven: Duration,
+}
+
+impl Limits {
+    /// Of tokens, which nobody guesses.
+    const TOKENS: Self =
+        Self { free: FREE, free_by_name: FREE_BY_NAME, longest: LONGEST, forgiven: FORGIVEN };
+
+    /// Of what people remember or read off a screen: about a hundred tries a day for one name.
+    pub(super) const PASSWORDS: Self = Self {
+        free: 10,
+        free_by_name: 5,
+        longest: Duration::from_secs(900),
+        forgiven: Duration::from_secs(900),
+    };
+}
+
+impl Default for Throttle {
+    fn default() -> Self {
+        Self::new(Limits::TOKENS)
+    }
 }
 
 /// What may be done with an attempt.
@@ -65,32 +99,32 @@ struct Entry {
 }
 
 impl Entry {
-    fn blocked(&self, free: u32, now: Instant) -> bool {
+    fn blocked(&self, free: u32, longest: Duration, now: Instant) -> bool {
         let pause = match self.failures.saturating_sub(free) {
             0 => Duration::ZERO,
-            n => Duration::from_secs(1 << (n - 1).min(10)).min(LONGEST),
+            n => Duration::from_secs(1 << (n - 1).min(10)).min(longest),
         };
         now < self.last + pause
     }
 
     /// The failures that are not forgiven yet.
-    fn left(&self, now: Instant) -> u32 {
-        let quiet = now.saturating_duration_since(self.last).as_secs() / FORGIVEN.as_secs();
+    fn left(&self, forgiven: Duration, now: Instant) -> u32 {
+        let quiet = now.saturating_duration_since(self.last).as_secs() / forgiven.as_secs();
         self.failures.saturating_sub(u32::try_from(quiet).unwrap_or(u32::MAX))
-    }
-
-    fn forgotten(&self, now: Instant) -> bool {
-        self.left(now) == 0
     }
 }
 
 impl Throttle {
+    pub(super) fn new(limits: Limits) -> Self {
+        Self { limits, hasher: RandomState::new(), tables: Mutex::default() }
+    }
+
     /// Whether to look at an attempt of `from` for `name`; `live` is whether there is something by
     /// that name that could succeed.
     pub(super) fn admit(&self, from: IpAddr, name: &str, live: bool, now: Instant) -> Admission {
         let (from, name) = (network(from), self.name(name));
         let tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
-        if !tables.blocked(from, name, now) {
+        if !tables.blocked(self.limits, from, name, now) {
             return Admission::Open;
         }
         let within = |at: Option<&Instant>| at.is_some_and(|at| now < *at + MEMORY);
@@ -105,7 +139,7 @@ impl Throttle {
     /// Counts a failure for what has no name: a text that is no token, an unknown key.
     pub(super) fn failed(&self, from: IpAddr, now: Instant) {
         let mut tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
-        count(&mut tables.addresses, network(from), now);
+        count(&mut tables.addresses, network(from), self.limits.forgiven, now);
     }
 
     /// Counts a failure of an attempt that was admitted as `how`.
@@ -115,8 +149,8 @@ impl Throttle {
         touch(&mut tables.tried, (from, name), now);
         match how {
             Admission::Open => {
-                count(&mut tables.addresses, from, now);
-                count(&mut tables.names, name, now);
+                count(&mut tables.addresses, from, self.limits.forgiven, now);
+                count(&mut tables.names, name, self.limits.forgiven, now);
             }
             Admission::Veiled | Admission::Refused => {}
         }
@@ -135,18 +169,25 @@ impl Throttle {
 }
 
 impl Tables {
-    fn blocked(&self, from: IpAddr, name: Name, now: Instant) -> bool {
-        self.addresses.get(&from).is_some_and(|entry| entry.blocked(FREE, now))
-            || self.names.get(&name).is_some_and(|entry| entry.blocked(FREE_BY_NAME, now))
+    fn blocked(&self, limits: Limits, from: IpAddr, name: Name, now: Instant) -> bool {
+        let Limits { free, free_by_name, longest, .. } = limits;
+        self.addresses.get(&from).is_some_and(|entry| entry.blocked(free, longest, now))
+            || self.names.get(&name).is_some_and(|entry| entry.blocked(free_by_name, longest, now))
     }
 }
 
-fn count<K: Copy + Eq + Hash>(table: &mut HashMap<K, Entry>, key: K, now: Instant) {
+fn count<K: Copy + Eq + Hash>(
+    table: &mut HashMap<K, Entry>,
+    key: K,
+    forgiven: Duration,
+    now: Instant,
+) {
     if !table.contains_key(&key) {
-        make_room(table, MOST, now, Entry::forgotten, |entry| entry.last);
+        let forgotten = |entry: &Entry, now| entry.left(forgiven, now) == 0;
+        make_room(table, MOST, now, forgotten, |entry| entry.last);
     }
     let entry = table.entry(key).or_insert(Entry { failures: 0, last: now });
-    *entry = Entry { failures: entry.left(now).saturating_add(1), last: now };
+    *entry = Entry { failures: entry.left(forgiven, now).saturating_add(1), last: now };
 }
 
 fn touch<K: Copy + Eq + Hash>(table: &mut HashMap<K, Instant>, key: K, now: Instant) {

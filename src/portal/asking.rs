@@ -89,10 +89,15 @@ fn asking(state: &AppState, request: &Request, id: Uuid) -> Result<Asking, Box<R
 
 /// The relay's own cookie. One that is there twice is none.
 pub(crate) fn cookie(headers: &HeaderMap) -> Option<SecretString> {
+    cookie_named(headers, COOKIE_NAME)
+}
+
+/// As [`cookie`], of another name.
+pub(super) fn cookie_named(headers: &HeaderMap, wanted: &str) -> Option<SecretString> {
     let pairs = headers.get_all(COOKIE).into_iter().filter_map(|value| value.to_str().ok());
     let pairs =
         pairs.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    let mut found = pairs.filter(|(name, _)| *name == COOKIE_NAME).map(|(_, value)| value);
+    let mut found = pairs.filter(|(name, _)| *name == wanted).map(|(_, value)| value);
     let first = found.next()?;
     found.next().is_none().then(|| first.to_owned().into())
 }

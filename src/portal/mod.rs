@@ -9,14 +9,16 @@ mod ask;
 mod asking;
 mod go;
 mod pages;
+mod password;
 mod sign_in;
+mod step;
 mod ui;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Path};
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use gateway_web::asset;
 
 use crate::AppState;
@@ -29,6 +31,8 @@ pub(crate) fn router(state: AppState, rest: Router) -> Router {
         .route("/", get(ui::show))
         .route("/assets/{file}", get(ui::asset))
         .route("/sign-in", get(sign_in::show).post(sign_in::sign_in))
+        .route("/sign-in/password", post(password::sign_in))
+        .route("/sign-in/step", get(step::show).post(step::take))
         .route("/signed-in", get(sign_in::go_on))
         .route("/sign-out", get(sign_in::ask_out).post(sign_in::sign_out))
         .route("/go", get(go::go))

@@ -120,6 +120,14 @@ pub(super) fn page(status: StatusCode, text: Html) -> Response {
     response
 }
 
+/// A sentence about what did not work, with its code.
+pub(super) fn warning(text: &str, code: Option<&str>) -> Html {
+    let code =
+        code.map(|code| Html::of(" <span class=\"mono small\">{}</span>", &[Html::text(code)]));
+    let parts = [Html::sentence(text), code.unwrap_or_default()];
+    Html::of("<p class=\"warn\" role=\"alert\">{}{}</p>", &parts)
+}
+
 /// The top of a page: whose it is, and the way out.
 pub(super) fn header(asking: &Asking) -> Html {
     let who = asking.who.as_ref().map(|who| {

@@ -3,10 +3,11 @@
 //! Other ways to say who one is end where this one does: in [`open`], which is all that makes a
 //! sign-in.
 
+use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
 use ::api::Secret;
-use access::{Credential, Explain as _, Name, SignInId, TokenId, UserId, sha256};
+use access::{Credential, Explain as _, Name, SignInId, sha256};
 use axum::Extension;
 use axum::extract::State;
 use axum::http::header::USER_AGENT;
@@ -21,9 +22,11 @@ use store::{NewSignIn, SignInQuery};
 use uuid::Uuid;
 
 use super::asking::{Asking, clear_cookie, set_cookie};
-use super::pages::{Refused, encoded, fields, header, page, redirect, shown, with_cookie};
+use super::pages::{Refused, encoded, fields, header, page, redirect, shown, warning, with_cookie};
+use super::step;
 use crate::AppState;
 use crate::api::{Actor, ApiError, Reason, end_sign_ins};
+use crate::authn::{How, Known, Unfinished};
 
 #[derive(Deserialize)]
 struct Form {
@@ -59,12 +62,38 @@ pub(super) async fn sign_in(
         Ok(known) => known,
         Err(error) => return refused(error, &asking, &next),
     };
-    leave(&state, &asking, Reason::Replaced).await;
-    let known = Known { user, name, token };
-    match open(&state, &asking, known, browser(&headers)).await {
+    // Whoever could issue a code has shown more than a password.
+    let known = Known { user, name, how: How::Code(token) };
+    complete(&state, &asking, &headers, known, &next).await
+}
+
+/// Signs in whoever has shown all that is asked of them; asks the others for the rest.
+pub(super) async fn go_on_with(
+    state: &AppState,
+    asking: &Asking,
+    headers: &HeaderMap,
+    unfinished: Unfinished,
+) -> Response {
+    if unfinished.must_change {
+        return step::begin(state, unfinished);
+    }
+    let Unfinished { known, next, .. } = unfinished;
+    complete(state, asking, headers, known, &next).await
+}
+
+/// Signs a browser in and leads it on.
+pub(super) async fn complete(
+    state: &AppState,
+    asking: &Asking,
+    headers: &HeaderMap,
+    known: Known,
+    next: &str,
+) -> Response {
+    leave(state, asking, Reason::Replaced).await;
+    match open(state, asking, known, browser(headers)).await {
         Ok(secret) => {
             // By way of a page: what follows a form directly may not go to other hosts.
-            let onward = place(&next).map(|next| format!("/signed-in?next={}", encoded(next)));
+            let onward = place(next).map(|next| format!("/signed-in?next={}", encoded(next)));
             let link = onward.as_deref().unwrap_or("/");
             with_cookie(redirect(StatusCode::SEE_OTHER, link), &set_cookie(&secret))
         }
@@ -84,13 +113,6 @@ pub(super) async fn go_on(Extension(asking): Extension<Asking>, uri: Uri) -> Res
     shown("Signed in", true, &asking, main)
 }
 
-/// Who somebody has turned out to be.
-struct Known {
-    user: UserId,
-    name: Name,
-    token: TokenId,
-}
-
 /// Signs a browser in: the one place that does, whatever vouched for its user. No record, no
 /// sign-in. The secret of its cookie is new each time, so that nobody can have chosen it before.
 async fn open(
@@ -99,7 +121,7 @@ async fn open(
     known: Known,
     browser: String,
 ) -> Result<SecretString, ApiError> {
-    let Known { user, name, token } = known;
+    let Known { user, name, how } = known;
     let (now, from, settings) = (SystemTime::now(), asking.from, state.store.settings().await?);
     let secret: [u8; 32] = rand::random();
     let secret = BASE64URL_NOPAD.encode(&secret);
@@ -113,7 +135,7 @@ async fn open(
         expires: now + Duration::from_secs(3600 * u64::from(settings.sign_in_hours)),
     };
     let sign_in = new.id;
-    let opened = AuditEvent::SignInOpened { sign_in, user: name.clone(), from, browser, token };
+    let opened = opened(sign_in, name.clone(), from, browser, how);
     state.broker.audit().append(opened).await?;
     if let Err(error) = state.store.sign_in(new.clone(), now).await {
         let (reason, by) = ("failed", "the relay".to_owned());
@@ -124,6 +146,15 @@ async fn open(
     state.policy.refresh().await;
     state.authn.browsers().opened(&new, now);
     Ok(secret.into())
+}
+
+fn opened(sign_in: SignInId, user: Name, from: IpAddr, browser: String, how: How) -> AuditEvent {
+    let word = how.as_str();
+    let token = match how {
+        How::Code(token) => Some(token),
+        How::Password => None,
+    };
+    AuditEvent::SignInOpened { sign_in, user, from, browser, how: word, token }
 }
 
 /// `GET /sign-out`
@@ -190,28 +221,36 @@ async fn leave_everywhere(state: &AppState, asking: &Asking) -> Result<(), ApiEr
     end_sign_ins(state, actor, &ids, Reason::SignedOut).await.map(drop)
 }
 
-fn refused(error: AuthnError, asking: &Asking, next: &str) -> Response {
+pub(super) fn refused(error: AuthnError, asking: &Asking, next: &str) -> Response {
     let status = StatusCode::from_u16(error.http_status()).unwrap_or(StatusCode::UNAUTHORIZED);
-    let told = Html::of(
-        "<p class=\"warn\" role=\"alert\">{} <span class=\"mono small\">{}</span></p>",
-        &[Html::sentence(&error.public()), Html::text(error.code().0)],
-    );
-    form(status, asking, next, told)
+    form(status, asking, next, warning(&error.public(), Some(error.code().0)))
 }
 
 fn form(status: StatusCode, asking: &Asking, next: &str, told: Html) -> Response {
     let next = place(next).unwrap_or_default();
+    let next = Html::text(next);
     let main = Html::of(
-        "<h1>Sign in</h1>{}<p class=\"soft\">Run <code>adit sign-in</code> where you are signed in \
-         with the agent, and open the link it prints, or paste its code here. Your administrator can \
-         send you such a link too.</p>\
+        "<h1>Sign in</h1>{}\
+         <form method=\"post\" action=\"/sign-in/password\">\
+         <input type=\"hidden\" name=\"next\" value=\"{}\">\
+         <label for=\"user\">User name</label>\
+         <input id=\"user\" name=\"user\" required autofocus spellcheck=\"false\" \
+         autocapitalize=\"none\" autocomplete=\"username\" maxlength=\"64\">\
+         <label for=\"password\">Password</label>\
+         <input id=\"password\" name=\"password\" type=\"password\" required \
+         autocomplete=\"current-password\" maxlength=\"128\">\
+         <button class=\"wide\">Sign in</button></form>\
+         <details><summary>Sign in with a one-time code</summary>\
+         <p class=\"soft\">Run <code>adit sign-in</code> where you are signed in with the agent, and \
+         open the link it prints, or paste its code here. Your administrator can send you such a \
+         link too.</p>\
          <form method=\"post\" action=\"/sign-in\" data-code autocomplete=\"off\">\
          <input type=\"hidden\" name=\"next\" value=\"{}\">\
          <label for=\"code\">One-time code</label>\
-         <input id=\"code\" name=\"code\" type=\"password\" required autofocus spellcheck=\"false\" \
+         <input id=\"code\" name=\"code\" type=\"password\" required spellcheck=\"false\" \
          autocapitalize=\"none\" autocomplete=\"one-time-code\" maxlength=\"160\">\
-         <button class=\"wide\">Sign in</button></form>",
-        &[told, Html::text(next)],
+         <button class=\"wide plain\">Use the code</button></form></details>",
+        &[told, next.clone(), next],
     );
     page(status, document("Sign in", true, header(asking), main))
 }

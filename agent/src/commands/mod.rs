@@ -8,6 +8,7 @@ pub mod key;
 pub mod login;
 pub mod logout;
 pub mod ls;
+pub mod password;
 pub mod proxy;
 pub mod request;
 pub mod session;
@@ -36,6 +37,7 @@ pub async fn run(command: Command, context: &Context) -> Result<(), Failure> {
         Command::Token(args) => token::run(args.command, context).await,
         Command::Request(args) => request::ask(args, context).await,
         Command::Requests(args) => request::run(args, context).await,
+        Command::Password => password::run(context).await,
         Command::SignIn(args) => sign_in::sign_in(args, context).await,
         Command::Sessions(args) => session::run(args, context).await,
         Command::SignIns(args) => sign_in::run(args, context).await,

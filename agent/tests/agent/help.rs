@@ -61,6 +61,7 @@ Commands:
   key          Register, list and remove your own SSH keys
   request      Ask for access to an application, for some time
   requests     Show what you have asked for and what became of it
+  password     Change the password that signs you in to the portal
   sign-in      Print a link that signs your browser in
   sign-ins     List the browsers that are signed in as you, and sign them out
   sessions     List your open sessions, and end them

@@ -10,6 +10,7 @@ mod enrol;
 mod key;
 mod me;
 mod page;
+mod password;
 mod problem;
 mod recording;
 mod request;
@@ -37,6 +38,7 @@ pub use enrol::{Health, Info, JoinRequest, Joined, LoggedIn, LoginRequest};
 pub use key::{AddSshKey, HostKey, MySshKey, SignSshKey, SshCertificate, SshKeyRow};
 pub use me::{Me, MyApplication, MyToken};
 pub use page::Page;
+pub use password::{ChangePassword, OneTimePassword, PasswordState, SignInMethods};
 pub use problem::{Fault, Problem};
 pub use recording::{
     CommandsPage, RecordedTerminal, RecordingEvent, RecordingMatch, RecordingPage, SearchPage,

@@ -229,8 +229,11 @@ pub enum AuditEvent {
         from: IpAddr,
         /// What the browser calls itself.
         browser: String,
+        /// What vouched for its user: `code` or `password`.
+        how: &'static str,
         /// The code that it showed.
-        token: TokenId,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        token: Option<TokenId>,
     },
     /// A browser is signed in no more.
     #[serde(rename = "sign_in.ended")]

@@ -227,7 +227,15 @@ pub enum AuthnError {
     Nothing,
     #[error("the user is a machine, and machines do not sign in as people do")]
     Machine,
-    #[error("too many failures from this address or for this token")]
+    #[error("the user name or the password is wrong")]
+    Password,
+    #[error("the one-time password was not used in time")]
+    PasswordExpired,
+    #[error("the second factor is wrong, or was used before")]
+    SecondFactor,
+    #[error("the sign-in was not completed in time, or failed too often")]
+    NotCompleted,
+    #[error("too many failures from this address, for this token or for this name")]
     Throttled,
     #[error("the store does not answer")]
     Unavailable,
@@ -248,7 +256,11 @@ impl AuthnError {
             | Self::KeyExpired
             | Self::Uncertified
             | Self::Nothing
-            | Self::Machine => 401,
+            | Self::Machine
+            | Self::Password
+            | Self::PasswordExpired
+            | Self::SecondFactor
+            | Self::NotCompleted => 401,
             Self::Throttled => 429,
             Self::Unavailable => 503,
         }
@@ -268,6 +280,10 @@ impl Explain for AuthnError {
             Self::Uncertified => "ssh_certificate.refused",
             Self::Nothing => "authn.nothing",
             Self::Machine => "user.machine",
+            Self::Password => "authn.password",
+            Self::PasswordExpired => "password.expired",
+            Self::SecondFactor => "authn.second_factor",
+            Self::NotCompleted => "sign_in.not_completed",
             Self::Throttled => "authn.throttled",
             Self::Unavailable => "store.unavailable",
         })
@@ -287,7 +303,13 @@ impl Explain for AuthnError {
             }
             Self::Nothing => "nothing was shown that signs in",
             Self::Machine => "a machine user does not sign in as a person does",
-            Self::Throttled => "too many failed sign-ins from your address or with this token",
+            Self::Password => "the user name or the password is wrong",
+            Self::PasswordExpired => "this one-time password was not used in time",
+            Self::SecondFactor => "the code is wrong, or was used already",
+            Self::NotCompleted => "this sign-in took too long or failed too often",
+            Self::Throttled => {
+                "too many failed sign-ins from your address, for this name or with this token"
+            }
             Self::Unavailable => "the relay can not check sign-ins just now",
         })
     }
@@ -306,6 +328,12 @@ impl Explain for AuthnError {
             Self::Machine => {
                 "give the program an api or access token, or register an SSH key for it"
             }
+            Self::Password => {
+                "try again; who has forgotten it asks their administrator for another"
+            }
+            Self::PasswordExpired => "ask your administrator for another",
+            Self::SecondFactor => "wait for the next code; or take one of your recovery codes",
+            Self::NotCompleted => "begin again",
             Self::Throttled | Self::Unavailable => "wait a minute and try again",
         }))
     }

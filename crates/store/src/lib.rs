@@ -14,6 +14,7 @@ mod error;
 mod inserts;
 mod keys;
 mod machines;
+mod passwords;
 mod replies;
 mod requests;
 mod rows;
@@ -38,6 +39,7 @@ pub use db::{Engine, Location, Store};
 pub use ends::{Due, DueWhat, Purged};
 pub use error::{Problem, StoreError, UseTokenError};
 pub use machines::AgentQuery;
+pub use passwords::{EndOthers, NewPassword, PasswordRow};
 pub use replies::Sent;
 pub use requests::{NewRequest, RequestQuery, RequestRow, Settlement};
 pub use rows::{

@@ -6,7 +6,7 @@ import { copied, journey, open, PLAIN, shell, signedIn, told, until, wiki } from
 
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 
-const OWN = [['', 'Applications'], ['sessions', 'My sessions'], ['requests', 'Access requests'], ['keys', 'SSH keys'], ['tokens', 'My tokens'], ['sign-ins', 'My sign-ins']];
+const OWN = [['', 'Applications'], ['sessions', 'My sessions'], ['requests', 'Access requests'], ['keys', 'SSH keys'], ['tokens', 'My tokens'], ['security', 'Security'], ['sign-ins', 'My sign-ins']];
 const ADMIN = [['admin', 'Overview'], ['admin/setup', 'Set up'], ['admin/sites', 'Sites and connectors'], ['admin/applications', 'Applications'], ['admin/users', 'Users'],
   ['admin/groups', 'Groups'], ['admin/grants', 'Grants'], ['admin/why', 'Why'], ['admin/tokens', 'Tokens'], ['admin/sessions', 'Sessions'],
   ['admin/recordings', 'Recordings'], ['admin/audit', 'Audit log'], ['admin/settings', 'Settings'], ['nowhere', 'Nothing is here']];

@@ -14,6 +14,7 @@ export const OWN: Page[] = [
   { path: 'requests', title: 'Access requests', load: () => import('./user/Requests.svelte') },
   { path: 'keys', title: 'SSH keys', load: () => import('./user/Keys.svelte') },
   { path: 'tokens', title: 'My tokens', load: () => import('./user/Tokens.svelte') },
+  { path: 'security', title: 'Security', load: () => import('./user/Security.svelte') },
   { path: 'sign-ins', title: 'My sign-ins', load: () => import('./user/SignIns.svelte') },
 ];
 

@@ -31,6 +31,7 @@ pub(super) fn of(id: &str) -> Option<Value> {
         "addSshKey" => json!({ "user": "alice", "key": KEY, "expires": "30d" }),
         "signMySshKey" => json!({ "key": KEY }),
         "addMySshKey" => json!({ "key": KEY, "name": "laptop" }),
+        "changeMyPassword" => json!({ "current": "…", "new": "a long text of your own" }),
         "issueToken" => json!({ "user": "alice", "application": "orders-db", "kind": "api" }),
         "issueMyToken" => json!({ "application": "web1", "expires": "4h", "uses": 1 }),
         "issueJoinToken" => json!({ "expires": "2h" }),

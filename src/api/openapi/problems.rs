@@ -142,6 +142,15 @@ pub(in crate::api) const SSH_CERTIFICATE: Problems =
 pub(in crate::api) const SSH_KEY_TAKEN: Problems = &[(422, "user.ssh_key_taken")];
 pub(in crate::api) const NO_SSH_KEY: Problems = &[(404, "ssh_key.not_found")];
 
+/// Another password for oneself.
+pub(in crate::api) const PASSWORD: Problems = &[
+    (403, "password.first"),
+    (422, "password.current"),
+    (422, "password.length"),
+    (429, "authn.throttled"),
+];
+pub(in crate::api) const NO_PASSWORD: Problems = &[(404, "password.not_found")];
+
 /// What a machine user does not do.
 pub(in crate::api) const PEOPLE: Problems = &[(403, "user.machine")];
 /// A login token for a machine user.

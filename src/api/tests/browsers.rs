@@ -463,7 +463,7 @@ impl Relay {
     }
 
     /// Whom the API takes whoever shows this cookie for.
-    async fn user_at(&self, cookie: &str) -> Option<String> {
+    pub(super) async fn user_at(&self, cookie: &str) -> Option<String> {
         let ask =
             Ask { headers: vec![("sec-fetch-site", "same-origin")], ..Ask::get("/api/v1/me") };
         let me: Value = serde_json::from_str(&self.page(ask.with(cookie)).await.text).ok()?;
@@ -525,7 +525,7 @@ impl Relay {
         }
     }
 
-    async fn sign_in_ended(&self, id: SignInId) -> Value {
+    pub(super) async fn sign_in_ended(&self, id: SignInId) -> Value {
         for _ in 0..300 {
             let rows = self.actions().await.into_iter();
             let mut ended = rows.filter(|(action, _)| action == "sign_in.ended");
@@ -550,6 +550,6 @@ fn secret(cookie: &str) -> String {
     pair.split_once('=').unwrap().1.to_owned()
 }
 
-fn encoded(text: &str) -> String {
+pub(super) fn encoded(text: &str) -> String {
     text.bytes().map(|byte| format!("%{byte:02X}")).collect()
 }

@@ -14,6 +14,7 @@ mod lists;
 mod once;
 mod openapi;
 mod oracles;
+mod passwords;
 mod portal;
 mod rates;
 mod recordings;

@@ -236,6 +236,16 @@ async fn a_link_that_signs_a_user_in_is_all_there_is_on_stdout() {
 }
 
 #[tokio::test]
+async fn a_one_time_password_is_all_there_is_on_stdout() {
+    let made = json!({ "user": "alice", "password": "aaaaa-bbbbb", "signed_out": 2,
+        "url": "https://relay.test/sign-in", "expires": 1_800_000_000 });
+    let run = run("user password alice", [made]).await;
+    run.asked(&Method::POST, "/api/v1/users/alice/password");
+    assert_eq!(run.out, "aaaaa-bbbbb\n");
+    assert!(run.err.contains("https://relay.test/sign-in"), "{}", run.err);
+}
+
+#[tokio::test]
 async fn a_change_is_made_to_what_was_just_read_and_keeps_the_rest() {
     let user = json!({ "name": "bob", "admin": false, "enabled": true, "groups": ["dba"],
         "ssh_keys": [] });

@@ -1,11 +1,11 @@
-//! `adit admin user add|ls|show|set|disable|enable|rm|key`
+//! `adit admin user add|ls|show|set|disable|enable|rm|sign-in-link|password|sign-in-methods|key`
 
 use std::path::PathBuf;
 
 use access::{Name, TokenKind};
 use api::{
-    AddSshKey, Document, IssueToken, Issued, KeySpec, LastSeen, Removed, Span, SshKeyRow, UserRow,
-    UserSpec,
+    AddSshKey, Document, IssueToken, Issued, KeySpec, LastSeen, OneTimePassword, PasswordState,
+    Removed, SignInMethods, Span, SshKeyRow, UserRow, UserSpec,
 };
 use clap::{Args, Subcommand, ValueEnum};
 
@@ -34,6 +34,15 @@ pub enum UserCommand {
     Rm { name: Name },
     /// Print a link that signs a user's browser in, once and within a quarter of an hour
     SignInLink { name: Name },
+    /// Print a one-time password, good for three days: who signs in with it chooses their own
+    Password {
+        name: Name,
+        /// Take their password away instead
+        #[arg(long)]
+        remove: bool,
+    },
+    /// Show by what a user can sign in to the portal
+    SignInMethods { name: Name },
     /// SSH keys of users
     #[command(subcommand)]
     Key(KeyCommand),
@@ -162,6 +171,12 @@ pub(super) async fn run(command: UserCommand, context: &Context) -> Result<(), F
             take_away(context, &path(&name), &format!("Removed user {name}")).await
         }
         UserCommand::SignInLink { name } => sign_in_link(name, context).await,
+        UserCommand::Password { name, remove: false } => password(&name, context).await,
+        UserCommand::Password { name, remove: true } => {
+            let path = format!("{}/password", path(&name));
+            take_away(context, &path, &format!("{name} has no password any more")).await
+        }
+        UserCommand::SignInMethods { name } => methods(&name, context).await,
         UserCommand::Key(command) => run_key(command, context).await,
     }
 }
@@ -280,4 +295,35 @@ async fn sign_in_link(user: Name, context: &Context) -> Result<(), Failure> {
     let until = issued.expires.map(times::utc).unwrap_or_default();
     context.ui.say(format_args!("Good once, until {until}."));
     Ok(())
+}
+
+/// The password alone on stdout, to send to its user.
+async fn password(name: &Name, context: &Context) -> Result<(), Failure> {
+    let path = format!("{}/password", path(name));
+    let made: OneTimePassword = context.call(hyper::Method::POST, &path, None::<&()>).await?;
+    if context.ui.wants_json() {
+        return context.ui.json(&made);
+    }
+    context.ui.data(made.password.expose())?;
+    let until = times::utc(made.expires);
+    context.ui.say(format_args!("Signs {name} in at {} until {until}.", made.url));
+    if made.signed_out > 0 {
+        context.ui.say(format_args!("Browsers signed out: {}.", made.signed_out));
+    }
+    Ok(())
+}
+
+async fn methods(name: &Name, context: &Context) -> Result<(), Failure> {
+    let methods: SignInMethods = context.get(&format!("{}/sign-in-methods", path(name))).await?;
+    if context.ui.wants_json() {
+        return context.ui.json(&methods);
+    }
+    let password = match methods.password {
+        None => "none".to_owned(),
+        Some(PasswordState { must_change: true, expires, .. }) => {
+            format!("one-time, good until {}", expires.map(times::utc).unwrap_or_default())
+        }
+        Some(state) => format!("since {}", times::utc(state.changed)),
+    };
+    context.ui.data(format_args!("password: {password}"))
 }

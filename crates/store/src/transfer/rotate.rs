@@ -6,6 +6,7 @@ use super::{TransferError, connect};
 use crate::acme::issued;
 use crate::audit::vouch_anew;
 use crate::db::{Claim, Connection, Engine, Fence, Location, migrate};
+use crate::passwords::password;
 use crate::replies::reply;
 use crate::seal::Sealer;
 use crate::secrets::{blob, credential};
@@ -68,6 +69,7 @@ const SEALED: &[Column] = &[
     Column { table: "secrets", id: "name", record: secret },
     Column { table: "acme_certificates", id: "name", record: |name| issued(name) },
     Column { table: "replies", id: "id", record: reply },
+    Column { table: "passwords", id: "user_id", record: |id| password(id) },
 ];
 
 fn secret(name: &str) -> String {

@@ -14,6 +14,7 @@ mod files;
 mod keys;
 mod machines;
 mod opening;
+mod passwords;
 mod requests;
 mod secrets;
 mod settings;

@@ -13,6 +13,7 @@ mod dumps;
 mod keys;
 mod machines;
 mod opening;
+mod passwords;
 mod requests;
 mod secrets;
 mod settings;

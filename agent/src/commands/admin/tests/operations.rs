@@ -102,6 +102,7 @@ const ADMIN: &[(&str, &str)] = &[
     ("getSettings", "settings show"),
     ("getSshCa", "ssh-ca"),
     ("getSite", "site show hq"),
+    ("getSignInMethods", "user sign-in-methods alice"),
     ("getUser", "user show alice"),
     ("issueJoinToken", "site join-token hq"),
     ("issueToken", "token issue --user alice --application web1"),
@@ -129,9 +130,11 @@ const ADMIN: &[(&str, &str)] = &[
     ("removeConnector", "connector rm ID"),
     ("removeGrant", "grant rm ID"),
     ("removeGroup", "group rm dba"),
+    ("removePassword", "user password alice --remove"),
     ("removeSite", "site rm hq"),
     ("removeSshKey", "user key rm SHA256:abc"),
     ("removeUser", "user rm alice"),
+    ("resetPassword", "user password alice"),
     ("revokeRequest", "requests revoke ID"),
     ("revokeToken", "token revoke abcdefgh"),
     ("revokeTokens", "token revoke --user alice"),
@@ -142,7 +145,7 @@ const ADMIN: &[(&str, &str)] = &[
 ];
 
 /// Not of `adit admin`: this list only gets shorter.
-const ELSEWHERE: [&str; 26] = [
+const ELSEWHERE: [&str; 28] = [
     // For machines and monitors.
     "health",
     "healthz",
@@ -152,11 +155,13 @@ const ELSEWHERE: [&str; 26] = [
     "login",
     "openapi",
     // For oneself: `adit status`, `ls`, `token`, `key`, `ssh-cert`, `request`, `requests`, `sign-in`,
-    // `sign-ins`, `sessions`, `logout`.
+    // `sign-ins`, `password`, `sessions`, `logout`.
     "addMySshKey",
     "askForAccess",
+    "changeMyPassword",
     "endMySession",
     "endMySignIn",
+    "getMySignInMethods",
     "issueMySignInCode",
     "issueMyToken",
     "listMyApplications",

@@ -1,0 +1,128 @@
+//! Sign-ins that have begun and need more: a second factor, or another password.
+//!
+//! What was shown so far is kept here and nowhere in the browser, which holds a secret that names it:
+//! no form says whose sign-in it goes on with.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use access::{Name, TokenId, UserId, sha256};
+use data_encoding::BASE64URL_NOPAD;
+use secrecy::{ExposeSecret, SecretString};
+use tokio::time::Instant;
+
+use super::throttle::make_room;
+
+/// What vouched for the user of a browser.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum How {
+    /// A one-time code, by `adit sign-in` or of a link.
+    Code(TokenId),
+    Password,
+}
+
+impl How {
+    /// Its word in records.
+    pub(crate) fn as_str(&self) -> &'static str {
+        match self {
+            Self::Code(_) => "code",
+            Self::Password => "password",
+        }
+    }
+}
+
+/// Who somebody at a browser has turned out to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Known {
+    pub(crate) user: UserId,
+    pub(crate) name: Name,
+    pub(crate) how: How,
+}
+
+/// A sign-in that is not one yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Unfinished {
+    pub(crate) known: Known,
+    /// Whether its user has to choose another password.
+    pub(crate) must_change: bool,
+    /// Where the browser goes on to.
+    pub(crate) next: String,
+}
+
+/// All that wait for more.
+#[derive(Default)]
+pub(crate) struct Waiting(Mutex<HashMap<[u8; 32], (Unfinished, Instant)>>);
+
+impl Waiting {
+    /// Keeps one, and gives what its browser names it by.
+    pub(crate) fn begin(&self, unfinished: Unfinished, now: Instant) -> SecretString {
+        let secret: [u8; 32] = rand::random();
+        let secret = BASE64URL_NOPAD.encode(&secret);
+        let mut table = self.table();
+        make_room(&mut table, MOST, now, |(_, end), now| now >= *end, |(_, end)| *end);
+        table.insert(sha256(secret.as_bytes()), (unfinished, now + LIFE));
+        secret.into()
+    }
+
+    pub(crate) fn look(&self, secret: &SecretString, now: Instant) -> Option<Unfinished> {
+        let table = self.table();
+        let (unfinished, end) = table.get(&key(secret))?;
+        (now < *end).then(|| unfinished.clone())
+    }
+
+    /// Puts what has come of one in its place. Nothing, where it is over.
+    pub(crate) fn put(&self, secret: &SecretString, then: Unfinished) {
+        self.table().entry(key(secret)).and_modify(|(unfinished, _)| *unfinished = then);
+    }
+
+    pub(crate) fn forget(&self, secret: &SecretString) {
+        self.table().remove(&key(secret));
+    }
+
+    fn table(&self) -> MutexGuard<'_, HashMap<[u8; 32], (Unfinished, Instant)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn key(secret: &SecretString) -> [u8; 32] {
+    sha256(secret.expose_secret().as_bytes())
+}
+
+/// From the first thing shown to the last.
+const LIFE: Duration = Duration::from_secs(600);
+/// The one that began first makes room.
+const MOST: usize = 4096;
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[test]
+    fn a_sign_in_that_is_not_completed_is_known_to_its_browser_for_a_while() {
+        let (waiting, now) = (Waiting::default(), Instant::now());
+        let begun = Unfinished {
+            known: Known {
+                user: UserId(Uuid::nil()),
+                name: "alice".parse().unwrap(),
+                how: How::Password,
+            },
+            must_change: true,
+            next: String::new(),
+        };
+        let secret = waiting.begin(begun.clone(), now);
+        let later = now + LIFE - Duration::from_secs(1);
+        assert_eq!(waiting.look(&secret, later), Some(begun.clone()));
+        assert_eq!(waiting.look(&secret, now + LIFE), None);
+        assert_eq!(waiting.look(&"other".to_owned().into(), now), None);
+        for _ in 0..MOST + 10 {
+            waiting.begin(begun.clone(), now);
+        }
+        assert!(waiting.table().len() <= MOST);
+        let last = waiting.begin(begun, now);
+        waiting.forget(&last);
+        assert_eq!(waiting.look(&last, now), None);
+    }
+}
