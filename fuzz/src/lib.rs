@@ -7,6 +7,7 @@
 #![expect(clippy::panic, reason = "a fuzz target panics on a finding")]
 
 mod databases;
+mod menu;
 mod names;
 mod recorded;
 mod requests;
@@ -26,6 +27,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "token", run: names::token },
     Target { name: "ssh_user_name", run: names::ssh_user_name },
     Target { name: "ssh_shown_text", run: names::ssh_shown_text },
+    Target { name: "ssh_menu", run: menu::keys },
     Target { name: "sftp", run: sftp::seen },
     Target { name: "names", run: names::names },
     Target { name: "hours", run: names::hours },

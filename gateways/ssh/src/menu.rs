@@ -48,10 +48,15 @@ pub(crate) enum Step {
 impl Entry {
     pub(crate) fn of(application: &Application) -> Self {
         let tags = application.tags.iter().map(|(key, value)| format!("{key}={value}"));
+        let tags = tags.collect::<Vec<_>>().join(" ");
+        Self::new(application.name.as_str(), application.site.name.as_str(), &tags)
+    }
+
+    pub(crate) fn new(application: &str, site: &str, tags: &str) -> Self {
         Self {
-            name: format!("{}.{}", application.name, application.site.name),
-            short: application.name.to_string(),
-            tags: visible(&tags.collect::<Vec<_>>().join(" ")).into_owned(),
+            name: format!("{application}.{site}"),
+            short: application.to_owned(),
+            tags: visible(tags).into_owned(),
         }
     }
 
