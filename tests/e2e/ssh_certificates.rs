@@ -15,8 +15,9 @@ use crate::support::{SOON, World, assert_says};
 fn stock_ssh_signs_in_by_a_certificate_that_it_has_renewed_by_itself() -> Result<()> {
     let world = World::start()?;
     let home = Home::of(&world)?;
-    let output = run(home.ssh(&world).arg("echo in"), SOON)?;
-    assert_eq!(output.ok()?, "in\n");
+    let output = run(home.ssh(&world).args(["-v", "echo in"]), SOON)?;
+    assert_eq!(output.text(), "in\n", "{}", output.stderr);
+    assert_says(&output, "server->client cipher: aes128-gcm@openssh.com");
     let opened = world.deployment.audit("session.opened")?;
     let opened = &opened.last().context("a session")?["event"];
     assert_eq!(opened["credential"], "certificate", "{opened}");
@@ -39,7 +40,9 @@ fn stock_ssh_signs_in_by_a_certificate_that_it_has_renewed_by_itself() -> Result
     // Through the agent there is nothing to renew.
     let mut ssh = home.command();
     ssh.arg(format!("{}@web1.adit", world.sshd.account()));
-    assert_eq!(run(ssh.arg("echo in"), SOON)?.ok()?, "in\n");
+    let output = run(ssh.args(["-v", "echo in"]), SOON)?;
+    assert_eq!(output.text(), "in\n", "{}", output.stderr);
+    assert_says(&output, "server->client cipher: aes128-gcm@openssh.com");
     Ok(())
 }
 

@@ -78,6 +78,8 @@ fn ssh_finds_its_way_by_the_installed_configuration() {
     for line in [
         "user ubuntu".to_owned(),
         "stricthostkeychecking accept-new".to_owned(),
+        "ciphers aes128-gcm@openssh.com,aes256-gcm@openssh.com,aes128-ctr,aes192-ctr,aes256-ctr"
+            .to_owned(),
         format!("userknownhostsfile {}", known.display()),
     ] {
         assert!(shown.lines().any(|shown| shown == line), "{line} is not in\n{shown}");
