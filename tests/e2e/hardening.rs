@@ -42,3 +42,66 @@ fn ssh_audit_warns_of_nothing_but_clients_that_are_not_post_quantum_yet() -> Res
 
 const NOT_POST_QUANTUM: &str = "does not provide protection against post-quantum attacks";
 const LONG: Duration = Duration::from_secs(60);
+
+/// Nothing that is refused tells whether there is such an application or token, or whose a key is:
+/// not by its answer, and not by its time.
+#[test]
+fn what_is_refused_is_refused_alike_and_in_the_same_time() -> Result<()> {
+    let world = World::start()?;
+    let token = world.deployment.token("alice", "web1", &[])?;
+    let revoked = world.deployment.token("alice", "web1", &[])?;
+    world.deployment.admin(&["token", "revoke", "--user", "alice"])?.ok()?;
+    let mut python = Command::new("/usr/bin/python3");
+    python.args(["-W", "ignore", "-c", REFUSED]).env("PORT", world.ssh_port());
+    python.env("REVOKED", revoked).env("MISTYPED", reversed(&token));
+    let said = run(&mut python, LONG)?.ok()?;
+    let refused: Vec<(String, String, f64)> = serde_json::from_str(&said)?;
+    assert_eq!(refused.len(), 8, "{said}");
+    for way in ["password", "publickey"] {
+        let of = refused.iter().filter(|(what, ..)| what.starts_with(way));
+        let (answers, times): (Vec<_>, Vec<_>) =
+            of.map(|(_, answer, time)| (answer, *time)).unzip();
+        assert!(answers.windows(2).all(|two| two[0] == two[1]), "{refused:?}");
+        let longest = times.iter().copied().fold(0.0, f64::max);
+        let shortest = times.iter().copied().fold(f64::MAX, f64::min);
+        assert!(longest < 1.6 * shortest, "{refused:?}");
+    }
+    Ok(())
+}
+
+/// A text like a token that is none.
+fn reversed(token: &str) -> String {
+    token.chars().rev().collect()
+}
+
+/// Each way several times, in turn, each from an address of its own; the answers and median times.
+const REFUSED: &str = r#"
+import json, os, socket, statistics, time
+import paramiko
+key = paramiko.ECDSAKey.generate()
+passwords = ["x", os.environ["MISTYPED"], os.environ["REVOKED"]]
+ways = [("password", login, it) for login in ("ubuntu+web1", "ubuntu+nothing") for it in passwords]
+ways += [("publickey", login, key) for login in ("ubuntu+web1", "ubuntu+nothing")]
+taken, answers, address = [[] for _ in ways], [set() for _ in ways], 0
+for turn in range(7):
+    for n, (way, login, proof) in enumerate(ways):
+        address += 1
+        s = socket.create_connection(("127.0.0.1", int(os.environ["PORT"])),
+                                     source_address=(f"127.9.0.{address}", 0))
+        t = paramiko.Transport(s)
+        t.start_client(timeout=20)
+        began = time.monotonic()
+        try:
+            if way == "password":
+                t.auth_password(login, proof, fallback=False)
+            else:
+                t.auth_publickey(login, proof)
+            answer = "in"
+        except paramiko.SSHException as e:
+            answer = f"{type(e).__name__}: {e}"
+        taken[n].append(time.monotonic() - began)
+        answers[n].add(answer)
+        t.close()
+print(json.dumps([(f"{way} {login} {n}", " | ".join(sorted(answers[n])), statistics.median(taken[n]))
+                  for n, (way, login, _) in enumerate(ways)]))
+"#;
