@@ -3,10 +3,11 @@
 docs/performance.md.
 
 Starts a relay, a connector and an agent's tunnel from target/release on free ports, with the target
-of `loadgen`, a throw-away sshd and (where Debian's PostgreSQL is installed) a throw-away database.
+of `loadgen`, a throw-away sshd and (where Debian's PostgreSQL and Redis are installed) throw-away
+databases.
 Needs root for pinning and for the SSH part. `cargo xtask bench` builds what it needs and calls it.
 
-  run.py [--parts bulk latency connect memory ssh pg web web-memory] [--reps 5] [--pin 1] [--gb 2]"""
+  run.py [--parts bulk latency connect memory ssh pg redis web web-memory] [--reps 5] [--pin 1] [--gb 2]"""
 import argparse
 import json
 import os
@@ -20,7 +21,7 @@ import time
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-PARTS = ["bulk", "latency", "connect", "memory", "ssh", "pg", "web", "web-memory"]
+PARTS = ["bulk", "latency", "connect", "memory", "ssh", "pg", "redis", "web", "web-memory"]
 
 options = argparse.ArgumentParser(description=__doc__)
 options.add_argument("--parts", nargs="+", default=PARTS, choices=PARTS)
@@ -213,6 +214,27 @@ def postgres(deployment):
               f"PostgreSQL door=user=bench,dbname=postgres,sslmode=require,password={token}", *more)
 
 
+def redis(deployment):
+    if not shutil.which("redis-server"):
+        print("Redis is not installed: no table\n")
+        return
+    port, password = free_port(), "unasked"
+    server = start("redis", "redis-server", "--bind", "127.0.0.1", "--port", port, "--save", "",
+                   "--appendonly", "no", "--requirepass", password, cwd=root)
+    wait_for("Redis", answers(port))
+    (root / "redis-password").write_text(password)
+    deployment.application("cache", "redis", port, "--account", "default", "--tls", "disable", "--password-file",
+                           root / "redis-password")
+    local, agent = deployment.tunnel("cache")
+    token = deployment.adit("admin", "token", "issue", "--user", "admin", "--application", "cache",
+                            "--kind", "access", "--uses", "1000000")
+    # Every command is recorded, and the client's side is TLS.
+    bench("redis_door.py", "--direct", f"127.0.0.1:{port}@{server.pid}", "--via",
+          f"adit tunnel=127.0.0.1:{local}@{deployment.pids(agent)}",
+          "--via", f"Redis door=127.0.0.1:{deployment.https}@{deployment.pids()}",
+          "--with", f"=-a {password}", "--with", f"Redis door=--tls --insecure -a {token}")
+
+
 def web(deployment):
     """nginx as a reverse proxy with TLS and kept connections, before the origin that we reach too."""
     home, origin, sink, proxy = root / "web", free_port(), free_port(), free_port()
@@ -269,6 +291,8 @@ def main():
         ssh(deployment)
     if "pg" in opts.parts:
         postgres(deployment)
+    if "redis" in opts.parts:
+        redis(deployment)
     if {"web", "web-memory"} & set(opts.parts):
         web(deployment)
 

@@ -10,6 +10,7 @@ mod databases;
 mod menu;
 mod names;
 mod recorded;
+mod redis;
 mod requests;
 mod sftp;
 mod tunnel;
@@ -36,6 +37,8 @@ pub const TARGETS: &[Target] = &[
     Target { name: "http_request", run: requests::http },
     Target { name: "postgres_first", run: databases::first_packet },
     Target { name: "postgres_conversation", run: databases::conversation },
+    Target { name: "redis_conversation", run: redis::conversation },
+    Target { name: "redis_replies", run: redis::replies },
     Target { name: "recorded_output", run: recorded::output },
     Target { name: "typed_commands", run: recorded::commands },
     Target { name: "typed_input", run: recorded::typed },

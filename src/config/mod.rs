@@ -48,6 +48,10 @@ pub struct Listen {
     pub postgres: Option<SocketAddr>,
     /// Whether clients may come to that without TLS; only on this machine.
     pub postgres_plain: bool,
+    /// The Redis door's own, besides the HTTPS port; absent: it has none.
+    pub redis: Option<SocketAddr>,
+    /// Whether clients may come to that without TLS; only on this machine.
+    pub redis_plain: bool,
     /// Health, metrics and the log's level, for this machine; absent: not served.
     pub admin: Option<SocketAddr>,
 }
@@ -173,12 +177,22 @@ fn listen(section: &mut Section<'_>) -> Option<Listen> {
         "optional" if loopback => Some(true),
         _ => None,
     });
+    let redis = section.text("redis", ADDRESS, |text| text.parse().ok());
+    let tls = "required, or optional where `listen.redis` is a loopback address";
+    let loopback = matches!(redis, Some(Some(address)) if SocketAddr::ip(&address).is_loopback());
+    let redis_plain = section.text("redis_tls", tls, |text| match text {
+        "required" => Some(false),
+        "optional" if loopback => Some(true),
+        _ => None,
+    });
     Some(Listen {
         https: https?,
         quic: quic?,
         ssh: ssh?,
         postgres: postgres?,
         postgres_plain: plain?.unwrap_or(false),
+        redis: redis?,
+        redis_plain: redis_plain?.unwrap_or(false),
         admin: admin?,
     })
 }

@@ -1,5 +1,5 @@
-//! The HTTPS port: the API and web applications over TLS, for agents with their certificate; and SSH
-//! and PostgreSQL for networks that let nothing else through.
+//! The HTTPS port: the API and web applications over TLS, for agents with their certificate; and SSH,
+//! PostgreSQL and Redis for networks that let nothing else through.
 
 use std::convert::Infallible;
 use std::future::poll_fn;
@@ -44,6 +44,7 @@ use super::HANDSHAKE;
 use super::postgres::{Begun, Postgres};
 use super::presence::Presence;
 use super::quic::agent_of;
+use super::redis::Redis;
 use super::taken::{Socket, Start, Streams, Taken, Wait};
 use crate::acme::{self, Challenges};
 use crate::authn::Authn;
@@ -62,6 +63,8 @@ pub(crate) struct Tls {
     pub(crate) agents: Arc<ServerConfig>,
     /// For PostgreSQL clients: the relay's own certificate, and those of applications' names.
     pub(crate) postgres: (Arc<ServerConfig>, Arc<ServerConfig>),
+    /// The same for Redis clients at their own port, who name no protocol.
+    pub(crate) redis: (Arc<ServerConfig>, Arc<ServerConfig>),
     /// What the relay itself is called; `*.` stands for its applications.
     pub(crate) names: Arc<[String]>,
 }
@@ -79,6 +82,7 @@ pub(crate) struct Https {
     pub(crate) web: WebGateway,
     pub(crate) ssh: SshGateway,
     pub(crate) postgres: Arc<Postgres>,
+    pub(crate) redis: Arc<Redis>,
     pub(crate) store: Store,
     pub(crate) authn: Arc<Authn>,
     pub(crate) tls: watch::Receiver<Tls>,
@@ -113,6 +117,7 @@ impl Https {
             }
             Protocol::Http(stream, peer) => self.http(*stream, peer, guest).await,
             Protocol::Postgres(begun) => self.postgres.carry(begun, guest).await,
+            Protocol::Redis(stream) => self.redis.door(*stream, addr, guest).await,
             Protocol::Unknown => {}
         }
     }
@@ -130,7 +135,12 @@ impl Https {
             {
                 Protocol::Postgres(self.postgres.over(stream, addr))
             }
-            Ok(Ok(stream)) => {
+            Ok(Ok(mut stream)) => {
+                if stream.get_ref().1.alpn_protocol().is_none()
+                    && super::redis::begins(&mut stream).await
+                {
+                    return Protocol::Redis(Box::new(stream));
+                }
                 let agent = self.agent(&stream, addr).await;
                 Protocol::Http(Box::new(stream), Peer { addr, agent })
             }
@@ -396,6 +406,7 @@ enum Protocol {
     Ssh(TcpStream),
     Http(Box<TlsStream<TcpStream>>, Peer),
     Postgres(Begun),
+    Redis(Box<TlsStream<TcpStream>>),
     Unknown,
 }
 

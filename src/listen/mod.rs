@@ -6,6 +6,7 @@ pub(crate) mod https;
 pub(crate) mod postgres;
 pub(crate) mod presence;
 pub(crate) mod quic;
+pub(crate) mod redis;
 pub(crate) mod spare;
 mod taken;
 pub(crate) mod tcp;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use gateway_postgres::{PostgresConfig, PostgresGateway};
+use gateway_redis::{RedisConfig, RedisGateway};
 use gateway_ssh::{HostCa, SshConfig, SshGateway, TargetCa, UserCa};
 use gateway_web::{Keeper, Signer, WebConfig, WebGateway};
 use record::{Archive, RecordingsKey};
@@ -36,6 +37,7 @@ use crate::listen::http01::Http01;
 use crate::listen::https::Https;
 use crate::listen::postgres::Postgres;
 use crate::listen::quic::Machines;
+use crate::listen::redis::Redis;
 use crate::listen::spare::Spare;
 use crate::listen::{admin, quic, ssh, tcp};
 use crate::policy::PolicyPublisher;
@@ -141,6 +143,7 @@ pub(super) struct Core {
     ssh: SshGateway,
     web: WebGateway,
     postgres: PostgresGateway,
+    redis: RedisGateway,
     signer: Arc<Signer>,
     agents: Arc<Agents>,
     audit: Arc<Measured>,
@@ -212,6 +215,14 @@ impl Core {
             domain: config.domain.clone(),
             roots: system_roots(),
         });
+        let redis = RedisGateway::new(RedisConfig {
+            broker: broker.clone(),
+            authn: authn.clone(),
+            secrets: Arc::new(store.clone()),
+            log: Arc::new(store.clone()),
+            domain: config.domain.clone(),
+            roots: system_roots(),
+        });
         let destinations = config.audit.destinations.clone();
         let deliveries = Deliveries::new(store.clone(), &config.domain, destinations);
         let agents =
@@ -232,6 +243,7 @@ impl Core {
             ssh,
             web,
             postgres,
+            redis,
             signer,
             agents,
             audit,
@@ -326,6 +338,7 @@ struct Doors {
     https: TcpListener,
     ssh: TcpListener,
     postgres: Option<(TcpListener, bool)>,
+    redis: Option<(TcpListener, bool)>,
     quic: quinn::Endpoint,
     admin: Option<TcpListener>,
     http01: Option<TcpListener>,
@@ -344,6 +357,10 @@ impl Doors {
             Some(address) => Some((bind("postgres", address).await?, listen.postgres_plain)),
             None => None,
         };
+        let redis = match listen.redis {
+            Some(address) => Some((bind("redis", address).await?, listen.redis_plain)),
+            None => None,
+        };
         let admin = match listen.admin {
             Some(address) => Some(bind("admin", address).await?),
             None => None,
@@ -356,7 +373,7 @@ impl Doors {
         let reset_key = core.store.secret_or_make(RESET_KEY).await?;
         let quic = tunnel::endpoint::listen(listen.quic, quic, &reset_key)
             .map_err(|source| ServeError::Listen { door: "quic", address: listen.quic, source })?;
-        Ok(Self { https, ssh, postgres, quic, admin, http01 })
+        Ok(Self { https, ssh, postgres, redis, quic, admin, http01 })
     }
 
     fn ready(&self) -> Result<Ready, ServeError> {
@@ -369,6 +386,7 @@ impl Doors {
             quic: self.quic.local_addr().map_err(unbound)?,
             ssh: self.ssh.local_addr().map_err(unbound)?,
             postgres: self.postgres.as_ref().and_then(|(door, _)| door.local_addr().ok()),
+            redis: self.redis.as_ref().and_then(|(door, _)| door.local_addr().ok()),
             admin: self.admin.as_ref().and_then(|admin| admin.local_addr().ok()),
             pid: std::process::id(),
         })
@@ -391,6 +409,12 @@ impl Doors {
             let door = Arc::new(postgres_door(core, knobs));
             let handle = move |socket, peer, guest| door.clone().serve(plain, socket, peer, guest);
             let entrance = (lobbies.postgres.clone(), None);
+            tasks.spawn(tcp::accept(listener, entrance, accepting.clone(), handle));
+        }
+        if let Some((listener, plain)) = self.redis {
+            let door = Arc::new(redis_door(core, knobs));
+            let handle = move |socket, peer, guest| door.clone().serve(plain, socket, peer, guest);
+            let entrance = (lobbies.redis.clone(), None);
             tasks.spawn(tcp::accept(listener, entrance, accepting.clone(), handle));
         }
         let machines = Arc::new(core.machines());
@@ -439,12 +463,22 @@ fn postgres_door(core: &Core, knobs: &Knobs) -> Postgres {
     }
 }
 
+fn redis_door(core: &Core, knobs: &Knobs) -> Redis {
+    Redis {
+        gateway: core.redis.clone(),
+        web: core.web.clone(),
+        tls: knobs.identity.tls(),
+        drain: core.tokens.drain.clone(),
+    }
+}
+
 fn https_door(core: &Core, state: &AppState, knobs: &Knobs) -> Https {
     Https {
         router: portal::router(state.clone(), api::router(state.clone())),
         web: core.web.clone(),
         ssh: core.ssh.clone(),
         postgres: Arc::new(postgres_door(core, knobs)),
+        redis: Arc::new(redis_door(core, knobs)),
         store: core.store.clone(),
         authn: core.authn.clone(),
         tls: knobs.identity.tls(),

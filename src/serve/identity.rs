@@ -110,6 +110,10 @@ fn tls(
             https::tls(certificate, None, &[gateway_postgres::ALPN])?,
             https::tls_by_name(certificates.clone(), &[gateway_postgres::ALPN])?,
         ),
+        redis: (
+            https::tls(certificate, None, &[])?,
+            https::tls_by_name(certificates.clone(), &[])?,
+        ),
         names: names.into(),
     })
 }

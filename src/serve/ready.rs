@@ -17,6 +17,8 @@ pub struct Ready {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub postgres: Option<SocketAddr>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub redis: Option<SocketAddr>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub admin: Option<SocketAddr>,
     pub pid: u32,
 }
@@ -37,6 +39,9 @@ impl Relay {
         }
         if let Some(postgres) = self.ready.postgres {
             tracing::info!(%postgres, "PostgreSQL");
+        }
+        if let Some(redis) = self.ready.redis {
+            tracing::info!(%redis, "Redis");
         }
         tracing::info!(%https, %quic, %ssh, "Ready");
         notify(NotifyState::Ready);

@@ -33,6 +33,7 @@ pub(super) struct Lobbies {
     pub(super) quic: Arc<Lobby>,
     pub(super) ssh: Arc<Lobby>,
     pub(super) postgres: Arc<Lobby>,
+    pub(super) redis: Arc<Lobby>,
     /// Where a CA looks, and where others are sent on from.
     pub(super) http: Arc<Lobby>,
     pub(super) admin: Arc<Lobby>,
@@ -66,18 +67,20 @@ impl Lobbies {
             quic: lobby(),
             ssh: lobby(),
             postgres: lobby(),
+            redis: lobby(),
             http: lobby(),
             admin,
         }
     }
 
     pub(super) fn named(&self) -> Vec<(&'static str, Arc<Lobby>)> {
-        let Self { https, quic, ssh, postgres, http, admin } = self.clone();
+        let Self { https, quic, ssh, postgres, redis, http, admin } = self.clone();
         vec![
             ("https", https),
             ("quic", quic),
             ("ssh", ssh),
             ("postgres", postgres),
+            ("redis", redis),
             ("http", http),
             ("admin", admin),
         ]
@@ -94,8 +97,8 @@ impl Lobbies {
     }
 
     /// Those of listeners that everybody reaches.
-    fn open(&self) -> [&Arc<Lobby>; 5] {
-        [&self.https, &self.quic, &self.ssh, &self.postgres, &self.http]
+    fn open(&self) -> [&Arc<Lobby>; 6] {
+        [&self.https, &self.quic, &self.ssh, &self.postgres, &self.redis, &self.http]
     }
 }
 
@@ -235,6 +238,8 @@ impl Reloader {
             ("listen.ssh", listen.ssh != wanted.listen.ssh),
             ("listen.postgres", listen.postgres != wanted.listen.postgres),
             ("listen.postgres_tls", listen.postgres_plain != wanted.listen.postgres_plain),
+            ("listen.redis", listen.redis != wanted.listen.redis),
+            ("listen.redis_tls", listen.redis_plain != wanted.listen.redis_plain),
             ("listen.admin", listen.admin != wanted.listen.admin),
             ("limits.max_sessions", limits.max_sessions != wanted.limits.max_sessions),
             ("limits.api_calls", limits.api_calls != wanted.limits.api_calls),

@@ -17,6 +17,7 @@ mod portal;
 mod postgres;
 mod recorded_terminals;
 mod recording;
+mod redis;
 mod secrets;
 mod ssh;
 mod ssh_certificates;

@@ -61,6 +61,7 @@ const RULES: &[Rule] = &[
             "russh",
             "database",
             "gateway-postgres",
+            "gateway-redis",
             "gateway-ssh",
             "gateway-tcp",
             "gateway-web",
@@ -71,6 +72,7 @@ const RULES: &[Rule] = &[
         from: &[
             "database",
             "gateway-postgres",
+            "gateway-redis",
             "gateway-ssh",
             "gateway-tcp",
             "gateway-web",
@@ -109,6 +111,7 @@ const RULES: &[Rule] = &[
             "tunnel",
             "database",
             "gateway-postgres",
+            "gateway-redis",
             "gateway-ssh",
             "gateway-tcp",
             "gateway-web",

@@ -51,6 +51,8 @@ pub(crate) const FOR_TESTS: &[Need] = &[
     Need { file: "/usr/sbin/nginx", package: "nginx-light" },
     Need { file: "/usr/bin/openssl", package: "openssl" },
     Need { file: "/usr/bin/pebble", package: "pebble" },
+    Need { file: "/usr/bin/redis-server", package: "redis-server" },
+    Need { file: "/usr/bin/redis-cli", package: "redis-tools" },
 ];
 
 /// What the demo's SSH host needs.

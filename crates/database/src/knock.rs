@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use access::{
-    Application, Authenticated, Code, Context, Credential, Deny, Explain, Grant, Keeps, Kind,
-    PolicySnapshot, Unfound,
+    Application, ApplicationId, Authenticated, Code, Context, Credential, Deny, Explain, Grant,
+    Keeps, Kind, PolicySnapshot, Unfound,
 };
 use session::{AuditEvent, Broker, Door, OpenError, Session};
 
@@ -58,6 +58,19 @@ impl Knock<'_> {
                 Err(error)
             }
         }
+    }
+
+    /// The application that a session would be of, or a record of why there would be none.
+    pub fn check(
+        &self,
+        broker: &Broker,
+        who: &Authenticated,
+        now: SystemTime,
+    ) -> Result<ApplicationId, Refused> {
+        let policy = broker.policy();
+        let decided = self.decide(&policy, who, now);
+        let refused = |error: &Refused| broker.audit().note(self.denied(&policy, who, error));
+        decided.map(|grant| grant.application().id).inspect_err(refused)
     }
 
     fn decide(

@@ -24,6 +24,8 @@ pub enum Door {
     Connector,
     /// The PostgreSQL door.
     Postgres,
+    /// The Redis door.
+    Redis,
     /// The SSH door.
     Ssh,
     /// The web door.
@@ -37,6 +39,7 @@ impl Door {
             Self::Api => "api",
             Self::Connector => "connector",
             Self::Postgres => "postgres",
+            Self::Redis => "redis",
             Self::Ssh => "ssh",
             Self::Web => "web",
         }
