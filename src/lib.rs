@@ -28,6 +28,7 @@ mod seen;
 pub mod serve;
 pub mod state;
 pub mod statements;
+pub mod terminals;
 pub mod tokens;
 mod traces;
 

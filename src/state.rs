@@ -19,6 +19,7 @@ use crate::connectors::Connectors;
 use crate::deliver::Deliveries;
 use crate::ends::Ends;
 use crate::policy::PolicyPublisher;
+use crate::terminals::Terminals;
 
 /// Everything the API's handlers reach. Gateways get none of this.
 #[derive(Clone)]
@@ -35,6 +36,7 @@ pub struct AppState {
     pub ends: Arc<Ends>,
     pub deliveries: Arc<Deliveries>,
     pub recordings: Archive,
+    pub terminals: Arc<Terminals>,
     pub calls: Arc<Calls>,
     pub info: Arc<RelayInfo>,
 }

@@ -27,6 +27,12 @@ pub(super) fn is_own(method: &Method, uri: &Uri, headers: &HeaderMap) -> bool {
     }
 }
 
+/// Whether a WebSocket is a page's of this very host, which every browser says.
+pub(super) fn is_of(uri: &Uri, headers: &HeaderMap) -> bool {
+    let origin = headers.get(ORIGIN).map(HeaderValue::as_bytes);
+    origin.is_some() && origin == own(uri, headers).as_deref()
+}
+
 /// The origin of the host that was asked.
 fn own(uri: &Uri, headers: &HeaderMap) -> Option<Vec<u8>> {
     let host = uri.authority().map(Authority::as_str);

@@ -33,6 +33,7 @@ mod ssh_ca;
 mod ssh_certificates;
 mod statements;
 mod tag;
+mod terminal;
 #[cfg(test)]
 mod tests;
 mod tokens;

@@ -16,7 +16,7 @@ use super::{
 };
 use super::{
     recordings, requests, sessions, settings, sign_ins, ssh_ca, ssh_certificates, statements,
-    tokens, web, why,
+    terminal, tokens, web, why,
 };
 use crate::AppState;
 
@@ -105,6 +105,8 @@ pub(super) fn routes() -> Vec<Route> {
             doc("listMySessions", "Lists the caller's own sessions that are open", &[])).needs(Read),
         delete("/api/v1/me/sessions/{id}", User, sessions::end_mine,
             doc("endMySession", "Ends one of the caller's own sessions", &[p::NO_SESSION])).needs(Sessions),
+        socket("/api/v1/me/terminal", User, terminal::open,
+            doc("openTerminal", "Opens a terminal for a page of the portal: a WebSocket, described in docs/portal.md", &[p::SOCKET])),
         delete("/api/v1/me/agent", Holder, me::logout,
             doc("logout", "Ends the enrolment of the agent that asks", &[p::INVALID, p::NO_AGENT])),
 
@@ -254,6 +256,17 @@ pub(super) fn routes() -> Vec<Route> {
 
 fn get<H: Described<T>, T: 'static>(path: &'static str, role: Role, handler: H, doc: Doc) -> Route {
     route(Method::GET, MethodFilter::GET, path, role, handler, doc)
+}
+
+/// A WebSocket: a GET of HTTP/1.1, and a CONNECT over HTTP/2.
+fn socket<H: Described<T>, T: 'static>(
+    path: &'static str,
+    role: Role,
+    handler: H,
+    doc: Doc,
+) -> Route {
+    let filter = MethodFilter::GET.or(MethodFilter::CONNECT);
+    route(Method::GET, filter, path, role, handler, doc)
 }
 
 fn post<H: Described<T>, T: 'static>(

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes, HttpBody};
-use axum::http::{Request, StatusCode};
+use axum::http::{Method, Request, StatusCode};
 use axum::response::{IntoResponse, Response};
 use gateway_ssh::SshGateway;
 use gateway_web::{
@@ -21,6 +21,7 @@ use http_body_util::Either;
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::{HttpService, service_fn};
+use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulConnection;
 use rustls::ServerConfig;
@@ -41,6 +42,7 @@ use tunnel::certificate::Facts;
 use tunnel::tls::TlsError;
 
 use super::HANDSHAKE;
+use super::afterwards::{Afterwards, Line, Speak};
 use super::postgres::{Begun, Postgres};
 use super::presence::Presence;
 use super::quic::agent_of;
@@ -233,13 +235,14 @@ impl Https {
         let serve = async {
             if h2 {
                 let (changing, changed) = mpsc::channel(STREAMS_CHANGING);
-                let talk = Arc::new(talk.changing(changing));
+                let (own, ours) = mpsc::channel(STREAMS_CHANGING);
+                let talk = Arc::new(talk.changing(changing, own));
                 let service = service_fn(move |request| talk.clone().answer(request));
                 let (io, streams) = (TokioIo::new(stream), Streams::new());
                 let server = http2_server(streams.start(socket));
                 let connection = server.serve_connection(io, service);
                 let served = async {
-                    tokio::join!(finish(connection, leave), carry(changed, &presence));
+                    tokio::join!(finish(connection, leave), carry(changed, ours, &presence));
                 };
                 tokio::select! {
                     biased;
@@ -249,6 +252,7 @@ impl Https {
             } else {
                 let (guarded, ledger) = Guarded::new(stream);
                 let (switch, wait) = (talk.client.switch.clone(), Wait::default());
+                let own = talk.own.clone();
                 let talk = Arc::new(talk.over(ledger, wait.clone()));
                 let service = service_fn(move |request| Box::pin(talk.clone().answer(request)));
                 let connection = http1_server().serve_connection(TokioIo::new(guarded), service);
@@ -259,9 +263,12 @@ impl Https {
                     () = wait.stalled(|| socket.unsent()) => return,
                 };
                 let switch = switch.lock().unwrap_or_else(PoisonError::into_inner).take();
-                match switch {
-                    Some(switch) => switch.carry(io, ahead).await,
-                    None => drop(io.shutdown().await),
+                match (switch, own.take()) {
+                    (Some(switch), _) => switch.carry(io, ahead).await,
+                    (None, Some(speak)) => {
+                        speak(Line { io: Box::new(io), early: ahead }).await;
+                    }
+                    (None, None) => drop(io.shutdown().await),
                 }
             }
         };
@@ -288,7 +295,8 @@ impl Https {
         };
         let (router, web) = (self.router.clone(), self.web.clone());
         let names = self.tls.borrow().names.clone();
-        Talk { router, web, names, peer, presence, client, wait: None }
+        let (own, streams) = (Afterwards::default(), None);
+        Talk { router, web, names, peer, presence, client, wait: None, own, streams }
     }
 }
 
@@ -302,7 +310,14 @@ struct Talk {
     client: Client,
     /// Of the connection, whose answers come one after another; `None` for HTTP/2.
     wait: Option<Wait>,
+    /// What the connection becomes, where the relay itself speaks that; of HTTP/1.1.
+    own: Afterwards,
+    /// Streams that become something else; of HTTP/2.
+    streams: Option<mpsc::Sender<OwnStream>>,
 }
+
+/// A stream that changes to a protocol of the relay's own.
+type OwnStream = (OnUpgrade, Speak);
 
 impl Talk {
     /// The same over HTTP/1.1, whose bytes are checked.
@@ -313,8 +328,12 @@ impl Talk {
     }
 
     /// The same over HTTP/2, whose streams may change to another protocol.
-    fn changing(mut self, streams: mpsc::Sender<SwitchedStream>) -> Self {
-        self.client.streams = Some(streams);
+    fn changing(
+        mut self,
+        streams: mpsc::Sender<SwitchedStream>,
+        own: mpsc::Sender<OwnStream>,
+    ) -> Self {
+        (self.client.streams, self.streams) = (Some(streams), Some(own));
         self
     }
 
@@ -367,11 +386,30 @@ impl Talk {
     async fn api(&self, mut request: Request<Watched>) -> Response {
         request.extensions_mut().insert(self.peer.clone());
         request.extensions_mut().insert(self.presence.clone());
+        let afterwards = self.afterwards();
+        request.extensions_mut().insert(afterwards.clone());
+        let stream =
+            (*request.method() == Method::CONNECT).then(|| hyper::upgrade::on(&mut request));
         let answered = timeout(REQUEST, self.router.clone().oneshot(request.map(Body::new))).await;
-        match answered {
+        let response = match answered {
             Ok(Ok(response)) => response,
             Ok(Err(never)) => match never {},
             Err(_) => StatusCode::REQUEST_TIMEOUT.into_response(),
+        };
+        if let (Some(streams), Some(stream)) = (&self.streams, stream)
+            && let Some(speak) = afterwards.take()
+        {
+            // Whoever carries them ends with the connection, and so does this.
+            drop(streams.send((stream, speak)).await);
+        }
+        response
+    }
+
+    /// Where a handler leaves what comes after its answer: of the connection, or of its stream.
+    fn afterwards(&self) -> Afterwards {
+        match self.streams {
+            Some(_) => Afterwards::default(),
+            None => self.own.clone(),
         }
     }
 }
@@ -457,7 +495,11 @@ where
 }
 
 /// Carries the streams of a connection that have changed to another protocol. They end with it.
-async fn carry(mut changed: mpsc::Receiver<SwitchedStream>, presence: &Presence) {
+async fn carry(
+    mut changed: mpsc::Receiver<SwitchedStream>,
+    mut own: mpsc::Receiver<OwnStream>,
+    presence: &Presence,
+) {
     let mut carried = JoinSet::new();
     loop {
         tokio::select! {
@@ -477,7 +519,23 @@ async fn carry(mut changed: mpsc::Receiver<SwitchedStream>, presence: &Presence)
                 }
                 None => break,
             },
+            Some((stream, speak)) = own.recv() => {
+                let asking = presence.ask();
+                carried.spawn(async move {
+                    speak_on(stream, speak).await;
+                    drop(asking);
+                });
+            }
         }
+    }
+}
+
+async fn speak_on(stream: OnUpgrade, speak: Speak) {
+    match stream.await {
+        Ok(stream) => {
+            speak(Line { io: Box::new(TokioIo::new(stream)), early: Bytes::new() }).await;
+        }
+        Err(error) => tracing::debug!(%error, "A stream ended before it changed"),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Listeners: accepting peers without ever waiting for one of them.
 
 pub(crate) mod admin;
+pub(crate) mod afterwards;
 pub(crate) mod http01;
 pub(crate) mod https;
 pub(crate) mod postgres;

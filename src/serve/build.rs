@@ -42,6 +42,7 @@ use crate::listen::spare::Spare;
 use crate::listen::{admin, quic, ssh, tcp};
 use crate::policy::PolicyPublisher;
 use crate::seen::Sightings;
+use crate::terminals::Terminals;
 use crate::traces::Traces;
 use crate::{AppState, RelayInfo, api, database, host_keys, portal, retention, statements};
 
@@ -283,6 +284,11 @@ impl Core {
             ends: Arc::default(),
             deliveries: self.deliveries.clone(),
             recordings: self.recordings.clone(),
+            terminals: Terminals::new(
+                self.ssh.clone(),
+                self.store.clone(),
+                self.tokens.drain.clone(),
+            ),
             calls: Arc::new(Calls::new(config.limits.api_calls)),
             info: Arc::new(info),
         })

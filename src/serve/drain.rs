@@ -80,6 +80,7 @@ impl Relay {
         self.endpoint.close(EndReason::Drained.number().into(), b"the relay is stopping");
         self.tokens.stop.cancel();
         drop(timeout(LAST_TASKS, self.state.calls.finished()).await);
+        drop(timeout(LAST_TASKS, self.state.terminals.finished()).await);
         let ended = async { while self.tasks.join_next().await.is_some() {} };
         drop(timeout(LAST_TASKS, ended).await);
         self.tasks.shutdown().await;

@@ -105,7 +105,7 @@ impl Authenticated {
 
     /// What they have proven at the SSH door, in order.
     pub(crate) fn proofs(&self) -> Vec<Proof> {
-        self.credentials().filter_map(Proof::of).collect()
+        self.credentials().map(Proof::of).collect()
     }
 
     /// The peer's address.

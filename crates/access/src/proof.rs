@@ -18,6 +18,8 @@ pub enum Proof {
     Token,
     /// An enrolled agent's own connection: `adit ssh`.
     Agent,
+    /// A browser that is signed in: its terminal.
+    Browser,
 }
 
 /// One way of signing in: what is asked for, in this order. As text `publickey,token`.
@@ -25,7 +27,8 @@ pub enum Proof {
 pub struct Proofs(Vec<Proof>);
 
 impl Proof {
-    pub const ALL: [Self; 4] = [Self::PublicKey, Self::Certificate, Self::Token, Self::Agent];
+    pub const ALL: [Self; 5] =
+        [Self::PublicKey, Self::Certificate, Self::Token, Self::Agent, Self::Browser];
 
     pub fn as_str(self) -> &'static str {
         match self {
@@ -33,17 +36,18 @@ impl Proof {
             Self::Certificate => "certificate",
             Self::Token => "token",
             Self::Agent => "agent",
+            Self::Browser => "browser",
         }
     }
 
-    /// What a credential proves at the SSH door; `None`: it is for browsers.
-    pub(crate) fn of(credential: &Credential) -> Option<Self> {
+    /// What a credential proves at the SSH door.
+    pub(crate) fn of(credential: &Credential) -> Self {
         match credential {
-            Credential::SshKey { .. } => Some(Self::PublicKey),
-            Credential::Certificate { .. } => Some(Self::Certificate),
-            Credential::Token { .. } => Some(Self::Token),
-            Credential::Agent { .. } => Some(Self::Agent),
-            Credential::SignIn { .. } => None,
+            Credential::SshKey { .. } => Self::PublicKey,
+            Credential::Certificate { .. } => Self::Certificate,
+            Credential::Token { .. } => Self::Token,
+            Credential::Agent { .. } => Self::Agent,
+            Credential::SignIn { .. } => Self::Browser,
         }
     }
 }
@@ -72,7 +76,7 @@ impl FromStr for Proof {
     fn from_str(text: &str) -> Result<Self, String> {
         let found = Self::ALL.into_iter().find(|proof| proof.as_str() == text);
         found.ok_or_else(|| {
-            format!("unknown proof {text:?}; one of publickey, certificate, token, agent")
+            format!("unknown proof {text:?}; one of publickey, certificate, token, agent, browser")
         })
     }
 }
@@ -87,7 +91,8 @@ impl fmt::Display for Proofs {
 impl FromStr for Proofs {
     type Err = String;
 
-    /// One proof after another; none twice, and `agent`, which is a whole connection, alone.
+    /// One proof after another; none twice, and `agent` and `browser`, which are whole connections,
+    /// alone.
     fn from_str(text: &str) -> Result<Self, String> {
         let proofs: Vec<Proof> =
             text.split(',').map(|proof| proof.trim().parse()).collect::<Result<_, _>>()?;
@@ -95,8 +100,9 @@ impl FromStr for Proofs {
         if let Some(proof) = proofs.iter().find(|proof| twice(proof)) {
             return Err(format!("{proof} is asked for once at most"));
         }
-        if proofs.len() > 1 && proofs.contains(&Proof::Agent) {
-            return Err("agent stands alone: nothing can be asked of its connection".to_owned());
+        let whole = [Proof::Agent, Proof::Browser].into_iter().find(|whole| proofs.contains(whole));
+        if let Some(whole) = whole.filter(|_| proofs.len() > 1) {
+            return Err(format!("{whole} stands alone: nothing can be asked of its connection"));
         }
         Ok(Self(proofs))
     }
@@ -139,9 +145,19 @@ mod tests {
 
     #[test]
     fn what_can_not_be_asked_for_is_refused() {
-        for wrong in ["", ",", "password", "token,token", "publickey,agent", "publickey;token"] {
+        for wrong in [
+            "",
+            ",",
+            "password",
+            "token,token",
+            "publickey,agent",
+            "publickey;token",
+            "browser,token",
+        ] {
             assert!(wrong.parse::<Proofs>().is_err(), "{wrong:?}");
         }
-        assert!("agent".parse::<Proofs>().is_ok());
+        for right in ["agent", "browser"] {
+            assert!(right.parse::<Proofs>().is_ok(), "{right}");
+        }
     }
 }

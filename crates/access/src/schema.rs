@@ -77,9 +77,9 @@ impl JsonSchema for Proofs {
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
             "type": "string",
-            "description": "Proofs in the order in which they are asked for, each once; agent stands alone.",
+            "description": "Proofs in the order in which they are asked for, each once; agent and browser stand alone.",
             "examples": ["publickey,token", "certificate"],
-            "pattern": format!("^(agent|{PROOF}(,{PROOF}){{0,2}})$"),
+            "pattern": format!("^(agent|browser|{PROOF}(,{PROOF}){{0,2}})$"),
         })
     }
 }

@@ -28,6 +28,9 @@ pub struct SettingsSpec {
     /// Days that recordings are kept after their end, up to 3650; 0: nothing deletes them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub recording_days: Option<u32>,
+    /// Seconds that a terminal in a browser goes on after its line broke, 0 to 3600.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub terminal_grace_seconds: Option<u32>,
     /// Rules for access tokens, by the door they are for.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub tokens: BTreeMap<DoorKind, TokenRulesSpec>,
@@ -63,7 +66,7 @@ pub enum DoorKind {
 pub enum SettingError {
     #[error(
         "there is no setting {0}; there are ssh_key_days, ssh_certificate_hours, sign_in_idle_minutes, \
-         sign_in_hours, recording_days, tokens.DOOR.hours and tokens.DOOR.reusable, where DOOR is ssh, rdp, database, web or tcp"
+         sign_in_hours, recording_days, terminal_grace_seconds, tokens.DOOR.hours and tokens.DOOR.reusable, where DOOR is ssh, rdp, database, web or tcp"
     )]
     Unknown(String),
     #[error("{key}: {value:?} is not a whole number")]
@@ -81,6 +84,7 @@ impl SettingsSpec {
             ("sign_in_idle_minutes", self.sign_in_idle_minutes),
             ("sign_in_hours", self.sign_in_hours),
             ("recording_days", self.recording_days),
+            ("terminal_grace_seconds", self.terminal_grace_seconds),
         ];
         let numbers = numbers.into_iter();
         let numbers = numbers.filter_map(|(key, n)| Some((key.to_owned(), n?.to_string())));
@@ -102,6 +106,7 @@ impl SettingsSpec {
             ["sign_in_idle_minutes"] => self.sign_in_idle_minutes = Some(number(key, value)?),
             ["sign_in_hours"] => self.sign_in_hours = Some(number(key, value)?),
             ["recording_days"] => self.recording_days = Some(number(key, value)?),
+            ["terminal_grace_seconds"] => self.terminal_grace_seconds = Some(number(key, value)?),
             ["tokens", door, "hours"] => {
                 let hours = number(key, value)?;
                 self.rules(door).ok_or_else(unknown)?.hours = Some(hours);

@@ -120,8 +120,8 @@ pub(crate) fn methods_for(proofs: &BTreeSet<Proof>) -> MethodSet {
                 methods.push(MethodKind::KeyboardInteractive);
                 methods.push(MethodKind::Password);
             }
-            // That is a whole connection.
-            Proof::Agent => {}
+            // Those are whole connections.
+            Proof::Agent | Proof::Browser => {}
         }
     }
     methods

@@ -65,6 +65,18 @@ enum Order {
     Refuse(String),
 }
 
+/// How a connection came to its end.
+#[derive(Clone, Debug)]
+pub struct Ending {
+    pub reason: EndReason,
+    pub side: Side,
+    /// What its user was told, where they were told anything.
+    pub words: Option<Arc<str>>,
+}
+
+/// What the connection's owner is asked, until somebody serves it.
+pub(crate) struct Orders(mpsc::Receiver<Order>);
+
 /// A channel's place among those a connection may have; free again when dropped.
 pub(crate) struct Place(Arc<AtomicUsize>);
 
@@ -75,6 +87,29 @@ impl Drop for Place {
 }
 
 impl Connection {
+    /// One that is not served yet.
+    pub(crate) fn new(gateway: Arc<Gateway>, peer: SocketAddr) -> (Arc<Self>, Orders) {
+        let (orders, received) = mpsc::channel(ORDERS);
+        let connection = Self {
+            texts: gateway.texts(),
+            up: Arc::new(Budget::new(gateway.held.clone())),
+            down: Arc::new(Budget::new(gateway.held.clone())),
+            gateway,
+            peer,
+            orders,
+            ending: watch::channel(None).0,
+            handle: OnceLock::new(),
+            who: OnceLock::new(),
+            login: OnceLock::new(),
+            asked: OnceLock::new(),
+            reach: OnceLock::new(),
+            channels: Arc::default(),
+            served: AtomicUsize::new(0),
+            started: Mutex::default(),
+        };
+        (Arc::new(connection), Orders(received))
+    }
+
     pub(crate) async fn phase(&self, phase: Phase) {
         self.order(Order::Phase(phase)).await;
     }
@@ -202,37 +237,19 @@ impl Connection {
 
 /// Carries one connection from accept to its end.
 pub(crate) async fn serve<S>(
-    gateway: Arc<Gateway>,
+    (connection, Orders(received)): (Arc<Connection>, Orders),
     io: S,
-    peer: SocketAddr,
     vouched: Option<(Authenticated, ApplicationId)>,
     proven: CancellationToken,
     drain: CancellationToken,
-) where
+) -> Ending
+where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let accepted = Instant::now();
     let cut = CancellationToken::new();
     let _cut = cut.clone().drop_guard();
-    let (orders, received) = mpsc::channel(ORDERS);
-    let config = gateway.shown.at(SystemTime::now());
-    let connection = Arc::new(Connection {
-        texts: gateway.texts(),
-        up: Arc::new(Budget::new(gateway.held.clone())),
-        down: Arc::new(Budget::new(gateway.held.clone())),
-        gateway,
-        peer,
-        orders,
-        ending: watch::channel(None).0,
-        handle: OnceLock::new(),
-        who: OnceLock::new(),
-        login: OnceLock::new(),
-        asked: OnceLock::new(),
-        reach: OnceLock::new(),
-        channels: Arc::default(),
-        served: AtomicUsize::new(0),
-        started: Mutex::default(),
-    });
+    let config = connection.gateway.shown.at(SystemTime::now());
     let handler = DoorHandler::new(connection.clone(), vouched);
     let starting = server::run_stream(config, Guarded::new(io, cut.clone()), handler);
     let deadline = accepted + HANDSHAKE_DEADLINE;
@@ -252,11 +269,12 @@ pub(crate) async fn serve<S>(
                 drain,
                 cut,
             };
-            owner.drive().await;
+            return owner.drive().await;
         }
         Ok(Err(error)) => tracing::debug!(%error, "The handshake failed"),
         Err(_) => tracing::debug!("No identification in time"),
     }
+    Ending { reason: EndReason::Failed, side: Side::Client, words: None }
 }
 
 struct Owner {
@@ -276,16 +294,18 @@ struct Owner {
 }
 
 impl Owner {
-    async fn drive(mut self) {
-        let (reason, side) = self.carry().await;
+    async fn drive(mut self) -> Ending {
+        let (mut reason, mut side) = self.carry().await;
         self.received.close();
         self.parts.shutdown().await;
         self.cut.cancel();
         // The library's task ends with its transport.
         drop(timeout(SOON, finished(&mut self.running)).await);
         if let Some(reach) = self.connection.reach() {
-            reach.close(reason, side).await;
+            (reason, side) = reach.close(reason, side).await;
         }
+        let words = self.connection.ending.borrow().clone();
+        Ending { reason, side, words }
     }
 
     async fn carry(&mut self) -> (EndReason, Side) {

@@ -39,18 +39,22 @@ mod track;
 mod transfer;
 mod user_ca;
 mod watch;
+mod within;
 mod words;
 
+pub use connection::Ending;
 pub use host_ca::HostCa;
 pub use target_ca::TargetCa;
 pub use texts::Texts;
 pub use user_ca::{CertifyError, Order, UserCa};
+pub use within::{Door, Reader, Said, Visitor, Within, Writer};
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use access::{ApplicationId, Authenticated};
 use announced::Announced;
+use connection::Connection;
 use host_ca::Shown;
 use russh::keys::PrivateKey;
 use session::{Authn, Broker, HostKeys, Secrets};
@@ -135,7 +139,8 @@ impl SshGateway {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let proven = CancellationToken::new();
-        connection::serve(self.gateway.clone(), io, peer, vouched, proven, drain).await;
+        let connection = Connection::new(self.gateway.clone(), peer);
+        connection::serve(connection, io, vouched, proven, drain).await;
     }
 
     /// Carries the connection of somebody nobody knows yet. `proven` is cancelled once they have
@@ -149,7 +154,8 @@ impl SshGateway {
     ) where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        connection::serve(self.gateway.clone(), io, peer, None, proven, drain).await;
+        let connection = Connection::new(self.gateway.clone(), peer);
+        connection::serve(connection, io, None, proven, drain).await;
     }
 
     /// The door's public host keys, as OpenSSH lines without comments.

@@ -4,7 +4,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use access::{
-    Application, Authenticated, Channels, Context, EndReason, Grant, Keeps, Kind, Login, Side,
+    Application, Authenticated, Channels, Context, EndReason, Grant, Keeps, Kind, Login, SessionId,
+    Side,
 };
 use session::{AuditEvent, Door, Facts, Lease, Session, Tape};
 use splice::Counters;
@@ -22,6 +23,7 @@ use crate::words;
 
 /// One application's session on one user connection.
 pub(crate) struct Reach {
+    id: SessionId,
     session: RwLock<Option<Session>>,
     lease: Lease,
     application: Arc<Application>,
@@ -92,6 +94,7 @@ impl Reach {
         let opened = connection.gateway.broker.open(grant, Door::Ssh, SystemTime::now()).await;
         let session = opened.map_err(|error| words::explain(&error))?;
         let reach = Arc::new(Self {
+            id: session.id(),
             lease: session.lease(),
             application: session.application().clone(),
             login,
@@ -111,6 +114,18 @@ impl Reach {
             return Err(words::ONE_APPLICATION.to_owned());
         }
         Ok(reach)
+    }
+
+    pub(crate) fn id(&self) -> SessionId {
+        self.id
+    }
+
+    pub(crate) fn login(&self) -> &str {
+        &self.login
+    }
+
+    pub(crate) fn application(&self) -> &Arc<Application> {
+        &self.application
     }
 
     pub(crate) fn lease(&self) -> Lease {
@@ -166,8 +181,8 @@ impl Reach {
         *self.outcome.lock().unwrap_or_else(PoisonError::into_inner) = Some((reason, side));
     }
 
-    /// Closes the connections to the target and writes the session's end.
-    pub(crate) async fn close(&self, reason: EndReason, side: Side) {
+    /// Closes the connections to the target and writes the session's end, as which it came out.
+    pub(crate) async fn close(&self, reason: EndReason, side: Side) -> (EndReason, Side) {
         self.ports.clear();
         let pool =
             timeout(GOODBYE, self.pool.lock()).await.map(|mut pool| std::mem::take(&mut *pool));
@@ -184,6 +199,7 @@ impl Reach {
         if let Some(session) = self.session.write().await.take() {
             session.end(reason, side);
         }
+        (reason, side)
     }
 
     /// Begins the target's own login while the user is still signing in. Returns what the target

@@ -26,7 +26,7 @@ pub(in crate::api) struct Operation {
     /// Parameters of the query and of the head.
     pub(super) parameters: Vec<Value>,
     pub(super) body: Option<Value>,
-    /// Status, media type and schema of what it gives.
+    /// Status, media type and schema of what it gives; no media type where that is no body.
     pub(super) answers: Vec<(u16, &'static str, Value)>,
     pub(super) problems: BTreeSet<Problem>,
     /// Whether it asks for a Bearer token itself.

@@ -127,10 +127,10 @@ fn responses(operation: &Operation, refusals: &mut Refusals) -> Map<String, Valu
         by_status.entry(*status).or_default().push(code);
     }
     for (status, media, schema) in &operation.answers {
-        let mut answer = json!({
-            "description": reason(*status),
-            "content": { *media: { "schema": schema } },
-        });
+        let mut answer = json!({ "description": reason(*status) });
+        if !media.is_empty() {
+            answer["content"] = json!({ *media: { "schema": schema } });
+        }
         if operation.tagged {
             answer["headers"]["ETag"] = etag();
         }

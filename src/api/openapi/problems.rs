@@ -68,6 +68,9 @@ pub(in crate::api) const OTHER: Problems = &[(422, "request.other_object")];
 /// Where a list is asked for in parts.
 pub(in crate::api) const LIST: Problems = &[(400, "request.cursor")];
 
+/// Where the protocol changes to WebSocket.
+pub(in crate::api) const SOCKET: Problems = &[(426, "request.upgrade")];
+
 pub(in crate::api) const INVALID: Problems = &[(400, "request.invalid")];
 
 pub(in crate::api) const NO_SITE: Problems = &[(404, "site.not_found")];

@@ -51,6 +51,7 @@ use crate::ca::Ca;
 use crate::certificates::Certificates;
 use crate::connectors::Connectors;
 use crate::policy::PolicyPublisher;
+use crate::terminals::Terminals;
 use crate::{AgentIdentity, AppState, Peer, RelayInfo};
 
 /// A relay without doors.
@@ -101,7 +102,7 @@ impl Relay {
             Limits { max_sessions: 8 },
         );
         policy.watch_sessions(broker.clone());
-        let agents = agents(&store, &authn, &broker, &policy, &drain);
+        let (agents, terminals) = agents(&store, &authn, &broker, &policy, &drain);
         let ends = Arc::default();
         let deliveries = crate::Deliveries::new(store.clone(), "relay.test", Vec::new());
         let certificates = certificates(&store, &ca, &policy).await;
@@ -123,6 +124,7 @@ impl Relay {
             ends,
             deliveries,
             recordings,
+            terminals,
             calls,
             info,
         };
@@ -260,7 +262,7 @@ fn agents(
     broker: &Broker,
     policy: &PolicyPublisher,
     drain: &CancellationToken,
-) -> Arc<Agents> {
+) -> (Arc<Agents>, Arc<Terminals>) {
     let ssh = SshGateway::new(SshConfig {
         host_keys: Vec::new(),
         next_host_keys: Vec::new(),
@@ -275,7 +277,9 @@ fn agents(
         domain: "relay.test".to_owned(),
         texts: Default::default(),
     });
-    Agents::new(authn.clone(), broker.clone(), ssh, policy.subscribe(), drain.clone())
+    let agents =
+        Agents::new(authn.clone(), broker.clone(), ssh.clone(), policy.subscribe(), drain.clone());
+    (agents, Terminals::new(ssh, store.clone(), drain.clone()))
 }
 
 fn user_ca() -> Arc<gateway_ssh::UserCa> {

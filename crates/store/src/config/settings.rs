@@ -24,6 +24,8 @@ pub struct Settings {
     pub sign_in_hours: u32,
     /// Days that recordings are kept after their end; 0: nothing deletes them.
     pub recording_days: u32,
+    /// Seconds that a terminal in a browser goes on after its line broke.
+    pub terminal_grace_seconds: u32,
     tokens: BTreeMap<DoorKind, TokenRules>,
 }
 
@@ -77,6 +79,7 @@ impl Settings {
             sign_in_idle_minutes: Some(self.sign_in_idle_minutes),
             sign_in_hours: Some(self.sign_in_hours),
             recording_days: Some(self.recording_days),
+            terminal_grace_seconds: Some(self.terminal_grace_seconds),
             tokens: self.tokens.iter().map(|(door, own)| (*door, rules(own))).collect(),
         }
     }
@@ -89,6 +92,8 @@ impl Settings {
         self.sign_in_idle_minutes = spec.sign_in_idle_minutes.unwrap_or(self.sign_in_idle_minutes);
         self.sign_in_hours = spec.sign_in_hours.unwrap_or(self.sign_in_hours);
         self.recording_days = spec.recording_days.unwrap_or(self.recording_days);
+        self.terminal_grace_seconds =
+            spec.terminal_grace_seconds.unwrap_or(self.terminal_grace_seconds);
         for (door, given) in &spec.tokens {
             let rules = self.tokens.entry(*door).or_default();
             rules.hours = given.hours.unwrap_or(rules.hours);
@@ -126,6 +131,7 @@ impl Default for Settings {
             sign_in_idle_minutes: 60,
             sign_in_hours: 8,
             recording_days: 0,
+            terminal_grace_seconds: 60,
             tokens,
         }
     }
@@ -153,6 +159,8 @@ pub(super) fn check(spec: &SettingsSpec, problems: &mut Vec<Problem>) {
     check("sign_in_idle_minutes".to_owned(), idle, 1..=MOST_HOURS * 60);
     check("sign_in_hours".to_owned(), spec.sign_in_hours, 1..=MOST_HOURS);
     check("recording_days".to_owned(), spec.recording_days, 0..=MOST_DAYS);
+    let grace = spec.terminal_grace_seconds;
+    check("terminal_grace_seconds".to_owned(), grace, 0..=MOST_GRACE);
     for (door, rules) in &spec.tokens {
         check(format!("tokens.{door}.hours"), rules.hours, 1..=MOST_HOURS);
     }
@@ -166,6 +174,8 @@ pub(super) async fn put(db: &mut Connection, key: &str, value: &str) -> Result<(
 const PUT: &str = "INSERT INTO settings (name, value) VALUES ($1, $2)
     ON CONFLICT (name) DO UPDATE SET value = excluded.value";
 
+/// An hour.
+const MOST_GRACE: u32 = 3600;
 const WEEK: u32 = 7 * 24;
 /// Ten years.
 const MOST_DAYS: u32 = 3650;

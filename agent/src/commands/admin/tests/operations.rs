@@ -172,6 +172,8 @@ const ELSEWHERE: [&str; 28] = [
     "listMyTokens",
     "logout",
     "me",
+    // A page's own; people use `ssh` and `adit ssh`.
+    "openTerminal",
     "removeMySshKey",
     "revokeMyToken",
     "signMySshKey",
