@@ -139,6 +139,15 @@ mod tests {
     }
 
     #[test]
+    fn the_terminal_comes_when_it_is_opened() {
+        let index = std::str::from_utf8(file("index.html").unwrap().plain).unwrap();
+        let of_it = |file: &&File| file.path.starts_with("assets/Terminal-");
+        let sizes: Vec<_> = FILES.iter().filter(of_it).map(|file| file.plain.len()).collect();
+        assert!(sizes.iter().any(|size| *size > 200 << 10), "a file of its own: {sizes:?}");
+        assert!(!index.contains("assets/Terminal-"), "{index}");
+    }
+
+    #[test]
     fn nothing_is_inline_absolute_or_from_elsewhere() {
         let index = std::str::from_utf8(file("index.html").unwrap().plain).unwrap();
         for forbidden in ["style=", "<style", "onload", "http", "=\"/", "data:"] {

@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use testkit::{bin_dir, free_port, run};
 
-use crate::support::{World, application, grant};
+use crate::support::{SOON, World, application, grant};
 
 #[test]
 fn a_person_finds_an_application_connects_to_it_and_rolls_its_key() -> Result<()> {
@@ -24,6 +24,63 @@ fn an_admin_sets_a_site_up_until_a_connection_works() -> Result<()> {
 #[test]
 fn an_admin_ends_a_session_plays_a_recording_and_approves_a_request() -> Result<()> {
     Stage::start()?.walk("admin.mjs")
+}
+
+#[test]
+fn a_terminal_survives_a_broken_network_and_ends_with_its_grant() -> Result<()> {
+    Stage::start()?.walk("terminal.mjs")
+}
+
+#[test]
+fn only_the_browser_that_opened_a_terminal_comes_back_to_it_and_by_each_secret_once() -> Result<()>
+{
+    Stage::start()?.walk("line.mjs")
+}
+
+#[test]
+fn terminals_are_opened_by_pages_of_the_portal_only() -> Result<()> {
+    let stage = Stage::start()?;
+    let deployment = &stage.world.deployment;
+    let (host, port) = (deployment.domain(), deployment.doors().https);
+    let jar = deployment.dir().join("alice.jar");
+    let link = stage.told()?["links"]["alice"].as_str().context("a link")?.to_owned();
+    let code = link.rsplit('#').next().context("a code")?.to_owned();
+    let curl = |path: &str| -> Result<Command> {
+        let mut curl = Command::new("curl");
+        curl.args(["-sS", "-m", "3", "-o", "/dev/null", "-w", "%{http_code}", "--http1.1"]);
+        curl.arg("--cacert").arg(deployment.ca_file()).arg("-c").arg(&jar).arg("-b").arg(&jar);
+        curl.arg(format!("https://{host}:{port}{path}"));
+        Ok(curl)
+    };
+    let own = format!("Origin: https://{host}:{port}");
+    let socket = ["Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13"];
+    let asked = |headers: &[&str]| -> Result<String> {
+        let mut curl = curl("/api/v1/me/terminal")?;
+        for header in headers {
+            curl.args(["-H", header]);
+        }
+        Ok(run(&mut curl, SOON)?.text().chars().take(3).collect())
+    };
+    let key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==";
+    let full = [socket.as_slice(), &[key, own.as_str()]].concat();
+    assert_eq!(asked(&full)?, "401", "nobody is signed in");
+    let mut sign_in = curl("/sign-in")?;
+    sign_in.args(["-H", "Sec-Fetch-Site: same-origin", "--data-urlencode"]);
+    sign_in.arg(format!("code={code}"));
+    assert_eq!(run(&mut sign_in, SOON)?.text(), "303");
+    // It is open from here on, and curl waits for what is said there.
+    assert_eq!(asked(&full)?, "101");
+    let sibling = format!("Origin: https://web1-hq.{host}:{port}");
+    for origin in
+        [None, Some(sibling.as_str()), Some("Origin: null"), Some("Origin: https://x.test")]
+    {
+        let mut headers = [socket.as_slice(), &[key]].concat();
+        headers.extend(origin);
+        assert_eq!(asked(&headers)?, "403", "{origin:?}");
+    }
+    assert_eq!(asked(&[own.as_str()])?, "426", "no WebSocket");
+    assert_eq!(asked(&[socket.as_slice(), &[own.as_str()]].concat())?, "426", "no key");
+    Ok(())
 }
 
 #[test]

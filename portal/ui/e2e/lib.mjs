@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { chmodSync, mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
+import { connect, createServer as netServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { chromium } from 'playwright-core';
@@ -13,12 +14,12 @@ const complaints = [];
 const endings = [];
 
 /** Runs a journey, and fails if any page complained on the way. */
-export async function journey(walk) {
+export async function journey(walk, more = []) {
   const browser = await chromium.launch({
     executablePath: '/usr/bin/chromium',
     headless: true,
     args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
-      '--disable-component-update', '--disable-sync', '--no-proxy-server'],
+      '--disable-component-update', '--disable-sync', '--no-proxy-server', ...more],
   });
   endings.push(() => browser.close());
   let failed;
@@ -69,6 +70,8 @@ export async function signedIn(browser, user, at = { path: '', heading: 'Applica
 /** From now on whatever the page's console says is a failure. */
 function watch(page) {
   page.on('console', (message) => {
+    // Of a driver without a graphics card, and of xterm.js, about their own speed on a busy machine.
+    if (/GL Driver Message|task queue exceeded/.test(message.text())) return;
     if (['error', 'warning'].includes(message.type())) complaints.push(`${page.url()}: ${message.text()} ${message.location().url}`);
   });
   page.on('pageerror', (error) => complaints.push(`${page.url()}: ${error.stack}`));
@@ -115,6 +118,48 @@ export function shell(lines, { token = '', background = false } = {}) {
   // Its whole group: what it started goes with it.
   endings.push(() => { try { process.kill(-child.pid); } catch { /* it is over */ } });
   return background ? shell : shell.done;
+}
+
+/** A network between Chromium and the relay, which can be cut and mended. */
+export async function network() {
+  const { hostname, port } = new URL(told.url);
+  const lines = new Set();
+  let whole = true;
+  const server = netServer((near) => {
+    if (!whole) return near.destroy();
+    const far = connect(Number(port), '127.0.0.1');
+    for (const [one, other] of [[near, far], [far, near]]) {
+      lines.add(one);
+      one.pipe(other);
+      one.on('error', () => undefined);
+      one.on('close', () => { lines.delete(one); other.destroy(); });
+    }
+  });
+  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+  endings.push(() => { server.close(); lines.forEach((line) => line.destroy()); });
+  const through = `127.0.0.1:${server.address().port}`;
+  return {
+    rules: `--host-resolver-rules=${[hostname, told.domain].map((host) => `MAP ${host}:${port} ${through}`).join(', ')}`,
+    cut() { whole = false; lines.forEach((line) => line.destroy()); },
+    mend() { whole = true; },
+  };
+}
+
+/** What the terminal on the page shows, read as a screen reader does. */
+export async function screen(page) {
+  const pane = page.locator('.pane:not(.off)');
+  const reader = pane.getByRole('button', { name: 'Screen reader' });
+  if ((await reader.getAttribute('aria-pressed')) !== 'true') await reader.click();
+  const rows = await pane.locator('.xterm-accessibility-tree > div').allTextContents();
+  return rows.map((row) => row.replaceAll('\u00a0', ' ').trimEnd()).join('\n');
+}
+
+export const shows = (page, text, seconds) => until(`the terminal shows ${text}`, async () => (await screen(page)).includes(text), seconds);
+
+/** Types into the terminal on the page. */
+export async function type(page, text) {
+  await page.locator('.pane:not(.off) textarea.xterm-helper-textarea').focus();
+  await page.keyboard.type(text);
 }
 
 /** Waits for something, and says what it waited for. */

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
-import { copied, journey, open, PLAIN, shell, signedIn, told, until, wiki } from './lib.mjs';
+import { copied, journey, open, PLAIN, shell, shows, signedIn, told, type, until, wiki } from './lib.mjs';
 
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 
@@ -45,6 +45,7 @@ await journey(async (browser) => {
     await page.keyboard.press('Escape');
     await page.getByRole('dialog').waitFor({ state: 'detached' });
   }
+  await terminal(people.alice);
   await byKeyboard(people.alice);
   live.child.kill();
   assert.deepEqual(found, [], 'what axe found');
@@ -67,6 +68,23 @@ async function busy({ alice, admin }) {
   await send(alice, 'me/tokens', { application: 'wiki', kind: 'api' });
   await send(admin, 'groups', { name: 'oncall', members: ['alice', 'bob'] });
   return live;
+}
+
+/** A page with a terminal on it, whatever draws it, and with its windows. */
+async function terminal(page) {
+  await open(page, 'terminal/web1.hq', 'Terminal');
+  await page.locator('[data-state="open"]').waitFor();
+  await type(page, 'ls --color=always /\n');
+  await shows(page, 'usr');
+  await look(page, 'terminal');
+  await page.getByRole('button', { name: 'Find', exact: true }).click();
+  await page.getByRole('button', { name: 'Files', exact: true }).click();
+  await page.getByRole('button', { name: 'Look again' }).waitFor();
+  await settled(page);
+  await look(page, 'terminal-files');
+  await page.getByRole('button', { name: 'End', exact: true }).click();
+  await page.getByRole('alert').waitFor();
+  await look(page, 'terminal-over');
 }
 
 async function settled(page) {

@@ -32,6 +32,8 @@ export const ADMIN: Page[] = [
   { path: 'admin/settings', title: 'Settings', load: () => import('./admin/Settings.svelte') },
 ];
 
+const TERMINAL: Page = { path: 'terminal', title: 'Terminal', load: () => import('./terminal/Terminal.svelte') };
+
 const BESIDES: Page[] = [
   { path: 'admin/setup', title: 'Set up', load: () => import('./admin/Setup.svelte') },
   { path: 'admin/why', title: 'Why', load: () => import('./admin/Why.svelte') },
@@ -42,6 +44,8 @@ const NOWHERE: Page = { path: '?', title: 'Nothing is here', load: () => import(
 
 /** The page at a path; those for admins are nowhere for others. */
 export function pageOf(path: string, seesAll: boolean): Page {
+  // What follows is the application.
+  if (path === TERMINAL.path || path.startsWith(`${TERMINAL.path}/`)) return TERMINAL;
   const there = seesAll ? [...OWN, ...ADMIN, ...BESIDES] : OWN;
   return there.find((page) => page.path === path) ?? NOWHERE;
 }
