@@ -32,6 +32,11 @@ fn a_terminal_survives_a_broken_network_and_ends_with_its_grant() -> Result<()> 
 }
 
 #[test]
+fn an_admin_watches_a_terminal_and_ends_it_with_a_word() -> Result<()> {
+    Stage::start()?.walk("watch.mjs")
+}
+
+#[test]
 fn only_the_browser_that_opened_a_terminal_comes_back_to_it_and_by_each_secret_once() -> Result<()>
 {
     Stage::start()?.walk("line.mjs")

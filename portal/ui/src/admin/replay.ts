@@ -40,6 +40,26 @@ export class Reel {
   }
 }
 
+/** When a text was shown, whatever the case of its letters: in what was written one after another,
+    without colours and the movements of the cursor. */
+export function finds(reel: Reel, text: string): number[] {
+  const wanted = text.toLowerCase();
+  if (!wanted) return [];
+  let all = '';
+  const ends: number[] = [];
+  for (const event of reel.events) {
+    if (event.what === 'output') all += event.text.replace(ESCAPES, '').toLowerCase();
+    ends.push(all.length);
+  }
+  const times = new Set<number>();
+  for (let at = all.indexOf(wanted), n = 0; at >= 0 && times.size < MOST_FINDS; at = all.indexOf(wanted, at + 1)) {
+    // The event that showed the last of it.
+    while ((ends[n] ?? Infinity) < at + wanted.length) n++;
+    times.add(reel.times[n] ?? reel.length);
+  }
+  return [...times];
+}
+
 /** What ran on a terminal. */
 export function programs(events: Shown[]): Program[] {
   return events.flatMap((event) => {
@@ -51,4 +71,6 @@ export function programs(events: Shown[]): Program[] {
   });
 }
 
+const ESCAPES = /\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[ -/]*[0-~])|[\x00-\x09\x0b-\x1f]/g;
+const MOST_FINDS = 10_000;
 const LONGEST_IDLE = 1500;
