@@ -1,6 +1,7 @@
 //! The relay: doors, authentication, policy, connectors and agents, and the order in which they
 //! start and stop.
 
+mod accounts;
 mod acme;
 mod admin;
 pub mod agents;

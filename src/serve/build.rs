@@ -21,6 +21,7 @@ use super::ServeError;
 use super::identity::{self, Identity};
 use super::ready::Ready;
 use super::reload::{Knobs, Lobbies};
+use crate::accounts::Sweeper;
 use crate::acme::{self, Acme, Challenges};
 use crate::admin::{Admin, Dials, Measured};
 use crate::agents::Agents;
@@ -438,6 +439,8 @@ impl Doors {
             tasks.spawn(tcp::accept(listener, entrance, core.tokens.accepting.clone(), handle));
         }
         tasks.spawn(crate::browsers::follow(state.clone(), stop.clone()));
+        let (dialer, gateway) = (core.dials.clone(), core.postgres.clone());
+        tasks.spawn(Sweeper { state: state.clone(), dialer, gateway }.run(stop.clone()));
         if let Some(listener) = self.admin {
             // Open until the very end: it says that the relay is stopping.
             let (router, until) = (core.admin(state, knobs), stop.clone());

@@ -1,5 +1,6 @@
 //! The PostgreSQL door, with the clients people use and PostgreSQL itself behind it.
 
+mod accounts;
 mod attacks;
 mod drivers;
 mod statements;
@@ -238,6 +239,33 @@ fn a_session_that_ends_says_so_within_a_second() -> Result<()> {
 }
 
 #[test]
+fn what_runs_ends_with_its_session_at_the_server_too() -> Result<()> {
+    let stage = Stage::start()?;
+    let token = stage.token("alice")?;
+    for end in ["kill", "vanish"] {
+        let mut psql = stage.running(&token, &format!("select pg_sleep(100) /* {end} */"))?;
+        let running = || stage.backends(&format!("%/* {end} */%"));
+        eventually(SOON, "it runs", || running().is_ok_and(|n| n == 1))?;
+        if end == "kill" {
+            let id = stage.deployment.sessions()?[0]["id"].as_str().context("one")?.to_owned();
+            stage.deployment.admin(&["session", "kill", &id])?.ok()?;
+        } else {
+            psql.kill();
+        }
+        eventually(SOON, "it no longer runs", || running().is_ok_and(|n| n == 0))?;
+    }
+    // Who takes leave in order has what was asked done to its end.
+    let script = "import socket,ssl,struct,sys,time\n".to_owned() + PARTING;
+    let mut python = Command::new("python3");
+    python.args(["-c", &script]).arg(stage.port().to_string()).arg(&token);
+    run(&mut python, SOON)?.ok()?;
+    eventually(SOON, "it was done", || {
+        let done = "select count(*) from pg_tables where tablename = 'parting'";
+        stage.postgres.admin(Postgres::DATABASE, done).is_ok_and(|n| n.trim() == "1")
+    })
+}
+
+#[test]
 fn a_gigabyte_goes_both_ways_through_little_memory() -> Result<()> {
     let stage = Stage::start()?;
     let token = stage.token("alice")?;
@@ -317,6 +345,22 @@ pub(crate) fn resident(process: u32) -> Result<u64> {
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("VmRSS")?;
     Ok(line.trim().trim_end_matches(" kB").trim().parse()?)
 }
+
+/// A client that asks for something that takes a while, says goodbye and goes.
+const PARTING: &str = r#"
+def message(kind, body): return kind + struct.pack(">I", len(body) + 4) + body
+plain = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
+plain.sendall(struct.pack(">II", 8, 80877103)); assert plain.recv(1) == b"S"
+context = ssl.create_default_context(); context.check_hostname = False
+context.verify_mode = ssl.CERT_NONE
+s = context.wrap_socket(plain)
+s.sendall(message(b"", struct.pack(">I", 196608) + b"user\0x\0database\0orders\0\0"))
+s.recv(9); s.sendall(message(b"p", sys.argv[2].encode() + b"\0"))
+got = b""
+while not got.endswith(b"Z\0\0\0\5I"): got += s.recv(4096)
+slow = b"select pg_sleep(8); create table parting (n int)\0"
+s.sendall(message(b"Q", slow) + message(b"X", b"")); s.close()
+"#;
 
 const ACCOUNTS: &str = "
 create role orders_owner login password 's3cret-of-the-level' in role reporting;

@@ -41,11 +41,13 @@ impl Application {
         format!("{}-{}", self.name, self.site.name)
     }
 
-    /// The database account for those who may do at most `level`; `None` is everything.
+    /// The database account for those who may do at most `level`, or the role of the one that they
+    /// get; `None` is everything.
     pub fn account(&self, level: Option<Level>) -> Option<&str> {
-        let mapped = self.database.accounts.get(&level.unwrap_or(Level::Owner));
-        let everybodys = || level.is_none().then(|| self.login.fixed()).flatten();
-        mapped.map(String::as_str).or_else(everybodys)
+        let mapped = self.database.mapped(level.unwrap_or(Level::Owner));
+        // The one that makes others is nobody's.
+        let shared = || self.login.fixed().filter(|_| self.database.roles.is_empty());
+        mapped.or_else(|| level.is_none().then(shared).flatten())
     }
 
     /// Whether the relay has an account to log in to it with.

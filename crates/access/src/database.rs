@@ -27,6 +27,10 @@ pub struct DatabaseOptions {
     /// The account of each level, whose password the relay keeps.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub accounts: BTreeMap<Level, String>,
+    /// The role of each level. A session gets an account of its own in it, which the application's
+    /// account makes for it and takes away with it.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub roles: BTreeMap<Level, String>,
 }
 
 /// Whether TLS is spoken to a database, and by what its server is known. As libpq's `sslmode`.
@@ -55,6 +59,11 @@ impl DatabaseOptions {
         self.tls.unwrap_or(if known { TlsMode::VerifyFull } else { TlsMode::Prefer })
     }
 
+    /// What stands for `level` at the database: an account, or the role of accounts.
+    pub fn mapped(&self, level: Level) -> Option<&str> {
+        self.accounts.get(&level).or_else(|| self.roles.get(&level)).map(String::as_str)
+    }
+
     /// What is not valid, one sentence each.
     pub fn faults(&self) -> Vec<String> {
         let pem = |ca: &String| ca.contains("-----BEGIN CERTIFICATE-----");
@@ -66,6 +75,11 @@ impl DatabaseOptions {
             ("ca and pin are for verify-full", !known || self.mode() == TlsMode::VerifyFull),
             ("sni is no host name", self.sni.as_deref().is_none_or(is_host)),
             ("an account has 1 to 63 bytes of text", self.accounts.values().all(|a| is_role(a))),
+            ("a role has 1 to 63 bytes of text", self.roles.values().all(|a| is_role(a))),
+            (
+                "accounts and roles: one is enough",
+                self.accounts.is_empty() || self.roles.is_empty(),
+            ),
         ];
         checks.into_iter().filter(|(_, good)| !good).map(|(fault, _)| fault.to_owned()).collect()
     }
@@ -101,6 +115,11 @@ mod tests {
             one(|o| o.sni = Some("a b".to_owned())),
             one(|o| (o.tls, o.pin) = (Some(TlsMode::Require), Some("ab".repeat(32)))),
             one(|o| o.accounts = [(Level::Viewer, String::new())].into()),
+            one(|o| o.roles = [(Level::Viewer, "x".repeat(64))].into()),
+            one(|o| {
+                o.accounts = [(Level::Viewer, "a".to_owned())].into();
+                o.roles = [(Level::Editor, "b".to_owned())].into();
+            }),
         ];
         for options in bad {
             assert_eq!(options.faults().len(), 1, "{options:?}");

@@ -5,4 +5,6 @@ mod knock;
 mod server;
 
 pub use knock::{Knock, Refused};
-pub use server::{Credential, CredentialError, Tls, TlsOptionsError, credential, tls};
+pub use server::{
+    Credential, CredentialError, Maker, Tls, TlsOptionsError, credential, keeper, maker, tls,
+};

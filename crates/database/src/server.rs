@@ -8,7 +8,7 @@ use rustls::ClientConfig;
 use rustls::client::Resumption;
 use rustls::pki_types::ServerName;
 use secrecy::SecretString;
-use session::{Secrets, Session, TargetCredential};
+use session::{SecretError, Secrets, Session, TargetCredential};
 use trust::{Trust, TrustError};
 
 /// How TLS is spoken to a server.
@@ -83,6 +83,42 @@ pub async fn credential(
     } else {
         secrets.credential(application.id).await
     };
+    password(account, found)
+}
+
+/// Who makes the account that a session has to itself.
+#[derive(Debug)]
+pub struct Maker {
+    pub credential: Credential,
+    /// What the account is to be in.
+    pub role: String,
+}
+
+/// Who makes an account for the session; `None`: it logs in with one that is there.
+pub async fn maker(
+    secrets: &dyn Secrets,
+    session: &Session,
+) -> Result<Option<Maker>, CredentialError> {
+    let (application, level) = (session.application(), session.terms().level);
+    let role = application.database.roles.get(&level.unwrap_or(Level::Owner));
+    let Some(role) = role.cloned() else { return Ok(None) };
+    Ok(Some(Maker { credential: keeper(secrets, application).await?, role }))
+}
+
+/// The account that makes others at an application, and takes them away.
+pub async fn keeper(
+    secrets: &dyn Secrets,
+    application: &Application,
+) -> Result<Credential, CredentialError> {
+    let account = application.login.fixed().ok_or(CredentialError::None)?.to_owned();
+    let found = secrets.credential(application.id).await;
+    password(account, found)
+}
+
+fn password(
+    account: String,
+    found: Result<Option<TargetCredential>, SecretError>,
+) -> Result<Credential, CredentialError> {
     match found.map_err(|error| CredentialError::Unreadable(error.detail))? {
         Some(TargetCredential::Password(password)) => Ok(Credential { account, password }),
         Some(TargetCredential::SshKey(_)) | None => Err(CredentialError::None),

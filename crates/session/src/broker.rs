@@ -72,6 +72,14 @@ pub struct Session {
     _permit: OwnedSemaphorePermit,
 }
 
+/// A way to a session's application that outlasts the session, for what has to be taken back there:
+/// a statement that goes on, an account of its own. Nothing of the client's goes over it.
+#[derive(Clone)]
+pub struct WayBack {
+    dialer: Arc<dyn Dialer>,
+    request: DialRequest,
+}
+
 /// How a spliced session came to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ended {
@@ -362,6 +370,14 @@ impl Session {
         }
     }
 
+    /// The way to its application that is left when it is over.
+    pub fn way_back(&self) -> WayBack {
+        let application = self.application().clone();
+        let address = application.address.clone();
+        let request = DialRequest { session: self.id, application, address };
+        WayBack { dialer: self.broker.inner.dialer.clone(), request }
+    }
+
     fn step(&self, step: Step, began: SystemTime, failed: Option<&'static str>) {
         if let Some(witness) = self.broker.inner.witness.get() {
             witness.step(self.id, step, began, failed);
@@ -487,6 +503,13 @@ impl Session {
             up: 0,
             down: 0,
         }
+    }
+}
+
+impl WayBack {
+    /// Opens a stream to the application's own address.
+    pub async fn dial(&self) -> Result<BoxStream, DialError> {
+        self.dialer.dial(self.request.clone()).await
     }
 }
 

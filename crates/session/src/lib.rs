@@ -15,7 +15,7 @@ mod sign_ins;
 mod statements;
 
 pub use audit::{AuditError, AuditEvent, AuditLog, ClosingSlot, Door, ShownCertificate, Stamped};
-pub use broker::{Broker, Ended, Limits, LiveSession, OpenError, Session};
+pub use broker::{Broker, Ended, Limits, LiveSession, OpenError, Session, WayBack};
 pub use did::{Facts, FileChange, FileMode, FileSum, FileUse, OK};
 pub use lease::Lease;
 pub use ports::{

@@ -3,15 +3,16 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, SystemTime};
 
-use access::{EndReason, Explain as _, Kind, Side};
+use access::{EndReason, Explain as _, Kind, SessionId, Side};
 use bytes::BytesMut;
-use database::{Knock, credential, tls};
-use session::{Door, Session, pace};
+use database::{Credential, Knock, Maker, credential, maker, tls};
+use session::{Door, Session, WayBack, pace};
 use tokio::io::AsyncWriteExt as _;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::Gateway;
+use crate::accounts::Accounts;
 use crate::client::{ask, read_first, refuse};
 use crate::proto::{self, First, Key, Startup, Told, message};
 use crate::pump::Line;
@@ -116,10 +117,44 @@ impl Gateway {
         domain.trim_end_matches('.').eq_ignore_ascii_case(&self.domain).then_some(label)
     }
 
-    /// Logs in at the server and carries.
+    /// Serves a session to its end, and takes back after it what it left at its server.
     async fn run(&self, mut io: Wire, session: Session, startup: &Startup) {
+        match self.own_account(&session, startup).await {
+            Ok(None) => self.carry(io, session, startup, None).await,
+            Ok(Some(own)) => {
+                self.carry(io, session, startup, Some(&own)).await;
+                own.take_away().await;
+            }
+            Err(error) => fail(&mut io, session, &error).await,
+        }
+    }
+
+    async fn own_account<'a>(
+        &'a self,
+        session: &Session,
+        startup: &'a Startup,
+    ) -> Result<Option<OwnAccount<'a>>, ServerError> {
+        let Some(maker) = maker(&*self.secrets, session).await? else { return Ok(None) };
+        Ok(Some(OwnAccount {
+            maker,
+            tls: tls(session.application(), &self.trust)?,
+            way: session.way_back(),
+            session: session.id(),
+            database: startup.database(),
+            relay: &self.domain,
+        }))
+    }
+
+    /// Logs in at the server and carries.
+    async fn carry(
+        &self,
+        mut io: Wire,
+        session: Session,
+        startup: &Startup,
+        own: Option<&OwnAccount<'_>>,
+    ) {
         let mut lease = session.lease();
-        let reaching = Box::pin(self.reach(&session, startup));
+        let reaching = Box::pin(self.reach(&session, startup, own));
         let reached = tokio::select! {
             biased;
             reason = lease.ended() => {
@@ -130,16 +165,7 @@ impl Gateway {
         };
         match reached {
             Ok((server, tls)) => self.connected(io, session, startup, server, tls).await,
-            Err(error) => {
-                session.note("target.login_failed", &error.to_string());
-                tracing::debug!(session = %session.id(), error = &error as &dyn std::error::Error, "No login at a database");
-                let (reason, side) = match &error {
-                    ServerError::Dial(error) => error.outcome(),
-                    _ => (EndReason::Failed, Side::Target),
-                };
-                session.end(reason, side);
-                tell(&mut io, &error).await;
-            }
+            Err(error) => fail(&mut io, session, &error).await,
         }
     }
 
@@ -147,9 +173,13 @@ impl Gateway {
         &self,
         session: &Session,
         startup: &Startup,
+        own: Option<&OwnAccount<'_>>,
     ) -> Result<(Server, Option<database::Tls>), ServerError> {
         let tls = tls(session.application(), &self.trust)?;
-        let credential = credential(&*self.secrets, session).await?;
+        let credential = match own {
+            Some(own) => own.make(session).await?,
+            None => credential(&*self.secrets, session).await?,
+        };
         let stream = session.dial().await?;
         let (database, settings) = (startup.database(), startup.settings.as_slice());
         let wanted = Wanted { credential: &credential, database, settings };
@@ -180,6 +210,51 @@ impl Gateway {
         let line = Line { session, client, server, recorder, cancellable, key, tls };
         Box::pin(line.carry()).await;
     }
+}
+
+/// The account that a session has to itself, made or to be made.
+struct OwnAccount<'a> {
+    maker: Maker,
+    tls: Option<database::Tls>,
+    way: WayBack,
+    session: SessionId,
+    database: &'a str,
+    relay: &'a str,
+}
+
+impl OwnAccount<'_> {
+    fn accounts(&self) -> Accounts<'_> {
+        let credential = &self.maker.credential;
+        Accounts { way: &self.way, tls: self.tls.as_ref(), credential, relay: self.relay }
+    }
+
+    async fn make(&self, session: &Session) -> Result<Credential, ServerError> {
+        let (accounts, role) = (self.accounts(), &self.maker.role);
+        let made = accounts.make(self.session, session.user().as_str(), role, self.database);
+        let made = made.await?;
+        session.note("target.account", &format!("{} in {role}", made.account));
+        Ok(made)
+    }
+
+    /// What can not be taken away now, the next sweep does.
+    async fn take_away(&self) {
+        if let Err(error) = self.accounts().take_away(self.session, self.database).await {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(session = %self.session, error, "Could not take away a database account");
+        }
+    }
+}
+
+/// Ends a session whose server was not reached or let nobody in.
+async fn fail(io: &mut Wire, session: Session, error: &ServerError) {
+    session.note("target.login_failed", &error.to_string());
+    tracing::debug!(session = %session.id(), error = error as &dyn std::error::Error, "No login at a database");
+    let (reason, side) = match error {
+        ServerError::Dial(error) => error.outcome(),
+        _ => (EndReason::Failed, Side::Target),
+    };
+    session.end(reason, side);
+    tell(io, error).await;
 }
 
 /// Tells a client that it is in, what its server says of itself, and a key of ours.

@@ -3,9 +3,11 @@
 //!
 //! `Grant → Broker::open → Session::dial` is the only way from here to a network.
 
+mod accounts;
 mod cancel;
 mod client;
 mod connection;
+mod desk;
 #[doc(hidden)]
 pub mod proto;
 mod pump;
@@ -18,18 +20,23 @@ mod server;
 pub mod track;
 mod words;
 
+pub use accounts::{Swept, Way};
 pub use client::{ClientError, Greeting, greet};
 pub use connection::Arrival;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
+use access::{Application, SessionId};
 use rustls::client::danger::ServerCertVerifier;
 use session::{Authn, Broker, Secrets, StatementLog};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
 use trust::Trust;
 
+use crate::accounts::Accounts;
 use crate::proto::Key;
+use crate::server::ServerError;
 
 /// What the door needs of the relay.
 pub struct PostgresConfig {
@@ -69,11 +76,37 @@ impl PostgresGateway {
         self.0.serve(Box::new(io), arrival, &proven, &drain).await;
     }
 
+    /// Takes away the accounts that this relay made at an application for sessions that are not
+    /// among those that `live` gives.
+    ///
+    /// # Errors
+    ///
+    /// When the server could not be reached or asked.
+    pub async fn sweep(
+        &self,
+        application: &Application,
+        way: &dyn Way,
+        live: impl FnOnce() -> HashSet<SessionId> + Send,
+    ) -> Result<Swept, SweepError> {
+        let gateway = &*self.0;
+        let tls = database::tls(application, &gateway.trust).map_err(ServerError::from)?;
+        let keeper = database::keeper(&*gateway.secrets, application).await;
+        let credential = &keeper.map_err(ServerError::from)?;
+        let relay = &gateway.domain;
+        let accounts = Accounts { way, tls: tls.as_ref(), credential, relay };
+        Ok(accounts.sweep(live).await?)
+    }
+
     /// Cancels what runs on the connection whose key this is. Nobody learns whether there is one.
     pub fn cancel(&self, key: &Key) {
         self.0.keys.show(key);
     }
 }
+
+/// The accounts at a server could not be looked through.
+#[derive(Debug, thiserror::Error)]
+#[error("the accounts at a database could not be looked through")]
+pub struct SweepError(#[from] ServerError);
 
 struct Gateway {
     broker: Broker,

@@ -9,7 +9,7 @@ use std::time::Duration;
 use access::{EndReason, Side};
 use bytes::{Buf as _, BytesMut};
 use database::Tls;
-use session::Session;
+use session::{Session, WayBack};
 use splice::Counters;
 use tokio::io::{
     AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadHalf, WriteHalf, split,
@@ -77,7 +77,22 @@ impl Line {
         if reason != EndReason::Closed {
             shared.leave(&mut to_server).await;
         }
+        let way = session.way_back();
         session.end(reason, side);
+        if let Some(key) = key.filter(|_| shared.tracker().is_cut_short()) {
+            stop(&way, tls.as_ref(), &key).await;
+        }
+    }
+}
+
+/// Stops what the server still does: it looks for its client only when it has something to say.
+async fn stop(way: &WayBack, tls: Option<&Tls>, key: &Key) {
+    let stopped = match way.dial().await {
+        Ok(stream) => cancel(stream, tls, key).await.map_err(|error| error.to_string()),
+        Err(error) => Err(error.to_string()),
+    };
+    if let Err(error) = stopped {
+        tracing::warn!(%error, "Could not stop the statement of a session that has ended");
     }
 }
 

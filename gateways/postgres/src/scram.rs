@@ -102,23 +102,17 @@ impl Scram {
         let count: u32 = count.and_then(|count| count.parse().ok()).ok_or(ScramError::Message)?;
         let iterations = NonZeroU32::new(count).filter(|count| count.get() <= MOST_ITERATIONS);
         let iterations = iterations.ok_or(ScramError::Iterations(count))?;
-        let prepared = stringprep::saslprep(password.expose_secret());
-        // What can not be prepared is taken as it is, as the server took it.
-        let prepared = prepared.map_or(password.expose_secret().into(), |text| text);
-        let mut salted = Zeroizing::new([0; 32]);
-        derive(PBKDF2_HMAC_SHA256, iterations, &salt, prepared.as_bytes(), &mut *salted);
+        let Keys { client: client_key, server: server_key } = Keys::of(password, &salt, iterations);
         let mut bound = self.header().as_bytes().to_vec();
         if let Binding::Certificate(hash) = &self.binding {
             bound.extend_from_slice(hash);
         }
         let without_proof = format!("c={},r={nonce}", BASE64.encode(&bound));
         let all = format!("{},{text},{without_proof}", self.bare);
-        let client_key = hmac(&*salted, b"Client Key");
         let stored_key = digest::digest(&digest::SHA256, &client_key);
         let signature = hmac(stored_key.as_ref(), all.as_bytes());
         let proof: Vec<u8> = client_key.iter().zip(&signature).map(|(a, b)| a ^ b).collect();
         let message = format!("{without_proof},p={}", BASE64.encode(&proof));
-        let server_key = hmac(&*salted, b"Server Key");
         Ok(Proven { message, signature: hmac(&server_key, all.as_bytes()) })
     }
 }
@@ -133,6 +127,35 @@ impl Proven {
         let same = aws_lc_rs::constant_time::verify_slices_are_equal(&shown, &self.signature);
         same.map_err(|_| ScramError::Server)
     }
+}
+
+/// What follows from a password.
+struct Keys {
+    client: Zeroizing<Vec<u8>>,
+    server: Zeroizing<Vec<u8>>,
+}
+
+impl Keys {
+    fn of(password: &SecretString, salt: &[u8], iterations: NonZeroU32) -> Self {
+        let prepared = stringprep::saslprep(password.expose_secret());
+        // What can not be prepared is taken as it is, as servers take it.
+        let prepared = prepared.map_or(password.expose_secret().into(), |text| text);
+        let mut salted = Zeroizing::new([0; 32]);
+        derive(PBKDF2_HMAC_SHA256, iterations, salt, prepared.as_bytes(), &mut *salted);
+        let key = |name: &[u8]| Zeroizing::new(hmac(&*salted, name));
+        Self { client: key(b"Client Key"), server: key(b"Server Key") }
+    }
+}
+
+/// What a server keeps in place of a password, as `pg_authid` has it.
+pub(crate) fn verifier(password: &SecretString) -> Result<String, ScramError> {
+    let mut salt = [0; 16];
+    rand::fill(&mut salt).map_err(|_| ScramError::Random)?;
+    let keys = Keys::of(password, &salt, ITERATIONS);
+    let stored = digest::digest(&digest::SHA256, &keys.client);
+    let [salt, stored, server] =
+        [&salt[..], stored.as_ref(), &keys.server].map(|bytes| BASE64.encode(bytes));
+    Ok(format!("SCRAM-SHA-256${ITERATIONS}:{salt}${stored}:{server}"))
 }
 
 /// What a server wants that keeps MD5 hashes.
@@ -171,6 +194,8 @@ pub(crate) const PLAIN: &str = "SCRAM-SHA-256";
 pub(crate) const PLUS: &str = "SCRAM-SHA-256-PLUS";
 /// PostgreSQL's default is 4,096; this is some hundred milliseconds.
 const MOST_ITERATIONS: u32 = 500_000;
+/// PostgreSQL's default. More would add nothing for passwords that are random.
+const ITERATIONS: NonZeroU32 = NonZeroU32::new(4096).unwrap();
 
 #[cfg(test)]
 mod tests {

@@ -61,6 +61,8 @@ pub(crate) enum ServerError {
     Closed { message: String, error: BytesMut },
     #[error("no login within {after:?}")]
     TimedOut { after: Duration },
+    #[error("no account was made for the session: {0}")]
+    Account(String),
 }
 
 /// How the session is to begin.
@@ -270,18 +272,23 @@ impl Login<'_> {
     }
 
     async fn read(&mut self) -> Result<(u8, BytesMut), ServerError> {
-        let kind = self.io.read_u8().await?;
-        let length = usize::try_from(self.io.read_u32().await?).unwrap_or(usize::MAX);
-        let length = length.checked_sub(4).filter(|length| *length <= LONGEST);
-        let length = length.ok_or(ServerError::Strange("a message of a length that none has"))?;
-        let mut body = BytesMut::zeroed(length);
-        self.io.read_exact(&mut body).await?;
-        Ok((kind, body))
+        read(&mut self.io).await
     }
 }
 
+/// Reads a message of a login, or of what the relay asks by itself.
+pub(crate) async fn read(io: &mut Wire) -> Result<(u8, BytesMut), ServerError> {
+    let kind = io.read_u8().await?;
+    let length = usize::try_from(io.read_u32().await?).unwrap_or(usize::MAX);
+    let length = length.checked_sub(4).filter(|length| *length <= LONGEST);
+    let length = length.ok_or(ServerError::Strange("a message of a length that none has"))?;
+    let mut body = BytesMut::zeroed(length);
+    io.read_exact(&mut body).await?;
+    Ok((kind, body))
+}
+
 /// The text of an error, for the operator.
-fn told(body: &[u8]) -> String {
+pub(crate) fn told(body: &[u8]) -> String {
     let part = |name| String::from_utf8_lossy(field(body, name).unwrap_or_default()).into_owned();
     let text: String = format!("{} {}", part(b'C'), part(b'M'));
     access::text::visible(&text).chars().take(MAX_TOLD).collect()
@@ -303,6 +310,7 @@ impl ServerError {
             | Self::InTheClear
             | Self::Scram(_)
             | Self::Refused(_)
+            | Self::Account(_)
             | Self::TimedOut { .. } => None,
         }
     }
@@ -322,6 +330,7 @@ impl Explain for ServerError {
             }
             Self::Closed { .. } => Code("target.login_refused"),
             Self::TimedOut { .. } => Code("target.timeout"),
+            Self::Account(_) => Code("target.account"),
         }
     }
 
@@ -342,6 +351,7 @@ impl Explain for ServerError {
             | Self::Refused(_)
             | Self::Closed { .. } => "the database refused the login".into(),
             Self::TimedOut { .. } => "the database does not answer".into(),
+            Self::Account(_) => "no account could be made for you at the database".into(),
         }
     }
 
@@ -359,6 +369,11 @@ impl Explain for ServerError {
             }
             Self::Way(_) | Self::InTheClear | Self::Scram(_) | Self::Refused(_) => {
                 "an admin checks the application's account; the audit log says what was wrong"
+                    .into()
+            }
+            Self::Account(_) => {
+                "an admin checks what the application's account may do; the audit log says what \
+                 was wrong"
                     .into()
             }
             Self::Closed { .. } => return None,

@@ -22,6 +22,8 @@ pub struct Tracker<M> {
     rows: u64,
     /// Bytes of the texts that wait.
     bytes: usize,
+    /// The client has said goodbye: what it asked before is still to be done.
+    parted: bool,
 }
 
 /// A statement's text.
@@ -102,6 +104,7 @@ impl<M> Default for Tracker<M> {
             copying: Copying::No,
             rows: 0,
             bytes: 0,
+            parted: false,
         }
     }
 }
@@ -115,6 +118,11 @@ impl<M: Clone> Tracker<M> {
     /// Whether nothing waits for an answer.
     pub fn is_idle(&self) -> bool {
         self.waiting.is_empty()
+    }
+
+    /// Whether something goes on for a client that did not say goodbye after asking for it.
+    pub fn is_cut_short(&self) -> bool {
+        !self.waiting.is_empty() && !self.parted
     }
 
     /// Takes a message of the client's. `Some`: with it begins a statement.
@@ -158,6 +166,10 @@ impl<M: Clone> Tracker<M> {
             b'D' => Asked::Describe,
             b'S' => Asked::Sync,
             b'c' | b'f' => Asked::CopyEnd,
+            b'X' => {
+                self.parted = true;
+                return Ok(None);
+            }
             // Data out of place is skipped by the server, and the rest has no answer.
             _ => return Ok(None),
         };

@@ -227,3 +227,15 @@ fn a_pipeline_is_full_some_time() {
     }
     assert!(tracker.is_full());
 }
+
+#[test]
+fn what_a_client_left_without_a_word_is_cut_short() {
+    let mut tracker = Tracker::default();
+    let mut says = |kind, body: &'static [u8]| {
+        tracker.client(Message { kind, body, length: body.len() }, || 0).unwrap();
+        tracker.is_cut_short()
+    };
+    assert!(says(b'Q', b"select pg_sleep(9)\0"));
+    // After a goodbye a server does what it was asked, and then ends.
+    assert!(!says(b'X', b""));
+}

@@ -19,6 +19,10 @@ pub(super) struct DatabaseArgs {
     /// The database account of a level (owner, editor or viewer); may be repeated
     #[arg(long = "level-account", value_name = "LEVEL=NAME", value_parser = of_level::<String>)]
     accounts: Vec<(Level, String)>,
+    /// The database role of a level (owner, editor or viewer), in which --account makes an account for
+    /// each session and takes it away after; may be repeated
+    #[arg(long = "level-role", value_name = "LEVEL=ROLE", value_parser = of_level::<String>)]
+    roles: Vec<(Level, String)>,
     /// The password of a level's account, in a file; may be repeated
     #[arg(
         long = "level-password-file",
@@ -41,6 +45,7 @@ impl DatabaseArgs {
         }
         options.tls = self.tls.or(options.tls);
         options.accounts.extend(self.accounts);
+        options.roles.extend(self.roles);
         for (level, file) in self.password_files {
             app.level_passwords.insert(level, secrets::read(&file)?);
         }

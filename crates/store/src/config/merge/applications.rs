@@ -148,6 +148,15 @@ impl Merge<'_> {
                 "database: these are the options of a postgres, mysql or redis application";
             self.problem(object, "application.database", detail);
         }
+        let roles = !options.roles.is_empty();
+        if roles && spec.kind != Kind::Postgres {
+            let detail = "database: roles are for PostgreSQL";
+            self.problem(object, "application.database", detail);
+        }
+        if roles && spec.account.is_none() {
+            let detail = "database: roles need the account that makes accounts in them";
+            self.problem(object, "application.no_account", detail);
+        }
         options
     }
 
