@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 use access::{Name, TokenKind, TokenText, UserId};
 use api::{Document, UserSpec};
 use store::{Apply, MasterKey, NewToken, Store, StoreError};
+use tunnel::identity::give_to_owner_of_folder;
 
 use crate::ca::{Ca, CaError};
 use crate::config::{certificate_name, domain_name};
@@ -159,6 +160,7 @@ fn write_new(path: &Path, text: &str) -> Result<(), InitError> {
         .create_new(true)
         .mode(0o600)
         .open(path)
+        .and_then(|file| give_to_owner_of_folder(&file, path).map(|()| file))
         .and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()));
     written.map_err(|source| InitError::Write { path: path.to_owned(), source })
 }

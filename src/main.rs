@@ -16,7 +16,7 @@ use adit_relay::config::Config;
 use adit_relay::init::Init;
 use adit_relay::serve::{Exit, ServeError, serve};
 use anyhow::Context;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use tokio::runtime::{Builder, Runtime};
 
 /// A zero-trust access relay: connectors dial out to it, people reach what is behind them.
@@ -60,6 +60,9 @@ enum Command {
     /// The audit log, from the database itself
     #[command(subcommand)]
     Audit(Audit),
+    /// Write the manual pages and the shells' completions below FOLDER, as packages carry them
+    #[command(hide = true)]
+    Manual { folder: PathBuf },
     /// See everything work on this machine: a relay, a connector and targets, until Ctrl-C
     Demo,
 }
@@ -121,6 +124,10 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
             let end = verify.run().await?;
             tell("The audit log is whole.");
             print(&end);
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Manual { folder } => {
+            manual::write(&Cli::command(), &folder).context("no manual was written")?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Demo => {

@@ -96,6 +96,7 @@ pub async fn serve(config: Config, path: &Path, log: Log) -> Result<Exit, ServeE
     tokio::select! {
         biased;
         exit = relay.run(signals) => Ok(exit),
+        never = ready::keep_telling() => match never {},
         never = crate::memory::give_back() => match never {},
         never = crate::memory::keep_room(short) => match never {},
     }

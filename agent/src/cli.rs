@@ -77,6 +77,9 @@ pub enum Command {
     SshConfig(ssh_config::SshConfigArgs),
     /// Print a completion script for a shell
     Completions(completions::CompletionsArgs),
+    /// Write the manual pages and the shells' completions below FOLDER, as packages carry them
+    #[command(hide = true)]
+    Manual(completions::ManualArgs),
     /// Show who you are signed in as, and whether the relay answers
     Status,
     /// Administer the relay

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use access::TokenText;
 use anyhow::Context;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
@@ -19,7 +19,7 @@ use crate::status::{State, Status};
 
 /// Connects a private network to its Adit relay, from the inside out.
 #[derive(Debug, Parser)]
-#[command(version)]
+#[command(name = "adit-connector", version)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -39,6 +39,9 @@ enum Command {
     Run(RunArgs),
     /// Say how the running connector is. Exit code 0: connected; 3: not.
     Status(StatusArgs),
+    /// Write the manual pages and the shells' completions below FOLDER, as packages carry them.
+    #[command(hide = true)]
+    Manual { folder: PathBuf },
 }
 
 #[derive(Debug, Args)]
@@ -106,6 +109,10 @@ fn execute(command: Command) -> anyhow::Result<ExitCode> {
         Command::Join(args) => runtime()?.block_on(handle_join(args)),
         Command::Run(args) => runtime()?.block_on(handle_run(args)),
         Command::Status(args) => handle_status(&args),
+        Command::Manual { folder } => {
+            manual::write(&Cli::command(), &folder).context("no manual was written")?;
+            Ok(ExitCode::SUCCESS)
+        }
     }
 }
 

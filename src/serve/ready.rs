@@ -1,5 +1,6 @@
 //! Telling others that the relay listens, and where.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -61,6 +62,19 @@ impl Relay {
 
     fn ready_file(&self) -> PathBuf {
         self.config.data.join("ready.json")
+    }
+}
+
+/// Tells a service manager that watches for it (`WatchdogSec=` of systemd) three times in its period
+/// that the relay's tasks are run.
+pub(super) async fn keep_telling() -> Infallible {
+    let Some(period) = sd_notify::watchdog_enabled() else {
+        return std::future::pending().await;
+    };
+    let mut ticks = tokio::time::interval(period / 3);
+    loop {
+        ticks.tick().await;
+        notify(NotifyState::Watchdog);
     }
 }
 

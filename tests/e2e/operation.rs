@@ -1,10 +1,11 @@
 //! What an operator does to a relay that runs.
 
 use std::fs;
+use std::os::unix::net::UnixDatagram;
 use std::process::Command;
 
 use anyhow::Result;
-use testkit::{Deployment, free_port, run};
+use testkit::{Deployment, Process, bin_dir, free_port, run};
 
 use crate::support::SOON;
 
@@ -48,6 +49,34 @@ fn a_running_relay_answers_its_probes_and_changes_its_log_level() -> Result<()> 
     assert_eq!(ask(port, "log-level", &[])?, "debug\n");
     deployment.admin(&["user", "ls"])?.ok()?;
     deployment.relay().wait_for_log("DEBUG", SOON)
+}
+
+/// What systemd sees with `Type=notify` and `WatchdogSec=`.
+#[test]
+fn a_service_manager_is_told_that_the_relay_is_up_and_lives_and_stops() -> Result<()> {
+    let mut deployment = Deployment::start()?;
+    deployment.relay().stop(SOON)?;
+    let socket = deployment.dir().join("notify");
+    let manager = UnixDatagram::bind(&socket)?;
+    manager.set_read_timeout(Some(SOON))?;
+    let hear = || -> Result<String> {
+        let mut buffer = [0; 256];
+        let length = manager.recv(&mut buffer)?;
+        Ok(String::from_utf8_lossy(&buffer[..length]).trim().to_owned())
+    };
+    let mut serve = Command::new(bin_dir()?.join("adit-relay"));
+    serve.args(["serve", "--config"]).arg(deployment.dir().join("relay/relay.toml"));
+    serve.env("NOTIFY_SOCKET", &socket).env("WATCHDOG_USEC", "300000");
+    let log = deployment.dir().join("managed.log");
+    let mut relay = Process::start("the managed relay", serve, &log)?;
+    let mut told = Vec::new();
+    while told.iter().filter(|word| *word == "WATCHDOG=1").count() < 3 {
+        told.push(hear()?);
+    }
+    assert_eq!(told.iter().filter(|word| *word == "READY=1").count(), 1, "{told:?}");
+    relay.terminate();
+    while hear()? != "STOPPING=1" {}
+    relay.wait(SOON).map(drop)
 }
 
 /// Writes the file, sends the signal a service manager's reload sends, and waits for the answer.

@@ -9,6 +9,7 @@ mod copies;
 mod demo;
 mod errors;
 mod fuzz;
+mod package;
 mod packages;
 mod portal;
 mod soak;
@@ -37,6 +38,8 @@ enum Task {
     Soak(soak::Args),
     /// Look for inputs that break a parser's promises, with libFuzzer
     Fuzz(fuzz::Args),
+    /// Make packages of the three programs, for Debian's family and for Fedora's
+    Package(package::Args),
     /// Compare the edges between crates with docs/edges.txt
     Arch,
     /// Check that each error code stands once in docs/errors.md
@@ -52,6 +55,7 @@ fn main() -> ExitCode {
         Task::Bench(args) => bench::run(&args),
         Task::Soak(args) => soak::run(&args),
         Task::Fuzz(args) => fuzz::run(&args),
+        Task::Package(args) => package::run(&args),
         Task::Arch => arch::run(),
         Task::Errors => errors::run(),
         Task::Copies => copies::run(),

@@ -53,6 +53,10 @@ pub(crate) const FOR_TESTS: &[Need] = &[
     Need { file: "/usr/bin/pebble", package: "pebble" },
     Need { file: "/usr/bin/redis-server", package: "redis-server" },
     Need { file: "/usr/bin/redis-cli", package: "redis-tools" },
+    Need { file: "/usr/bin/rpmbuild", package: "rpm" },
+    Need { file: "/usr/bin/lintian", package: "lintian" },
+    Need { file: "/usr/sbin/debootstrap", package: "debootstrap" },
+    Need { file: "/usr/bin/systemd-analyze", package: "systemd" },
 ];
 
 /// What the demo's SSH host needs.
@@ -61,6 +65,14 @@ pub(crate) const FOR_DEMO: &[Need] = &[
     Need { file: "/usr/bin/ssh-keygen", package: "openssh-client" },
     Need { file: "/usr/bin/node", package: "nodejs" },
     Need { file: "/usr/bin/npm", package: "npm" },
+];
+
+/// What `package` makes packages with, and what it is checked with.
+pub(crate) const FOR_PACKAGES: &[Need] = &[
+    Need { file: "/usr/bin/dpkg-deb", package: "dpkg" },
+    Need { file: "/usr/bin/rpmbuild", package: "rpm" },
+    Need { file: "/usr/bin/objdump", package: "binutils" },
+    Need { file: "/usr/bin/xz", package: "xz-utils" },
 ];
 
 /// What `soak` breaks things with.

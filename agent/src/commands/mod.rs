@@ -44,6 +44,7 @@ pub async fn run(command: Command, context: &Context) -> Result<(), Failure> {
         Command::SshCert(args) => ssh_cert::run(args, context).await,
         Command::SshConfig(args) => ssh_config::run(&args, context),
         Command::Completions(args) => completions::run(&args, context),
+        Command::Manual(args) => completions::write_manual(&args),
         Command::Status => status::run(context).await,
         Command::Admin(args) => admin::run(args, context).await,
     }

@@ -162,6 +162,27 @@ pub fn write_file(path: &Path, text: &[u8], mode: u32) -> Result<(), IdentityErr
         .map_err(|source| IdentityError::Write { path: path.to_owned(), source })
 }
 
+/// What root makes in the folder of a service's account belongs to that account, which could not
+/// read it otherwise: `file` was just made as `path`.
+#[cfg(unix)]
+pub fn give_to_owner_of_folder(file: &std::fs::File, path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::{MetadataExt, fchown};
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    let (ours, theirs) = (file.metadata()?, std::fs::metadata(folder)?);
+    if ours.uid() == 0 && theirs.uid() != 0 {
+        fchown(file, Some(theirs.uid()), Some(theirs.gid()))?;
+    }
+    Ok(())
+}
+
+#[cfg(not(unix))]
+pub fn give_to_owner_of_folder(_: &std::fs::File, _: &Path) -> io::Result<()> {
+    Ok(())
+}
+
 const KEY: &str = "key.pem";
 const CERTIFICATE: &str = "certificate.pem";
 const CA: &str = "ca.pem";
@@ -170,13 +191,16 @@ fn replace(path: &Path, text: &[u8], mode: u32) -> io::Result<()> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}.new", std::process::id()));
     let new = path.with_file_name(name);
+    // What a crash left; nobody's link is followed.
+    drop(std::fs::remove_file(&new));
     let mut options = std::fs::OpenOptions::new();
-    options.write(true).create(true).truncate(true);
+    options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, mode);
     #[cfg(not(unix))]
     let _ = mode;
     let mut file = options.open(&new)?;
+    give_to_owner_of_folder(&file, path)?;
     file.write_all(text)?;
     file.sync_all()?;
     std::fs::rename(&new, path)
