@@ -97,7 +97,7 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for FromIo<T> {
         }
         self.size.make_room(&mut self.spare);
         let room = self.spare.capacity();
-        let polled = tokio_read(&mut self.io, cx, &mut self.spare);
+        let polled = poll_read(&mut self.io, cx, &mut self.spare);
         match polled {
             Poll::Pending => {
                 self.spare = BytesMut::new();
@@ -136,7 +136,8 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for FromIo<T> {
 
 const COPY: usize = 64 * 1024;
 
-fn tokio_read<T: AsyncRead + Unpin>(
+/// Reads into what room `buffer` has.
+pub(crate) fn poll_read<T: AsyncRead + Unpin>(
     io: &mut T,
     cx: &mut Context<'_>,
     buffer: &mut BytesMut,

@@ -8,6 +8,7 @@ use tokio::io::AsyncWrite;
 use tokio::net::TcpStream;
 
 use crate::Stream;
+use crate::io::poll_read;
 
 /// A TCP connection as a [`Stream`]. Holds no buffer while nothing arrives; reads into one that
 /// starts at 4 KiB and grows to 256 KiB while reads come full.
@@ -33,21 +34,25 @@ impl Tcp {
 
 impl Stream for Tcp {
     fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<Bytes>>> {
-        loop {
-            if self.socket.poll_read_ready(cx)?.is_pending() {
-                self.spare = BytesMut::new();
-                return Poll::Pending;
+        // Asked first, so that no buffer is made for nothing.
+        if self.socket.poll_read_ready(cx)?.is_pending() {
+            self.spare = BytesMut::new();
+            return Poll::Pending;
+        }
+        self.size.make_room(&mut self.spare);
+        let room = self.spare.capacity();
+        // By `poll_read`: a read that does not fill the buffer has emptied the socket, and no second one
+        // has to be tried to learn that.
+        match poll_read(&mut self.socket, cx, &mut self.spare) {
+            Poll::Ready(Ok(0)) => Poll::Ready(Ok(None)),
+            Poll::Ready(Ok(read)) => {
+                self.size.note(read, room);
+                Poll::Ready(Ok(Some(self.spare.split().freeze())))
             }
-            self.size.make_room(&mut self.spare);
-            let room = self.spare.capacity();
-            match self.socket.try_read_buf(&mut self.spare) {
-                Ok(0) => return Poll::Ready(Ok(None)),
-                Ok(read) => {
-                    self.size.note(read, room);
-                    return Poll::Ready(Ok(Some(self.spare.split().freeze())));
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Poll::Ready(Err(error)),
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Pending => {
+                self.spare = BytesMut::new();
+                Poll::Pending
             }
         }
     }
