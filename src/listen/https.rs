@@ -14,8 +14,8 @@ use axum::http::{Method, Request, StatusCode};
 use axum::response::{IntoResponse, Response};
 use gateway_ssh::SshGateway;
 use gateway_web::{
-    Client, Guarded, Ledger, Place, SwitchedStream, Watched, WebBody, WebGateway, authority, watch,
-    without_port,
+    Client, Guarded, Ledger, LetIn, Place, SwitchedStream, Watched, WebBody, WebGateway, authority,
+    watch, without_port,
 };
 use http_body_util::Either;
 use hyper::body::Incoming;
@@ -290,6 +290,7 @@ impl Https {
             ledger: None,
             proven: presence.proven(),
             cut: CancellationToken::new(),
+            let_in: LetIn::default(),
             switch: Arc::new(Mutex::new(None)),
             streams: None,
         };

@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, SystemTime};
 
 use access::{EndReason, PolicySnapshot, SessionId, Standing};
@@ -21,6 +21,16 @@ pub struct Lease {
     idle: Option<Duration>,
     /// Cancelled when a session that must be recorded no longer can be.
     unrecorded: Option<CancellationToken>,
+    stood: Arc<Mutex<Option<Stood>>>,
+}
+
+/// That the session stood when it was last asked.
+#[derive(Debug)]
+struct Stood {
+    /// By which policy.
+    by: Weak<PolicySnapshot>,
+    /// How long that is an answer.
+    until: Instant,
 }
 
 impl Lease {
@@ -33,8 +43,8 @@ impl Lease {
         counters: Arc<Counters>,
         clock: Clock,
     ) -> Self {
-        let (standing, unrecorded) = (Arc::new(standing), None);
-        Self { session, standing, policy, drain, counters, clock, idle, unrecorded }
+        let (standing, unrecorded, stood) = (Arc::new(standing), None, Arc::default());
+        Self { session, standing, policy, drain, counters, clock, idle, unrecorded, stood }
     }
 
     /// The same, but it ends when its recording can not go on.
@@ -42,10 +52,22 @@ impl Lease {
         Self { unrecorded: Some(tape.failure()), ..self }
     }
 
-    /// Why the session must stop now, if it must: decides anew by the policy in force.
+    /// Why the session must stop now, if it must: decides anew by the policy in force. Under the same
+    /// policy only time can change the answer, which is then up to a tenth of a second late.
     pub fn refusal(&self) -> Option<EndReason> {
         let snapshot = self.policy.borrow().clone();
-        snapshot.recheck(self.session, &self.standing, self.clock.now())
+        let mut stood = self.stood.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        if let Some(Stood { by, until }) = &*stood
+            && std::ptr::eq(by.as_ptr(), &*snapshot)
+            && now < *until
+        {
+            return None;
+        }
+        let refusal = snapshot.recheck(self.session, &self.standing, self.clock.now());
+        let stands = || Stood { by: Arc::downgrade(&snapshot), until: now + STANDS };
+        *stood = refusal.is_none().then(stands);
+        refusal
     }
 
     /// What the admin who ended the session had to say, if one did and had.
@@ -84,6 +106,9 @@ impl Lease {
         }
     }
 }
+
+/// Of an answer under one policy. What time ends, [`Lease::ended`] tells when it is due.
+const STANDS: Duration = Duration::from_millis(100);
 
 /// Wall time that follows tokio's clock, so that tests own both.
 #[derive(Clone, Copy, Debug)]

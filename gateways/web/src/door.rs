@@ -28,6 +28,7 @@ use crate::host::{Place, authority, is_named, without_port};
 use crate::leftover::Watched;
 use crate::links::{Places, rewrite};
 use crate::log::Entry;
+use crate::open::LetIn;
 use crate::origin::{Answer, Carrier, Lane, OriginError};
 use crate::problem::{Refusal, http};
 use crate::request_id::{self, REQUEST_ID};
@@ -70,6 +71,8 @@ pub struct Client {
     pub proven: CancellationToken,
     /// To be cancelled when the connection has to end though its client reads nothing.
     pub cut: CancellationToken,
+    /// By what its last request was let in.
+    pub let_in: LetIn,
     /// Where a change of protocol is left for whoever drives the connection.
     pub switch: Arc<Mutex<Option<Switch>>>,
     /// The same for the streams of HTTP/2.
@@ -204,7 +207,7 @@ impl Inner {
             return Err(self.of_our_own(own, &asked)?);
         }
         let mut visit = match &asked.by {
-            By::Token(shown) => self.enter(shown, &asked.label, from).await?,
+            By::Token(shown) => self.enter(shown, &asked.label, (from, &client.let_in)).await?,
             By::Cookies(cookies) => self.visit(&request, &asked, cookies, from).await?,
         };
         client.proven.cancel();

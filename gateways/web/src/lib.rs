@@ -33,6 +33,7 @@ pub use browser::{Asset, DENIED, Html, asset, document, is_own, security};
 pub use door::{Client, WebConfig, WebGateway};
 pub use host::{Place, authority, without_port};
 pub use leftover::{Leftover, Watched, watch};
+pub use open::LetIn;
 pub use sessions::Keeper;
 pub use statement::Signer;
 #[doc(hidden)]

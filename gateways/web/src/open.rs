@@ -1,13 +1,16 @@
 //! From a shown token to a session: the one that is open, or a new one.
 
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::SystemTime;
 
 use access::{
-    Application, Authenticated, Context, Credential, Deny, Grant, Keeps, Kind, TokenText, Unfound,
+    Application, Authenticated, Context, Credential, Deny, Grant, Keeps, Kind, PolicySnapshot,
+    TokenText, Unfound,
 };
+use aws_lc_rs::constant_time::verify_slices_are_equal;
 use hyper::StatusCode;
+use secrecy::{ExposeSecret, SecretString};
 use session::{AuditEvent, Door, OpenError, pace};
 use tokio::time::Instant;
 
@@ -16,6 +19,39 @@ use crate::problem::{Refusal, http};
 use crate::sessions::{Holder, Key, Shared, Visit};
 use crate::target::Target;
 use crate::token::Shown;
+
+/// By what a connection's last request was let in. The next one mostly shows the same, and is then not
+/// taken apart again; whether its session stands is asked for each.
+#[derive(Clone, Default)]
+pub struct LetIn(Arc<Mutex<Option<Entrance>>>);
+
+struct Entrance {
+    token: SecretString,
+    label: String,
+    /// What the label meant by this policy.
+    policy: Weak<PolicySnapshot>,
+    key: Key,
+}
+
+impl LetIn {
+    /// The key of the session that the last request was let into, where this one shows the same and no
+    /// policy came in between.
+    fn key(&self, shown: &Shown, label: &str, policy: &Arc<PolicySnapshot>) -> Option<Key> {
+        let last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = last.as_ref()?;
+        // A proxy may send the requests of several clients over one connection.
+        let token = last.token.expose_secret().as_bytes();
+        let same = verify_slices_are_equal(token, shown.text().as_bytes()).is_ok();
+        let stands = last.label == label && std::ptr::eq(last.policy.as_ptr(), &**policy);
+        (same && stands).then_some(last.key)
+    }
+
+    fn note(&self, shown: &Shown, label: &str, policy: &Arc<PolicySnapshot>, key: Key) {
+        let (token, label) = (shown.text().into(), label.to_owned());
+        let entrance = Entrance { token, label, policy: Arc::downgrade(policy), key };
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(entrance);
+    }
+}
 
 /// Why nobody gets in.
 #[derive(Debug, thiserror::Error)]
@@ -34,16 +70,23 @@ impl Inner {
         &self,
         shown: &Shown,
         label: &str,
-        from: IpAddr,
+        (from, before): (IpAddr, &LetIn),
     ) -> Result<Visit, Refusal> {
+        let policy = self.broker.policy();
+        if let Some(key) = before.key(shown, label, &policy)
+            && let Some(visit) = self.sessions.visit(&key)
+        {
+            return Ok(visit);
+        }
         let token: Option<TokenText> = shown.text().parse().ok();
-        let application = self.broker.policy().labelled(label).cloned();
+        let application = policy.labelled(label).cloned();
         let (Some(token), Some(application)) = (token, application) else {
             return Box::pin(self.refuse(shown, label, from)).await;
         };
         let holder = Holder::Token(token.digest().0);
         let key = Key { holder, application: application.id, from };
         if let Some(visit) = self.sessions.visit(&key) {
+            before.note(shown, label, &policy, key);
             return Ok(visit);
         }
         // Seldom, and large: not a part of each request's future.
@@ -192,3 +235,26 @@ fn unopened(error: OpenError) -> Refusal {
 }
 
 const LONGEST_LABEL: usize = 128;
+
+#[cfg(test)]
+mod tests {
+    use access::ApplicationId;
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[test]
+    fn only_the_same_token_for_the_same_label_by_the_same_policy_is_let_in_again() {
+        let shown = |text: &str| Shown { text: text.into(), base: None };
+        let (policy, other) = <(Arc<PolicySnapshot>, Arc<PolicySnapshot>)>::default();
+        let application = ApplicationId(Uuid::nil());
+        let key = Key { holder: Holder::Token([1; 32]), application, from: [127, 0, 0, 1].into() };
+        let before = LetIn::default();
+        assert!(before.key(&shown("T"), "web-hq", &policy).is_none());
+        before.note(&shown("T"), "web-hq", &policy, key);
+        assert!(before.key(&shown("T"), "web-hq", &policy) == Some(key));
+        assert!(before.key(&shown("U"), "web-hq", &policy).is_none());
+        assert!(before.key(&shown("T"), "wiki-hq", &policy).is_none());
+        assert!(before.key(&shown("T"), "web-hq", &other).is_none());
+    }
+}

@@ -39,6 +39,21 @@ async fn a_session_ends_when_its_token_expires() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_asks_often_hears_at_once_of_another_policy_and_soon_of_an_end() {
+    let world = World::with_token(Some(NOW + Duration::from_secs(60)));
+    let lease = world.open().await.lease();
+    assert_eq!((lease.refusal(), lease.refusal()), (None, None));
+    world.publish(PolicyData { tokens: Vec::new(), ..world.data.clone() });
+    assert_eq!(lease.refusal(), Some(EndReason::Revoked));
+    world.publish(world.data.clone());
+    assert_eq!(lease.refusal(), None);
+    tokio::time::advance(Duration::from_millis(59_950)).await;
+    assert_eq!(lease.refusal(), None);
+    tokio::time::advance(Duration::from_millis(101)).await;
+    assert_eq!(lease.refusal(), Some(EndReason::Expired));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_session_that_needs_a_sign_in_ends_with_the_last_of_them() {
     let hour = Duration::from_secs(3600);
     let signed_in = || World::new(Terms { require_active_session: true, ..Terms::default() });
