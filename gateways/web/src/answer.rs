@@ -119,14 +119,11 @@ fn poll_body(
     carrier: Option<&mut Carrier>,
     cx: &mut Context<'_>,
 ) -> Poll<Option<hyper::Result<Frame<Bytes>>>> {
-    // Asked for before the connection reads, so that it reads for somebody.
-    if let Poll::Ready(frame) = Pin::new(&mut *body).poll_frame(cx) {
-        return Poll::Ready(frame);
+    match carrier {
+        // Asked for before the connection reads, so that it reads for somebody.
+        Some(carrier) => carrier.poll(cx, |cx| Pin::new(&mut *body).poll_frame(cx)),
+        None => Pin::new(body).poll_frame(cx),
     }
-    if let Some(carrier) = carrier {
-        carrier.drive(cx);
-    }
-    Pin::new(body).poll_frame(cx)
 }
 
 impl Streaming {

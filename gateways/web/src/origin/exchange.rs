@@ -57,11 +57,16 @@ enum Failed {
 }
 
 impl Carrier {
-    /// Lets the connection do what it can now, where nobody else does.
-    pub(crate) fn drive(&mut self, cx: &mut Context<'_>) {
+    /// Polls what comes over it; the connection does what it can in between, where nobody else drives
+    /// it.
+    pub(crate) fn poll<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut part: impl FnMut(&mut Context<'_>) -> Poll<T>,
+    ) -> Poll<T> {
         match self {
-            Self::Single(single) => single.drive(cx),
-            Self::Lane(_) => {}
+            Self::Single(single) => single.poll(cx, part),
+            Self::Lane(_) => part(cx),
         }
     }
 }
@@ -236,14 +241,7 @@ async fn send_single(
     limit: Limit<'_>,
 ) -> Result<Answer, Failed> {
     let mut sending = pin!(single.sender.try_send_request(request));
-    let answered = poll_fn(|cx| {
-        // Polled before and after: the connection answers what it was asked in the same turn.
-        if let Poll::Ready(answered) = sending.as_mut().poll(cx) {
-            return Poll::Ready(answered);
-        }
-        single.drive(cx);
-        sending.as_mut().poll(cx)
-    });
+    let answered = poll_fn(|cx| single.poll(cx, |cx| sending.as_mut().poll(cx)));
     let response = in_time(answered, limit).await?;
     Ok(Answer { response, carrier: Carrier::Single(single) })
 }

@@ -1,5 +1,6 @@
 //! Connections to an application's web server, over streams of one session.
 
+mod bell;
 mod connect;
 mod exchange;
 mod io;
