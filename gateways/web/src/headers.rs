@@ -102,15 +102,18 @@ pub(crate) fn asked_upgrade(headers: &HeaderMap) -> Option<HeaderValue> {
 /// RFC 9110, section 7.6.1.
 fn drop_hop_by_hop(headers: &mut HeaderMap) {
     let options: Vec<HeaderValue> = headers.get_all(CONNECTION).iter().cloned().collect();
-    for name in options.iter().flat_map(|option| option.as_bytes().split(|byte| *byte == b',')) {
-        if let Ok(name) = HeaderName::from_bytes(name.trim_ascii()) {
+    for option in options.iter().flat_map(|option| option.as_bytes().split(|byte| *byte == b',')) {
+        let option = option.trim_ascii();
+        // The usual one, whose header goes anyway.
+        if option.eq_ignore_ascii_case(b"keep-alive") {
+            continue;
+        }
+        if let Ok(name) = HeaderName::from_bytes(option) {
             headers.remove(name);
         }
     }
-    if headers.keys().any(|name| HOP_BY_HOP.contains(name)) {
-        for name in HOP_BY_HOP {
-            headers.remove(name);
-        }
+    while let Some(name) = headers.keys().find(|name| HOP_BY_HOP.contains(name)).cloned() {
+        headers.remove(name);
     }
 }
 

@@ -46,11 +46,11 @@ pub(super) fn field(line: &[u8]) -> Result<(&[u8], &[u8]), Malformed> {
     }
     let colon = line.iter().position(|byte| *byte == b':').ok_or(Malformed::Field)?;
     let (name, value) = (&line[..colon], trim(&line[colon + 1..]));
-    if name.is_empty() || !name.iter().copied().all(is_token) {
+    if name.is_empty() || !all(name, is_token) {
         return Err(Malformed::Field);
     }
     let text = |byte: u8| byte >= 0x20 && byte != 0x7f || byte == b'\t';
-    value.iter().copied().all(text).then_some((name, value)).ok_or(Malformed::Field)
+    all(value, text).then_some((name, value)).ok_or(Malformed::Field)
 }
 
 struct RequestLine<'a> {
@@ -73,8 +73,8 @@ impl<'a> RequestLine<'a> {
             _ => return Err(Malformed::Version),
         };
         let method_like = (1..=MAX_METHOD).contains(&method.len());
-        let target_like = target.iter().all(|byte| byte.is_ascii_graphic() && *byte != b'#');
-        let fits = method_like && method.iter().copied().all(is_token) && !target.is_empty();
+        let target_like = all(target, |byte| byte.is_ascii_graphic() && byte != b'#');
+        let fits = method_like && all(method, is_token) && !target.is_empty();
         (fits && target_like).then_some(Self { method, target, old }).ok_or(Malformed::RequestLine)
     }
 
@@ -112,21 +112,22 @@ struct Fields<'a> {
 
 impl<'a> Fields<'a> {
     fn take(&mut self, name: &'a [u8], value: &'a [u8]) -> Result<(), Malformed> {
-        match name.to_ascii_lowercase().as_slice() {
-            b"host" => {
+        let known = DECIDING.into_iter().find(|known| name.eq_ignore_ascii_case(known));
+        match known {
+            Some(b"host") => {
                 let twice = self.host.replace(value).is_some();
                 (!twice && is_authority(value)).then_some(()).ok_or(Malformed::Host)
             }
-            b"content-length" => {
+            Some(b"content-length") => {
                 let twice = self.length.replace(length(value)?).is_some();
                 (!twice).then_some(()).ok_or(Malformed::Length)
             }
-            b"transfer-encoding" => {
+            Some(b"transfer-encoding") => {
                 let good = !self.chunked && value.eq_ignore_ascii_case(b"chunked");
                 self.chunked = true;
                 good.then_some(()).ok_or(Malformed::TransferEncoding)
             }
-            b"connection" => {
+            Some(b"connection") => {
                 for option in value.split(|byte| *byte == b',').map(trim) {
                     self.close |= option.eq_ignore_ascii_case(b"close");
                     self.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
@@ -134,7 +135,7 @@ impl<'a> Fields<'a> {
                 }
                 Ok(())
             }
-            b"upgrade" => {
+            Some(b"upgrade") => {
                 self.upgrade |= !is_http2(value);
                 Ok(())
             }
@@ -210,9 +211,34 @@ fn is_blank(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t')
 }
 
-fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+/// Whether all bytes are of a kind. Looks at every one: without a way out in between, many are looked
+/// at together.
+fn all(bytes: &[u8], kind: impl Fn(u8) -> bool) -> bool {
+    bytes.iter().fold(true, |all, byte| all & kind(*byte))
 }
+
+fn is_token(byte: u8) -> bool {
+    TOKEN[usize::from(byte)]
+}
+
+/// RFC 9110, section 5.6.2.
+const TOKEN: [bool; 256] = {
+    let (mut table, marks, mut at) = ([false; 256], b"!#$%&'*+-.^_`|~", 0u8);
+    while at < 128 {
+        table[at as usize] = at.is_ascii_alphanumeric();
+        at += 1;
+    }
+    let mut mark = 0;
+    while mark < marks.len() {
+        table[marks[mark] as usize] = true;
+        mark += 1;
+    }
+    table
+};
+
+/// What decides where a request ends and whom it is for.
+const DECIDING: [&[u8]; 5] =
+    [b"host", b"content-length", b"transfer-encoding", b"connection", b"upgrade"];
 
 const MAX_FIELDS: usize = 100;
 const MAX_METHOD: usize = 32;

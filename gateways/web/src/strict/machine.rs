@@ -194,32 +194,40 @@ impl Machine {
 
     /// Looks at what is new of a head; says where it ends.
     fn head_end(&mut self, input: &[u8]) -> Result<Option<usize>, Malformed> {
-        while self.seen < input.len() {
-            let at = self.seen;
-            let before = at.checked_sub(1).map(|before| input[before]);
-            match input[at] {
-                b'\n' if before != Some(b'\r') => return Err(Malformed::LineEnd),
-                0 => return Err(Malformed::Field),
-                byte if before == Some(b'\r') && byte != b'\n' => return Err(Malformed::LineEnd),
-                b'\n' => {
-                    let head = &input[..=at];
-                    if !self.line_seen {
-                        head::check_line(&head[..at - 1])?;
-                        self.line_seen = true;
-                    }
-                    if head.ends_with(b"\r\n\r\n") {
-                        return Ok(Some(at + 1));
-                    }
-                }
-                _ => {}
-            }
-            self.seen += 1;
-            if self.seen >= MAX_HEAD {
+        while let Some(next) = input[self.seen..].iter().position(|byte| is_telling(*byte)) {
+            let at = self.seen + next;
+            if at + 2 > MAX_HEAD {
                 return Err(Malformed::TooLarge);
             }
+            match (input[at], input.get(at + 1)) {
+                (0, _) | (b'\r', Some(0)) => return Err(Malformed::Field),
+                (b'\r', Some(b'\n')) => {}
+                (b'\r', None) => {
+                    self.seen = at;
+                    return Ok(None);
+                }
+                _ => return Err(Malformed::LineEnd),
+            }
+            if !self.line_seen {
+                head::check_line(&input[..at])?;
+                self.line_seen = true;
+            }
+            self.seen = at + 2;
+            if input[..self.seen].ends_with(b"\r\n\r\n") {
+                return Ok(Some(self.seen));
+            }
+        }
+        self.seen = input.len();
+        if self.seen >= MAX_HEAD {
+            return Err(Malformed::TooLarge);
         }
         Ok(None)
     }
+}
+
+/// Whether a byte ends a line or stands in none.
+fn is_telling(byte: u8) -> bool {
+    matches!(byte, 0 | b'\r' | b'\n')
 }
 
 fn after(last: bool) -> State {
