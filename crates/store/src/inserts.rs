@@ -21,19 +21,14 @@ impl Inserts {
     }
 
     /// A batch in parts, each with the statement that stores it.
-    pub(crate) fn parts<'a, T>(
-        &'a self,
-        batch: &'a [T],
-    ) -> impl Iterator<Item = (Arc<str>, &'a [T])> + Send
-    where
-        T: Sync,
-    {
-        let mut left = batch;
-        self.statements.iter().flat_map(move |(rows, sql)| {
-            let whole = left.chunks_exact(*rows);
-            left = whole.remainder();
-            whole.map(move |part| (sql.clone(), part))
-        })
+    pub(crate) fn parts<T>(&self, batch: Vec<T>) -> Vec<(Arc<str>, Vec<T>)> {
+        let (mut left, mut parts) = (batch.into_iter(), Vec::new());
+        for (rows, sql) in &self.statements {
+            while left.len() >= *rows {
+                parts.push((sql.clone(), left.by_ref().take(*rows).collect()));
+            }
+        }
+        parts
     }
 }
 
@@ -67,7 +62,7 @@ mod tests {
     fn every_row_of_a_batch_is_in_one_part_in_order() {
         let inserts = Inserts::new(Engine::Postgres, "t", "a, b", " ON CONFLICT DO NOTHING");
         let batch: Vec<usize> = (0..150).collect();
-        let parts: Vec<_> = inserts.parts(&batch).collect();
+        let parts = inserts.parts(batch.clone());
         let sizes: Vec<_> = parts.iter().map(|(_, part)| part.len()).collect();
         assert_eq!(sizes, [64, 64, 8, 8, 1, 1, 1, 1, 1, 1]);
         let all: Vec<usize> = parts.iter().flat_map(|(_, part)| part.iter().copied()).collect();
@@ -76,7 +71,8 @@ mod tests {
         assert_eq!(&*parts[9].0, one);
         assert!(parts[2].0.ends_with("($15, $16) ON CONFLICT DO NOTHING"), "{}", parts[2].0);
         let sqlite = Inserts::new(Engine::Sqlite, "t", "a, b", "");
-        let (text, _) = sqlite.parts(&batch).last().unwrap();
-        assert_eq!(&*text, "INSERT INTO t (a, b) VALUES (?, ?)");
+        let parts = sqlite.parts(batch);
+        let (text, _) = parts.last().unwrap();
+        assert_eq!(&**text, "INSERT INTO t (a, b) VALUES (?, ?)");
     }
 }

@@ -217,9 +217,9 @@ impl Keeper {
         if statements.is_empty() {
             return;
         }
-        let stored = self.attempt(&statements).await;
+        let count = statements.len();
+        let stored = self.attempt(statements).await;
         if let Err(error) = &stored {
-            let count = statements.len();
             self.dropped.fetch_add(count as u64, Relaxed);
             let error = error as &dyn std::error::Error;
             tracing::warn!(error, statements = count, "Could not keep statements");
@@ -237,12 +237,12 @@ impl Keeper {
         }
     }
 
-    async fn attempt(&self, batch: &[Statement]) -> Result<(), sqlx::Error> {
+    async fn attempt(&self, batch: Vec<Statement>) -> Result<(), sqlx::Error> {
         let mut connection = self.database.acquire().await?;
         let mut tx = self.engine.begin_records(&mut connection, false).await?;
         self.fence.check(&mut tx).await?;
         for (sql, statements) in self.inserts.parts(batch) {
-            insert(&mut tx, sql, statements).await?;
+            insert(&mut tx, sql, &statements).await?;
         }
         tx.commit().await
     }

@@ -1,6 +1,7 @@
 //! The requests of the web door: a queue of its own, stored some hundreds at once, and kept for a
 //! while. What does not fit is counted and left out; no request waits for it.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, SystemTime};
@@ -9,7 +10,7 @@ use access::SessionId;
 use session::{RequestLog, WebRequest};
 use sqlx::{AssertSqlSafe, FromRow, Row as _};
 use tokio::sync::mpsc;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -158,25 +159,26 @@ impl Keeper {
         }
     }
 
-    /// Waits a moment for more: a commit costs the same for many.
+    /// Waits a moment for more, as a commit costs the same for many; and sleeps meanwhile, as being woken
+    /// for each costs as much as storing it.
     async fn fill(&mut self, batch: &mut Vec<WebRequest>) {
-        let more = async {
-            while batch.len() < BATCH {
-                let room = BATCH - batch.len();
-                if self.waiting.recv_many(batch, room).await == 0 {
-                    break;
-                }
+        if batch.len() + self.waiting.len() < BATCH {
+            tokio::select! {
+                () = self.stop.cancelled() => {}
+                () = sleep(LINGER) => {}
             }
-        };
-        tokio::select! {
-            () = self.stop.cancelled() => {}
-            _ = timeout(LINGER, more) => {}
+        }
+        while batch.len() < BATCH
+            && let Ok(request) = self.waiting.try_recv()
+        {
+            batch.push(request);
         }
     }
 
     async fn store(&mut self, batch: &mut Vec<WebRequest>) {
+        let requests = batch.len();
+        let batch = std::mem::take(batch);
         if let Err(error) = self.attempt(batch).await {
-            let requests = batch.len();
             self.dropped.fetch_add(requests as u64, Relaxed);
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
@@ -185,10 +187,9 @@ impl Keeper {
             );
             sleep(PAUSE).await;
         }
-        batch.clear();
     }
 
-    async fn attempt(&self, batch: &[WebRequest]) -> Result<(), sqlx::Error> {
+    async fn attempt(&self, batch: Vec<WebRequest>) -> Result<(), sqlx::Error> {
         let mut connection = self.database.acquire().await?;
         let mut tx = self.engine.begin_records(&mut connection, false).await?;
         self.fence.check(&mut tx).await?;
@@ -203,26 +204,32 @@ impl Keeper {
 async fn insert(
     db: &mut Connection,
     sql: Arc<str>,
-    requests: &[WebRequest],
+    requests: Vec<WebRequest>,
 ) -> Result<(), sqlx::Error> {
     let mut statement = sqlx::query(AssertSqlSafe(sql));
+    // Most come from where the one before came from.
+    let mut address: Option<(IpAddr, String)> = None;
     for request in requests {
+        let from = match &address {
+            Some((from, text)) if *from == request.from => text.clone(),
+            Some(_) | None => address.insert((request.from, request.from.to_string())).1.clone(),
+        };
         statement = statement
             .bind(request.id.to_string())
             .bind(clock::column(clock::millis(request.at)))
-            .bind(request.from.to_string())
-            .bind(&request.method)
-            .bind(&request.host)
-            .bind(&request.path)
+            .bind(from)
+            .bind(request.method)
+            .bind(request.host)
+            .bind(request.path)
             .bind(request.session.map(|session| session.to_string()))
             .bind(request.user.as_ref().map(ToString::to_string))
-            .bind(&request.application)
+            .bind(request.application)
             .bind(request.status.map(i64::from))
             .bind(request.code)
             .bind(clock::column(request.up))
             .bind(clock::column(request.down))
             .bind(clock::column(request.millis))
-            .bind(&request.client_id);
+            .bind(request.client_id);
     }
     statement.execute(db).await.map(drop)
 }
@@ -266,7 +273,7 @@ const PART: u64 = 1000;
 const WAITING: usize = 8192;
 /// Requests in one transaction.
 const BATCH: usize = 1024;
-const LINGER: Duration = Duration::from_millis(200);
+const LINGER: Duration = Duration::from_millis(100);
 /// After a failure; what comes meanwhile waits.
 const PAUSE: Duration = Duration::from_secs(1);
 const MAX_ROWS: u32 = 1000;
