@@ -43,6 +43,7 @@ use tunnel::tls::TlsError;
 
 use super::HANDSHAKE;
 use super::afterwards::{Afterwards, Line, Speak};
+use super::aside::aside;
 use super::postgres::{Begun, Postgres};
 use super::presence::Presence;
 use super::quic::agent_of;
@@ -215,14 +216,14 @@ impl Https {
         }
         let ousted = ousted(guest, presence.clone());
         let left = CancellationToken::new();
-        let leave = async {
+        let leave = aside(async {
             tokio::select! {
                 () = self.stop.cancelled() => {}
                 () = sleep(MAX_AGE) => {}
                 () = presence.idle(IDLE) => {}
             }
             left.cancel();
-        };
+        });
         // A client that takes nothing more keeps a connection that was told to end no longer.
         let overdue = async {
             left.cancelled().await;
@@ -247,7 +248,7 @@ impl Https {
                 tokio::select! {
                     biased;
                     () = served => {}
-                    () = overdue => {}
+                    () = aside(overdue) => {}
                 }
             } else {
                 let (guarded, ledger) = Guarded::new(stream);
@@ -256,11 +257,16 @@ impl Https {
                 let talk = Arc::new(talk.over(ledger, wait.clone()));
                 let service = service_fn(move |request| Box::pin(talk.clone().answer(request)));
                 let connection = http1_server().serve_connection(TokioIo::new(guarded), service);
+                let given_up = aside(async {
+                    tokio::select! {
+                        () = overdue => {}
+                        () = wait.stalled(|| socket.unsent()) => {}
+                    }
+                });
                 let (mut io, ahead) = tokio::select! {
                     biased;
                     ended = until_http_ends(connection, leave) => ended,
-                    () = overdue => return,
-                    () = wait.stalled(|| socket.unsent()) => return,
+                    () = given_up => return,
                 };
                 let switch = switch.lock().unwrap_or_else(PoisonError::into_inner).take();
                 match (switch, own.take()) {
@@ -272,12 +278,17 @@ impl Https {
                 }
             }
         };
+        let end = aside(async {
+            tokio::select! {
+                () = ousted => {}
+                // What is on its way to a client that does not read goes with it.
+                () = cut.cancelled() => {}
+            }
+        });
         tokio::select! {
             biased;
             () = serve => {}
-            () = ousted => {}
-            // What is on its way to a client that does not read goes with it.
-            () = cut.cancelled() => {}
+            () = end => {}
         }
     }
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod admin;
 pub(crate) mod afterwards;
+mod aside;
 pub(crate) mod http01;
 pub(crate) mod https;
 pub(crate) mod postgres;
