@@ -5,6 +5,10 @@ use std::process::ExitCode;
 use adit_connector::cli::{self, Cli};
 use clap::Parser;
 
+/// docs/adr/0010-mimalloc-without-huge-pages.md
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     cli::main(Cli::parse())
 }
