@@ -256,6 +256,11 @@ impl World {
         self.policy.change(|data| data.users[0].ssh_keys.retain(|k| k.fingerprint != fingerprint));
     }
 
+    /// Revokes all tokens.
+    pub(crate) fn revoke(&self) {
+        self.policy.change(|data| data.tokens.clear());
+    }
+
     /// Withdraws all of alice's agents.
     pub(crate) fn log_out(&self) {
         self.policy.change(|data| data.agents.clear());
