@@ -31,6 +31,14 @@ fn putty_runs_a_command_and_copies_a_file() -> Result<()> {
     let script = format!("put {} {}\nquit\n", here.display(), there.display());
     let output = run_with_input(putty("psftp").arg("127.0.0.1"), script.as_bytes(), SOON)?;
     assert!(std::fs::read(&there).is_ok_and(|copy| copy == content), "{}", output.both());
+
+    // By sftp, and by the protocol that scp had before.
+    for way in ["-sftp", "-scp"] {
+        let back = dir.path().join(way);
+        let remote = format!("127.0.0.1:{}", there.display());
+        let output = run(putty("pscp").args(["-q", way, &remote]).arg(&back), SOON)?;
+        assert!(std::fs::read(&back).is_ok_and(|copy| copy == content), "{way}: {}", output.both());
+    }
     Ok(())
 }
 

@@ -11,6 +11,7 @@ mod connectors;
 mod demo;
 mod hardening;
 mod host_keys;
+mod hostile;
 mod interop;
 mod operation;
 mod portal;
