@@ -24,6 +24,7 @@ mod lobby;
 mod memory;
 pub mod policy;
 mod portal;
+mod qr;
 mod retention;
 mod seen;
 pub mod serve;

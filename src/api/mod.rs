@@ -26,6 +26,7 @@ mod recordings;
 mod requests;
 mod routes;
 mod rows;
+mod second_factors;
 mod sessions;
 mod settings;
 mod sign_ins;
@@ -52,6 +53,7 @@ pub(crate) use error::ApiError;
 pub(crate) use passwords::{Given, give as give_password};
 pub(crate) use requests::{ask_access, end_request};
 pub(crate) use rows::SOON;
+pub(crate) use second_factors::{Taken, enrol as enrol_totp};
 pub(crate) use sign_ins::{Reason, end as end_sign_ins};
 pub(crate) use tokens::end_replaced;
 

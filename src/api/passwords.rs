@@ -2,9 +2,10 @@
 
 use std::time::{Duration, SystemTime};
 
-use access::{Code, Credential, Name, SignInId};
+use access::{Code, Name, SignInId};
 use api::{
-    ChangePassword, OneTimePassword, PasswordState, Removed, Secret, SignInMethods, Withdrawn,
+    ChangePassword, OneTimePassword, PasswordState, Removed, Secret, SignInMethods, TotpState,
+    Withdrawn,
 };
 use axum::Json;
 use axum::extract::State;
@@ -18,6 +19,7 @@ use super::change::{Actor, Intent, change, done};
 use super::error::ApiError;
 use super::extract::{Body, Param};
 use super::openapi::Created;
+use super::second_factors::sign_in;
 use super::sign_ins::Reason;
 use super::tokens::https_port;
 use crate::AppState;
@@ -31,23 +33,18 @@ pub(super) async fn change_mine(
 ) -> Result<Json<Removed>, ApiError> {
     whole(&caller)?;
     let (new, user) = (new.into_inner(), owner(&state, caller.who.name()).await?);
-    check_length(&new).map_err(|error| refused("password.length", error.to_string()))?;
+    check_length(&new).map_err(|error| refused(Code("password.length"), error.to_string()))?;
     match (state.store.password(user.id).await?, current) {
         (Some(_), current) => {
             let current = current.map(Secret::into_inner).unwrap_or_default();
             let shown = state.authn.by_password(user.name.as_str(), current, caller.who.from());
-            shown.await.map_err(not_current)?;
+            let detail = "that is not your password of today";
+            shown.await.map_err(|error| not_shown(error, Code("password.current"), detail))?;
         }
         (None, _) if caller.agent.is_some() => {}
         (None, _) => return Err(first()),
     }
-    let but = match caller.who.credential() {
-        Credential::SignIn { id } => Some(*id),
-        Credential::Token { .. }
-        | Credential::SshKey { .. }
-        | Credential::Agent { .. }
-        | Credential::Certificate { .. } => None,
-    };
+    let but = sign_in(&caller);
     let given = give(&state, (&caller).into(), Given { user: &user, new, life: None, but }).await?;
     Ok(Json(given))
 }
@@ -58,8 +55,8 @@ pub(super) async fn reset(
     caller: Caller,
     Param(name): Param<Name>,
 ) -> Result<Created<OneTimePassword>, ApiError> {
-    whole(&caller)?;
     let user = owner(&state, &name).await?;
+    whole(&caller)?;
     if user.machine {
         let detail = format!("{name} is a machine user and has no password");
         return Err(ApiError::for_people(StatusCode::UNPROCESSABLE_ENTITY, detail));
@@ -122,7 +119,14 @@ async fn methods(state: &AppState, name: &Name) -> Result<Json<SignInMethods>, A
         must_change: row.must_change,
         expires: row.expires,
     });
-    Ok(Json(SignInMethods { password }))
+    let totp = match state.store.totp(user.id).await? {
+        Some(row) => Some(TotpState {
+            created: row.created,
+            recovery_codes: state.store.recovery_codes_left(user.id).await?,
+        }),
+        None => None,
+    };
+    Ok(Json(SignInMethods { password, totp }))
 }
 
 /// A password that a user gets.
@@ -146,35 +150,40 @@ pub(crate) async fn give(
     let expires = life.map(|life| now + life);
     let new = NewPassword { user: user.id, hash, must_change: life.is_some(), expires };
     let intent = Intent { action: "set_password", object: format!("user {}", user.name) };
-    let reason = Reason::Password.as_str();
+    let why = Reason::Password.as_str();
     let act = async {
-        let ended = state.store.put_password(new, EndOthers { but, why: reason }, now).await?;
+        let ended = state.store.put_password(new, EndOthers { but, why }, now).await?;
         let what = if life.is_some() { "a one-time password" } else { "" };
         Ok((ended, vec![done(&intent, what)]))
     };
     let (ended, withdrawn) = change(state, actor, intent.clone(), act).await?;
-    for id in &ended {
+    forget(state, &ended, &user.name, Reason::Password, &by);
+    Ok(removed(&intent, ended.len(), withdrawn))
+}
+
+/// Forgets browsers that a change of what signs their user in has signed out, and records it.
+pub(super) fn forget(state: &AppState, ended: &[SignInId], user: &Name, reason: Reason, by: &str) {
+    for id in ended {
         state.authn.browsers().forget(*id);
-        let (sign_in, user, by) = (*id, user.name.clone(), by.clone());
+        let (sign_in, user, by, reason) = (*id, user.clone(), by.to_owned(), reason.as_str());
         state.broker.audit().note(AuditEvent::SignInEnded { sign_in, user, reason, by });
     }
-    Ok(removed(&intent, ended.len(), withdrawn))
 }
 
 fn removed(intent: &Intent, count: usize, withdrawn: Withdrawn) -> Removed {
     Removed { changes: vec![done(intent, "")], count: count as u64, withdrawn }
 }
 
-async fn owner(state: &AppState, name: &Name) -> Result<UserRow, ApiError> {
+pub(super) async fn owner(state: &AppState, name: &Name) -> Result<UserRow, ApiError> {
     let user = state.store.user(name).await?;
     user.ok_or_else(|| ApiError::not_found("user", name.as_str()))
 }
 
 /// Refuses a token with scopes: a password does all that its user may.
-fn whole(caller: &Caller) -> Result<(), ApiError> {
+pub(super) fn whole(caller: &Caller) -> Result<(), ApiError> {
     match caller.scopes {
         Some(_) => {
-            let detail = "a token with scopes gives no password, which does all its user may";
+            let detail = "a token with scopes changes nothing of how people sign in";
             Err(ApiError::out_of_scope(detail))
         }
         None => Ok(()),
@@ -182,7 +191,7 @@ fn whole(caller: &Caller) -> Result<(), ApiError> {
 }
 
 /// The caller is signed in, whatever they typed: it is not that which failed.
-fn not_current(error: AuthnError) -> ApiError {
+pub(super) fn not_shown(error: AuthnError, code: Code, detail: &str) -> ApiError {
     match error {
         AuthnError::Throttled | AuthnError::Unavailable => error.into(),
         AuthnError::Form
@@ -200,9 +209,7 @@ fn not_current(error: AuthnError) -> ApiError {
         | AuthnError::Password
         | AuthnError::PasswordExpired
         | AuthnError::SecondFactor
-        | AuthnError::NotCompleted => {
-            refused("password.current", "that is not your password of today")
-        }
+        | AuthnError::NotCompleted => refused(code, detail),
     }
 }
 
@@ -213,8 +220,8 @@ fn first() -> ApiError {
         .hint("`adit password` where you are signed in with the agent, or ask an administrator")
 }
 
-fn refused(code: &'static str, detail: impl Into<String>) -> ApiError {
-    ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, Code(code), detail)
+fn refused(code: Code, detail: impl Into<String>) -> ApiError {
+    ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, code, detail)
 }
 
 /// Of 100 random bits, in letters and digits that are not taken for others.

@@ -15,8 +15,8 @@ use super::{
     passwords,
 };
 use super::{
-    recordings, requests, sessions, settings, sign_ins, ssh_ca, ssh_certificates, statements,
-    terminal, tokens, web, why,
+    recordings, requests, second_factors, sessions, settings, sign_ins, ssh_ca, ssh_certificates,
+    statements, terminal, tokens, web, why,
 };
 use crate::AppState;
 
@@ -101,6 +101,14 @@ pub(super) fn routes() -> Vec<Route> {
             doc("getMySignInMethods", "Says by what the caller can sign in", &[p::NO_USER])).needs(Read),
         put("/api/v1/me/password", User, passwords::change_mine,
             doc("changeMyPassword", "Gives the caller another password; their other browsers are signed out", &[p::PASSWORD, p::NO_USER])).needs(Configuration),
+        post("/api/v1/me/totp", User, second_factors::offer,
+            doc("offerTotp", "Offers the caller a key for an authenticator app; nothing is kept of it", &[])).needs(Configuration),
+        put("/api/v1/me/totp", User, second_factors::take,
+            doc("takeTotp", "Gives the caller the authenticator app that shows a code of the offered key; their other browsers are signed out", &[p::TOTP])).needs(Configuration),
+        post("/api/v1/me/totp/remove", User, second_factors::remove_mine,
+            doc("removeMyTotp", "Takes the caller's authenticator app away, for a code of it", &[p::SHOW_TOTP])).needs(Configuration),
+        post("/api/v1/me/recovery-codes", User, second_factors::renew_codes,
+            doc("renewMyRecoveryCodes", "Gives the caller other recovery codes, for a code of their app", &[p::SHOW_TOTP])).needs(Configuration),
         get("/api/v1/me/sessions", User, sessions::mine,
             doc("listMySessions", "Lists the caller's own sessions that are open", &[])).needs(Read),
         delete("/api/v1/me/sessions/{id}", User, sessions::end_mine,
@@ -175,6 +183,8 @@ pub(super) fn routes() -> Vec<Route> {
             doc("resetPassword", "Gives a user a one-time password; their browsers are signed out", &[p::NO_USER, p::NO_LOGIN])).needs(Configuration),
         delete("/api/v1/users/{name}/password", Admin, passwords::remove,
             doc("removePassword", "Takes a user's password away; what else signs them in stays", &[p::NO_USER, p::NO_PASSWORD])).needs(Configuration),
+        delete("/api/v1/users/{name}/second-factor", Admin, second_factors::remove,
+            doc("removeSecondFactor", "Takes a user's authenticator app and recovery codes away, for who has lost them", &[p::NO_USER, p::NO_TOTP])).needs(Configuration),
         get("/api/v1/ssh-keys", Auditor, keys::list,
             doc("listSshKeys", "Lists SSH keys: all, or those of a user", &[p::NO_USER])).needs(Read),
         post("/api/v1/ssh-keys", Admin, keys::add,

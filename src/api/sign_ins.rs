@@ -121,6 +121,8 @@ pub(crate) enum Reason {
     Expired,
     /// Its user has another password.
     Password,
+    /// Its user has a second factor from then on.
+    SecondFactor,
 }
 
 impl Reason {
@@ -133,6 +135,7 @@ impl Reason {
             Self::Disabled => "disabled",
             Self::Expired => "expired",
             Self::Password => "password_changed",
+            Self::SecondFactor => "second_factor_added",
         }
     }
 }

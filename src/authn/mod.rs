@@ -3,7 +3,9 @@
 mod browsers;
 mod failures;
 mod passwords;
+mod second_factor;
 mod throttle;
+mod totp;
 mod unfinished;
 
 use std::net::IpAddr;
@@ -29,9 +31,11 @@ pub(crate) use browsers::{Browsers, HandOver};
 use failures::Failures;
 use passwords::Passwords;
 pub(crate) use passwords::check_length;
+pub(crate) use second_factor::Second;
 use throttle::{Admission, Throttle};
 pub(crate) use throttle::{make_room, network};
-pub(crate) use unfinished::{How, Known, Unfinished, Waiting};
+pub(crate) use totp::{TotpKey, recovery_codes};
+pub(crate) use unfinished::{How, Known, Step, Unfinished, Waiting};
 
 /// Checks credentials against the store and the policy in force.
 pub struct Authn {

@@ -12,7 +12,9 @@ use data_encoding::BASE64URL_NOPAD;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::time::Instant;
 
+use super::second_factor::Second;
 use super::throttle::make_room;
+use super::totp::TotpKey;
 
 /// What vouched for the user of a browser.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,12 +42,27 @@ pub(crate) struct Known {
     pub(crate) how: How,
 }
 
+/// Something that a sign-in needs.
+#[derive(Clone, Debug)]
+pub(crate) enum Step {
+    /// A code of the user's app, or a recovery code.
+    Code,
+    /// An app with this key: one is asked for, and the user has none.
+    Enrol(TotpKey),
+    /// A look at recovery codes.
+    Keep(Vec<SecretString>),
+    /// Another password than the one-time password.
+    Password,
+}
+
 /// A sign-in that is not one yet.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) struct Unfinished {
     pub(crate) known: Known,
-    /// Whether its user has to choose another password.
-    pub(crate) must_change: bool,
+    /// What was shown besides.
+    pub(crate) second: Option<Second>,
+    /// What it needs, in this order.
+    pub(crate) steps: Vec<Step>,
     /// Where the browser goes on to.
     pub(crate) next: String,
 }
@@ -76,8 +93,9 @@ impl Waiting {
         self.table().entry(key(secret)).and_modify(|(unfinished, _)| *unfinished = then);
     }
 
-    pub(crate) fn forget(&self, secret: &SecretString) {
-        self.table().remove(&key(secret));
+    /// `false`: it was forgotten before.
+    pub(crate) fn forget(&self, secret: &SecretString) -> bool {
+        self.table().remove(&key(secret)).is_some()
     }
 
     fn table(&self) -> MutexGuard<'_, HashMap<[u8; 32], (Unfinished, Instant)>> {
@@ -109,20 +127,23 @@ mod tests {
                 name: "alice".parse().unwrap(),
                 how: How::Password,
             },
-            must_change: true,
+            second: None,
+            steps: vec![Step::Password],
             next: String::new(),
         };
+        let look = |secret: &SecretString, at| Some(waiting.look(secret, at)?.known);
+        let known = Some(begun.known.clone());
         let secret = waiting.begin(begun.clone(), now);
         let later = now + LIFE - Duration::from_secs(1);
-        assert_eq!(waiting.look(&secret, later), Some(begun.clone()));
-        assert_eq!(waiting.look(&secret, now + LIFE), None);
-        assert_eq!(waiting.look(&"other".to_owned().into(), now), None);
+        assert_eq!(look(&secret, later), known);
+        assert_eq!(look(&secret, now + LIFE), None);
+        assert_eq!(look(&"other".to_owned().into(), now), None);
         for _ in 0..MOST + 10 {
             waiting.begin(begun.clone(), now);
         }
         assert!(waiting.table().len() <= MOST);
         let last = waiting.begin(begun, now);
-        waiting.forget(&last);
-        assert_eq!(waiting.look(&last, now), None);
+        assert!(waiting.forget(&last) && !waiting.forget(&last));
+        assert_eq!(look(&last, now), None);
     }
 }

@@ -1,6 +1,6 @@
 //! Signing a browser in with a user name and a password.
 
-use ::api::Secret;
+use ::api::{SecondFactorRule, Secret};
 use axum::Extension;
 use axum::extract::State;
 use axum::http::HeaderMap;
@@ -11,7 +11,8 @@ use super::asking::Asking;
 use super::pages::{Refused, fields};
 use super::sign_in::{go_on_with, refused};
 use crate::AppState;
-use crate::authn::{How, Known, Unfinished};
+use crate::api::ApiError;
+use crate::authn::{How, Known, Step, TotpKey, Unfinished};
 
 #[derive(Deserialize)]
 struct Form {
@@ -38,5 +39,29 @@ pub(super) async fn sign_in(
     };
     let must_change = known.must_change;
     let known = Known { user: known.user, name: known.name, how: How::Password };
-    go_on_with(&state, &asking, &headers, Unfinished { known, must_change, next }).await
+    let mut steps = match second_factor(&state, &known).await {
+        Ok(steps) => steps,
+        Err(error) => return Refused::of(&error).with(asking.id).into_response(),
+    };
+    if must_change {
+        steps.push(Step::Password);
+    }
+    let begun = Unfinished { known, second: None, steps, next };
+    go_on_with(&state, &asking, &headers, begun).await
+}
+
+/// The second factor that somebody is asked for besides a password: the one they have, or one that
+/// they set up now where the relay's settings want one.
+async fn second_factor(state: &AppState, known: &Known) -> Result<Vec<Step>, ApiError> {
+    if state.store.totp(known.user).await?.is_some() {
+        return Ok(vec![Step::Code]);
+    }
+    let policy = state.policy.current();
+    let above = policy.user(known.user).is_some_and(|user| user.admin || user.auditor);
+    let wanted = match state.store.settings().await?.second_factor {
+        SecondFactorRule::Optional => false,
+        SecondFactorRule::Admins => above,
+        SecondFactorRule::Everybody => true,
+    };
+    Ok(wanted.then(|| Step::Enrol(TotpKey::generate())).into_iter().collect())
 }

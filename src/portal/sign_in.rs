@@ -26,7 +26,7 @@ use super::pages::{Refused, encoded, fields, header, page, redirect, shown, warn
 use super::step;
 use crate::AppState;
 use crate::api::{Actor, ApiError, Reason, end_sign_ins};
-use crate::authn::{How, Known, Unfinished};
+use crate::authn::{How, Known, Second, Unfinished};
 
 #[derive(Deserialize)]
 struct Form {
@@ -64,7 +64,8 @@ pub(super) async fn sign_in(
     };
     // Whoever could issue a code has shown more than a password.
     let known = Known { user, name, how: How::Code(token) };
-    complete(&state, &asking, &headers, known, &next).await
+    let done = Unfinished { known, second: None, steps: Vec::new(), next };
+    complete(&state, &asking, &headers, done).await
 }
 
 /// Signs in whoever has shown all that is asked of them; asks the others for the rest.
@@ -74,11 +75,10 @@ pub(super) async fn go_on_with(
     headers: &HeaderMap,
     unfinished: Unfinished,
 ) -> Response {
-    if unfinished.must_change {
-        return step::begin(state, unfinished);
+    match unfinished.steps.is_empty() {
+        true => complete(state, asking, headers, unfinished).await,
+        false => step::begin(state, unfinished),
     }
-    let Unfinished { known, next, .. } = unfinished;
-    complete(state, asking, headers, known, &next).await
 }
 
 /// Signs a browser in and leads it on.
@@ -86,14 +86,14 @@ pub(super) async fn complete(
     state: &AppState,
     asking: &Asking,
     headers: &HeaderMap,
-    known: Known,
-    next: &str,
+    unfinished: Unfinished,
 ) -> Response {
     leave(state, asking, Reason::Replaced).await;
-    match open(state, asking, known, browser(headers)).await {
+    let Unfinished { known, second, next, .. } = unfinished;
+    match open(state, asking, (known, second), browser(headers)).await {
         Ok(secret) => {
             // By way of a page: what follows a form directly may not go to other hosts.
-            let onward = place(next).map(|next| format!("/signed-in?next={}", encoded(next)));
+            let onward = place(&next).map(|next| format!("/signed-in?next={}", encoded(next)));
             let link = onward.as_deref().unwrap_or("/");
             with_cookie(redirect(StatusCode::SEE_OTHER, link), &set_cookie(&secret))
         }
@@ -118,7 +118,7 @@ pub(super) async fn go_on(Extension(asking): Extension<Asking>, uri: Uri) -> Res
 async fn open(
     state: &AppState,
     asking: &Asking,
-    known: Known,
+    (known, second): (Known, Option<Second>),
     browser: String,
 ) -> Result<SecretString, ApiError> {
     let Known { user, name, how } = known;
@@ -135,7 +135,7 @@ async fn open(
         expires: now + Duration::from_secs(3600 * u64::from(settings.sign_in_hours)),
     };
     let sign_in = new.id;
-    let opened = opened(sign_in, name.clone(), from, browser, how);
+    let opened = opened(sign_in, name.clone(), (from, browser), (how, second));
     state.broker.audit().append(opened).await?;
     if let Err(error) = state.store.sign_in(new.clone(), now).await {
         let (reason, by) = ("failed", "the relay".to_owned());
@@ -148,13 +148,19 @@ async fn open(
     Ok(secret.into())
 }
 
-fn opened(sign_in: SignInId, user: Name, from: IpAddr, browser: String, how: How) -> AuditEvent {
+fn opened(
+    sign_in: SignInId,
+    user: Name,
+    (from, browser): (IpAddr, String),
+    (how, second): (How, Option<Second>),
+) -> AuditEvent {
     let word = how.as_str();
     let token = match how {
         How::Code(token) => Some(token),
         How::Password => None,
     };
-    AuditEvent::SignInOpened { sign_in, user, from, browser, how: word, token }
+    let second = second.map(Second::as_str);
+    AuditEvent::SignInOpened { sign_in, user, from, browser, how: word, second, token }
 }
 
 /// `GET /sign-out`

@@ -3,29 +3,32 @@
 //! The browser holds the name of what has begun (a cookie), and nothing of what was shown: whose
 //! sign-in it is stands in the relay.
 
+mod pages;
+
 use ::api::Secret;
+use access::Explain as _;
 use axum::Extension;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use gateway_web::{Html, document};
+use gateway_web::Html;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use session::AuthnError;
 use tokio::time::Instant;
 
 use super::asking::{Asking, cookie_named};
-use super::pages::{Refused, fields, header, page, redirect, warning, with_cookie};
+use super::pages::{Refused, fields, redirect, warning, with_cookie};
 use super::sign_in::{complete, refused};
 use crate::AppState;
-use crate::api::{Actor, Given, give_password};
-use crate::authn::{Unfinished, check_length};
+use crate::api::{Actor, Given, Taken, enrol_totp, give_password};
+use crate::authn::{Second, Step, Unfinished, check_length};
 
 /// Keeps a sign-in that needs more, and leads its browser to the page that asks for it.
 pub(super) fn begin(state: &AppState, unfinished: Unfinished) -> Response {
     let secret = state.authn.waiting().begin(unfinished, Instant::now());
     let cookie = format!("{COOKIE}={}; Max-Age=600; {ATTRIBUTES}", secret.expose_secret());
-    with_cookie(redirect(StatusCode::SEE_OTHER, "/sign-in/step"), &cookie)
+    with_cookie(redirect(StatusCode::SEE_OTHER, PAGE), &cookie)
 }
 
 /// `GET /sign-in/step`
@@ -35,15 +38,9 @@ pub(super) async fn show(
     headers: HeaderMap,
 ) -> Response {
     match begun(&state, &headers) {
-        Some((_, unfinished)) => asked(StatusCode::OK, &asking, &unfinished, Html::default()),
+        Some((_, begun)) => pages::asked(StatusCode::OK, &asking, &state, &begun, Html::default()),
         None => redirect(StatusCode::FOUND, "/sign-in"),
     }
-}
-
-#[derive(Deserialize)]
-struct Chosen {
-    new: Secret,
-    again: Secret,
 }
 
 /// `POST /sign-in/step`
@@ -53,29 +50,37 @@ pub(super) async fn take(
     headers: HeaderMap,
     body: String,
 ) -> Response {
-    let Some((secret, unfinished)) = begun(&state, &headers) else {
+    let Some((secret, mut begun)) = begun(&state, &headers) else {
         return refused(AuthnError::NotCompleted, &asking, "");
     };
-    let told = match choose(&state, &asking, &unfinished, &body).await {
-        Ok(()) => {
-            let then = Unfinished { must_change: false, ..unfinished };
-            return after(&state, &asking, &headers, &secret, then).await;
-        }
-        Err(told) => told,
+    let taken = match begun.steps.first().cloned() {
+        Some(Step::Code) => show_code(&state, &asking, &mut begun, &body).await,
+        Some(Step::Enrol(_)) => enrol(&state, &asking, &mut begun, &body).await,
+        Some(Step::Keep(_)) | None => Ok(()),
+        Some(Step::Password) => choose(&state, &asking, &begun, &body).await,
     };
-    match told {
-        Told::Again(text) => {
-            asked(StatusCode::UNPROCESSABLE_ENTITY, &asking, &unfinished, warning(&text, None))
-        }
-        Told::Over(response) => *response,
+    match taken {
+        Ok(()) => after(&state, &asking, &headers, &secret, begun).await,
+        Err(Told::Again(status, told)) => pages::asked(status, &asking, &state, &begun, told),
+        Err(Told::Over(response)) => *response,
     }
 }
 
 /// Why a step was not taken.
 enum Told {
     /// It can be tried again.
-    Again(String),
+    Again(StatusCode, Html),
     Over(Box<Response>),
+}
+
+impl Told {
+    fn again(text: &str) -> Self {
+        Self::Again(StatusCode::UNPROCESSABLE_ENTITY, warning(text, None))
+    }
+
+    fn over(refused: Refused, asking: &Asking) -> Self {
+        Self::Over(Box::new(refused.with(asking.id).into_response()))
+    }
 }
 
 /// Asks for the next, or signs in where nothing is left to ask.
@@ -84,45 +89,116 @@ async fn after(
     asking: &Asking,
     headers: &HeaderMap,
     secret: &SecretString,
-    unfinished: Unfinished,
+    mut begun: Unfinished,
 ) -> Response {
-    if unfinished.must_change {
-        state.authn.waiting().put(secret, unfinished);
-        return redirect(StatusCode::SEE_OTHER, "/sign-in/step");
+    if !begun.steps.is_empty() {
+        begun.steps.remove(0);
     }
-    state.authn.waiting().forget(secret);
-    let Unfinished { known, next, .. } = unfinished;
-    let response = complete(state, asking, headers, known, &next).await;
+    if !begun.steps.is_empty() {
+        state.authn.waiting().put(secret, begun);
+        return redirect(StatusCode::SEE_OTHER, PAGE);
+    }
+    // Of two requests for the last step, one signs in.
+    if !state.authn.waiting().forget(secret) {
+        return refused(AuthnError::NotCompleted, asking, "");
+    }
+    let response = complete(state, asking, headers, begun).await;
     with_cookie(response, &format!("{COOKIE}=; Max-Age=0; {ATTRIBUTES}"))
+}
+
+#[derive(Deserialize)]
+struct Shown {
+    code: Secret,
+}
+
+async fn show_code(
+    state: &AppState,
+    asking: &Asking,
+    begun: &mut Unfinished,
+    body: &str,
+) -> Result<(), Told> {
+    let code = code_of(body, asking)?.into_inner();
+    match state.authn.second_factor(&begun.known, &code, asking.from).await {
+        Ok(second) => {
+            begun.second = Some(second);
+            Ok(())
+        }
+        Err(error) => {
+            let status =
+                StatusCode::from_u16(error.http_status()).unwrap_or(StatusCode::UNAUTHORIZED);
+            Err(Told::Again(status, warning(&error.public(), Some(error.code().0))))
+        }
+    }
+}
+
+/// Takes the app that the page offered a key to; its recovery codes are what is shown next.
+async fn enrol(
+    state: &AppState,
+    asking: &Asking,
+    begun: &mut Unfinished,
+    body: &str,
+) -> Result<(), Told> {
+    let Some(Step::Enrol(key)) = begun.steps.first().cloned() else { return Ok(()) };
+    let code = code_of(body, asking)?;
+    let (user, name) = (begun.known.user, begun.known.name.clone());
+    // Another browser may have been quicker, and its app must not be replaced unseen.
+    let other = state.store.totp(user).await;
+    if other.map_err(|error| Told::over(Refused::of(&error.into()), asking))?.is_some() {
+        return Err(Told::Over(Box::new(refused(AuthnError::NotCompleted, asking, ""))));
+    }
+    let actor = Actor::other(name.to_string(), asking.from);
+    let taken = Taken { user, name: &name, but: None };
+    match enrol_totp(state, actor, taken, key, code.expose()).await {
+        Ok((codes, _)) => {
+            begun.second = Some(Second::Totp);
+            begun.steps.insert(1, Step::Keep(codes));
+            Ok(())
+        }
+        Err(error) if error.code().0 == "totp.code" => {
+            Err(Told::again("that is not what the app shows now; wait for its next code"))
+        }
+        Err(error) => Err(Told::over(Refused::of(&error), asking)),
+    }
+}
+
+fn code_of(body: &str, asking: &Asking) -> Result<Secret, Told> {
+    let shown = fields::<Shown>(body);
+    let unread = || Told::over(Refused::invalid("the form is not readable"), asking);
+    shown.map(|shown| shown.code).ok_or_else(unread)
+}
+
+#[derive(Deserialize)]
+struct Chosen {
+    new: Secret,
+    again: Secret,
 }
 
 /// Gives the user the password that they chose.
 async fn choose(
     state: &AppState,
     asking: &Asking,
-    unfinished: &Unfinished,
+    begun: &Unfinished,
     body: &str,
 ) -> Result<(), Told> {
-    let over = |refused: Refused| Told::Over(Box::new(refused.with(asking.id).into_response()));
+    let over = |refused: Refused| Told::over(refused, asking);
     let Some(Chosen { new, again }) = fields(body) else {
         return Err(over(Refused::invalid("the form is not readable")));
     };
     let new = new.into_inner();
     if new.expose_secret() != again.expose() {
-        return Err(Told::Again("the two are not the same".to_owned()));
+        return Err(Told::again("the two are not the same"));
     }
-    check_length(&new).map_err(|error| Told::Again(error.to_string()))?;
-    let name = &unfinished.known.name;
+    check_length(&new).map_err(|error| Told::again(&error.to_string()))?;
+    let name = &begun.known.name;
     let user = state.store.user(name).await.map_err(|error| over(Refused::of(&error.into())))?;
     // Disabled, removed or made a machine meanwhile.
-    let user =
-        user.filter(|user| user.enabled && !user.machine && user.id == unfinished.known.user);
+    let user = user.filter(|user| user.enabled && !user.machine && user.id == begun.known.user);
     let Some(user) = user else {
         let told = AuthnError::UserDisabled;
         return Err(over(Refused::explained(StatusCode::UNAUTHORIZED, &told)));
     };
     if state.authn.is_password_of(user.id, new.clone()).await.unwrap_or(false) {
-        return Err(Told::Again("that is the one-time password; choose another".to_owned()));
+        return Err(Told::again("that is the one-time password; choose another"));
     }
     let actor = Actor::other(name.to_string(), asking.from);
     let given = Given { user: &user, new, life: None, but: None };
@@ -137,26 +213,7 @@ fn begun(state: &AppState, headers: &HeaderMap) -> Option<(SecretString, Unfinis
     Some((secret, unfinished))
 }
 
-/// The page that asks for what comes next.
-fn asked(status: StatusCode, asking: &Asking, unfinished: &Unfinished, told: Html) -> Response {
-    let main = Html::of(
-        "<h1>Choose a password</h1>{}<p class=\"soft\">You signed in with a one-time password. From \
-         now on you sign in with one of your own: 12 characters or more, whatever you like. \
-         A few words together are easy to keep in mind.</p>\
-         <form method=\"post\" action=\"/sign-in/step\">\
-         <input type=\"hidden\" name=\"username\" autocomplete=\"username\" value=\"{}\">\
-         <label for=\"new\">New password</label>\
-         <input id=\"new\" name=\"new\" type=\"password\" required autofocus minlength=\"12\" \
-         maxlength=\"128\" autocomplete=\"new-password\">\
-         <label for=\"again\">The same again</label>\
-         <input id=\"again\" name=\"again\" type=\"password\" required minlength=\"12\" \
-         maxlength=\"128\" autocomplete=\"new-password\">\
-         <button class=\"wide\">Go on</button></form>",
-        &[told, Html::text(unfinished.known.name.as_str())],
-    );
-    page(status, document("Choose a password", true, header(asking), main))
-}
-
+const PAGE: &str = "/sign-in/step";
 /// The name of a sign-in that has begun, in its browser.
 const COOKIE: &str = "__Host-adit-step";
 const ATTRIBUTES: &str = "Path=/; Secure; HttpOnly; SameSite=Lax";

@@ -17,6 +17,7 @@ mod request;
 #[cfg(feature = "schema")]
 mod schema;
 mod scope;
+mod second_factor;
 mod secret;
 mod settings;
 mod sign_in;
@@ -46,8 +47,9 @@ pub use recording::{
 };
 pub use request::{AccessRequest, AskAccess, Decision, RequestState};
 pub use scope::{Scope, Scopes};
+pub use second_factor::{Qr, RecoveryCodes, ShowSecond, TakeTotp, TotpOffer, TotpState};
 pub use secret::Secret;
-pub use settings::{DoorKind, SettingError, SettingsSpec, TokenRulesSpec};
+pub use settings::{DoorKind, SecondFactorRule, SettingError, SettingsSpec, TokenRulesSpec};
 pub use sign_in::{SignInCode, SignInRow};
 pub use span::{Span, SpanError};
 pub use statements::{StatementPage, StatementRow};

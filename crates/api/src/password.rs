@@ -3,7 +3,7 @@
 use access::Name;
 use serde::{Deserialize, Serialize};
 
-use crate::Secret;
+use crate::{Secret, TotpState};
 
 /// `PUT /me/password`: another password for oneself.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -37,6 +37,9 @@ pub struct SignInMethods {
     /// Absent: they have none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub password: Option<PasswordState>,
+    /// An authenticator app, asked for besides the password; absent: they have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub totp: Option<TotpState>,
 }
 
 /// What is told of a password.

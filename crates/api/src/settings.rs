@@ -31,6 +31,10 @@ pub struct SettingsSpec {
     /// Seconds that a terminal in a browser goes on after its line broke, 0 to 3600.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub terminal_grace_seconds: Option<u32>,
+    /// Who is asked for a second factor besides a password: `optional` (who has one), `admins` (they
+    /// and auditors) or `everybody`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub second_factor: Option<SecondFactorRule>,
     /// Rules for access tokens, by the door they are for.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub tokens: BTreeMap<DoorKind, TokenRulesSpec>,
@@ -47,6 +51,17 @@ pub struct TokenRulesSpec {
     /// Whether one may be used more than once.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reusable: Option<bool>,
+}
+
+/// Who has to have a second factor.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum SecondFactorRule {
+    #[default]
+    Optional,
+    Admins,
+    Everybody,
 }
 
 /// Doors as settings tell them apart.
@@ -66,13 +81,15 @@ pub enum DoorKind {
 pub enum SettingError {
     #[error(
         "there is no setting {0}; there are ssh_key_days, ssh_certificate_hours, sign_in_idle_minutes, \
-         sign_in_hours, recording_days, terminal_grace_seconds, tokens.DOOR.hours and tokens.DOOR.reusable, where DOOR is ssh, rdp, database, web or tcp"
+         sign_in_hours, recording_days, terminal_grace_seconds, second_factor, tokens.DOOR.hours and tokens.DOOR.reusable, where DOOR is ssh, rdp, database, web or tcp"
     )]
     Unknown(String),
     #[error("{key}: {value:?} is not a whole number")]
     Number { key: String, value: String },
     #[error("{key}: {value:?} is not true or false")]
     Flag { key: String, value: String },
+    #[error("second_factor: {0:?} is not optional, admins or everybody")]
+    SecondFactor(String),
 }
 
 impl SettingsSpec {
@@ -88,13 +105,14 @@ impl SettingsSpec {
         ];
         let numbers = numbers.into_iter();
         let numbers = numbers.filter_map(|(key, n)| Some((key.to_owned(), n?.to_string())));
+        let second = self.second_factor.map(|rule| ("second_factor".to_owned(), rule.to_string()));
         let rules = self.tokens.iter().flat_map(|(door, rules)| {
             let hours = rules.hours.map(|hours| ("hours", hours.to_string()));
             let reusable = rules.reusable.map(|reusable| ("reusable", reusable.to_string()));
             let given = [hours, reusable].into_iter().flatten();
             given.map(move |(rule, value)| (format!("tokens.{door}.{rule}"), value))
         });
-        numbers.chain(rules).collect()
+        numbers.chain(second).chain(rules).collect()
     }
 
     /// Sets one, as [`entries`](Self::entries) has them.
@@ -107,6 +125,7 @@ impl SettingsSpec {
             ["sign_in_hours"] => self.sign_in_hours = Some(number(key, value)?),
             ["recording_days"] => self.recording_days = Some(number(key, value)?),
             ["terminal_grace_seconds"] => self.terminal_grace_seconds = Some(number(key, value)?),
+            ["second_factor"] => self.second_factor = Some(value.parse()?),
             ["tokens", door, "hours"] => {
                 let hours = number(key, value)?;
                 self.rules(door).ok_or_else(unknown)?.hours = Some(hours);
@@ -122,6 +141,26 @@ impl SettingsSpec {
 
     fn rules(&mut self, door: &str) -> Option<&mut TokenRulesSpec> {
         Some(self.tokens.entry(door.parse().ok()?).or_default())
+    }
+}
+
+impl fmt::Display for SecondFactorRule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Optional => "optional",
+            Self::Admins => "admins",
+            Self::Everybody => "everybody",
+        })
+    }
+}
+
+impl FromStr for SecondFactorRule {
+    type Err = SettingError;
+
+    fn from_str(text: &str) -> Result<Self, SettingError> {
+        let all = [Self::Optional, Self::Admins, Self::Everybody];
+        let found = all.into_iter().find(|rule| rule.to_string() == text);
+        found.ok_or_else(|| SettingError::SecondFactor(text.to_owned()))
     }
 }
 
@@ -189,6 +228,7 @@ mod tests {
             ("sign_in_idle_minutes", "15"),
             ("sign_in_hours", "10"),
             ("recording_days", "180"),
+            ("second_factor", "admins"),
             ("tokens.ssh.hours", "8"),
             ("tokens.ssh.reusable", "true"),
             ("tokens.database.hours", "4"),
@@ -217,6 +257,8 @@ mod tests {
         }
         let set = spec.set("tokens.ssh.reusable", "yes");
         assert!(matches!(set, Err(SettingError::Flag { .. })));
+        let set = spec.set("second_factor", "yes");
+        assert!(matches!(set, Err(SettingError::SecondFactor(_))));
         assert_eq!(spec, SettingsSpec::default());
     }
 }

@@ -234,6 +234,9 @@ pub enum AuditEvent {
         browser: String,
         /// What vouched for its user: `code` or `password`.
         how: &'static str,
+        /// What was shown besides: `totp`, or `recovery` for a code that stands in for it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        second: Option<&'static str>,
         /// The code that it showed.
         #[serde(skip_serializing_if = "Option::is_none")]
         token: Option<TokenId>,

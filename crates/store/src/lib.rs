@@ -20,6 +20,7 @@ mod requests;
 mod rows;
 mod seal;
 mod search;
+mod second_factors;
 mod secrets;
 mod seen;
 mod sign_ins;
@@ -47,6 +48,7 @@ pub use rows::{
     SshKeyRow, TokenRow, UserRow,
 };
 pub use seal::{MasterKey, MasterKeyError};
+pub use second_factors::{NewTotp, TotpRow};
 pub use seen::{Known, Seen};
 pub use sign_ins::{NewSignIn, SignInQuery, SignInRow};
 pub use statement_log::{StatementQuery, StatementRow};

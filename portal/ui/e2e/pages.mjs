@@ -16,6 +16,7 @@ const WINDOWS = [
   ['alice', '', 'Applications', 'Connect to wiki.hq', 'connect-web'],
   ['alice', '', 'Applications', 'API key for wiki.hq', 'api-key'],
   ['alice', 'keys', 'SSH keys', 'Generate a key', 'new-key'],
+  ['alice', 'security', 'Security', 'Set up an app', 'new-totp'],
   ['admin', 'admin/applications', 'Applications', 'Add an application', 'new-application'],
   ['admin', 'admin/applications', 'Applications', 'Test orders-db', 'check'],
   ['admin', 'admin/grants', 'Grants', 'Add a grant', 'new-grant'],

@@ -32,6 +32,8 @@ pub(super) fn of(id: &str) -> Option<Value> {
         "signMySshKey" => json!({ "key": KEY }),
         "addMySshKey" => json!({ "key": KEY, "name": "laptop" }),
         "changeMyPassword" => json!({ "current": "…", "new": "a long text of your own" }),
+        "takeTotp" => json!({ "key": "…", "code": "123456" }),
+        "removeMyTotp" | "renewMyRecoveryCodes" => json!({ "code": "123456" }),
         "issueToken" => json!({ "user": "alice", "application": "orders-db", "kind": "api" }),
         "issueMyToken" => json!({ "application": "web1", "expires": "4h", "uses": 1 }),
         "issueJoinToken" => json!({ "expires": "2h" }),

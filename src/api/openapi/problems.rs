@@ -152,6 +152,12 @@ pub(in crate::api) const PASSWORD: Problems = &[
     (422, "password.length"),
     (429, "authn.throttled"),
 ];
+/// An authenticator app for oneself.
+pub(in crate::api) const TOTP: Problems = &[(409, "totp.exists"), (422, "totp.code")];
+/// A code of one's app, for a change of it.
+pub(in crate::api) const SHOW_TOTP: Problems =
+    &[(404, "totp.not_found"), (422, "totp.code"), (429, "authn.throttled")];
+pub(in crate::api) const NO_TOTP: Problems = &[(404, "totp.not_found")];
 pub(in crate::api) const NO_PASSWORD: Problems = &[(404, "password.not_found")];
 
 /// What a machine user does not do.

@@ -21,6 +21,7 @@ mod recordings;
 mod requests;
 mod roles;
 mod scopes;
+mod second_factors;
 mod seen;
 mod settings;
 mod signed_in;

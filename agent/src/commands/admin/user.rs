@@ -41,6 +41,8 @@ pub enum UserCommand {
         #[arg(long)]
         remove: bool,
     },
+    /// Take a user's authenticator app and recovery codes away, for who has lost them
+    ResetSecondFactor { name: Name },
     /// Show by what a user can sign in to the portal
     SignInMethods { name: Name },
     /// SSH keys of users
@@ -175,6 +177,10 @@ pub(super) async fn run(command: UserCommand, context: &Context) -> Result<(), F
         UserCommand::Password { name, remove: true } => {
             let path = format!("{}/password", path(&name));
             take_away(context, &path, &format!("{name} has no password any more")).await
+        }
+        UserCommand::ResetSecondFactor { name } => {
+            let path = format!("{}/second-factor", path(&name));
+            take_away(context, &path, &format!("{name} has no second factor any more")).await
         }
         UserCommand::SignInMethods { name } => methods(&name, context).await,
         UserCommand::Key(command) => run_key(command, context).await,
@@ -325,5 +331,13 @@ async fn methods(name: &Name, context: &Context) -> Result<(), Failure> {
         }
         Some(state) => format!("since {}", times::utc(state.changed)),
     };
-    context.ui.data(format_args!("password: {password}"))
+    context.ui.data(format_args!("password: {password}"))?;
+    let totp = match methods.totp {
+        None => "none".to_owned(),
+        Some(app) => {
+            let since = times::utc(app.created);
+            format!("since {since}, recovery codes left: {}", app.recovery_codes)
+        }
+    };
+    context.ui.data(format_args!("authenticator app: {totp}"))
 }

@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use access::Kind;
-use api::{DoorKind, SettingsSpec, TokenRulesSpec};
+use api::{DoorKind, SecondFactorRule, SettingsSpec, TokenRulesSpec};
 use sqlx::Row as _;
 
 use crate::db::Connection;
@@ -26,6 +26,8 @@ pub struct Settings {
     pub recording_days: u32,
     /// Seconds that a terminal in a browser goes on after its line broke.
     pub terminal_grace_seconds: u32,
+    /// Who has to show a second factor besides a password.
+    pub second_factor: SecondFactorRule,
     tokens: BTreeMap<DoorKind, TokenRules>,
 }
 
@@ -80,6 +82,7 @@ impl Settings {
             sign_in_hours: Some(self.sign_in_hours),
             recording_days: Some(self.recording_days),
             terminal_grace_seconds: Some(self.terminal_grace_seconds),
+            second_factor: Some(self.second_factor),
             tokens: self.tokens.iter().map(|(door, own)| (*door, rules(own))).collect(),
         }
     }
@@ -94,6 +97,7 @@ impl Settings {
         self.recording_days = spec.recording_days.unwrap_or(self.recording_days);
         self.terminal_grace_seconds =
             spec.terminal_grace_seconds.unwrap_or(self.terminal_grace_seconds);
+        self.second_factor = spec.second_factor.unwrap_or(self.second_factor);
         for (door, given) in &spec.tokens {
             let rules = self.tokens.entry(*door).or_default();
             rules.hours = given.hours.unwrap_or(rules.hours);
@@ -132,6 +136,7 @@ impl Default for Settings {
             sign_in_hours: 8,
             recording_days: 0,
             terminal_grace_seconds: 60,
+            second_factor: SecondFactorRule::Optional,
             tokens,
         }
     }

