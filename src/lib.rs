@@ -22,6 +22,7 @@ mod limits;
 mod listen;
 mod lobby;
 mod memory;
+pub mod oidc;
 pub mod policy;
 mod portal;
 mod qr;

@@ -18,6 +18,7 @@ use crate::certificates::Certificates;
 use crate::connectors::Connectors;
 use crate::deliver::Deliveries;
 use crate::ends::Ends;
+use crate::oidc::Providers;
 use crate::policy::PolicyPublisher;
 use crate::terminals::Terminals;
 
@@ -37,6 +38,7 @@ pub struct AppState {
     pub deliveries: Arc<Deliveries>,
     pub recordings: Archive,
     pub terminals: Arc<Terminals>,
+    pub oidc: Arc<Providers>,
     pub calls: Arc<Calls>,
     pub info: Arc<RelayInfo>,
 }

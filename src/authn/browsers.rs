@@ -287,8 +287,8 @@ mod tests {
         let (id, from) = (SignInId(Uuid::new_v4()), IpAddr::from([192, 0, 2, 1]));
         let idle = Duration::from_secs(60);
         let (user, digest) = (access::UserId(Uuid::nil()), sha256(b"secret"));
-        let (browser, expires) = (String::new(), now);
-        let new = NewSignIn { id, user, digest, from, browser, idle, expires };
+        let (browser, provider, expires) = (String::new(), None, now);
+        let new = NewSignIn { id, user, digest, from, browser, provider, idle, expires };
         browsers.opened(&new, now);
         assert_eq!(browsers.of_cookie(&"secret".to_owned().into()), Some(id));
         let after = |seconds| now + Duration::from_secs(seconds);

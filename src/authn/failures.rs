@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use access::{Explain, Name};
+use access::{Code, Explain, Name};
 use session::{AuditEvent, AuditLog, AuthnError, Door};
 use tokio::time::Instant;
 
@@ -48,12 +48,24 @@ impl Failures {
         (told, detail): (AuthnError, &str),
         now: Instant,
     ) {
+        self.note_code(door, from, user, (told.code(), detail), now);
+    }
+
+    /// As [`note_of`](Self::note_of), of what is no [`AuthnError`].
+    pub(super) fn note_code(
+        &self,
+        door: Door,
+        from: IpAddr,
+        user: Option<&Name>,
+        (code, detail): (Code, &str),
+        now: Instant,
+    ) {
         let Some(suppressed) = self.admit(from, now) else { return };
         self.audit.note(AuditEvent::AuthnFailed {
             door,
             from,
             user: user.map(ToString::to_string),
-            code: told.code(),
+            code,
             detail: detail.to_owned(),
             suppressed,
         });

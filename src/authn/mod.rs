@@ -46,7 +46,7 @@ pub struct Authn {
     sightings: Sightings,
     browsers: Browsers,
     passwords: Passwords,
-    waiting: Waiting,
+    waiting: Waiting<Unfinished>,
     traces: OnceLock<Arc<Traces>>,
 }
 
@@ -75,7 +75,7 @@ impl Authn {
     }
 
     /// Sign-ins of browsers that need more than was shown.
-    pub(crate) fn waiting(&self) -> &Waiting {
+    pub(crate) fn waiting(&self) -> &Waiting<Unfinished> {
         &self.waiting
     }
 
@@ -209,6 +209,16 @@ impl Authn {
         let failed = Failed::new(failed, detail);
         self.failures.note(Door::Ssh, from, failed.told, &failed.detail, now);
         failed.told
+    }
+
+    /// Records that a provider's word for somebody was not accepted; `why` is for the auditor.
+    pub(crate) fn refused_provider(
+        &self,
+        from: IpAddr,
+        user: Option<&Name>,
+        why: (access::Code, &str),
+    ) {
+        self.failures.note_code(Door::Web, from, user, why, Instant::now());
     }
 
     /// Records that a machine's key was not accepted.

@@ -22,6 +22,8 @@ pub(crate) enum How {
     /// A one-time code, by `adit sign-in` or of a link.
     Code(TokenId),
     Password,
+    /// An OpenID provider, by its name in the relay's file.
+    Provider(Name),
 }
 
 impl How {
@@ -30,6 +32,7 @@ impl How {
         match self {
             Self::Code(_) => "code",
             Self::Password => "password",
+            Self::Provider(_) => "provider",
         }
     }
 }
@@ -67,30 +70,41 @@ pub(crate) struct Unfinished {
     pub(crate) next: String,
 }
 
-/// All that wait for more.
-#[derive(Default)]
-pub(crate) struct Waiting(Mutex<HashMap<[u8; 32], (Unfinished, Instant)>>);
+/// What waits for its browser to go on with it, under a secret that only that browser holds.
+pub(crate) struct Waiting<T>(Mutex<HashMap<[u8; 32], (T, Instant)>>);
 
-impl Waiting {
+impl<T> Default for Waiting<T> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<T: Clone> Waiting<T> {
     /// Keeps one, and gives what its browser names it by.
-    pub(crate) fn begin(&self, unfinished: Unfinished, now: Instant) -> SecretString {
+    pub(crate) fn begin(&self, begun: T, now: Instant) -> SecretString {
         let secret: [u8; 32] = rand::random();
         let secret = BASE64URL_NOPAD.encode(&secret);
         let mut table = self.table();
         make_room(&mut table, MOST, now, |(_, end), now| now >= *end, |(_, end)| *end);
-        table.insert(sha256(secret.as_bytes()), (unfinished, now + LIFE));
+        table.insert(sha256(secret.as_bytes()), (begun, now + LIFE));
         secret.into()
     }
 
-    pub(crate) fn look(&self, secret: &SecretString, now: Instant) -> Option<Unfinished> {
+    pub(crate) fn look(&self, secret: &SecretString, now: Instant) -> Option<T> {
         let table = self.table();
-        let (unfinished, end) = table.get(&key(secret))?;
-        (now < *end).then(|| unfinished.clone())
+        let (begun, end) = table.get(&key(secret))?;
+        (now < *end).then(|| begun.clone())
+    }
+
+    /// As [`look`](Self::look), once.
+    pub(crate) fn take(&self, secret: &SecretString, now: Instant) -> Option<T> {
+        let (begun, end) = self.table().remove(&key(secret))?;
+        (now < end).then_some(begun)
     }
 
     /// Puts what has come of one in its place. Nothing, where it is over.
-    pub(crate) fn put(&self, secret: &SecretString, then: Unfinished) {
-        self.table().entry(key(secret)).and_modify(|(unfinished, _)| *unfinished = then);
+    pub(crate) fn put(&self, secret: &SecretString, then: T) {
+        self.table().entry(key(secret)).and_modify(|(begun, _)| *begun = then);
     }
 
     /// `false`: it was forgotten before.
@@ -98,7 +112,7 @@ impl Waiting {
         self.table().remove(&key(secret)).is_some()
     }
 
-    fn table(&self) -> MutexGuard<'_, HashMap<[u8; 32], (Unfinished, Instant)>> {
+    fn table(&self) -> MutexGuard<'_, HashMap<[u8; 32], (T, Instant)>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -120,7 +134,7 @@ mod tests {
 
     #[test]
     fn a_sign_in_that_is_not_completed_is_known_to_its_browser_for_a_while() {
-        let (waiting, now) = (Waiting::default(), Instant::now());
+        let (waiting, now) = (Waiting::<Unfinished>::default(), Instant::now());
         let begun = Unfinished {
             known: Known {
                 user: UserId(Uuid::nil()),
@@ -142,6 +156,8 @@ mod tests {
             waiting.begin(begun.clone(), now);
         }
         assert!(waiting.table().len() <= MOST);
+        let once = waiting.begin(begun.clone(), now);
+        assert!(waiting.take(&once, now).is_some() && waiting.take(&once, now).is_none());
         let last = waiting.begin(begun, now);
         assert!(waiting.forget(&last) && !waiting.forget(&last));
         assert_eq!(look(&last, now), None);

@@ -82,6 +82,16 @@ impl<'a> Section<'a> {
         read.into_iter().collect::<Option<Vec<_>>>().map(Some)
     }
 
+    /// `true` or `false`.
+    pub(super) fn flag(&mut self, key: &'static str) -> Option<Option<bool>> {
+        let Some(value) = self.take(key) else { return Some(None) };
+        let flag = value.get_ref().as_bool();
+        if flag.is_none() {
+            self.mistake(value.span().start, key, "", "true or false", value);
+        }
+        flag.map(Some)
+    }
+
     /// A whole number within `range`.
     pub(super) fn count(
         &mut self,

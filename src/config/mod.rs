@@ -3,6 +3,7 @@
 mod audit;
 mod database;
 mod document;
+mod oidc;
 mod ssh;
 mod tls;
 
@@ -17,6 +18,7 @@ use gateway_ssh::Texts;
 pub use audit::{Audit, Destination, FileTo, SyslogTo, TlsFiles, To, WebhookTo};
 pub use database::{Database, DatabaseError};
 use document::Section;
+pub use oidc::OidcProvider;
 pub use tls::{Acme, Challenge, OwnCertificate, Tls};
 
 /// A configuration without mistakes.
@@ -36,6 +38,8 @@ pub struct Config {
     pub log: Log,
     pub telemetry: Telemetry,
     pub audit: Audit,
+    /// Who else vouches for users.
+    pub oidc: Vec<OidcProvider>,
 }
 
 /// Where the doors are.
@@ -143,6 +147,7 @@ fn resolve(root: &mut Section<'_>, folder: &Path) -> Option<Config> {
     let log = root.section("log", log);
     let telemetry = root.section("telemetry", telemetry);
     let audit = root.section("audit", |section| audit::audit(section, folder));
+    let oidc = oidc::oidc(root, folder);
     Some(Config {
         data: folder.join(data?.unwrap_or_else(|| PathBuf::from("."))),
         database: database?,
@@ -155,6 +160,7 @@ fn resolve(root: &mut Section<'_>, folder: &Path) -> Option<Config> {
         log: log?,
         telemetry: telemetry?,
         audit: audit?,
+        oidc: oidc?,
     })
 }
 

@@ -256,3 +256,25 @@ ca_file = "x"
     let mistakes = Config::parse(&twice, Path::new(".")).unwrap_err();
     assert_eq!(mistakes[0].to_string(), "6: `audit.destination.name`: \"a\" is taken by another");
 }
+
+#[test]
+fn a_provider_is_read_with_what_is_usual() {
+    let text = "domain = 'adit.example.com'\n[[oidc]]\nname = 'corp'\nissuer = \
+        'https://login.example.com'\nclient_id = 'adit'\ngroups = ['a=b=dba']\nprovision = true";
+    let config = Config::parse(text, Path::new("/etc/adit")).unwrap();
+    let corp = &config.oidc[0];
+    assert_eq!((corp.title.as_str(), corp.link_users), ("Sign in with corp", false));
+    assert_eq!((corp.user_claim.as_str(), corp.provision), ("preferred_username", true));
+    assert_eq!(corp.groups, [("a=b".to_owned(), "dba".parse().unwrap())]);
+    let text = "domain = 'adit.example.com'\n[[oidc]]\nname = 'corp'\nissuer = \
+        'http://login.example.com'\nlink_users = 'yes'\n[[oidc]]\nname = 'corp'\nissuer = 'https://x'\nclient_id = 'a'";
+    let mistakes = Config::parse(text, Path::new("/etc/adit")).unwrap_err();
+    let told = listed(Path::new("relay.toml"), &mistakes);
+    for part in [
+        "`oidc.issuer`: expected",
+        "`oidc.client_id` is missing",
+        "`oidc.link_users`: expected true or false",
+    ] {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+}

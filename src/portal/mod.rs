@@ -8,6 +8,7 @@
 mod ask;
 mod asking;
 mod go;
+mod oidc;
 mod pages;
 mod password;
 mod sign_in;
@@ -32,6 +33,8 @@ pub(crate) fn router(state: AppState, rest: Router) -> Router {
         .route("/assets/{file}", get(ui::asset))
         .route("/sign-in", get(sign_in::show).post(sign_in::sign_in))
         .route("/sign-in/password", post(password::sign_in))
+        .route("/sign-in/with/{provider}", get(oidc::begin))
+        .route("/sign-in/from/{provider}", get(oidc::finish))
         .route("/sign-in/step", get(step::show).post(step::take))
         .route("/signed-in", get(sign_in::go_on))
         .route("/sign-out", get(sign_in::ask_out).post(sign_in::sign_out))

@@ -25,7 +25,7 @@ pub(super) struct Refused {
 }
 
 impl Refused {
-    fn new(status: StatusCode, code: &str, detail: &str, hint: Option<&str>) -> Self {
+    pub(super) fn new(status: StatusCode, code: &str, detail: &str, hint: Option<&str>) -> Self {
         let (code, detail) = (code.to_owned(), detail.to_owned());
         let hint = hint.map(str::to_owned);
         Self { status, code, detail, hint, more: Html::default(), id: None }
@@ -140,7 +140,7 @@ pub(super) fn header(asking: &Asking) -> Html {
     Html::all([brand(), who.unwrap_or_default()])
 }
 
-fn brand() -> Html {
+pub(super) fn brand() -> Html {
     Html::of("<a class=\"brand\" href=\"/\">Adit</a>", &[])
 }
 

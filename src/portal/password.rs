@@ -35,7 +35,7 @@ pub(super) async fn sign_in(
     let tried = state.authn.by_password(&user, password.into_inner(), asking.from).await;
     let known = match tried {
         Ok(known) => known,
-        Err(error) => return refused(error, &asking, &next),
+        Err(error) => return refused(error, &state, &asking, &next),
     };
     let must_change = known.must_change;
     let known = Known { user: known.user, name: known.name, how: How::Password };

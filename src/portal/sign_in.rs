@@ -22,7 +22,9 @@ use store::{NewSignIn, SignInQuery};
 use uuid::Uuid;
 
 use super::asking::{Asking, clear_cookie, set_cookie};
-use super::pages::{Refused, encoded, fields, header, page, redirect, shown, warning, with_cookie};
+use super::pages::{
+    Refused, brand, encoded, fields, header, page, redirect, shown, warning, with_cookie,
+};
 use super::step;
 use crate::AppState;
 use crate::api::{Actor, ApiError, Reason, end_sign_ins};
@@ -42,9 +44,13 @@ struct Onward {
 }
 
 /// `GET /sign-in`
-pub(super) async fn show(Extension(asking): Extension<Asking>, uri: Uri) -> Response {
+pub(super) async fn show(
+    State(state): State<AppState>,
+    Extension(asking): Extension<Asking>,
+    uri: Uri,
+) -> Response {
     let next = fields::<Onward>(uri.query().unwrap_or_default()).unwrap_or_default().next;
-    form(StatusCode::OK, &asking, &next, Html::default())
+    form(StatusCode::OK, &state, &asking, &next, Html::default())
 }
 
 /// `POST /sign-in`
@@ -60,7 +66,7 @@ pub(super) async fn sign_in(
     let code: SecretString = code.expose().trim().to_owned().into();
     let (user, name, token) = match state.authn.sign_in_code(&code, asking.from).await {
         Ok(known) => known,
-        Err(error) => return refused(error, &asking, &next),
+        Err(error) => return refused(error, &state, &asking, &next),
     };
     // Whoever could issue a code has shown more than a password.
     let known = Known { user, name, how: How::Code(token) };
@@ -131,6 +137,10 @@ async fn open(
         digest: sha256(secret.as_bytes()),
         from,
         browser: browser.clone(),
+        provider: match &how {
+            How::Provider(name) => Some(name.to_string()),
+            How::Code(_) | How::Password => None,
+        },
         idle: Duration::from_secs(60 * u64::from(settings.sign_in_idle_minutes)),
         expires: now + Duration::from_secs(3600 * u64::from(settings.sign_in_hours)),
     };
@@ -155,12 +165,13 @@ fn opened(
     (how, second): (How, Option<Second>),
 ) -> AuditEvent {
     let word = how.as_str();
-    let token = match how {
-        How::Code(token) => Some(token),
-        How::Password => None,
+    let (token, provider) = match how {
+        How::Code(token) => (Some(token), None),
+        How::Password => (None, None),
+        How::Provider(name) => (None, Some(name)),
     };
     let second = second.map(Second::as_str);
-    AuditEvent::SignInOpened { sign_in, user, from, browser, how: word, second, token }
+    AuditEvent::SignInOpened { sign_in, user, from, browser, how: word, second, token, provider }
 }
 
 /// `GET /sign-out`
@@ -191,6 +202,7 @@ pub(super) async fn sign_out(
     body: String,
 ) -> Response {
     let all = fields::<Out>(&body).is_some_and(|out| out.which == "all");
+    let elsewhere = provider(&state, &asking).await;
     let ended = match all {
         true => leave_everywhere(&state, &asking).await,
         false => {
@@ -199,9 +211,36 @@ pub(super) async fn sign_out(
         }
     };
     match ended {
-        Ok(()) => with_cookie(redirect(StatusCode::SEE_OTHER, "/sign-in"), &clear_cookie()),
+        Ok(()) => {
+            let response = match elsewhere {
+                Some((title, link)) => signed_out(&title, &link),
+                None => redirect(StatusCode::SEE_OTHER, "/sign-in"),
+            };
+            with_cookie(response, &clear_cookie())
+        }
         Err(error) => Refused::of(&error).with(asking.id).into_response(),
     }
+}
+
+/// The provider that signed this browser in, and where it signs out there, if it can.
+async fn provider(state: &AppState, asking: &Asking) -> Option<(String, String)> {
+    let Credential::SignIn { id } = asking.who.as_ref()?.credential() else { return None };
+    let name = state.store.provider_of(*id).await.ok()??;
+    let title = state.oidc.config(&name)?.name.to_string();
+    let back = format!("https://{}{}/sign-in", state.info.domain, asking.port);
+    Some((title, state.oidc.sign_out(&name, &back).await?))
+}
+
+/// A page and no redirect: what follows a form directly may not go to other hosts.
+fn signed_out(provider: &str, link: &str) -> Response {
+    let main = Html::of(
+        "<h1>You are signed out</h1><p>Here, and from every application. At {} you may still be \
+         signed in: whoever sits here could come back by it.</p>\
+         <p><a class=\"button\" href=\"{}\">Sign out there too</a></p>\
+         <p><a href=\"/sign-in\">Sign in again</a></p>",
+        &[Html::text(provider), Html::text(link)],
+    );
+    page(StatusCode::OK, document("Signed out", true, brand(), main))
 }
 
 /// Ends the sign-in that this browser has, if any.
@@ -227,16 +266,22 @@ async fn leave_everywhere(state: &AppState, asking: &Asking) -> Result<(), ApiEr
     end_sign_ins(state, actor, &ids, Reason::SignedOut).await.map(drop)
 }
 
-pub(super) fn refused(error: AuthnError, asking: &Asking, next: &str) -> Response {
+pub(super) fn refused(
+    error: AuthnError,
+    state: &AppState,
+    asking: &Asking,
+    next: &str,
+) -> Response {
     let status = StatusCode::from_u16(error.http_status()).unwrap_or(StatusCode::UNAUTHORIZED);
-    form(status, asking, next, warning(&error.public(), Some(error.code().0)))
+    form(status, state, asking, next, warning(&error.public(), Some(error.code().0)))
 }
 
-fn form(status: StatusCode, asking: &Asking, next: &str, told: Html) -> Response {
+fn form(status: StatusCode, state: &AppState, asking: &Asking, next: &str, told: Html) -> Response {
     let next = place(next).unwrap_or_default();
+    let buttons = buttons(state, next);
     let next = Html::text(next);
     let main = Html::of(
-        "<h1>Sign in</h1>{}\
+        "<h1>Sign in</h1>{}{}\
          <form method=\"post\" action=\"/sign-in/password\">\
          <input type=\"hidden\" name=\"next\" value=\"{}\">\
          <label for=\"user\">User name</label>\
@@ -256,9 +301,24 @@ fn form(status: StatusCode, asking: &Asking, next: &str, told: Html) -> Response
          <input id=\"code\" name=\"code\" type=\"password\" required spellcheck=\"false\" \
          autocapitalize=\"none\" autocomplete=\"one-time-code\" maxlength=\"160\">\
          <button class=\"wide plain\">Use the code</button></form></details>",
-        &[told, next.clone(), next],
+        &[told, buttons, next.clone(), next],
     );
     page(status, document("Sign in", true, header(asking), main))
+}
+
+/// One for each provider of the relay's file.
+fn buttons(state: &AppState, next: &str) -> Html {
+    let onward = if next.is_empty() { String::new() } else { format!("?next={}", encoded(next)) };
+    let each = state.oidc.buttons().map(|(name, title)| {
+        let link = format!("/sign-in/with/{name}{onward}");
+        let parts = [Html::text(&link), Html::text(title)];
+        Html::of("<a class=\"button wide\" href=\"{}\">{}</a>", &parts)
+    });
+    let all: Vec<Html> = each.collect();
+    match all.is_empty() {
+        true => Html::default(),
+        false => Html::of("<div class=\"providers\">{}</div>", &[Html::all(all)]),
+    }
 }
 
 /// Where one may go on after signing in: pages of this host that need it, and nowhere else.

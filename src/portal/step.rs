@@ -51,7 +51,7 @@ pub(super) async fn take(
     body: String,
 ) -> Response {
     let Some((secret, mut begun)) = begun(&state, &headers) else {
-        return refused(AuthnError::NotCompleted, &asking, "");
+        return refused(AuthnError::NotCompleted, &state, &asking, "");
     };
     let taken = match begun.steps.first().cloned() {
         Some(Step::Code) => show_code(&state, &asking, &mut begun, &body).await,
@@ -100,7 +100,7 @@ async fn after(
     }
     // Of two requests for the last step, one signs in.
     if !state.authn.waiting().forget(secret) {
-        return refused(AuthnError::NotCompleted, asking, "");
+        return refused(AuthnError::NotCompleted, state, asking, "");
     }
     let response = complete(state, asking, headers, begun).await;
     with_cookie(response, &format!("{COOKIE}=; Max-Age=0; {ATTRIBUTES}"))
@@ -144,7 +144,7 @@ async fn enrol(
     // Another browser may have been quicker, and its app must not be replaced unseen.
     let other = state.store.totp(user).await;
     if other.map_err(|error| Told::over(Refused::of(&error.into()), asking))?.is_some() {
-        return Err(Told::Over(Box::new(refused(AuthnError::NotCompleted, asking, ""))));
+        return Err(Told::Over(Box::new(refused(AuthnError::NotCompleted, state, asking, ""))));
     }
     let actor = Actor::other(name.to_string(), asking.from);
     let taken = Taken { user, name: &name, but: None };

@@ -41,6 +41,7 @@ use crate::listen::quic::Machines;
 use crate::listen::redis::Redis;
 use crate::listen::spare::Spare;
 use crate::listen::{admin, quic, ssh, tcp};
+use crate::oidc::Providers;
 use crate::policy::PolicyPublisher;
 use crate::seen::Sightings;
 use crate::terminals::Terminals;
@@ -290,6 +291,7 @@ impl Core {
                 self.store.clone(),
                 self.tokens.drain.clone(),
             ),
+            oidc: Arc::new(Providers::new(&config.oidc)),
             calls: Arc::new(Calls::new(config.limits.api_calls)),
             info: Arc::new(info),
         })

@@ -227,6 +227,7 @@ impl Reloader {
             log,
             telemetry,
             audit: _,
+            oidc,
         } = &self.config;
         let differs = [
             ("data", *data != wanted.data),
@@ -248,6 +249,7 @@ impl Reloader {
                 "limits.statement_log_days",
                 limits.statement_log_days != wanted.limits.statement_log_days,
             ),
+            ("oidc", *oidc != wanted.oidc),
             ("tls.acme", tls.acme != wanted.tls.acme),
             ("log.format", log.format != wanted.log.format),
             ("telemetry.otlp", telemetry.otlp != wanted.telemetry.otlp),

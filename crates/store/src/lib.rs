@@ -11,6 +11,7 @@ mod config;
 mod db;
 mod ends;
 mod error;
+mod identities;
 mod inserts;
 mod keys;
 mod machines;

@@ -22,6 +22,8 @@ pub struct NewSignIn {
     pub from: IpAddr,
     /// What it calls itself.
     pub browser: String,
+    /// The OpenID provider that vouched for its user.
+    pub provider: Option<String>,
     /// It ends when nothing was asked for so long.
     pub idle: Duration,
     /// It ends then in any case.
@@ -76,6 +78,7 @@ impl Store {
             .bind(new.browser)
             .bind(clock::column(new.idle.as_secs()))
             .bind(clock::column(clock::seconds(new.expires)))
+            .bind(new.provider)
             .execute(change.db())
             .await?;
         change.commit().await
@@ -185,8 +188,8 @@ const AT_ONCE: usize = 200;
 const PERSON: &str = "SELECT 1 FROM users WHERE id = $1 AND enabled = 1 AND machine = 0";
 
 const INSERT: &str = "INSERT INTO sign_ins
-    (id, user_id, digest, created, from_address, browser, idle, expires, seen, seen_from)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $4, $5)";
+    (id, user_id, digest, created, from_address, browser, idle, expires, seen, seen_from, provider)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $4, $5, $9)";
 
 const END: &str = "UPDATE sign_ins SET ended = $2, why = $3
     WHERE id = $1 AND ended IS NULL AND expires > $2 RETURNING id";

@@ -453,6 +453,7 @@ impl Relay {
             digest: access::sha256(text.as_bytes()),
             from: "192.0.2.7".parse().unwrap(),
             browser: "Lynx".to_owned(),
+            provider: None,
             idle,
             expires: SystemTime::now() + Duration::from_secs(3600),
         };

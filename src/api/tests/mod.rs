@@ -11,6 +11,7 @@ mod enrolment;
 mod host_keys;
 mod keys;
 mod lists;
+mod oidc;
 mod once;
 mod openapi;
 mod oracles;
@@ -51,6 +52,7 @@ use crate::authn::Authn;
 use crate::ca::Ca;
 use crate::certificates::Certificates;
 use crate::connectors::Connectors;
+use crate::oidc::Providers;
 use crate::policy::PolicyPublisher;
 use crate::terminals::Terminals;
 use crate::{AgentIdentity, AppState, Peer, RelayInfo};
@@ -126,6 +128,7 @@ impl Relay {
             deliveries,
             recordings,
             terminals,
+            oidc: Arc::new(Providers::new(&[])),
             calls,
             info,
         };

@@ -104,6 +104,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (131, "statements", include_str!("../../migrations/0131_statements.sql")),
     (150, "passwords", include_str!("../../migrations/0150_passwords.sql")),
     (151, "second factors", include_str!("../../migrations/0151_second_factors.sql")),
+    (152, "identities", include_str!("../../migrations/0152_identities.sql")),
 ];
 
 /// The migration that has the audit log chained.

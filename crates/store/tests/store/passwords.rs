@@ -44,6 +44,7 @@ async fn signed_in(store: &Store, n: u8) -> SignInId {
         digest: [n; 32],
         from: "192.0.2.7".parse().unwrap(),
         browser: "Lynx".to_owned(),
+        provider: None,
         idle: std::time::Duration::from_secs(60),
         expires: after(3600),
     };

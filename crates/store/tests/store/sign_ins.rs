@@ -89,6 +89,7 @@ async fn new(store: &Store, user: &str, n: u8) -> NewSignIn {
         digest: [n; 32],
         from: "192.0.2.1".parse().unwrap(),
         browser: "Lynx".to_owned(),
+        provider: None,
         idle: std::time::Duration::from_secs(60),
         expires: after(3600),
     }
