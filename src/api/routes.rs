@@ -11,7 +11,8 @@ use super::openapi::problems as p;
 use super::openapi::{self, Described, Doc, Operation, Schemas, doc};
 use super::rates::Cost;
 use super::{
-    agents, audit, certificates, connectors, edit, enrol, host_keys, keys, lists, me, objects,
+    agents, audit, certificates, connectors, devices, edit, enrol, host_keys, keys, lists, me,
+    objects,
     passwords,
 };
 use super::{
@@ -66,6 +67,10 @@ pub(super) fn routes() -> Vec<Route> {
             doc("join", "Enrols a connector with a join token", &[p::BEARER, p::ENROL, p::NO_SITE, p::CHANGES])),
         post("/api/v1/agents/login", Anonymous, enrol::login,
             doc("login", "Enrols an agent for the holder of a token", &[p::ENROL, p::LOGIN, p::CHANGES])),
+        post("/api/v1/device-logins", Anonymous, devices::ask,
+            doc("askDeviceLogin", "Asks for a machine to be signed in by a browser, and gives the code to show", &[])),
+        post("/api/v1/device-logins/token", Anonymous, devices::poll,
+            doc("pollDeviceLogin", "Gives the login token once somebody has approved the code", &[p::DEVICE])),
 
         get("/api/v1/me", Holder, me::show,
             doc("me", "Says who is signed in, and by what", &[])),

@@ -168,7 +168,11 @@ pub(super) async fn revoke_one(
 
 impl Order {
     /// Makes the token, stores its hash and puts it in force.
-    pub(super) async fn issue(self, state: &AppState, actor: Actor) -> Result<Issued, ApiError> {
+    pub(in crate::api) async fn issue(
+        self,
+        state: &AppState,
+        actor: Actor,
+    ) -> Result<Issued, ApiError> {
         let token = crate::tokens::issue(self.kind, state.ca.pin());
         let now = SystemTime::now();
         let new = NewToken {

@@ -35,6 +35,7 @@ struct Known {
 struct Browser {
     digest: [u8; 32],
     idle: Duration,
+    since: SystemTime,
     seen: SystemTime,
     from: IpAddr,
     /// Whether that is stored.
@@ -72,9 +73,10 @@ impl Browsers {
         let live_at = Some(SystemTime::now());
         for row in store.sign_ins(SignInQuery { live_at, ..SignInQuery::default() }).await? {
             let idle = Duration::from_secs(row.idle);
-            let seen = SystemTime::UNIX_EPOCH + Duration::from_secs(row.seen);
-            let browser =
-                Browser { digest: row.digest, idle, seen, from: row.seen_from, stored: true };
+            let [since, seen] =
+                [row.created, row.seen].map(|at| SystemTime::UNIX_EPOCH + Duration::from_secs(at));
+            let (digest, from) = (row.digest, row.seen_from);
+            let browser = Browser { digest, idle, since, seen, from, stored: true };
             browsers.known().add(row.id, browser);
         }
         Ok(browsers)
@@ -83,7 +85,7 @@ impl Browsers {
     /// A browser was signed in.
     pub(crate) fn opened(&self, new: &NewSignIn, now: SystemTime) {
         let NewSignIn { id, digest, idle, from, .. } = *new;
-        self.known().add(id, Browser { digest, idle, seen: now, from, stored: true });
+        self.known().add(id, Browser { digest, idle, since: now, seen: now, from, stored: true });
     }
 
     /// Whose cookie for the relay's host this is.
@@ -107,6 +109,19 @@ impl Browsers {
         if let Some(browser) = self.known().browsers.get_mut(&id).filter(|one| !one.is_idle(now)) {
             (browser.seen, browser.stored) = (now.max(browser.seen), false);
         }
+    }
+
+    /// Whether a browser was signed in a short while ago: what could be used for long asks for that.
+    pub(crate) fn is_fresh(&self, id: SignInId, now: SystemTime) -> bool {
+        let known = self.known();
+        let Some(browser) = known.browsers.get(&id) else { return false };
+        now.duration_since(browser.since).is_ok_and(|age| age < FRESH)
+    }
+
+    /// As if a browser had been signed in so much earlier.
+    #[cfg(test)]
+    pub(crate) fn age(&self, id: SignInId, by: Duration) {
+        self.known().browsers.entry(id).and_modify(|browser| browser.since -= by);
     }
 
     /// When and from where a browser was last there.
@@ -223,6 +238,8 @@ fn signed(id: SignInId, application: ApplicationId) -> Vec<u8> {
 const COOKIE_KEY: &str = "visitor-cookies";
 /// A redirect takes less.
 const HANDED: Duration = Duration::from_secs(30);
+/// As long as a sign-in counts as just made.
+const FRESH: Duration = Duration::from_secs(15 * 60);
 /// Codes that are out at one time; the eldest makes room.
 const MOST_HANDED: usize = 16_384;
 

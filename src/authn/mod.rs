@@ -1,6 +1,7 @@
 //! Who somebody is. The only place that vouches for principals.
 
 mod browsers;
+mod devices;
 mod failures;
 mod passwords;
 mod second_factor;
@@ -28,6 +29,8 @@ use crate::AgentIdentity;
 use crate::seen::Sightings;
 use crate::traces::Traces;
 pub(crate) use browsers::{Browsers, HandOver};
+use devices::Devices;
+pub(crate) use devices::{Asked, LIFE, Polled};
 use failures::Failures;
 use passwords::Passwords;
 pub(crate) use passwords::check_length;
@@ -47,6 +50,7 @@ pub struct Authn {
     browsers: Browsers,
     passwords: Passwords,
     waiting: Waiting<Unfinished>,
+    devices: Devices,
     traces: OnceLock<Arc<Traces>>,
 }
 
@@ -60,7 +64,19 @@ impl Authn {
         let (sightings, traces) = (Sightings::new(store.clone()), OnceLock::new());
         let browsers = Browsers::default();
         let (passwords, waiting) = (Passwords::default(), Waiting::default());
-        Self { store, policy, throttle, failures, sightings, browsers, passwords, waiting, traces }
+        let devices = Devices::default();
+        Self {
+            store,
+            policy,
+            throttle,
+            failures,
+            sightings,
+            browsers,
+            passwords,
+            waiting,
+            devices,
+            traces,
+        }
     }
 
     /// The same, but it knows the browsers that were signed in before.
@@ -77,6 +93,11 @@ impl Authn {
     /// Sign-ins of browsers that need more than was shown.
     pub(crate) fn waiting(&self) -> &Waiting<Unfinished> {
         &self.waiting
+    }
+
+    /// Machines that ask to be signed in by a browser.
+    pub(crate) fn devices(&self) -> &Devices {
+        &self.devices
     }
 
     /// When those it vouched for were last there.

@@ -7,6 +7,7 @@
 
 mod ask;
 mod asking;
+mod device;
 mod go;
 mod oidc;
 mod pages;
@@ -39,6 +40,7 @@ pub(crate) fn router(state: AppState, rest: Router) -> Router {
         .route("/signed-in", get(sign_in::go_on))
         .route("/sign-out", get(sign_in::ask_out).post(sign_in::sign_out))
         .route("/go", get(go::go))
+        .route("/device", get(device::show).post(device::decide))
         .route("/ask", get(ask::show).post(ask::ask))
         .route("/.adit/{file}", get(file))
         .layer(DefaultBodyLimit::max(MOST))

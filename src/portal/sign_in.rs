@@ -323,7 +323,7 @@ fn buttons(state: &AppState, next: &str) -> Html {
 
 /// Where one may go on after signing in: pages of this host that need it, and nowhere else.
 fn place(next: &str) -> Option<&str> {
-    let ours = ["/go?", "/ask?"].iter().any(|page| next.starts_with(page));
+    let ours = ["/go?", "/ask?", "/device?"].iter().any(|page| next.starts_with(page));
     (ours && next.len() <= LONGEST && next.bytes().all(|byte| byte.is_ascii_graphic()))
         .then_some(next)
 }
@@ -343,7 +343,7 @@ mod tests {
 
     #[test]
     fn one_goes_on_to_pages_that_need_a_sign_in_and_nowhere_else() {
-        for good in ["/go?to=wiki-hq.x&path=/", "/ask?to=a"] {
+        for good in ["/go?to=wiki-hq.x&path=/", "/ask?to=a", "/device?code=BCDF-GHJK"] {
             assert_eq!(place(good), Some(good));
         }
         let hostile = [

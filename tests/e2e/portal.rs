@@ -93,6 +93,13 @@ fn every_page_can_be_read_by_everybody_in_light_and_dark_and_at_any_width() -> R
     Stage::start()?.walk("pages.mjs")
 }
 
+#[test]
+fn people_sign_in_by_password_app_and_provider_and_bring_a_machine() -> Result<()> {
+    let mut stage = Stage::start()?;
+    let told = stage.with_provider()?;
+    stage.walk_told("signin.mjs", &told)
+}
+
 /// A deployment with something of everything.
 struct Stage {
     world: World,
@@ -127,10 +134,53 @@ impl Stage {
 
     /// Runs a journey; it fails with what it says.
     fn walk(&self, script: &str) -> Result<()> {
+        self.walk_told(script, &self.told()?)
+    }
+
+    fn walk_told(&self, script: &str, told: &Value) -> Result<()> {
         let portal = Path::new(env!("CARGO_MANIFEST_DIR")).join("portal/ui/e2e");
         let mut node = Command::new("node");
-        node.arg(portal.join(script)).env("ADIT_E2E", self.told()?.to_string());
+        node.arg(portal.join(script)).env("ADIT_E2E", told.to_string());
         run(&mut node, JOURNEY)?.ok().context(script.to_owned()).map(drop)
+    }
+
+    /// Has an OpenID provider in the relay's file, which the script starts, and people with one-time
+    /// passwords.
+    fn with_provider(&mut self) -> Result<Value> {
+        let (port, secret) = (free_port()?, "secret of the relay at the provider");
+        let deployment = &mut self.world.deployment;
+        let (dir, file) = (deployment.dir().to_owned(), deployment.dir().join("relay/relay.toml"));
+        std::fs::write(dir.join("relay/corp.secret"), secret)?;
+        let provider = format!(
+            "\n[[oidc]]\nname = \"corp\"\ntitle = \"Sign in with Corp\"\n\
+             issuer = \"https://localhost:{port}\"\nclient_id = \"adit\"\n\
+             client_secret_file = \"corp.secret\"\nca_file = \"../provider.pem\"\n\
+             provision = true\ngroups = [\"Engineering=dba\"]\n"
+        );
+        let text = std::fs::read_to_string(&file)? + &provider;
+        std::fs::write(&file, text)?;
+        deployment.relay().stop(SOON)?;
+        deployment.start_relay()?;
+        deployment.admin(&["user", "add", "carol"])?.ok()?;
+        deployment.admin(&["settings", "set", "second_factor=admins"])?.ok()?;
+        let one_time = |user| -> Result<String> {
+            let given = deployment.admin(&["user", "password", user])?.ok()?;
+            Ok(given.lines().next().unwrap_or_default().to_owned())
+        };
+        let (carol, eve) = (one_time("carol")?, one_time("eve")?);
+        let more = json!({
+            "provider": port,
+            "providerSecret": secret,
+            "oneTime": carol,
+            "oneTimeOfEve": eve,
+            "ca": deployment.ca_file(),
+            "adminToken": deployment.admin_token(),
+        });
+        let mut told = self.told()?;
+        if let (Value::Object(told), Value::Object(more)) = (&mut told, more) {
+            told.extend(more);
+        }
+        Ok(told)
     }
 
     fn told(&self) -> Result<Value> {
@@ -167,4 +217,5 @@ fn shots() -> Result<PathBuf> {
     Ok(shots)
 }
 
+const SOON: Duration = Duration::from_secs(30);
 const JOURNEY: Duration = Duration::from_secs(200);

@@ -20,6 +20,9 @@ pub struct LoginArgs {
     /// Read the token from a file; `-` is stdin [default: ADIT_TOKEN, else ask]
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
+    /// Print a link, and sign in once somebody has approved it in a browser; without a token
+    #[arg(long, conflicts_with = "token_file")]
+    browser: bool,
 }
 
 pub async fn run(args: LoginArgs, context: &Context) -> Result<(), Failure> {
@@ -29,7 +32,10 @@ pub async fn run(args: LoginArgs, context: &Context) -> Result<(), Failure> {
             Failure::usage("which relay?").hint("run `adit login https://relay.example.com`")
         })?,
     };
-    let token = token(args.token_file.as_deref(), context)?;
+    let token = match args.browser {
+        true => by_browser(&relay, context).await?,
+        false => token(args.token_file.as_deref(), context)?,
+    };
     let login = relay::login(&relay, &token, &context.settings).await?;
     super::ssh_config::refresh(&context.settings)?;
     let until = match login.expires {
@@ -39,6 +45,17 @@ pub async fn run(args: LoginArgs, context: &Context) -> Result<(), Failure> {
     context.ui.say(format_args!("Signed in to {relay} as {}{until}.", login.user));
     context.ui.say("`adit ls` lists what you can reach.");
     Ok(())
+}
+
+/// The token that the relay gives once a browser has approved.
+async fn by_browser(relay: &RelayUrl, context: &Context) -> Result<TokenText, Failure> {
+    let device = relay::Device::ask(relay, &context.settings).await?;
+    context
+        .ui
+        .say("Open this link where you are signed in, and approve if it shows the same code:");
+    context.ui.data(device.url())?;
+    context.ui.say(format_args!("Code: {}. Waiting …", device.user_code()));
+    signing_in(device.approved().await?)
 }
 
 /// The token of a file, else of the environment, else of whoever sits at the terminal. Never of the
@@ -56,7 +73,7 @@ fn token(file: Option<&Path>, context: &Context) -> Result<TokenText, Failure> {
     match prompt::secret("Login token: ")? {
         Some(text) => signing_in(parse_token(text.expose_secret())?),
         None => Err(Failure::usage("there is no terminal to ask for the token on")
-            .hint("give --token-file FILE, or set ADIT_TOKEN")),
+            .hint("give --token-file FILE, set ADIT_TOKEN, or use --browser")),
     }
 }
 

@@ -1,10 +1,12 @@
 //! The way to the relay: its HTTPS API, enrolment, and the QUIC connection that carries sessions.
 
+mod device;
 mod enrol;
 mod failures;
 mod https;
 mod link;
 
+pub use device::Device;
 pub use enrol::{Enrolled, login, unenrol};
 pub use https::api;
 pub use link::{Link, Way, open_once};

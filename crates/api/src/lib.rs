@@ -5,6 +5,7 @@
 
 mod admin;
 mod certificate;
+mod device;
 mod document;
 mod enrol;
 mod key;
@@ -32,6 +33,7 @@ pub use admin::{
     Removed, SessionRow, SiteRow, SshCa, UserRow, Why, Withdrawn,
 };
 pub use certificate::{CertificateRow, CertificateSource};
+pub use device::{AskDeviceLogin, DeviceLogin, DeviceLoginToken, PollDeviceLogin};
 pub use document::{
     ApplicationSpec, Change, DatedKey, Document, GrantSpec, GroupSpec, KeySpec, SiteSpec, UserSpec,
 };

@@ -37,6 +37,8 @@ pub(super) fn of(id: &str) -> Option<Value> {
         "issueToken" => json!({ "user": "alice", "application": "orders-db", "kind": "api" }),
         "issueMyToken" => json!({ "application": "web1", "expires": "4h", "uses": 1 }),
         "issueJoinToken" => json!({ "expires": "2h" }),
+        "askDeviceLogin" => json!({ "device": "laptop" }),
+        "pollDeviceLogin" => json!({ "device_code": "…" }),
         "login" => json!({ "csr_pem": CSR, "device": "laptop" }),
         "join" => json!({ "token": "adit_join_…", "csr_pem": CSR, "name": "hq-1" }),
         _ => return None,

@@ -212,6 +212,10 @@ pub(in crate::api) const ENROL: Problems = &[(400, "request.csr"), (422, "machin
 /// An agent for a token of an application that takes none.
 pub(in crate::api) const LOGIN: Problems = &[(403, "token.api_not_allowed"), (403, "token.scope")];
 
+/// A machine that waits for a browser.
+pub(in crate::api) const DEVICE: Problems =
+    &[(403, "device_login.denied"), (409, "device_login.pending"), (410, "device_login.over")];
+
 pub(in crate::api) const NO_REQUEST: Problems = &[(404, "access_request.not_found")];
 pub(in crate::api) const SETTLED: Problems = &[(409, "access_request.settled")];
 pub(in crate::api) const OWN_REQUEST: Problems = &[(403, "access_request.own")];

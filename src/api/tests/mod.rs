@@ -6,6 +6,7 @@ mod browsers;
 mod by_cookie;
 mod changes;
 mod connectors;
+mod devices;
 mod edits;
 mod enrolment;
 mod host_keys;

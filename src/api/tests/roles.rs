@@ -173,6 +173,8 @@ fn only_these_routes_are_open_to_everybody() {
         "GET /api/v1/info",
         "POST /api/v1/connectors/join",
         "POST /api/v1/agents/login",
+        "POST /api/v1/device-logins",
+        "POST /api/v1/device-logins/token",
     ];
     assert_eq!(open, expected);
 }

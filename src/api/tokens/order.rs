@@ -103,6 +103,12 @@ impl Order {
         }
     }
 
+    /// What signs a machine in that its owner has approved in a browser.
+    pub(in crate::api) fn to_log_in(owner: UserRow) -> Self {
+        let expires = Span::from_seconds(APPROVED_LOGIN);
+        Self { kind: TokenKind::Login, expires, ..Self::to_sign_in(owner) }
+    }
+
     /// Refuses a token that could do more than the one it is asked for with.
     pub(super) fn within(&self, own: Option<Scopes>) -> Result<(), ApiError> {
         let Some(own) = own else { return Ok(()) };
@@ -247,6 +253,8 @@ fn usual_life(kind: TokenKind) -> Option<Span> {
 
 /// From a command that prints a code to the page that takes it.
 const SIGN_IN_CODE: u64 = 60;
+/// From the approval to the machine's next question.
+const APPROVED_LOGIN: u64 = 5 * 60;
 /// A link to sign in with, which an admin sends somebody.
 const SIGN_IN_LINK: u64 = 15 * 60;
 const LONGEST_OVERLAP: u64 = 30 * 24 * 3600;

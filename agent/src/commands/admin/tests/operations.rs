@@ -146,7 +146,7 @@ const ADMIN: &[(&str, &str)] = &[
 ];
 
 /// Not of `adit admin`: this list only gets shorter.
-const ELSEWHERE: [&str; 33] = [
+const ELSEWHERE: [&str; 35] = [
     // For machines and monitors.
     "health",
     "healthz",
@@ -155,6 +155,9 @@ const ELSEWHERE: [&str; 33] = [
     "keySet",
     "login",
     "openapi",
+    // `adit login --browser`.
+    "askDeviceLogin",
+    "pollDeviceLogin",
     // For oneself: `adit status`, `ls`, `token`, `key`, `ssh-cert`, `request`, `requests`, `sign-in`,
     // `sign-ins`, `password`, `sessions`, `logout`.
     "addMySshKey",
