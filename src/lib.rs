@@ -27,6 +27,7 @@ pub mod policy;
 mod portal;
 mod qr;
 mod retention;
+mod scim;
 mod seen;
 pub mod serve;
 pub mod state;

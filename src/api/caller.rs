@@ -1,5 +1,7 @@
 //! Who asks, and whether the route is theirs.
 
+use std::time::SystemTime;
+
 use access::{AgentId, Authenticated, Code, Credential};
 use api::{Scope, Scopes};
 use axum::Extension;
@@ -42,6 +44,9 @@ pub(super) struct Gate {
     /// What a token with scopes needs for it.
     pub(super) scope: Option<Scope>,
     pub(super) cost: Cost,
+    /// Whether a browser has to have been signed in a short while ago: what this gives lets somebody
+    /// in for longer than the browser is.
+    pub(super) fresh: bool,
 }
 
 /// Somebody who is signed in. Handlers of routes for users and admins get one; nobody else does.
@@ -83,6 +88,15 @@ impl Caller {
             Credential::Certificate { serial, .. } => format!("certificate {serial}"),
             Credential::SignIn { id } => format!("sign-in {id}"),
             Credential::SshKey { fingerprint } => format!("key {fingerprint}"),
+        }
+    }
+
+    /// Refuses a browser that was signed in long ago, where that counts.
+    fn is_fresh(&self, state: &AppState, gate: Gate) -> Result<(), ApiError> {
+        let Credential::SignIn { id } = self.who.credential() else { return Ok(()) };
+        match gate.fresh && !state.authn.browsers().is_fresh(*id, SystemTime::now()) {
+            true => Err(ApiError::stale_sign_in()),
+            false => Ok(()),
         }
     }
 
@@ -133,7 +147,7 @@ pub(super) async fn guard(
             presence.vouch();
         }
         state.calls.rates.admit(&caller, gate.cost)?;
-        if let Err(refused) = caller.may(gate) {
+        if let Err(refused) = caller.may(gate).and_then(|()| caller.is_fresh(&state, gate)) {
             if matches!(gate.role, Role::Admin | Role::Auditor) {
                 note_denied(&state, &caller, &request, refused.code());
             }

@@ -102,6 +102,13 @@ impl ApiError {
             .hint("ask an administrator of the relay")
     }
 
+    /// A browser asks for what only one asks for that was just signed in.
+    pub(super) fn stale_sign_in() -> Self {
+        let detail = "this asks for a sign-in that is not older than 15 minutes";
+        Self::new(StatusCode::FORBIDDEN, Code("sign_in.stale"), detail)
+            .hint("sign in again, then do it once more")
+    }
+
     /// What is asked for is beyond what the token may be used for.
     pub(super) fn out_of_scope(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::FORBIDDEN, Code("token.scope"), detail)

@@ -22,6 +22,7 @@ mod once;
 mod openapi;
 mod page;
 mod passwords;
+mod provisioners;
 mod provisioning;
 mod rates;
 mod recordings;
@@ -48,13 +49,13 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::{from_fn, from_fn_with_state};
 
-use crate::AppState;
+use crate::{AppState, scim};
 use caller::Role;
 pub(crate) use change::Actor;
 pub(crate) use devices::login_token;
 pub(crate) use error::ApiError;
 pub(crate) use passwords::{Given, give as give_password};
-pub(crate) use provisioning::{provision, set_groups};
+pub(crate) use provisioning::{provision, remove as remove_provisioned, set_enabled, set_groups};
 pub(crate) use requests::{ask_access, end_request};
 pub(crate) use rows::SOON;
 pub(crate) use second_factors::{Taken, enrol as enrol_totp};
@@ -106,7 +107,8 @@ pub fn router(state: AppState) -> Router {
         .fallback(envelope::no_such_path)
         .method_not_allowed_fallback(envelope::no_such_method)
         .layer(from_fn(envelope::envelope))
-        .with_state(state)
+        .with_state(state.clone())
+        .merge(scim::router(state).layer(from_fn(envelope::envelope)))
 }
 
 const MAX_BODY: usize = 1 << 20;

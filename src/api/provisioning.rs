@@ -1,12 +1,11 @@
-//! Users and groups as others say: made and changed in the name of who vouches for them, not of a
-//! caller.
+//! Users and groups as others say: made and changed in the name of a provider or a provisioner, not of
+//! a caller.
 
-use std::net::IpAddr;
 use std::time::SystemTime;
 
 use access::{Name, UserId};
 use api::Document;
-use store::{Apply, Expected};
+use store::{Apply, Expected, Object};
 
 use super::change::{Actor, Intent, change, done};
 use super::error::ApiError;
@@ -15,8 +14,7 @@ use crate::AppState;
 /// Makes what a document describes, nothing of which may be there.
 pub(crate) async fn provision(
     state: &AppState,
-    by: &Name,
-    from: IpAddr,
+    actor: Actor,
     object: String,
     document: &Document,
 ) -> Result<(), ApiError> {
@@ -26,15 +24,13 @@ pub(crate) async fn provision(
         let changes = state.store.apply_to(&Expected::Anything, document, how, now).await?;
         Ok(((), changes))
     };
-    let intent = Intent { action: "add", object };
-    change(state, provider(by, from), intent, act).await.map(drop)
+    change(state, actor, Intent { action: "add", object }, act).await.map(drop)
 }
 
 /// Puts a user in some groups and takes them out of others.
 pub(crate) async fn set_groups(
     state: &AppState,
-    by: &Name,
-    from: IpAddr,
+    actor: Actor,
     (user, name): (UserId, &Name),
     (within, without): (&[Name], &[Name]),
 ) -> Result<(), ApiError> {
@@ -48,9 +44,32 @@ pub(crate) async fn set_groups(
         let changes = if all.is_empty() { Vec::new() } else { vec![done(&intent, all)] };
         Ok(((), changes))
     };
-    change(state, provider(by, from), intent.clone(), act).await.map(drop)
+    change(state, actor, intent.clone(), act).await.map(drop)
 }
 
-fn provider(by: &Name, from: IpAddr) -> Actor {
-    Actor::other(format!("provider {by}"), from)
+/// Enables or disables a user; with the latter all that is open in their name ends.
+pub(crate) async fn set_enabled(
+    state: &AppState,
+    actor: Actor,
+    name: &Name,
+    enabled: bool,
+) -> Result<(), ApiError> {
+    let action = if enabled { "enable" } else { "disable" };
+    let intent = Intent { action, object: format!("user {name}") };
+    let act = async {
+        state.store.set_enabled(name, enabled).await?;
+        Ok(((), vec![done(&intent, "")]))
+    };
+    change(state, actor, intent.clone(), act).await.map(drop)
+}
+
+/// Removes a user or a group.
+pub(crate) async fn remove(
+    state: &AppState,
+    actor: Actor,
+    object: String,
+    what: Object,
+) -> Result<(), ApiError> {
+    let act = async { Ok(((), state.store.remove(what).await?)) };
+    change(state, actor, Intent { action: "remove", object }, act).await.map(drop)
 }

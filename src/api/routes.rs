@@ -12,8 +12,7 @@ use super::openapi::{self, Described, Doc, Operation, Schemas, doc};
 use super::rates::Cost;
 use super::{
     agents, audit, certificates, connectors, devices, edit, enrol, host_keys, keys, lists, me,
-    objects,
-    passwords,
+    objects, passwords, provisioners,
 };
 use super::{
     recordings, requests, second_factors, sessions, settings, sign_ins, ssh_ca, ssh_certificates,
@@ -35,6 +34,12 @@ impl Route {
     /// What a token with scopes needs for it.
     fn needs(mut self, scope: Scope) -> Self {
         self.gate.scope = Some(scope);
+        self
+    }
+
+    /// Asks a browser for a sign-in that was just made.
+    fn fresh(mut self) -> Self {
+        self.gate.fresh = true;
         self
     }
 
@@ -109,7 +114,7 @@ pub(super) fn routes() -> Vec<Route> {
         post("/api/v1/me/totp", User, second_factors::offer,
             doc("offerTotp", "Offers the caller a key for an authenticator app; nothing is kept of it", &[])).needs(Configuration),
         put("/api/v1/me/totp", User, second_factors::take,
-            doc("takeTotp", "Gives the caller the authenticator app that shows a code of the offered key; their other browsers are signed out", &[p::TOTP])).needs(Configuration),
+            doc("takeTotp", "Gives the caller the authenticator app that shows a code of the offered key; their other browsers are signed out", &[p::TOTP])).needs(Configuration).fresh(),
         post("/api/v1/me/totp/remove", User, second_factors::remove_mine,
             doc("removeMyTotp", "Takes the caller's authenticator app away, for a code of it", &[p::SHOW_TOTP])).needs(Configuration),
         post("/api/v1/me/recovery-codes", User, second_factors::renew_codes,
@@ -141,7 +146,7 @@ pub(super) fn routes() -> Vec<Route> {
         delete("/api/v1/sites/{name}", Admin, objects::remove_site,
             doc("removeSite", "Removes a site with its connectors and applications", &[p::NO_SITE])).needs(Configuration),
         post("/api/v1/sites/{name}/join-tokens", Admin, tokens::issue_join,
-            doc("issueJoinToken", "Issues a token that enrols one connector of the site", &[p::NO_SITE, p::ISSUE])).needs(Configuration),
+            doc("issueJoinToken", "Issues a token that enrols one connector of the site", &[p::NO_SITE, p::ISSUE])).needs(Configuration).fresh(),
         get("/api/v1/connectors", Auditor, connectors::list,
             doc("listConnectors", "Lists the enrolled connectors", &[])).needs(Read),
         get("/api/v1/connectors/{id}", Auditor, edit::connector,
@@ -185,11 +190,17 @@ pub(super) fn routes() -> Vec<Route> {
         get("/api/v1/users/{name}/sign-in-methods", Auditor, passwords::methods_of,
             doc("getSignInMethods", "Says by what a user can sign in", &[p::NO_USER])).needs(Read),
         post("/api/v1/users/{name}/password", Admin, passwords::reset,
-            doc("resetPassword", "Gives a user a one-time password; their browsers are signed out", &[p::NO_USER, p::NO_LOGIN])).needs(Configuration),
+            doc("resetPassword", "Gives a user a one-time password; their browsers are signed out", &[p::NO_USER, p::NO_LOGIN])).needs(Configuration).fresh(),
         delete("/api/v1/users/{name}/password", Admin, passwords::remove,
-            doc("removePassword", "Takes a user's password away; what else signs them in stays", &[p::NO_USER, p::NO_PASSWORD])).needs(Configuration),
+            doc("removePassword", "Takes a user's password away; what else signs them in stays", &[p::NO_USER, p::NO_PASSWORD])).needs(Configuration).fresh(),
         delete("/api/v1/users/{name}/second-factor", Admin, second_factors::remove,
-            doc("removeSecondFactor", "Takes a user's authenticator app and recovery codes away, for who has lost them", &[p::NO_USER, p::NO_TOTP])).needs(Configuration),
+            doc("removeSecondFactor", "Takes a user's authenticator app and recovery codes away, for who has lost them", &[p::NO_USER, p::NO_TOTP])).needs(Configuration).fresh(),
+        get("/api/v1/provisioners", Auditor, provisioners::list,
+            doc("listProvisioners", "Lists the directories that keep users and groups here (SCIM)", &[])).needs(Read),
+        post("/api/v1/provisioners", Admin, provisioners::add,
+            doc("addProvisioner", "Lets a directory keep users and groups here, and gives its secret", &[p::PROVISIONER])).needs(Configuration).fresh(),
+        delete("/api/v1/provisioners/{name}", Admin, provisioners::remove,
+            doc("removeProvisioner", "Lets a directory in no more; what it has made stays", &[p::NO_PROVISIONER])).needs(Configuration),
         get("/api/v1/ssh-keys", Auditor, keys::list,
             doc("listSshKeys", "Lists SSH keys: all, or those of a user", &[p::NO_USER])).needs(Read),
         post("/api/v1/ssh-keys", Admin, keys::add,
@@ -232,7 +243,7 @@ pub(super) fn routes() -> Vec<Route> {
         get("/api/v1/tokens", Auditor, tokens::list,
             doc("listTokens", "Lists tokens: all, those of a user or of an application", &[p::NO_USER, p::NO_APPLICATION])).needs(Read),
         post("/api/v1/tokens", Admin, tokens::issue,
-            doc("issueToken", "Issues a token for a user", &[p::ISSUE, p::NOT_ADMIN, p::NO_LOGIN, p::NO_USER, p::NO_APPLICATION])).needs(Tokens),
+            doc("issueToken", "Issues a token for a user", &[p::ISSUE, p::NOT_ADMIN, p::NO_LOGIN, p::NO_USER, p::NO_APPLICATION])).needs(Tokens).fresh(),
         delete("/api/v1/tokens", Admin, tokens::revoke_all,
             doc("revokeTokens", "Revokes every live token of a user, of an application, or of both", &[p::NO_TOKEN, p::NO_USER, p::NO_APPLICATION])).needs(Tokens),
         delete("/api/v1/tokens/{id}", Admin, tokens::revoke,
@@ -323,6 +334,6 @@ fn route<H: Described<T>, T: 'static>(
     handler: H,
     doc: Doc,
 ) -> Route {
-    let gate = Gate { role, scope: None, cost: Cost::USUAL };
+    let gate = Gate { role, scope: None, cost: Cost::USUAL, fresh: false };
     Route { method, path, gate, doc, describe: H::describe, handler: on(filter, handler) }
 }

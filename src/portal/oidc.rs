@@ -14,7 +14,7 @@ use super::asking::{Asking, cookie_named};
 use super::pages::{Refused, fields, redirect, with_cookie};
 use super::sign_in::go_on_with;
 use crate::AppState;
-use crate::api::{self, ApiError};
+use crate::api::{self, Actor, ApiError};
 use crate::authn::{How, Known, Unfinished};
 use crate::config::OidcProvider;
 use crate::oidc::{OidcError, Vouched};
@@ -167,7 +167,8 @@ async fn provision(
     name: &Name,
 ) -> Result<UserId, ApiError> {
     let document = Document { users: vec![UserSpec::named(name.clone())], ..Document::default() };
-    api::provision(state, &config.name, asking.from, format!("user {name}"), &document).await?;
+    let object = format!("user {name}");
+    api::provision(state, actor(config, asking), object, &document).await?;
     let made = state.store.user(name).await?;
     made.map(|user| user.id).ok_or_else(|| AuthnError::UserDisabled.into())
 }
@@ -194,7 +195,7 @@ async fn join(
     };
     let all = config.groups.iter().map(|(_, ours)| ours.clone());
     let (within, without): (Vec<Name>, Vec<Name>) = all.partition(is_in);
-    api::set_groups(state, &config.name, asking.from, (user, name), (&within, &without)).await
+    api::set_groups(state, actor(config, asking), (user, name), (&within, &without)).await
 }
 
 fn refused(state: &AppState, asking: &Asking, name: &str, error: &OidcError) -> Response {
@@ -212,6 +213,11 @@ fn refused(state: &AppState, asking: &Asking, name: &str, error: &OidcError) -> 
         OidcError::Fetch(_) | OidcError::Slow => StatusCode::BAD_GATEWAY,
     };
     Refused::explained(status, error).with(asking.id).into_response()
+}
+
+/// Who changes something in a provider's name.
+fn actor(config: &OidcProvider, asking: &Asking) -> Actor {
+    Actor::other(format!("provider {}", config.name), asking.from)
 }
 
 /// Where the provider sends browsers back to.

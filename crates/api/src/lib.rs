@@ -13,6 +13,7 @@ mod me;
 mod page;
 mod password;
 mod problem;
+mod provisioner;
 mod recording;
 mod request;
 #[cfg(feature = "schema")]
@@ -43,6 +44,7 @@ pub use me::{Me, MyApplication, MyToken};
 pub use page::Page;
 pub use password::{ChangePassword, OneTimePassword, PasswordState, SignInMethods};
 pub use problem::{Fault, Problem};
+pub use provisioner::{AddProvisioner, AddedProvisioner, ProvisionerRow};
 pub use recording::{
     CommandsPage, RecordedTerminal, RecordingEvent, RecordingMatch, RecordingPage, SearchPage,
     TypedCommand,

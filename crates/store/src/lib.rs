@@ -16,6 +16,7 @@ mod inserts;
 mod keys;
 mod machines;
 mod passwords;
+mod provisioners;
 mod replies;
 mod requests;
 mod rows;
@@ -42,6 +43,7 @@ pub use ends::{Due, DueWhat, Purged};
 pub use error::{Problem, StoreError, UseTokenError};
 pub use machines::AgentQuery;
 pub use passwords::{EndOthers, NewPassword, PasswordRow};
+pub use provisioners::{ProvisionedGroup, ProvisionedUser, ProvisionerRow};
 pub use replies::Sent;
 pub use requests::{NewRequest, RequestQuery, RequestRow, Settlement};
 pub use rows::{

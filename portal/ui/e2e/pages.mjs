@@ -8,7 +8,7 @@ const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.mi
 
 const OWN = [['', 'Applications'], ['sessions', 'My sessions'], ['requests', 'Access requests'], ['keys', 'SSH keys'], ['tokens', 'My tokens'], ['security', 'Security'], ['sign-ins', 'My sign-ins']];
 const ADMIN = [['admin', 'Overview'], ['admin/setup', 'Set up'], ['admin/sites', 'Sites and connectors'], ['admin/applications', 'Applications'], ['admin/users', 'Users'],
-  ['admin/groups', 'Groups'], ['admin/grants', 'Grants'], ['admin/why', 'Why'], ['admin/tokens', 'Tokens'], ['admin/sessions', 'Sessions'],
+  ['admin/groups', 'Groups'], ['admin/directories', 'Directories'], ['admin/grants', 'Grants'], ['admin/why', 'Why'], ['admin/tokens', 'Tokens'], ['admin/sessions', 'Sessions'],
   ['admin/recordings', 'Recordings'], ['admin/audit', 'Audit log'], ['admin/settings', 'Settings'], ['nowhere', 'Nothing is here']];
 /** What is opened on a page to look at its window. */
 const WINDOWS = [
@@ -21,6 +21,8 @@ const WINDOWS = [
   ['admin', 'admin/applications', 'Applications', 'Test orders-db', 'check'],
   ['admin', 'admin/grants', 'Grants', 'Add a grant', 'new-grant'],
   ['admin', 'admin/users', 'Users', 'Remove bob', 'confirm'],
+  ['admin', 'admin/users', 'Users', 'Edit bob', 'edit-user'],
+  ['admin', 'admin/directories', 'Directories', 'Add a directory', 'new-directory'],
   ['admin', 'admin/sites', 'Sites and connectors', 'Add a connector to hq', 'join'],
   ['admin', 'admin/tokens', 'Tokens', 'Issue a token', 'new-token'],
 ];

@@ -24,6 +24,7 @@ export const ADMIN: Page[] = [
   { path: 'admin/applications', title: 'Applications', load: () => import('./admin/Applications.svelte') },
   { path: 'admin/users', title: 'Users', load: () => import('./admin/Users.svelte') },
   { path: 'admin/groups', title: 'Groups', load: () => import('./admin/Groups.svelte') },
+  { path: 'admin/directories', title: 'Directories', load: () => import('./admin/Provisioners.svelte') },
   { path: 'admin/grants', title: 'Grants', load: () => import('./admin/Grants.svelte') },
   { path: 'admin/tokens', title: 'Tokens', load: () => import('./admin/Tokens.svelte') },
   { path: 'admin/sessions', title: 'Sessions', load: () => import('./admin/Sessions.svelte') },

@@ -46,13 +46,16 @@ pub(super) fn of(routes: &[Route]) -> Value {
 
 /// One operation as the document has it.
 fn told(route: &Route, mut operation: Operation, refusals: &mut Refusals) -> Value {
-    let Route { doc, gate: Gate { role, scope, .. }, .. } = route;
+    let Route { doc, gate: Gate { role, scope, fresh, .. }, .. } = route;
     let changes = route.method != axum::http::Method::GET;
     for problems in usual(*role, operation.bearer, changes).chain(doc.problems) {
         operation.refuses(problems);
     }
     if scope.is_some() {
         operation.refuses(problems::SCOPED);
+    }
+    if *fresh {
+        operation.refuses(problems::FRESH);
     }
     if route.takes_key() {
         operation.refuses(problems::KEYED);

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 pub(super) fn of(id: &str) -> Option<Value> {
     let example = match id {
+        "addProvisioner" => json!({ "name": "entra" }),
         "addSite" => json!({ "name": "hq" }),
         "addUser" => json!({ "name": "alice", "groups": ["dba"] }),
         "addGroup" => json!({ "name": "dba", "members": ["alice", "bob"] }),

@@ -13,6 +13,9 @@ pub(super) const ANY: Problems =
 /// Where a token with scopes may lack one.
 pub(super) const SCOPED: Problems = &[(403, "token.scope")];
 
+/// Where a browser has to have been signed in a short while ago.
+pub(super) const FRESH: Problems = &[(403, "sign_in.stale")];
+
 /// Where a request may be sent under a key.
 pub(super) const KEYED: Problems = &[
     (400, "request.invalid"),
@@ -158,6 +161,8 @@ pub(in crate::api) const TOTP: Problems = &[(409, "totp.exists"), (422, "totp.co
 pub(in crate::api) const SHOW_TOTP: Problems =
     &[(404, "totp.not_found"), (422, "totp.code"), (429, "authn.throttled")];
 pub(in crate::api) const NO_TOTP: Problems = &[(404, "totp.not_found")];
+pub(in crate::api) const PROVISIONER: Problems = &[(409, "provisioner.exists")];
+pub(in crate::api) const NO_PROVISIONER: Problems = &[(404, "provisioner.not_found")];
 pub(in crate::api) const NO_PASSWORD: Problems = &[(404, "password.not_found")];
 
 /// What a machine user does not do.

@@ -106,3 +106,21 @@ impl Relay {
 fn text(value: &Value, field: &str) -> String {
     value[field].as_str().unwrap().to_owned()
 }
+
+#[tokio::test]
+async fn what_lets_somebody_in_for_long_asks_for_a_sign_in_that_was_just_made() {
+    let relay = Relay::new().await;
+    let root = relay.signed_in("root").await;
+    let ask = async |path: &str, body: Value| {
+        relay.portal(axum::http::Method::POST, path, Some(body), &root).await
+    };
+    let token = json!({ "user": "alice", "kind": "login" });
+    assert!(ask("tokens", token.clone()).await.status.is_success());
+    relay.state.authn.browsers().age(relay.id_of(&root).await, Duration::from_secs(16 * 60));
+    assert_eq!(ask("tokens", token).await.problem(403), "sign_in.stale");
+    let provisioner = json!({ "name": "entra" });
+    assert_eq!(ask("provisioners", provisioner).await.problem(403), "sign_in.stale");
+    let password = relay.portal(axum::http::Method::POST, "users/alice/password", None, &root);
+    assert_eq!(password.await.problem(403), "sign_in.stale");
+    assert!(ask("groups", json!({ "name": "dba" })).await.status.is_success(), "nothing else");
+}

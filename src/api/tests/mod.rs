@@ -22,6 +22,7 @@ mod rates;
 mod recordings;
 mod requests;
 mod roles;
+mod scim;
 mod scopes;
 mod second_factors;
 mod seen;

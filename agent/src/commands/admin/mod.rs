@@ -12,6 +12,7 @@ mod edit;
 mod export;
 mod grant;
 mod group;
+mod provisioner;
 mod recording;
 mod requests;
 pub(super) mod secrets;
@@ -62,6 +63,9 @@ pub enum AdminCommand {
     /// Groups of users
     #[command(subcommand)]
     Group(group::GroupCommand),
+    /// Directories that keep users and groups here (SCIM)
+    #[command(subcommand, visible_alias = "provisioners")]
+    Provisioner(provisioner::ProvisionerCommand),
     /// Grants: who may reach what, and on which terms
     #[command(subcommand)]
     Grant(grant::GrantCommand),
@@ -114,6 +118,7 @@ pub async fn run(args: AdminArgs, context: &Context) -> Result<(), Failure> {
         AdminCommand::App(command) => app::run(command, context).await,
         AdminCommand::User(command) => user::run(command, context).await,
         AdminCommand::Group(command) => group::run(command, context).await,
+        AdminCommand::Provisioner(command) => provisioner::run(command, context).await,
         AdminCommand::Grant(command) => grant::run(command, context).await,
         AdminCommand::Agents(command) => agents::run(command, context).await,
         AdminCommand::Requests(command) => requests::run(command, context).await,

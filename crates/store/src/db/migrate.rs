@@ -105,6 +105,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (150, "passwords", include_str!("../../migrations/0150_passwords.sql")),
     (151, "second factors", include_str!("../../migrations/0151_second_factors.sql")),
     (152, "identities", include_str!("../../migrations/0152_identities.sql")),
+    (153, "provisioners", include_str!("../../migrations/0153_provisioners.sql")),
 ];
 
 /// The migration that has the audit log chained.

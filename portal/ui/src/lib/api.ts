@@ -60,6 +60,9 @@ async function send(method: string, path: string, body?: unknown, headers: Recor
   throw new Refusal(problem);
 }
 
+/** To the page that signs in, for what asks for a sign-in that was just made; and back here. */
+export const signInAgain = () => signIn();
+
 /** To the page that signs in; afterwards the portal goes on where it was. */
 function signIn() {
   sessionStorage.setItem('adit.place', location.hash);
