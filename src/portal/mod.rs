@@ -13,6 +13,7 @@ mod oidc;
 mod pages;
 mod password;
 mod sign_in;
+mod sign_out;
 mod step;
 mod ui;
 
@@ -38,7 +39,7 @@ pub(crate) fn router(state: AppState, rest: Router) -> Router {
         .route("/sign-in/from/{provider}", get(oidc::finish))
         .route("/sign-in/step", get(step::show).post(step::take))
         .route("/signed-in", get(sign_in::go_on))
-        .route("/sign-out", get(sign_in::ask_out).post(sign_in::sign_out))
+        .route("/sign-out", get(sign_out::ask_out).post(sign_out::sign_out))
         .route("/go", get(go::go))
         .route("/device", get(device::show).post(device::decide))
         .route("/ask", get(ask::show).post(ask::ask))
