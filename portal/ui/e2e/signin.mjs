@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { createHmac } from 'node:crypto';
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:https';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
@@ -75,7 +75,7 @@ await journey(async (browser) => {
   // A machine is signed in as whoever approves the code that it shows.
   const login = shell(`adit --ca ${told.ca} login --browser ${told.url} && adit status`, { background: true });
   const link = await until('a link', () => login.text.match(/https:\S+\/device\?code=\S+/)?.[0]);
-  const waiting = login.text.match(/Code: (\S+)\./)[1];
+  const waiting = await until('its code', () => login.text.match(/Code: (\S+)\./)?.[1]);
   await page.goto(link);
   await page.getByText(waiting).waitFor();
   await look(page, 'device');
@@ -143,9 +143,14 @@ function code(key, at) {
 /** A real provider, over TLS by a certificate of its own. */
 async function provider() {
   const issuer = `https://localhost:${told.provider}`;
-  const [key, certificate] = [join(told.dir, 'provider.key'), join(told.dir, 'provider.pem')];
-  execFileSync('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2', '-subj', '/CN=localhost',
-    '-addext', 'subjectAltName=DNS:localhost', '-keyout', key, '-out', certificate], { stdio: 'ignore' });
+  const at = (name) => join(told.dir, name);
+  const openssl = (...words) => execFileSync('openssl', words, { stdio: 'ignore' });
+  const made = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes'];
+  writeFileSync(at('provider.ext'), 'subjectAltName=DNS:localhost\n');
+  openssl('req', '-x509', ...made, '-days', '2', '-subj', '/CN=the CA of a provider', '-keyout', at('provider-ca.key'), '-out', at('provider.pem'));
+  openssl('req', ...made, '-subj', '/CN=localhost', '-keyout', at('provider.key'), '-out', at('provider.csr'));
+  openssl('x509', '-req', '-days', '2', '-in', at('provider.csr'), '-CA', at('provider.pem'), '-CAkey', at('provider-ca.key'), '-CAcreateserial',
+    '-extfile', at('provider.ext'), '-out', at('provider-leaf.pem'));
   const { Provider } = await import('oidc-provider');
   const oidc = new Provider(issuer, {
     clients: [{
@@ -157,7 +162,7 @@ async function provider() {
     cookies: { keys: ['only for this test'] },
     findAccount: (_, id) => ({ accountId: `id of ${id}`, claims: () => ({ sub: `id of ${id}`, preferred_username: id, groups: ['Engineering'] }) }),
   });
-  const server = createServer({ key: readFileSync(key), cert: readFileSync(certificate) }, oidc.callback());
+  const server = createServer({ key: readFileSync(at('provider.key')), cert: readFileSync(at('provider-leaf.pem')) }, oidc.callback());
   await new Promise((resolve) => server.listen(told.provider, '127.0.0.1', resolve));
   server.unref();
   return issuer;
