@@ -127,7 +127,9 @@ async function signOut(page) {
   await page.getByRole('heading', { name: 'Sign in' }).waitFor();
 }
 
-const step = () => Math.floor(Date.now() / 30_000);
+function step() {
+  return Math.floor(Date.now() / 30_000);
+}
 
 /** RFC 6238. */
 function code(key, at) {
@@ -160,7 +162,7 @@ async function provider() {
     claims: { openid: ['sub'], profile: ['preferred_username', 'groups'] },
     conformIdTokenClaims: false,
     cookies: { keys: ['only for this test'] },
-    findAccount: (_, id) => ({ accountId: `id of ${id}`, claims: () => ({ sub: `id of ${id}`, preferred_username: id, groups: ['Engineering'] }) }),
+    findAccount: (_, id) => ({ accountId: id, claims: () => ({ sub: id, preferred_username: id, groups: ['Engineering'] }) }),
   });
   const server = createServer({ key: readFileSync(at('provider.key')), cert: readFileSync(at('provider-leaf.pem')) }, oidc.callback());
   await new Promise((resolve) => server.listen(told.provider, '127.0.0.1', resolve));
