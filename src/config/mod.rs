@@ -34,6 +34,8 @@ pub struct Config {
     pub tls: Tls,
     /// What the SSH door says.
     pub ssh: Texts,
+    /// What the MySQL door says that its server is: it speaks before it knows which one is meant.
+    pub mysql_version: String,
     pub limits: Limits,
     pub log: Log,
     pub telemetry: Telemetry,
@@ -56,6 +58,10 @@ pub struct Listen {
     pub redis: Option<SocketAddr>,
     /// Whether clients may come to that without TLS; only on this machine.
     pub redis_plain: bool,
+    /// The MySQL and MariaDB door, which has no other; absent: there is none.
+    pub mysql: Option<SocketAddr>,
+    /// Whether clients may come to that without TLS; only on this machine.
+    pub mysql_plain: bool,
     /// Health, metrics and the log's level, for this machine; absent: not served.
     pub admin: Option<SocketAddr>,
 }
@@ -143,6 +149,7 @@ fn resolve(root: &mut Section<'_>, folder: &Path) -> Option<Config> {
     let listen = root.section("listen", listen);
     let tls = root.section("tls", |section| tls::tls(section, folder));
     let ssh = root.section("ssh", ssh::ssh);
+    let mysql_version = root.section("mysql", mysql_version);
     let limits = root.section("limits", limits);
     let log = root.section("log", log);
     let telemetry = root.section("telemetry", telemetry);
@@ -156,6 +163,7 @@ fn resolve(root: &mut Section<'_>, folder: &Path) -> Option<Config> {
         listen: listen?,
         tls: tls?,
         ssh: ssh?,
+        mysql_version: mysql_version?,
         limits: limits?,
         log: log?,
         telemetry: telemetry?,
@@ -191,6 +199,7 @@ fn listen(section: &mut Section<'_>) -> Option<Listen> {
         "optional" if loopback => Some(true),
         _ => None,
     });
+    let (mysql, mysql_plain) = mysql(section)?;
     Some(Listen {
         https: https?,
         quic: quic?,
@@ -199,8 +208,33 @@ fn listen(section: &mut Section<'_>) -> Option<Listen> {
         postgres_plain: plain?.unwrap_or(false),
         redis: redis?,
         redis_plain: redis_plain?.unwrap_or(false),
+        mysql,
+        mysql_plain,
         admin: admin?,
     })
+}
+
+fn mysql(section: &mut Section<'_>) -> Option<(Option<SocketAddr>, bool)> {
+    let address = section.text("mysql", ADDRESS, |text| text.parse().ok());
+    let loopback = matches!(address, Some(Some(address)) if SocketAddr::ip(&address).is_loopback());
+    let tls = "required, or optional where `listen.mysql` is a loopback address";
+    let plain = section.text("mysql_tls", tls, |text| match text {
+        "required" => Some(false),
+        "optional" if loopback => Some(true),
+        _ => None,
+    });
+    Some((address?, plain?.unwrap_or(false)))
+}
+
+/// What the MySQL door says that its server is.
+fn mysql_version(section: &mut Section<'_>) -> Option<String> {
+    let expected = "a version as servers tell it, such as 8.4.0 or 5.5.5-10.11.6-MariaDB";
+    let version = section.text("version", expected, |text| {
+        let plain = text.bytes().all(|byte| byte.is_ascii_graphic());
+        let told = text.starts_with(|c: char| c.is_ascii_digit()) && text.len() <= 60;
+        (plain && told).then(|| text.to_owned())
+    });
+    Some(version?.unwrap_or_else(|| MYSQL_VERSION.to_owned()))
 }
 
 fn limits(section: &mut Section<'_>) -> Option<Limits> {
@@ -300,6 +334,8 @@ fn listed(path: &Path, mistakes: &[Mistake]) -> String {
     each.collect::<Vec<_>>().join("\n")
 }
 
+/// Of the family that most clients know best; MariaDB's are told apart by theirs.
+const MYSQL_VERSION: &str = "8.0.40-adit";
 const ADDRESS: &str = "an IP address and port such as 0.0.0.0:443 or [::]:443";
 const LOOPBACK: &str = "a loopback address and port such as 127.0.0.1:9090 (nobody signs in there, \
                         so it is for this machine only)";

@@ -28,7 +28,7 @@ format = "xml"
     for expected in [
         "relay.toml:2: `domain`: expected a DNS name such as adit.example.com, found \"not a domain\"",
         "relay.toml:8: `listen.quic`: expected an IP address and port such as 0.0.0.0:443 or [::]:443, found 443",
-        "relay.toml:9: `listen.sssh` is not known here: expected admin, https, postgres, postgres_tls, quic, redis, redis_tls, ssh",
+        "relay.toml:9: `listen.sssh` is not known here: expected admin, https, mysql, mysql_tls, postgres, postgres_tls, quic, redis, redis_tls, ssh",
         "relay.toml:12: `limits.max_sessions`: expected a whole number from 1 to 1000000, found 0",
     ] {
         assert!(all.contains(expected), "{expected}\n{all}");

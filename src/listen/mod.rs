@@ -5,6 +5,7 @@ pub(crate) mod afterwards;
 mod aside;
 pub(crate) mod http01;
 pub(crate) mod https;
+pub(crate) mod mysql;
 pub(crate) mod postgres;
 pub(crate) mod presence;
 pub(crate) mod quic;

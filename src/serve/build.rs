@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use gateway_mysql::{MysqlConfig, MysqlGateway};
 use gateway_postgres::{PostgresConfig, PostgresGateway};
 use gateway_redis::{RedisConfig, RedisGateway};
 use gateway_ssh::{HostCa, SshConfig, SshGateway, TargetCa, UserCa};
@@ -36,6 +37,7 @@ use crate::ends::Ends;
 use crate::host_keys::HostKeyring;
 use crate::listen::http01::Http01;
 use crate::listen::https::Https;
+use crate::listen::mysql::Mysql;
 use crate::listen::postgres::Postgres;
 use crate::listen::quic::Machines;
 use crate::listen::redis::Redis;
@@ -147,6 +149,7 @@ pub(super) struct Core {
     web: WebGateway,
     postgres: PostgresGateway,
     redis: RedisGateway,
+    mysql: MysqlGateway,
     signer: Arc<Signer>,
     agents: Arc<Agents>,
     audit: Arc<Measured>,
@@ -226,6 +229,15 @@ impl Core {
             domain: config.domain.clone(),
             roots: system_roots(),
         });
+        let mysql = MysqlGateway::new(MysqlConfig {
+            broker: broker.clone(),
+            authn: authn.clone(),
+            secrets: Arc::new(store.clone()),
+            log: Arc::new(store.clone()),
+            domain: config.domain.clone(),
+            roots: system_roots(),
+            version: config.mysql_version.clone(),
+        });
         let destinations = config.audit.destinations.clone();
         let deliveries = Deliveries::new(store.clone(), &config.domain, destinations);
         let agents =
@@ -247,6 +259,7 @@ impl Core {
             web,
             postgres,
             redis,
+            mysql,
             signer,
             agents,
             audit,
@@ -348,6 +361,7 @@ struct Doors {
     ssh: TcpListener,
     postgres: Option<(TcpListener, bool)>,
     redis: Option<(TcpListener, bool)>,
+    mysql: Option<(TcpListener, bool)>,
     quic: quinn::Endpoint,
     admin: Option<TcpListener>,
     http01: Option<TcpListener>,
@@ -370,6 +384,10 @@ impl Doors {
             Some(address) => Some((bind("redis", address).await?, listen.redis_plain)),
             None => None,
         };
+        let mysql = match listen.mysql {
+            Some(address) => Some((bind("mysql", address).await?, listen.mysql_plain)),
+            None => None,
+        };
         let admin = match listen.admin {
             Some(address) => Some(bind("admin", address).await?),
             None => None,
@@ -382,7 +400,7 @@ impl Doors {
         let reset_key = core.store.secret_or_make(RESET_KEY).await?;
         let quic = tunnel::endpoint::listen(listen.quic, quic, &reset_key)
             .map_err(|source| ServeError::Listen { door: "quic", address: listen.quic, source })?;
-        Ok(Self { https, ssh, postgres, redis, quic, admin, http01 })
+        Ok(Self { https, ssh, postgres, redis, mysql, quic, admin, http01 })
     }
 
     fn ready(&self) -> Result<Ready, ServeError> {
@@ -396,6 +414,7 @@ impl Doors {
             ssh: self.ssh.local_addr().map_err(unbound)?,
             postgres: self.postgres.as_ref().and_then(|(door, _)| door.local_addr().ok()),
             redis: self.redis.as_ref().and_then(|(door, _)| door.local_addr().ok()),
+            mysql: self.mysql.as_ref().and_then(|(door, _)| door.local_addr().ok()),
             admin: self.admin.as_ref().and_then(|admin| admin.local_addr().ok()),
             pid: std::process::id(),
         })
@@ -424,6 +443,12 @@ impl Doors {
             let door = Arc::new(redis_door(core, knobs));
             let handle = move |socket, peer, guest| door.clone().serve(plain, socket, peer, guest);
             let entrance = (lobbies.redis.clone(), None);
+            tasks.spawn(tcp::accept(listener, entrance, accepting.clone(), handle));
+        }
+        if let Some((listener, plain)) = self.mysql {
+            let door = Arc::new(mysql_door(core, knobs));
+            let handle = move |socket, peer, guest| door.clone().serve(plain, socket, peer, guest);
+            let entrance = (lobbies.mysql.clone(), None);
             tasks.spawn(tcp::accept(listener, entrance, accepting.clone(), handle));
         }
         let machines = Arc::new(core.machines());
@@ -477,6 +502,15 @@ fn postgres_door(core: &Core, knobs: &Knobs) -> Postgres {
 fn redis_door(core: &Core, knobs: &Knobs) -> Redis {
     Redis {
         gateway: core.redis.clone(),
+        web: core.web.clone(),
+        tls: knobs.identity.tls(),
+        drain: core.tokens.drain.clone(),
+    }
+}
+
+fn mysql_door(core: &Core, knobs: &Knobs) -> Mysql {
+    Mysql {
+        gateway: core.mysql.clone(),
         web: core.web.clone(),
         tls: knobs.identity.tls(),
         drain: core.tokens.drain.clone(),

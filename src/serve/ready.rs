@@ -19,6 +19,7 @@ pub struct Ready {
     pub postgres: Option<SocketAddr>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub redis: Option<SocketAddr>,
+    pub mysql: Option<SocketAddr>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub admin: Option<SocketAddr>,
     pub pid: u32,
@@ -43,6 +44,9 @@ impl Relay {
         }
         if let Some(redis) = self.ready.redis {
             tracing::info!(%redis, "Redis");
+        }
+        if let Some(mysql) = self.ready.mysql {
+            tracing::info!(%mysql, "MySQL");
         }
         tracing::info!(%https, %quic, %ssh, "Ready");
         notify(NotifyState::Ready);

@@ -34,6 +34,7 @@ pub(super) struct Lobbies {
     pub(super) ssh: Arc<Lobby>,
     pub(super) postgres: Arc<Lobby>,
     pub(super) redis: Arc<Lobby>,
+    pub(super) mysql: Arc<Lobby>,
     /// Where a CA looks, and where others are sent on from.
     pub(super) http: Arc<Lobby>,
     pub(super) admin: Arc<Lobby>,
@@ -68,19 +69,21 @@ impl Lobbies {
             ssh: lobby(),
             postgres: lobby(),
             redis: lobby(),
+            mysql: lobby(),
             http: lobby(),
             admin,
         }
     }
 
     pub(super) fn named(&self) -> Vec<(&'static str, Arc<Lobby>)> {
-        let Self { https, quic, ssh, postgres, redis, http, admin } = self.clone();
+        let Self { https, quic, ssh, postgres, redis, mysql, http, admin } = self.clone();
         vec![
             ("https", https),
             ("quic", quic),
             ("ssh", ssh),
             ("postgres", postgres),
             ("redis", redis),
+            ("mysql", mysql),
             ("http", http),
             ("admin", admin),
         ]
@@ -98,7 +101,7 @@ impl Lobbies {
 
     /// Those of listeners that everybody reaches.
     fn open(&self) -> [&Arc<Lobby>; 6] {
-        [&self.https, &self.quic, &self.ssh, &self.postgres, &self.redis, &self.http]
+        [&self.https, &self.quic, &self.ssh, &self.postgres, &self.redis, &self.mysql, &self.http]
     }
 }
 
@@ -223,6 +226,7 @@ impl Reloader {
             listen,
             tls,
             ssh: _,
+            mysql_version,
             limits,
             log,
             telemetry,
@@ -241,6 +245,9 @@ impl Reloader {
             ("listen.postgres_tls", listen.postgres_plain != wanted.listen.postgres_plain),
             ("listen.redis", listen.redis != wanted.listen.redis),
             ("listen.redis_tls", listen.redis_plain != wanted.listen.redis_plain),
+            ("listen.mysql", listen.mysql != wanted.listen.mysql),
+            ("listen.mysql_tls", listen.mysql_plain != wanted.listen.mysql_plain),
+            ("mysql.version", *mysql_version != wanted.mysql_version),
             ("listen.admin", listen.admin != wanted.listen.admin),
             ("limits.max_sessions", limits.max_sessions != wanted.limits.max_sessions),
             ("limits.api_calls", limits.api_calls != wanted.limits.api_calls),

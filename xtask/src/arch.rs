@@ -60,6 +60,7 @@ const RULES: &[Rule] = &[
             "axum",
             "russh",
             "database",
+            "gateway-mysql",
             "gateway-postgres",
             "gateway-redis",
             "gateway-ssh",
@@ -71,6 +72,7 @@ const RULES: &[Rule] = &[
     Rule {
         from: &[
             "database",
+            "gateway-mysql",
             "gateway-postgres",
             "gateway-redis",
             "gateway-ssh",
@@ -110,6 +112,7 @@ const RULES: &[Rule] = &[
             "trust",
             "tunnel",
             "database",
+            "gateway-mysql",
             "gateway-postgres",
             "gateway-redis",
             "gateway-ssh",

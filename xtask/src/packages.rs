@@ -36,6 +36,8 @@ pub(crate) const FOR_TESTS: &[Need] = &[
     Need { file: "/usr/bin/strace", package: "strace" },
     Need { file: "/usr/lib/postgresql", package: "postgresql" },
     Need { file: "/usr/bin/psql", package: "postgresql-client" },
+    Need { file: "/usr/sbin/mariadbd", package: "mariadb-server" },
+    Need { file: "/usr/bin/mariadb", package: "mariadb-client" },
     Need { file: "/usr/bin/python3", package: "python3" },
     Need { file: "/usr/share/doc/python3-venv", package: "python3-venv" },
     Need { file: "/usr/lib/python3/dist-packages/paramiko", package: "python3-paramiko" },

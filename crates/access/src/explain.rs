@@ -92,7 +92,7 @@ fn shown<'a>(application: &'a Application, asked: Option<&'a str>) -> Shown<'a> 
 fn kept(application: &Application) -> Keeps {
     match application.kind {
         Kind::Ssh => Keeps::SSH,
-        Kind::Postgres | Kind::Redis if application.has_account() => Keeps::DATABASE,
+        Kind::Postgres | Kind::Mysql | Kind::Redis if application.has_account() => Keeps::DATABASE,
         Kind::Rdp | Kind::Tcp | Kind::Postgres | Kind::Mysql | Kind::Redis | Kind::Web => {
             Keeps::NOTHING
         }

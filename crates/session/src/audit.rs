@@ -22,6 +22,8 @@ pub enum Door {
     Api,
     /// The port connectors dial.
     Connector,
+    /// The MySQL and MariaDB door.
+    Mysql,
     /// The PostgreSQL door.
     Postgres,
     /// The Redis door.
@@ -38,6 +40,7 @@ impl Door {
             Self::Agent => "agent",
             Self::Api => "api",
             Self::Connector => "connector",
+            Self::Mysql => "mysql",
             Self::Postgres => "postgres",
             Self::Redis => "redis",
             Self::Ssh => "ssh",

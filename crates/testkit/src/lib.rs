@@ -6,6 +6,7 @@
 mod account;
 mod database;
 mod deployment;
+mod mariadb;
 mod pebble;
 mod ports;
 mod postgres;
@@ -20,6 +21,7 @@ mod wait;
 pub use account::{Account, current_account, is_root};
 pub use database::{Cluster, Database};
 pub use deployment::{Builder, ConnectorProcess, Deployment, Doors, bin_dir};
+pub use mariadb::MariaDb;
 pub use pebble::{Pebble, PebbleOptions};
 pub use ports::{free_port, free_udp_port};
 pub use postgres::{Postgres, PostgresOptions, postgres_binaries};

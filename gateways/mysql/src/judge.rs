@@ -1,0 +1,195 @@
+//! Looks at what a client asks, and says what becomes of it.
+
+use crate::lex::{Lexer, Seen, killed, used};
+use crate::proto::{self, Change, Command, Reader, Told};
+use crate::pump::Talk;
+use crate::record::Mark;
+use crate::scan::{Fault, Message, Step};
+use crate::threads::Known;
+use crate::track::{Text, Tracker};
+use crate::words;
+
+/// What becomes of some bytes of the client's.
+#[derive(Debug)]
+pub(crate) enum Verdict {
+    /// They go on; more is to come.
+    On,
+    /// They go on, and with them the server carries this out.
+    Last(Vec<(Text, Mark)>),
+    /// A message of ours goes on instead.
+    Instead(Vec<(Text, Mark)>, Vec<u8>),
+    /// They do not go on.
+    Refuse(Told),
+    Change(Box<Change>),
+}
+
+/// One question that is coming in.
+pub(crate) struct Asking {
+    command: Option<(u8, Command)>,
+    lexer: Lexer,
+    is_long: bool,
+}
+
+impl Asking {
+    pub(crate) fn new(plain_backslash: bool) -> Self {
+        Self { command: None, lexer: Lexer::new(plain_backslash), is_long: false }
+    }
+
+    /// Looks at what has come; `None`: more is needed. So many bytes are judged.
+    pub(crate) fn look(&mut self, talk: &mut Talk) -> Result<Option<(usize, Verdict)>, Fault> {
+        let Talk { client, tracker, known, databases, .. } = talk;
+        let Some(step) = client.scanner.step(&client.buffer)? else { return Ok(None) };
+        let Step { count, piece, message } = step;
+        let command = self.read(piece, message.is_none())?;
+        let Some(message) = message else { return Ok(Some((count, Verdict::On))) };
+        let lexer = std::mem::replace(&mut self.lexer, Lexer::new(false));
+        let seen = match command {
+            Command::Query | Command::Prepare => lexer.end(),
+            _ => Seen::default(),
+        };
+        let rules = Rules { known, databases: databases.as_deref(), is_long: self.is_long };
+        let verdict = rules.judge(command, message, &seen, tracker)?;
+        Ok(Some((count, verdict)))
+    }
+
+    /// Reads a piece of it. What may reach beyond is held back as long as it is not known whole.
+    fn read(&mut self, piece: &[u8], more: bool) -> Result<Command, Fault> {
+        let mut text = piece;
+        let (byte, command) = match self.command {
+            Some(known) => known,
+            None => {
+                let (byte, rest) = piece.split_first().ok_or(Fault::Empty)?;
+                text = rest;
+                let command = Command::of(*byte).ok_or(Fault::Command(*byte))?;
+                *self.command.insert((*byte, command))
+            }
+        };
+        self.is_long |= more;
+        if self.is_long && !command.may_be_long() {
+            return Err(Fault::Body(byte));
+        }
+        if matches!(command, Command::Query | Command::Prepare) {
+            self.lexer.feed(text);
+            if self.is_long && self.lexer.seen().kill.is_some() {
+                return Err(Fault::Reach);
+            }
+        }
+        Ok(command)
+    }
+}
+
+struct Rules<'a> {
+    known: &'a Known,
+    databases: Option<&'a [String]>,
+    is_long: bool,
+}
+
+impl Rules<'_> {
+    fn judge(
+        &self,
+        command: Command,
+        message: Message<'_>,
+        seen: &Seen,
+        tracker: &mut Tracker<Mark>,
+    ) -> Result<Verdict, Fault> {
+        let body = message.body.get(1..).unwrap_or_default();
+        match command {
+            Command::Replication => return Ok(Verdict::Refuse(words::no_replication())),
+            Command::ChangeUser => {
+                let change = proto::change(body, u32::MAX).map_err(|_| Fault::Body(0x11))?;
+                return Ok(Verdict::Change(Box::new(change)));
+            }
+            Command::InitDb if !self.may_open(str::from_utf8(body).ok()) => {
+                return Ok(Verdict::Refuse(words::other_database()));
+            }
+            Command::ProcessKill => return self.kill(message, seen, tracker),
+            Command::Query | Command::Prepare => {
+                if seen.kill.is_some() {
+                    return self.kill_by_text(message, seen, tracker);
+                }
+                if let Some(refused) = self.uses(body, seen)? {
+                    return Ok(refused);
+                }
+            }
+            Command::Quit
+            | Command::InitDb
+            | Command::FieldList
+            | Command::CreateDb
+            | Command::DropDb
+            | Command::Refresh
+            | Command::Shutdown
+            | Command::Statistics
+            | Command::ProcessInfo
+            | Command::Debug
+            | Command::Ping
+            | Command::Execute
+            | Command::LongData
+            | Command::CloseStatement
+            | Command::ResetStatement
+            | Command::SetOption
+            | Command::Fetch
+            | Command::ResetConnection => {}
+        }
+        Ok(Verdict::Last(tracker.client(message, seen, Mark::now)?))
+    }
+
+    /// Whether databases are opened that the grant does not name. What is no name is none.
+    fn uses(&self, body: &[u8], seen: &Seen) -> Result<Option<Verdict>, Fault> {
+        if self.databases.is_none() || seen.uses.is_empty() {
+            return Ok(None);
+        }
+        if self.is_long {
+            return Err(Fault::Reach);
+        }
+        let text = str::from_utf8(body).map_err(|_| Fault::Reach)?;
+        let mut opened = seen.uses.iter().map(|at| used(text, *at));
+        let all = opened.all(|name| name.is_some_and(|name| self.may_open(Some(&name))));
+        Ok((!all).then(|| Verdict::Refuse(words::other_database())))
+    }
+
+    fn may_open(&self, name: Option<&str>) -> bool {
+        let Some(databases) = self.databases else { return true };
+        name.is_some_and(|name| databases.iter().any(|known| known == name))
+    }
+
+    fn kill(
+        &self,
+        message: Message<'_>,
+        seen: &Seen,
+        tracker: &mut Tracker<Mark>,
+    ) -> Result<Verdict, Fault> {
+        let (byte, body) = message.body.split_first().ok_or(Fault::Empty)?;
+        let number = Reader(body).u32().ok_or(Fault::Body(*byte))?;
+        let Some(theirs) = self.known.sibling(number.into()) else {
+            return Ok(Verdict::Refuse(words::foreign_kill()));
+        };
+        let instead = [&[*byte][..], &theirs.to_le_bytes()].concat();
+        let begun = tracker.client(of(&instead), seen, Mark::now)?;
+        Ok(Verdict::Instead(begun, instead))
+    }
+
+    /// A `KILL` goes on with the server's number in it, where it is plain which one it means.
+    fn kill_by_text(
+        &self,
+        message: Message<'_>,
+        seen: &Seen,
+        tracker: &mut Tracker<Mark>,
+    ) -> Result<Verdict, Fault> {
+        let refused = || Ok(Verdict::Refuse(words::foreign_kill()));
+        let (byte, body) = message.body.split_first().ok_or(Fault::Empty)?;
+        let (Ok(text), Some(kill)) = (str::from_utf8(body), seen.kill) else { return refused() };
+        let Some(digits) = killed(text, kill) else { return refused() };
+        let number = text[digits.clone()].parse().ok();
+        let Some(theirs) = number.and_then(|number| self.known.sibling(number)) else {
+            return refused();
+        };
+        let (before, behind) = (&text[..digits.start], &text[digits.end..]);
+        let instead = [&[*byte][..], format!("{before}{theirs}{behind}").as_bytes()].concat();
+        let begun = tracker.client(of(&instead), seen, Mark::now)?;
+        Ok(Verdict::Instead(begun, instead))
+    }
+}
+
+fn of(body: &[u8]) -> Message<'_> {
+    Message { body, length: body.len() }
+}

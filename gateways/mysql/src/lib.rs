@@ -1,0 +1,108 @@
+//! The MySQL and MariaDB door: a token for a password, the database's own login by the relay, and
+//! every statement on record.
+//!
+//! `Grant → Broker::open → Session::dial` is the only way from here to a network.
+
+mod auth;
+mod change;
+mod client;
+mod connection;
+mod explain;
+mod flow;
+mod judge;
+#[doc(hidden)]
+pub mod lex;
+#[doc(hidden)]
+pub mod proto;
+mod pump;
+mod record;
+#[doc(hidden)]
+pub mod scan;
+mod server;
+mod threads;
+#[doc(hidden)]
+pub mod track;
+mod wire;
+mod words;
+
+pub use client::{ClientError, Greeted};
+pub use connection::Arrival;
+
+use std::sync::Arc;
+
+use rustls::client::danger::ServerCertVerifier;
+use session::{Authn, Broker, Secrets, StatementLog};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_util::sync::CancellationToken;
+use trust::Trust;
+
+/// What the door needs of the relay.
+pub struct MysqlConfig {
+    pub broker: Broker,
+    pub authn: Arc<dyn Authn>,
+    pub secrets: Arc<dyn Secrets>,
+    pub log: Arc<dyn StatementLog>,
+    /// Applications are one label below it.
+    pub domain: String,
+    /// Checks the certificates of servers that have no CA and no pin of their own; `None`: those
+    /// are not trusted.
+    pub roots: Option<Arc<dyn ServerCertVerifier>>,
+    /// What clients are told that the server is, before it is known which one they want.
+    pub version: String,
+}
+
+/// The MySQL door. Cheap to clone.
+#[derive(Clone)]
+pub struct MysqlGateway(Arc<Gateway>);
+
+impl MysqlGateway {
+    pub fn new(config: MysqlConfig) -> Self {
+        let MysqlConfig { broker, authn, secrets, log, domain, roots, version } = config;
+        let (trust, threads) = (Trust::new(roots), Arc::default());
+        let gateway = Gateway { broker, authn, secrets, log, domain, version, trust, threads };
+        Self(Arc::new(gateway))
+    }
+
+    /// The number of a connection that has just come.
+    pub fn thread(&self) -> u32 {
+        self.0.threads.give()
+    }
+
+    /// Speaks first, as servers do. `plain`: TLS is the client's choice.
+    pub async fn greet<S>(
+        &self,
+        io: &mut S,
+        thread: u32,
+        plain: bool,
+    ) -> Result<Greeted, ClientError>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        client::greet(io, &self.0.version, thread, plain).await
+    }
+
+    /// Serves one client to its end. `proven` is cancelled once it has shown who it is: until then
+    /// the caller may give its place to others. Dropping the future cuts the connection.
+    pub async fn serve<S>(
+        &self,
+        io: S,
+        arrival: Arrival,
+        proven: CancellationToken,
+        drain: CancellationToken,
+    ) where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        self.0.serve(Box::new(io), arrival, &proven, &drain).await;
+    }
+}
+
+struct Gateway {
+    broker: Broker,
+    authn: Arc<dyn Authn>,
+    secrets: Arc<dyn Secrets>,
+    log: Arc<dyn StatementLog>,
+    domain: String,
+    version: String,
+    trust: Trust,
+    threads: Arc<threads::Threads>,
+}
