@@ -82,6 +82,8 @@ pub enum Command {
     Manual(completions::ManualArgs),
     /// Show who you are signed in as, and whether the relay answers
     Status,
+    /// Say what is wrong between this machine and the relay, and what helps
+    Doctor,
     /// Administer the relay
     Admin(admin::AdminArgs),
 }
@@ -94,6 +96,8 @@ Environment:
               enough for tunnel, ssh and proxy
   ADIT_HOME   where the login is kept (default: ~/.config/adit)
   ADIT_LOG    log to stderr, for finding out why: debug, info, …
+  HTTPS_PROXY, NO_PROXY
+              the HTTP proxy to the relay, where UDP does not get through
 
 Exit codes:
   0  done             3  denied, or not signed in

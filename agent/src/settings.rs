@@ -8,7 +8,9 @@ use std::str::FromStr;
 use access::{CaPin, TokenText};
 use secrecy::{ExposeSecret, SecretString};
 use tunnel::certificate;
+use tunnel::proxy::Proxies;
 use tunnel::tls::Trust;
+use tunnel::{Interception, OverTcp};
 
 use crate::cli::Globals;
 use crate::exit::{Exit, Failure};
@@ -22,6 +24,16 @@ pub struct Settings {
     ca: Option<PathBuf>,
     token: Option<SecretString>,
     state: Option<StateDir>,
+    /// HTTPS_PROXY, NO_PROXY and ADIT_TLS_INTERCEPTION.
+    way: Way,
+}
+
+/// What the environment says of the way to the relay.
+#[derive(Clone, Default)]
+struct Way {
+    proxy: Option<SecretString>,
+    no_proxy: Option<String>,
+    interception: Option<String>,
 }
 
 /// Where the relay's HTTPS port is.
@@ -40,6 +52,11 @@ impl Settings {
             ca: globals.ca.clone().filter(|ca| !ca.as_os_str().is_empty()),
             token: variable("ADIT_TOKEN").map(SecretString::from),
             state: StateDir::from_environment(variable),
+            way: Way {
+                proxy: variable("https_proxy").or_else(|| variable("HTTPS_PROXY")).map(Into::into),
+                no_proxy: variable("no_proxy").or_else(|| variable("NO_PROXY")),
+                interception: variable("ADIT_TLS_INTERCEPTION"),
+            },
         }
     }
 
@@ -50,6 +67,7 @@ impl Settings {
             ca: None,
             token: token.map(|token| token.to_owned().into()),
             state: Some(StateDir::at(state)),
+            way: Way::default(),
         }
     }
 
@@ -57,6 +75,26 @@ impl Settings {
     #[must_use]
     pub fn stored_only(&self) -> Self {
         Self { relay: None, token: None, ..self.clone() }
+    }
+
+    /// How the relay is reached over TCP.
+    pub fn over_tcp(&self) -> Result<OverTcp, Failure> {
+        let Way { proxy, no_proxy, interception } = &self.way;
+        let proxies = Proxies::from_environment(|name| match name {
+            "https_proxy" => proxy.as_ref().map(|url| url.expose_secret().to_owned()),
+            "no_proxy" => no_proxy.clone(),
+            _ => None,
+        });
+        let proxies =
+            proxies.map_err(|error| Failure::usage(error.to_string()).about("HTTPS_PROXY"))?;
+        let interception = match interception.as_deref() {
+            None | Some("refuse") => Interception::Refuse,
+            Some("cross") => Interception::Cross,
+            Some(_) => {
+                return Err(Failure::usage("it is refuse or cross").about("ADIT_TLS_INTERCEPTION"));
+            }
+        };
+        Ok(OverTcp { proxies, interception })
     }
 
     /// The folder that keeps the login.

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use tunnel::Transport;
 
 use crate::exit::{Exit, Failure};
 use crate::files;
@@ -66,6 +67,19 @@ impl StateDir {
     /// The SSH configuration that `~/.ssh/config` includes.
     pub fn ssh_config(&self) -> PathBuf {
         self.0.join("ssh_config")
+    }
+
+    /// By which way the relay was reached last.
+    pub fn transport(&self) -> Option<Transport> {
+        files::read(&self.0.join(TRANSPORT)).ok()??.trim().parse().ok()
+    }
+
+    /// Keeps it for the next time; where it can not be kept, all ways are tried again.
+    pub fn keep_transport(&self, transport: Transport) {
+        let kept = files::replace(&self.0.join(TRANSPORT), transport.as_str().as_bytes());
+        if let Err(error) = kept {
+            tracing::debug!(%error, "Could not keep how the relay was reached");
+        }
     }
 
     /// The key that certificates of the relay are for, for ssh.
@@ -139,12 +153,14 @@ impl StateDir {
 
 const LOGIN: &str = "login.json";
 const CA: &str = "ca.pem";
+const TRANSPORT: &str = "transport";
 /// What is left of a login; its record goes first.
-const FORGOTTEN: [&str; 9] = [
+const FORGOTTEN: [&str; 10] = [
     LOGIN,
     "key.pem",
     "certificate.pem",
     CA,
+    TRANSPORT,
     "ssh_key",
     "ssh_key.pub",
     "ssh_key-cert.pub",

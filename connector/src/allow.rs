@@ -52,6 +52,17 @@ impl AllowList {
         Self { entries }
     }
 
+    /// The hosts and ports that entries name one by one.
+    pub(crate) fn targets(&self) -> impl Iterator<Item = (String, u16)> {
+        self.entries.iter().flatten().filter_map(|entry| match (&entry.place, entry.port) {
+            (Place::Host(host), Port::One(port)) => Some((host.clone(), port)),
+            (Place::Net(net), Port::One(port)) if net.prefix_len() == net.max_prefix_len() => {
+                Some((net.addr().to_string(), port))
+            }
+            (Place::Host(_) | Place::Net(_), Port::Any | Port::One(_)) => None,
+        })
+    }
+
     /// The address to dial when `host` was asked for and resolved to `address`.
     pub fn check(&self, host: &str, address: IpAddr, port: u16) -> Result<SocketAddr, NotAllowed> {
         let address = canonical(address);

@@ -11,8 +11,11 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
+use tunnel::https::{ApiError, CallError};
 
 use crate::allow::Entry;
+use crate::config::ProxyChoice;
+use crate::doctor::{doctor, is_well};
 use crate::join::{Join, join};
 use crate::run::run;
 use crate::status::{State, Status};
@@ -42,6 +45,9 @@ enum Command {
     /// Write the manual pages and the shells' completions below FOLDER, as packages carry them.
     #[command(hide = true)]
     Manual { folder: PathBuf },
+    /// Say what is wrong between this machine, the relay and the targets that the list names, and
+    /// what helps. Exit code 0: nothing; 3: something.
+    Doctor(StatusArgs),
 }
 
 #[derive(Debug, Args)]
@@ -59,6 +65,12 @@ struct JoinArgs {
     /// How lists call this connector.
     #[arg(long)]
     name: Option<String>,
+    /// The HTTP proxy that leads to the relay, http://host:port, or none. Kept in the configuration.
+    #[arg(long, value_name = "URL")]
+    proxy: Option<String>,
+    /// A file that holds the proxy's user:password.
+    #[arg(long, value_name = "FILE", requires = "proxy")]
+    proxy_credentials: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -113,6 +125,7 @@ fn execute(command: Command) -> anyhow::Result<ExitCode> {
             manual::write(&Cli::command(), &folder).context("no manual was written")?;
             Ok(ExitCode::SUCCESS)
         }
+        Command::Doctor(args) => runtime()?.block_on(handle_doctor(args)),
     }
 }
 
@@ -120,7 +133,10 @@ async fn handle_join(args: JoinArgs) -> anyhow::Result<ExitCode> {
     let token = args.token.read()?;
     let token: TokenText = token.expose_secret().trim().parse().context("the join token")?;
     let state = args.state.clone();
-    let how = Join { url: args.url, token, state: args.state, allow: args.allow, name: args.name };
+    let JoinArgs { url, state: directory, allow, name, .. } = args;
+    let named = args.proxy.map(|proxy| ProxyChoice::named(&proxy, args.proxy_credentials));
+    let proxy = named.unwrap_or_default();
+    let how = Join { url, token, state: directory, allow, name, proxy };
     let joined = join(how).await?;
     tracing::info!(id = %joined.id, name = joined.name, site = %joined.site, "Joined");
     tracing::info!("Start it: adit-connector run --state {}", state.display());
@@ -164,6 +180,17 @@ fn handle_status(args: &StatusArgs) -> anyhow::Result<ExitCode> {
     Ok(if connected { ExitCode::SUCCESS } else { ExitCode::from(NOT_CONNECTED) })
 }
 
+#[expect(clippy::print_stdout, reason = "findings are data")]
+async fn handle_doctor(args: StatusArgs) -> anyhow::Result<ExitCode> {
+    let findings = doctor(&args.state).await?;
+    if args.json {
+        println!("{:#}", serde_json::to_value(&findings)?);
+    } else {
+        findings.iter().for_each(|finding| println!("{}", finding.line()));
+    }
+    Ok(if is_well(&findings) { ExitCode::SUCCESS } else { ExitCode::from(NOT_CONNECTED) })
+}
+
 fn describe(status: Option<&Status>, current: bool, state: &Path) -> String {
     let Some(status) = status.filter(|_| current) else {
         return format!("not running; start it: adit-connector run --state {}", state.display());
@@ -175,6 +202,9 @@ fn describe(status: Option<&Status>, current: bool, state: &Path) -> String {
     ));
     if let Some(micros) = status.rtt_micros {
         text.push_str(&format!("\nround trip {:?}", Duration::from_micros(micros)));
+    }
+    if let Some(transport) = &status.transport {
+        text.push_str(&format!("\ntransport {transport}"));
     }
     if let Some(error) = &status.last_error {
         text.push_str(&format!("\nlast error: {error}"));
@@ -204,13 +234,17 @@ fn runtime() -> anyhow::Result<Runtime> {
     Ok(builder.worker_threads(cores.clamp(1, 4)).enable_all().build()?)
 }
 
+type ErrorChain = dyn std::error::Error + 'static;
+
 #[expect(clippy::print_stderr, reason = "talk goes to stderr")]
 fn say(error: &anyhow::Error) {
     eprintln!("error: {error:#}");
-    let hint = error
-        .chain()
-        .find_map(|cause| cause.downcast_ref::<tunnel::https::ApiError>()?.problem.hint.clone());
-    if let Some(hint) = hint {
+    let of_relay = |cause: &ErrorChain| cause.downcast_ref::<ApiError>()?.problem.hint.clone();
+    let of_way = |cause: &ErrorChain| {
+        let explained = cause.downcast_ref::<CallError>()?.explain()?;
+        Some(format!("{} [{}]", explained.hint()?, explained.code()))
+    };
+    if let Some(hint) = error.chain().find_map(|cause| of_relay(cause).or_else(|| of_way(cause))) {
         eprintln!("hint: {hint}");
     }
 }

@@ -10,7 +10,7 @@ use tunnel::tls::Trust;
 
 use crate::SOFTWARE;
 use crate::allow::Entry;
-use crate::config;
+use crate::config::{self, ProxyChoice, ProxyChoiceError};
 
 /// What a join needs.
 #[derive(Debug)]
@@ -20,6 +20,7 @@ pub struct Join {
     pub state: PathBuf,
     pub allow: Vec<Entry>,
     pub name: Option<String>,
+    pub proxy: ProxyChoice,
 }
 
 /// Why a connector did not join.
@@ -38,6 +39,8 @@ pub enum JoinError {
         #[from]
         source: TokenError,
     },
+    #[error(transparent)]
+    Proxy(#[from] ProxyChoiceError),
     #[error("the relay did not take the connector")]
     Call {
         #[from]
@@ -58,6 +61,7 @@ pub async fn join(how: Join) -> Result<Joined, JoinError> {
         return Err(JoinError::Kind { kind: how.token.kind() });
     }
     let pin = how.token.pin().ok_or(JoinError::NoPin)?;
+    let proxies = how.proxy.read()?;
     prepare(&how.state)?;
     let key = Key::generate()?;
     let request = JoinRequest {
@@ -66,7 +70,7 @@ pub async fn join(how: Join) -> Result<Joined, JoinError> {
         name: how.name.clone(),
         software: SOFTWARE.to_owned(),
     };
-    let client = Client::new(&how.url, &Trust::Pin(pin), None)?;
+    let client = Client::new(&how.url, &Trust::Pin(pin), None)?.through(proxies);
     let joined: Joined = client.post("/api/v1/connectors/join", None, &request).await?;
     let ca = tunnel::certificate::chain(&joined.ca_pem).map_err(IdentityError::from)?;
     if CaPin::of(&ca[0]) != pin {
@@ -75,7 +79,7 @@ pub async fn join(how: Join) -> Result<Joined, JoinError> {
     let mut identity = Identity::new(&key, joined.certificate_pem.clone(), joined.ca_pem.clone())?;
     identity.save(&how.state)?;
     let quic = client.beside(joined.quic_port);
-    let text = config::template(&how.url, &joined.domain, &quic, &how.allow);
+    let text = config::template(&how.url, &joined.domain, &quic, &how.proxy, &how.allow);
     // Last, so that a directory with a configuration holds all that it needs.
     write_file(&how.state.join(config::FILE), text.as_bytes(), 0o644)?;
     Ok(joined)

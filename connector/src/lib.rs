@@ -6,6 +6,7 @@ mod backoff;
 pub mod cli;
 pub mod config;
 pub mod dial;
+pub mod doctor;
 pub mod join;
 mod limits;
 pub mod run;

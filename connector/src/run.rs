@@ -11,13 +11,14 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tunnel::identity::IdentityError;
-use tunnel::{Closed, ConnectError, Connection, DialOut, Identity};
+use tunnel::ladder::Ways;
+use tunnel::{Closed, ConnectError, Connection, Identity, Ladder, OverTcp, Transport};
 
 use crate::backoff::Backoff;
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, ProxyChoiceError};
 use crate::dial::SystemResolver;
-use crate::serve::{Counts, Site, serve};
-use crate::status::State;
+use crate::serve::{Counts, Ends, Site, serve};
+use crate::status::{State, Status};
 use crate::{SOFTWARE, limits};
 
 use report::Report;
@@ -27,6 +28,8 @@ use report::Report;
 pub enum RunError {
     #[error(transparent)]
     Config(#[from] ConfigError),
+    #[error(transparent)]
+    Proxy(#[from] ProxyChoiceError),
     #[error("this machine's key and certificate are not usable")]
     Identity {
         #[from]
@@ -44,16 +47,34 @@ pub async fn run(state: &Path, grace: Duration, stop: CancellationToken) -> Resu
         resolver: Box::new(SystemResolver),
         counts: Counts::default(),
     });
-    let report = Report::new(state, &config.relay, identity.not_after(), Arc::clone(&site));
-    let mut connector = Connector { state: state.to_owned(), config, site, grace, stop, report };
+    let worked = worked_before(state);
+    let report = Report::new(state, &config.relay, identity.not_after(), worked, Arc::clone(&site));
+    let ladder = Arc::new(Ladder::new(ways(&config)?, worked));
+    let mut connector = Connector { state: state.to_owned(), ladder, site, grace, stop, report };
     notify(&[NotifyState::Ready]);
     connector.stay_connected().await;
     Ok(())
 }
 
+/// By which way the connector that ran last reached the relay.
+fn worked_before(state: &Path) -> Option<Transport> {
+    Status::read(state).ok()??.transport?.parse().ok()
+}
+
+pub(crate) fn ways(config: &Config) -> Result<Ways, ProxyChoiceError> {
+    Ok(Ways {
+        quic: config.quic.clone(),
+        https: config.https.clone(),
+        domain: config.domain.clone(),
+        software: SOFTWARE,
+        congestion: config.congestion,
+        over_tcp: OverTcp { proxies: config.proxy.read()?, interception: config.tls_interception },
+    })
+}
+
 struct Connector {
     state: PathBuf,
-    config: Config,
+    ladder: Arc<Ladder>,
     site: Arc<Site>,
     grace: Duration,
     stop: CancellationToken,
@@ -61,18 +82,15 @@ struct Connector {
 }
 
 impl Connector {
-    /// One connection at a time takes sessions; those that drain stay until theirs have ended.
+    /// One connection at a time takes sessions; those that drain, or that a better one has replaced,
+    /// stay until theirs have ended.
     async fn stay_connected(&mut self) {
         let mut connections = JoinSet::new();
         let mut backoff = Backoff::default();
         let stop = self.stop.clone();
         while let Some(connection) = stop.run_until_cancelled(self.connect(&mut backoff)).await {
             let since = Instant::now();
-            let serving =
-                serve(connection.clone(), Arc::clone(&self.site), stop.clone(), self.grace);
-            connections.spawn(serving);
-            let stopped = stop.run_until_cancelled(self.attend(&connection)).await.is_none();
-            while connections.try_join_next().is_some() {}
+            let stopped = self.serve_in_turn(connection, &mut connections).await;
             if stopped {
                 break;
             }
@@ -92,6 +110,32 @@ impl Connector {
         self.report.write(State::Stopped, None).await;
     }
 
+    /// Serves a connection, and the one that takes its place, and so on. Whether `stop` was the end.
+    async fn serve_in_turn(
+        &mut self,
+        mut connection: Connection,
+        connections: &mut JoinSet<Closed>,
+    ) -> bool {
+        let stop = self.stop.clone();
+        loop {
+            let retire = CancellationToken::new();
+            let ends = Ends { stop: stop.clone(), grace: self.grace, retire: retire.clone() };
+            connections.spawn(serve(connection.clone(), Arc::clone(&self.site), ends));
+            let next = stop.run_until_cancelled(self.attend(&connection)).await;
+            while connections.try_join_next().is_some() {}
+            match next {
+                None => return true,
+                Some(None) => return false,
+                Some(Some(next)) => {
+                    let (from, to) = (connection.transport(), next.transport());
+                    tracing::info!(%from, %to, "Reached the relay by another way");
+                    retire.cancel();
+                    connection = next;
+                }
+            }
+        }
+    }
+
     /// Dials until the relay accepts.
     async fn connect(&mut self, backoff: &mut Backoff) -> Connection {
         loop {
@@ -100,13 +144,14 @@ impl Connector {
                 Ok(connection) => {
                     tracing::info!(
                         relay = %connection.remote_address(),
+                        transport = %connection.transport(),
                         software = connection.peer().software,
                         "Connected"
                     );
                     return connection;
                 }
                 Err(error) => {
-                    let error = chain(&error);
+                    let error = told(&error);
                     let wait = backoff.next(rand::random());
                     tracing::warn!(error, again_in = ?wait, "Could not connect to the relay");
                     self.report.failed(error);
@@ -120,27 +165,24 @@ impl Connector {
         // Read anew each time: the certificate may have been renewed since.
         let identity = Identity::load(&self.state)?;
         self.report.certificate_expires(identity.not_after());
-        let how = DialOut {
-            relay: &self.config.quic,
-            domain: &self.config.domain,
-            identity,
-            software: SOFTWARE,
-            capabilities: Vec::new(),
-            congestion: self.config.congestion,
-        };
-        Ok(tunnel::dial_out(how).await?)
+        Ok(self.ladder.dial(&identity).await?)
     }
 
-    /// Keeps the report until the connection takes no more sessions.
-    async fn attend(&mut self, connection: &Connection) {
+    /// Keeps the report until the connection takes no more sessions; or until another one should,
+    /// which is given.
+    async fn attend(&mut self, connection: &Connection) -> Option<Connection> {
+        let (ladder, state) = (Arc::clone(&self.ladder), self.state.clone());
+        let identity = move || Identity::load(&state).ok();
+        let mut replacement = Box::pin(ladder.replacement(connection, identity));
         let ended = loop {
             self.report.write(State::Connected, Some(connection)).await;
             tokio::select! {
                 closed = connection.closed() => break closed,
                 () = connection.draining() => {
                     tracing::info!("The relay is stopping; dialling again");
-                    return;
+                    return None;
                 }
+                next = &mut replacement => return Some(next),
                 () = sleep(crate::status::EVERY) => {}
             }
         };
@@ -151,6 +193,7 @@ impl Connector {
             }
         }
         self.report.failed(ended.to_string());
+        None
     }
 }
 
@@ -163,6 +206,18 @@ enum DialOutError {
     },
     #[error(transparent)]
     Connect(#[from] ConnectError),
+}
+
+/// Why the relay was not reached, and what helps where that is known.
+fn told(error: &DialOutError) -> String {
+    let DialOutError::Connect(failed) = error else { return chain(error) };
+    match failed.explain() {
+        Some(why) => {
+            let hint = why.hint().unwrap_or_default();
+            format!("{}: {hint} [{}]", chain(error), why.code())
+        }
+        None => chain(error),
+    }
 }
 
 /// An error and what caused it, in one line.

@@ -9,7 +9,7 @@ use access::{EndReason, SessionId};
 use splice::{Counters, Finish, Joined, Stream as _, Tcp};
 use tokio::net::TcpStream;
 use tokio::task::{JoinError, JoinSet};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tunnel::{Closed, Connection, Stream};
 use wire::{Dial, Header, Mode, Refusal, Reply};
@@ -32,19 +32,35 @@ pub struct Counts {
     pub refused: AtomicU64,
 }
 
-/// Serves the relay's requests until the connection is over, or until `stop` and then all sessions
-/// have ended, or `grace` has.
-pub async fn serve(
-    connection: Connection,
-    site: Arc<Site>,
-    stop: CancellationToken,
-    grace: Duration,
-) -> Closed {
+/// How a connection's service ends, other than with the connection.
+#[derive(Clone, Debug)]
+pub struct Ends {
+    /// Now, and then all sessions have ended, or `grace` has.
+    pub stop: CancellationToken,
+    pub grace: Duration,
+    /// When the last of its sessions does: another connection takes new ones.
+    pub retire: CancellationToken,
+}
+
+/// Serves the relay's requests until the connection is over, or ends as `ends` says.
+pub async fn serve(connection: Connection, site: Arc<Site>, ends: Ends) -> Closed {
+    let Ends { stop, grace, retire } = ends;
     let mut sessions = JoinSet::new();
+    let mut settled = None;
     loop {
         tokio::select! {
             biased;
             () = stop.cancelled() => return drain(connection, site, sessions, grace).await,
+            () = retire.cancelled(), if settled.is_none() => {
+                connection.drain();
+                settled = Some(Instant::now() + SETTLE);
+            }
+            () = sleep_until(settled.unwrap_or_else(Instant::now)),
+                if settled.is_some() && sessions.is_empty() =>
+            {
+                connection.goodbye(EndReason::Closed, "another connection took its place").await;
+                return Closed::Here;
+            }
             Some(ended) = sessions.join_next() => note(ended),
             stream = connection.accept() => match stream {
                 Ok(stream) => { sessions.spawn(session(stream, Arc::clone(&site))); }

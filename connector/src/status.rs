@@ -18,6 +18,9 @@ pub struct Status {
     /// The relay's software and the round trip to it, while connected.
     pub relay_software: Option<String>,
     pub rtt_micros: Option<u64>,
+    /// What carries the connection, or did last: `quic`, `tls` or `websocket`.
+    #[serde(default)]
+    pub transport: Option<String>,
     pub sessions: u64,
     pub opened: u64,
     pub refused: u64,
@@ -108,6 +111,7 @@ mod tests {
             since: written,
             relay_software: Some("adit-relay 0.1.0".into()),
             rtt_micros: Some(900),
+            transport: Some("quic".into()),
             sessions: 1,
             opened: 2,
             refused: 3,

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use access::{CaPin, EndReason, TokenKind, TokenText};
 use adit_connector::config;
+use adit_connector::config::ProxyChoice;
 use adit_connector::join::{Join, JoinError, join};
 use adit_connector::run::run;
 use adit_connector::status::{State, Status};
@@ -60,6 +61,7 @@ async fn a_join_pins_the_relay_and_leaves_a_state_that_runs() {
         state: state.clone(),
         allow: vec!["127.0.0.1/32:*".parse().unwrap()],
         name: Some("hq-1".into()),
+        proxy: ProxyChoice::None,
     };
     let joined = within(join(how())).await.unwrap();
     assert_eq!(joined.site.as_str(), "hq");
@@ -78,10 +80,17 @@ async fn a_join_does_not_show_its_token_to_another_relay() {
     let directory = tempfile::tempdir().unwrap();
     let state = directory.path().to_owned();
     let token = token(pin(&TestCa::new()));
-    let how = Join { url: api.url.clone(), token, state, allow: Vec::new(), name: None };
+    let how = Join {
+        url: api.url.clone(),
+        token,
+        state,
+        allow: Vec::new(),
+        name: None,
+        proxy: ProxyChoice::None,
+    };
     let refused = within(join(how)).await;
-    let handshake = matches!(refused, Err(JoinError::Call { source: CallError::Handshake { .. } }));
-    assert!(handshake, "{refused:?}");
+    let other = matches!(&refused, Err(JoinError::Call { source: CallError::Intercepted { .. } }));
+    assert!(other, "{refused:?}");
     assert!(!directory.path().join("connector.toml").exists());
 }
 
@@ -90,7 +99,7 @@ async fn only_a_join_token_joins() {
     let state = tempfile::tempdir().unwrap().path().to_owned();
     let token = TokenText::new(TokenKind::Api, [1; 7], [2; 20], None);
     let url = "https://127.0.0.1:1".to_owned();
-    let how = Join { url, token, state, allow: Vec::new(), name: None };
+    let how = Join { url, token, state, allow: Vec::new(), name: None, proxy: ProxyChoice::None };
     let refused = within(join(how)).await;
     assert!(matches!(refused, Err(JoinError::Kind { kind: TokenKind::Api })), "{refused:?}");
 }
@@ -119,7 +128,13 @@ impl Running {
 fn state_of(relay: &TestRelay) -> tempfile::TempDir {
     let state = tempfile::tempdir().unwrap();
     relay.ca.identity("connector:1").save(state.path()).unwrap();
-    let text = config::template("https://relay.test", "relay.test", &relay.address(), &[]);
+    let text = config::template(
+        "https://relay.test",
+        "relay.test",
+        &relay.address(),
+        &ProxyChoice::None,
+        &[],
+    );
     std::fs::write(state.path().join("connector.toml"), text).unwrap();
     state
 }

@@ -15,7 +15,7 @@ use std::time::Duration;
 use access::{EndReason, SessionId};
 use adit_connector::allow::AllowList;
 use adit_connector::dial::{Resolver, SystemResolver};
-use adit_connector::serve::{Counts, Site, serve};
+use adit_connector::serve::{Counts, Ends, Site, serve};
 use async_trait::async_trait;
 use relay::{TestRelay, how, within};
 use splice::{Io, Stream as _};
@@ -265,7 +265,8 @@ impl Rig {
         let site = Arc::new(Site { allow, resolver, counts });
         let (stop, mut served) = (CancellationToken::new(), JoinSet::new());
         let grace = Duration::from_secs(2);
-        served.spawn(serve(machine.unwrap(), Arc::clone(&site), stop.clone(), grace));
+        let ends = Ends { stop: stop.clone(), grace, retire: CancellationToken::new() };
+        served.spawn(serve(machine.unwrap(), Arc::clone(&site), ends));
         Self { relay, site, stop, served, _test: test }
     }
 

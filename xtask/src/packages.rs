@@ -59,6 +59,9 @@ pub(crate) const FOR_TESTS: &[Need] = &[
     Need { file: "/usr/bin/lintian", package: "lintian" },
     Need { file: "/usr/sbin/debootstrap", package: "debootstrap" },
     Need { file: "/usr/bin/systemd-analyze", package: "systemd" },
+    Need { file: "/usr/sbin/squid", package: "squid" },
+    Need { file: "/usr/sbin/nft", package: "nftables" },
+    Need { file: "/usr/sbin/ip", package: "iproute2" },
 ];
 
 /// What the demo's SSH host needs.

@@ -3,6 +3,7 @@
 pub mod admin;
 mod browser;
 pub mod completions;
+mod doctor;
 mod issued;
 pub mod key;
 pub mod login;
@@ -46,6 +47,7 @@ pub async fn run(command: Command, context: &Context) -> Result<(), Failure> {
         Command::Completions(args) => completions::run(&args, context),
         Command::Manual(args) => completions::write_manual(&args),
         Command::Status => status::run(context).await,
+        Command::Doctor => doctor::run(context).await,
         Command::Admin(args) => admin::run(args, context).await,
     }
 }

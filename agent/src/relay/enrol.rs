@@ -10,8 +10,9 @@ use tokio::time::timeout;
 use tunnel::endpoint::Congestion;
 use tunnel::https::Client;
 use tunnel::identity::Key;
+use tunnel::ladder::Ways;
 use tunnel::tls::Trust;
-use tunnel::{Connection, DialOut, Identity, dial_out};
+use tunnel::{Connection, Identity, Ladder, OverTcp, Transport};
 
 use super::https::Https;
 use super::{SOFTWARE, failures};
@@ -19,7 +20,7 @@ use crate::context::{Api, Call};
 use crate::exit::Failure;
 use crate::os::host_name;
 use crate::settings::{RelayUrl, Settings, trust_in};
-use crate::state::Login;
+use crate::state::{Login, StateDir};
 
 /// What it takes to reach the relay as one of its agents.
 pub struct Enrolled {
@@ -28,6 +29,10 @@ pub struct Enrolled {
     quic_port: u16,
     ssh_host_keys: Vec<String>,
     identity: Identity,
+    ladder: Ladder,
+    over_tcp: OverTcp,
+    /// Where the way that worked is kept.
+    state: Option<StateDir>,
     /// Made for this process only: to be ended with it.
     temporary: bool,
 }
@@ -41,7 +46,8 @@ pub async fn login(
     let state = settings.state()?;
     state.prepare()?;
     let old = settings.stored_only();
-    let (answer, mut identity) = enrol(relay, token, &settings.trust(relay, Some(token))?).await?;
+    let (trust, over_tcp) = (settings.trust(relay, Some(token))?, settings.over_tcp()?);
+    let (answer, mut identity) = enrol(relay, token, &trust, &over_tcp).await?;
     if old.login()?.is_some_and(|old| old.relay == relay.to_string()) {
         // The relay would go on listing it; where it cannot be ended now, it expires.
         drop(timeout(FAREWELL, unenrol(&old)).await);
@@ -75,10 +81,21 @@ impl Enrolled {
         let Some(token) = settings.token()? else { return Self::stored(settings).await };
         let token = crate::commands::login::enrolling(token)?;
         let relay = settings.relay()?;
-        let (answer, identity) =
-            enrol(&relay, &token, &settings.trust(&relay, Some(&token))?).await?;
+        let (trust, over_tcp) = (settings.trust(&relay, Some(&token))?, settings.over_tcp()?);
+        let (answer, identity) = enrol(&relay, &token, &trust, &over_tcp).await?;
         let LoggedIn { domain, quic_port, ssh_host_keys, .. } = answer;
-        Ok(Self { relay, domain, quic_port, ssh_host_keys, identity, temporary: true })
+        let ladder = Ladder::new(ways(&relay, &domain, quic_port, &over_tcp), None);
+        Ok(Self {
+            relay,
+            domain,
+            quic_port,
+            ssh_host_keys,
+            identity,
+            ladder,
+            over_tcp,
+            state: None,
+            temporary: true,
+        })
     }
 
     /// The stored login, its certificate renewed if that has expired.
@@ -86,12 +103,17 @@ impl Enrolled {
         let login = settings.signed_in()?;
         let directory = settings.state()?.path();
         let load = || Identity::load(directory).map_err(|error| failures::identity(&error));
+        let (relay, state, over_tcp) = (login.relay()?, settings.state()?, settings.over_tcp()?);
+        let ways = ways(&relay, &login.domain, login.quic_port, &over_tcp);
         let mut enrolled = Self {
-            relay: login.relay()?,
+            relay,
             domain: login.domain,
             quic_port: login.quic_port,
             ssh_host_keys: login.ssh_host_keys,
             identity: load()?,
+            ladder: Ladder::new(ways, state.transport()),
+            over_tcp,
+            state: Some(state.clone()),
             temporary: false,
         };
         if enrolled.identity.not_after() <= SystemTime::now() + MARGIN {
@@ -116,22 +138,33 @@ impl Enrolled {
         let relay = self.relay.clone();
         let trust = trust_in(self.identity.ca_pem(), &self.domain, &relay)?;
         let client = Client::new(&relay.to_string(), &trust, Some(&self.identity))
-            .map_err(|error| failures::call(&relay, &error))?;
+            .map_err(|error| failures::call(&relay, &error))?
+            .through(self.over_tcp.proxies.clone());
         Ok(Arc::new(Https { relay, client, bearer: None }))
     }
 
     /// A connection that carries sessions.
     pub async fn dial(&self) -> Result<Connection, Failure> {
-        let how = DialOut {
-            relay: &format!("{}:{}", self.relay.host(), self.quic_port),
-            domain: &self.domain,
-            identity: self.identity.clone(),
-            software: SOFTWARE,
-            capabilities: Vec::new(),
-            congestion: Congestion::default(),
-        };
-        let dialled = Box::pin(dial_out(how)).await;
-        dialled.map_err(|error| failures::connect(&self.relay, self.quic_port, &error))
+        let before = self.ladder.worked();
+        let dialled = Box::pin(self.ladder.dial(&self.identity)).await;
+        let dialled =
+            dialled.map_err(|error| failures::connect(&self.relay, self.quic_port, &error))?;
+        self.keep(before, dialled.transport());
+        Ok(dialled)
+    }
+
+    /// A connection that should take new sessions in place of this one, when there is one: see
+    /// [`Ladder::replacement`].
+    pub async fn replacement(&self, current: &Connection) -> Connection {
+        let next = self.ladder.replacement(current, || Some(self.identity.clone())).await;
+        self.keep(Some(current.transport()), next.transport());
+        next
+    }
+
+    fn keep(&self, before: Option<Transport>, now: Transport) {
+        if let Some(state) = self.state.as_ref().filter(|_| before != Some(now)) {
+            state.keep_transport(now);
+        }
     }
 
     /// Ends an enrolment that was made for this process only. The relay forgets it by itself a day
@@ -145,16 +178,39 @@ impl Enrolled {
     }
 }
 
+/// What the stored login would be reached by, without reaching it.
+pub fn to_examine(settings: &Settings) -> Result<(Ladder, Identity), Failure> {
+    let login = settings.signed_in()?;
+    let directory = settings.state()?.path();
+    let identity = Identity::load(directory).map_err(|error| failures::identity(&error))?;
+    let ways = ways(&login.relay()?, &login.domain, login.quic_port, &settings.over_tcp()?);
+    Ok((Ladder::new(ways, None), identity))
+}
+
+fn ways(relay: &RelayUrl, domain: &str, quic_port: u16, over_tcp: &OverTcp) -> Ways {
+    let at = |port| format!("{}:{port}", relay.host());
+    Ways {
+        quic: at(quic_port),
+        https: at(relay.port()),
+        domain: domain.to_owned(),
+        software: SOFTWARE,
+        congestion: Congestion::default(),
+        over_tcp: over_tcp.clone(),
+    }
+}
+
 async fn enrol(
     relay: &RelayUrl,
     token: &TokenText,
     trust: &Trust,
+    over_tcp: &OverTcp,
 ) -> Result<(LoggedIn, Identity), Failure> {
     let failed = |error| failures::call(relay, &error);
     let unusable = |error| failures::identity(&error);
     let key = Key::generate().map_err(unusable)?;
     let request = LoginRequest { csr_pem: key.csr_pem().map_err(unusable)?, device: host_name() };
     let client = Client::new(&relay.to_string(), trust, None).map_err(failed)?;
+    let client = client.through(over_tcp.proxies.clone());
     let bearer = token.expose().to_owned().into();
     let path = "/api/v1/agents/login";
     let answer: LoggedIn =

@@ -2,6 +2,7 @@
 
 use std::error::Error;
 
+use access::Explain;
 use tunnel::ConnectError;
 use tunnel::https::{ApiError, CallError, Problem};
 use tunnel::identity::IdentityError;
@@ -22,6 +23,17 @@ pub(super) fn call(relay: &RelayUrl, error: &CallError) -> Failure {
                 .hint("name its CA certificate with --ca, or run `adit login URL` again")
                 .exiting(Exit::Unreachable)
         }
+        // Before a login nobody knows whose certificate it should be.
+        CallError::Intercepted { source } => Failure::coded(
+            "relay.untrusted",
+            format!("{relay} is not trusted: {source}"),
+        )
+        .hint(
+            "name its CA certificate with --ca, or run `adit login URL` again; where TLS is \
+                     inspected on the way, have the relay's host exempted",
+        )
+        .exiting(Exit::Unreachable),
+        CallError::Proxy { source } => on_the_way(source),
         CallError::Url { .. } => Failure::usage(error.to_string()),
         CallError::Body { .. } | CallError::Json { .. } => {
             Failure::new(Exit::Failed, chain(error)).hint("is this `adit` as new as the relay?")
@@ -34,21 +46,38 @@ pub(super) fn call(relay: &RelayUrl, error: &CallError) -> Failure {
 
 /// A connection that did not come about.
 pub(super) fn connect(relay: &RelayUrl, quic_port: u16, error: &ConnectError) -> Failure {
-    match error {
+    match error.telling() {
         ConnectError::Refused { source } => refusal(source),
+        ConnectError::Intercepted { source } => on_the_way(source),
+        ConnectError::Proxy { source } => on_the_way(source),
         ConnectError::Tls { .. } | ConnectError::ServerName { .. } => {
             Failure::new(Exit::Failed, chain(error)).hint("run `adit login URL` again")
         }
         ConnectError::Protocol | ConnectError::NoCertificate | ConnectError::Certificate { .. } => {
             Failure::new(Exit::Failed, chain(error)).hint("is this `adit` as new as the relay?")
         }
-        ConnectError::Resolve { .. }
+        ConnectError::NoWay { .. }
+        | ConnectError::Resolve { .. }
+        | ConnectError::Tcp { .. }
+        | ConnectError::Shake { .. }
+        | ConnectError::WebSocket { .. }
         | ConnectError::Socket { .. }
         | ConnectError::Handshake { .. }
         | ConnectError::Closed { .. }
         | ConnectError::Greeting { .. }
-        | ConnectError::TimedOut { .. } => unreachable(relay, error)
-            .hint(format!("check the network, and that UDP port {quic_port} is open to the relay")),
+        | ConnectError::TimedOut { .. } => unreachable(relay, error).hint(format!(
+            "check the network, and that UDP port {quic_port} or TCP port {} is open to the relay",
+            relay.port()
+        )),
+    }
+}
+
+/// What something between this machine and the relay does.
+fn on_the_way(error: &dyn Explain) -> Failure {
+    let failure = Failure::coded(error.code().0, error.public()).exiting(Exit::Unreachable);
+    match error.hint() {
+        Some(hint) => failure.hint(hint),
+        None => failure,
     }
 }
 

@@ -22,7 +22,8 @@ pub async fn api(settings: &Settings) -> Result<Arc<dyn Api>, Failure> {
             let relay = settings.relay()?;
             let trust = settings.trust(&relay, Some(&token))?;
             let client = Client::new(&relay.to_string(), &trust, None)
-                .map_err(|error| failures::call(&relay, &error))?;
+                .map_err(|error| failures::call(&relay, &error))?
+                .through(settings.over_tcp()?.proxies);
             let bearer = Some(token.expose().to_owned().into());
             Ok(Arc::new(Https { relay, client, bearer }))
         }
@@ -78,6 +79,8 @@ fn pause<B>(error: &CallError, call: &https::Call<'_, B>) -> Option<Duration> {
         | CallError::Tls { .. }
         | CallError::Connect { .. }
         | CallError::Handshake { .. }
+        | CallError::Intercepted { .. }
+        | CallError::Proxy { .. }
         | CallError::Request { .. }
         | CallError::Json { .. } => None,
     }

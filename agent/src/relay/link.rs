@@ -80,7 +80,13 @@ impl Link {
     async fn open_on_any(&self, header: &Header) -> Result<(Stream, Opened), Failure> {
         loop {
             let connection = self.up().await?;
-            match connection.open(header).await {
+            let opened = tokio::select! {
+                biased;
+                opened = connection.open(header) => opened,
+                // What was asked of the old one, it does not answer.
+                () = self.replaced(&connection) => continue,
+            };
+            match opened {
                 Ok(opened) => return Ok(opened),
                 Err(OpenError::Refused { source }) => return Err(failures::refusal(&source)),
                 // Nothing was opened that is not gone with its connection.
@@ -102,6 +108,16 @@ impl Link {
             Ok(State::Up(connection)) => Ok(connection.clone()),
             Ok(State::Refused(failure)) => Err(Failure::clone(failure)),
             Ok(State::Down) | Err(_) => Err(gone()),
+        }
+    }
+
+    /// Completes when another connection takes sessions and this one does not answer.
+    async fn replaced(&self, connection: &Connection) {
+        connection.doubted().await;
+        let mut state = self.state.clone();
+        let other = |state: &State| matches!(state, State::Up(other) if !other.is(connection));
+        if state.wait_for(other).await.is_err() {
+            std::future::pending::<()>().await;
         }
     }
 
@@ -163,17 +179,10 @@ async fn keep(
     // A connection that takes no more sessions is kept while it still carries some.
     let mut leaving = JoinSet::new();
     loop {
-        tokio::select! {
-            biased;
-            closed = connection.closed() => {
-                state.send_replace(State::Down);
-                ui.say(format_args!("adit: {}; connecting again", lost(&closed)));
-            }
-            () = connection.draining() => {
-                state.send_replace(State::Down);
-                leaving.spawn(see_off(connection.clone()));
-            }
-            Some(_) = leaving.join_next(), if !leaving.is_empty() => continue,
+        if let Some(next) = attend(&connection, &enrolled, &state, &mut leaving, &ui).await {
+            leaving.spawn(retire(std::mem::replace(&mut connection, next)));
+            state.send_replace(State::Up(connection.clone()));
+            continue;
         }
         match again(&enrolled).await {
             Ok(next) => connection = next,
@@ -184,6 +193,53 @@ async fn keep(
         }
         state.send_replace(State::Up(connection.clone()));
         ui.say("adit: connected again");
+    }
+}
+
+/// Waits until a connection is over or takes no more sessions, or until another one should take them,
+/// which is given.
+async fn attend(
+    connection: &Connection,
+    enrolled: &Enrolled,
+    state: &watch::Sender<State>,
+    leaving: &mut JoinSet<()>,
+    ui: &Ui,
+) -> Option<Connection> {
+    let mut replacement = Box::pin(enrolled.replacement(connection));
+    loop {
+        tokio::select! {
+            biased;
+            closed = connection.closed() => {
+                state.send_replace(State::Down);
+                ui.say(format_args!("adit: {}; connecting again", lost(&closed)));
+                return None;
+            }
+            () = connection.draining() => {
+                state.send_replace(State::Down);
+                leaving.spawn(see_off(connection.clone()));
+                return None;
+            }
+            next = &mut replacement => return Some(next),
+            Some(_) = leaving.join_next(), if !leaving.is_empty() => {}
+        }
+    }
+}
+
+/// Lets a connection's sessions end that another one has replaced, and then closes it.
+async fn retire(connection: Connection) {
+    connection.drain();
+    let carried_all = async {
+        // What was just being opened is counted by then.
+        sleep(SETTLE).await;
+        while connection.streams() > 0 {
+            sleep(SETTLE).await;
+        }
+    };
+    tokio::select! {
+        _ = connection.closed() => {}
+        () = carried_all => {
+            connection.goodbye(EndReason::Closed, "another connection took its place").await;
+        }
     }
 }
 
@@ -236,5 +292,7 @@ fn broken(error: &OpenError) -> Failure {
 
 /// The relay's own deadline for reaching a target is 8 s.
 const OPEN_DEADLINE: Duration = Duration::from_secs(12);
+/// Between two looks whether a replaced connection still carries something.
+const SETTLE: Duration = Duration::from_secs(1);
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LAST_PAUSE: Duration = Duration::from_secs(10);

@@ -7,7 +7,7 @@ mod https;
 mod link;
 
 pub use device::Device;
-pub use enrol::{Enrolled, login, unenrol};
+pub use enrol::{Enrolled, login, to_examine, unenrol};
 pub use https::api;
 pub use link::{Link, Way, open_once};
 

@@ -70,6 +70,7 @@ Commands:
   ssh-config   Print or install SSH configuration, so that `ssh APP.adit` just works
   completions  Print a completion script for a shell
   status       Show who you are signed in as, and whether the relay answers
+  doctor       Say what is wrong between this machine and the relay, and what helps
   admin        Administer the relay
 
 Options:
@@ -86,6 +87,8 @@ Environment:
               enough for tunnel, ssh and proxy
   ADIT_HOME   where the login is kept (default: ~/.config/adit)
   ADIT_LOG    log to stderr, for finding out why: debug, info, …
+  HTTPS_PROXY, NO_PROXY
+              the HTTP proxy to the relay, where UDP does not get through
 
 Exit codes:
   0  done             3  denied, or not signed in

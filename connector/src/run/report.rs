@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::SystemTime;
 
-use tunnel::Connection;
+use tunnel::{Connection, Transport};
 
 use crate::SOFTWARE;
 use crate::serve::Site;
@@ -22,6 +22,7 @@ impl Report {
         directory: &Path,
         relay: &str,
         certificate_expires: SystemTime,
+        worked: Option<Transport>,
         site: Arc<Site>,
     ) -> Self {
         let now = unix(SystemTime::now());
@@ -33,6 +34,7 @@ impl Report {
             since: now,
             relay_software: None,
             rtt_micros: None,
+            transport: worked.map(|transport| transport.to_string()),
             sessions: 0,
             opened: 0,
             refused: 0,
@@ -72,6 +74,9 @@ impl Report {
         status.relay_software = connection.map(|connection| connection.peer().software.clone());
         status.rtt_micros = connection
             .map(|connection| u64::try_from(connection.rtt().as_micros()).unwrap_or(u64::MAX));
+        if let Some(connection) = connection {
+            status.transport = Some(connection.transport().to_string());
+        }
         status.opened = counts.opened.load(Relaxed);
         status.refused = counts.refused.load(Relaxed);
         status.sessions = status.opened.saturating_sub(counts.ended.load(Relaxed));

@@ -146,6 +146,31 @@ impl Deployment {
         Ok(())
     }
 
+    /// Changes a connector's configuration and starts it anew.
+    pub fn reconfigure(&mut self, index: usize, change: impl FnOnce(&str) -> String) -> Result<()> {
+        let connector = &mut self.connectors[index];
+        let file = connector.state.join("connector.toml");
+        connector.process.stop(SOON)?;
+        fs::write(&file, change(&fs::read_to_string(&file)?))?;
+        self.start_connector(index)
+    }
+
+    /// Has a connector reach the relay by another port of this machine.
+    pub fn lead_by(&mut self, index: usize, port: u16) -> Result<()> {
+        let Doors { https, quic, .. } = self.doors;
+        self.reconfigure(index, |text| {
+            let port = format!(":{port}\"");
+            text.replace(&format!(":{https}\""), &port).replace(&format!(":{quic}\""), &port)
+        })
+    }
+
+    /// `adit-connector doctor --json`, of a connector.
+    pub fn doctor(&self, index: usize) -> Result<Value> {
+        let mut command = self.program("adit-connector");
+        command.args(["doctor", "--json", "--state"]).arg(&self.connectors[index].state);
+        Ok(serde_json::from_slice(&run(&mut command, SOON)?.stdout)?)
+    }
+
     /// Waits until the relay lists this many connectors as connected.
     pub fn wait_for_connectors(&self, count: usize) -> Result<()> {
         let what = format!("{count} connectors are connected");

@@ -7,15 +7,18 @@ use std::time::{Duration, SystemTime};
 use access::EndReason;
 use async_trait::async_trait;
 use rustls::pki_types::CertificateDer;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
+use tokio_rustls::server::TlsStream;
 use wire::{Control, Refusal, VERSIONS};
 
 use crate::carried::Stream;
-use crate::carrier::Carrier;
+use crate::carrier::{Carrier, Transport};
 use crate::certificate::Facts;
 use crate::closed::ConnectError;
 use crate::connection::{Connection, Link, Peer};
 use crate::control::{ControlLoop, Role};
+use crate::mux::{Mux, Side, Way};
 
 /// Signs certificates for one connected machine.
 #[async_trait]
@@ -35,7 +38,35 @@ pub struct Knock {
 
 /// Takes an incoming connection through the handshake and its hello, within a deadline.
 pub async fn accept(incoming: quinn::Incoming) -> Result<Knock, ConnectError> {
-    match timeout(GREETING, greet(incoming)).await {
+    let heard = async {
+        let quic = incoming.await.map_err(|source| ConnectError::Handshake { source })?;
+        let chain = quic.peer_identity().and_then(|any| any.downcast::<Vec<CertificateDer>>().ok());
+        let leaf = chain.as_ref().and_then(|chain| chain.first());
+        let certificate = facts(leaf)?;
+        hear(Carrier::quic(quic, None), certificate).await
+    };
+    within(heard).await
+}
+
+/// As [`accept()`], for a connection by TLS whose handshake is done. Its configuration must have
+/// demanded a client certificate ([`crate::tls::client_verifier`]) and `adit/1`.
+pub async fn accept_tls<S>(
+    stream: TlsStream<S>,
+    remote: SocketAddr,
+    transport: Transport,
+) -> Result<Knock, ConnectError>
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let certificate = facts(stream.get_ref().1.peer_certificates().and_then(<[_]>::first))?;
+    let way = Way { remote, transport, side: Side::Listener };
+    within(hear(Mux::start(stream, way).into(), certificate)).await
+}
+
+async fn within(
+    heard: impl Future<Output = Result<Knock, ConnectError>>,
+) -> Result<Knock, ConnectError> {
+    match timeout(GREETING, heard).await {
         Ok(knock) => knock,
         Err(_) => Err(ConnectError::TimedOut { after: GREETING }),
     }
@@ -49,6 +80,11 @@ impl Knock {
 
     pub fn peer(&self) -> &Peer {
         &self.peer
+    }
+
+    /// What carries it.
+    pub fn transport(&self) -> Transport {
+        self.carrier.transport()
     }
 
     pub fn remote_address(&self) -> SocketAddr {
@@ -88,20 +124,22 @@ impl Knock {
     }
 }
 
-async fn greet(incoming: quinn::Incoming) -> Result<Knock, ConnectError> {
-    let quic = incoming.await.map_err(|source| ConnectError::Handshake { source })?;
-    let chain = quic.peer_identity().and_then(|any| any.downcast::<Vec<CertificateDer>>().ok());
-    let leaf = chain.as_ref().and_then(|chain| chain.first()).ok_or(ConnectError::NoCertificate)?;
-    let certificate = Facts::of(leaf).map_err(|source| ConnectError::Certificate { source })?;
-    let carrier = Carrier::quic(quic, None);
+fn facts(leaf: Option<&CertificateDer<'_>>) -> Result<Facts, ConnectError> {
+    let leaf = leaf.ok_or(ConnectError::NoCertificate)?;
+    Facts::of(leaf).map_err(|source| ConnectError::Certificate { source })
+}
+
+async fn hear(carrier: Carrier, certificate: Facts) -> Result<Knock, ConnectError> {
     let over = |source| ConnectError::Closed { source };
     let mut control = carrier.accept(&Arc::default()).await.map_err(over)?;
     let hello = control.recv_frame().await.map_err(|source| ConnectError::Greeting { source })?;
-    let Control::Hello { versions, software, capabilities } = hello else {
+    let Control::Hello { versions, software, capabilities, instance } = hello else {
         return Err(ConnectError::Protocol);
     };
     let agreed = VERSIONS.agree(versions);
-    let peer = Peer { version: agreed.unwrap_or_default(), software, capabilities };
+    let version = agreed.unwrap_or_default();
+    let instance = Some(instance).filter(|instance| (1..=MAX_INSTANCE).contains(&instance.len()));
+    let peer = Peer { version, software, capabilities, instance };
     let knock = Knock { carrier, control, peer, certificate };
     match agreed {
         Some(_) => Ok(knock),
@@ -121,6 +159,8 @@ fn no_version() -> Refusal {
     }
 }
 
+/// The longest name of a process.
+const MAX_INSTANCE: usize = 64;
 /// From the first packet to the hello.
 const GREETING: Duration = Duration::from_secs(5);
 /// For the last word to a peer that is turned away.

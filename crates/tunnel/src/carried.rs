@@ -11,6 +11,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::closed::Closed;
+use crate::mux::MuxStream;
 use crate::stream::QuicStream;
 
 /// One bidirectional stream of a [`Connection`](crate::Connection).
@@ -19,6 +20,8 @@ use crate::stream::QuicStream;
 /// like the whole.
 pub enum Stream {
     Quic(QuicStream),
+    /// Boxed: it must not make the others larger.
+    Mux(Box<MuxStream>),
 }
 
 /// Why a stream broke, inside the [`io::Error`] it gives.
@@ -56,6 +59,7 @@ impl Stream {
     ) -> io::Result<()> {
         match self {
             Self::Quic(stream) => stream.send_frame_and(message, following).await,
+            Self::Mux(stream) => stream.send_frame_and(message, following).await,
         }
     }
 
@@ -63,6 +67,7 @@ impl Stream {
     pub async fn recv_frame<T: DeserializeOwned>(&mut self) -> io::Result<T> {
         match self {
             Self::Quic(stream) => stream.recv_frame().await,
+            Self::Mux(stream) => stream.recv_frame().await,
         }
     }
 
@@ -70,13 +75,16 @@ impl Stream {
     pub async fn deliver(&mut self) {
         match self {
             Self::Quic(stream) => stream.deliver().await,
+            Self::Mux(stream) => stream.deliver().await,
         }
     }
 
-    /// Sends this stream's bytes before those of lower priority; 0 is usual.
+    /// Sends this stream's bytes before those of lower priority; 0 is usual. A multiplexer takes
+    /// turns, and knows no priority.
     pub(crate) fn prioritise(&self, priority: i32) {
         match self {
             Self::Quic(stream) => stream.prioritise(priority),
+            Self::Mux(_) => {}
         }
     }
 }
@@ -85,36 +93,42 @@ impl splice::Stream for Stream {
     fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<Bytes>>> {
         match self {
             Self::Quic(stream) => stream.poll_recv(cx),
+            Self::Mux(stream) => stream.poll_recv(cx),
         }
     }
 
     fn poll_send(&mut self, cx: &mut Context<'_>, data: &mut Bytes) -> Poll<io::Result<()>> {
         match self {
             Self::Quic(stream) => stream.poll_send(cx, data),
+            Self::Mux(stream) => stream.poll_send(cx, data),
         }
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Self::Quic(stream) => stream.poll_flush(cx),
+            Self::Mux(stream) => stream.poll_flush(cx),
         }
     }
 
     fn poll_finish(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Self::Quic(stream) => stream.poll_finish(cx),
+            Self::Mux(stream) => stream.poll_finish(cx),
         }
     }
 
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
         match self {
             Self::Quic(stream) => stream.poll_gone(cx),
+            Self::Mux(stream) => stream.poll_gone(cx),
         }
     }
 
     fn abort(&mut self, code: u32) {
         match self {
             Self::Quic(stream) => stream.abort(code),
+            Self::Mux(stream) => stream.abort(code),
         }
     }
 }
@@ -123,6 +137,7 @@ impl std::fmt::Debug for Stream {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Quic(stream) => stream.fmt(f),
+            Self::Mux(stream) => stream.fmt(f),
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
@@ -14,6 +15,7 @@ use tokio::time::timeout;
 use crate::carried::{Counted, Stream, StreamError};
 use crate::closed::Closed;
 use crate::endpoint::{FIRST_STREAMS, MAX_STREAMS};
+use crate::mux::Mux;
 use crate::stream::QuicStream;
 use crate::window::SendWindow;
 
@@ -22,13 +24,35 @@ use crate::window::SendWindow;
 pub enum Transport {
     /// QUIC over UDP.
     Quic,
+    /// TLS over TCP.
+    Tls,
+    /// TLS inside a WebSocket, which crosses what takes nothing but HTTP.
+    WebSocket,
 }
 
 impl Transport {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Quic => "quic",
+            Self::Tls => "tls",
+            Self::WebSocket => "websocket",
         }
+    }
+}
+
+/// A word that is no transport's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not quic, tls or websocket")]
+pub struct TransportError;
+
+impl FromStr for Transport {
+    type Err = TransportError;
+
+    fn from_str(text: &str) -> Result<Self, TransportError> {
+        [Self::Quic, Self::Tls, Self::WebSocket]
+            .into_iter()
+            .find(|transport| transport.as_str() == text)
+            .ok_or(TransportError)
     }
 }
 
@@ -42,6 +66,7 @@ impl fmt::Display for Transport {
 #[derive(Clone)]
 pub(crate) enum Carrier {
     Quic(Quic),
+    Mux(Mux),
 }
 
 /// A QUIC connection, and how many streams its peer may open.
@@ -61,6 +86,7 @@ impl Carrier {
     pub(crate) fn transport(&self) -> Transport {
         match self {
             Self::Quic(_) => Transport::Quic,
+            Self::Mux(mux) => mux.transport(),
         }
     }
 
@@ -69,6 +95,7 @@ impl Carrier {
         let counted = Counted::new(streams);
         match self {
             Self::Quic(carrier) => carrier.open(counted).await,
+            Self::Mux(mux) => mux.open(counted).await,
         }
     }
 
@@ -76,6 +103,7 @@ impl Carrier {
     pub(crate) async fn accept(&self, streams: &Arc<AtomicUsize>) -> Result<Stream, Closed> {
         match self {
             Self::Quic(carrier) => Ok(carrier.accept(streams).await?),
+            Self::Mux(mux) => mux.accept(streams).await,
         }
     }
 
@@ -83,6 +111,7 @@ impl Carrier {
     pub(crate) async fn closed(&self) -> Closed {
         match self {
             Self::Quic(carrier) => carrier.quic.closed().await.into(),
+            Self::Mux(mux) => mux.closed().await,
         }
     }
 
@@ -90,6 +119,7 @@ impl Carrier {
     pub(crate) fn close_reason(&self) -> Option<Closed> {
         match self {
             Self::Quic(carrier) => carrier.quic.close_reason().map(Closed::from),
+            Self::Mux(mux) => mux.close_reason(),
         }
     }
 
@@ -98,6 +128,7 @@ impl Carrier {
             Self::Quic(carrier) => {
                 carrier.quic.close(VarInt::from_u32(reason.number()), why.as_bytes());
             }
+            Self::Mux(mux) => mux.close(reason, why),
         }
     }
 
@@ -108,12 +139,14 @@ impl Carrier {
                 drop(timeout(GOODBYE, endpoint.wait_idle()).await);
             }
             Self::Quic(_) => {}
+            Self::Mux(mux) => mux.farewell().await,
         }
     }
 
     pub(crate) fn remote_address(&self) -> SocketAddr {
         match self {
             Self::Quic(carrier) => carrier.quic.remote_address(),
+            Self::Mux(mux) => mux.remote_address(),
         }
     }
 
@@ -121,6 +154,31 @@ impl Carrier {
     pub(crate) fn rtt(&self) -> Duration {
         match self {
             Self::Quic(carrier) => carrier.quic.rtt(),
+            Self::Mux(mux) => mux.rtt(),
+        }
+    }
+
+    /// Takes a round trip as the greeting or a ping measured it, where the carrier does not measure.
+    pub(crate) fn measured(&self, rtt: Duration) {
+        match self {
+            Self::Quic(_) => {}
+            Self::Mux(mux) => mux.measured(rtt),
+        }
+    }
+
+    /// How much has been received, whatever it was: bytes, or packets.
+    pub(crate) fn received(&self) -> u64 {
+        match self {
+            Self::Quic(carrier) => carrier.quic.stats().udp_rx.datagrams,
+            Self::Mux(mux) => mux.received(),
+        }
+    }
+
+    /// Whether a peer's answer may stand in line behind other bytes, so that its life shows by those.
+    pub(crate) fn is_in_line(&self) -> bool {
+        match self {
+            Self::Quic(_) => false,
+            Self::Mux(_) => true,
         }
     }
 
@@ -132,7 +190,15 @@ impl Carrier {
                     quic.set_send_window(bytes);
                 }
             }
+            // TCP sees to that itself.
+            Self::Mux(_) => {}
         }
+    }
+}
+
+impl From<Mux> for Carrier {
+    fn from(mux: Mux) -> Self {
+        Self::Mux(mux)
     }
 }
 

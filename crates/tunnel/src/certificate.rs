@@ -58,6 +58,13 @@ impl Facts {
     }
 }
 
+/// Who issued a certificate, for people: at most so long, and without what a terminal obeys.
+pub(crate) fn issuer(der: &[u8]) -> String {
+    let Ok((_, certificate)) = X509Certificate::from_der(der) else { return "?".to_owned() };
+    let name = certificate.issuer().to_string();
+    name.chars().filter(|c| !access::text::is_hidden(*c)).take(LONGEST_NAME).collect()
+}
+
 /// The certificates of a PEM text, in its order. At least one.
 pub fn chain(pem: &str) -> Result<Vec<CertificateDer<'static>>, CertificateError> {
     let chain: Vec<_> = CertificateDer::pem_slice_iter(pem.as_bytes())
@@ -74,6 +81,8 @@ pub fn requested_key(csr_pem: &str) -> Result<Spki, CertificateError> {
         X509CertificationRequest::from_der(&der).map_err(|_| CertificateError::Request)?;
     Ok(sha256(request.certification_request_info.subject_pki.raw))
 }
+
+const LONGEST_NAME: usize = 128;
 
 fn moment(seconds: i64) -> SystemTime {
     let since = Duration::from_secs(u64::try_from(seconds).unwrap_or_default());

@@ -1,11 +1,17 @@
 //! Why there is no connection, or no stream on it.
 
+use std::error::Error as _;
 use std::io;
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use access::EndReason;
+use access::{EndReason, Explain};
 use quinn::ConnectionError;
 use wire::Refusal;
+
+use crate::carrier::Transport;
+use crate::proxy::ProxyError;
+use crate::tls::Intercepted;
 
 /// Why a connection is over.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -53,6 +59,24 @@ pub enum ConnectError {
     ServerName { name: String },
     #[error("the QUIC handshake failed")]
     Handshake { source: ConnectionError },
+    #[error("{address} does not answer")]
+    Tcp { address: SocketAddr, source: io::Error },
+    #[error(transparent)]
+    Proxy {
+        #[from]
+        source: ProxyError,
+    },
+    #[error("the TLS handshake failed")]
+    Shake { source: io::Error },
+    #[error(transparent)]
+    Intercepted {
+        #[from]
+        source: Intercepted,
+    },
+    #[error("the server gave no WebSocket")]
+    WebSocket { source: Box<tokio_tungstenite::tungstenite::Error> },
+    #[error("no way leads to the relay: {}", list(.tried))]
+    NoWay { tried: Vec<(Transport, ConnectError)> },
     #[error("the connection was over before the greeting")]
     Closed { source: Closed },
     #[error("the peer showed no certificate")]
@@ -79,6 +103,49 @@ pub enum OpenError {
     Broken { source: io::Error },
     #[error("the answer is not one this version knows")]
     Unknown,
+}
+
+impl ConnectError {
+    /// Whether the relay itself has answered, so that another way would lead to the same answer.
+    pub fn is_answer(&self) -> bool {
+        matches!(self, Self::Refused { .. })
+    }
+
+    /// The error and what caused it, in one line.
+    pub(crate) fn in_full(&self) -> String {
+        let causes = std::iter::successors(self.source(), |&error| error.source());
+        causes.fold(self.to_string(), |text, cause| {
+            let cause = cause.to_string();
+            if text.contains(&cause) { text } else { format!("{text}: {cause}") }
+        })
+    }
+
+    /// What is wrong on the way and what helps, where that is known.
+    pub fn explain(&self) -> Option<&dyn Explain> {
+        match self.telling() {
+            Self::Intercepted { source } => Some(source),
+            Self::Proxy { source } => Some(source),
+            _ => None,
+        }
+    }
+
+    /// The one that tells most of several, where several ways failed.
+    pub fn telling(&self) -> &Self {
+        let Self::NoWay { tried } = self else { return self };
+        let rank = |error: &Self| match error {
+            Self::Refused { .. } => 0,
+            Self::Intercepted { .. } => 1,
+            Self::Proxy { .. } => 2,
+            Self::Resolve { .. } => 3,
+            _ => 4,
+        };
+        tried.iter().map(|(_, error)| error).min_by_key(|error| rank(error)).unwrap_or(self)
+    }
+}
+
+fn list(tried: &[(Transport, ConnectError)]) -> String {
+    let told = tried.iter().map(|(transport, error)| format!("{transport}: {}", error.in_full()));
+    told.collect::<Vec<_>>().join("; ")
 }
 
 pub(crate) fn reason(code: quinn::VarInt) -> EndReason {

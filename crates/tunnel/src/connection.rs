@@ -28,6 +28,8 @@ pub struct Peer {
     /// Program and version, for people.
     pub software: String,
     pub capabilities: Vec<String>,
+    /// Which process of the machine it is; `None` where it does not say.
+    pub instance: Option<String>,
 }
 
 /// What stands at the other end of an opened stream.
@@ -106,6 +108,18 @@ impl Connection {
         *self.0.link.shared.draining.borrow()
     }
 
+    /// Completes when the peer has not answered for so long that another way to it should be sought.
+    pub async fn doubted(&self) {
+        let mut doubted = self.0.link.shared.doubted.subscribe();
+        // As above.
+        drop(doubted.wait_for(|doubted| *doubted).await);
+    }
+
+    /// Whether the peer has not answered for a while.
+    pub fn is_doubted(&self) -> bool {
+        *self.0.link.shared.doubted.borrow()
+    }
+
     /// Tells the peer that this side takes no more sessions.
     pub fn drain(&self) {
         self.0.link.shared.drain.notify_one();
@@ -120,6 +134,11 @@ impl Connection {
     pub async fn goodbye(&self, reason: EndReason, why: &str) {
         self.close(reason, why);
         self.0.link.carrier.farewell().await;
+    }
+
+    /// Whether both are the same connection.
+    pub fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
     }
 
     pub fn peer(&self) -> &Peer {
@@ -162,6 +181,7 @@ pub(crate) struct Link {
 pub(crate) struct Shared {
     pub(crate) drain: Notify,
     pub(crate) draining: watch::Sender<bool>,
+    pub(crate) doubted: watch::Sender<bool>,
     pub(crate) ready: watch::Sender<bool>,
     streams: Arc<AtomicUsize>,
     ended: OnceLock<Closed>,
@@ -172,6 +192,7 @@ impl Link {
         let shared = Shared {
             drain: Notify::new(),
             draining: watch::Sender::new(false),
+            doubted: watch::Sender::new(false),
             ready: watch::Sender::new(ready),
             streams: Arc::default(),
             ended: OnceLock::new(),

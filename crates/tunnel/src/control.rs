@@ -34,10 +34,16 @@ impl ControlLoop {
     pub(crate) async fn run(mut self) {
         // The peer's answer must not stand in line behind bulk data.
         self.stream.prioritise(1);
-        let mut liveness = Liveness::new(Instant::now().into_std());
+        let now = Instant::now().into_std();
+        let mut liveness = match self.role {
+            Role::Dialler { .. } => Liveness::of_dialler(now),
+            Role::Listener { .. } => Liveness::new(now),
+        };
         match self.serve(&mut liveness).await {
             Ok(()) => self.link.close(Closed::Silent, EndReason::Broken, "you did not answer"),
             Err(error) => {
+                // A peer that closes may say so right behind.
+                drop(timeout(MOMENT, self.link.carrier.closed()).await);
                 let ended = Closed::Broken { detail: error.to_string() };
                 self.link.close(ended, EndReason::Broken, "the control stream broke");
             }
@@ -46,7 +52,8 @@ impl ControlLoop {
 
     /// Ends in order when the peer is silent.
     async fn serve(&mut self, liveness: &mut Liveness) -> io::Result<()> {
-        let mut pings = 0;
+        let (mut pings, mut asked) = (0, Instant::now());
+        let mut received = self.link.carrier.received();
         let mut window = SendWindow::new();
         let shared = Arc::clone(&self.link.shared);
         loop {
@@ -55,15 +62,27 @@ impl ControlLoop {
             let timeout = Instant::from_std(liveness.poll_timeout());
             tokio::select! {
                 message = self.stream.recv_frame() => {
+                    let message = message?;
                     liveness.heard(Instant::now().into_std());
-                    self.handle(message?).await?;
+                    shared.doubted.send_if_modified(std::mem::take);
+                    if matches!(message, Control::Pong { n } if n == pings) {
+                        self.link.carrier.measured(asked.elapsed());
+                    }
+                    self.handle(message).await?;
                 }
                 () = shared.drain.notified() => self.send(&Control::Drain).await?,
                 () = sleep_until(timeout) => {
+                    let before = std::mem::replace(&mut received, self.link.carrier.received());
+                    let comes_in = received != before;
+                    if comes_in && self.link.carrier.is_in_line() {
+                        liveness.heard(Instant::now().into_std());
+                        continue;
+                    }
                     match liveness.handle_timeout(Instant::now().into_std()) {
                         Some(Action::GiveUp) => return Ok(()),
+                        Some(Action::Doubt) => drop(shared.doubted.send_replace(!comes_in)),
                         Some(Action::Probe) => {
-                            pings += 1;
+                            (pings, asked) = (pings + 1, Instant::now());
                             self.send(&Control::Ping { n: pings }).await?;
                         }
                         None => {}
@@ -152,6 +171,8 @@ pub(crate) async fn renewed(mut identity: Identity, pem: String) -> io::Result<I
         .map_err(io::Error::other)
 }
 
+/// For the word that the connection is closed.
+const MOMENT: Duration = Duration::from_millis(300);
 /// Between two attempts to renew.
 const RETRY: Duration = Duration::from_secs(60);
 /// How long signing may take.

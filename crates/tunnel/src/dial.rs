@@ -31,17 +31,30 @@ pub struct DialOut<'a> {
     pub congestion: Congestion,
 }
 
-/// Dials the relay and greets it, within a deadline. An expired certificate is renewed before the
-/// connection is handed out.
+/// What the dialling side says of itself.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Hello<'a> {
+    pub(crate) identity: &'a Identity,
+    pub(crate) software: &'a str,
+    pub(crate) capabilities: &'a [String],
+    /// Of the process, where it may have several connections at a time.
+    pub(crate) instance: &'a str,
+}
+
+/// Dials the relay by QUIC and greets it, within a deadline. An expired certificate is renewed before
+/// the connection is handed out.
 pub async fn dial_out(how: DialOut<'_>) -> Result<Connection, ConnectError> {
-    match timeout(DEADLINE, first_that_answers(&how)).await {
+    let DialOut { identity, software, capabilities, .. } = &how;
+    let hello = Hello { identity, software, capabilities, instance: "" };
+    let dialled = async { greet(hello, quic(&how).await?).await };
+    match timeout(DEADLINE, dialled).await {
         Ok(connection) => connection,
         Err(_) => Err(ConnectError::TimedOut { after: DEADLINE }),
     }
 }
 
 /// Tries each address the name has; the last one has all the time that is left.
-async fn first_that_answers(how: &DialOut<'_>) -> Result<Connection, ConnectError> {
+pub(crate) async fn quic(how: &DialOut<'_>) -> Result<Carrier, ConnectError> {
     let resolve = |source| ConnectError::Resolve { host: how.relay.to_owned(), source };
     let config = endpoint::client_config(&how.identity, how.congestion)
         .map_err(|source: TlsError| ConnectError::Tls { source })?;
@@ -49,7 +62,7 @@ async fn first_that_answers(how: &DialOut<'_>) -> Result<Connection, ConnectErro
     for address in tokio::net::lookup_host(local::address(how.relay)).await.map_err(resolve)? {
         let started = Instant::now();
         match timeout(PER_ADDRESS, connect(how, &config, address)).await {
-            Ok(Ok(quic)) => return greet(how, quic).await,
+            Ok(Ok(carrier)) => return Ok(carrier),
             Ok(Err(error)) => failed = error,
             Err(_) => failed = ConnectError::TimedOut { after: started.elapsed() },
         }
@@ -62,36 +75,37 @@ async fn connect(
     how: &DialOut<'_>,
     config: &quinn::ClientConfig,
     address: SocketAddr,
-) -> Result<(quinn::Endpoint, quinn::Connection), ConnectError> {
+) -> Result<Carrier, ConnectError> {
     let endpoint = endpoint::dialler(address).map_err(|source| ConnectError::Socket { source })?;
     let connecting = endpoint
         .connect_with(config.clone(), address, how.domain)
         .map_err(|_| ConnectError::ServerName { name: how.domain.to_owned() })?;
     let quic = connecting.await.map_err(|source| ConnectError::Handshake { source })?;
-    Ok((endpoint, quic))
+    Ok(Carrier::quic(quic, Some(endpoint)))
 }
 
-async fn greet(
-    how: &DialOut<'_>,
-    (endpoint, quic): (quinn::Endpoint, quinn::Connection),
-) -> Result<Connection, ConnectError> {
-    let carrier = Carrier::quic(quic, Some(endpoint));
+/// Says hello on a carrier that stands.
+pub(crate) async fn greet(said: Hello<'_>, carrier: Carrier) -> Result<Connection, ConnectError> {
+    let began = Instant::now();
     let greeting = |source| ConnectError::Greeting { source };
     let mut stream = carrier.open(&Arc::default()).await.map_err(greeting)?;
     let hello = Control::Hello {
         versions: VERSIONS,
-        software: how.software.to_owned(),
-        capabilities: how.capabilities.clone(),
+        software: said.software.to_owned(),
+        capabilities: said.capabilities.to_vec(),
+        instance: said.instance.to_owned(),
     };
     let (peer, renew_now) = match ask(&mut stream, &hello).await? {
         Control::Welcome { version, relay, renew_now } => {
-            (Peer { version, software: relay, capabilities: Vec::new() }, renew_now)
+            let (capabilities, instance) = (Vec::new(), None);
+            (Peer { version, software: relay, capabilities, instance }, renew_now)
         }
         other => return Err(refused(other)),
     };
+    carrier.measured(began.elapsed());
     let identity = match renew_now {
-        true => renew(&mut stream, how.identity.clone()).await?,
-        false => how.identity.clone(),
+        true => renew(&mut stream, said.identity.clone()).await?,
+        false => said.identity.clone(),
     };
     let link = Link::new(carrier, true);
     let due = identity.half_life();

@@ -4,16 +4,16 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use access::Explain;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{
-    ACCEPT, AUTHORIZATION, CONTENT_TYPE, ETAG, HOST, HeaderName, HeaderValue, RETRY_AFTER,
+    ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, ETAG, HOST, HeaderName, HeaderValue, RETRY_AFTER,
     USER_AGENT,
 };
 pub use hyper::http::Method;
 use hyper::http::{self, Request, Response, Uri};
 use hyper_util::rt::TokioIo;
-use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
@@ -25,7 +25,8 @@ use tokio_rustls::client::TlsStream;
 
 use crate::Identity;
 use crate::local;
-use crate::tls::{self, TlsError, Trust};
+use crate::proxy::{Proxies, ProxyError};
+use crate::tls::{self, Intercepted, TlsError, Trust, Witness};
 
 /// Calls the API of one relay. Holds no connection between calls.
 #[derive(Clone)]
@@ -34,6 +35,8 @@ pub struct Client {
     port: u16,
     name: ServerName<'static>,
     tls: TlsConnector,
+    witness: Arc<Witness>,
+    proxies: Proxies,
 }
 
 /// The relay's own answer to a request it does not fulfil (RFC 9457 with Adit's members).
@@ -91,6 +94,16 @@ pub enum CallError {
     Connect { host: String, port: u16, source: io::Error },
     #[error("{host} is not the relay this machine trusts, or does not trust this machine")]
     Handshake { host: String, source: io::Error },
+    #[error(transparent)]
+    Intercepted {
+        #[from]
+        source: Intercepted,
+    },
+    #[error(transparent)]
+    Proxy {
+        #[from]
+        source: ProxyError,
+    },
     #[error("the request is not one")]
     Request { source: http::Error },
     #[error("the connection to the relay broke")]
@@ -111,12 +124,19 @@ impl Client {
         let (host, port) = parse(url).ok_or_else(|| CallError::Url { url: url.to_owned() })?;
         let name = ServerName::try_from(host.clone())
             .map_err(|_| CallError::Url { url: url.to_owned() })?;
-        let mut config: ClientConfig = tls::client_config(trust, identity)?;
+        let (mut config, witness) = tls::watched_client_config(trust, identity)?;
         config.alpn_protocols = vec![match identity {
             Some(_) => wire::ALPN_API.to_vec(),
             None => b"http/1.1".to_vec(),
         }];
-        Ok(Self { host, port, name, tls: TlsConnector::from(Arc::new(config)) })
+        let (tls, proxies) = (TlsConnector::from(Arc::new(config)), Proxies::default());
+        Ok(Self { host, port, name, tls, witness, proxies })
+    }
+
+    /// The same, through the proxy that leads to the relay.
+    #[must_use]
+    pub fn through(self, proxies: Proxies) -> Self {
+        Self { proxies, ..self }
     }
 
     /// `GET`: see [`call`](Self::call).
@@ -179,6 +199,14 @@ impl Client {
         Ok(Answer { value, etag })
     }
 
+    /// What the relay takes the time for, as HTTP writes it.
+    pub(crate) async fn date(&self) -> Result<Option<String>, CallError> {
+        let call: Call<'_, ()> =
+            Call { method: Method::GET, path: "/healthz", body: None, headers: Vec::new() };
+        let (head, _) = self.exchange(self.request(&call, None)?).await?;
+        Ok(head.headers.get(DATE).and_then(|date| Some(date.to_str().ok()?.to_owned())))
+    }
+
     fn request(
         &self,
         call: &Call<'_, impl Serialize>,
@@ -229,14 +257,36 @@ impl Client {
     async fn connect(&self) -> Result<TlsStream<TcpStream>, CallError> {
         let failed =
             |source| CallError::Connect { host: self.host.clone(), port: self.port, source };
-        let address = (local::host(&self.host), self.port);
-        let socket = match timeout(CONNECT, TcpStream::connect(address)).await {
-            Ok(connected) => connected.map_err(failed)?,
-            Err(_) => return Err(failed(io::ErrorKind::TimedOut.into())),
-        };
+        let dialled = timeout(CONNECT, self.dial()).await;
+        let socket = dialled.map_err(|_| failed(io::ErrorKind::TimedOut.into()))??;
         socket.set_nodelay(true).map_err(failed)?;
         let shaken = self.tls.connect(self.name.clone(), socket).await;
-        shaken.map_err(|source| CallError::Handshake { host: self.host.clone(), source })
+        shaken.map_err(|source| match self.witness.stranger() {
+            Some(stranger) => stranger.into(),
+            None => CallError::Handshake { host: self.host.clone(), source },
+        })
+    }
+
+    async fn dial(&self) -> Result<TcpStream, CallError> {
+        match self.proxies.to(&self.host) {
+            Some(proxy) => Ok(proxy.connect(&authority(&self.host, self.port)).await?),
+            None => {
+                let (host, port) = (self.host.clone(), self.port);
+                let connected = TcpStream::connect((local::host(&self.host), port)).await;
+                connected.map_err(|source| CallError::Connect { host, port, source })
+            }
+        }
+    }
+}
+
+impl CallError {
+    /// What is wrong on the way and what helps, where that is known.
+    pub fn explain(&self) -> Option<&dyn Explain> {
+        match self {
+            Self::Intercepted { source } => Some(source),
+            Self::Proxy { source } => Some(source),
+            _ => None,
+        }
     }
 }
 
@@ -261,6 +311,11 @@ fn problem(status: http::StatusCode, body: &[u8]) -> Box<Problem> {
         ..Problem::default()
     });
     Box::new(problem)
+}
+
+/// `host:port` of the relay at `url`; `None` where that is no relay's URL.
+pub fn address(url: &str) -> Option<String> {
+    parse(url).map(|(host, port)| authority(&host, port))
 }
 
 fn authority(host: &str, port: u16) -> String {

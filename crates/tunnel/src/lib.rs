@@ -1,5 +1,5 @@
-//! The wire protocol over QUIC: dialling out, accepting, and the streams in between. Free of policy
-//! and of the store.
+//! The wire protocol over QUIC, and where UDP does not get through over TLS: dialling out, accepting,
+//! and the streams in between. Free of policy and of the store.
 //!
 //! [`dial_out`] and [`accept()`] give a [`Connection`] whose two sides have greeted each other, know
 //! when the other is gone, and renew the machine's certificate. Sessions are [`Stream`]s on it.
@@ -12,18 +12,26 @@ mod closed;
 mod connection;
 mod control;
 mod dial;
+pub mod doctor;
 pub mod endpoint;
 pub mod https;
 pub mod identity;
+pub mod ladder;
 mod local;
+mod mux;
+pub mod proxy;
 mod stream;
+mod tcp;
 pub mod tls;
+pub mod websocket;
 mod window;
 
-pub use accept::{Knock, Renewer, accept};
+pub use accept::{Knock, Renewer, accept, accept_tls};
 pub use carried::{Stream, StreamError, end_reason};
 pub use carrier::Transport;
 pub use closed::{Closed, ConnectError, OpenError};
 pub use connection::{Connection, Opened, Peer};
 pub use dial::{DialOut, dial_out};
 pub use identity::Identity;
+pub use ladder::Ladder;
+pub use tcp::{Interception, OverTcp, prepare};

@@ -1,12 +1,14 @@
 //! TLS on both sides of a tunnel: one crypto provider, TLS 1.3, the relay's own CA.
 
+use std::borrow::Cow;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use access::CaPin;
+use access::{CaPin, Code, Explain};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{Resumption, verify_server_cert_signed_by_trust_anchor};
+use rustls::client::{Resumption, WebPkiServerVerifier, verify_server_cert_signed_by_trust_anchor};
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
@@ -45,6 +47,31 @@ pub enum TlsError {
     Quic { source: quinn::crypto::rustls::NoInitialCipherSuite },
 }
 
+/// A certificate that the relay's CA has not signed, shown in the relay's place.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the certificate shown for the relay is not its own: {issuer:?} issued it")]
+pub struct Intercepted {
+    pub issuer: String,
+}
+
+impl Explain for Intercepted {
+    fn code(&self) -> Code {
+        Code("relay.intercepted")
+    }
+
+    fn public(&self) -> Cow<'static, str> {
+        self.to_string().into()
+    }
+
+    fn hint(&self) -> Option<Cow<'static, str>> {
+        Some(
+            "something on the way ends TLS: have the relay's host exempted from TLS inspection, or \
+             let a WebSocket cross it (docs/operate.md, \"Where TLS is inspected\")"
+                .into(),
+        )
+    }
+}
+
 /// How a machine knows that a server is its relay.
 #[derive(Clone, Debug)]
 pub enum Trust {
@@ -54,6 +81,13 @@ pub enum Trust {
     Ca(String),
     /// By the machine's own list of public CAs, and the server's name.
     System,
+}
+
+impl Trust {
+    /// In the first certificate of a PEM text, whatever name the server is dialled by.
+    pub(crate) fn pinned_in(ca_pem: &str) -> Result<Self, TlsError> {
+        Ok(Self::Pin(CaPin::of(&certificate::chain(ca_pem)?[0])))
+    }
 }
 
 /// What a client certificate's end means.
@@ -86,6 +120,18 @@ pub fn client_config(trust: &Trust, identity: Option<&Identity>) -> Result<Clien
     client(trust, shown, &[&rustls::version::TLS13])
 }
 
+/// As [`client_config`], and who was there instead of the relay.
+pub(crate) fn watched_client_config(
+    trust: &Trust,
+    identity: Option<&Identity>,
+) -> Result<(ClientConfig, Arc<Witness>), TlsError> {
+    let (stranger, lenient) = (Mutex::default(), AtomicBool::new(false));
+    let witness = Arc::new(Witness { inner: verifier(trust)?, stranger, lenient });
+    let mut config = client_config(trust, identity)?;
+    config.dangerous().set_certificate_verifier(witness.clone());
+    Ok((config, witness))
+}
+
 /// As [`client_config`], towards servers that are not ours: some speak TLS 1.2 at most. `shown` is a
 /// certificate with its chain, and its key, in PEM form.
 pub fn foreign_client_config(
@@ -100,21 +146,10 @@ fn client(
     shown: Option<(&str, &SecretString)>,
     versions: &[&'static SupportedProtocolVersion],
 ) -> Result<ClientConfig, TlsError> {
-    let provider = provider();
-    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
-        .with_protocol_versions(versions)?;
-    let builder = match trust {
-        Trust::Ca(pem) => builder.with_root_certificates(roots(pem)?),
-        Trust::Pin(pin) => {
-            let algorithms = provider.signature_verification_algorithms;
-            let verifier = PinnedCa { pin: *pin, algorithms };
-            builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier))
-        }
-        Trust::System => {
-            let verifier = rustls_platform_verifier::Verifier::new(provider)?;
-            builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier))
-        }
-    };
+    let builder = ClientConfig::builder_with_provider(provider())
+        .with_protocol_versions(versions)?
+        .dangerous()
+        .with_custom_certificate_verifier(verifier(trust)?);
     let mut config = match shown {
         Some((chain, key)) => {
             builder.with_client_auth_cert(certificate::chain(chain)?, private_key(key)?)?
@@ -182,6 +217,23 @@ pub fn client_verifier(
     })
 }
 
+/// What checks the certificates of a server that is known by `trust`.
+fn verifier(trust: &Trust) -> Result<Arc<dyn ServerCertVerifier>, TlsError> {
+    let provider = provider();
+    Ok(match trust {
+        Trust::Ca(pem) => {
+            let roots = Arc::new(roots(pem)?);
+            let built = WebPkiServerVerifier::builder_with_provider(roots, provider).build();
+            built.map_err(|source| TlsError::Ca { source })?
+        }
+        Trust::Pin(pin) => {
+            let algorithms = provider.signature_verification_algorithms;
+            Arc::new(PinnedCa { pin: *pin, algorithms })
+        }
+        Trust::System => Arc::new(rustls_platform_verifier::Verifier::new(provider)?),
+    })
+}
+
 fn roots(pem: &str) -> Result<RootCertStore, TlsError> {
     let mut roots = RootCertStore::empty();
     for certificate in certificate::chain(pem)? {
@@ -246,6 +298,80 @@ impl ServerCertVerifier for PinnedCa {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.algorithms.supported_schemes()
+    }
+}
+
+/// Verifies a relay's certificate, and remembers who issued the one of somebody else.
+#[derive(Debug)]
+pub(crate) struct Witness {
+    inner: Arc<dyn ServerCertVerifier>,
+    stranger: Mutex<Option<String>>,
+    lenient: AtomicBool,
+}
+
+impl Witness {
+    /// Who issued the certificate that was shown in the relay's place.
+    pub(crate) fn stranger(&self) -> Option<Intercepted> {
+        let issuer = self.stranger.lock().unwrap_or_else(PoisonError::into_inner).take();
+        issuer.map(|issuer| Intercepted { issuer })
+    }
+
+    /// Has whatever certificate is shown accepted: for TLS that protects nothing.
+    pub(crate) fn accept_anybody(&self) {
+        self.lenient.store(true, Relaxed);
+    }
+}
+
+impl ServerCertVerifier for Witness {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let verified = self.inner.verify_server_cert(
+            end_entity,
+            intermediates,
+            server_name,
+            ocsp_response,
+            now,
+        );
+        // A stranger's CA may have the same name as the relay's.
+        if let Err(rustls::Error::InvalidCertificate(
+            CertificateError::UnknownIssuer | CertificateError::BadSignature,
+        )) = verified
+        {
+            let issuer = certificate::issuer(end_entity);
+            *self.stranger.lock().unwrap_or_else(PoisonError::into_inner) = Some(issuer);
+        }
+        match self.lenient.load(Relaxed) {
+            true => Ok(ServerCertVerified::assertion()),
+            false => verified,
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.inner.verify_tls12_signature(message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.inner.verify_tls13_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.inner.supported_verify_schemes()
     }
 }
 

@@ -267,7 +267,9 @@ async fn a_version_nobody_speaks_is_refused_in_words() {
         let (_quic, mut control) = raw(&relay, &identity).await;
         let versions = wire::VersionRange { min: 90, max: 99 };
         let (software, capabilities) = (String::new(), Vec::new());
-        control.say(&Control::Hello { versions, software, capabilities }).await;
+        control
+            .say(&Control::Hello { versions, software, capabilities, instance: String::new() })
+            .await;
         control.hear().await
     };
     let (accepted, heard) = within(async { tokio::join!(accept, dial) }).await;
@@ -401,7 +403,14 @@ async fn raw_hello(
     let dial = async {
         let (quic, mut control) = raw(relay, identity).await;
         let (software, capabilities) = (String::new(), Vec::new());
-        control.say(&Control::Hello { versions: VERSIONS, software, capabilities }).await;
+        control
+            .say(&Control::Hello {
+                versions: VERSIONS,
+                software,
+                capabilities,
+                instance: String::new(),
+            })
+            .await;
         assert!(matches!(control.hear().await, Control::Welcome { .. }));
         (quic, control)
     };

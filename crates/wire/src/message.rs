@@ -20,6 +20,9 @@ pub enum Control {
         software: String,
         #[serde(default)]
         capabilities: Vec<String>,
+        /// Drawn when the dialling process began: several connections with one are one process's.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        instance: String,
     },
     /// The relay's answer to a hello it accepts.
     Welcome {
@@ -155,6 +158,7 @@ mod tests {
                 versions: VERSIONS,
                 software: "adit-connector 0.1.0".into(),
                 capabilities: vec!["drain".into()],
+                instance: String::new(),
             },
             Control::Welcome { version: 1, relay: "adit-relay 0.1.0".into(), renew_now: true },
             Control::Refused(refusal.clone()),

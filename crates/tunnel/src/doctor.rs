@@ -1,0 +1,265 @@
+//! What is wrong on the way to a relay, and what helps: one line for each thing looked at.
+
+use std::time::{Duration, SystemTime};
+
+use access::Explain;
+use futures_util::future::join_all;
+use serde::Serialize;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc2822;
+use tokio::time::{Instant, timeout};
+
+use crate::Identity;
+use crate::carrier::Transport;
+use crate::closed::ConnectError;
+use crate::https::{CallError, Client};
+use crate::ladder::{Ladder, RUNGS};
+use crate::local;
+use crate::tls::Trust;
+
+/// One thing that was looked at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// What: `name`, `proxy`, `quic`, `tls`, `websocket`, `clock`, `certificate`, or a target.
+    pub check: String,
+    pub outcome: Outcome,
+    /// In one line.
+    pub found: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code: Option<&'static str>,
+    /// What helps, in one line.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fix: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    Good,
+    /// It works without.
+    Warning,
+    Bad,
+}
+
+impl Outcome {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Good => "good",
+            Self::Warning => "warning",
+            Self::Bad => "bad",
+        }
+    }
+}
+
+impl Finding {
+    pub fn good(check: &str, found: String) -> Self {
+        Self { check: check.to_owned(), outcome: Outcome::Good, found, code: None, fix: None }
+    }
+
+    pub fn bad(check: &str, found: String, fix: String) -> Self {
+        let outcome = Outcome::Bad;
+        Self { check: check.to_owned(), outcome, found, code: None, fix: Some(fix) }
+    }
+
+    /// As one line of text.
+    pub fn line(&self) -> String {
+        let mut line = format!("{:7} {:12} {}", self.outcome.as_str(), self.check, self.found);
+        if let Some(fix) = &self.fix {
+            line.push_str(" — ");
+            line.push_str(fix);
+        }
+        if let Some(code) = self.code {
+            line.push_str(&format!(" [{code}]"));
+        }
+        line
+    }
+
+    fn explained(check: &str, error: &dyn Explain) -> Self {
+        let fix = error.hint().map(std::borrow::Cow::into_owned);
+        let (found, code) = (error.public().into_owned(), Some(error.code().0));
+        Self { check: check.to_owned(), outcome: Outcome::Bad, found, code, fix }
+    }
+}
+
+/// Looks at everything between this machine and its relay. Nothing is left behind: carriers are tried,
+/// and no relay is greeted.
+pub async fn examine(ladder: &Ladder, identity: &Identity) -> Vec<Finding> {
+    let mut findings = vec![name(ladder).await, certificate(identity, SystemTime::now())];
+    findings.extend(proxy(ladder).await);
+    let tried = join_all(RUNGS.map(|rung| try_one(ladder, rung, identity)));
+    let (tried, clock) = tokio::join!(tried, clock(ladder, identity));
+    findings.extend(ways(ladder, tried));
+    findings.extend(clock);
+    findings
+}
+
+async fn name(ladder: &Ladder) -> Finding {
+    let address = &ladder.ways().https;
+    let host = host_of(address);
+    if ladder.ways().over_tcp.proxies.to(host).is_some() {
+        return Finding::good("name", format!("the proxy resolves {host}"));
+    }
+    let fix = || "check the name and this machine's DNS servers".to_owned();
+    match timeout(WITHIN, tokio::net::lookup_host(local::address(address))).await {
+        Ok(Ok(mut found)) => match found.next() {
+            Some(first) => Finding::good("name", format!("{host} is {}", first.ip())),
+            None => Finding::bad("name", format!("{host} has no address"), fix()),
+        },
+        Ok(Err(error)) => Finding::bad("name", format!("{host} does not resolve: {error}"), fix()),
+        Err(_) => Finding::bad("name", format!("no DNS server answers for {host}"), fix()),
+    }
+}
+
+fn certificate(identity: &Identity, now: SystemTime) -> Finding {
+    let left = identity.not_after().duration_since(now);
+    match left {
+        Ok(left) => {
+            let days = left.as_secs() / (24 * 3600);
+            Finding::good("certificate", format!("{} for {days} more days", identity.name()))
+        }
+        Err(_) => Finding {
+            outcome: Outcome::Warning,
+            fix: Some("it is renewed at the next connection, unless it was revoked".to_owned()),
+            ..Finding::good("certificate", format!("{} has expired", identity.name()))
+        },
+    }
+}
+
+async fn proxy(ladder: &Ladder) -> Option<Finding> {
+    let address = &ladder.ways().https;
+    let proxy = ladder.ways().over_tcp.proxies.to(host_of(address))?;
+    Some(match timeout(WITHIN, proxy.connect(address)).await {
+        Ok(Ok(_)) => Finding::good("proxy", format!("{proxy} leads to {address}")),
+        Ok(Err(error)) => Finding::explained("proxy", &error),
+        Err(_) => Finding::bad(
+            "proxy",
+            format!("{proxy} does not answer"),
+            "check the proxy's address, or name none for the relay in NO_PROXY".to_owned(),
+        ),
+    })
+}
+
+type Tried = (Transport, Result<Duration, ConnectError>);
+
+async fn try_one(ladder: &Ladder, rung: Transport, identity: &Identity) -> Tried {
+    let began = Instant::now();
+    let stood = match timeout(WITHIN, ladder.attempt(rung, identity)).await {
+        Ok((_, Ok(carrier))) => {
+            carrier.close(access::EndReason::Closed, "examined");
+            Ok(began.elapsed())
+        }
+        Ok((_, Err(error))) => Err(error),
+        Err(_) => Err(ConnectError::TimedOut { after: WITHIN }),
+    };
+    (rung, stood)
+}
+
+/// What each way came to. One that works makes the others' failures warnings.
+fn ways(ladder: &Ladder, tried: Vec<Tried>) -> Vec<Finding> {
+    let works = tried.iter().any(|(_, stood)| stood.is_ok());
+    let finding = |(rung, stood): Tried| {
+        let check = rung.as_str();
+        let error = match stood {
+            Ok(took) => {
+                return Finding::good(check, format!("answers after {} ms", took.as_millis()));
+            }
+            Err(error) => error,
+        };
+        let mut finding = match error.explain() {
+            Some(why) => Finding::explained(check, why),
+            None => Finding::bad(check, error.in_full(), port_fix(ladder, rung)),
+        };
+        if works {
+            finding.outcome = Outcome::Warning;
+        }
+        finding
+    };
+    tried.into_iter().map(finding).collect()
+}
+
+fn port_fix(ladder: &Ladder, rung: Transport) -> String {
+    let port = |address: &str| address.rsplit_once(':').map_or("443", |(_, port)| port).to_owned();
+    match rung {
+        Transport::Quic => {
+            format!("let UDP out to port {} of the relay", port(&ladder.ways().quic))
+        }
+        Transport::Tls | Transport::WebSocket => {
+            format!("let TCP out to port {} of the relay", port(&ladder.ways().https))
+        }
+    }
+}
+
+/// How far this machine's clock is from the relay's: certificates are not valid at another time.
+async fn clock(ladder: &Ladder, identity: &Identity) -> Option<Finding> {
+    let url = format!("https://{}", ladder.ways().https);
+    let trust = Trust::pinned_in(identity.ca_pem()).ok()?;
+    let client = Client::new(&url, &trust, None).ok()?;
+    let client = client.through(ladder.ways().over_tcp.proxies.clone());
+    match timeout(WITHIN, client.date()).await {
+        Ok(Ok(Some(date))) => {
+            let theirs = OffsetDateTime::parse(&date, &Rfc2822).ok()?;
+            Some(skew(theirs, OffsetDateTime::now_utc()))
+        }
+        Ok(Err(CallError::Handshake { source, .. })) if speaks_of_time(&source) => {
+            Some(Finding::bad(
+                "clock",
+                "the relay's certificate is not valid at this machine's time".to_owned(),
+                "set this machine's clock".to_owned(),
+            ))
+        }
+        // Why it does not answer is said already.
+        Ok(Ok(None) | Err(_)) | Err(_) => None,
+    }
+}
+
+fn skew(theirs: OffsetDateTime, ours: OffsetDateTime) -> Finding {
+    let seconds = (ours - theirs).whole_seconds();
+    if seconds.abs() <= MOST_SKEW {
+        return Finding::good("clock", format!("{} s from the relay's", seconds.abs()));
+    }
+    let (way, off) = (if seconds > 0 { "ahead of" } else { "behind" }, seconds.abs());
+    Finding::bad(
+        "clock",
+        format!("{off} s {way} the relay's"),
+        "set this machine's clock, and keep it by NTP".to_owned(),
+    )
+}
+
+fn speaks_of_time(error: &std::io::Error) -> bool {
+    let text = error.to_string();
+    text.contains("expired") || text.contains("not valid yet") || text.contains("NotValidYet")
+}
+
+fn host_of(address: &str) -> &str {
+    address.rsplit_once(':').map_or(address, |(host, _)| host)
+}
+
+/// For one thing to answer.
+const WITHIN: Duration = Duration::from_secs(5);
+const MOST_SKEW: i64 = 30;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_is_off_is_told_with_its_direction() {
+        let now = OffsetDateTime::now_utc();
+        let off = |seconds| skew(now, now + time::Duration::seconds(seconds));
+        assert_eq!(off(3).outcome, Outcome::Good);
+        assert_eq!(off(3600).found, "3600 s ahead of the relay's");
+        assert_eq!(off(-90).found, "90 s behind the relay's");
+        let date = "Fri, 27 Nov 2026 14:05:39 GMT";
+        assert_eq!(OffsetDateTime::parse(date, &Rfc2822).unwrap().hour(), 14);
+    }
+
+    #[test]
+    fn a_finding_is_one_line_with_its_fix_and_its_code() {
+        let finding = Finding {
+            code: Some("relay.intercepted"),
+            ..Finding::bad("tls", "it is not its own".into(), "exempt it".into())
+        };
+        let line = "bad     tls          it is not its own — exempt it [relay.intercepted]";
+        assert_eq!(finding.line(), line);
+    }
+}
