@@ -52,10 +52,12 @@ pub(super) fn connector(
         certificate_expires: live.map(|live| live.certificate_expires),
         online: live.is_some(),
         address: live.map(|live| live.address.to_string()).or_else(last_address),
+        transport: live.map(|live| live.transport.to_owned()),
         since: live.map(|live| live.since),
         seen: seen.map(|seen| seen.at),
         version: live.map(|live| live.version.clone()).or_else(|| seen?.by.clone()),
         sessions: live.map_or(0, |live| live.sessions),
+        cloned: live.and_then(|live| live.cloned),
         applications,
     }
 }

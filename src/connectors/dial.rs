@@ -43,7 +43,9 @@ impl Connectors {
                         tried.push(member.epoch);
                         asked.push(self.ask(member, request));
                     }
-                    None => exhausted = true,
+                    None if asked.is_empty() => exhausted = true,
+                    // The one that is asked may be lost, and come back by another way.
+                    None => patience = Instant::now() + LOOK_AGAIN,
                 }
             }
             tokio::select! {
@@ -80,6 +82,9 @@ impl Connectors {
 
 /// From the request to the connector's answer, over all connectors asked.
 pub(super) const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Between two looks for another connector, while one that is asked says nothing.
+const LOOK_AGAIN: Duration = Duration::from_millis(250);
 
 /// How long a connector may be silent before another one is asked too.
 const PATIENCE: Duration = Duration::from_secs(2);

@@ -1,6 +1,7 @@
 //! The connectors that are connected, and dialling through them.
 
 mod check;
+mod clones;
 mod dial;
 mod link;
 mod reach;
@@ -8,16 +9,18 @@ mod reach;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use access::{ConnectorId, EndReason, Name, SiteId};
 use serde::Serialize;
 use session::{AuditEvent, AuditLog, DialError, DialRequest};
+use tunnel::Transport;
 
 use crate::seen::Sightings;
 
 pub use check::{Checked, Hop};
+use clones::Clones;
 pub use link::Link;
 use reach::Reach;
 pub use reach::{Dialled, Measured};
@@ -26,11 +29,13 @@ pub use reach::{Dialled, Measured};
 ///
 /// A connection is known by its epoch, never by its connector's id alone: a connector that comes
 /// back before its old connection was noticed dead has two for a moment, and the old one's end must
-/// not remove the new one.
+/// not remove the new one. A connector that has found a better way has two for as long as the old one
+/// carries sessions: the newest that is open takes new ones, and is the one that lists show.
 pub struct Connectors {
     sites: Mutex<HashMap<SiteId, Vec<Arc<Member>>>>,
     /// What dials through each came to; it outlives a connection, not an enrolment.
     reach: Mutex<HashMap<ConnectorId, Reach>>,
+    clones: Mutex<Clones>,
     epochs: AtomicU64,
     audit: Arc<dyn AuditLog>,
 }
@@ -48,6 +53,10 @@ pub struct Member {
 #[derive(Clone, Debug)]
 pub struct Shown {
     pub address: SocketAddr,
+    /// By which way its bytes come.
+    pub transport: Transport,
+    /// Which process of the connector it is, as it said itself.
+    pub instance: Option<String>,
     /// The connector's software, as it said itself.
     pub version: String,
     pub certificate: Arc<CertificateEnd>,
@@ -84,12 +93,15 @@ pub struct LiveConnector {
     pub name: String,
     pub site: Name,
     pub address: SocketAddr,
+    pub transport: &'static str,
     /// Unix seconds.
     pub since: u64,
     pub version: String,
     /// When its certificate expires, in Unix seconds.
     pub certificate_expires: u64,
     pub sessions: usize,
+    /// Since when it is known that two machines have its key, in Unix seconds.
+    pub cloned: Option<u64>,
 }
 
 /// A connection's place in the directory. Dropping it gives up this place and no other.
@@ -100,11 +112,12 @@ pub struct Membership {
 
 impl Connectors {
     pub fn new(audit: Arc<dyn AuditLog>) -> Arc<Self> {
-        let (sites, reach) = (Mutex::default(), Mutex::default());
-        Arc::new(Self { sites, reach, epochs: AtomicU64::new(1), audit })
+        let (sites, reach, clones) = (Mutex::default(), Mutex::default(), Mutex::default());
+        Arc::new(Self { sites, reach, clones, epochs: AtomicU64::new(1), audit })
     }
 
-    /// Enters a connection. An older one of the same connector is told to go.
+    /// Enters a connection. An older one of the same connector is told to go, unless the same process
+    /// holds both: then it goes by itself, when its sessions have.
     pub fn join(
         self: &Arc<Self>,
         connector: ConnectorIdentity,
@@ -114,18 +127,33 @@ impl Connectors {
         let (epoch, since) = (self.epochs.fetch_add(1, Relaxed), SystemTime::now());
         let member = Arc::new(Member { epoch, connector, shown, since, link });
         let replaced = self.enter(&member);
-        for old in replaced {
+        for old in &replaced {
             old.link
                 .close(EndReason::Closed, "replaced by a newer connection of the same connector");
         }
         self.note(&member, "connected");
+        let others = replaced.iter().filter(|old| !old.is_same_process(&member));
+        let others = others.filter_map(|old| old.shown.instance.clone());
+        let (id, process) = (member.connector.id, member.shown.instance.as_deref());
+        if self.clones().note(id, process, others, since) {
+            tracing::warn!(connector = %id, "Two machines have this connector's key");
+            self.note(&member, "cloned");
+        }
         Membership { connectors: self.clone(), member }
     }
 
     /// The connectors connected now, by site and name.
     pub fn list(&self) -> Vec<LiveConnector> {
         let sites = self.sites.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut list: Vec<_> = sites.values().flatten().map(|member| member.show()).collect();
+        let newest = sites.values().flat_map(|members| newest(members));
+        let all = || sites.values().flatten();
+        let streams = |id| all().filter(|m| m.connector.id == id).map(|m| m.link.streams()).sum();
+        let mut list: Vec<_> =
+            newest.map(|member| member.show(streams(member.connector.id))).collect();
+        let clones = self.clones();
+        for live in &mut list {
+            live.cloned = clones.since(live.id).map(seconds);
+        }
         list.sort_by(|a, b| (&a.site, &a.name, a.since).cmp(&(&b.site, &b.name, b.since)));
         list
     }
@@ -137,6 +165,10 @@ impl Connectors {
         }
     }
 
+    fn clones(&self) -> MutexGuard<'_, Clones> {
+        self.clones.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// What dials through a connector came to since the relay started, by application and address.
     pub fn reach(&self, id: ConnectorId) -> Vec<(Dialled, Measured)> {
         let reach = self.reach.lock().unwrap_or_else(PoisonError::into_inner);
@@ -146,6 +178,7 @@ impl Connectors {
     /// Cuts the connections of a connector that was removed. Whether it had any.
     pub fn disconnect(&self, id: ConnectorId) -> bool {
         self.reach.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+        self.clones().forget(id);
         let sites = self.sites.lock().unwrap_or_else(PoisonError::into_inner);
         let own = sites.values().flatten().filter(|member| member.connector.id == id);
         own.map(|member| member.link.close(EndReason::Revoked, "the connector was removed")).count()
@@ -163,14 +196,14 @@ impl Connectors {
         let sites = self.sites.lock().unwrap_or_else(PoisonError::into_inner);
         let fit = |member: &&Arc<Member>| !tried.contains(&member.epoch) && member.link.is_open();
         let members = sites.get(&site).map(Vec::as_slice).unwrap_or_default();
-        members.iter().filter(fit).min_by_key(|member| member.link.streams()).cloned()
+        newest(members).filter(fit).min_by_key(|member| member.link.streams()).cloned()
     }
 
     /// The connections of a site that are worth asking.
     fn of_site(&self, site: SiteId) -> Vec<Arc<Member>> {
         let sites = self.sites.lock().unwrap_or_else(PoisonError::into_inner);
         let members = sites.get(&site).map(Vec::as_slice).unwrap_or_default();
-        members.iter().filter(|member| member.link.is_open()).cloned().collect()
+        newest(members).filter(|member| member.link.is_open()).cloned().collect()
     }
 
     fn measured(
@@ -188,10 +221,16 @@ impl Connectors {
         let mut sites = self.sites.lock().unwrap_or_else(PoisonError::into_inner);
         let id = member.connector.id;
         // By id over all sites: a connector removed and enrolled elsewhere is still one connector.
-        let replaced =
-            sites.values().flatten().filter(|other| other.connector.id == id).cloned().collect();
+        let own = sites.values().flatten().filter(|other| other.connector.id == id);
+        let mut replaced: Vec<_> =
+            own.clone().filter(|other| !member.is_same_process(other)).cloned().collect();
+        let kept = own.filter(|other| member.is_same_process(other)).count();
+        if kept >= MOST_AT_ONCE {
+            let own = sites.values().flatten().filter(|other| other.connector.id == id);
+            replaced.extend(own.min_by_key(|other| other.epoch).cloned());
+        }
         for members in sites.values_mut() {
-            members.retain(|other| other.connector.id != id);
+            members.retain(|other| !replaced.iter().any(|gone| gone.epoch == other.epoch));
         }
         sites.entry(member.connector.site).or_default().push(member.clone());
         replaced
@@ -212,27 +251,51 @@ impl Connectors {
 
     fn note(&self, member: &Member, state: &str) {
         let connector = &member.connector;
-        tracing::info!(connector = %connector.id, site = %connector.site_name, state, "Connector");
+        let transport = member.shown.transport.as_str();
+        tracing::info!(
+            connector = %connector.id, site = %connector.site_name, state, transport, "Connector"
+        );
         self.audit.note(AuditEvent::ConnectorState {
             site: connector.site_name.clone(),
             connector: connector.name.clone(),
             state: state.to_owned(),
             from: member.shown.address.ip(),
+            transport,
         });
     }
 }
 
+/// Of each connector the newest connection that is open, or the newest where none is.
+fn newest(members: &[Arc<Member>]) -> impl Iterator<Item = &Arc<Member>> {
+    let rank = |member: &Member| (member.link.is_open(), member.epoch);
+    members.iter().filter(move |member| {
+        let same = |other: &&Arc<Member>| other.connector.id == member.connector.id;
+        members.iter().filter(same).all(|other| rank(other) <= rank(member))
+    })
+}
+
+/// Connections that one process of a connector has at once: one that takes sessions, and those whose
+/// sessions go on.
+const MOST_AT_ONCE: usize = 4;
+
 impl Member {
-    fn show(&self) -> LiveConnector {
+    fn is_same_process(&self, other: &Self) -> bool {
+        self.shown.instance.is_some() && self.shown.instance == other.shown.instance
+    }
+
+    /// `sessions` are those of all its connections.
+    fn show(&self, sessions: usize) -> LiveConnector {
         LiveConnector {
             id: self.connector.id,
             name: self.connector.name.clone(),
             site: self.connector.site_name.clone(),
             address: self.shown.address,
+            transport: self.shown.transport.as_str(),
             since: seconds(self.since),
             version: self.shown.version.clone(),
             certificate_expires: self.shown.certificate.get(),
-            sessions: self.link.streams(),
+            sessions,
+            cloned: None,
         }
     }
 }

@@ -24,6 +24,62 @@ fn a_late_goodbye_does_not_remove_the_new_connection() {
     assert!(connectors.list().is_empty());
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_connector_that_finds_a_better_way_is_one_connector_and_keeps_its_sessions() {
+    let connectors = Connectors::new(Arc::new(NoAudit));
+    let (old, new) = (Fake::new(Answer::Opens, 3), Fake::new(Answer::Opens, 1));
+    let one = Some("process");
+    let _old = join_by(&connectors, 1, &old, (Transport::Tls, one));
+    let newer = join_by(&connectors, 1, &new, (Transport::Quic, one));
+    assert!(!old.closed.load(Relaxed), "its sessions were cut");
+    let listed = connectors.list();
+    assert_eq!((listed.len(), listed[0].transport, listed[0].sessions), (1, "quic", 4));
+    assert!(connectors.dial(request()).await.is_ok());
+    assert_eq!((old.asked(), new.asked()), (0, 1));
+    // The old one takes sessions again where the new one is gone.
+    new.closed.store(true, Relaxed);
+    assert!(connectors.dial(request()).await.is_ok());
+    assert_eq!((old.asked(), connectors.list()[0].transport), (1, "tls"));
+    drop(newer);
+    assert_eq!(connectors.list().len(), 1);
+    assert!(connectors.disconnect(id(1)) && old.closed.load(Relaxed), "revoking cuts both");
+}
+
+#[test]
+fn another_process_of_a_connector_takes_its_place() {
+    let connectors = Connectors::new(Arc::new(NoAudit));
+    let fakes = [(); 6].map(|()| Fake::answering(Answer::Opens));
+    let join = |fake, process| join_by(&connectors, 1, fake, (Transport::Tls, Some(process)));
+    let _first: Vec<_> = fakes[..2].iter().map(|fake| join(fake, "first")).collect();
+    let _second = join(&fakes[2], "second");
+    assert!(fakes[..2].iter().all(|fake| fake.closed.load(Relaxed)));
+    assert_eq!(connectors.list()[0].cloned, None, "a connector that started again has no clone");
+    // One process holds no more than a few.
+    let _more: Vec<_> = [&fakes[3], &fakes[4], &fakes[5], &fakes[0]]
+        .into_iter()
+        .map(|fake| join(fake, "second"))
+        .collect();
+    assert!(fakes[2].closed.load(Relaxed) && !fakes[3].closed.load(Relaxed));
+    // The first one lives, and returns.
+    let _again = join(&fakes[1], "first");
+    assert!(connectors.list()[0].cloned.is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_goes_the_new_way_of_a_connector_whose_old_one_died() {
+    let connectors = Connectors::new(Arc::new(NoAudit));
+    let (dead, new) = (Fake::new(Answer::Never, 0), Fake::answering(Answer::Opens));
+    let _old = join_by(&connectors, 1, &dead, (Transport::Quic, Some("process")));
+    let start = Instant::now();
+    let later = async {
+        tokio::time::sleep(Duration::from_millis(2100)).await;
+        join_by(&connectors, 1, &new, (Transport::Tls, Some("process")))
+    };
+    let (dialled, _new) = tokio::join!(connectors.dial(request()), later);
+    assert!(dialled.is_ok());
+    assert!(start.elapsed() < Duration::from_millis(2600), "{:?}", start.elapsed());
+}
+
 #[test]
 fn a_removed_connector_is_cut() {
     let connectors = Connectors::new(Arc::new(NoAudit));
@@ -230,6 +286,15 @@ impl AuditLog for NoAudit {
 }
 
 fn join(connectors: &Arc<Connectors>, number: u128, link: &Arc<Fake>) -> Membership {
+    join_by(connectors, number, link, (Transport::Quic, None))
+}
+
+fn join_by(
+    connectors: &Arc<Connectors>,
+    number: u128,
+    link: &Arc<Fake>,
+    (transport, process): (Transport, Option<&str>),
+) -> Membership {
     let connector = ConnectorIdentity {
         id: id(number),
         name: format!("hq-{number}"),
@@ -237,7 +302,8 @@ fn join(connectors: &Arc<Connectors>, number: u128, link: &Arc<Fake>) -> Members
         site_name: site().name,
     };
     let (address, version) = (([192, 0, 2, 1], 443).into(), "test".into());
-    let shown = Shown { address, version, certificate: Arc::default() };
+    let (instance, certificate) = (process.map(str::to_owned), Arc::default());
+    let shown = Shown { address, transport, instance, version, certificate };
     connectors.join(connector, shown, link.clone())
 }
 

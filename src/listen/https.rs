@@ -5,6 +5,7 @@ use std::convert::Infallible;
 use std::future::poll_fn;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -34,19 +35,21 @@ use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
-use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
+use tokio_rustls::{LazyConfigAcceptor, TlsAcceptor};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 use tunnel::certificate::Facts;
 use tunnel::tls::TlsError;
+use tunnel::websocket::{self, WebSocket};
+use tunnel::{ConnectError, Knock, Transport};
 
 use super::HANDSHAKE;
 use super::afterwards::{Afterwards, Line, Speak};
 use super::aside::aside;
 use super::postgres::{Begun, Postgres};
 use super::presence::Presence;
-use super::quic::agent_of;
+use super::quic::{Machines, agent_of};
 use super::redis::Redis;
 use super::taken::{Socket, Start, Streams, Taken, Wait};
 use crate::acme::{self, Challenges};
@@ -64,6 +67,8 @@ pub(crate) struct Tls {
     pub(crate) applications: Arc<ServerConfig>,
     /// For agents: demands a client certificate.
     pub(crate) agents: Arc<ServerConfig>,
+    /// For the tunnels of agents and connectors: demands a client certificate too.
+    pub(crate) machines: Arc<ServerConfig>,
     /// For PostgreSQL clients: the relay's own certificate, and those of applications' names.
     pub(crate) postgres: (Arc<ServerConfig>, Arc<ServerConfig>),
     /// The same for Redis clients at their own port, who name no protocol.
@@ -86,6 +91,7 @@ pub(crate) struct Https {
     pub(crate) ssh: SshGateway,
     pub(crate) postgres: Arc<Postgres>,
     pub(crate) redis: Arc<Redis>,
+    pub(crate) machines: Arc<Machines>,
     pub(crate) store: Store,
     pub(crate) authn: Arc<Authn>,
     pub(crate) tls: watch::Receiver<Tls>,
@@ -121,6 +127,10 @@ impl Https {
             Protocol::Http(stream, peer) => self.http(*stream, peer, guest).await,
             Protocol::Postgres(begun) => self.postgres.carry(begun, guest).await,
             Protocol::Redis(stream) => self.redis.door(*stream, addr, guest).await,
+            Protocol::Machine(stream) => {
+                let knocking = Box::pin(tunnel::accept_tls(*stream, addr, Transport::Tls));
+                self.machines.serve(addr, knocking, guest).await;
+            }
             Protocol::Unknown => {}
         }
     }
@@ -137,6 +147,12 @@ impl Https {
                 if stream.get_ref().1.alpn_protocol() == Some(gateway_postgres::ALPN) =>
             {
                 Protocol::Postgres(self.postgres.over(stream, addr))
+            }
+            Ok(Ok(stream)) if stream.get_ref().1.alpn_protocol() == Some(wire::ALPN) => {
+                if let Err(error) = tunnel::prepare(stream.get_ref().0) {
+                    tracing::debug!(peer = %addr, %error, "The socket stays as it is");
+                }
+                Protocol::Machine(Box::new(stream))
             }
             Ok(Ok(mut stream)) => {
                 if stream.get_ref().1.alpn_protocol().is_none()
@@ -166,6 +182,10 @@ impl Https {
             let config = name.and_then(|name| self.challenges.tls(&name));
             let unasked = || std::io::Error::other("no order for that name is under way");
             return start.into_stream(config.ok_or_else(unasked)?).await;
+        }
+        if offers(wire::ALPN) {
+            let config = self.tls.borrow().machines.clone();
+            return start.into_stream(config).await;
         }
         let agent = offers(wire::ALPN_API);
         if offers(gateway_postgres::ALPN) {
@@ -231,6 +251,7 @@ impl Https {
             presence.idle(IDLE).await;
         };
         let socket = Socket::of(stream.get_ref().0);
+        let addr = peer.addr;
         let talk = self.talk(&stream, peer, presence.clone());
         let cut = talk.client.cut.clone();
         let serve = async {
@@ -254,6 +275,7 @@ impl Https {
                 let (guarded, ledger) = Guarded::new(stream);
                 let (switch, wait) = (talk.client.switch.clone(), Wait::default());
                 let own = talk.own.clone();
+                let tunnel = talk.tunnel.clone();
                 let talk = Arc::new(talk.over(ledger, wait.clone()));
                 let service = service_fn(move |request| Box::pin(talk.clone().answer(request)));
                 let connection = http1_server().serve_connection(TokioIo::new(guarded), service);
@@ -268,6 +290,11 @@ impl Https {
                     ended = until_http_ends(connection, leave) => ended,
                     () = given_up => return,
                 };
+                if tunnel.load(Relaxed) {
+                    let knocking = Box::pin(self.inside(io, ahead, addr));
+                    // In a box: few connections become one of these.
+                    return Box::pin(self.tunnel(knocking, addr, &presence)).await;
+                }
                 let switch = switch.lock().unwrap_or_else(PoisonError::into_inner).take();
                 match (switch, own.take()) {
                     (Some(switch), _) => switch.carry(io, ahead).await,
@@ -294,6 +321,38 @@ impl Https {
 }
 
 impl Https {
+    /// The TLS inside a WebSocket, which is between the machine and this relay, whoever ends the TLS
+    /// around it.
+    async fn inside<S>(&self, io: S, ahead: Bytes, addr: SocketAddr) -> Result<Knock, ConnectError>
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let config = self.tls.borrow().machines.clone();
+        let shake = async {
+            let websocket = WebSocket::serve(io, ahead).await;
+            TlsAcceptor::from(config).accept(websocket).await
+        };
+        let late = |_| ConnectError::TimedOut { after: HANDSHAKE };
+        let shaken = timeout(HANDSHAKE, shake).await.map_err(late)?;
+        let stream = shaken.map_err(|source| ConnectError::Shake { source })?;
+        if stream.get_ref().1.alpn_protocol() != Some(wire::ALPN) {
+            return Err(ConnectError::Protocol);
+        }
+        tunnel::accept_tls(stream, addr, Transport::WebSocket).await
+    }
+
+    async fn tunnel(
+        &self,
+        knocking: impl Future<Output = Result<Knock, ConnectError>>,
+        addr: SocketAddr,
+        presence: &Presence,
+    ) {
+        if let Some(machine) = Box::pin(self.machines.meet(addr, knocking)).await {
+            presence.vouch();
+            Box::pin(self.machines.host(machine)).await;
+        }
+    }
+
     fn talk(&self, stream: &TlsStream<TcpStream>, peer: Peer, presence: Presence) -> Talk {
         let client = Client {
             addr: peer.addr,
@@ -307,8 +366,8 @@ impl Https {
         };
         let (router, web) = (self.router.clone(), self.web.clone());
         let names = self.tls.borrow().names.clone();
-        let (own, streams) = (Afterwards::default(), None);
-        Talk { router, web, names, peer, presence, client, wait: None, own, streams }
+        let (own, streams, tunnel) = (Afterwards::default(), None, Arc::default());
+        Talk { router, web, names, peer, presence, client, wait: None, own, streams, tunnel }
     }
 }
 
@@ -326,6 +385,8 @@ struct Talk {
     own: Afterwards,
     /// Streams that become something else; of HTTP/2.
     streams: Option<mpsc::Sender<OwnStream>>,
+    /// Whether what follows on the connection is a tunnel.
+    tunnel: Arc<AtomicBool>,
 }
 
 /// A stream that changes to a protocol of the relay's own.
@@ -373,6 +434,9 @@ impl Talk {
     async fn route(&self, request: Request<Incoming>) -> Response<Either<WebBody, Body>> {
         let host = authority(&request).unwrap_or_default();
         let (own, place) = (self.is_own(without_port(host)), self.web.place(host));
+        if own && let Some(response) = self.becomes_tunnel(&request) {
+            return response.map(|()| Either::Right(Body::empty()));
+        }
         let (request, leftover) = watch(request);
         let response = match place {
             _ if own => self.api(request).await.map(Either::Right),
@@ -388,6 +452,14 @@ impl Talk {
             Some(leftover) => leftover.settle(response).await,
             None => response,
         }
+    }
+
+    /// The answer to a request that makes a tunnel of its connection; over HTTP/1.1 only.
+    fn becomes_tunnel(&self, request: &Request<Incoming>) -> Option<Response<()>> {
+        self.wait.as_ref()?;
+        let response = websocket::answer(request)?;
+        self.tunnel.store(true, Relaxed);
+        Some(response)
     }
 
     fn is_own(&self, host: &str) -> bool {
@@ -457,6 +529,8 @@ enum Protocol {
     Http(Box<TlsStream<TcpStream>>, Peer),
     Postgres(Begun),
     Redis(Box<TlsStream<TcpStream>>),
+    /// A tunnel.
+    Machine(Box<TlsStream<TcpStream>>),
     Unknown,
 }
 

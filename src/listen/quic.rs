@@ -1,5 +1,8 @@
-//! The QUIC listener: connectors and agents, known by their registered keys.
+//! Connectors and agents, known by their registered keys: the QUIC listener, and whoever the HTTPS
+//! port hands over.
 
+use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use access::text::is_hidden;
@@ -10,7 +13,7 @@ use store::{Store, StoreError};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tunnel::certificate::{self, Facts};
-use tunnel::{Connection, Knock, Renewer};
+use tunnel::{ConnectError, Connection, Knock, Renewer};
 use wire::Refusal;
 
 use super::note;
@@ -21,13 +24,15 @@ use crate::ca::Ca;
 use crate::connectors::{CertificateEnd, ConnectorIdentity, Connectors, Shown};
 use crate::lobby::{Guest, Lobby};
 
-/// What the QUIC listener hands its peers to.
+/// Whom machines are handed to, however they came.
 pub(crate) struct Machines {
     pub(crate) store: Store,
     pub(crate) authn: Arc<Authn>,
     pub(crate) agents: Arc<Agents>,
     pub(crate) connectors: Arc<Connectors>,
     pub(crate) ca: Arc<Ca>,
+    /// When every connection is to end.
+    pub(crate) stop: CancellationToken,
 }
 
 /// Accepts until `stop`, then waits for the connections that are left.
@@ -51,7 +56,10 @@ pub(crate) async fn accept(
                     continue;
                 }
                 let guest = lobby.enter(incoming.remote_address().ip());
-                connections.spawn(serve(machines.clone(), incoming, guest));
+                let (machines, peer) = (machines.clone(), incoming.remote_address());
+                connections.spawn(async move {
+                    machines.serve(peer, Box::pin(tunnel::accept(incoming)), guest).await;
+                });
             }
         }
     }
@@ -62,33 +70,51 @@ pub(crate) async fn accept(
     }
 }
 
-async fn serve(machines: Arc<Machines>, incoming: quinn::Incoming, guest: Guest) {
-    let peer = incoming.remote_address();
-    let known = async {
-        let knock = tunnel::accept(incoming).await;
-        let knock =
-            knock.inspect_err(|error| tracing::debug!(%peer, %error, "No greeting")).ok()?;
-        machines.identify(knock).await
-    };
-    let known = tokio::select! {
-        biased;
-        known = known => known,
-        () = guest.ousted() => None,
-    };
-    drop(guest);
-    match known {
-        Some(Machine::Connector(connector, knock)) => machines.connector(connector, knock).await,
-        Some(Machine::Agent(agent, knock)) => machines.agent(agent, knock).await,
-        None => {}
-    }
-}
-
-enum Machine {
+/// A peer whose key is registered.
+pub(super) enum Machine {
     Connector(ConnectorIdentity, Knock),
     Agent(AgentIdentity, Knock),
 }
 
 impl Machines {
+    /// Serves a machine once it has said who it is; until then it may have to make room. In boxes, so
+    /// that a connection does not carry what its greeting took.
+    pub(super) async fn serve(
+        &self,
+        peer: SocketAddr,
+        knocking: impl Future<Output = Result<Knock, ConnectError>>,
+        guest: Guest,
+    ) {
+        let known = tokio::select! {
+            biased;
+            known = Box::pin(self.meet(peer, knocking)) => known,
+            () = guest.ousted() => None,
+        };
+        drop(guest);
+        if let Some(machine) = known {
+            Box::pin(self.host(machine)).await;
+        }
+    }
+
+    /// Hears a peer out, and says who it is or turns it away.
+    pub(super) async fn meet(
+        &self,
+        peer: SocketAddr,
+        knocking: impl Future<Output = Result<Knock, ConnectError>>,
+    ) -> Option<Machine> {
+        let knock = knocking.await;
+        let knock = knock.inspect_err(|error| tracing::debug!(%peer, %error, "No greeting"));
+        self.identify(knock.ok()?).await
+    }
+
+    /// Serves a machine until its connection is over.
+    pub(super) async fn host(&self, machine: Machine) {
+        match machine {
+            Machine::Connector(connector, knock) => self.connector(connector, knock).await,
+            Machine::Agent(agent, knock) => self.agent(agent, knock).await,
+        }
+    }
+
     /// Says who the peer is by its key alone, or turns it away.
     async fn identify(&self, knock: Knock) -> Option<Machine> {
         let key = knock.certificate().spki;
@@ -129,13 +155,18 @@ impl Machines {
         let link = Arc::new(connection.clone());
         let (id, from) = (connector.id, peer.ip());
         self.authn.sightings().connector(id, from, &software);
-        let shown = Shown { address: peer, version: software.clone(), certificate };
+        let (transport, instance) = (connection.transport(), connection.peer().instance.clone());
+        let version = software.clone();
+        let shown = Shown { address: peer, transport, instance, version, certificate };
         let place = self.connectors.join(connector, shown, link);
         // It may have been removed after it was looked up and before it could be found here.
         if !matches!(connector_of(&self.store, key).await, Ok(Some(_))) {
             connection.close(EndReason::Revoked, "the connector was removed");
         }
-        let closed = connection.closed().await;
+        let closed = tokio::select! {
+            closed = connection.closed() => closed,
+            never = self.end(&connection) => match never {},
+        };
         tracing::debug!(%peer, %closed, "Connector left");
         self.authn.sightings().connector(id, from, &software);
         drop(place);
@@ -144,7 +175,17 @@ impl Machines {
     async fn agent(&self, agent: AgentIdentity, knock: Knock) {
         let renewer = Renewal::new(self, format!("agent:{}", agent.id), &Arc::default());
         let Some(connection) = welcome(knock, renewer).await else { return };
-        self.agents.clone().serve(agent, connection).await;
+        tokio::select! {
+            () = self.agents.clone().serve(agent, connection.clone()) => {}
+            never = self.end(&connection) => match never {},
+        }
+    }
+
+    /// Closes a connection when the relay stops; who serves it sees it end.
+    async fn end(&self, connection: &Connection) -> Infallible {
+        self.stop.cancelled().await;
+        connection.close(EndReason::Drained, "the relay is stopping");
+        std::future::pending().await
     }
 }
 

@@ -341,6 +341,7 @@ impl Core {
             agents: self.agents.clone(),
             connectors: self.connectors.clone(),
             ca: self.ca.clone(),
+            stop: self.tokens.stop.clone(),
         }
     }
 
@@ -424,7 +425,8 @@ impl Doors {
     fn open(self, core: &Core, state: &AppState, knobs: &Knobs) -> JoinSet<()> {
         let (lobbies, mut tasks) = (&knobs.lobbies, JoinSet::new());
         let Tokens { accepting, drain, stop } = core.tokens.clone();
-        let served = Arc::new(https_door(core, state, knobs));
+        let machines = Arc::new(core.machines());
+        let served = Arc::new(https_door(core, state, knobs, machines.clone()));
         let handle = move |socket, peer, guest| served.clone().serve(socket, peer, guest);
         let entrance = (lobbies.https.clone(), Some(Spare::keep()));
         tasks.spawn(tcp::accept(self.https, entrance, accepting.clone(), handle));
@@ -451,7 +453,6 @@ impl Doors {
             let entrance = (lobbies.mysql.clone(), None);
             tasks.spawn(tcp::accept(listener, entrance, accepting.clone(), handle));
         }
-        let machines = Arc::new(core.machines());
         tasks.spawn(quic::accept(self.quic, machines, lobbies.quic.clone(), accepting));
         let (policy, until) = (core.policy.clone(), stop.clone());
         tasks.spawn(async move { policy.follow(until).await });
@@ -517,13 +518,14 @@ fn mysql_door(core: &Core, knobs: &Knobs) -> Mysql {
     }
 }
 
-fn https_door(core: &Core, state: &AppState, knobs: &Knobs) -> Https {
+fn https_door(core: &Core, state: &AppState, knobs: &Knobs, machines: Arc<Machines>) -> Https {
     Https {
         router: portal::router(state.clone(), api::router(state.clone())),
         web: core.web.clone(),
         ssh: core.ssh.clone(),
         postgres: Arc::new(postgres_door(core, knobs)),
         redis: Arc::new(redis_door(core, knobs)),
+        machines,
         store: core.store.clone(),
         authn: core.authn.clone(),
         tls: knobs.identity.tls(),

@@ -102,10 +102,12 @@ fn tls(
     names: &[String],
 ) -> Result<Tls, ServeError> {
     let verifier = tunnel::tls::client_verifier(ca.certificate_pem(), Expiry::Enforced)?;
+    let renewable = tunnel::tls::client_verifier(ca.certificate_pem(), Expiry::ForRenewal)?;
     Ok(Tls {
         open: https::tls(certificate, None, HTTP)?,
         applications: https::tls_by_name(certificates.clone(), HTTP)?,
         agents: https::tls(certificate, Some(verifier), &[wire::ALPN_API])?,
+        machines: https::tls(certificate, Some(renewable), &[wire::ALPN])?,
         postgres: (
             https::tls(certificate, None, &[gateway_postgres::ALPN])?,
             https::tls_by_name(certificates.clone(), &[gateway_postgres::ALPN])?,

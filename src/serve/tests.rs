@@ -24,6 +24,7 @@ use uuid::Uuid;
 
 mod kept_alive;
 mod operation;
+mod tunnels;
 
 use super::reload::Knobs;
 use super::*;
@@ -305,6 +306,11 @@ impl Running {
     }
 
     async fn agent(&self, user: &str) -> (Connection, AgentIdentity) {
+        let (connection, agent, _) = self.agent_with_key(user).await;
+        (connection, agent)
+    }
+
+    async fn agent_with_key(&self, user: &str) -> (Connection, AgentIdentity, Identity) {
         let id = AgentId(Uuid::new_v4());
         let identity = self.identity(&format!("agent:{id}"), SystemTime::now());
         let user = self.state.store.user(&user.parse().unwrap()).await.unwrap().unwrap();
@@ -318,7 +324,7 @@ impl Running {
             device: "laptop".into(),
             token: None,
         };
-        (self.dial(&identity).await.unwrap(), agent)
+        (self.dial(&identity).await.unwrap(), agent, identity)
     }
 
     async fn site(&self, name: &str) -> SiteId {

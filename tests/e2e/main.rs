@@ -1,6 +1,6 @@
 //! End to end: the three programs as they are shipped, real clients, real servers.
 //!
-//! Each test has a deployment of its own. Tests in `alone` measure time or count descriptors, and
+//! Each test has a deployment of its own. Tests in `alone` and `ladder` measure time or count descriptors, and
 //! the test runner gives them the machine for themselves (`.config/nextest.toml`).
 
 mod alone;
@@ -13,6 +13,7 @@ mod hardening;
 mod host_keys;
 mod hostile;
 mod interop;
+mod ladder;
 mod operation;
 mod portal;
 mod postgres;

@@ -50,6 +50,9 @@ pub struct ConnectorRow {
     /// Where it dials from, or did last; without its port where it is not connected.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<String>,
+    /// What carries its connection, while it has one: `quic`, `tls` or `websocket`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transport: Option<String>,
     /// Connected since, while it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<u64>,
@@ -61,6 +64,10 @@ pub struct ConnectorRow {
     pub version: Option<String>,
     #[serde(default)]
     pub sessions: usize,
+    /// Since when it is known that two machines have its key: somebody copied its state. In Unix
+    /// seconds; forgotten when the relay starts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cloned: Option<u64>,
     /// What dials through it came to since the relay started, by application.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub applications: Vec<ReachRow>,

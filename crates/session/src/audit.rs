@@ -251,7 +251,14 @@ pub enum AuditEvent {
     #[serde(rename = "sign_in.ended")]
     SignInEnded { sign_in: SignInId, user: Name, reason: &'static str, by: String },
     #[serde(rename = "connector.state")]
-    ConnectorState { site: Name, connector: String, state: String, from: IpAddr },
+    ConnectorState {
+        site: Name,
+        connector: String,
+        state: String,
+        from: IpAddr,
+        /// What carries the connection: `quic`, `tls` or `websocket`.
+        transport: &'static str,
+    },
 }
 
 impl AuditEvent {

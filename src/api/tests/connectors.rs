@@ -60,6 +60,7 @@ async fn a_connectors_row_says_what_it_is_and_what_it_reaches() {
     let row = relay.get(&root, "/api/v1/connectors").await.good()["items"][0].clone();
     assert!(row["key"].as_str().unwrap().starts_with("SHA256:"), "{row}");
     assert_eq!((&row["online"], &row["certificate_expires"]), (&json!(true), &json!(7)));
+    assert_eq!(row["transport"], "tls");
     let reached = &row["applications"][0];
     assert_eq!(
         (&reached["application"], &reached["reachable"]),
@@ -86,7 +87,8 @@ async fn connector(relay: &Relay, n: u128, fails: Option<DialError>) -> Membersh
     let certificate = Arc::new(CertificateEnd::default());
     certificate.set(std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(7));
     let address = ([192, 0, 2, 1], 443).into();
-    let shown = Shown { address, version: "adit-connector 9".into(), certificate };
+    let (transport, version) = (tunnel::Transport::Tls, "adit-connector 9".into());
+    let shown = Shown { address, transport, instance: None, version, certificate };
     relay.state.connectors.join(identity, shown, Arc::new(Fake(fails)))
 }
 

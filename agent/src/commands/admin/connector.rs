@@ -44,8 +44,18 @@ pub(super) async fn run(command: ConnectorCommand, context: &Context) -> Result<
 async fn list(site: Option<Name>, context: &Context) -> Result<(), Failure> {
     let path = query("/api/v1/connectors", &[("site", site.map(String::from))]);
     let connectors: Vec<ConnectorRow> = context.list(&path).await?;
-    let heads =
-        ["id", "name", "site", "state", "address", "since", "last seen", "sessions", "version"];
+    let heads = [
+        "id",
+        "name",
+        "site",
+        "state",
+        "by",
+        "address",
+        "since",
+        "last seen",
+        "sessions",
+        "version",
+    ];
     context.ui.list(&connectors, "There are no connectors.", heads, |connector| {
         let state = if connector.online { "online" } else { "offline" };
         [
@@ -53,6 +63,7 @@ async fn list(site: Option<Name>, context: &Context) -> Result<(), Failure> {
             connector.name.clone(),
             connector.site.to_string(),
             state.to_owned(),
+            connector.transport.clone().unwrap_or_default(),
             connector.address.clone().unwrap_or_default(),
             connector.since.map(times::utc).unwrap_or_default(),
             connector.seen.map_or_else(|| "never".to_owned(), times::utc),
@@ -95,11 +106,13 @@ fn facts(connector: &ConnectorRow) -> Vec<(&'static str, String)> {
         ("id", Some(connector.id.to_string())),
         ("site", Some(connector.site.to_string())),
         ("state", Some(state)),
+        ("by", connector.transport.clone()),
         ("address", connector.address.clone()),
         ("version", connector.version.clone()),
         ("key", Some(connector.key.clone())),
         ("certificate until", connector.certificate_expires.map(times::utc)),
         ("sessions", Some(connector.sessions.to_string())),
+        ("two machines since", connector.cloned.map(times::utc)),
     ];
     facts.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
 }
