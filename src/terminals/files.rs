@@ -28,18 +28,18 @@ pub(super) async fn carry(socket: Socket, place: Place) {
     let (pieces, queue) = mpsc::channel(AHEAD);
     let told = tokio::select! {
         biased;
-        why = read(reader, pieces) => Some(why),
+        why = read(reader, &pieces) => Some(why),
         () = up(&mut source, &writer) => None,
         () = down(&mut sink, queue) => None,
     };
     writer.close().await;
     if let Some(told) = told {
-        part(&mut sink, &mut source, told, CLOSE_FILES).await;
+        part(&mut sink, &mut source, &told, CLOSE_FILES).await;
     }
 }
 
 /// Reads ahead of the browser, so that the terminal beside it need not wait; says how it ended.
-async fn read(mut reader: Reader, pieces: mpsc::Sender<Bytes>) -> Told {
+async fn read(mut reader: Reader, pieces: &mpsc::Sender<Bytes>) -> Told {
     let mut why = Vec::new();
     loop {
         match reader.next().await {

@@ -48,7 +48,7 @@ impl Terminals {
         let (mut sink, mut source) = socket.split();
         let Refusal { code, reason } = refused;
         let end = Told::End { code: code.0, reason, status: None };
-        part(&mut sink, &mut source, end, CLOSE_REFUSED).await;
+        part(&mut sink, &mut source, &end, CLOSE_REFUSED).await;
     }
 }
 
@@ -76,8 +76,8 @@ async fn show(socket: Socket, attached: Attached) {
     let down = Down { sink, pieces, asked, over };
     tokio::select! {
         biased;
-        () = down.run(opened) => {}
-        () = up(source, &terminal, replies, shown) => {}
+        () = down.run(&opened) => {}
+        () = up(source, &terminal, &replies, &shown) => {}
     }
 }
 
@@ -85,8 +85,8 @@ async fn show(socket: Socket, attached: Attached) {
 async fn up(
     mut source: Source,
     terminal: &Terminal,
-    replies: mpsc::Sender<Told>,
-    shown: watch::Sender<u64>,
+    replies: &mpsc::Sender<Told>,
+    shown: &watch::Sender<u64>,
 ) {
     while let Some(message) = frame(&mut source).await {
         let order = match message {
@@ -110,7 +110,9 @@ async fn up(
                 let (columns, rows) = sized(columns, rows);
                 drop(terminal.writer.resize(columns, rows).await);
             }
-            Order::Seen(count) => drop(shown.send_replace(count)),
+            Order::Seen(count) => {
+                shown.send_replace(count);
+            }
             // One that asks faster than it reads has no use for the answers.
             Order::Ping(at) => drop(replies.try_send(Told::Pong(at))),
             Order::Files { secret } => {
@@ -141,9 +143,9 @@ struct Down {
 }
 
 impl Down {
-    async fn run(mut self, opened: Told) {
+    async fn run(mut self, opened: &Told) {
         let mut signs = interval_at(Instant::now() + SIGN, SIGN);
-        let mut next = Some(text(&opened));
+        let mut next = Some(text(opened));
         loop {
             let message = match next.take() {
                 Some(message) => message,
@@ -185,10 +187,10 @@ impl Down {
 }
 
 /// Says why it is over, and waits a moment for the browser to have heard it.
-pub(super) async fn part(sink: &mut Sink, source: &mut Source, told: Told, number: u16) {
-    let reason = code(&told);
+pub(super) async fn part(sink: &mut Sink, source: &mut Source, told: &Told, number: u16) {
+    let reason = code(told);
     let parting = async {
-        if sink.send(text(&told)).await.is_ok() && sink.send(close(number, reason)).await.is_ok() {
+        if sink.send(text(told)).await.is_ok() && sink.send(close(number, reason)).await.is_ok() {
             while let Some(Ok(_)) = source.next().await {}
         }
     };

@@ -126,7 +126,8 @@ fn named(
 
 /// Speaks the client's half of a login that is decided already.
 async fn knock(line: DuplexStream, user: String) -> Result<client::Handle<Own>, russh::Error> {
-    let mut client = client::connect_stream(config(), line, Own).await?;
+    // Boxed: it holds the buffers of a handshake.
+    let mut client = Box::pin(client::connect_stream(config(), line, Own)).await?;
     match client.authenticate_none(user).await?.success() {
         true => Ok(client),
         false => Err(russh::Error::NotAuthenticated),

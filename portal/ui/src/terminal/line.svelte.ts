@@ -56,7 +56,8 @@ export class Line {
   #grace = 60;
   #fresh = true;
   #timers = new Set<number>();
-  #files: (() => void)[] = [];
+  /** Who waits until a line for files may be opened. */
+  #files: { heard: () => void; broke: (error: Error) => void }[] = [];
 
   constructor(readonly kept: Kept, readonly shows: Shows) {}
 
@@ -102,10 +103,11 @@ export class Line {
 
   /** What lets a line for files in. */
   async ticket(): Promise<{ terminal: string; secret: string }> {
+    if (this.state !== 'open') throw new Error(UNCONNECTED);
     const announced = secret();
-    const heard = new Promise<void>((resolve) => this.#files.push(resolve));
+    const answer = new Promise<void>((heard, broke) => this.#files.push({ heard, broke }));
     this.#say({ files: { secret: announced } });
-    await heard;
+    await answer;
     return { terminal: this.kept.terminal ?? '', secret: announced };
   }
 
@@ -124,7 +126,7 @@ export class Line {
   #hear(told: Told) {
     if ('opened' in told) this.#opened(told.opened);
     else if ('pong' in told) this.latency = Math.max(0, Math.round(performance.now() - told.pong));
-    else if ('files' in told) this.#files.splice(0).forEach((heard) => heard());
+    else if ('files' in told) this.#files.splice(0).forEach(({ heard }) => heard());
     else this.#ended(told.end);
   }
 
@@ -177,6 +179,7 @@ export class Line {
   #broke() {
     this.#socket = undefined;
     this.latency = undefined;
+    this.#files.splice(0).forEach(({ broke }) => broke(new Error(UNCONNECTED)));
     if (this.state === 'over') return;
     if (!this.kept.terminal) {
       return this.#over({ code: 'relay.failed', reason: 'the relay does not answer, or you are not signed in any more' });
@@ -220,6 +223,7 @@ function secret(): string {
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
 }
 
+const UNCONNECTED = 'the terminal is not connected';
 const PIECE = 16 * 1024;
 /** Shown bytes after which the relay is told. */
 const TELL = 64 * 1024;
