@@ -85,6 +85,14 @@ fn terminals_are_opened_by_pages_of_the_portal_only() -> Result<()> {
     }
     assert_eq!(asked(&[own.as_str()])?, "426", "no WebSocket");
     assert_eq!(asked(&[socket.as_slice(), &[own.as_str()]].concat())?, "426", "no key");
+    let jar = std::fs::read_to_string(&jar)?;
+    let cookie = jar.lines().find(|line| line.contains("__Host-adit")).context("a cookie")?;
+    let cookie = cookie.split_whitespace().last().context("its value")?;
+    let told = json!({ "host": host, "port": port, "ca": deployment.ca_file(),
+        "cookie": format!("__Host-adit={cookie}") });
+    let mut node = Command::new("node");
+    node.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("portal/ui/e2e/http1.mjs"));
+    assert_eq!(run(node.env("ADIT_E2E", told.to_string()), SOON)?.ok()?, "done\n");
     Ok(())
 }
 
