@@ -278,3 +278,18 @@ fn a_provider_is_read_with_what_is_usual() {
         assert!(told.contains(part), "{part}: {told}");
     }
 }
+
+#[test]
+fn a_door_of_redis_is_in_the_clear_on_this_machine_only() {
+    let parse = |lines: &str| {
+        let text = format!("domain = 'adit.example.com'\n[listen]\n{lines}");
+        Config::parse(&text, Path::new("/etc/adit")).map(|config| config.listen)
+    };
+    let plain = parse("redis = '127.0.0.1:6379'\nredis_tls = 'optional'").unwrap();
+    assert_eq!((plain.redis.unwrap().port(), plain.redis_plain), (6379, true));
+    assert!(!parse("redis = '0.0.0.0:6379'").unwrap().redis_plain);
+    for wrong in ["redis = '0.0.0.0:6379'\nredis_tls = 'optional'", "redis_tls = 'optional'"] {
+        let mistakes = parse(wrong).unwrap_err();
+        assert!(mistakes[0].text.contains("`listen.redis_tls`"), "{mistakes:?}");
+    }
+}

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use access::{
-    Application, ApplicationId, Authenticated, Code, Context, Credential, Deny, Explain, Grant,
-    Keeps, Kind, PolicySnapshot, Unfound,
+    Application, Authenticated, Code, Context, Credential, Deny, Explain, Grant, Keeps, Kind,
+    PolicySnapshot, Unfound,
 };
 use session::{AuditEvent, Broker, Door, OpenError, Session};
 
@@ -60,17 +60,17 @@ impl Knock<'_> {
         }
     }
 
-    /// The application that a session would be of, or a record of why there would be none.
+    /// Whether it would open, for somebody who has a session and shows again who they are. Records
+    /// why not.
     pub fn check(
         &self,
         broker: &Broker,
         who: &Authenticated,
         now: SystemTime,
-    ) -> Result<ApplicationId, Refused> {
+    ) -> Result<(), Refused> {
         let policy = broker.policy();
-        let decided = self.decide(&policy, who, now);
-        let refused = |error: &Refused| broker.audit().note(self.denied(&policy, who, error));
-        decided.map(|grant| grant.application().id).inspect_err(refused)
+        let decided = self.decide(&policy, who, now).map(drop);
+        decided.inspect_err(|error| broker.audit().note(self.denied(&policy, who, error)))
     }
 
     fn decide(
@@ -201,7 +201,7 @@ impl Explain for Refused {
             Self::Denied(error) => error.hint(),
             Self::NoAccount { application } => Some(Cow::Owned(format!(
                 "`adit tunnel {application}` leads to its own login; or an admin gives the \
-                 application an account (docs/postgres.md)"
+                 application an account"
             ))),
             Self::Open(error) => error.hint(),
         }

@@ -81,11 +81,7 @@ impl Changes<'_> {
             database: asked.database.as_deref().unwrap_or_default(),
         };
         let checked = knock.check(&self.gateway.broker, &who, SystemTime::now());
-        Ok(match checked {
-            Ok(application) if application == session.application().id => Ok(()),
-            Ok(_) => Err(words::other_user()),
-            Err(error) => Err(words::explain(&error)),
-        })
+        Ok(checked.map_err(|error| words::explain(&error)))
     }
 
     async fn begin_anew(&self, talk: &mut Talk, asked: &Change) -> Result<(), Finish> {
