@@ -100,7 +100,7 @@ impl Lobbies {
     }
 
     /// Those of listeners that everybody reaches.
-    fn open(&self) -> [&Arc<Lobby>; 6] {
+    fn open(&self) -> [&Arc<Lobby>; 7] {
         [&self.https, &self.quic, &self.ssh, &self.postgres, &self.redis, &self.mysql, &self.http]
     }
 }
