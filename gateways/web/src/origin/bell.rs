@@ -23,7 +23,8 @@ struct State {
     looking: bool,
     /// A part that was looked at already has to be looked at again.
     again: bool,
-    /// Who waits for the connection.
+    /// Who waits for the connection. Nobody once there was a result, until it is polled again: what is
+    /// asked of it in between is looked at then.
     waits: Option<Waker>,
 }
 
@@ -46,7 +47,11 @@ impl Bell {
             let looking = Looking(&self.ring);
             let polled = look(&mut Context::from_waker(&self.waker), &looking);
             drop(looking);
-            if polled.is_ready() || !self.ring.is_due() {
+            if polled.is_ready() {
+                self.ring.lock().waits = None;
+                return polled;
+            }
+            if !self.ring.is_due() {
                 return polled;
             }
         }
@@ -160,7 +165,13 @@ mod tests {
             });
             assert!(polled.is_pending());
         }
-        kept.unwrap().wake();
+        let ring: Waker = kept.unwrap();
+        ring.wake_by_ref();
         assert_eq!((first.0.load(Relaxed), second.0.load(Relaxed)), (0, 1));
+        // Who has a result waits no more.
+        let waker = Waker::from(first.clone());
+        let polled = bell.poll(&mut Context::from_waker(&waker), |_, _| Poll::Ready(()));
+        ring.wake();
+        assert!(polled.is_ready() && first.0.load(Relaxed) == 0);
     }
 }
