@@ -281,3 +281,24 @@ fn sha256(bytes: &[u8]) -> String {
     let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes);
     data_encoding::HEXLOWER.encode(hash.as_ref())
 }
+
+/// Told, not held to: what following costs beside carrying and encrypting the same bytes twice.
+#[test]
+fn what_it_costs_to_follow_a_file_can_be_seen() {
+    let mut observer = Observer::new(false);
+    let content = vec![7; 32 << 10];
+    let mut opening = Talk::opened(26);
+    for (up, bytes) in opening.0.drain(..) {
+        if up { observer.up(&bytes) } else { observer.down(&bytes) }
+    }
+    let request = packet(WRITE, 2, &[&text("h"), &[0; 8], &(32u32 << 10).to_be_bytes(), &content]);
+    let answer = packet(101, 2, &[&[0; 4], &[0; 8]]);
+    let (began, packets) = (std::time::Instant::now(), 20_000);
+    for _ in 0..packets {
+        observer.up(&request);
+        observer.down(&answer);
+    }
+    let each = began.elapsed() / packets;
+    println!("{each:?} for a packet of 32 KiB and its answer");
+    assert!(observer.take().is_empty() && !observer.lost);
+}
