@@ -228,6 +228,41 @@ async fn a_search_that_nobody_waits_for_ends_and_one_without_time_goes_on_where_
     assert!(parts > 1);
 }
 
+/// Told, not held to: a shell's output, searched to its end.
+#[tokio::test]
+async fn how_fast_a_search_is_can_be_seen() {
+    let world = World::new().await;
+    let tape = world.begin(SessionId(Uuid::now_v7())).await;
+    program(&tape).await;
+    let line =
+        "\x1b[32mINFO\x1b[0m 2026-11-27T12:00:00Z request=42 path=/api/v1/things took=3ms\r\n";
+    let bytes = Bytes::from(line.repeat(200));
+    let shown = bytes.len() * 200;
+    for _ in 0..200 {
+        tape.write(Entry::Output { channel: 0, bytes: bytes.clone() }).await;
+    }
+    tape.write(Entry::Output { channel: 0, bytes: Bytes::from_static(b"the needle\r\n") }).await;
+    drop(tape);
+    world.archive.finished().await;
+    let began = std::time::Instant::now();
+    let mut after = None;
+    let found = loop {
+        let (bounds, _waiting) = Bounds::of(Duration::from_secs(60));
+        let page = world.archive.search(&sought("needle", 10, after), &bounds).unwrap();
+        match page.next {
+            Some(next) if page.found.is_empty() => after = Some(next.parse().unwrap()),
+            Some(_) | None => break page.found.len(),
+        }
+    };
+    let took = began.elapsed().as_secs_f64();
+    println!(
+        "{:.1} MB of output searched at {:.1} MB/s",
+        shown as f64 / 1e6,
+        shown as f64 / 1e6 / took
+    );
+    assert_eq!(found, 1);
+}
+
 fn sought(text: &str, limit: usize, after: Option<SearchPlace>) -> Sought {
     let (text, user, application) = (text.to_owned(), None, None);
     Sought { text, user, application, since_ms: 0, until_ms: u64::MAX, limit, after }
