@@ -11,8 +11,6 @@ mod fetch;
 mod keys;
 mod provider;
 mod statement;
-#[cfg(test)]
-mod tests;
 
 use std::borrow::Cow;
 use std::time::{Duration, SystemTime};
@@ -238,3 +236,6 @@ fn seconds(at: SystemTime) -> u64 {
 const LONGEST: Duration = Duration::from_secs(15);
 /// Of what a provider says, in characters.
 const LONGEST_WORDS: usize = 200;
+
+#[cfg(test)]
+mod tests;
