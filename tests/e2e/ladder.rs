@@ -41,7 +41,7 @@ fn a_connector_whose_udp_is_cut_takes_sessions_within_three_seconds_and_climbs_b
     let ended = live.iter_mut().map(|client| client.echo().is_err()).filter(|ended| *ended).count();
     assert!(ended <= live.len());
     let rows = world.deployment.audit("connector.state")?;
-    let by: Vec<_> = rows.iter().filter_map(|row| row["transport"].as_str()).collect();
+    let by: Vec<_> = rows.iter().filter_map(|row| row["event"]["transport"].as_str()).collect();
     assert!(by.contains(&"quic") && by.contains(&"tls"), "{by:?}");
     let listed = world.deployment.admin_json(&["connector", "ls"])?;
     assert_eq!(listed.as_array().map(Vec::len), Some(1), "{listed}");

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use access::EndReason;
 use quinn::{ConnectionError, VarInt};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::carried::{Counted, Stream, StreamError};
 use crate::closed::Closed;
@@ -174,11 +174,12 @@ impl Carrier {
         }
     }
 
-    /// Whether a peer's answer may stand in line behind other bytes, so that its life shows by those.
-    pub(crate) fn is_in_line(&self) -> bool {
+    /// When the last byte came, where a peer's answer may stand in line behind other bytes, so that
+    /// its life shows by those.
+    pub(crate) fn heard_at(&self) -> Option<Instant> {
         match self {
-            Self::Quic(_) => false,
-            Self::Mux(_) => true,
+            Self::Quic(_) => None,
+            Self::Mux(mux) => Some(mux.heard_at()),
         }
     }
 

@@ -74,8 +74,8 @@ impl ControlLoop {
                 () = sleep_until(timeout) => {
                     let before = std::mem::replace(&mut received, self.link.carrier.received());
                     let comes_in = received != before;
-                    if comes_in && self.link.carrier.is_in_line() {
-                        liveness.heard(Instant::now().into_std());
+                    if let Some(at) = self.link.carrier.heard_at().filter(|_| comes_in) {
+                        liveness.heard(at.into_std());
                         continue;
                     }
                     match liveness.handle_timeout(Instant::now().into_std()) {

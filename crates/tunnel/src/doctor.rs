@@ -114,8 +114,8 @@ fn certificate(identity: &Identity, now: SystemTime) -> Finding {
     let left = identity.not_after().duration_since(now);
     match left {
         Ok(left) => {
-            let days = left.as_secs() / (24 * 3600);
-            Finding::good("certificate", format!("{} for {days} more days", identity.name()))
+            let hours = left.as_secs() / 3600;
+            Finding::good("certificate", format!("{} for {hours} more hours", identity.name()))
         }
         Err(_) => Finding {
             outcome: Outcome::Warning,

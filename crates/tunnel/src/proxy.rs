@@ -180,6 +180,8 @@ impl Proxy {
         let not_http = || ProxyError::NotHttp { proxy: proxy.clone() };
         let head = read_head(&mut socket).await.map_err(unreachable)?.ok_or_else(not_http)?;
         match status(&head).ok_or_else(not_http)? {
+            // What stands behind it nobody has asked for: the relay speaks second.
+            200..=299 if !head.ends_with(END) => Err(not_http()),
             200..=299 => Ok(socket),
             407 => Err(ProxyError::Credentials { proxy }),
             status => Err(ProxyError::Refused { proxy, target: target.to_owned(), status }),
@@ -196,13 +198,13 @@ impl Proxy {
     }
 }
 
-/// The head of the answer; `None` where it is none, or longer than an answer to CONNECT is, or where
-/// bytes stand behind it that nobody has asked for.
+/// The head of the answer, and what came with it; `None` where it is none, or longer than an answer
+/// to CONNECT is.
 async fn read_head(socket: &mut TcpStream) -> io::Result<Option<Vec<u8>>> {
     let mut head = Vec::with_capacity(1024);
     loop {
-        if let Some(end) = head.windows(4).position(|four| four == b"\r\n\r\n") {
-            return Ok((end + 4 == head.len()).then_some(head));
+        if head.windows(END.len()).any(|four| four == END) {
+            return Ok(Some(head));
         }
         if head.len() >= MAX_HEAD {
             return Ok(None);
@@ -281,6 +283,7 @@ impl fmt::Debug for Proxy {
     }
 }
 
+const END: &[u8] = b"\r\n\r\n";
 const MAX_HEAD: usize = 16 * 1024;
 
 #[cfg(test)]

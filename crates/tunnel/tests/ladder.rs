@@ -378,7 +378,7 @@ async fn proxy(port: u16, credentials: &'static str) -> (SocketAddr, JoinSet<()>
                 let head = String::from_utf8(head).unwrap();
                 assert!(head.starts_with("CONNECT relay.test:443 HTTP/1.1\r\n"), "{head}");
                 if !head.contains(credentials) {
-                    let answer = b"HTTP/1.1 407 Who?\r\nContent-Length: 0\r\n\r\n";
+                    let answer = b"HTTP/1.1 407 Who?\r\nContent-Length: 4\r\n\r\nno!\n";
                     return client.write_all(answer).await.unwrap();
                 }
                 client.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();

@@ -4,7 +4,6 @@ use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::task::{Context, Poll};
 
 use access::EndReason;
@@ -17,7 +16,7 @@ use tokio_util::compat::{Compat, TokioAsyncReadCompatExt as _};
 
 use super::record::{self, Record};
 use super::stream::Raw;
-use super::{Bye, FAREWELL, LAST_WORD, LastWord, MAX_STREAMS, MAX_WINDOWS, Shared, Side};
+use super::{Bye, FAREWELL, LAST_WORD, LastWord, MAX_STREAMS, MAX_WINDOWS, Received, Shared, Side};
 use crate::closed::Closed;
 
 /// Owns the connection and its first stream, on which the two sides say that they close, and why.
@@ -225,11 +224,11 @@ fn ended() -> Closed {
 /// Counts what is received: a peer that sends lives, whatever stands in line before its answers.
 pub(super) struct Heard<T> {
     io: T,
-    received: Arc<AtomicU64>,
+    received: Arc<Received>,
 }
 
 impl<T> Heard<T> {
-    pub(super) fn new(io: T, received: Arc<AtomicU64>) -> Self {
+    pub(super) fn new(io: T, received: Arc<Received>) -> Self {
         Self { io, received }
     }
 }
@@ -243,7 +242,9 @@ impl<T: AsyncRead + Unpin> AsyncRead for Heard<T> {
         let before = buffer.filled().len();
         let polled = Pin::new(&mut self.io).poll_read(cx, buffer);
         let count = buffer.filled().len() - before;
-        self.received.fetch_add(count as u64, Relaxed);
+        if count > 0 {
+            self.received.note(count);
+        }
         polled
     }
 }

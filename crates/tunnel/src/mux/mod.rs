@@ -19,7 +19,7 @@ use access::EndReason;
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::carried::{Counted, Stream, StreamError};
 use crate::carrier::Transport;
@@ -64,9 +64,17 @@ pub(super) struct Shared {
     bye: watch::Sender<Option<Bye>>,
     /// Set when the driver has ended.
     over: watch::Sender<bool>,
-    /// Bytes received.
-    received: Arc<AtomicU64>,
+    received: Arc<Received>,
     rtt_micros: AtomicU64,
+}
+
+/// What has come in.
+#[derive(Debug)]
+struct Received {
+    began: Instant,
+    bytes: AtomicU64,
+    /// When the last of them came, in microseconds since it began.
+    last: AtomicU64,
 }
 
 /// Why this side closes.
@@ -93,7 +101,8 @@ impl Mux {
         let (opens, to_open) = mpsc::channel(OPENING);
         let (last_words, said) = mpsc::channel(LAST_WORDS);
         let (arrived, inbound) = mpsc::channel(UNACCEPTED);
-        let received = Arc::new(AtomicU64::new(0));
+        let (bytes, last) = (AtomicU64::new(0), AtomicU64::new(0));
+        let received = Arc::new(Received { began: Instant::now(), bytes, last });
         let shared = Arc::new(Shared {
             way,
             opens,
@@ -187,7 +196,21 @@ impl Mux {
     }
 
     pub(crate) fn received(&self) -> u64 {
-        self.0.shared.received.load(Relaxed)
+        self.0.shared.received.bytes.load(Relaxed)
+    }
+
+    /// When the last byte came.
+    pub(crate) fn heard_at(&self) -> Instant {
+        let Received { began, last, .. } = &*self.0.shared.received;
+        *began + Duration::from_micros(last.load(Relaxed))
+    }
+}
+
+impl Received {
+    fn note(&self, bytes: usize) {
+        self.bytes.fetch_add(bytes as u64, Relaxed);
+        let since = u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.last.store(since, Relaxed);
     }
 }
 
