@@ -226,4 +226,4 @@ fn shots() -> Result<PathBuf> {
 }
 
 const SOON: Duration = Duration::from_secs(30);
-const JOURNEY: Duration = Duration::from_secs(200);
+const JOURNEY: Duration = Duration::from_secs(230);

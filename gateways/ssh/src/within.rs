@@ -7,7 +7,7 @@
 
 use std::borrow::Cow;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use access::{Application, Authenticated, EndReason, SessionId, Side, Unfound};
@@ -44,7 +44,8 @@ pub struct Visitor {
 #[derive(Clone)]
 pub struct Within {
     client: Arc<client::Handle<Own>>,
-    connection: Arc<Connection>,
+    /// The door's to keep: with the door the session ends.
+    connection: Weak<Connection>,
     session: SessionId,
 }
 
@@ -94,7 +95,7 @@ impl SshGateway {
         match timeout(DEADLINE, knock(near, user)).await {
             Ok(Ok(client)) => match connection.reach().map(|reach| reach.id()) {
                 Some(session) => {
-                    let client = Arc::new(client);
+                    let (client, connection) = (Arc::new(client), Arc::downgrade(&connection));
                     Ok((Within { client, connection, session }, door))
                 }
                 None => Err(door.refused().await),
@@ -146,13 +147,18 @@ impl Within {
     ///
     /// Why not, in the words that its user is told.
     pub fn still(&self, who: &Authenticated) -> Result<(), Ending> {
-        let Some(reach) = self.connection.reach() else { return Err(refusal(words::INTERNAL)) };
+        let connection = self.connection.upgrade();
+        let found = connection.as_ref().and_then(|one| Some((one, one.reach()?)));
+        let Some((connection, reach)) = found else {
+            let words = Some(words::over(EndReason::Closed, None).into());
+            return Err(Ending { reason: EndReason::Closed, side: Side::Relay, words });
+        };
         if let Some(reason) = reach.lease().refusal() {
             let words = Some(words::over(reason, None).into());
             return Err(Ending { reason, side: Side::Relay, words });
         }
         let login = Some(reach.login().to_owned());
-        let grant = authorize(&self.connection, who, reach.application(), login);
+        let grant = authorize(connection, who, reach.application(), login);
         // It opens nothing: the session is there.
         grant.map(drop).map_err(|text| refusal(&text))
     }

@@ -17,8 +17,8 @@ use std::time::{Duration, SystemTime};
 
 use access::{
     Agent, AgentId, Application, ApplicationId, Authenticated, Credential, Kind, Login, Name,
-    PolicyData, PolicySnapshot, Rule, RuleId, SessionId, Site, SiteId, SshKey, Subject, Target,
-    Terms, TokenId, TokenKind, TokenText, User, UserId,
+    PolicyData, PolicySnapshot, Rule, RuleId, SessionId, SignIn, SignInId, Site, SiteId, SshKey,
+    Subject, Target, Terms, TokenId, TokenKind, TokenText, User, UserId,
 };
 use async_trait::async_trait;
 use gateway_ssh::{HostCa, SshConfig, SshGateway, TargetCa, UserCa};
@@ -236,6 +236,14 @@ impl World {
         let agent = Agent { id, user: ALICE, expires: end, bound: false, ssh_key: None };
         self.policy.change(|data| data.agents.push(agent));
         alice(Credential::Agent { id }, from)
+    }
+
+    /// Signs a browser of alice's in, and vouches for her as its cookie does.
+    pub(crate) fn browser(&self, from: IpAddr) -> Authenticated {
+        let id = SignInId(Uuid::new_v4());
+        let expires = SystemTime::now() + Duration::from_secs(3600);
+        self.policy.change(|data| data.sign_ins.push(SignIn { id, user: ALICE, expires }));
+        alice(Credential::SignIn { id }, from)
     }
 
     /// Enrols an agent of alice's whose SSH key has this fingerprint.
