@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    admin, completions, key, login, proxy, request, session, sign_in, ssh, ssh_cert, ssh_config,
-    token, tunnel,
+    admin, completions, db, key, login, proxy, request, session, sign_in, ssh, ssh_cert,
+    ssh_config, token, tunnel,
 };
 
 /// Reach the applications behind an Adit relay with the clients you already have.
@@ -55,6 +55,8 @@ pub enum Command {
     Proxy(proxy::ProxyArgs),
     /// Open a local port that leads to an application
     Tunnel(tunnel::TunnelArgs),
+    /// Open a database with its own client, or print what other programs need to be told
+    Db(db::DbArgs),
     /// Issue, list and revoke your own tokens
     Token(token::TokenArgs),
     /// Register, list and remove your own SSH keys

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+mod addresses;
 pub mod asciicast;
 pub mod cli;
 pub mod commands;

@@ -107,6 +107,11 @@ impl StateDir {
         self.0.join("sign-in.html")
     }
 
+    /// The relay's CA certificate, for programs that are told to trust it.
+    pub fn ca(&self) -> PathBuf {
+        self.0.join(CA)
+    }
+
     /// Makes the folder, closed to everyone else.
     pub fn prepare(&self) -> Result<(), Failure> {
         files::private_dir(&self.0).map_err(|error| self.unusable(&error))

@@ -154,6 +154,7 @@ fn listed(app: &Application, online: bool) -> MyApplication {
         kind: app.kind,
         label: app.label(),
         login: app.login.clone(),
+        has_account: app.kind.is_database() && app.has_account(),
         allow_api: app.allow_api,
         online,
         tags: app.tags.clone(),

@@ -8,6 +8,7 @@ mod api;
 mod audit;
 mod clients;
 mod connectors;
+mod databases;
 mod demo;
 mod hardening;
 mod host_keys;

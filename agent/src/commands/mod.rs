@@ -5,6 +5,7 @@ mod browser;
 pub mod completions;
 mod doctor;
 mod issued;
+pub mod db;
 pub mod key;
 pub mod login;
 pub mod logout;
@@ -12,6 +13,7 @@ pub mod ls;
 pub mod password;
 pub mod proxy;
 pub mod request;
+pub mod service;
 pub mod session;
 pub mod sign_in;
 pub mod ssh;
@@ -34,6 +36,7 @@ pub async fn run(command: Command, context: &Context) -> Result<(), Failure> {
         Command::Ssh(args) => ssh::run(&args, context),
         Command::Proxy(args) => proxy::run(&args, context).await,
         Command::Tunnel(args) => tunnel::run(&args, context).await,
+        Command::Db(args) => Box::pin(db::run(&args, context)).await,
         Command::Key(args) => key::run(args.command, context).await,
         Command::Token(args) => token::run(args.command, context).await,
         Command::Request(args) => request::ask(args, context).await,

@@ -9,6 +9,8 @@ use clap::Args;
 use serde::Serialize;
 use tokio::net::TcpListener;
 
+use super::db::Product;
+use super::service::{self, Service};
 use crate::context::{self, Context};
 use crate::exit::Failure;
 use crate::forward::{Board, LocalPort, bind, serve};
@@ -24,6 +26,12 @@ pub struct TunnelArgs {
     /// The local address to listen on, for example 127.0.0.1:5433
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<String>,
+    /// Listen on an address that stays this application's, with its usual port: 127.77.0.1:5432
+    #[arg(long, conflicts_with = "listen")]
+    fixed: bool,
+    /// Open nothing now: have the user's systemd keep it open
+    #[arg(long, value_enum, requires = "fixed", value_name = "WHAT")]
+    service: Option<Service>,
 }
 
 /// What `--json` prints once the port is open.
@@ -37,13 +45,19 @@ struct Listening<'a> {
 /// Carries connections until it is interrupted, or the relay signs this machine out.
 pub async fn run(args: &TunnelArgs, context: &Context) -> Result<(), Failure> {
     let port = LocalPort::parse(&args.application, args.listen.as_deref())?;
-    // Before anything is asked of the relay: a taken port must not use a token up.
-    let listener = bind(port.listen)?;
-    let address = listener.local_addr()?;
+    if let Some(service) = args.service {
+        let mine: Vec<MyApplication> = context.list("/api/v1/me/applications").await?;
+        let found = called(&port.application, &mine)?;
+        fixed(found, port.listen.port(), context)?;
+        let words = ["tunnel", &args.application, "--fixed"];
+        return service::run(service, &found.label, &words, context);
+    }
+    // Before anything is asked of the relay: a taken port must not use a token up. Which one is
+    // fixed follows from what the relay says.
+    let listener = if args.fixed { None } else { Some(bind(port.listen)?) };
     let stop = Stop::new()?;
     let enrolled = Arc::new(Box::pin(Enrolled::new(&context.settings)).await?);
-    let port = Open { listener, address, application: port.application };
-    let ended = forward(&enrolled, port, &context.ui, stop).await;
+    let ended = forward(&enrolled, &port, listener, context, stop).await;
     enrolled.end().await;
     ended
 }
@@ -51,15 +65,42 @@ pub async fn run(args: &TunnelArgs, context: &Context) -> Result<(), Failure> {
 /// The open port.
 struct Open {
     listener: TcpListener,
-    address: SocketAddr,
     application: String,
 }
 
-async fn forward(enrolled: &Arc<Enrolled>, port: Open, ui: &Ui, stop: Stop) -> Result<(), Failure> {
-    let kind = find(enrolled, &port.application).await?;
+async fn forward(
+    enrolled: &Arc<Enrolled>,
+    port: &LocalPort,
+    listener: Option<TcpListener>,
+    context: &Context,
+    stop: Stop,
+) -> Result<(), Failure> {
+    let (ui, application) = (&context.ui, port.application.clone());
+    let found = find(enrolled, &application).await?;
+    let listener = match listener {
+        Some(listener) => listener,
+        None => bind(fixed(&found, port.listen.port(), context)?)?,
+    };
+    let address = listener.local_addr()?;
     let link = Link::new(Arc::clone(enrolled), ui.clone()).await?;
-    announce(ui, &port.application, kind, port.address)?;
-    carry(port, link, ui, stop).await
+    announce(ui, &application, found.kind, address)?;
+    carry(Open { listener, application }, link, ui, stop).await
+}
+
+/// The address that stays this application's, with `port` or, where that is 0, its usual one.
+pub(super) fn fixed(
+    application: &MyApplication,
+    port: u16,
+    context: &Context,
+) -> Result<SocketAddr, Failure> {
+    let usual = || Product::of(application).map(Product::port);
+    let port = if port == 0 { usual() } else { Some(port) };
+    let port = port.ok_or_else(|| {
+        Failure::usage("no port is usual for that application")
+            .hint("give one, as in APP:9000 --fixed, or tag it: database=sqlserver")
+    })?;
+    let address = context.settings.state()?.address_of(&application.label)?;
+    Ok((address, port).into())
 }
 
 async fn carry(port: Open, link: Link, ui: &Ui, mut stop: Stop) -> Result<(), Failure> {
@@ -84,20 +125,24 @@ async fn carry(port: Open, link: Link, ui: &Ui, mut stop: Stop) -> Result<(), Fa
 }
 
 /// Looks the application up, so that a mistyped name is told now and not to the first client.
-async fn find(enrolled: &Enrolled, application: &str) -> Result<Kind, Failure> {
+async fn find(enrolled: &Enrolled, application: &str) -> Result<MyApplication, Failure> {
     let api = enrolled.api()?;
     let mine: Vec<MyApplication> = context::list(api.as_ref(), "/api/v1/me/applications").await?;
-    kind_of(application, &mine)
+    called(application, &mine).cloned()
 }
 
-fn kind_of(application: &str, mine: &[MyApplication]) -> Result<Kind, Failure> {
+/// The one of these that is called so.
+pub(super) fn called<'a>(
+    application: &str,
+    mine: &'a [MyApplication],
+) -> Result<&'a MyApplication, Failure> {
     let exactly = |app: &&MyApplication| {
         application == app.label
             || application.split_once('.') == Some((app.name.as_str(), app.site.as_str()))
     };
     let called: Vec<_> = mine.iter().filter(|app| app.name.as_str() == application).collect();
     match (mine.iter().find(exactly), called.as_slice()) {
-        (Some(&MyApplication { kind, .. }), _) | (None, &[&MyApplication { kind, .. }]) => Ok(kind),
+        (Some(one), _) | (None, &[one]) => Ok(one),
         (None, []) => {
             Err(Failure::coded("access.denied", "you have no access to that application")
                 .hint("run `adit ls` to see what you can reach")
@@ -154,7 +199,8 @@ mod tests {
             app("db", "lab", Kind::Mysql),
             app("web", "hq", Kind::Web),
         ];
-        let found = |name| kind_of(name, &mine).map_err(|failure| failure.exit());
+        let found =
+            |name| called(name, &mine).map(|one| one.kind).map_err(|failure| failure.exit());
         assert_eq!(found("web"), Ok(Kind::Web));
         assert_eq!(found("db.lab"), Ok(Kind::Mysql));
         assert_eq!(found("db-hq"), Ok(Kind::Postgres));
@@ -169,6 +215,7 @@ mod tests {
             kind,
             label: format!("{name}-{site}"),
             login: access::Login::Transparent,
+            has_account: false,
             allow_api: false,
             online: true,
             tags: std::collections::BTreeMap::new(),

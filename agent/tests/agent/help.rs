@@ -57,6 +57,7 @@ Commands:
   ssh          Log in to an SSH application with the system's ssh
   proxy        Connect stdin and stdout to an application
   tunnel       Open a local port that leads to an application
+  db           Open a database with its own client, or print what other programs need to be told
   token        Issue, list and revoke your own tokens
   key          Register, list and remove your own SSH keys
   request      Ask for access to an application, for some time

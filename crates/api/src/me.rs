@@ -40,6 +40,9 @@ pub struct MyApplication {
     /// `<app>-<site>`, its name under the relay's domain.
     pub label: String,
     pub login: Login,
+    /// Whether its door logs in with an account that the relay keeps; of databases.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub has_account: bool,
     pub allow_api: bool,
     /// Whether a connector of its site is connected.
     pub online: bool,
