@@ -48,10 +48,7 @@ impl Changes<'_> {
             Err(_) => words::too_slow(),
         };
         session.note("mysql.change_user_refused", &told.message);
-        let mut out = BytesMut::new();
-        proto::error(&mut out, &mut talk.number, &told);
-        talk.client.write(&out).await.map_err(|_| Finish::Broken(Side::Client))?;
-        Err(Finish::Unchanged)
+        Err(Finish::Unchanged(told))
     }
 
     async fn check(
@@ -88,6 +85,7 @@ impl Changes<'_> {
         let charset = asked.charset.and_then(|charset| u8::try_from(charset).ok());
         let begin = Begin {
             capabilities: self.capabilities,
+            extended: self.hello.extended,
             longest_packet: self.hello.longest_packet,
             charset: charset.unwrap_or(self.hello.charset),
             user: &self.credential.account,

@@ -70,8 +70,12 @@ where
 
 fn greeting(version: &str, thread: u32) -> io::Result<Greeting> {
     let scramble = scramble()?.to_vec();
-    let (capabilities, plugin) = (capability::OFFERED, Plugin::CachingSha2.name().to_owned());
-    Ok(Greeting { version: version.to_owned(), thread, scramble, capabilities, plugin })
+    let (capabilities, extended) = match version.contains("MariaDB") {
+        true => (capability::OFFERED & !capability::LONG_PASSWORD, capability::EXTENDED_METADATA),
+        false => (capability::OFFERED, 0),
+    };
+    let (version, plugin) = (version.to_owned(), Plugin::CachingSha2.name().to_owned());
+    Ok(Greeting { version, thread, scramble, capabilities, extended, plugin })
 }
 
 /// Nothing is compared with it: a token is shown as it is. Characters, for clients that take it for

@@ -21,6 +21,8 @@ pub(crate) enum Verdict {
     /// They do not go on.
     Refuse(Told),
     Change(Box<Change>),
+    /// They go on, and it is over.
+    Quit,
 }
 
 /// One question that is coming in.
@@ -94,6 +96,7 @@ impl Rules<'_> {
     ) -> Result<Verdict, Fault> {
         let body = message.body.get(1..).unwrap_or_default();
         match command {
+            Command::Quit => return Ok(Verdict::Quit),
             Command::Replication => return Ok(Verdict::Refuse(words::no_replication())),
             Command::ChangeUser => {
                 let change = proto::change(body, u32::MAX).map_err(|_| Fault::Body(0x11))?;
@@ -111,8 +114,7 @@ impl Rules<'_> {
                     return Ok(refused);
                 }
             }
-            Command::Quit
-            | Command::InitDb
+            Command::InitDb
             | Command::FieldList
             | Command::CreateDb
             | Command::DropDb

@@ -61,6 +61,10 @@ pub mod capability {
         | SESSION_TRACK
         | DEPRECATE_EOF;
 
+    /// MariaDB's own, which are told where a server is no MySQL (`LONG_PASSWORD` is what says so):
+    /// columns say more of their types.
+    pub const EXTENDED_METADATA: u32 = 1 << 3;
+
     /// Those that change how answers are laid out: a client that has them needs a server that does.
     pub const LAYOUT: u32 = SESSION_TRACK | DEPRECATE_EOF | MULTI_RESULTS | PS_MULTI_RESULTS;
 }
@@ -139,6 +143,8 @@ pub struct Greeting {
     pub thread: u32,
     pub scramble: Vec<u8>,
     pub capabilities: u32,
+    /// MariaDB's own.
+    pub extended: u32,
     pub plugin: String,
 }
 
@@ -165,6 +171,8 @@ pub enum First {
 pub struct Hello {
     /// What it can do of what was offered.
     pub capabilities: u32,
+    /// The same of MariaDB's own.
+    pub extended: u32,
     pub longest_packet: u32,
     pub charset: u8,
     pub user: String,
@@ -222,7 +230,8 @@ pub fn first(packet: &[u8]) -> Result<First, LoginFault> {
     }
     let longest_packet = reader.u32().ok_or(LoginFault::Length)?;
     let charset = reader.u8().ok_or(LoginFault::Length)?;
-    reader.take(23).ok_or(LoginFault::Length)?;
+    reader.take(19).ok_or(LoginFault::Length)?;
+    let extended = reader.u32().ok_or(LoginFault::Length)?;
     if capabilities & capability::SSL != 0 && reader.0.is_empty() {
         return Ok(First::Tls);
     }
@@ -230,6 +239,9 @@ pub fn first(packet: &[u8]) -> Result<First, LoginFault> {
         return Err(LoginFault::NoPlugins);
     }
     let mut hello = Hello { longest_packet, charset, ..Hello::default() };
+    if capabilities & capability::LONG_PASSWORD == 0 {
+        hello.extended = extended & capability::EXTENDED_METADATA;
+    }
     // Whatever else it can do was not offered.
     hello.capabilities = capabilities & capability::OFFERED;
     hello.user = plain(reader.text().ok_or(LoginFault::Layout)?)?;
@@ -343,11 +355,13 @@ pub fn greeting(packet: &[u8]) -> Option<Greeting> {
     reader.take(3)?;
     let capabilities = u32::from(low) | u32::from(reader.u16()?) << 16;
     let length = usize::from(reader.u8()?);
-    reader.take(10)?;
+    reader.take(6)?;
+    let told = reader.u32()?;
+    let extended = if capabilities & capability::LONG_PASSWORD == 0 { told } else { 0 };
     let rest = reader.take(length.saturating_sub(8).max(13))?;
     scramble.extend_from_slice(rest.strip_suffix(b"\0").unwrap_or(rest));
     let plugin = String::from_utf8_lossy(reader.last_text()).into_owned();
-    Some(Greeting { version, thread, scramble, capabilities, plugin })
+    Some(Greeting { version, thread, scramble, capabilities, extended, plugin })
 }
 
 impl Greeting {
@@ -361,7 +375,8 @@ impl Greeting {
             out.put_u32_le(self.thread);
             out.extend_from_slice(first);
             out.extend_from_slice(&[0, a, b, UTF8MB4, AUTOCOMMIT, 0, c, d, 21]);
-            out.extend_from_slice(&[0; 10]);
+            out.extend_from_slice(&[0; 6]);
+            out.put_u32_le(self.extended);
             text(out, rest);
             text(out, self.plugin.as_bytes());
         });
@@ -372,6 +387,7 @@ impl Greeting {
 #[derive(Clone, Copy, Debug)]
 pub struct Begin<'a> {
     pub capabilities: u32,
+    pub extended: u32,
     pub longest_packet: u32,
     pub charset: u8,
     pub user: &'a str,
@@ -426,7 +442,8 @@ impl Begin<'_> {
         out.put_u32_le(self.capabilities);
         out.put_u32_le(self.longest_packet);
         out.put_u8(self.charset);
-        out.extend_from_slice(&[0; 23]);
+        out.extend_from_slice(&[0; 19]);
+        out.put_u32_le(self.extended);
     }
 }
 

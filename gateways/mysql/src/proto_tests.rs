@@ -83,7 +83,8 @@ fn what_we_write_we_read() {
         version: "8.0.40-adit".to_owned(),
         thread: 1 << 30 | 7,
         scramble: (1..=20).collect(),
-        capabilities: capability::OFFERED,
+        capabilities: capability::OFFERED & !capability::LONG_PASSWORD,
+        extended: capability::EXTENDED_METADATA,
         plugin: "caching_sha2_password".to_owned(),
     };
     let (mut out, mut number) = (BytesMut::new(), 0);
@@ -94,6 +95,7 @@ fn what_we_write_we_read() {
     let attributes = [(b"a".to_vec(), vec![b'b'; 300])];
     let begin = Begin {
         capabilities: NEWER,
+        extended: capability::EXTENDED_METADATA,
         longest_packet: 9,
         charset: 45,
         user: "orders_owner",
@@ -106,6 +108,7 @@ fn what_we_write_we_read() {
     begin.write(&mut out, &mut number);
     let hello = said(&out[4..]);
     assert_eq!((hello.user.as_str(), hello.database.as_deref()), ("orders_owner", Some("orders")));
+    assert_eq!(hello.extended, capability::EXTENDED_METADATA);
     assert_eq!((hello.answer.0.as_slice(), &*hello.attributes), (&[7; 20][..], &attributes[..]));
     let mut out = BytesMut::new();
     begin.write_change(&mut out, &mut 0);

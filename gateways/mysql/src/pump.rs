@@ -54,8 +54,8 @@ pub(crate) enum Finish {
     Fault(Side, Fault),
     /// A statement could not be stored.
     Unrecorded,
-    /// The client wanted to be somebody else, and was not let; it has been told.
-    Unchanged,
+    /// The client wanted to be somebody else, and was not let.
+    Unchanged(Told),
 }
 
 impl Line<'_> {
@@ -72,11 +72,16 @@ impl Line<'_> {
             }
             finish = traffic => finish.outcome(),
         };
-        if let Some(told) = told {
-            talk.tell(&told).await;
+        match told {
+            Some(told) => talk.tell(&told).await,
+            // In order, also for TLS: clients take a broken end for a failure.
+            None => drop(timeout(GOODBYE, talk.client.io.shutdown()).await),
         }
-        if reason != EndReason::Closed {
-            talk.leave().await;
+        match (reason, side) {
+            (EndReason::Closed, Side::Client | Side::Target) => {
+                drop(timeout(GOODBYE, talk.server.io.shutdown()).await);
+            }
+            _ => talk.leave().await,
         }
         session.end(reason, side);
     }
@@ -97,7 +102,7 @@ impl Finish {
                 let told = words::over(EndReason::Unrecorded, None);
                 (EndReason::Unrecorded, Side::Relay, Some(told))
             }
-            Self::Unchanged => (EndReason::Closed, Side::Relay, None),
+            Self::Unchanged(told) => (EndReason::Closed, Side::Relay, Some(told)),
         }
     }
 }
@@ -169,6 +174,10 @@ impl Talk {
                     error(&mut out, &mut self.number, &told);
                     self.client.write(&out).await.map_err(|_| Finish::Broken(Side::Client))?;
                     return Ok(None);
+                }
+                Verdict::Quit => {
+                    self.pass(count).await?;
+                    return Err(Finish::Closed(Side::Client));
                 }
                 Verdict::Change(change) => {
                     self.client.buffer.advance(count);

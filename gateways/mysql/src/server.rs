@@ -148,6 +148,7 @@ impl Wanted<'_> {
     fn capabilities(&self, greeting: &Greeting, encrypted: bool) -> Result<u32, ServerError> {
         let client = self.hello.capabilities;
         let missing = client & capability::LAYOUT & !greeting.capabilities;
+        let missing = missing | self.hello.extended & !greeting.extended;
         if missing != 0 {
             return Err(ServerError::Old { missing });
         }
@@ -170,6 +171,7 @@ impl Wanted<'_> {
     fn begin<'a>(&'a self, capabilities: u32, answer: &'a [u8], plugin: Plugin) -> Begin<'a> {
         Begin {
             capabilities,
+            extended: self.hello.extended,
             longest_packet: self.hello.longest_packet,
             charset: self.hello.charset,
             user: &self.credential.account,

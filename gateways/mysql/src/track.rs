@@ -112,6 +112,8 @@ struct Statements<M> {
     at: usize,
     rows: Option<u64>,
     loads_local: bool,
+    /// Its rows are to be fetched, if the server says so.
+    cursor: bool,
     opens: Option<String>,
 }
 
@@ -174,7 +176,9 @@ impl<M: Clone> Tracker<M> {
             }
             Command::Execute => {
                 let id = Reader(body).u32().ok_or_else(cut_short)?;
-                (Statements::one(self.prepared.get(id), mark()), Stage::First)
+                let mut statements = Statements::one(self.prepared.get(id), mark());
+                statements.cursor = body.get(4).is_some_and(|flags| *flags != 0);
+                (statements, Stage::First)
             }
             Command::Prepare => {
                 let text = text_of(body, length);
@@ -261,14 +265,13 @@ impl<M: Clone> Tracker<M> {
             Stage::ColumnsEnd => {
                 let status = proto::end(message.body).ok_or(Fault::Answer(first))?;
                 self.stage = Stage::Rows;
-                // The rows are to be fetched.
-                if status & status::CURSOR != 0 {
+                if self.is_cursor(status) {
                     self.result(status, None, &mut event);
                 }
             }
             Stage::Rows if self.is_end(message) => {
                 let status = self.ended(message).ok_or(Fault::Answer(first))?;
-                let rows = (status & status::CURSOR == 0).then_some(self.rows);
+                let rows = (!self.is_cursor(status)).then_some(self.rows);
                 self.result(status, rows, &mut event);
             }
             Stage::Rows => self.rows += 1,
@@ -379,6 +382,12 @@ impl<M: Clone> Tracker<M> {
         message.body.first() == Some(&0xfe) && message.length < most
     }
 
+    /// Whether rows are to be fetched. Cursors of procedures show in the status of others' results.
+    fn is_cursor(&self, status: u16) -> bool {
+        let asked = matches!(&self.asked, Asked::Statements(asked) if asked.cursor);
+        asked && status & status::CURSOR != 0
+    }
+
     fn ended(&self, message: Message<'_>) -> Option<u16> {
         if self.deprecate_eof {
             return proto::done(message.body).map(|done| done.status);
@@ -438,7 +447,7 @@ impl<M: Clone> Tracker<M> {
 impl<M: Clone> Statements<M> {
     fn one(text: Text, mark: M) -> Self {
         let parts = vec![(0, mark)];
-        Self { text, parts, at: 0, rows: None, loads_local: false, opens: None }
+        Self { text, parts, at: 0, rows: None, loads_local: false, cursor: false, opens: None }
     }
 
     fn begun(&self) -> Vec<(Text, M)> {

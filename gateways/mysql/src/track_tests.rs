@@ -174,6 +174,18 @@ fn a_cursor_has_its_rows_fetched() {
 }
 
 #[test]
+fn a_procedures_own_cursor_is_none_of_its_results() {
+    let mut line = Line::new(ENDS);
+    line.ask(b"\x03call p()").unwrap();
+    let open = b"\xfe\0\0\x42\0";
+    assert_eq!(
+        line.hear(&[b"\x01", COLUMN, open, b"\x011", b"\xfe\0\0\x4a\0", DONE]),
+        Ok(Turn::Client)
+    );
+    assert_eq!(line.told, [ok(1, "call p()", Some(4))]);
+}
+
+#[test]
 fn databases_and_backslashes_are_followed() {
     let mut line = Line::new(ENDS);
     line.ask(b"\x02orders").unwrap();
