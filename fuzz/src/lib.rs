@@ -8,6 +8,7 @@
 
 mod databases;
 mod menu;
+mod mysql;
 mod names;
 mod recorded;
 mod redis;
@@ -39,6 +40,9 @@ pub const TARGETS: &[Target] = &[
     Target { name: "postgres_conversation", run: databases::conversation },
     Target { name: "redis_conversation", run: redis::conversation },
     Target { name: "redis_replies", run: redis::replies },
+    Target { name: "mysql_login", run: mysql::login },
+    Target { name: "mysql_conversation", run: mysql::conversation },
+    Target { name: "mysql_text", run: mysql::text },
     Target { name: "recorded_output", run: recorded::output },
     Target { name: "typed_commands", run: recorded::commands },
     Target { name: "typed_input", run: recorded::typed },

@@ -15,6 +15,7 @@ mod host_keys;
 mod hostile;
 mod interop;
 mod ladder;
+mod mysql;
 mod operation;
 mod portal;
 mod postgres;
