@@ -7,6 +7,7 @@ use api::{CommandsPage, RecordingEvent, RecordingMatch, RecordingPage, SearchPag
 use clap::{Args, Subcommand};
 use tokio::time::sleep;
 
+use super::statements;
 use crate::asciicast::{Cast, moment};
 use crate::context::{Context, query};
 use crate::exit::Failure;
@@ -139,8 +140,19 @@ pub(super) async fn commands(id: SessionId, context: &Context) -> Result<(), Fai
     })
 }
 
-/// Shows a terminal again. What would do more to the viewer's than draw is left out.
+/// Shows a terminal again; of a session at a database's door that has none, its statements.
 pub(super) async fn play(args: PlayArgs, context: &Context) -> Result<(), Failure> {
+    let id = args.id;
+    match draw(args, context).await {
+        Err(absent) if absent.code() == Some("recording.not_found") => {
+            if statements::transcript(id, context).await? { Ok(()) } else { Err(absent) }
+        }
+        drawn => drawn,
+    }
+}
+
+/// What would do more to the viewer's terminal than draw is left out.
+async fn draw(args: PlayArgs, context: &Context) -> Result<(), Failure> {
     let mut pages = Pages::of(args.id, args.live);
     let (mut channel, mut drawing, mut last) = (args.channel, Drawing::default(), None);
     while let Some(page) = pages.next(context).await? {

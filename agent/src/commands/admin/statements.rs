@@ -1,6 +1,7 @@
 //! `adit admin query`
 
 use access::SessionId;
+use access::text::visible_lines;
 use api::{StatementPage, StatementRow};
 use clap::{Args, Subcommand};
 
@@ -26,7 +27,7 @@ pub struct ListArgs {
     wanted: Wanted,
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub struct Wanted {
     /// Only statements of this session
     #[arg(long, value_name = "ID")]
@@ -81,8 +82,46 @@ async fn export(wanted: &Wanted, context: &Context) -> Result<(), Failure> {
     }
 }
 
+/// Prints what a session asked and how it went, the first statement first. Whether there is any.
+pub(super) async fn transcript(session: SessionId, context: &Context) -> Result<bool, Failure> {
+    let wanted = Wanted { session: Some(session), ..Wanted::default() };
+    let (mut rows, mut before) = (Vec::new(), None);
+    while rows.len() < LONGEST {
+        let page: StatementPage = context.get(&wanted.path(before, PAGE)).await?;
+        rows.extend(page.statements);
+        before = page.next;
+        if before.is_none() {
+            break;
+        }
+    }
+    if before.is_some() {
+        let all = format!("adit admin query export --session {session}");
+        context.ui.say(format_args!("The last {} statements; all of them: {all}", rows.len()));
+    }
+    for row in rows.iter().rev() {
+        context.ui.data(told(row))?;
+    }
+    Ok(!rows.is_empty())
+}
+
+/// One statement in a transcript.
+fn told(row: &StatementRow) -> String {
+    let time = times::to_the_second(row.at_ms / 1000);
+    let rows = row.rows.map(|rows| format!("{rows} rows"));
+    let error = row.error.as_ref().map(|error| format!("error {error}"));
+    let took = row.micros.map(|micros| format!("{} ms", millis(micros)));
+    let took = took.unwrap_or_else(|| "no end seen".to_owned());
+    let outcome: Vec<_> = rows.into_iter().chain(error).chain([took]).collect();
+    let text = visible_lines(&row.text);
+    let cut = if row.cut > 0 { format!(" … {} bytes more", row.cut) } else { String::new() };
+    format!("{time}  {}=> {text}{cut}\n-- {}", row.database, outcome.join(", "))
+}
+
+fn millis(micros: u64) -> String {
+    format!("{}.{:03}", micros / 1000, micros % 1000)
+}
+
 fn columns(row: &StatementRow) -> [String; 9] {
-    let millis = |micros: u64| format!("{}.{:03}", micros / 1000, micros % 1000);
     let text: String = row.text.chars().take(SHOWN).collect();
     let more = if row.text.chars().nth(SHOWN).is_some() { "…" } else { "" };
     [
@@ -115,3 +154,34 @@ impl Wanted {
 
 /// Characters of a text in a list.
 const SHOWN: usize = 80;
+/// Statements in a transcript, about.
+const LONGEST: usize = 10_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_statement_is_told_with_how_it_went() {
+        let row = StatementRow {
+            id: String::new(),
+            at_ms: 1_764_252_000_000,
+            session: SessionId(uuid::Uuid::nil()),
+            user: "alice".to_owned(),
+            application: "orders-db-hq".to_owned(),
+            database: "orders".to_owned(),
+            role: "orders_ro".to_owned(),
+            client: None,
+            text: "select 1\nfrom \x1b[2Jt".to_owned(),
+            cut: 0,
+            micros: Some(1_234),
+            rows: Some(2),
+            error: None,
+        };
+        let time = times::to_the_second(1_764_252_000);
+        let text = "select 1\nfrom \\u{1b}[2Jt";
+        assert_eq!(told(&row), format!("{time}  orders=> {text}\n-- 2 rows, 1.234 ms"));
+        let failed = StatementRow { rows: None, error: Some("42P01".to_owned()), cut: 7, ..row };
+        assert!(told(&failed).ends_with(" … 7 bytes more\n-- error 42P01, 1.234 ms"));
+    }
+}
