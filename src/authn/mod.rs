@@ -15,7 +15,7 @@ use std::time::SystemTime;
 
 use access::{
     ApplicationId, Authenticated, Credential, Explain as _, Name, PolicySnapshot, SignInId,
-    TokenError, TokenId, TokenKind, TokenText, UserId,
+    TokenError, TokenId, TokenKind, TokenProof, TokenText, UserId,
 };
 use api::Scopes;
 use async_trait::async_trait;
@@ -259,6 +259,16 @@ impl Authn {
     ) -> Result<UsedToken, AuthnError> {
         let started = Instant::now();
         let tried = self.try_token(text, kinds, from).await;
+        self.told(tried, (door, from), started).await
+    }
+
+    /// Traces and records how an attempt went.
+    async fn told(
+        &self,
+        tried: Result<UsedToken, Failed>,
+        (door, from): (Door, IpAddr),
+        started: Instant,
+    ) -> Result<UsedToken, AuthnError> {
         if let Some(traces) = self.traces.get() {
             let user = |used: &UsedToken| used.user.as_ref().map(|(_, name, _)| name.to_string());
             let answer = tried.as_ref().map(|used| user(used).unwrap_or_default());
@@ -285,14 +295,23 @@ impl Authn {
             self.throttle.failed(from, now);
             Failed::parsing(error)
         })?;
-        let name = token.id().as_str();
-        let live = self.policy.borrow().knows_token(token.id());
+        self.admitted(token.id(), from, now, self.look_at(&token, kinds, from)).await
+    }
+
+    /// Looks at a token unless it, or where somebody comes from, has failed too often.
+    async fn admitted(
+        &self,
+        id: &TokenId,
+        from: IpAddr,
+        now: Instant,
+        looking: impl Future<Output = Result<UsedToken, Failed>>,
+    ) -> Result<UsedToken, Failed> {
+        let name = id.as_str();
+        let live = self.policy.borrow().knows_token(id);
         let how = self.throttle.admit(from, name, live, now);
         let looked = match how {
-            Admission::Open | Admission::Veiled => self.look_at(&token, kinds, from).await,
-            Admission::Refused => {
-                Err(Failed::new(AuthnError::Throttled, format!("token {}", token.id())))
-            }
+            Admission::Open | Admission::Veiled => looking.await,
+            Admission::Refused => Err(Failed::new(AuthnError::Throttled, format!("token {id}"))),
         };
         match &looked {
             Ok(used) if used.uses_left == Some(0) => {}
@@ -315,7 +334,27 @@ impl Authn {
             return Err(self.misplaced(token).await);
         }
         let used = self.store.use_token(token, SystemTime::now(), from).await;
-        used.map_err(|error| Failed::using(token, &error))
+        used.map_err(|error| Failed::using(token.id(), &error))
+    }
+
+    /// As [`use_token`](Self::use_token), of one that is not shown. Only tokens that open applications
+    /// can be used so.
+    async fn use_proof(
+        &self,
+        proof: &TokenProof,
+        door: Door,
+        from: IpAddr,
+    ) -> Result<(UsedToken, [u8; 32]), AuthnError> {
+        let started = Instant::now();
+        let mut signature = [0; 32];
+        let looking = async {
+            let used = self.store.use_proof(proof, SystemTime::now(), from).await;
+            let (used, shown) = used.map_err(|error| Failed::using(&proof.token, &error))?;
+            signature = shown;
+            Ok(used)
+        };
+        let tried = self.admitted(&proof.token, from, started, looking).await;
+        Ok((self.told(tried, (door, from), started).await?, signature))
     }
 
     /// What is told of a token at a door that takes others: only who holds the genuine text learns
@@ -326,8 +365,8 @@ impl Authn {
                 let detail = format!("token {} of kind {}", token.id(), token.kind());
                 Failed::new(AuthnError::WrongKind, detail)
             }
-            Ok(false) => Failed::using(token, &UseTokenError::Unknown),
-            Err(error) => Failed::using(token, &UseTokenError::Store(error)),
+            Ok(false) => Failed::using(token.id(), &UseTokenError::Unknown),
+            Err(error) => Failed::using(token.id(), &UseTokenError::Store(error)),
         }
     }
 
@@ -384,6 +423,16 @@ impl session::Authn for Authn {
     ) -> Result<Authenticated, AuthnError> {
         let used = self.use_token(text, &[TokenKind::Api, TokenKind::Access], door, from).await?;
         self.owner(used, door, from)
+    }
+
+    async fn token_proof(
+        &self,
+        proof: &TokenProof,
+        door: Door,
+        from: IpAddr,
+    ) -> Result<(Authenticated, [u8; 32]), AuthnError> {
+        let (used, signature) = self.use_proof(proof, door, from).await?;
+        Ok((self.owner(used, door, from)?, signature))
     }
 
     async fn ssh_key(&self, fingerprint: &str, from: IpAddr) -> Result<Authenticated, AuthnError> {
@@ -525,7 +574,7 @@ impl Failed {
         Self::new(kind, error)
     }
 
-    fn using(token: &TokenText, error: &UseTokenError) -> Self {
+    fn using(token: &TokenId, error: &UseTokenError) -> Self {
         let kind = match error {
             UseTokenError::Unknown => AuthnError::Unknown,
             UseTokenError::Expired(_) => AuthnError::Expired,
@@ -537,7 +586,7 @@ impl Failed {
                 AuthnError::Unavailable
             }
         };
-        Self::new(kind, format!("token {}: {error}", token.id()))
+        Self::new(kind, format!("token {token}: {error}"))
     }
 
     /// While a block stands, one word for all: what is live must not be told by who is looked at.

@@ -47,7 +47,7 @@ use tunnel::{ConnectError, Knock, Transport};
 use super::HANDSHAKE;
 use super::afterwards::{Afterwards, Line, Speak};
 use super::aside::aside;
-use super::postgres::{Begun, Postgres};
+use super::postgres::{Begun, Postgres, end_point};
 use super::presence::Presence;
 use super::quic::{Machines, agent_of};
 use super::redis::Redis;
@@ -138,23 +138,23 @@ impl Https {
     async fn tls(&self, socket: TcpStream, addr: SocketAddr) -> Protocol {
         match timeout(HANDSHAKE, self.handshake(socket)).await {
             // A CA has seen what it came for.
-            Ok(Ok(stream)) if stream.get_ref().1.alpn_protocol() == Some(acme::ALPN) => {
+            Ok(Ok((stream, _))) if stream.get_ref().1.alpn_protocol() == Some(acme::ALPN) => {
                 let mut stream = stream;
                 drop(stream.shutdown().await);
                 Protocol::Unknown
             }
-            Ok(Ok(stream))
+            Ok(Ok((stream, shown)))
                 if stream.get_ref().1.alpn_protocol() == Some(gateway_postgres::ALPN) =>
             {
-                Protocol::Postgres(self.postgres.over(stream, addr))
+                Protocol::Postgres(self.postgres.over(stream, addr, shown))
             }
-            Ok(Ok(stream)) if stream.get_ref().1.alpn_protocol() == Some(wire::ALPN) => {
+            Ok(Ok((stream, _))) if stream.get_ref().1.alpn_protocol() == Some(wire::ALPN) => {
                 if let Err(error) = tunnel::prepare(stream.get_ref().0) {
                     tracing::debug!(peer = %addr, %error, "The socket stays as it is");
                 }
                 Protocol::Machine(Box::new(stream))
             }
-            Ok(Ok(mut stream)) => {
+            Ok(Ok((mut stream, _))) => {
                 if stream.get_ref().1.alpn_protocol().is_none()
                     && super::redis::begins(&mut stream).await
                 {
@@ -171,7 +171,11 @@ impl Https {
         }
     }
 
-    async fn handshake(&self, socket: TcpStream) -> std::io::Result<TlsStream<TcpStream>> {
+    /// Also the hash of the certificate that a PostgreSQL client was shown.
+    async fn handshake(
+        &self,
+        socket: TcpStream,
+    ) -> std::io::Result<(TlsStream<TcpStream>, Option<Vec<u8>>)> {
         let start = LazyConfigAcceptor::new(Acceptor::default(), socket).await?;
         let offers = |protocol: &[u8]| {
             let offered = start.client_hello().alpn();
@@ -181,16 +185,17 @@ impl Https {
             let name = start.client_hello().server_name().map(str::to_owned);
             let config = name.and_then(|name| self.challenges.tls(&name));
             let unasked = || std::io::Error::other("no order for that name is under way");
-            return start.into_stream(config.ok_or_else(unasked)?).await;
+            return Ok((start.into_stream(config.ok_or_else(unasked)?).await?, None));
         }
         if offers(wire::ALPN) {
             let config = self.tls.borrow().machines.clone();
-            return start.into_stream(config).await;
+            return Ok((start.into_stream(config).await?, None));
         }
         let agent = offers(wire::ALPN_API);
         if offers(gateway_postgres::ALPN) {
             let config = self.tls.borrow().postgres(&self.web, &start.client_hello());
-            return start.into_stream(config).await;
+            let shown = end_point(&config, start.client_hello());
+            return Ok((start.into_stream(config).await?, shown));
         }
         let Tls { open, applications, agents, names, .. } = self.tls.borrow().clone();
         let named = start.client_hello().server_name().is_some_and(|name| {
@@ -201,7 +206,7 @@ impl Https {
             (false, true) => applications,
             (false, false) => open,
         };
-        start.into_stream(config).await
+        Ok((start.into_stream(config).await?, None))
     }
 
     /// The agent of a connection that has shown a certificate, by its registered key.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use gateway_postgres::proto::First;
 use gateway_postgres::{ALPN, Arrival, Greeting, PostgresGateway, greet};
 use gateway_web::{Place, WebGateway};
+use rustls::ServerConfig;
 use rustls::server::{Acceptor, ClientHello};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -75,9 +76,10 @@ impl Postgres {
                 self.gateway.cancel(&key);
                 Begun::Over
             }
-            Ok(Ok(Greeting::First(first))) => {
-                Begun::Plain(socket, Arrival { peer, sni: None, first: Some(first) })
-            }
+            Ok(Ok(Greeting::First(first))) => Begun::Plain(
+                socket,
+                Arrival { peer, sni: None, end_point: None, first: Some(first) },
+            ),
             Ok(Err(error)) => {
                 tracing::debug!(%peer, %error, "No PostgreSQL client");
                 Begun::Over
@@ -100,12 +102,12 @@ impl Postgres {
         let shaking = async {
             let start = LazyConfigAcceptor::new(Acceptor::default(), socket).await?;
             let config = self.tls.borrow().postgres(&self.web, &start.client_hello());
-            start.into_stream(config).await
+            let shown = end_point(&config, start.client_hello());
+            Ok::<_, io::Error>((start.into_stream(config).await?, shown))
         };
         match timeout(HANDSHAKE, shaking).await {
-            Ok(Ok(stream)) => self.over(stream, peer),
+            Ok(Ok((stream, shown))) => self.over(stream, peer, shown),
             Ok(Err(error)) => {
-                let error: io::Error = error;
                 tracing::debug!(%peer, %error, "No TLS handshake");
                 Begun::Over
             }
@@ -114,9 +116,14 @@ impl Postgres {
     }
 
     /// A client whose handshake is done.
-    pub(crate) fn over(&self, stream: TlsStream<TcpStream>, peer: SocketAddr) -> Begun {
+    pub(crate) fn over(
+        &self,
+        stream: TlsStream<TcpStream>,
+        peer: SocketAddr,
+        end_point: Option<Vec<u8>>,
+    ) -> Begun {
         let sni = stream.get_ref().1.server_name().map(str::to_owned);
-        Begun::Tls(Box::new(stream), Arrival { peer, sni, first: None })
+        Begun::Tls(Box::new(stream), Arrival { peer, sni, end_point, first: None })
     }
 
     /// Serves a session. Until somebody has signed in it may have to make room.
@@ -140,17 +147,19 @@ impl Postgres {
 
 impl Tls {
     /// What a PostgreSQL client is shown: the certificate of the name that it asks for.
-    pub(crate) fn postgres(
-        &self,
-        web: &WebGateway,
-        hello: &ClientHello<'_>,
-    ) -> Arc<rustls::ServerConfig> {
+    pub(crate) fn postgres(&self, web: &WebGateway, hello: &ClientHello<'_>) -> Arc<ServerConfig> {
         let named = hello.server_name().is_some_and(|name| {
             matches!(web.place(name), Place::Application(_)) && !self.is_own(name)
         });
         let (own, applications) = &self.postgres;
         if named { applications.clone() } else { own.clone() }
     }
+}
+
+/// The hash of the certificate that this client will be shown.
+pub(crate) fn end_point(config: &ServerConfig, hello: ClientHello<'_>) -> Option<Vec<u8>> {
+    let shown = config.cert_resolver.resolve(hello)?;
+    gateway_postgres::end_point(shown.cert.first()?)
 }
 
 const TLS_HANDSHAKE: u8 = 0x16;

@@ -3,6 +3,7 @@
 mod accounts;
 mod attacks;
 mod drivers;
+mod proofs;
 mod statements;
 
 use std::fs;
@@ -33,7 +34,7 @@ impl Stage {
         Ok(stage)
     }
 
-    fn document(&self) -> Result<String> {
+    pub(crate) fn document(&self) -> Result<String> {
         let password = self.deployment.dir().join("level-password");
         fs::write(&password, "s3cret-of-the-level")?;
         let ca = self.postgres.certificate();
@@ -146,7 +147,7 @@ fn who_shows_no_good_token_gets_in_nowhere() -> Result<()> {
     let mut plain = stage.psql(&token, &["-c", "select 1"]);
     let refused = run(plain.env("PGSSLMODE", "disable"), SOON)?;
     assert_says(&refused, "tls.required");
-    let mut replicating = stage.psql("x", &["-c", "IDENTIFY_SYSTEM"]);
+    let mut replicating = stage.psql(&token, &["-c", "IDENTIFY_SYSTEM"]);
     replicating.args(["replication=database"]);
     assert_says(&run(&mut replicating, SOON)?, "database.replication");
     let absent = run(stage.psql(&token, &["-c", "select 1"]).env("PGDATABASE", "nothing"), SOON)?;

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::Level;
 use crate::web::{is_host, is_sha256};
+use crate::{Level, Mask};
 
 /// The options of a database application. Each has a default.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,6 +31,12 @@ pub struct DatabaseOptions {
     /// account makes for it and takes away with it.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub roles: BTreeMap<Level, String>,
+    /// Regular expressions; the log of statements has `***` for what they find, or for their groups.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub mask: Vec<String>,
+    /// Whether logical replication passes.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub replication: bool,
 }
 
 /// Whether TLS is spoken to a database, and by what its server is known. As libpq's `sslmode`.
@@ -81,7 +87,9 @@ impl DatabaseOptions {
                 self.accounts.is_empty() || self.roles.is_empty(),
             ),
         ];
-        checks.into_iter().filter(|(_, good)| !good).map(|(fault, _)| fault.to_owned()).collect()
+        let faults = checks.into_iter().filter(|(_, good)| !good);
+        let mask = Mask::new(&self.mask).err().map(|fault| format!("mask: {fault}"));
+        faults.map(|(fault, _)| fault.to_owned()).chain(mask).collect()
     }
 }
 
@@ -116,6 +124,7 @@ mod tests {
             one(|o| (o.tls, o.pin) = (Some(TlsMode::Require), Some("ab".repeat(32)))),
             one(|o| o.accounts = [(Level::Viewer, String::new())].into()),
             one(|o| o.roles = [(Level::Viewer, "x".repeat(64))].into()),
+            one(|o| o.mask = vec!["(".to_owned()]),
             one(|o| {
                 o.accounts = [(Level::Viewer, "a".to_owned())].into();
                 o.roles = [(Level::Editor, "b".to_owned())].into();

@@ -15,6 +15,7 @@ mod hours;
 mod id;
 mod index;
 mod judge;
+mod mask;
 mod name;
 mod network;
 mod policy;
@@ -23,6 +24,7 @@ mod proof;
 mod rule;
 #[cfg(feature = "schema")]
 mod schema;
+mod scram;
 mod ssh;
 mod terms;
 pub mod text;
@@ -43,12 +45,14 @@ pub use id::{
     AgentId, ApplicationId, ConnectorId, GroupId, RuleId, SessionId, SignInId, SiteId, TokenId,
     UserId,
 };
+pub use mask::Mask;
 pub use name::{Name, NameError};
 pub use network::network;
 pub use policy::{Context, Grant, Keeps, PolicyData, PolicySnapshot, Standing};
 pub use principal::{Agent, Authenticated, Credential, SignIn, SshKey, User};
 pub use proof::{Proof, Proofs};
 pub use rule::{Rule, Subject, Target};
+pub use scram::{SCRAM_ITERATIONS, ScramVerifier, TokenProof, scram_salt};
 pub use ssh::{Allowed, Channels, Sftp, SshTerms};
 pub use terms::{Clipboard, Level, Recording, Shortfall, Terms};
 pub use token::{CaPin, TokenDigest, TokenError, TokenKind, TokenText};

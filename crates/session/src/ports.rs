@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use access::{
     Address, AgentId, Application, ApplicationId, Authenticated, Code, EndReason, Explain, Level,
-    SessionId, Side,
+    SessionId, Side, TokenProof,
 };
 use async_trait::async_trait;
 use secrecy::SecretString;
@@ -162,6 +162,17 @@ pub trait Authn: Send + Sync {
         door: Door,
         from: IpAddr,
     ) -> Result<Authenticated, AuthnError>;
+
+    /// The same for who shows that they know a token; also what shows them that the relay does. An
+    /// id that is no token's is told as a wrong proof is.
+    async fn token_proof(
+        &self,
+        _: &TokenProof,
+        _: Door,
+        _: IpAddr,
+    ) -> Result<(Authenticated, [u8; 32]), AuthnError> {
+        Err(AuthnError::Unknown)
+    }
 
     /// Vouches for the owner of a registered SSH key, after the caller has verified a signature by
     /// it over this connection. `fingerprint` is `SHA256:…`.

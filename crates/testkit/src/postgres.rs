@@ -277,6 +277,7 @@ fn launch(
         "unix_socket_directories=",
         if options.durable { "fsync=on" } else { "fsync=off" },
         "max_connections=200",
+        "wal_level=logical",
     ] {
         server.args(["-c", setting]);
     }

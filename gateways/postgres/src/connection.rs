@@ -3,18 +3,18 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, SystemTime};
 
-use access::{EndReason, Explain as _, Kind, SessionId, Side};
+use access::{Authenticated, EndReason, Explain as _, Kind, SessionId, Side, TokenId};
 use bytes::BytesMut;
 use database::{Credential, Knock, Maker, credential, maker, tls};
-use session::{Door, Session, WayBack, pace};
+use session::{AuthnError, Door, Session, WayBack, pace};
 use tokio::io::AsyncWriteExt as _;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::Gateway;
 use crate::accounts::Accounts;
-use crate::client::{ask, read_first, refuse};
-use crate::proto::{self, First, Key, Startup, Told, message};
+use crate::client::{ask, assure, prove, read_first, refuse};
+use crate::proto::{self, First, Key, Replication, Startup, Told, message};
 use crate::pump::Line;
 use crate::record::Recorder;
 use crate::server::{Server, ServerError, Wanted, Wire, log_in};
@@ -26,6 +26,8 @@ pub struct Arrival {
     pub peer: SocketAddr,
     /// The name in the client's TLS handshake.
     pub sni: Option<String>,
+    /// The hash of the certificate that the client was shown, for SCRAM to be bound to.
+    pub end_point: Option<Vec<u8>>,
     /// What was read before; `None`: nothing.
     pub first: Option<First>,
 }
@@ -61,7 +63,7 @@ impl Gateway {
         arrival: Arrival,
         proven: &CancellationToken,
     ) -> Result<(Session, Startup), Option<Told>> {
-        let Arrival { peer, sni, first } = arrival;
+        let Arrival { peer, sni, end_point, first } = arrival;
         let first = match first {
             Some(first) => first,
             None => read_first(io).await.map_err(|_| None)?,
@@ -78,24 +80,45 @@ impl Gateway {
                 return Err(Some(words::violation("encryption is asked for twice")));
             }
         };
-        if startup.replication {
-            return Err(Some(words::no_replication()));
-        }
-        let token = ask(io, &startup).await.map_err(|_| None)?;
         let from: IpAddr = peer.ip().to_canonical();
-        let who = self.authn.token(&token, Door::Postgres, from).await;
-        let who = who.map_err(|error| Some(words::explain(&error)))?;
+        let who = self.sign_in(io, &startup, end_point.as_deref(), from).await?;
         proven.cancel();
         let asked = Instant::now();
         let knock = self.knock(sni.as_deref(), &startup);
         match Box::pin(knock.open(&self.broker, &who, SystemTime::now())).await {
-            Ok(session) => Ok((session, startup)),
+            Ok(session) if replicates(&session, &startup) => Ok((session, startup)),
+            Ok(session) => {
+                session.note("database.replication", "the application does not allow it");
+                session.end(EndReason::Failed, Side::Relay);
+                Err(Some(words::no_replication()))
+            }
             Err(error) => {
                 // How long it took to find out tells nothing of what is there.
                 pace::even(asked, pace::DENIED).await;
                 Err(Some(words::explain(&error)))
             }
         }
+    }
+
+    /// By a token's text; or, where the user's name says of which, by a proof of knowing it.
+    async fn sign_in(
+        &self,
+        io: &mut Wire,
+        startup: &Startup,
+        end_point: Option<&[u8]>,
+        from: IpAddr,
+    ) -> Result<Authenticated, Option<Told>> {
+        let refused = |error: AuthnError| Some(words::explain(&error));
+        let Some(id) = startup.token() else {
+            let token = ask(io, startup).await.map_err(|_| None)?;
+            return self.authn.token(&token, Door::Postgres, from).await.map_err(refused);
+        };
+        let id = TokenId::from(id.to_owned());
+        let proof = prove(io, startup, id, end_point).await.map_err(|_| None)?;
+        let shown = self.authn.token_proof(&proof, Door::Postgres, from).await;
+        let (who, signature) = shown.map_err(refused)?;
+        assure(io, &signature).await.map_err(|_| None)?;
+        Ok(who)
     }
 
     fn knock<'a>(&self, sni: Option<&'a str>, startup: &'a Startup) -> Knock<'a> {
@@ -181,7 +204,11 @@ impl Gateway {
             None => credential(&*self.secrets, session).await?,
         };
         let stream = session.dial().await?;
-        let (database, settings) = (startup.database(), startup.settings.as_slice());
+        let mut settings = startup.settings.clone();
+        if startup.replication == Replication::Logical {
+            settings.push(("replication".to_owned(), "database".to_owned()));
+        }
+        let (database, settings) = (startup.database(), settings.as_slice());
         let wanted = Wanted { credential: &credential, database, settings };
         Ok((log_in(stream, tls.as_ref(), &wanted).await?, tls))
     }
@@ -206,7 +233,11 @@ impl Gateway {
         }
         drop(greeting);
         let (database, name) = (startup.database(), startup.setting("application_name"));
-        let recorder = Recorder::begin(self.log.clone(), &session, database, name).await;
+        // Checked when it was said.
+        let Ok(mask) = self.masks.of(session.application()) else {
+            return session.end(EndReason::Failed, Side::Relay);
+        };
+        let recorder = Recorder::begin(self.log.clone(), &session, database, name, mask).await;
         let line = Line { session, client, server, recorder, cancellable, key, tls };
         Box::pin(line.carry()).await;
     }
@@ -255,6 +286,15 @@ async fn fail(io: &mut Wire, session: Session, error: &ServerError) {
     };
     session.end(reason, side);
     tell(io, error).await;
+}
+
+/// Whether the application lets pass what a client wants to replicate, if it does.
+fn replicates(session: &Session, startup: &Startup) -> bool {
+    match startup.replication {
+        Replication::No => true,
+        Replication::Logical => session.application().database.replication,
+        Replication::Physical => false,
+    }
 }
 
 /// Tells a client that it is in, what its server says of itself, and a key of ours.

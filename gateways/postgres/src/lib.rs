@@ -10,6 +10,7 @@ mod connection;
 mod desk;
 #[doc(hidden)]
 pub mod proto;
+mod prove;
 mod pump;
 mod record;
 #[doc(hidden)]
@@ -23,6 +24,7 @@ mod words;
 pub use accounts::{Swept, Way};
 pub use client::{ClientError, Greeting, greet};
 pub use connection::Arrival;
+pub use scram::end_point;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -58,8 +60,8 @@ pub struct PostgresGateway(Arc<Gateway>);
 impl PostgresGateway {
     pub fn new(config: PostgresConfig) -> Self {
         let PostgresConfig { broker, authn, secrets, log, domain, roots } = config;
-        let (trust, keys) = (Trust::new(roots), Arc::default());
-        Self(Arc::new(Gateway { broker, authn, secrets, log, domain, trust, keys }))
+        let (trust, keys, masks) = (Trust::new(roots), Arc::default(), record::Masks::default());
+        Self(Arc::new(Gateway { broker, authn, secrets, log, domain, trust, keys, masks }))
     }
 
     /// Serves one client to its end. `proven` is cancelled once it has shown who it is: until then
@@ -116,6 +118,7 @@ struct Gateway {
     domain: String,
     trust: Trust,
     keys: Arc<cancel::Keys>,
+    masks: record::Masks,
 }
 
 /// The protocol by which clients that begin with TLS say that they speak PostgreSQL.

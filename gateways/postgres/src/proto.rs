@@ -39,10 +39,20 @@ pub struct Startup {
     pub settings: Vec<(String, String)>,
     /// The application that the options name.
     pub application: Option<String>,
-    /// Whether it wants to replicate.
-    pub replication: bool,
+    pub replication: Replication,
     /// Extensions of the protocol that it asks for.
     pub extensions: Vec<String>,
+}
+
+/// Whether a client wants to replicate.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Replication {
+    #[default]
+    No,
+    /// Changes of one database.
+    Logical,
+    /// All of the server.
+    Physical,
 }
 
 /// Why a first packet is none.
@@ -109,7 +119,11 @@ fn startup(minor: u16, text: &[u8]) -> Result<Startup, StartupFault> {
             "database" => startup.database = Some(value.to_owned()).filter(|d| !d.is_empty()),
             "replication" => {
                 let no = ["false", "off", "no", "0", "f", "n"];
-                startup.replication = !no.contains(&value.to_ascii_lowercase().as_str());
+                startup.replication = match value.to_ascii_lowercase().as_str() {
+                    "database" => Replication::Logical,
+                    off if no.contains(&off) => Replication::No,
+                    _ => Replication::Physical,
+                };
             }
             "options" => {
                 let (application, rest) = take_application(value);
@@ -138,13 +152,26 @@ impl Startup {
         self.minor.min(NEWEST)
     }
 
-    /// The account and the application in the user's name: `role`, `role+app` or `role+app.site`.
+    /// The account and the application in the user's name: `role`, `role+app` or `role+app.site`,
+    /// before the token's id, if there is one.
     pub fn who(&self) -> (&str, Option<&str>) {
-        match self.user.rsplit_once('+') {
+        let user = self.with_token().map_or(self.user.as_str(), |(user, _)| user);
+        match user.rsplit_once('+') {
             Some((role, application)) if !application.is_empty() => (role, Some(application)),
             Some((role, _)) => (role, None),
-            None => (&self.user, None),
+            None => (user, None),
         }
+    }
+
+    /// The id of the token that the client will prove to know: `…+adit_ID`.
+    pub fn token(&self) -> Option<&str> {
+        self.with_token().map(|(_, id)| id)
+    }
+
+    fn with_token(&self) -> Option<(&str, &str)> {
+        let (user, token) = self.user.rsplit_once("+adit_")?;
+        let is_id = token.len() == TOKEN_ID && token.bytes().all(|c| c.is_ascii_alphanumeric());
+        is_id.then_some((user, token))
     }
 
     /// The database it opens: clients that are told none name it as the user.
@@ -338,6 +365,7 @@ const CANCEL: u16 = 5678;
 const TLS: u16 = 5679;
 const GSS: u16 = 5680;
 const OPTION: &str = "adit.application";
+const TOKEN_ID: usize = 10;
 
 #[cfg(test)]
 mod tests {
@@ -383,6 +411,23 @@ mod tests {
             assert_eq!(startup.who(), (role, application), "{user}");
             assert_eq!(startup.database(), opened, "{user}");
             assert_eq!(startup.setting("application_name"), Some("psql"));
+        }
+    }
+
+    #[test]
+    fn a_token_may_stand_behind_the_application() {
+        let table = [
+            ("r+orders-db+adit_0123456789", ("r", Some("orders-db")), Some("0123456789")),
+            ("r+adit_0123456789", ("r", None), Some("0123456789")),
+            ("r+orders-db", ("r", Some("orders-db")), None),
+            // A whole token is none that may be told to others.
+            ("r+adit_access_0123456789", ("r", Some("adit_access_0123456789")), None),
+            ("adit_0123456789", ("adit_0123456789", None), None),
+        ];
+        for (user, who, token) in table {
+            let startup = started(&[("user", user)]);
+            assert_eq!((startup.who(), startup.token()), (who, token), "{user}");
+            assert_eq!(startup.database(), who.0, "{user}");
         }
     }
 

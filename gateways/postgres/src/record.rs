@@ -1,8 +1,11 @@
 //! What is kept of a session's statements.
 
+use std::borrow::Cow;
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Instant, SystemTime};
 
+use access::{Application, ApplicationId, Mask};
 use bytes::Bytes;
 use session::{
     AuditError, Entry, Outcome, Screen, Session, Statement, StatementLog, StatementScope, Tape,
@@ -18,6 +21,29 @@ pub(crate) struct Recorder {
     scope: Arc<StatementScope>,
     client: Mutex<Option<Arc<str>>>,
     tape: Option<Tape>,
+    mask: Mask,
+}
+
+/// The masks of applications, each made once for all its sessions.
+#[derive(Default)]
+pub(crate) struct Masks(Mutex<HashMap<ApplicationId, (Vec<String>, Mask)>>);
+
+impl Masks {
+    pub(crate) fn of(&self, application: &Application) -> Result<Mask, String> {
+        let patterns = &application.database.mask;
+        if patterns.is_empty() {
+            return Ok(Mask::default());
+        }
+        let mut made = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((of, mask)) = made.get(&application.id)
+            && of == patterns
+        {
+            return Ok(mask.clone());
+        }
+        let mask = Mask::new(patterns)?;
+        made.insert(application.id, (patterns.clone(), mask.clone()));
+        Ok(mask)
+    }
 }
 
 /// What is remembered of a statement while it is under way.
@@ -40,6 +66,7 @@ impl Recorder {
         session: &Session,
         database: &str,
         client: Option<&str>,
+        mask: Mask,
     ) -> Self {
         let scope = StatementScope {
             session: session.id(),
@@ -49,8 +76,8 @@ impl Recorder {
             role: session.login().unwrap_or_default().to_owned(),
         };
         let tape = session.tape().cloned();
-        let recorder =
-            Self { log, scope: Arc::new(scope), client: Mutex::new(client.map(Arc::from)), tape };
+        let client = Mutex::new(client.map(Arc::from));
+        let recorder = Self { log, scope: Arc::new(scope), client, tape, mask };
         recorder.film_begin().await;
         recorder
     }
@@ -65,7 +92,8 @@ impl Recorder {
         if begun.is_empty() {
             return Ok(());
         }
-        let statements = begun.into_iter().map(|(text, mark)| self.statement(text, mark, None));
+        let statement = |(text, mark)| self.statement(self.masked(text), mark, None);
+        let statements = begun.into_iter().map(statement);
         self.log.keep(statements.collect()).await
     }
 
@@ -79,10 +107,19 @@ impl Recorder {
                     let micros = u64::try_from(mark.began.elapsed().as_micros());
                     let micros = micros.unwrap_or(u64::MAX);
                     let outcome = Outcome { micros, rows, error };
+                    let text = self.masked(text);
                     self.film(&text, &outcome).await;
                     self.log.note(self.statement(text, mark, Some(outcome))).await;
                 }
             }
+        }
+    }
+
+    /// What is kept of a text.
+    fn masked(&self, text: Text) -> Text {
+        match self.mask.apply(&text.text) {
+            Cow::Borrowed(_) => text,
+            Cow::Owned(masked) => Text { text: masked.into(), cut: text.cut },
         }
     }
 

@@ -126,7 +126,7 @@ impl Writer {
             }
             (
                 Self::Server,
-                b'1' | b'2' | b'3' | b'C' | b'G' | b'H' | b'I' | b'Z' | b'c' | b'n' | b's',
+                b'1' | b'2' | b'3' | b'C' | b'G' | b'H' | b'I' | b'W' | b'Z' | b'c' | b'n' | b's',
             ) => Some(30_000),
             (Self::Client | Self::Server, _) => None,
         }

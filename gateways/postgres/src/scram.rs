@@ -168,7 +168,7 @@ pub(crate) fn md5(account: &str, password: &SecretString, salt: [u8; 4]) -> Stri
 
 /// The hash of a certificate that SCRAM is bound to (RFC 5929, section 4.1): that of its signature,
 /// or SHA-256 where that is weaker. `None`: it has none.
-pub(crate) fn end_point(certificate: &[u8]) -> Option<Vec<u8>> {
+pub fn end_point(certificate: &[u8]) -> Option<Vec<u8>> {
     let (_, parsed) = x509_parser::parse_x509_certificate(certificate).ok()?;
     let algorithm = match parsed.signature_algorithm.algorithm.to_id_string().as_str() {
         // sha384WithRSAEncryption, ecdsa-with-SHA384

@@ -231,7 +231,8 @@ impl<M: Clone> Tracker<M> {
                 self.complete(rows, &mut event);
             }
             b'E' => self.failed(body, &mut event),
-            b'G' => self.copies()?,
+            // Where both copy (replication), the client's side is as where it alone does.
+            b'G' | b'W' => self.copies()?,
             b'S' => {
                 if let Some(name) = application_name(body) {
                     event(Event::Named(name));

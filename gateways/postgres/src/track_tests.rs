@@ -239,3 +239,23 @@ fn what_a_client_left_without_a_word_is_cut_short() {
     // After a goodbye a server does what it was asked, and then ends.
     assert!(!says(b'X', b""));
 }
+
+#[test]
+fn replication_is_one_statement_from_its_start_to_its_end() {
+    let talk: &[(char, u8, &[u8])] = &[
+        ('>', b'Q', b"START_REPLICATION SLOT s LOGICAL 0/0\0"),
+        ('<', b'W', b""),
+        ('<', b'd', b"k"),
+        ('>', b'd', b"r"),
+        ('<', b'd', b"w"),
+        ('>', b'c', b""),
+        ('<', b'c', b""),
+        ('<', b'C', b"COPY 0\0"),
+        ('<', b'Z', b"I"),
+        ('>', b'Q', b"select 1\0"),
+        ('<', b'C', b"SELECT 1\0"),
+        ('<', b'Z', b"I"),
+    ];
+    let replication = ok(0, "START_REPLICATION SLOT s LOGICAL 0/0", Some(0));
+    assert_eq!(told(talk), [replication, ok(3, "select 1", Some(1))]);
+}

@@ -58,11 +58,12 @@ pub(crate) fn tls_required() -> Told {
 pub(crate) fn no_replication() -> Told {
     Told {
         sqlstate: UNSUPPORTED,
-        message: format!(
-            "adit: replication does not pass this door ({})",
-            Code("database.replication")
+        message: format!("adit: replication does not pass here ({})", Code("database.replication")),
+        hint: Some(
+            "an admin allows logical replication on the application (`--replication yes`); \
+             `adit tunnel APP` carries all of it where a grant allows raw bytes"
+                .to_owned(),
         ),
-        hint: Some("`adit tunnel APP` carries it where a grant allows raw bytes".to_owned()),
     }
 }
 

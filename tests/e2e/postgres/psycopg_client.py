@@ -86,6 +86,23 @@ for way in ("cancel", "cancel_safe"):
 assert c.execute("select 7").fetchone() == (7,)
 c.close()
 
+if version >= 160000:
+    proving = dict(base, user="reporting+orders-db+adit_" + token.split("_")[2][:10],
+                   require_auth="scram-sha-256", channel_binding="require")
+    ways = ({}, {"sslnegotiation": "direct"}) if version >= 170000 else ({},)
+    for way in ways:
+        with psycopg.connect(**proving, **way) as c:
+            assert c.execute("select 10").fetchone() == (10,)
+    try:
+        psycopg.connect(**{**proving, "password": token[:-1] + "x"})
+        raise SystemExit("a wrong token proves nothing")
+    except psycopg.OperationalError as e:
+        assert "authn.failed" in str(e), e
+    try:
+        psycopg.connect(**{**base, "require_auth": "scram-sha-256"})
+        raise SystemExit("no token is named")
+    except psycopg.OperationalError as e:
+        assert "require" in str(e), e
 if version >= 170000:
     with psycopg.connect(**base, sslnegotiation="direct") as direct:
         assert direct.execute("select 8").fetchone() == (8,)

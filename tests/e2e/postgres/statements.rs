@@ -50,6 +50,10 @@ fn a_thousand_statements_are_kept_as_the_server_logs_them() -> Result<()> {
     assert!(row["micros"].as_u64().is_some_and(|micros| micros > 0));
     assert_eq!((&rows[4]["error"], &rows[4]["rows"]), (&"42703".into(), &Value::Null));
     assert_eq!(rows[3]["rows"], 2);
+    let id = row["session"].as_str().context("a session")?;
+    let played = stage.deployment.admin(&["session", "play", id])?.ok()?;
+    assert!(played.contains("orders=> select nothing_4;\n-- error 42703, "), "{played}");
+    assert!(played.find("literal 0") < played.find("nothing_999"), "{played}");
     let failed = stage.deployment.admin_json(&["query", "ls", "--failed", "--limit", "1000"])?;
     assert_eq!(failed.as_array().context("rows")?.len(), 200);
     Ok(())
@@ -100,7 +104,7 @@ fn what_must_be_recorded_is_on_the_disk_before_it_runs() -> Result<()> {
 }
 
 /// At least so many statements, the first one first.
-fn kept(stage: &Stage, count: usize) -> Result<Vec<Value>> {
+pub(super) fn kept(stage: &Stage, count: usize) -> Result<Vec<Value>> {
     let read = || -> Result<Vec<Value>> {
         let lines = stage.deployment.admin(&["query", "export"])?.ok()?;
         let rows = lines.lines().map(serde_json::from_str).collect::<Result<Vec<Value>, _>>()?;

@@ -23,6 +23,13 @@ pub(super) struct DatabaseArgs {
     /// each session and takes it away after; may be repeated
     #[arg(long = "level-role", value_name = "LEVEL=ROLE", value_parser = of_level::<String>)]
     roles: Vec<(Level, String)>,
+    /// A regular expression; the log of statements has *** for what it finds, or for its groups; may be
+    /// repeated, and takes the place of those before
+    #[arg(long = "mask", value_name = "REGEX")]
+    mask: Vec<String>,
+    /// Whether logical replication passes
+    #[arg(long, value_name = "YES|NO", value_parser = super::edit::yes_or_no)]
+    replication: Option<bool>,
     /// The password of a level's account, in a file; may be repeated
     #[arg(
         long = "level-password-file",
@@ -46,6 +53,10 @@ impl DatabaseArgs {
         options.tls = self.tls.or(options.tls);
         options.accounts.extend(self.accounts);
         options.roles.extend(self.roles);
+        if !self.mask.is_empty() {
+            options.mask = self.mask;
+        }
+        options.replication = self.replication.unwrap_or(options.replication);
         for (level, file) in self.password_files {
             app.level_passwords.insert(level, secrets::read(&file)?);
         }

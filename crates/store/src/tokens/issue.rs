@@ -1,7 +1,7 @@
 use std::fmt::Display;
 use std::time::{Duration, SystemTime};
 
-use access::{ApplicationId, SiteId, TokenKind, TokenText, UserId};
+use access::{ApplicationId, ScramVerifier, SiteId, TokenKind, TokenText, UserId};
 use api::Scopes;
 use data_encoding::HEXLOWER;
 
@@ -158,6 +158,8 @@ async fn insert(
     new: &NewToken,
     now: SystemTime,
 ) -> Result<(), StoreError> {
+    let opens = token.kind().opens();
+    let scram = opens.then(|| ScramVerifier::of(token).to_string());
     sqlx::query(INSERT)
         .bind(token.id().as_str())
         .bind(token.kind().as_str())
@@ -169,6 +171,7 @@ async fn insert(
         .bind(new.expires.map(|end| clock::column(clock::seconds(end))))
         .bind(new.uses.map(i64::from))
         .bind(new.scopes.map(|scopes| scopes.to_string()))
+        .bind(scram)
         .execute(db)
         .await?;
     Ok(())
@@ -191,5 +194,6 @@ const REPLACE_LAST: &str = "UPDATE tokens SET replaced = $3,
         AND replaced IS NULL";
 
 const INSERT: &str = "INSERT INTO tokens
-    (id, kind, digest, user_id, application_id, site_id, created, expires, uses_left, scopes)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
+    (id, kind, digest, user_id, application_id, site_id, created, expires, uses_left, scopes,
+        scram)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";

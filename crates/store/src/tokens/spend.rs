@@ -1,7 +1,10 @@
 use std::net::IpAddr;
 use std::time::SystemTime;
 
-use access::{ApplicationId, Name, SiteId, TokenDigest, TokenId, TokenKind, TokenText, UserId};
+use access::{
+    ApplicationId, Name, ScramVerifier, SiteId, TokenDigest, TokenId, TokenKind, TokenProof,
+    TokenText, UserId,
+};
 use api::Scopes;
 use data_encoding::HEXLOWER;
 use sqlx::{FromRow, Row as _};
@@ -26,6 +29,22 @@ pub struct UsedToken {
     pub scopes: Option<Scopes>,
 }
 
+/// What somebody shows of a token.
+#[derive(Clone, Copy)]
+enum Shown<'a> {
+    Text(&'a TokenText),
+    Proof(&'a TokenProof),
+}
+
+impl<'a> Shown<'a> {
+    fn id(self) -> &'a TokenId {
+        match self {
+            Self::Text(token) => token.id(),
+            Self::Proof(proof) => &proof.token,
+        }
+    }
+}
+
 impl Store {
     /// Checks a token and spends one use of it. Of any number of calls at once, no more succeed
     /// than it had uses.
@@ -35,46 +54,70 @@ impl Store {
         now: SystemTime,
         from: IpAddr,
     ) -> Result<UsedToken, UseTokenError> {
+        Ok(self.spend_one(Shown::Text(token), now, from).await?.0)
+    }
+
+    /// As [`use_token`](Self::use_token), for who shows that they know it. Also what shows them that
+    /// the relay does.
+    pub async fn use_proof(
+        &self,
+        proof: &TokenProof,
+        now: SystemTime,
+        from: IpAddr,
+    ) -> Result<(UsedToken, [u8; 32]), UseTokenError> {
+        let (used, signature) = self.spend_one(Shown::Proof(proof), now, from).await?;
+        Ok((used, signature.ok_or(UseTokenError::Unknown)?))
+    }
+
+    async fn spend_one(
+        &self,
+        shown: Shown<'_>,
+        now: SystemTime,
+        from: IpAddr,
+    ) -> Result<(UsedToken, Option<[u8; 32]>), UseTokenError> {
         // A guess costs one read: it neither holds the writer nor waits for it.
-        let held = self.held(token).await?;
-        held.check(token, now)?;
+        let held = self.held(shown).await?;
+        held.check(shown, now)?;
         let uses_left = match held.uses_left {
-            Some(_) => Some(self.spend(token, now, from).await?),
+            Some(_) => Some(self.spend(shown, &held, now, from).await?),
             None => {
                 // Worth knowing, not worth locking an admin out for while the disk is full.
-                if let Err(error) = self.stamp(&held, token.id(), now, from).await {
+                if let Err(error) = self.stamp(&held, shown.id(), now, from).await {
                     tracing::warn!(%error, "Could not note when a token was used");
                 }
                 None
             }
         };
-        Ok(held.used(token, uses_left))
+        let signature = held.signature(shown);
+        Ok((held.used(shown.id(), uses_left), signature))
     }
 
     /// Whether this is the text of a token that was issued, whatever became of it. Costs what
     /// looking at one costs, and spends nothing.
     pub async fn is_genuine(&self, token: &TokenText) -> Result<bool, StoreError> {
-        Ok(self.find(token).await?.is_some_and(|held| held.is(token)))
+        let shown = Shown::Text(token);
+        Ok(self.find(shown).await?.is_some_and(|held| held.is(shown)))
     }
 
-    async fn held(&self, token: &TokenText) -> Result<Held, UseTokenError> {
-        self.find(token).await?.ok_or(UseTokenError::Unknown)
+    async fn held(&self, shown: Shown<'_>) -> Result<Held, UseTokenError> {
+        self.find(shown).await?.ok_or(UseTokenError::Unknown)
     }
 
-    async fn find(&self, token: &TokenText) -> Result<Option<Held>, StoreError> {
-        let held = sqlx::query_as(HELD).bind(token.id().as_str());
+    async fn find(&self, shown: Shown<'_>) -> Result<Option<Held>, StoreError> {
+        let held = sqlx::query_as(HELD).bind(shown.id().as_str());
         Ok(held.fetch_optional(&self.inner.readers).await?)
     }
 
     async fn spend(
         &self,
-        token: &TokenText,
+        shown: Shown<'_>,
+        held: &Held,
         now: SystemTime,
         from: IpAddr,
     ) -> Result<u32, UseTokenError> {
         let spend = Spend {
-            id: token.id().to_string(),
-            digest: HEXLOWER.encode(&token.digest().0),
+            id: shown.id().to_string(),
+            digest: held.digest.clone(),
             now: clock::column(clock::seconds(now)),
             from: from.to_string(),
         };
@@ -83,8 +126,8 @@ impl Store {
             return Ok(left);
         }
         // Something changed since it was read: say what.
-        self.held(token).await?.check(token, now)?;
-        Err(UseTokenError::UsedUp(token.id().clone()))
+        self.held(shown).await?.check(shown, now)?;
+        Err(UseTokenError::UsedUp(shown.id().clone()))
     }
 
     /// Notes when a token of unlimited use was used, at most once a minute.
@@ -144,13 +187,14 @@ struct Held {
     used: Option<u64>,
     revoked: Option<u64>,
     scopes: Option<Scopes>,
+    scram: Option<String>,
 }
 
 impl Held {
     /// Who does not hold the genuine text learns nothing about the token.
-    fn check(&self, token: &TokenText, now: SystemTime) -> Result<(), UseTokenError> {
-        let id = || token.id().clone();
-        if !self.is(token) {
+    fn check(&self, shown: Shown<'_>, now: SystemTime) -> Result<(), UseTokenError> {
+        let id = || shown.id().clone();
+        if !self.is(shown) {
             Err(UseTokenError::Unknown)
         } else if self.revoked.is_some() {
             Err(UseTokenError::Revoked(id()))
@@ -165,16 +209,30 @@ impl Held {
         }
     }
 
-    fn is(&self, token: &TokenText) -> bool {
+    fn is(&self, shown: Shown<'_>) -> bool {
+        match shown {
+            Shown::Text(token) => self.has_text(token),
+            Shown::Proof(_) => self.signature(shown).is_some(),
+        }
+    }
+
+    /// What shows who has proved that they know the token that the relay does too.
+    fn signature(&self, shown: Shown<'_>) -> Option<[u8; 32]> {
+        let Shown::Proof(proof) = shown else { return None };
+        let verifier: ScramVerifier = self.scram.as_deref()?.parse().ok()?;
+        verifier.check(proof)
+    }
+
+    fn has_text(&self, token: &TokenText) -> bool {
         let digest = HEXLOWER.decode(self.digest.as_bytes()).ok();
         let digest = digest.and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
         let genuine = digest.is_some_and(|digest| TokenDigest(digest).matches(&token.digest()));
         genuine && self.kind == token.kind()
     }
 
-    fn used(self, token: &TokenText, uses_left: Option<u32>) -> UsedToken {
+    fn used(self, id: &TokenId, uses_left: Option<u32>) -> UsedToken {
         UsedToken {
-            id: token.id().clone(),
+            id: id.clone(),
             kind: self.kind,
             user: self.user,
             application: self.application,
@@ -204,6 +262,7 @@ impl FromRow<'_, Row> for Held {
             used: row.perhaps_number("used")?,
             revoked: row.perhaps_number("revoked")?,
             scopes: row.perhaps("scopes")?,
+            scram: row.try_get("scram")?,
         })
     }
 }
@@ -212,7 +271,7 @@ const STAMP_EVERY: u64 = 60;
 
 const HELD: &str = "SELECT tokens.kind, digest, user_id, users.name AS user_name,
         users.admin AS user_admin, COALESCE(users.enabled, 1) AS user_enabled,
-        application_id, site_id, expires, uses_left, used, revoked, scopes
+        application_id, site_id, expires, uses_left, used, revoked, scopes, scram
     FROM tokens LEFT JOIN users ON users.id = tokens.user_id
     WHERE tokens.id = $1";
 

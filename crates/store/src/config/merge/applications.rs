@@ -153,6 +153,10 @@ impl Merge<'_> {
             let detail = "database: roles are for PostgreSQL";
             self.problem(object, "application.database", detail);
         }
+        if options.replication && spec.kind != Kind::Postgres {
+            let detail = "database: replication is for PostgreSQL";
+            self.problem(object, "application.database", detail);
+        }
         if roles && spec.account.is_none() {
             let detail = "database: roles need the account that makes accounts in them";
             self.problem(object, "application.no_account", detail);
