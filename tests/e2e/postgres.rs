@@ -3,6 +3,8 @@
 mod accounts;
 mod attacks;
 mod drivers;
+mod logins;
+mod matrix;
 mod proofs;
 mod statements;
 

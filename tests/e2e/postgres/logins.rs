@@ -1,0 +1,61 @@
+//! Each way in which a server asks for the account that its client never sees.
+
+use anyhow::Result;
+use testkit::Postgres;
+
+use super::{SOON, Stage};
+use crate::support::assert_says;
+
+#[test]
+fn the_door_logs_in_however_the_server_asks() -> Result<()> {
+    let stage = Stage::start()?;
+    let token = stage.token("alice")?;
+    for (way, kept_as, tls, comes_in) in [
+        ("scram-sha-256", "scram-sha-256", "verify-full", true),
+        ("scram-sha-256", "scram-sha-256", "disable", true),
+        ("md5", "md5", "verify-full", true),
+        ("md5", "md5", "disable", true),
+        ("password", "scram-sha-256", "verify-full", true),
+        // Whoever the server is, it would have the password then.
+        ("password", "scram-sha-256", "require", false),
+        ("password", "scram-sha-256", "disable", false),
+        ("trust", "scram-sha-256", "verify-full", true),
+        ("reject", "scram-sha-256", "verify-full", false),
+    ] {
+        demand(&stage, way, kept_as)?;
+        stage.deployment.apply(&with_tls(&stage, tls)?)?.ok()?;
+        let said = stage.sql(&token, "select current_user")?;
+        if comes_in {
+            assert_eq!(said.ok()?.trim(), "orders_owner", "{way} {tls}");
+        } else {
+            assert_says(&said, "target.login_refused");
+        }
+    }
+    Ok(())
+}
+
+/// Has the server ask this way for the account, whose password it keeps in this form.
+fn demand(stage: &Stage, way: &str, kept_as: &str) -> Result<()> {
+    let admin = |sql: &str| stage.postgres.admin(Postgres::DATABASE, sql);
+    let file = admin("show hba_file")?;
+    let password =
+        format!("set password_encryption = '{kept_as}'; alter role orders_owner password");
+    admin(&format!("{password} 's3cret-of-the-level'"))?;
+    let line = |role: &str, way: &str| format!("select 'host all {role} 127.0.0.1/32 {way}'");
+    let lines = [line("orders_owner", way), line("all", "scram-sha-256")].join(" union all ");
+    admin(&format!("copy ({lines}) to '{}'", file.trim()))?;
+    let read = || admin("select pg_conf_load_time()");
+    let before = read()?;
+    admin("select pg_reload_conf()")?;
+    // In its own time.
+    testkit::eventually(SOON, "the server has read it", || read().is_ok_and(|at| at != before))
+}
+
+fn with_tls(stage: &Stage, mode: &str) -> Result<String> {
+    let document = stage.document()?;
+    let options = format!("[application.database]\ntls = {mode:?}\n");
+    let document = document.replacen("[application.database]\n", &options, 1);
+    // A CA is for who checks.
+    let without = |line: &&str| mode == "verify-full" || !line.starts_with("ca_file");
+    Ok(document.lines().filter(without).map(|line| format!("{line}\n")).collect())
+}

@@ -1,0 +1,25 @@
+import sys, threading, psycopg
+port, token, ca, other = sys.argv[1:]
+base = dict(host="localhost", port=port, user="x+orders-db", dbname="orders", password=token,
+            sslmode="verify-full", sslrootcert=ca)
+c = psycopg.connect(**base, autocommit=True)
+
+def ask(sql, values=None, **more): return c.execute(sql, values, **more).fetchone()[0]
+
+def login(): assert ask("select 1") == 1
+def prepared():
+    assert [ask("select %s::int + 1", (n,), prepare=True) for n in range(20)] == list(range(1, 21))
+def large(): assert len(ask("select repeat('z', 8388608)")) == 8388608
+def cancel():
+    threading.Timer(1, c.cancel_safe).start()
+    try: ask("select pg_sleep(60)")
+    except psycopg.errors.QueryCanceled: return login()
+    raise AssertionError("not cancelled")
+def verify_full():
+    try: psycopg.connect(**{**base, "sslrootcert": other})
+    except psycopg.OperationalError as e: assert "certificate" in str(e), e
+    else: raise AssertionError("trusted")
+
+for name, case in [("login", login), ("prepared", prepared), ("large", large), ("cancel", cancel), ("verify-full", verify_full)]:
+    try: case(); print(name, "ok")
+    except Exception as e: print(name, "failed:", repr(e))
