@@ -3,8 +3,8 @@
 pub mod admin;
 mod browser;
 pub mod completions;
-mod doctor;
 pub mod db;
+mod doctor;
 mod issued;
 pub mod key;
 pub mod login;
