@@ -19,7 +19,7 @@ use anyhow::Context;
 use clap::{CommandFactory, Parser, Subcommand};
 use tokio::runtime::{Builder, Runtime};
 
-/// docs/adr/0010-mimalloc-without-huge-pages.md
+/// docs/adr/0011-mimalloc-without-huge-pages.md
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
