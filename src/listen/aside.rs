@@ -6,7 +6,7 @@ use futures_util::stream::FuturesUnordered;
 /// Completes with a future that is polled when it was woken itself, and not with each step of what it
 /// stands beside.
 pub(super) async fn aside(future: impl Future<Output = ()>) {
-    FuturesUnordered::from_iter([future]).collect().await
+    FuturesUnordered::from_iter([future]).collect::<()>().await;
 }
 
 #[cfg(test)]

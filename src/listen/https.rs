@@ -124,7 +124,7 @@ impl Https {
             Protocol::Ssh(socket) => {
                 super::ssh(self.ssh.clone(), self.drain.clone(), socket, addr, guest).await;
             }
-            Protocol::Http(stream, peer) => self.http(*stream, peer, guest).await,
+            Protocol::Http(stream, peer) => Box::pin(self.http(*stream, peer, guest)).await,
             Protocol::Postgres(begun) => self.postgres.carry(begun, guest).await,
             Protocol::Redis(stream) => self.redis.door(*stream, addr, guest).await,
             Protocol::Machine(stream) => {

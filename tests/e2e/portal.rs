@@ -225,5 +225,4 @@ fn shots() -> Result<PathBuf> {
     Ok(shots)
 }
 
-const SOON: Duration = Duration::from_secs(30);
 const JOURNEY: Duration = Duration::from_secs(230);
