@@ -21,7 +21,7 @@ use crate::config::Challenge;
 async fn a_name_is_asked_for_again_until_the_ca_sees_that_it_leads_here() {
     let (dir, stage) = Stage::new(&["wiki.example.test"]).await;
     let (tls, http) = (free_port().unwrap(), free_port().unwrap());
-    let refusing = PebbleOptions { refused_nonces: 20, ..PebbleOptions::default() };
+    let refusing = PebbleOptions { refused_nonces: 5, ..PebbleOptions::default() };
     let pebble = Pebble::start(&dir.path().join("pebble"), (tls, http), refusing).unwrap();
     let mut running = Running::start(&stage, &ca(&pebble), Duration::from_millis(400));
     // Nothing listens where the CA looks.

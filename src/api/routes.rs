@@ -124,7 +124,7 @@ pub(super) fn routes() -> Vec<Route> {
         delete("/api/v1/me/sessions/{id}", User, sessions::end_mine,
             doc("endMySession", "Ends one of the caller's own sessions", &[p::NO_SESSION])).needs(Sessions),
         socket("/api/v1/me/terminal", User, terminal::open,
-            doc("openTerminal", "Opens a terminal for a page of the portal: a WebSocket, described in docs/portal.md", &[p::SOCKET])),
+            doc("openTerminal", "Opens a terminal for a page of the portal: a WebSocket, described in docs/portal.md", &[p::SOCKET])).needs(Sessions),
         delete("/api/v1/me/agent", Holder, me::logout,
             doc("logout", "Ends the enrolment of the agent that asks", &[p::INVALID, p::NO_AGENT])),
 

@@ -105,12 +105,14 @@ async fn capabilities() -> Response {
     )
 }
 
-/// A name in a directory as one of ours: what stands before an `@`, in letters, digits and dashes.
+/// A name in a directory as one of ours: what stands before an `@`, in letters, digits and single
+/// dashes.
 fn name_of(text: &str) -> Option<Name> {
     let local = text.split('@').next().unwrap_or_default().to_ascii_lowercase();
     let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
     let name: String = local.chars().map(plain).collect();
-    name.trim_matches('-').parse().ok()
+    let words: Vec<_> = name.split('-').filter(|word| !word.is_empty()).collect();
+    words.join("-").parse().ok()
 }
 
 const MOST: usize = 1 << 20;
@@ -126,7 +128,7 @@ mod tests {
     fn a_directorys_name_is_one_of_ours_or_none() {
         let named = |text: &str| name_of(text).map(|name| name.to_string());
         assert_eq!(named("Alice.B@example.com").as_deref(), Some("alice-b"));
-        assert_eq!(named("Sales (EMEA)").as_deref(), Some("sales--emea"));
+        assert_eq!(named("Sales (EMEA)").as_deref(), Some("sales-emea"));
         assert_eq!(named("@example.com"), None);
         assert_eq!(named("ü"), None);
     }

@@ -165,10 +165,10 @@ mod tests {
         let accept = &answered.headers()["sec-websocket-accept"];
         assert_eq!(accept, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
         assert!(answer(&request(&ASKS, "/")).is_none());
-        for missing in 0..ASKS.len() {
+        for (missing, (name, _)) in ASKS.iter().enumerate() {
             let mut some = ASKS.to_vec();
             some.remove(missing);
-            assert!(answer(&request(&some, PATH)).is_none(), "{}", ASKS[missing].0);
+            assert!(answer(&request(&some, PATH)).is_none(), "{name}");
         }
     }
 
