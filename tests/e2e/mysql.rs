@@ -157,6 +157,7 @@ fn who_shows_no_good_token_gets_in_nowhere() -> Result<()> {
     }
     let mut plain = Command::new("mariadb");
     plain.args(["--no-defaults", "-ux", "--protocol=tcp", "-h127.0.0.1", "-e", "select 1"]);
+    plain.arg("--skip-ssl");
     plain.arg(format!("--port={}", stage.port())).env("MYSQL_PWD", &token);
     assert_says(&run(&mut plain, SOON)?, "tls.required");
     let mut nobody = stage.client("mariadb", &token);

@@ -29,10 +29,10 @@ async function main() {
   await c.ping()
   // What runs is killed from another connection.
   const other = await mysql.createConnection(base)
-  const running = c.query('select sleep(60) as s')
+  const running = c.query('select sleep(60) as s').then(([rows]) => rows[0].s, (error) => error.errno)
   await new Promise((done) => setTimeout(done, 500))
   await other.query(`kill query ${c.threadId}`)
-  const ended = await running.then(([rows]) => rows[0].s, (error) => error.errno)
+  const ended = await running
   assert.ok(ended === 1 || ended === 1317, String(ended))
   await other.end()
   await c.end()
