@@ -22,8 +22,11 @@ fn a_person_signs_in_once_and_opens_everything_until_they_sign_out() -> Result<(
     browser.goto("a", &stage.url("/talking?x=1"))?;
     browser.until("a", "document.title.startsWith('Sign in')")?;
     let code = code(&stage)?;
-    let paste =
-        format!("document.forms[0].code.value = '{code}', document.forms[0].requestSubmit(), true");
+    let form = "document.querySelector('form[data-code]')";
+    let paste = format!(
+        "document.querySelector('summary').click(), {form}.code.value = '{code}', \
+         {form}.requestSubmit(), true"
+    );
     browser.until("a", &paste)?;
     browser.until("a", "document.title == 'socket says hello'")?;
     let here = browser.until("a", "location.pathname + location.search")?;
