@@ -227,7 +227,11 @@ fn after_login() -> Vec<(&'static str, Vec<u8>, bool)> {
         ("a command of 0x20", packet(0, b"\x20"), true),
         ("a command of 0xff", packet(0, b"\xff"), true),
         ("MariaDB's bulk command", packet(0, b"\xfa\x01\0\0\0\0\0"), true),
-        ("a hello after the login", packet(0, &hello(CAPABILITIES | 0x80, b"root", b"", "x")), true),
+        (
+            "a hello after the login",
+            packet(0, &hello(CAPABILITIES | 0x80, b"root", b"", "x")),
+            true,
+        ),
         ("a ping of 40,000 bytes", packet(0, &[0x0e; 40_000]), true),
         ("a database of a megabyte", [&[0, 0, 16, 0, 2][..], &[b'x'; 50_000]].concat(), true),
         ("an execution of nothing", packet(0, b"\x17"), true),
