@@ -61,11 +61,10 @@ fn control(package: &Package, tree: &Path, architecture: &str) -> Result<String>
     let size = size.split_whitespace().next().unwrap_or("0").to_owned();
     let libc = needed_libc(&tree.join("usr/bin").join(package.program))?;
     let accounts = if package.service { ", systemd | systemd-standalone-sysusers" } else { "" };
-    let tmpfiles = if package.service { ", systemd | systemd-standalone-tmpfiles" } else { "" };
     let mut text = format!(
         "Package: {}\nVersion: {VERSION}-1\nArchitecture: {architecture}\n\
          Maintainer: {MAINTAINER}\nInstalled-Size: {size}\n\
-         Depends: libc6 (>= {libc}), libgcc-s1{accounts}{tmpfiles}\n\
+         Depends: libc6 (>= {libc}), libgcc-s1{accounts}\n\
          Section: net\nPriority: optional\nHomepage: {HOMEPAGE}\nDescription: {}\n",
         package.name, package.summary
     );

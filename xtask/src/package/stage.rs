@@ -111,7 +111,7 @@ Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/
 Upstream-Name: adit
 
 Files: *
-Copyright: Adit developers
+Copyright: 2026 Adit developers
 License: Apache-2.0
  On Debian systems, the full text of the Apache License version 2.0 is in
  /usr/share/common-licenses/Apache-2.0.

@@ -101,7 +101,7 @@ struct Debian {
 impl Debian {
     fn make(root: &Path) -> Self {
         as_root("rm", &["-rf".as_ref(), root]);
-        let include = "--include=systemd-standalone-sysusers,systemd-standalone-tmpfiles";
+        let include = "--include=systemd-standalone-sysusers";
         let variant = "--variant=minbase";
         as_root("debootstrap", &[variant.as_ref(), include.as_ref(), release().as_ref(), root]);
         Self { root: root.to_owned() }

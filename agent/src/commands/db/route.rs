@@ -219,5 +219,4 @@ fn escaped(text: &str) -> String {
 }
 
 #[cfg(test)]
-#[path = "route_tests.rs"]
 mod tests;
