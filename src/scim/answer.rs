@@ -28,6 +28,11 @@ impl Failure {
         Self::new(StatusCode::BAD_REQUEST, Some("invalidValue"), detail)
     }
 
+    /// A body that is not of the form asked for.
+    pub(super) fn unread(error: &serde_json::Error) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, Some("invalidSyntax"), error.to_string())
+    }
+
     pub(super) fn absent() -> Self {
         Self::new(StatusCode::NOT_FOUND, None, "there is no such resource of yours")
     }

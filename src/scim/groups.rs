@@ -15,7 +15,7 @@ use store::{Object, ProvisionedGroup, ProvisionedUser};
 use super::answer::{Failure, list as listed, resource};
 use super::filter::Query;
 use super::patch::{Patch, Verb};
-use super::{LONGEST, Provisioner, name_of};
+use super::{Provisioner, called, name_from, read};
 use crate::AppState;
 use crate::api;
 
@@ -66,10 +66,8 @@ pub(super) async fn add(
     Extension(who): Extension<Provisioner>,
     body: Bytes,
 ) -> Answer {
-    let sent = read(&body)?;
-    let name = name_of(&sent.display_name).ok_or_else(|| {
-        Failure::invalid(format!("displayName: {:?} is no name here", sent.display_name))
-    })?;
+    let sent = sent(&body)?;
+    let name = name_from("displayName", &sent.display_name)?;
     if state.store.groups().await?.iter().any(|group| group.name == name) {
         return Err(Failure::taken(format!("there is a group {name}")));
     }
@@ -92,7 +90,7 @@ pub(super) async fn replace(
     Path(id): Path<String>,
     body: Bytes,
 ) -> Answer {
-    let (group, sent) = (find(&state, &who, &id).await?, read(&body)?);
+    let (group, sent) = (find(&state, &who, &id).await?, sent(&body)?);
     let wanted = sent.members.as_ref().map(ids).unwrap_or_default();
     let (display_name, external_id) = (sent.display_name, sent.external_id);
     let group = ProvisionedGroup { display_name, external_id, ..group };
@@ -106,7 +104,7 @@ pub(super) async fn change(
     body: Bytes,
 ) -> Answer {
     let mut group = find(&state, &who, &id).await?;
-    let patch: Patch = serde_json::from_slice(&body).map_err(|error| unread(&error))?;
+    let patch: Patch = read(&body)?;
     let mut wanted = members(&state, &who, &group).await?;
     for step in patch.steps()? {
         let text = step.value.as_str().map(str::to_owned);
@@ -122,7 +120,7 @@ pub(super) async fn change(
                 }
             },
             ("displayname", Verb::Add | Verb::Replace) => {
-                group.display_name = checked(text.unwrap_or_default())?;
+                group.display_name = called("displayName", text.unwrap_or_default())?;
             }
             ("externalid", _) => group.external_id = text,
             _ => {}
@@ -203,19 +201,10 @@ fn ids(value: &Value) -> Members {
     }
 }
 
-fn read(body: &[u8]) -> Result<Sent, Failure> {
-    let sent: Sent = serde_json::from_slice(body).map_err(|error| unread(&error))?;
-    let display_name = checked(sent.display_name)?;
+fn sent(body: &[u8]) -> Result<Sent, Failure> {
+    let sent: Sent = read(body)?;
+    let display_name = called("displayName", sent.display_name)?;
     Ok(Sent { display_name, ..sent })
-}
-
-fn checked(name: String) -> Result<String, Failure> {
-    let fits = !name.trim().is_empty() && name.len() <= LONGEST;
-    fits.then_some(name).ok_or_else(|| Failure::invalid("displayName: 1 to 256 bytes"))
-}
-
-fn unread(error: &serde_json::Error) -> Failure {
-    Failure::new(StatusCode::BAD_REQUEST, Some("invalidSyntax"), error.to_string())
 }
 
 fn shown(state: &AppState, group: &ProvisionedGroup, members: &Members) -> Value {

@@ -19,6 +19,7 @@ use axum::http::header::AUTHORIZATION;
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
 use axum::routing::get;
+use serde::de::DeserializeOwned;
 use serde_json::json;
 use session::pace;
 use tokio::time::Instant;
@@ -113,6 +114,22 @@ fn name_of(text: &str) -> Option<Name> {
     let name: String = local.chars().map(plain).collect();
     let words: Vec<_> = name.split('-').filter(|word| !word.is_empty()).collect();
     words.join("-").parse().ok()
+}
+
+/// The name of something new, from what a directory says in `attribute`.
+fn name_from(attribute: &str, text: &str) -> Result<Name, Failure> {
+    name_of(text).ok_or_else(|| Failure::invalid(format!("{attribute}: {text:?} is no name here")))
+}
+
+/// What a directory calls something, in `attribute`, where it can be kept.
+fn called(attribute: &str, name: String) -> Result<String, Failure> {
+    let fits = !name.trim().is_empty() && name.len() <= LONGEST;
+    fits.then_some(name)
+        .ok_or_else(|| Failure::invalid(format!("{attribute}: 1 to {LONGEST} bytes")))
+}
+
+fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Failure> {
+    serde_json::from_slice(body).map_err(|error| Failure::unread(&error))
 }
 
 const MOST: usize = 1 << 20;

@@ -13,7 +13,7 @@ use store::{Object, ProvisionedUser};
 use super::answer::{Failure, list as listed, resource};
 use super::filter::Query;
 use super::patch::{Patch, flag};
-use super::{LONGEST, Provisioner, name_of};
+use super::{Provisioner, called, name_from, read};
 use crate::AppState;
 use crate::api;
 
@@ -59,11 +59,9 @@ pub(super) async fn add(
     Extension(who): Extension<Provisioner>,
     body: Bytes,
 ) -> Answer {
-    let sent = read(&body)?;
+    let sent = sent(&body)?;
     let active = if sent.active.is_null() { true } else { flag(&sent.active)? };
-    let name = name_of(&sent.user_name).ok_or_else(|| {
-        Failure::invalid(format!("userName: {:?} is no name here", sent.user_name))
-    })?;
+    let name = name_from("userName", &sent.user_name)?;
     if state.store.user(&name).await?.is_some() {
         return Err(Failure::taken(format!("there is a user {name}")));
     }
@@ -83,7 +81,7 @@ pub(super) async fn replace(
     Path(id): Path<String>,
     body: Bytes,
 ) -> Answer {
-    let (user, sent) = (find(&state, &who, &id).await?, read(&body)?);
+    let (user, sent) = (find(&state, &who, &id).await?, sent(&body)?);
     let active = if sent.active.is_null() { user.enabled } else { flag(&sent.active)? };
     let wanted = ProvisionedUser {
         user_name: sent.user_name,
@@ -100,13 +98,13 @@ pub(super) async fn change(
     body: Bytes,
 ) -> Answer {
     let user = find(&state, &who, &id).await?;
-    let patch: Patch = serde_json::from_slice(&body).map_err(|error| unread(&error))?;
+    let patch: Patch = read(&body)?;
     let mut wanted = user.clone();
     for step in patch.steps()? {
         let text = step.value.as_str().map(str::to_owned);
         match (step.attribute.as_str(), text) {
             ("active", _) => wanted.enabled = flag(&step.value)?,
-            ("username", Some(text)) => wanted.user_name = checked(text)?,
+            ("username", Some(text)) => wanted.user_name = called("userName", text)?,
             ("externalid", text) => wanted.external_id = text,
             // Names, addresses and the like are not kept.
             _ => {}
@@ -148,19 +146,10 @@ async fn find(state: &AppState, who: &Provisioner, id: &str) -> Result<Provision
     users.into_iter().find(|user| user.id.to_string() == id).ok_or_else(Failure::absent)
 }
 
-fn read(body: &[u8]) -> Result<Sent, Failure> {
-    let sent: Sent = serde_json::from_slice(body).map_err(|error| unread(&error))?;
-    let user_name = checked(sent.user_name)?;
+fn sent(body: &[u8]) -> Result<Sent, Failure> {
+    let sent: Sent = read(body)?;
+    let user_name = called("userName", sent.user_name)?;
     Ok(Sent { user_name, ..sent })
-}
-
-fn checked(name: String) -> Result<String, Failure> {
-    let fits = !name.trim().is_empty() && name.len() <= LONGEST;
-    fits.then_some(name).ok_or_else(|| Failure::invalid("userName: 1 to 256 bytes"))
-}
-
-fn unread(error: &serde_json::Error) -> Failure {
-    Failure::new(StatusCode::BAD_REQUEST, Some("invalidSyntax"), error.to_string())
 }
 
 fn shown(state: &AppState, user: &ProvisionedUser) -> Value {
