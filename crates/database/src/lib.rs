@@ -1,10 +1,14 @@
-//! What the doors of databases have in common: which application is meant and whether it opens, and
-//! what the relay shows its server. No protocol.
+//! What the doors of databases have in common: which application is meant and whether it opens, what
+//! the relay shows its server, what is kept of statements, and how a session ends. No protocol.
 
+mod finish;
 mod knock;
+mod record;
 mod server;
 
+pub use finish::{Finish, traffic};
 pub use knock::{Knock, Refused};
+pub use record::{Mark, Masks, Recorder, Text, Transcript, scope};
 pub use server::{
     Credential, CredentialError, Maker, Tls, TlsOptionsError, credential, keeper, maker, tls,
 };

@@ -3,9 +3,9 @@
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
-use access::{EndReason, Explain as _, Kind, Side};
+use access::{EndReason, Explain as _, Kind, Mask, Side};
 use bytes::BytesMut;
-use database::{Credential, Knock, credential, tls};
+use database::{Credential, Knock, Recorder, credential, tls};
 use session::{Door, Session, pace};
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
@@ -16,7 +16,7 @@ use crate::client::{Shown, agreed, ask, hello, refuse};
 use crate::flow::End;
 use crate::proto::{First, Hello, Told, packet, who};
 use crate::pump::{Line, Talk};
-use crate::record::Recorder;
+use crate::record::TRANSCRIPT;
 use crate::scan::Writer;
 use crate::server::{Server, ServerError, Wanted, log_in};
 use crate::threads::Thread;
@@ -184,8 +184,10 @@ impl Gateway {
         }
         let (user, application) = (session.user().clone(), session.application().id);
         let known = self.threads.know(thread, Thread { user, application, server: server.thread });
-        let database = hello.database.as_deref();
-        let recorder = Recorder::begin(self.log.clone(), &session, database, hello.client()).await;
+        let (database, name) = (hello.database.as_deref().unwrap_or_default(), hello.client());
+        let begun = (database, name.as_deref());
+        let mask = Mask::default();
+        let recorder = Recorder::begin(self.log.clone(), &session, TRANSCRIPT, begun, mask).await;
         let talk = Talk {
             client: End::new(io, Writer::Client),
             server: End::new(server.io, Writer::Server),

@@ -1,12 +1,13 @@
 //! Looks at what a client asks, and says what becomes of it.
 
+use database::{Mark, Text};
+
 use crate::lex::{Lexer, Seen, killed, used};
 use crate::proto::{self, Change, Command, Reader, Told};
 use crate::pump::Talk;
-use crate::record::Mark;
 use crate::scan::{Fault, Message, Step};
 use crate::threads::Known;
-use crate::track::{Text, Tracker};
+use crate::track::Tracker;
 use crate::words;
 
 /// What becomes of some bytes of the client's.

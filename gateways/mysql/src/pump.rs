@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use access::{EndReason, Side};
 use bytes::{Buf as _, BytesMut};
+use database::{Mark, Recorder};
 use session::Session;
 use splice::Counters;
 use tokio::io::AsyncWriteExt as _;
@@ -17,7 +18,7 @@ use tokio::time::timeout;
 use crate::flow::End;
 use crate::judge::{Asking, Verdict};
 use crate::proto::{Told, error, packet};
-use crate::record::{Mark, Recorder};
+use crate::record::record;
 use crate::scan::Fault;
 use crate::threads::Known;
 use crate::track::{Tracker, Turn};
@@ -253,12 +254,12 @@ impl Talk {
                 .map_err(|fault| Finish::Fault(Side::Target, fault))?;
             let strict = self.recorder.is_strict();
             if strict {
-                self.recorder.after(&mut events).await;
+                record(&self.recorder, &mut events).await;
             }
             self.number = self.server.scanner.next_number();
             self.counters.add_down(count as u64);
             let sent = self.server.pass(&mut self.client, count).await;
-            self.recorder.after(&mut events).await;
+            record(&self.recorder, &mut events).await;
             sent.map_err(|_| Finish::Broken(Side::Client))?;
             match turn {
                 Turn::Client if self.server.buffer.is_empty() => return Ok(()),

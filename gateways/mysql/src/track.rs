@@ -4,7 +4,8 @@
 //! and several statements in one message are told apart by their results.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+
+use database::Text;
 
 use crate::lex::Seen;
 use crate::proto::{self, Command, Reader, capability, status};
@@ -31,14 +32,6 @@ pub enum Turn {
     Server,
     /// The client, with a file.
     File,
-}
-
-/// A statement's text.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Text {
-    pub text: Arc<str>,
-    /// How many bytes were left out.
-    pub cut: u64,
 }
 
 /// What became of a statement.
@@ -531,20 +524,6 @@ impl Texts {
         if let Some(text) = self.by_id.remove(&id) {
             self.bytes -= text.text.len();
         }
-    }
-}
-
-impl Text {
-    fn cut_at(&self, most: usize) -> Self {
-        let end = self.text.floor_char_boundary(most);
-        let left_out = (self.text.len() - end) as u64;
-        Self { text: self.text[..end].into(), cut: self.cut + left_out }
-    }
-}
-
-impl From<String> for Text {
-    fn from(text: String) -> Self {
-        Self { text: text.into(), cut: 0 }
     }
 }
 

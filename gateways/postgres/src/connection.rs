@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use access::{Authenticated, EndReason, Explain as _, Kind, SessionId, Side, TokenId};
 use bytes::BytesMut;
-use database::{Credential, Knock, Maker, credential, maker, tls};
+use database::{Credential, Knock, Maker, Recorder, credential, maker, tls};
 use session::{AuthnError, Door, Session, WayBack, pace};
 use tokio::io::AsyncWriteExt as _;
 use tokio::time::{Instant, timeout};
@@ -16,7 +16,7 @@ use crate::accounts::Accounts;
 use crate::client::{ask, assure, prove, read_first, refuse};
 use crate::proto::{self, First, Key, Replication, Startup, Told, message};
 use crate::pump::Line;
-use crate::record::Recorder;
+use crate::record::TRANSCRIPT;
 use crate::server::{Server, ServerError, Wanted, Wire, log_in};
 use crate::words;
 
@@ -237,7 +237,8 @@ impl Gateway {
         let Ok(mask) = self.masks.of(session.application()) else {
             return session.end(EndReason::Failed, Side::Relay);
         };
-        let recorder = Recorder::begin(self.log.clone(), &session, database, name, mask).await;
+        let recorder =
+            Recorder::begin(self.log.clone(), &session, TRANSCRIPT, (database, name), mask).await;
         let line = Line { session, client, server, recorder, cancellable, key, tls };
         Box::pin(line.carry()).await;
     }

@@ -30,6 +30,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use access::{Application, SessionId};
+use database::Masks;
 use rustls::client::danger::ServerCertVerifier;
 use session::{Authn, Broker, Secrets, StatementLog};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -60,7 +61,7 @@ pub struct PostgresGateway(Arc<Gateway>);
 impl PostgresGateway {
     pub fn new(config: PostgresConfig) -> Self {
         let PostgresConfig { broker, authn, secrets, log, domain, roots } = config;
-        let (trust, keys, masks) = (Trust::new(roots), Arc::default(), record::Masks::default());
+        let (trust, keys, masks) = (Trust::new(roots), Arc::default(), Masks::default());
         Self(Arc::new(Gateway { broker, authn, secrets, log, domain, trust, keys, masks }))
     }
 
@@ -118,7 +119,7 @@ struct Gateway {
     domain: String,
     trust: Trust,
     keys: Arc<cancel::Keys>,
-    masks: record::Masks,
+    masks: Masks,
 }
 
 /// The protocol by which clients that begin with TLS say that they speak PostgreSQL.

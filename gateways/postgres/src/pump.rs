@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use access::{EndReason, Side};
 use bytes::{Buf as _, BytesMut};
-use database::Tls;
+use database::{Mark, Recorder, Tls, traffic};
 use session::{Session, WayBack};
 use splice::Counters;
 use tokio::io::{
@@ -19,7 +19,7 @@ use tokio::time::timeout;
 
 use crate::cancel::Cancellable;
 use crate::proto::{Key, Told, fatal, message};
-use crate::record::{Mark, Recorder};
+use crate::record::record;
 use crate::scan::{Fault, HELD, Scanner, Writer};
 use crate::server::{Wire, cancel};
 use crate::track::Tracker;
@@ -37,17 +37,7 @@ pub(crate) struct Line {
     pub(crate) tls: Option<Tls>,
 }
 
-/// How the traffic came to its end.
-#[derive(Debug)]
-enum Finish {
-    /// This side ended in order.
-    Closed(Side),
-    Broken(Side),
-    /// This side sent what is no message.
-    Fault(Side, Fault),
-    /// A statement could not be stored.
-    Unrecorded,
-}
+type Finish = database::Finish<Fault>;
 
 impl Line {
     /// Carries until either side or the lease ends, and tells the client why.
@@ -57,18 +47,17 @@ impl Line {
         let (mut from_client, mut to_client) = split(client);
         let (mut from_server, mut to_server) = split(server);
         let cancelling = cancelling(&session, &mut cancellable, key.as_ref(), tls.as_ref());
-        let traffic = traffic(
-            &shared,
-            (&mut from_client, &mut to_client),
-            (&mut from_server, &mut to_server),
-        );
+        let up = up(&shared, &mut from_client, &mut to_server);
+        let down = down(&shared, &mut from_server, &mut to_client);
         let (reason, side, told) = tokio::select! {
             biased;
             reason = lease.ended() => {
                 let told = words::over(reason, lease.last_words().as_deref());
                 (reason, Side::Relay, Some(told))
             }
-            finish = traffic => finish.outcome(),
+            finish = traffic(up, down, LAST_WORDS) => {
+                finish.outcome(|reason| words::over(reason, None), words::fault)
+            }
             never = cancelling => match never {},
         };
         if let Some(told) = told {
@@ -93,25 +82,6 @@ async fn stop(way: &WayBack, tls: Option<&Tls>, key: &Key) {
     };
     if let Err(error) = stopped {
         tracing::warn!(%error, "Could not stop the statement of a session that has ended");
-    }
-}
-
-impl Finish {
-    /// How the session ends, and what its client is told.
-    fn outcome(self) -> (EndReason, Side, Option<Told>) {
-        match self {
-            Self::Closed(side) => (EndReason::Closed, side, None),
-            Self::Broken(Side::Target) => {
-                let told = words::over(EndReason::Broken, None);
-                (EndReason::Broken, Side::Target, Some(told))
-            }
-            Self::Broken(side) => (EndReason::Broken, side, None),
-            Self::Fault(side, fault) => (EndReason::Broken, side, Some(words::fault(fault))),
-            Self::Unrecorded => {
-                let told = words::over(EndReason::Unrecorded, None);
-                (EndReason::Unrecorded, Side::Relay, Some(told))
-            }
-        }
     }
 }
 
@@ -179,31 +149,6 @@ impl Shared {
     }
 }
 
-type Ends<'a> = (&'a mut ReadHalf<Wire>, &'a mut WriteHalf<Wire>);
-
-/// Both directions, until one has ended and the other has had its chance to.
-async fn traffic(shared: &Shared, client: Ends<'_>, server: Ends<'_>) -> Finish {
-    let (from_client, to_client) = client;
-    let (from_server, to_server) = server;
-    let mut up = std::pin::pin!(up(shared, from_client, to_server));
-    let mut down = std::pin::pin!(down(shared, from_server, to_client));
-    tokio::select! {
-        finish = &mut down => finish,
-        finish = &mut up => match finish {
-            // What the server says to it, or said before it went, is still to come.
-            Finish::Closed(_) | Finish::Broken(Side::Target) => {
-                let rest = timeout(LAST_WORDS, down).await;
-                match (&finish, rest) {
-                    (_, Ok(last @ (Finish::Fault(..) | Finish::Unrecorded))) => last,
-                    (Finish::Broken(_), Ok(last)) => last,
-                    _ => finish,
-                }
-            }
-            Finish::Broken(_) | Finish::Fault(..) | Finish::Unrecorded => finish,
-        },
-    }
-}
-
 async fn up(shared: &Shared, client: &mut ReadHalf<Wire>, server: &mut WriteHalf<Wire>) -> Finish {
     let mut flow = Flow::new(Writer::Client);
     loop {
@@ -262,12 +207,12 @@ async fn down(
         shared.room.notify_one();
         let strict = shared.recorder.is_strict();
         if strict {
-            shared.recorder.after(&mut events).await;
+            record(&shared.recorder, &mut events).await;
         }
         shared.counters.add_down(count as u64);
         let sent = flow.send(client, count, &shared.client_between).await;
         if !strict {
-            shared.recorder.after(&mut events).await;
+            record(&shared.recorder, &mut events).await;
         }
         if sent.is_err() {
             return Finish::Broken(Side::Client);

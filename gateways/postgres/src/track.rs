@@ -4,7 +4,8 @@
 //! when they are executed; what a failed step skips is forgotten with it.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::Arc;
+
+use database::Text;
 
 use crate::proto::{field, split_text};
 use crate::scan::{Fault, Message};
@@ -24,14 +25,6 @@ pub struct Tracker<M> {
     bytes: usize,
     /// The client has said goodbye: what it asked before is still to be done.
     parted: bool,
-}
-
-/// A statement's text.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Text {
-    pub text: Arc<str>,
-    /// How many bytes were left out.
-    pub cut: u64,
 }
 
 /// What became of a statement.
@@ -473,20 +466,6 @@ impl Texts {
     fn clear(&mut self) {
         self.by_name.clear();
         self.bytes = 0;
-    }
-}
-
-impl Text {
-    fn cut_at(&self, most: usize) -> Self {
-        let end = self.text.floor_char_boundary(most);
-        let left_out = (self.text.len() - end) as u64;
-        Self { text: self.text[..end].into(), cut: self.cut + left_out }
-    }
-}
-
-impl From<String> for Text {
-    fn from(text: String) -> Self {
-        Self { text: text.into(), cut: 0 }
     }
 }
 

@@ -1,6 +1,6 @@
 //! What is known of commands: what they do to the conversation, and where their keys are. Pure.
 
-use std::sync::Arc;
+use database::Text;
 
 use crate::proto::{Command, Part};
 
@@ -118,14 +118,6 @@ impl Topic {
             _ => return None,
         })
     }
-}
-
-/// What is kept of a command.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Text {
-    pub text: Arc<str>,
-    /// How many bytes were left out.
-    pub cut: u64,
 }
 
 /// The command's name and its keys, and no value: `MSET a b`. Of a command that is not known, the

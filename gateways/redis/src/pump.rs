@@ -7,8 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use access::{EndReason, Side};
+use access::Side;
 use bytes::{Buf as _, BytesMut};
+use database::{Mark, Text, traffic};
 use session::Session;
 use splice::Counters;
 use tokio::io::{
@@ -19,10 +20,9 @@ use tokio::time::timeout;
 
 use crate::Gateway;
 use crate::client::{Client, Hello, Shown, hello};
-use crate::commands::Text;
 use crate::connection::Known;
 use crate::proto::{Commands, Fault, HELD, command};
-use crate::record::{Mark, Recorder};
+use crate::record::Recorder;
 use crate::reply::{Replies, Told};
 use crate::server::Wire;
 use crate::track::{Ask, Begun, Event, Tracker, Turn};
@@ -39,17 +39,7 @@ pub(crate) struct Line<'a> {
     pub(crate) recorder: Recorder,
 }
 
-/// How the traffic came to its end.
-#[derive(Debug)]
-enum Finish {
-    /// This side ended in order.
-    Closed(Side),
-    Broken(Side),
-    /// This side sent what is no command, or no reply.
-    Fault(Side, Fault),
-    /// A command could not be stored.
-    Unrecorded,
-}
+type Finish = database::Finish<Fault>;
 
 impl Line<'_> {
     /// Carries until either side or the lease ends, and tells the client why.
@@ -67,7 +57,9 @@ impl Line<'_> {
                 let told = words::over(reason, lease.last_words().as_deref());
                 (reason, Side::Relay, Some(told))
             }
-            finish = traffic(up, down) => finish.outcome(),
+            finish = traffic(up, down, LAST_WORDS) => {
+                finish.outcome(|reason| words::over(reason, None), words::fault)
+            }
         };
         if let Some(told) = told {
             shared.tell(&mut to_client, &told).await;
@@ -75,25 +67,6 @@ impl Line<'_> {
         // It is over either way.
         drop(timeout(GOODBYE, to_server.shutdown()).await);
         session.end(reason, side);
-    }
-}
-
-impl Finish {
-    /// How the session ends, and what its client is told.
-    fn outcome(self) -> (EndReason, Side, Option<Vec<u8>>) {
-        match self {
-            Self::Closed(side) => (EndReason::Closed, side, None),
-            Self::Broken(Side::Target) => {
-                let told = words::over(EndReason::Broken, None);
-                (EndReason::Broken, Side::Target, Some(told))
-            }
-            Self::Broken(side) => (EndReason::Broken, side, None),
-            Self::Fault(side, fault) => (EndReason::Broken, side, Some(words::fault(fault))),
-            Self::Unrecorded => {
-                let told = words::over(EndReason::Unrecorded, None);
-                (EndReason::Unrecorded, Side::Relay, Some(told))
-            }
-        }
     }
 }
 
@@ -189,26 +162,6 @@ fn greeting(wanted: Option<&Hello>) -> Vec<u8> {
     let mut out = Vec::new();
     command(&mut out, &args);
     out
-}
-
-/// Both directions, until one has ended and the other has had its chance to.
-async fn traffic(up: impl Future<Output = Finish>, down: impl Future<Output = Finish>) -> Finish {
-    let (mut up, mut down) = (std::pin::pin!(up), std::pin::pin!(down));
-    tokio::select! {
-        finish = &mut down => finish,
-        finish = &mut up => match finish {
-            // What the server says to it, or said before it went, is still to come.
-            Finish::Closed(_) | Finish::Broken(Side::Target) => {
-                let rest = timeout(LAST_WORDS, down).await;
-                match (&finish, rest) {
-                    (_, Ok(last @ (Finish::Fault(..) | Finish::Unrecorded))) => last,
-                    (Finish::Broken(_), Ok(last)) => last,
-                    _ => finish,
-                }
-            }
-            Finish::Broken(_) | Finish::Fault(..) | Finish::Unrecorded => finish,
-        },
-    }
 }
 
 async fn up(

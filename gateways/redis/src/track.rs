@@ -6,7 +6,9 @@
 
 use std::collections::VecDeque;
 
-use crate::commands::{Does, Name, Refusal, Text, Topic, does, roams, text};
+use database::Text;
+
+use crate::commands::{Does, Name, Refusal, Topic, does, roams, text};
 use crate::proto::{Command, Fate, Fault, HELD, Part, Secret, Secrets, integer};
 use crate::reply::Seen;
 

@@ -1,0 +1,65 @@
+//! How the traffic between a client and its database comes to an end.
+
+use std::pin::pin;
+use std::time::Duration;
+
+use access::{EndReason, Side};
+use tokio::time::timeout;
+
+/// How the traffic came to its end; `F` is what is wrong with a message.
+#[derive(Debug)]
+pub enum Finish<F> {
+    /// This side ended in order.
+    Closed(Side),
+    Broken(Side),
+    /// This side sent what is no message.
+    Fault(Side, F),
+    /// A statement could not be stored.
+    Unrecorded,
+}
+
+impl<F> Finish<F> {
+    /// How the session ends, and what its client is told: by `over` of an end of the relay's, by
+    /// `fault` of a message.
+    pub fn outcome<T>(
+        self,
+        over: impl FnOnce(EndReason) -> T,
+        fault: impl FnOnce(F) -> T,
+    ) -> (EndReason, Side, Option<T>) {
+        match self {
+            Self::Closed(side) => (EndReason::Closed, side, None),
+            Self::Broken(Side::Target) => {
+                (EndReason::Broken, Side::Target, Some(over(EndReason::Broken)))
+            }
+            Self::Broken(side) => (EndReason::Broken, side, None),
+            Self::Fault(side, wrong) => (EndReason::Broken, side, Some(fault(wrong))),
+            Self::Unrecorded => {
+                (EndReason::Unrecorded, Side::Relay, Some(over(EndReason::Unrecorded)))
+            }
+        }
+    }
+}
+
+/// Both directions, until one has ended and the other has had its chance to: `last_words` after `up`.
+pub async fn traffic<F>(
+    up: impl Future<Output = Finish<F>>,
+    down: impl Future<Output = Finish<F>>,
+    last_words: Duration,
+) -> Finish<F> {
+    let (mut up, mut down) = (pin!(up), pin!(down));
+    tokio::select! {
+        finish = &mut down => finish,
+        finish = &mut up => match finish {
+            // What the server says to it, or said before it went, is still to come.
+            Finish::Closed(_) | Finish::Broken(Side::Target) => {
+                let rest = timeout(last_words, down).await;
+                match (&finish, rest) {
+                    (_, Ok(last @ (Finish::Fault(..) | Finish::Unrecorded))) => last,
+                    (Finish::Broken(_), Ok(last)) => last,
+                    _ => finish,
+                }
+            }
+            Finish::Broken(_) | Finish::Fault(..) | Finish::Unrecorded => finish,
+        },
+    }
+}

@@ -1,0 +1,215 @@
+//! What is kept of a session's statements, and of how they went.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Instant, SystemTime};
+
+use access::{Application, ApplicationId, Mask};
+use bytes::Bytes;
+use session::{
+    AuditError, Entry, Outcome, Screen, Session, Statement, StatementLog, StatementScope, Tape,
+};
+use uuid::Uuid;
+
+/// A statement's text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Text {
+    pub text: Arc<str>,
+    /// How many bytes were left out.
+    pub cut: u64,
+}
+
+impl Text {
+    /// Its first `most` bytes, or a few less where a character would be split.
+    #[must_use]
+    pub fn cut_at(&self, most: usize) -> Self {
+        let end = self.text.floor_char_boundary(most);
+        let left_out = (self.text.len() - end) as u64;
+        Self { text: self.text[..end].into(), cut: self.cut + left_out }
+    }
+}
+
+impl From<String> for Text {
+    fn from(text: String) -> Self {
+        Self { text: text.into(), cut: 0 }
+    }
+}
+
+/// What is remembered of a statement while it is under way.
+#[derive(Clone, Copy, Debug)]
+pub struct Mark {
+    pub id: Uuid,
+    pub at: SystemTime,
+    began: Instant,
+}
+
+impl Mark {
+    pub fn now() -> Self {
+        Self { id: Uuid::now_v7(), at: SystemTime::now(), began: Instant::now() }
+    }
+
+    /// How a statement went that ends now.
+    pub fn outcome(&self, rows: Option<u64>, error: Option<String>) -> Outcome {
+        let micros = u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX);
+        Outcome { micros, rows, error }
+    }
+}
+
+/// A door's manner in the transcripts that recordings hold.
+#[derive(Clone, Copy, Debug)]
+pub struct Transcript {
+    /// What a player shows as the program.
+    pub program: &'static str,
+    /// What stands between the database and what is asked of it.
+    pub prompt: &'static str,
+    /// What answers count.
+    pub rows: &'static str,
+}
+
+impl Transcript {
+    /// Begins a transcript with what the session is in.
+    pub async fn begin(&self, tape: &Tape, detail: String) {
+        let terminal = Some(Screen { term: "xterm".to_owned(), columns: 120, rows: 40 });
+        tape.write(Entry::Began { channel: 0, program: self.program, detail, terminal }).await;
+    }
+
+    /// Adds what was asked and how it went, for who plays the recording.
+    pub async fn add(&self, tape: &Tape, database: &str, text: &Text, outcome: &Outcome) {
+        let Self { prompt, rows: counted, .. } = self;
+        let Outcome { micros, rows, error } = outcome;
+        let rows = rows.map(|rows| format!("{rows} {counted}, ")).unwrap_or_default();
+        let error = error.as_ref().map(|error| format!("error {error}, ")).unwrap_or_default();
+        let shown = access::text::visible_lines(&text.text).replace('\n', "\r\n");
+        let line = format!("{database}{prompt} {shown}\r\n-- {rows}{error}{micros} us\r\n");
+        tape.write(Entry::Output { channel: 0, bytes: Bytes::from(line) }).await;
+    }
+}
+
+/// The masks of applications, each made once for all its sessions.
+#[derive(Default)]
+pub struct Masks(Mutex<HashMap<ApplicationId, (Vec<String>, Mask)>>);
+
+impl Masks {
+    /// # Errors
+    /// When a pattern is none, with what is wrong with it.
+    pub fn of(&self, application: &Application) -> Result<Mask, String> {
+        let patterns = &application.database.mask;
+        if patterns.is_empty() {
+            return Ok(Mask::default());
+        }
+        let mut made = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((of, mask)) = made.get(&application.id)
+            && of == patterns
+        {
+            return Ok(mask.clone());
+        }
+        let mask = Mask::new(patterns)?;
+        made.insert(application.id, (patterns.clone(), mask.clone()));
+        Ok(mask)
+    }
+}
+
+/// Records what a session does. One that must be recorded has each statement on the disk before
+/// the server sees it, and each answer's outcome on its way there before the client does.
+pub struct Recorder {
+    log: Arc<dyn StatementLog>,
+    now: Mutex<Now>,
+    tape: Option<Tape>,
+    transcript: Transcript,
+    mask: Mask,
+}
+
+/// What statements have in common until a client changes it.
+#[derive(Clone)]
+struct Now {
+    scope: Arc<StatementScope>,
+    client: Option<Arc<str>>,
+}
+
+impl Recorder {
+    /// `client` is what the client calls itself.
+    pub async fn begin(
+        log: Arc<dyn StatementLog>,
+        session: &Session,
+        transcript: Transcript,
+        (database, client): (&str, Option<&str>),
+        mask: Mask,
+    ) -> Self {
+        let scope = scope(session, database);
+        let tape = session.tape().cloned();
+        if let Some(tape) = &tape {
+            transcript.begin(tape, format!("{database} as {}", scope.role)).await;
+        }
+        let now = Mutex::new(Now { scope: Arc::new(scope), client: client.map(Arc::from) });
+        Self { log, now, tape, transcript, mask }
+    }
+
+    /// Whether each statement must be on the disk before it goes on.
+    pub fn is_strict(&self) -> bool {
+        self.tape.is_some()
+    }
+
+    /// Stores statements that are about to begin, where the session must be recorded.
+    pub async fn before(&self, begun: Vec<(Text, Mark)>) -> Result<(), AuditError> {
+        if begun.is_empty() || !self.is_strict() {
+            return Ok(());
+        }
+        let statement = |(text, mark)| self.statement(self.masked(text), mark, None);
+        let statements = begun.into_iter().map(statement);
+        self.log.keep(statements.collect()).await
+    }
+
+    /// Records a statement that has ended.
+    pub async fn done(&self, text: Text, mark: Mark, rows: Option<u64>, error: Option<String>) {
+        let (text, outcome) = (self.masked(text), mark.outcome(rows, error));
+        if let Some(tape) = &self.tape {
+            let scope = self.lock().scope.clone();
+            self.transcript.add(tape, &scope.database, &text, &outcome).await;
+        }
+        self.log.note(self.statement(text, mark, Some(outcome))).await;
+    }
+
+    /// The client calls itself so now.
+    pub fn named(&self, client: String) {
+        self.lock().client = Some(client.into());
+    }
+
+    /// What follows is done in another database.
+    pub fn opened(&self, database: &str) {
+        let mut now = self.lock();
+        if now.scope.database != database {
+            let scope = StatementScope { database: database.to_owned(), ..(*now.scope).clone() };
+            now.scope = Arc::new(scope);
+        }
+    }
+
+    /// What is kept of a text.
+    fn masked(&self, text: Text) -> Text {
+        match self.mask.apply(&text.text) {
+            Cow::Borrowed(_) => text,
+            Cow::Owned(masked) => Text { text: masked.into(), cut: text.cut },
+        }
+    }
+
+    fn statement(&self, text: Text, mark: Mark, outcome: Option<Outcome>) -> Statement {
+        let Now { scope, client } = self.lock().clone();
+        let Text { text, cut } = text;
+        Statement { id: mark.id, at: mark.at, scope, client, text, cut, outcome }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Now> {
+        self.now.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What a session's statements in one database have in common.
+pub fn scope(session: &Session, database: &str) -> StatementScope {
+    StatementScope {
+        session: session.id(),
+        user: session.user().clone(),
+        application: session.application().label(),
+        database: database.to_owned(),
+        role: session.login().unwrap_or_default().to_owned(),
+    }
+}
