@@ -104,7 +104,7 @@ impl Owner {
 fn initialise(owner: &Owner, dir: &Path) -> Result<()> {
     let mut install = owner.command("mariadb-install-db");
     install.args(["--no-defaults", "--auth-root-authentication-method=normal"]);
-    install.args(["--skip-test-db", "--skip-name-resolve"]);
+    install.args(["--skip-test-db", "--skip-name-resolve"]).env("TMPDIR", dir);
     install.arg(format!("--datadir={}", dir.join("data").display()));
     let install = run(&mut install, INSTALL)?.ok();
     install
@@ -127,6 +127,8 @@ fn certificate(owner: &Owner, dir: &Path) -> Result<()> {
 
 fn launch(owner: &Owner, port: u16, dir: &Path) -> Result<Process> {
     let mut server = owner.command("mariadbd");
+    // One that starts removes the temporary tables of others from a folder that they share.
+    server.env("TMPDIR", dir);
     let file = |name: &str| dir.join(name).display().to_string();
     server.arg("--no-defaults").arg(format!("--datadir={}", file("data")));
     server.arg(format!("--socket={}", file("sock"))).arg(format!("--pid-file={}", file("pid")));
