@@ -194,7 +194,8 @@ async fn down(
             Ok(true) => {}
             Ok(false) if flow.is_between() => {
                 drop(timeout(GOODBYE, client.shutdown()).await);
-                return Finish::Closed(Side::Target);
+                let parted = shared.tracker().has_parted();
+                return Finish::Closed(if parted { Side::Client } else { Side::Target });
             }
             Ok(false) | Err(_) => return Finish::Broken(Side::Target),
         }

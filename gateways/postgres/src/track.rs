@@ -113,6 +113,11 @@ impl<M: Clone> Tracker<M> {
         self.waiting.is_empty()
     }
 
+    /// Whether the client has said goodbye, so that the end is its own, whoever closes first.
+    pub fn has_parted(&self) -> bool {
+        self.parted
+    }
+
     /// Whether something goes on for a client that did not say goodbye after asking for it.
     pub fn is_cut_short(&self) -> bool {
         !self.waiting.is_empty() && !self.parted

@@ -64,6 +64,24 @@ fn bad_input_gets_in_nowhere_and_costs_nothing() -> Result<()> {
     Ok(())
 }
 
+/// Who says goodbye has ended its session, though the server closes first.
+#[test]
+fn a_goodbye_is_the_clients_end_whoever_closes_first() -> Result<()> {
+    let mut stage = Stage::start()?;
+    let port = plain_door(&mut stage)?;
+    let token = stage.token("alice")?;
+    let mut client = log_in(port, &token)?;
+    client.write_all(&message(b'X', b""))?;
+    ensure!(drain(&mut client, LIMIT).closed, "the server does not close");
+    drop(client);
+    eventually(SOON, "its end is in the books", || {
+        stage.deployment.audit("session.ended").is_ok_and(|ended| ended.len() == 1)
+    })?;
+    let ended = &stage.deployment.audit("session.ended")?[0]["event"];
+    assert_eq!((&ended["reason"], &ended["side"]), (&"closed".into(), &"client".into()));
+    Ok(())
+}
+
 /// Gives the relay a door of its own, in the clear.
 fn plain_door(stage: &mut Stage) -> Result<u16> {
     let port = free_port()?;
