@@ -19,10 +19,6 @@ use anyhow::Context;
 use clap::{CommandFactory, Parser, Subcommand};
 use tokio::runtime::{Builder, Runtime};
 
-/// docs/adr/0011-mimalloc-without-huge-pages.md
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// A zero-trust access relay: connectors dial out to it, people reach what is behind them.
 #[derive(Debug, Parser)]
 #[command(name = "adit-relay", version)]
