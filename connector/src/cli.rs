@@ -15,8 +15,8 @@ use tunnel::https::{ApiError, CallError};
 
 use crate::allow::Entry;
 use crate::config::ProxyChoice;
-use crate::doctor::{doctor, is_well};
-use crate::join::{Join, join};
+use crate::doctor::{before_joining, doctor, is_well};
+use crate::join::{Join, JoinError, join};
 use crate::run::run;
 use crate::status::{State, Status};
 
@@ -137,10 +137,26 @@ async fn handle_join(args: JoinArgs) -> anyhow::Result<ExitCode> {
     let named = args.proxy.map(|proxy| ProxyChoice::named(&proxy, args.proxy_credentials));
     let proxy = named.unwrap_or_default();
     let how = Join { url, token, state: directory, allow, name, proxy };
-    let joined = join(how).await?;
+    let joined = match join(&how).await {
+        Ok(joined) => joined,
+        Err(error) => return Ok(not_joined(error, &how).await),
+    };
     tracing::info!(id = %joined.id, name = joined.name, site = %joined.site, "Joined");
     tracing::info!("Start it: adit-connector run --state {}", state.display());
     Ok(ExitCode::SUCCESS)
+}
+
+/// Says why, and where the relay did not even answer, what is on the way to it.
+#[expect(clippy::print_stderr, reason = "errors go to stderr")]
+async fn not_joined(error: JoinError, how: &Join) -> ExitCode {
+    let unanswered = error.is_unanswered();
+    say(&error.into());
+    if unanswered {
+        for finding in before_joining(how).await {
+            eprintln!("{}", finding.line());
+        }
+    }
+    ExitCode::FAILURE
 }
 
 async fn handle_run(args: RunArgs) -> anyhow::Result<ExitCode> {

@@ -5,10 +5,12 @@ use std::time::{Duration, Instant};
 
 use tokio::net::TcpStream;
 use tokio::time::timeout;
-use tunnel::doctor::{Finding, Outcome, examine};
+use tunnel::doctor::{Finding, Outcome, examine, examine_before};
+use tunnel::tls::Trust;
 use tunnel::{Identity, Ladder};
 
 use crate::config::Config;
+use crate::join::Join;
 use crate::run::{RunError, ways};
 
 /// Looks at everything a connector needs. Fails where there is no connector to look at.
@@ -21,6 +23,14 @@ pub async fn doctor(state: &Path) -> Result<Vec<Finding>, RunError> {
     let reached = futures_util::future::join_all(targets.map(reach)).await;
     findings.extend(reached);
     Ok(findings)
+}
+
+/// Looks at the way to a relay that this machine could not join: all that can be seen without having
+/// joined.
+pub async fn before_joining(how: &Join) -> Vec<Finding> {
+    let (Some(pin), Ok(proxies)) = (how.token.pin(), how.proxy.read()) else { return Vec::new() };
+    // What is no URL of a relay is said already.
+    examine_before(&how.url, &Trust::Pin(pin), &proxies).await.unwrap_or_default()
 }
 
 /// Whether nothing is wrong that a connector can not do without.

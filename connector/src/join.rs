@@ -55,8 +55,27 @@ pub enum JoinError {
     },
 }
 
+impl JoinError {
+    /// Whether the trouble is on the way to the relay, which has not answered.
+    pub fn is_unanswered(&self) -> bool {
+        match self {
+            Self::Call { source } => {
+                !matches!(source, CallError::Refused(_) | CallError::Url { .. })
+            }
+            Self::Occupied { .. }
+            | Self::Directory { .. }
+            | Self::Kind { .. }
+            | Self::NoPin
+            | Self::Token { .. }
+            | Self::Proxy(_)
+            | Self::OtherCa
+            | Self::Identity { .. } => false,
+        }
+    }
+}
+
 /// Enrols this machine as a connector of the token's site.
-pub async fn join(how: Join) -> Result<Joined, JoinError> {
+pub async fn join(how: &Join) -> Result<Joined, JoinError> {
     if how.token.kind() != TokenKind::Join {
         return Err(JoinError::Kind { kind: how.token.kind() });
     }

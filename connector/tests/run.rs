@@ -11,6 +11,7 @@ use std::time::Duration;
 use access::{CaPin, EndReason, TokenKind, TokenText};
 use adit_connector::config;
 use adit_connector::config::ProxyChoice;
+use adit_connector::doctor::{before_joining, is_well};
 use adit_connector::join::{Join, JoinError, join};
 use adit_connector::run::run;
 use adit_connector::status::{State, Status};
@@ -20,6 +21,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
+use tunnel::doctor::Finding;
 use tunnel::https::CallError;
 
 #[tokio::test]
@@ -63,14 +65,14 @@ async fn a_join_pins_the_relay_and_leaves_a_state_that_runs() {
         name: Some("hq-1".into()),
         proxy: ProxyChoice::None,
     };
-    let joined = within(join(how())).await.unwrap();
+    let joined = within(join(&how())).await.unwrap();
     assert_eq!(joined.site.as_str(), "hq");
     assert_eq!(mode(&state.join("key.pem")), 0o600);
     let running = Running::start(&state);
     let connection = within(relay.knock()).await;
     assert_eq!(connection.certificate().name, "connector:1");
     running.stop().await;
-    let again = within(join(how())).await;
+    let again = within(join(&how())).await;
     assert!(matches!(again, Err(JoinError::Occupied { .. })), "{again:?}");
 }
 
@@ -88,10 +90,31 @@ async fn a_join_does_not_show_its_token_to_another_relay() {
         name: None,
         proxy: ProxyChoice::None,
     };
-    let refused = within(join(how)).await;
+    let refused = within(join(&how)).await;
     let other = matches!(&refused, Err(JoinError::Call { source: CallError::Intercepted { .. } }));
     assert!(other, "{refused:?}");
     assert!(!directory.path().join("connector.toml").exists());
+}
+
+#[tokio::test]
+async fn who_can_not_join_is_told_what_is_on_the_way() {
+    let ca = Arc::new(TestCa::new());
+    let api = Api::start(Arc::clone(&ca), 1).await;
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let examined = async |url: String, pin| {
+        let state = tempfile::tempdir().unwrap().path().to_owned();
+        let token = token(pin);
+        let (allow, proxy) = (Vec::new(), ProxyChoice::None);
+        within(before_joining(&Join { url, token, state, allow, name: None, proxy })).await
+    };
+    let well = examined(api.url.clone(), pin(&ca)).await;
+    assert!(is_well(&well), "{well:?}");
+    let other = examined(api.url.clone(), pin(&TestCa::new())).await;
+    let intercepted = |finding: &Finding| finding.code == Some("relay.intercepted");
+    assert!(other.iter().any(intercepted), "{other:?}");
+    let closed = examined(format!("https://{silent}"), pin(&ca)).await;
+    let fix = format!("let TCP out to port {} of the relay", silent.port());
+    assert!(closed.iter().any(|finding| finding.fix.as_ref() == Some(&fix)), "{closed:?}");
 }
 
 #[tokio::test]
@@ -100,7 +123,7 @@ async fn only_a_join_token_joins() {
     let token = TokenText::new(TokenKind::Api, [1; 7], [2; 20], None);
     let url = "https://127.0.0.1:1".to_owned();
     let how = Join { url, token, state, allow: Vec::new(), name: None, proxy: ProxyChoice::None };
-    let refused = within(join(how)).await;
+    let refused = within(join(&how)).await;
     assert!(matches!(refused, Err(JoinError::Kind { kind: TokenKind::Api })), "{refused:?}");
 }
 

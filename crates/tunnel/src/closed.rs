@@ -1,6 +1,6 @@
 //! Why there is no connection, or no stream on it.
 
-use std::error::Error as _;
+use std::error::Error;
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -111,15 +111,6 @@ impl ConnectError {
         matches!(self, Self::Refused { .. })
     }
 
-    /// The error and what caused it, in one line.
-    pub(crate) fn in_full(&self) -> String {
-        let causes = std::iter::successors(self.source(), |&error| error.source());
-        causes.fold(self.to_string(), |text, cause| {
-            let cause = cause.to_string();
-            if text.contains(&cause) { text } else { format!("{text}: {cause}") }
-        })
-    }
-
     /// What is wrong on the way and what helps, where that is known.
     pub fn explain(&self) -> Option<&dyn Explain> {
         match self.telling() {
@@ -144,10 +135,19 @@ impl ConnectError {
 }
 
 fn list(tried: &[(Transport, ConnectError)]) -> String {
-    let told = tried.iter().map(|(transport, error)| format!("{transport}: {}", error.in_full()));
+    let told = tried.iter().map(|(transport, error)| format!("{transport}: {}", in_full(error)));
     told.collect::<Vec<_>>().join("; ")
 }
 
 pub(crate) fn reason(code: quinn::VarInt) -> EndReason {
     EndReason::from_number(u32::try_from(code.into_inner()).unwrap_or(u32::MAX))
+}
+
+/// An error and what caused it, in one line.
+pub(crate) fn in_full(error: &dyn Error) -> String {
+    let causes = std::iter::successors(error.source(), |&error| error.source());
+    causes.fold(error.to_string(), |text, cause| {
+        let cause = cause.to_string();
+        if text.contains(&cause) { text } else { format!("{text}: {cause}") }
+    })
 }

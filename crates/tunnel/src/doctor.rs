@@ -11,10 +11,11 @@ use tokio::time::{Instant, timeout};
 
 use crate::Identity;
 use crate::carrier::Transport;
-use crate::closed::ConnectError;
+use crate::closed::{ConnectError, in_full};
 use crate::https::{CallError, Client};
 use crate::ladder::{Ladder, RUNGS};
 use crate::local;
+use crate::proxy::Proxies;
 use crate::tls::Trust;
 
 /// One thing that was looked at.
@@ -84,8 +85,10 @@ impl Finding {
 /// Looks at everything between this machine and its relay. Nothing is left behind: carriers are tried,
 /// and no relay is greeted.
 pub async fn examine(ladder: &Ladder, identity: &Identity) -> Vec<Finding> {
-    let mut findings = vec![name(ladder).await, certificate(identity, SystemTime::now())];
-    findings.extend(proxy(ladder).await);
+    let (address, proxies) = (&ladder.ways().https, &ladder.ways().over_tcp.proxies);
+    let mut findings = vec![name(address, proxies).await];
+    findings.push(certificate(identity, SystemTime::now()));
+    findings.extend(proxy(address, proxies).await);
     let tried = join_all(RUNGS.map(|rung| try_one(ladder, rung, identity)));
     let (tried, clock) = tokio::join!(tried, clock(ladder, identity));
     findings.extend(ways(ladder, tried));
@@ -93,10 +96,28 @@ pub async fn examine(ladder: &Ladder, identity: &Identity) -> Vec<Finding> {
     findings
 }
 
-async fn name(ladder: &Ladder) -> Finding {
-    let address = &ladder.ways().https;
+/// Looks at what there is between this machine and the relay at `url`, which it has not joined: no
+/// certificate of its own to show, and `trust` to know the relay by.
+///
+/// # Errors
+///
+/// When `url` is none of a relay.
+pub async fn examine_before(
+    url: &str,
+    trust: &Trust,
+    proxies: &Proxies,
+) -> Result<Vec<Finding>, CallError> {
+    let client = Client::new(url, trust, None)?.through(proxies.clone());
+    let address = client.address();
+    let mut findings = vec![name(&address, proxies).await];
+    findings.extend(proxy(&address, proxies).await);
+    findings.extend(answers(&client).await);
+    Ok(findings)
+}
+
+async fn name(address: &str, proxies: &Proxies) -> Finding {
     let host = host_of(address);
-    if ladder.ways().over_tcp.proxies.to(host).is_some() {
+    if proxies.to(host).is_some() {
         return Finding::good("name", format!("the proxy resolves {host}"));
     }
     let fix = || "check the name and this machine's DNS servers".to_owned();
@@ -125,9 +146,8 @@ fn certificate(identity: &Identity, now: SystemTime) -> Finding {
     }
 }
 
-async fn proxy(ladder: &Ladder) -> Option<Finding> {
-    let address = &ladder.ways().https;
-    let proxy = ladder.ways().over_tcp.proxies.to(host_of(address))?;
+async fn proxy(address: &str, proxies: &Proxies) -> Option<Finding> {
+    let proxy = proxies.to(host_of(address))?;
     Some(match timeout(WITHIN, proxy.connect(address)).await {
         Ok(Ok(_)) => Finding::good("proxy", format!("{proxy} leads to {address}")),
         Ok(Err(error)) => Finding::explained("proxy", &error),
@@ -167,7 +187,7 @@ fn ways(ladder: &Ladder, tried: Vec<Tried>) -> Vec<Finding> {
         };
         let mut finding = match error.explain() {
             Some(why) => Finding::explained(check, why),
-            None => Finding::bad(check, error.in_full(), port_fix(ladder, rung)),
+            None => Finding::bad(check, in_full(&error), port_fix(ladder, rung)),
         };
         if works {
             finding.outcome = Outcome::Warning;
@@ -178,15 +198,20 @@ fn ways(ladder: &Ladder, tried: Vec<Tried>) -> Vec<Finding> {
 }
 
 fn port_fix(ladder: &Ladder, rung: Transport) -> String {
-    let port = |address: &str| address.rsplit_once(':').map_or("443", |(_, port)| port).to_owned();
     match rung {
         Transport::Quic => {
-            format!("let UDP out to port {} of the relay", port(&ladder.ways().quic))
+            format!("let UDP out to port {} of the relay", port_of(&ladder.ways().quic))
         }
-        Transport::Tls | Transport::WebSocket => {
-            format!("let TCP out to port {} of the relay", port(&ladder.ways().https))
-        }
+        Transport::Tls | Transport::WebSocket => tcp_fix(&ladder.ways().https),
     }
+}
+
+fn tcp_fix(address: &str) -> String {
+    format!("let TCP out to port {} of the relay", port_of(address))
+}
+
+fn port_of(address: &str) -> &str {
+    address.rsplit_once(':').map_or("443", |(_, port)| port)
 }
 
 /// How far this machine's clock is from the relay's: certificates are not valid at another time.
@@ -195,20 +220,46 @@ async fn clock(ladder: &Ladder, identity: &Identity) -> Option<Finding> {
     let trust = Trust::pinned_in(identity.ca_pem()).ok()?;
     let client = Client::new(&url, &trust, None).ok()?;
     let client = client.through(ladder.ways().over_tcp.proxies.clone());
-    match timeout(WITHIN, client.date()).await {
-        Ok(Ok(Some(date))) => {
-            let theirs = OffsetDateTime::parse(&date, &Rfc2822).ok()?;
+    // Why it does not answer is said already.
+    told_time(&timeout(WITHIN, client.date()).await.ok()?)
+}
+
+/// Whether the relay answers over TLS as what it should be, and what its clock says.
+async fn answers(client: &Client) -> Vec<Finding> {
+    let began = Instant::now();
+    let answer = timeout(WITHIN, client.date()).await;
+    let answer = answer.unwrap_or(Err(CallError::TimedOut { after: WITHIN }));
+    let tls = match &answer {
+        Ok(_) => Finding::good("tls", format!("answers after {} ms", began.elapsed().as_millis())),
+        Err(error) => match error.explain() {
+            Some(why) => Finding::explained("tls", why),
+            None => Finding::bad("tls", in_full(error), https_fix(error, client)),
+        },
+    };
+    std::iter::once(tls).chain(told_time(&answer)).collect()
+}
+
+fn https_fix(error: &CallError, client: &Client) -> String {
+    match error {
+        CallError::Handshake { .. } => {
+            "check that the URL leads to the relay that the token is of".to_owned()
+        }
+        _ => tcp_fix(&client.address()),
+    }
+}
+
+fn told_time(answer: &Result<Option<String>, CallError>) -> Option<Finding> {
+    match answer {
+        Ok(date) => {
+            let theirs = OffsetDateTime::parse(date.as_ref()?, &Rfc2822).ok()?;
             Some(skew(theirs, OffsetDateTime::now_utc()))
         }
-        Ok(Err(CallError::Handshake { source, .. })) if speaks_of_time(&source) => {
-            Some(Finding::bad(
-                "clock",
-                "the relay's certificate is not valid at this machine's time".to_owned(),
-                "set this machine's clock".to_owned(),
-            ))
-        }
-        // Why it does not answer is said already.
-        Ok(Ok(None) | Err(_)) | Err(_) => None,
+        Err(CallError::Handshake { source, .. }) if speaks_of_time(source) => Some(Finding::bad(
+            "clock",
+            "the relay's certificate is not valid at this machine's time".to_owned(),
+            "set this machine's clock".to_owned(),
+        )),
+        Err(_) => None,
     }
 }
 

@@ -158,6 +158,11 @@ impl Client {
         self.call(Method::POST, path, bearer, Some(body)).await
     }
 
+    /// The relay's `host:port`.
+    pub fn address(&self) -> String {
+        self.beside(self.port)
+    }
+
     /// `host:port` of another listener of the same relay.
     pub fn beside(&self, port: u16) -> String {
         authority(&self.host, port)
