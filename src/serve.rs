@@ -3,6 +3,7 @@
 mod build;
 mod drain;
 mod identity;
+mod passed;
 mod ready;
 mod reload;
 
@@ -53,6 +54,8 @@ pub enum ServeError {
     Recordings(#[from] record::ArchiveError),
     #[error("could not listen on {address} for {door}")]
     Listen { door: &'static str, address: std::net::SocketAddr, source: io::Error },
+    #[error("the sockets that the service manager passed are not usable")]
+    Passed { source: io::Error },
     #[error("could not wait for signals")]
     Signals { source: io::Error },
 }
@@ -73,6 +76,7 @@ impl ServeError {
             | Self::Statements(_)
             | Self::Recordings(_)
             | Self::Listen { .. }
+            | Self::Passed { .. }
             | Self::Signals { .. } => None,
         }
     }
@@ -96,7 +100,7 @@ pub async fn serve(config: Config, path: &Path, log: Log) -> Result<Exit, ServeE
     tokio::select! {
         biased;
         exit = relay.run(signals) => Ok(exit),
-        never = ready::keep_telling() => match never {},
+        never = telemetry::manager::keep_alive() => match never {},
         never = crate::memory::give_back() => match never {},
         never = crate::memory::keep_room(short) => match never {},
     }

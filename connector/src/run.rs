@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use sd_notify::NotifyState;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -51,8 +50,11 @@ pub async fn run(state: &Path, grace: Duration, stop: CancellationToken) -> Resu
     let report = Report::new(state, &config.relay, identity.not_after(), worked, Arc::clone(&site));
     let ladder = Arc::new(Ladder::new(ways(&config)?, worked));
     let mut connector = Connector { state: state.to_owned(), ladder, site, grace, stop, report };
-    notify(&[NotifyState::Ready]);
-    connector.stay_connected().await;
+    telemetry::manager::ready();
+    tokio::select! {
+        () = connector.stay_connected() => {}
+        never = telemetry::manager::keep_alive() => match never {},
+    }
     Ok(())
 }
 
@@ -100,7 +102,7 @@ impl Connector {
             let wait = backoff.next(rand::random());
             stop.run_until_cancelled(sleep(wait)).await;
         }
-        notify(&[NotifyState::Stopping]);
+        telemetry::manager::stopping();
         self.report.write(State::Draining, None).await;
         // Each ends by itself within its grace period; this bound is for what must not happen.
         let all = async { while connections.join_next().await.is_some() {} };
@@ -230,13 +232,6 @@ fn chain(error: &dyn std::error::Error) -> String {
         source = error.source();
     }
     text
-}
-
-/// Tells the service manager, where there is one.
-fn notify(states: &[NotifyState<'_>]) {
-    if let Err(error) = sd_notify::notify(states) {
-        tracing::debug!(%error, "No service manager");
-    }
 }
 
 /// A connection that lived this long was a good one: the next attempt comes soon.

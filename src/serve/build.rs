@@ -14,12 +14,13 @@ use rustls::client::danger::ServerCertVerifier;
 use session::{Broker, Limits};
 use store::Store;
 use telemetry::Log;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::ServeError;
 use super::identity::{self, Identity};
+use super::passed::Passed;
 use super::ready::Ready;
 use super::reload::{Knobs, Lobbies};
 use crate::accounts::Sweeper;
@@ -374,33 +375,40 @@ impl Doors {
         core: &Core,
         certificate: &ServerCertificate,
     ) -> Result<Self, ServeError> {
-        let listen = &config.listen;
-        let https = bind("https", listen.https).await?;
-        let ssh = bind("ssh", listen.ssh).await?;
+        let (listen, mut passed) = (&config.listen, Passed::take()?);
+        let mut bind = |door, address| bind(&mut passed, door, address);
+        let https = bind("https", listen.https)?;
+        let ssh = bind("ssh", listen.ssh)?;
         let postgres = match listen.postgres {
-            Some(address) => Some((bind("postgres", address).await?, listen.postgres_plain)),
+            Some(address) => Some((bind("postgres", address)?, listen.postgres_plain)),
             None => None,
         };
         let redis = match listen.redis {
-            Some(address) => Some((bind("redis", address).await?, listen.redis_plain)),
+            Some(address) => Some((bind("redis", address)?, listen.redis_plain)),
             None => None,
         };
         let mysql = match listen.mysql {
-            Some(address) => Some((bind("mysql", address).await?, listen.mysql_plain)),
+            Some(address) => Some((bind("mysql", address)?, listen.mysql_plain)),
             None => None,
         };
         let admin = match listen.admin {
-            Some(address) => Some(bind("admin", address).await?),
+            Some(address) => Some(bind("admin", address)?),
             None => None,
         };
         let http01 = match config.tls.acme.as_ref().map(|acme| acme.challenge) {
-            Some(Challenge::Http(address)) => Some(bind("http", address).await?),
+            Some(Challenge::Http(address)) => Some(bind("http", address)?),
             Some(Challenge::TlsAlpn) | None => None,
         };
         let quic = identity::quic(&core.ca, certificate)?;
         let reset_key = core.store.secret_or_make(RESET_KEY).await?;
-        let quic = tunnel::endpoint::listen(listen.quic, quic, &reset_key)
+        let socket = match passed.udp(listen.quic) {
+            Some(socket) => tunnel::endpoint::fit(socket),
+            None => tunnel::endpoint::bind_udp(listen.quic),
+        };
+        let quic = socket
+            .and_then(|socket| tunnel::endpoint::listen(socket, quic, &reset_key))
             .map_err(|source| ServeError::Listen { door: "quic", address: listen.quic, source })?;
+        passed.warn_of_the_rest();
         Ok(Self { https, ssh, postgres, redis, mysql, quic, admin, http01 })
     }
 
@@ -537,7 +545,28 @@ fn https_door(core: &Core, state: &AppState, knobs: &Knobs, machines: Arc<Machin
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
-async fn bind(door: &'static str, address: SocketAddr) -> Result<TcpListener, ServeError> {
-    let bound = TcpListener::bind(address).await;
+/// Listens at a socket that was passed for it, else at one of its own.
+fn bind(
+    passed: &mut Passed,
+    door: &'static str,
+    address: SocketAddr,
+) -> Result<TcpListener, ServeError> {
+    let bound = match passed.tcp(address) {
+        Some(listener) => TcpListener::from_std(listener),
+        None => listen_tcp(address),
+    };
     bound.map_err(|source| ServeError::Listen { door, address, source })
 }
+
+fn listen_tcp(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(UNACCEPTED)
+}
+
+/// Connections that wait in the kernel to be accepted.
+const UNACCEPTED: u32 = 1024;

@@ -1,10 +1,8 @@
 //! Telling others that the relay listens, and where.
 
-use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use sd_notify::NotifyState;
 use serde::Serialize;
 
 use super::{Relay, ServeError};
@@ -49,12 +47,12 @@ impl Relay {
             tracing::info!(%mysql, "MySQL");
         }
         tracing::info!(%https, %quic, %ssh, "Ready");
-        notify(NotifyState::Ready);
+        telemetry::manager::ready();
         Ok(())
     }
 
     pub(super) fn unannounce(&self) {
-        notify(NotifyState::Stopping);
+        telemetry::manager::stopping();
         // Gone already, or the folder is: nobody can take it for a running relay.
         drop(std::fs::remove_file(self.ready_file()));
     }
@@ -66,24 +64,5 @@ impl Relay {
 
     fn ready_file(&self) -> PathBuf {
         self.config.data.join("ready.json")
-    }
-}
-
-/// Tells a service manager that watches for it (`WatchdogSec=` of systemd) three times in its period
-/// that the relay's tasks are run.
-pub(super) async fn keep_telling() -> Infallible {
-    let Some(period) = sd_notify::watchdog_enabled() else {
-        return std::future::pending().await;
-    };
-    let mut ticks = tokio::time::interval(period / 3);
-    loop {
-        ticks.tick().await;
-        notify(NotifyState::Watchdog);
-    }
-}
-
-fn notify(state: NotifyState<'_>) {
-    if let Err(error) = sd_notify::notify(&[state]) {
-        tracing::debug!(%error, "Could not tell the service manager");
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::net::UnixDatagram;
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::Result;
@@ -51,12 +52,72 @@ fn a_running_relay_answers_its_probes_and_changes_its_log_level() -> Result<()> 
     deployment.relay().wait_for_log("DEBUG", SOON)
 }
 
-/// What systemd sees with `Type=notify` and `WatchdogSec=`.
 #[test]
 fn a_service_manager_is_told_that_the_relay_is_up_and_lives_and_stops() -> Result<()> {
     let mut deployment = Deployment::start()?;
     deployment.relay().stop(SOON)?;
-    let socket = deployment.dir().join("notify");
+    let mut serve = Command::new(bin_dir()?.join("adit-relay"));
+    serve.args(["serve", "--config"]).arg(deployment.dir().join("relay/relay.toml"));
+    tells_its_manager(serve, deployment.dir())
+}
+
+#[test]
+fn a_service_manager_is_told_that_the_connector_is_up_and_lives_and_stops() -> Result<()> {
+    let mut deployment = Deployment::start()?;
+    let state = deployment.connectors()[0].state.clone();
+    deployment.connectors()[0].process.stop(SOON)?;
+    let mut run = Command::new(bin_dir()?.join("adit-connector"));
+    run.args(["run", "--state"]).arg(state);
+    tells_its_manager(run, deployment.dir())
+}
+
+/// What systemd does with `adit-relay.socket`: it binds, and passes what it bound.
+#[test]
+fn a_relay_listens_at_the_sockets_that_its_service_manager_bound() -> Result<()> {
+    let mut deployment = Deployment::start()?;
+    let port = free_port()?;
+    let file = deployment.dir().join("relay/relay.toml");
+    let listen = format!("[listen]\nadmin = \"127.0.0.1:{port}\"");
+    fs::write(&file, fs::read_to_string(&file)?.replacen("[listen]", &listen, 1))?;
+    deployment.relay().stop(SOON)?;
+    let (doors, program) = (deployment.doors(), bin_dir()?.join("adit-relay"));
+    let mut serve = Command::new("python3");
+    serve.args(["-c", PASS]).args([doors.https, doors.quic, port].map(|port| port.to_string()));
+    serve.arg(program).args(["serve", "--config"]).arg(&file);
+    let log = deployment.dir().join("passed.log");
+    let mut relay = Process::start("the relay with sockets", serve, &log)?;
+    testkit::eventually(SOON, "the relay answers at a socket of the manager's", || {
+        ask(port, "readyz", &[]).is_ok_and(|answer| answer.contains("\"ready\":true"))
+    })?;
+    // The connector finds it by UDP, and the agent by TCP.
+    deployment.wait_for_connectors(1)?;
+    deployment.admin(&["user", "ls"])?.ok()?;
+    assert!(!relay.log().contains("no door listens"), "{}", relay.log());
+    relay.stop(SOON)
+}
+
+/// Binds a port of TCP, one of UDP and one more of TCP, keeps them past `exec`, and becomes the program.
+const PASS: &str = r#"
+import os, socket, sys
+def bind(kind, port):
+    bound = socket.socket(socket.AF_INET, kind)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    bound.bind(("127.0.0.1", int(port)))
+    if kind == socket.SOCK_STREAM:
+        bound.listen(128)
+    return bound.detach()
+https, quic, admin, *program = sys.argv[1:]
+kinds = [(socket.SOCK_STREAM, https), (socket.SOCK_DGRAM, quic), (socket.SOCK_STREAM, admin)]
+fds = [os.dup2(fd, 20 + n) for n, fd in enumerate(bind(*kind) for kind in kinds)]
+for n, fd in enumerate(fds):
+    os.dup2(fd, 3 + n)
+os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS=str(len(fds)))
+os.execv(program[0], program)
+"#;
+
+/// Runs a program as systemd does with `Type=notify` and `WatchdogSec=`, and listens.
+fn tells_its_manager(mut program: Command, directory: &Path) -> Result<()> {
+    let socket = directory.join("notify");
     let manager = UnixDatagram::bind(&socket)?;
     manager.set_read_timeout(Some(SOON))?;
     let hear = || -> Result<String> {
@@ -64,19 +125,17 @@ fn a_service_manager_is_told_that_the_relay_is_up_and_lives_and_stops() -> Resul
         let length = manager.recv(&mut buffer)?;
         Ok(String::from_utf8_lossy(&buffer[..length]).trim().to_owned())
     };
-    let mut serve = Command::new(bin_dir()?.join("adit-relay"));
-    serve.args(["serve", "--config"]).arg(deployment.dir().join("relay/relay.toml"));
-    serve.env("NOTIFY_SOCKET", &socket).env("WATCHDOG_USEC", "300000");
-    let log = deployment.dir().join("managed.log");
-    let mut relay = Process::start("the managed relay", serve, &log)?;
+    program.env("NOTIFY_SOCKET", &socket).env("WATCHDOG_USEC", "300000");
+    let mut managed =
+        Process::start("the managed program", program, &directory.join("managed.log"))?;
     let mut told = Vec::new();
     while told.iter().filter(|word| *word == "WATCHDOG=1").count() < 3 {
         told.push(hear()?);
     }
     assert_eq!(told.iter().filter(|word| *word == "READY=1").count(), 1, "{told:?}");
-    relay.terminate();
+    managed.terminate();
     while hear()? != "STOPPING=1" {}
-    relay.wait(SOON).map(drop)
+    managed.wait(SOON).map(drop)
 }
 
 /// Writes the file, sends the signal a service manager's reload sends, and waits for the answer.

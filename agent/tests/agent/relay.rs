@@ -55,7 +55,9 @@ impl Relay {
         let config =
             endpoint::server_config(&chain, &key.clone().into(), verifier, Congestion::default());
         let local = SocketAddr::from(([127, 0, 0, 1], 0));
-        let quic = endpoint::listen(local, config.unwrap(), &[7; 32]).unwrap();
+        let quic = endpoint::bind_udp(local)
+            .and_then(|socket| endpoint::listen(socket, config.unwrap(), &[7; 32]))
+            .unwrap();
         let https = std::net::TcpListener::bind(local).unwrap();
         https.set_nonblocking(true).unwrap();
         let shared = Arc::new(Shared {

@@ -1,6 +1,7 @@
-//! The log of a program: its level, its form, and where it goes.
+//! The log of a program: its level, its form, and where it goes; and what a service manager is told.
 
 mod lines;
+pub mod manager;
 
 use std::fmt;
 use std::io::{IsTerminal, stderr};

@@ -15,7 +15,7 @@ use quinn::{
 use rustls::server::danger::ClientCertVerifier;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use crate::Identity;
 use crate::tls::{self, TlsError, Trust};
@@ -93,14 +93,13 @@ pub fn server_config(
     Ok(config)
 }
 
-/// Listens. With the same `reset_key` as before a restart, peers learn at their next packet that
-/// their connection is gone instead of waiting for an answer.
+/// Listens at a socket of [`bind_udp`]. With the same `reset_key` as before a restart, peers learn at
+/// their next packet that their connection is gone instead of waiting for an answer.
 pub fn listen(
-    address: SocketAddr,
+    (socket, granted): (UdpSocket, Granted),
     config: quinn::ServerConfig,
     reset_key: &[u8; 32],
 ) -> io::Result<quinn::Endpoint> {
-    let (socket, granted) = bind_udp(address)?;
     tracing::info!(
         address = %socket.local_addr()?, recv = granted.recv, send = granted.send,
         "Listening for QUIC"
@@ -128,6 +127,14 @@ pub fn bind_udp(address: SocketAddr) -> io::Result<(UdpSocket, Granted)> {
     if address.is_ipv6() {
         socket.set_only_v6(false)?;
     }
+    let (socket, granted) = fit(socket.into())?;
+    SockRef::from(&socket).bind(&address.into())?;
+    Ok((socket, granted))
+}
+
+/// Gives a UDP socket buffers as large as the kernel allows, up to 8 MiB.
+pub fn fit(socket: UdpSocket) -> io::Result<(UdpSocket, Granted)> {
+    let socket = Socket::from(socket);
     socket.set_nonblocking(true)?;
     // The kernel grants less without an error, so what it granted is read back.
     socket.set_recv_buffer_size(BUFFER)?;
@@ -136,7 +143,6 @@ pub fn bind_udp(address: SocketAddr) -> io::Result<(UdpSocket, Granted)> {
         recv: usable(socket.recv_buffer_size()?),
         send: usable(socket.send_buffer_size()?),
     };
-    socket.bind(&address.into())?;
     Ok((socket.into(), granted))
 }
 

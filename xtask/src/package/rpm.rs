@@ -6,6 +6,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 
 use super::{Effort, HOMEPAGE, MAINTAINER, Package, SourceDate, VERSION, quiet, read};
+use crate::cargo::root;
 
 /// Makes `NAME-VERSION-1.ARCH.rpm` of the files in `tree`.
 ///
@@ -82,12 +83,17 @@ fn files(tree: &Path) -> Result<String> {
 
 /// State stays when the package goes: rpm knows no purge.
 fn scripts(name: &str) -> String {
+    let service = format!("{name}.service");
+    let units = match root().join(format!("packaging/systemd/{name}.socket")).exists() {
+        true => format!("{name}.socket {service}"),
+        false => service,
+    };
     format!(
         "%post\nsystemd-sysusers {name}.conf >/dev/null 2>&1 || :\n\
          systemd-tmpfiles --create {name}.conf >/dev/null 2>&1 || :\n\
          [ ! -d /run/systemd/system ] || systemctl daemon-reload >/dev/null 2>&1 || :\n\n\
          %preun\nif [ $1 -eq 0 ] && [ -d /run/systemd/system ]; then\n  \
-         systemctl --no-reload disable --now {name}.service >/dev/null 2>&1 || :\nfi\n\n\
+         systemctl --no-reload disable --now {units} >/dev/null 2>&1 || :\nfi\n\n\
          %postun\nif [ -d /run/systemd/system ]; then\n  \
          systemctl daemon-reload >/dev/null 2>&1 || :\n  \
          [ $1 -eq 0 ] || systemctl try-restart {name}.service >/dev/null 2>&1 || :\nfi\n\n"

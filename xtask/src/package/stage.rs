@@ -42,6 +42,10 @@ fn service(package: &Package, tree: &Path) -> Result<()> {
         |from: &str, to: &str| copy(&root().join("packaging").join(from), &tree.join(to), 0o644);
     let unit = format!("{name}.service");
     place(&format!("systemd/{unit}"), &format!("usr/lib/systemd/system/{unit}"))?;
+    let socket = format!("systemd/{name}.socket");
+    if from.join(&socket).exists() {
+        place(&socket, &format!("usr/lib/systemd/system/{name}.socket"))?;
+    }
     let conf = format!("{name}.conf");
     place(&format!("sysusers.d/{conf}"), &format!("usr/lib/sysusers.d/{conf}"))?;
     place(&format!("tmpfiles.d/{conf}"), &format!("usr/lib/tmpfiles.d/{conf}"))?;

@@ -40,7 +40,9 @@ impl TestRelay {
         let verifier = client_verifier(&ca.pem, Expiry::ForRenewal).unwrap();
         let config =
             endpoint::server_config(&chain, &key.into(), verifier, Congestion::Cubic).unwrap();
-        let endpoint = endpoint::listen(address, config, &[7; 32]).unwrap();
+        let endpoint = endpoint::bind_udp(address)
+            .and_then(|socket| endpoint::listen(socket, config, &[7; 32]))
+            .unwrap();
         Self { ca, endpoint }
     }
 
