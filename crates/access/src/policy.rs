@@ -75,11 +75,14 @@ pub struct Keeps {
     pub databases: bool,
     /// It lets the clipboard carry only where it may.
     pub clipboard: bool,
+    /// It carries files only where it may. Of desktops; at the others it is known by the protocol.
+    pub files: bool,
 }
 
 impl Keeps {
     /// Over raw bytes.
-    pub const NOTHING: Self = Self { recording: false, databases: false, clipboard: false };
+    pub const NOTHING: Self =
+        Self { recording: false, databases: false, clipboard: false, files: false };
     /// At the SSH door, where its protocol is spoken.
     pub const SSH: Self = Self { recording: true, ..Self::NOTHING };
     /// At a door that speaks a database's protocol and logs in itself.

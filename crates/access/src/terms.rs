@@ -20,7 +20,8 @@ pub struct Terms {
     pub logins: Option<Vec<String>>,
     /// Whether ports and the agent may be forwarded.
     pub forwarding: bool,
-    /// Whether files may be transferred by the protocols that are made for it: sftp, scp, rsync.
+    /// Whether files may be transferred by what is made for it: sftp, scp, rsync, and the drives that
+    /// a desktop is shown.
     pub file_transfer: bool,
     /// What may be done on an SSH connection, one by one.
     #[serde(skip_serializing_if = "is_default")]
@@ -149,7 +150,7 @@ impl Terms {
             (!facts.opens_one_of(self.databases.as_deref()), Shortfall::Databases),
             (!facts.keeps_level(self.level), Shortfall::Level),
             (raw && self.ssh.limits(), Shortfall::Ssh),
-            (raw && !self.file_transfer, Shortfall::FileTransfer),
+            (!self.file_transfer && (raw || !facts.keeps_files()), Shortfall::FileTransfer),
             (login, Shortfall::Login),
             (self.require_active_session && !facts.signed_in, Shortfall::Session),
             (!raw && self.asks_more_than(facts), Shortfall::Authentication),
@@ -345,6 +346,10 @@ impl<'a> Facts<'a> {
     fn login(&self, level: Option<Level>) -> Shown<'a> {
         let ours = self.application.account(level).filter(|_| self.keeps.databases);
         ours.map_or(self.login, Shown::As)
+    }
+
+    fn keeps_files(&self) -> bool {
+        self.application.kind != Kind::Rdp || self.keeps.files
     }
 
     fn keeps_clipboard(&self) -> bool {

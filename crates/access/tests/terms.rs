@@ -248,12 +248,13 @@ fn two_proofs() -> SshTerms {
     SshTerms { authentication, ..SshTerms::default() }
 }
 
-fn kept_by_some() -> [(&'static str, Terms); 7] {
+fn kept_by_some() -> [(&'static str, Terms); 8] {
     let none = Terms::default;
     [
         ("level", Terms { level: Some(Level::Viewer), ..none() }),
         ("databases", Terms { databases: Some(vec!["orders".into()]), ..none() }),
         ("clipboard", Terms { clipboard: Clipboard::ToTarget, ..none() }),
+        ("files", Terms { file_transfer: false, ..none() }),
         ("recording", Terms { recording: Recording::Required, ..none() }),
         ("ssh", Terms { ssh: SshTerms { shell: false, ..SshTerms::default() }, ..none() }),
         ("proofs", Terms { ssh: two_proofs(), ..none() }),
@@ -262,7 +263,7 @@ fn kept_by_some() -> [(&'static str, Terms); 7] {
 }
 
 fn doors() -> [(&'static str, Option<&'static str>, Keeps); 4] {
-    let all = Keeps { recording: true, databases: true, clipboard: true };
+    let all = Keeps { recording: true, databases: true, clipboard: true, files: true };
     [
         ("raw", None, Keeps::NOTHING),
         ("ssh", Some("ubuntu"), Keeps::SSH),
@@ -322,7 +323,7 @@ fn is_incomparable(one: &Terms, other: &Terms) -> bool {
 }
 
 fn open(policy: &PolicySnapshot) -> Result<Grant, Deny> {
-    let keeps = Keeps { recording: true, databases: true, clipboard: true };
+    let keeps = Keeps { recording: true, databases: true, clipboard: true, files: true };
     policy.authorize(&alice(), &Arc::new(app(1)), Context { keeps, ..context() }, now())
 }
 
