@@ -25,6 +25,7 @@ use hyper::service::{HttpService, service_fn};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulConnection;
+use rdgateway::{RdGateway, Visitor};
 use rustls::ServerConfig;
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{Acceptor, ResolvesServerCert};
@@ -91,6 +92,7 @@ pub(crate) struct Https {
     pub(crate) ssh: SshGateway,
     pub(crate) postgres: Arc<Postgres>,
     pub(crate) redis: Arc<Redis>,
+    pub(crate) rdgateway: RdGateway,
     pub(crate) machines: Arc<Machines>,
     pub(crate) store: Store,
     pub(crate) authn: Arc<Authn>,
@@ -369,10 +371,23 @@ impl Https {
             switch: Arc::new(Mutex::new(None)),
             streams: None,
         };
-        let (router, web) = (self.router.clone(), self.web.clone());
+        let (router, web, rdgateway) =
+            (self.router.clone(), self.web.clone(), self.rdgateway.clone());
         let names = self.tls.borrow().names.clone();
         let (own, streams, tunnel) = (Afterwards::default(), None, Arc::default());
-        Talk { router, web, names, peer, presence, client, wait: None, own, streams, tunnel }
+        Talk {
+            router,
+            web,
+            rdgateway,
+            names,
+            peer,
+            presence,
+            client,
+            wait: None,
+            own,
+            streams,
+            tunnel,
+        }
     }
 }
 
@@ -380,6 +395,7 @@ impl Https {
 struct Talk {
     router: Router,
     web: WebGateway,
+    rdgateway: RdGateway,
     names: Arc<[String]>,
     peer: Peer,
     presence: Presence,
@@ -444,6 +460,9 @@ impl Talk {
         }
         let (request, leftover) = watch(request);
         let response = match place {
+            _ if own && RdGateway::is_for(&request) => {
+                Box::pin(self.desktop(request)).await.map(Either::Right)
+            }
             _ if own => self.api(request).await.map(Either::Right),
             Place::Application(label) => {
                 self.web.answer(request, &self.client, label).await.map(Either::Left)
@@ -465,6 +484,17 @@ impl Talk {
         let response = websocket::answer(request)?;
         self.tunnel.store(true, Relaxed);
         Some(response)
+    }
+
+    /// For Remote Desktop's clients. One of them stays for as long as its session.
+    async fn desktop(&self, request: Request<Watched>) -> Response {
+        let proven = vec![self.presence.proven()];
+        let visitor = Visitor { addr: self.peer.addr, proven };
+        let (response, switch) = self.rdgateway.answer(request, visitor).await;
+        if let Some(switch) = switch {
+            self.own.set(|Line { io, early }| switch.carry(io, early));
+        }
+        response.map(Body::new)
     }
 
     fn is_own(&self, host: &str) -> bool {

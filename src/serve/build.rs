@@ -9,6 +9,7 @@ use gateway_postgres::{PostgresConfig, PostgresGateway};
 use gateway_redis::{RedisConfig, RedisGateway};
 use gateway_ssh::{HostCa, SshConfig, SshGateway, TargetCa, UserCa};
 use gateway_web::{Keeper, Signer, WebConfig, WebGateway};
+use rdgateway::{RdGateway, RdGatewayConfig};
 use record::{Archive, RecordingsKey};
 use rustls::client::danger::ServerCertVerifier;
 use session::{Broker, Limits};
@@ -150,6 +151,7 @@ pub(super) struct Core {
     web: WebGateway,
     postgres: PostgresGateway,
     redis: RedisGateway,
+    rdgateway: RdGateway,
     mysql: MysqlGateway,
     signer: Arc<Signer>,
     agents: Arc<Agents>,
@@ -230,6 +232,12 @@ impl Core {
             domain: config.domain.clone(),
             roots: system_roots(),
         });
+        let rdgateway = RdGateway::new(RdGatewayConfig {
+            broker: broker.clone(),
+            authn: authn.clone(),
+            domain: config.domain.clone(),
+            drain: drain.clone(),
+        });
         let mysql = MysqlGateway::new(MysqlConfig {
             broker: broker.clone(),
             authn: authn.clone(),
@@ -260,6 +268,7 @@ impl Core {
             web,
             postgres,
             redis,
+            rdgateway,
             mysql,
             signer,
             agents,
@@ -533,6 +542,7 @@ fn https_door(core: &Core, state: &AppState, knobs: &Knobs, machines: Arc<Machin
         ssh: core.ssh.clone(),
         postgres: Arc::new(postgres_door(core, knobs)),
         redis: Arc::new(redis_door(core, knobs)),
+        rdgateway: core.rdgateway.clone(),
         machines,
         store: core.store.clone(),
         authn: core.authn.clone(),

@@ -26,6 +26,8 @@ pub enum Door {
     Mysql,
     /// The PostgreSQL door.
     Postgres,
+    /// The RD Gateway door.
+    Rdp,
     /// The Redis door.
     Redis,
     /// The SSH door.
@@ -42,6 +44,7 @@ impl Door {
             Self::Connector => "connector",
             Self::Mysql => "mysql",
             Self::Postgres => "postgres",
+            Self::Rdp => "rdp",
             Self::Redis => "redis",
             Self::Ssh => "ssh",
             Self::Web => "web",
