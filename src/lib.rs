@@ -26,6 +26,7 @@ pub mod oidc;
 pub mod policy;
 mod portal;
 mod qr;
+mod rdp_file;
 mod retention;
 mod scim;
 mod seen;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    admin, completions, db, key, login, proxy, request, session, sign_in, ssh, ssh_cert,
+    admin, completions, db, key, login, proxy, rdp, request, session, sign_in, ssh, ssh_cert,
     ssh_config, token, tunnel,
 };
 
@@ -57,6 +57,8 @@ pub enum Command {
     Tunnel(tunnel::TunnelArgs),
     /// Open a database with its own client, or print what other programs need to be told
     Db(db::DbArgs),
+    /// Open a desktop with a Remote Desktop client, or write the file that it opens
+    Rdp(rdp::RdpArgs),
     /// Issue, list and revoke your own tokens
     Token(token::TokenArgs),
     /// Register, list and remove your own SSH keys

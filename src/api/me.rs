@@ -8,7 +8,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use session::{AuditEvent, Door, pace};
-use store::TokenQuery;
+use store::{ApplicationRow, TokenQuery, UserRow};
 use tokio::time::Instant;
 
 use super::caller::Caller;
@@ -64,8 +64,21 @@ pub(super) async fn issue(
     Body(asked): Body<MyToken>,
 ) -> Result<Created<Issued>, ApiError> {
     let MyToken { application, kind, expires, uses, overlap } = asked;
+    let (owner, application) = own(&state, &caller, &application).await?;
+    let settings = state.store.settings().await?;
+    let asked = Asked { expires, uses, overlap, scopes: None };
+    let order = Order::own(owner, application, kind, asked, &settings)?;
+    Ok(Created(order.issue(&state, (&caller).into()).await?))
+}
+
+/// The caller, and an application that they can reach.
+pub(super) async fn own(
+    state: &AppState,
+    caller: &Caller,
+    text: &str,
+) -> Result<(UserRow, ApplicationRow), ApiError> {
     let (policy, began) = (state.policy.current(), Instant::now());
-    let reference = match reachable(&state, &policy, &caller, &application) {
+    let reference = match reachable(state, &policy, caller, text) {
         Ok(reference) => reference,
         Err(error) => {
             pace::even(began, pace::DENIED).await;
@@ -75,11 +88,7 @@ pub(super) async fn issue(
     let row = state.store.application(&reference).await?;
     let application = row.ok_or_else(|| ApiError::explained(StatusCode::FORBIDDEN, &Deny::Gone))?;
     let owner = state.store.user(caller.who.name()).await?;
-    let owner = owner.ok_or(session::AuthnError::UserDisabled)?;
-    let settings = state.store.settings().await?;
-    let asked = Asked { expires, uses, overlap, scopes: None };
-    let order = Order::own(owner, application, kind, asked, &settings)?;
-    Ok(Created(order.issue(&state, (&caller).into()).await?))
+    Ok((owner.ok_or(session::AuthnError::UserDisabled)?, application))
 }
 
 pub(super) async fn revoke(

@@ -25,6 +25,7 @@ mod passwords;
 mod provisioners;
 mod provisioning;
 mod rates;
+mod rdp_files;
 mod recordings;
 mod requests;
 mod routes;

@@ -15,8 +15,8 @@ use super::{
     objects, passwords, provisioners,
 };
 use super::{
-    recordings, requests, second_factors, sessions, settings, sign_ins, ssh_ca, ssh_certificates,
-    statements, terminal, tokens, web, why,
+    rdp_files, recordings, requests, second_factors, sessions, settings, sign_ins, ssh_ca,
+    ssh_certificates, statements, terminal, tokens, web, why,
 };
 use crate::AppState;
 
@@ -87,6 +87,8 @@ pub(super) fn routes() -> Vec<Route> {
             doc("issueMyToken", "Issues the caller a token for an application", &[p::ISSUE, p::ISSUE_OWN])).needs(Tokens),
         delete("/api/v1/me/tokens/{id}", User, me::revoke,
             doc("revokeMyToken", "Revokes one of the caller's own tokens", &[p::NO_TOKEN])).needs(Tokens),
+        post("/api/v1/me/rdp-files", User, rdp_files::make,
+            doc("makeMyRdpFile", "Makes the caller a signed file by which Remote Desktop's clients open a desktop", &[p::ISSUE, p::ISSUE_OWN, p::RDP_FILE])).needs(Tokens),
         get("/api/v1/me/ssh-keys", User, keys::mine,
             doc("listMySshKeys", "Lists the caller's own SSH keys", &[])).needs(Read),
         post("/api/v1/me/ssh-keys", User, keys::add_mine,

@@ -94,6 +94,13 @@ impl Certificates {
         Ok(!same)
     }
 
+    /// By which the relay signs in its own name: one of the admin's files for its domain, which others
+    /// than machines may trust; else its own CA's.
+    pub(crate) fn signer(&self) -> Arc<CertifiedKey> {
+        let shown = self.shown();
+        shown.own(&self.domain).unwrap_or_else(|| shown.relay.clone()).key.clone()
+    }
+
     /// Shows what a CA has issued.
     pub(crate) fn issued(&self, rows: &[AcmeRow]) {
         let mut issued = self.issued.write().unwrap_or_else(PoisonError::into_inner);

@@ -12,6 +12,7 @@ pub mod logout;
 pub mod ls;
 pub mod password;
 pub mod proxy;
+pub mod rdp;
 pub mod request;
 pub mod service;
 pub mod session;
@@ -37,6 +38,7 @@ pub async fn run(command: Command, context: &Context) -> Result<(), Failure> {
         Command::Proxy(args) => proxy::run(&args, context).await,
         Command::Tunnel(args) => tunnel::run(&args, context).await,
         Command::Db(args) => Box::pin(db::run(&args, context)).await,
+        Command::Rdp(args) => Box::pin(rdp::run(&args, context)).await,
         Command::Key(args) => key::run(args.command, context).await,
         Command::Token(args) => token::run(args.command, context).await,
         Command::Request(args) => request::ask(args, context).await,

@@ -58,6 +58,7 @@ Commands:
   proxy        Connect stdin and stdout to an application
   tunnel       Open a local port that leads to an application
   db           Open a database with its own client, or print what other programs need to be told
+  rdp          Open a desktop with a Remote Desktop client, or write the file that it opens
   token        Issue, list and revoke your own tokens
   key          Register, list and remove your own SSH keys
   request      Ask for access to an application, for some time

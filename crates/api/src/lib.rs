@@ -40,7 +40,7 @@ pub use document::{
 };
 pub use enrol::{Health, Info, JoinRequest, Joined, LoggedIn, LoginRequest};
 pub use key::{AddSshKey, HostKey, MySshKey, SignSshKey, SshCertificate, SshKeyRow};
-pub use me::{Me, MyApplication, MyToken};
+pub use me::{Me, MyApplication, MyRdpFile, MyToken, RdpFile};
 pub use page::Page;
 pub use password::{ChangePassword, OneTimePassword, PasswordState, SignInMethods};
 pub use problem::{Fault, Problem};

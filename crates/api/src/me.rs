@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use access::{AgentId, Kind, Login, Name, TokenKind};
+use access::{AgentId, Kind, Login, Name, TokenId, TokenKind};
 use serde::{Deserialize, Serialize};
 
-use crate::{Scopes, Span};
+use crate::{Scopes, Secret, Span};
 
 /// `GET /me`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,6 +48,41 @@ pub struct MyApplication {
     pub online: bool,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub tags: BTreeMap<String, String>,
+}
+
+/// `POST /me/rdp-files`: a file that opens a desktop once, or until it expires.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct MyRdpFile {
+    /// `app` or `app.site`.
+    pub application: String,
+    /// The account at the desktop; where absent, its client asks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub login: Option<String>,
+    /// How long it is good; where absent, as the settings say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<Span>,
+    /// How often it may be used; where absent, as the settings say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uses: Option<u32>,
+}
+
+/// A file for Remote Desktop's clients, with a token that was issued for it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct RdpFile {
+    /// What to call it.
+    pub name: String,
+    /// Its text, signed with the relay's certificate.
+    pub text: Secret,
+    /// By which the token can be revoked.
+    pub token: TokenId,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<u64>,
+    /// `None`: without limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uses: Option<u32>,
 }
 
 /// `POST /me/tokens`: a token for oneself.

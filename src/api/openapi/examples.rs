@@ -37,6 +37,7 @@ pub(super) fn of(id: &str) -> Option<Value> {
         "removeMyTotp" | "renewMyRecoveryCodes" => json!({ "code": "123456" }),
         "issueToken" => json!({ "user": "alice", "application": "orders-db", "kind": "api" }),
         "issueMyToken" => json!({ "application": "web1", "expires": "4h", "uses": 1 }),
+        "makeMyRdpFile" => json!({ "application": "desk1", "login": "CORP\\alice" }),
         "issueJoinToken" => json!({ "expires": "2h" }),
         "askDeviceLogin" => json!({ "device": "laptop" }),
         "pollDeviceLogin" => json!({ "device_code": "…" }),

@@ -211,6 +211,9 @@ pub(in crate::api) const ISSUE_OWN: Problems = &[
     (422, "access.ambiguous"),
 ];
 
+/// A desktop that Remote Desktop's own clients may not open, or no desktop.
+pub(in crate::api) const RDP_FILE: Problems = &[(403, "rdp.terms"), (422, "rdp.kind")];
+
 /// Enrolling a machine.
 pub(in crate::api) const ENROL: Problems = &[(400, "request.csr"), (422, "machine.key_taken")];
 

@@ -140,12 +140,12 @@ fn program(product: Product) -> Result<PathBuf, Failure> {
     })
 }
 
-fn find(name: &str, path: &OsStr) -> Option<PathBuf> {
+pub(super) fn find(name: &str, path: &OsStr) -> Option<PathBuf> {
     std::env::split_paths(path).map(|dir| dir.join(name)).find(|file| file.is_file())
 }
 
 /// Runs a client beside a tunnel, which ends with it.
-async fn beside(
+pub(super) async fn beside(
     command: Command,
     address: SocketAddr,
     application: &str,
@@ -173,7 +173,7 @@ async fn beside(
 }
 
 /// The client has said itself what was wrong.
-fn ended(status: ExitStatus) -> Result<(), Failure> {
+pub(super) fn ended(status: ExitStatus) -> Result<(), Failure> {
     match status.success() {
         true => Ok(()),
         false => Err(Failure::new(Exit::Failed, format!("the client ended: {status}"))),

@@ -13,6 +13,8 @@ export interface Tab {
   steps: Step[];
   /** What a client with a form asks for. */
   facts?: [string, string][];
+  /** Whether all that is needed is in a file, made when it is asked for. */
+  file?: boolean;
 }
 
 export interface Target {
@@ -44,7 +46,7 @@ const BY_KIND: Record<Kind, (target: Target) => Tab[]> = {
     form(t, 'DBeaver', 3306),
   ],
   redis: (t) => [tunnelled(t, 'redis-cli', 6379, (port) => `redis-cli -h 127.0.0.1 -p ${port}`)],
-  rdp: (t) => [windows(t, 13389), tunnelled(t, 'FreeRDP', 13389, (port) => `xfreerdp /v:127.0.0.1:${port} /u:${t.login || 'USER'}`)],
+  rdp: (t) => [rdpFile(t), windows(t, 13389), tunnelled(t, 'FreeRDP', 13389, (port) => `xfreerdp /v:127.0.0.1:${port} /u:${t.login || 'USER'}`)],
   tcp: (t) => [tunnelled(t, 'adit tunnel', 15000)],
 };
 
@@ -151,9 +153,20 @@ function form(t: Target, name: string, port: number): Tab {
   };
 }
 
+function rdpFile(t: Target): Tab {
+  const host = new URL(t.relay).host;
+  return {
+    name: 'File',
+    about: 'For mstsc, the Windows App of macOS and phones, and FreeRDP, with nothing else installed. Whoever has the file can use it.',
+    file: true,
+    facts: [['Gateway', host], ['Computer', `${t.application.label}.${t.info.domain}`]],
+    steps: [{ label: 'Or, where the agent is signed in', text: `adit rdp ${t.name}` }],
+  };
+}
+
 function windows(t: Target, port: number): Tab {
   return {
-    name: 'mstsc',
+    name: 'mstsc, by a tunnel',
     about: 'In PowerShell; then Remote Desktop in another window.',
     facts: [['Computer', `127.0.0.1:${port}`]],
     steps: [

@@ -56,8 +56,8 @@ export const tagText = (all: Record<string, string> = {}) =>
   Object.entries(all).map(([key, value]) => `${key}=${value}`).join(', ');
 
 /** Text in a file of the user's. */
-export function download(name: string, text: string) {
-  const url = URL.createObjectURL(new Blob([text], { type: 'application/octet-stream' }));
+export function download(name: string, content: string | Uint8Array<ArrayBuffer>) {
+  const url = URL.createObjectURL(new Blob([content], { type: 'application/octet-stream' }));
   const link = Object.assign(document.createElement('a'), { href: url, download: name });
   link.click();
   setTimeout(() => URL.revokeObjectURL(url), 10_000);

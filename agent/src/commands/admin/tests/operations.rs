@@ -149,7 +149,7 @@ const ADMIN: &[(&str, &str)] = &[
 ];
 
 /// Not of `adit admin`: this list only gets shorter.
-const ELSEWHERE: [&str; 35] = [
+const ELSEWHERE: [&str; 36] = [
     // For machines and monitors.
     "health",
     "healthz",
@@ -161,7 +161,7 @@ const ELSEWHERE: [&str; 35] = [
     // `adit login --browser`.
     "askDeviceLogin",
     "pollDeviceLogin",
-    // For oneself: `adit status`, `ls`, `token`, `key`, `ssh-cert`, `request`, `requests`, `sign-in`,
+    // For oneself: `adit status`, `ls`, `token`, `rdp`, `key`, `ssh-cert`, `request`, `requests`, `sign-in`,
     // `sign-ins`, `password`, `sessions`, `logout`.
     "addMySshKey",
     "askForAccess",
@@ -178,6 +178,7 @@ const ELSEWHERE: [&str; 35] = [
     "listMySshKeys",
     "listMyTokens",
     "logout",
+    "makeMyRdpFile",
     "me",
     // A page's own; people use `ssh` and `adit ssh`.
     "openTerminal",
