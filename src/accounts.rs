@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use access::{Application, ApplicationId, Kind, SessionId};
 use async_trait::async_trait;
-use gateway_postgres::{PostgresGateway, Way};
+use gateway_mysql::MysqlGateway;
+use gateway_postgres::{PostgresGateway, Swept, Way};
 use session::{DialError, DialRequest, Dialer};
 use splice::BoxStream;
 use tokio::time::{Instant, sleep, timeout};
@@ -20,7 +21,8 @@ use crate::AppState;
 pub(crate) struct Sweeper {
     pub(crate) state: AppState,
     pub(crate) dialer: Arc<dyn Dialer>,
-    pub(crate) gateway: PostgresGateway,
+    pub(crate) postgres: PostgresGateway,
+    pub(crate) mysql: MysqlGateway,
 }
 
 impl Sweeper {
@@ -44,8 +46,7 @@ impl Sweeper {
 
     async fn look(&self, due: &mut HashMap<ApplicationId, Instant>) {
         let policy = self.state.policy.current();
-        let ours =
-            |app: &&Arc<Application>| app.kind == Kind::Postgres && !app.database.roles.is_empty();
+        let ours = |app: &&Arc<Application>| !app.database.roles.is_empty();
         let known: HashSet<_> = policy.applications().filter(ours).map(|app| app.id).collect();
         due.retain(|id, _| known.contains(id));
         for application in policy.applications().filter(ours) {
@@ -60,13 +61,8 @@ impl Sweeper {
 
     /// Whether it was looked through.
     async fn sweep(&self, application: &Arc<Application>) -> bool {
-        let way = Upkeep { dialer: &*self.dialer, application };
-        let broker = self.state.broker.clone();
-        let live = move || -> HashSet<SessionId> {
-            broker.live().into_iter().map(|session| session.id).collect()
-        };
         let name = &application.name;
-        match self.gateway.sweep(application, &way, live).await {
+        match self.accounts(application).await {
             Ok(swept) => {
                 let (gone, left) = (swept.gone, swept.left);
                 if gone + left > 0 {
@@ -81,6 +77,29 @@ impl Sweeper {
             }
         }
     }
+
+    async fn accounts(&self, application: &Arc<Application>) -> Result<Swept, SweepError> {
+        let way = Upkeep { dialer: &*self.dialer, application };
+        let broker = self.state.broker.clone();
+        let live = move || -> HashSet<SessionId> {
+            broker.live().into_iter().map(|session| session.id).collect()
+        };
+        Ok(match application.kind {
+            Kind::Postgres => self.postgres.sweep(application, &way, live).await?,
+            Kind::Mysql => self.mysql.sweep(application, &way, live).await?,
+            // No accounts are made there.
+            Kind::Ssh | Kind::Rdp | Kind::Tcp | Kind::Redis | Kind::Web => Swept::default(),
+        })
+    }
+}
+
+/// Accounts could not be looked through.
+#[derive(Debug, thiserror::Error)]
+enum SweepError {
+    #[error(transparent)]
+    Postgres(#[from] gateway_postgres::SweepError),
+    #[error(transparent)]
+    Mysql(#[from] gateway_mysql::SweepError),
 }
 
 /// The way of what the relay does by itself at an application.

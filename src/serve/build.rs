@@ -484,8 +484,10 @@ impl Doors {
             tasks.spawn(tcp::accept(listener, entrance, core.tokens.accepting.clone(), handle));
         }
         tasks.spawn(crate::browsers::follow(state.clone(), stop.clone()));
-        let (dialer, gateway) = (core.dials.clone(), core.postgres.clone());
-        tasks.spawn(Sweeper { state: state.clone(), dialer, gateway }.run(stop.clone()));
+        let dialer = core.dials.clone();
+        let (postgres, mysql) = (core.postgres.clone(), core.mysql.clone());
+        let sweeper = Sweeper { state: state.clone(), dialer, postgres, mysql };
+        tasks.spawn(sweeper.run(stop.clone()));
         if let Some(listener) = self.admin {
             // Open until the very end: it says that the relay is stopping.
             let (router, until) = (core.admin(state, knobs), stop.clone());

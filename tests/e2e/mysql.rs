@@ -1,5 +1,6 @@
 //! The MySQL door, with the clients people use and MariaDB itself behind it.
 
+mod accounts;
 mod attacks;
 mod drivers;
 mod statements;

@@ -5,6 +5,7 @@ mod finish;
 mod knock;
 mod record;
 mod server;
+mod way;
 
 pub use finish::{Finish, traffic};
 pub use knock::{Knock, Refused};
@@ -12,3 +13,4 @@ pub use record::{Mark, Masks, Recorder, Text, Transcript, scope};
 pub use server::{
     Credential, CredentialError, Maker, Tls, TlsOptionsError, credential, keeper, maker, tls,
 };
+pub use way::{Swept, Way};

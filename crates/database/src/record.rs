@@ -28,6 +28,15 @@ impl Text {
         let left_out = (self.text.len() - end) as u64;
         Self { text: self.text[..end].into(), cut: self.cut + left_out }
     }
+
+    /// What is kept of it.
+    #[must_use]
+    pub fn masked(self, mask: &Mask) -> Self {
+        match mask.apply(&self.text) {
+            Cow::Borrowed(_) => self,
+            Cow::Owned(masked) => Self { text: masked.into(), cut: self.cut },
+        }
+    }
 }
 
 impl From<String> for Text {
@@ -155,14 +164,15 @@ impl Recorder {
         if begun.is_empty() || !self.is_strict() {
             return Ok(());
         }
-        let statement = |(text, mark)| self.statement(self.masked(text), mark, None);
+        let statement =
+            |(text, mark): (Text, _)| self.statement(text.masked(&self.mask), mark, None);
         let statements = begun.into_iter().map(statement);
         self.log.keep(statements.collect()).await
     }
 
     /// Records a statement that has ended.
     pub async fn done(&self, text: Text, mark: Mark, rows: Option<u64>, error: Option<String>) {
-        let (text, outcome) = (self.masked(text), mark.outcome(rows, error));
+        let (text, outcome) = (text.masked(&self.mask), mark.outcome(rows, error));
         if let Some(tape) = &self.tape {
             let scope = self.lock().scope.clone();
             self.transcript.add(tape, &scope.database, &text, &outcome).await;
@@ -181,14 +191,6 @@ impl Recorder {
         if now.scope.database != database {
             let scope = StatementScope { database: database.to_owned(), ..(*now.scope).clone() };
             now.scope = Arc::new(scope);
-        }
-    }
-
-    /// What is kept of a text.
-    fn masked(&self, text: Text) -> Text {
-        match self.mask.apply(&text.text) {
-            Cow::Borrowed(_) => text,
-            Cow::Owned(masked) => Text { text: masked.into(), cut: text.cut },
         }
     }
 

@@ -2,6 +2,7 @@
 
 use aws_lc_rs::digest::{Algorithm, Context, SHA1_FOR_LEGACY_USE_ONLY, SHA256};
 use aws_lc_rs::rsa::{OAEP_SHA1_MGF1SHA1, OaepPublicEncryptingKey, PublicEncryptingKey};
+use data_encoding::HEXUPPER;
 use ed25519_dalek::VerifyingKey;
 use ed25519_dalek::hazmat::{ExpandedSecretKey, raw_sign};
 use rustls::pki_types::SubjectPublicKeyInfoDer;
@@ -52,6 +53,12 @@ impl Plugin {
             Self::CachingSha2 => caching_sha2(password, scramble),
         })
     }
+}
+
+/// What a server keeps of a password for `mysql_native_password`, as SQL has it.
+pub(crate) fn stored(password: &[u8]) -> String {
+    let once = hash(&SHA1_FOR_LEGACY_USE_ONLY, &[password]);
+    format!("*{}", HEXUPPER.encode(&hash(&SHA1_FOR_LEGACY_USE_ONLY, &[&once])))
 }
 
 /// `SHA1(password) XOR SHA1(scramble, SHA1(SHA1(password)))`.
@@ -121,6 +128,12 @@ mod tests {
         let stored = hash(&SHA256, &[&hash(&SHA256, &[b"secret"])]);
         let once = xor(&answer, &hash(&SHA256, &[&stored, SCRAMBLE]));
         assert_eq!(hash(&SHA256, &[&once]), stored);
+    }
+
+    // As `select password('secret')` has it.
+    #[test]
+    fn what_a_server_keeps_is_as_it_says_itself() {
+        assert_eq!(stored(b"secret"), "*14E65567ABDB5135D0CFD9A70B3032C179A49EE7");
     }
 
     // RFC 8032, 7.1, where the seed is the password.

@@ -1,6 +1,7 @@
 //! `COM_CHANGE_USER`: a client begins anew on the connection it has, and shows a token again.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use access::{Explain, Kind, Side};
@@ -21,7 +22,7 @@ use crate::words;
 pub(crate) struct Changes<'a> {
     pub(crate) gateway: &'a Gateway,
     pub(crate) from: IpAddr,
-    pub(crate) credential: Credential,
+    pub(crate) credential: Arc<Credential>,
     pub(crate) hello: Hello,
     pub(crate) capabilities: u32,
     pub(crate) security: tokio::sync::Mutex<Security>,

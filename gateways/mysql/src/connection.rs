@@ -1,16 +1,18 @@
 //! One connection, from what its client says of itself to its end.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use access::{EndReason, Explain as _, Kind, Mask, Side};
+use access::{EndReason, Explain as _, Kind, Side};
 use bytes::BytesMut;
-use database::{Credential, Knock, Recorder, credential, tls};
+use database::{Credential, Knock, Recorder, credential, maker, tls};
 use session::{Door, Session, pace};
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::Gateway;
+use crate::accounts::OwnAccount;
 use crate::change::Changes;
 use crate::client::{Shown, agreed, ask, hello, refuse};
 use crate::flow::End;
@@ -124,34 +126,46 @@ impl Gateway {
         domain.trim_end_matches('.').eq_ignore_ascii_case(&self.domain).then_some(label)
     }
 
-    /// Logs in at the server and carries.
-    async fn run(&self, mut io: Wire, entered: Entered, peer: SocketAddr, thread: u32, number: u8) {
+    /// Serves a session to its end, and takes back after it what it left at its server.
+    async fn run(&self, io: Wire, entered: Entered, peer: SocketAddr, thread: u32, number: u8) {
         let Entered { session, hello } = entered;
+        let mut client = Client { io, hello, peer, thread, number };
+        match self.own_account(&session).await {
+            Ok(None) => self.begin(client, session, None).await,
+            Ok(Some(own)) => {
+                self.begin(client, session, Some(&own)).await;
+                own.take_away().await;
+            }
+            Err(error) => fail(&mut client, session, &error).await,
+        }
+    }
+
+    async fn own_account(&self, session: &Session) -> Result<Option<OwnAccount>, ServerError> {
+        let Some(maker) = maker(&*self.secrets, session).await? else { return Ok(None) };
+        let (tls, way) = (tls(session.application(), &self.trust)?, session.way_back());
+        let credential = Arc::new(OwnAccount::credential(&self.domain, session.id())?);
+        Ok(Some(OwnAccount { maker, tls, way, credential }))
+    }
+
+    /// Logs in at the server and carries.
+    async fn begin(&self, mut client: Client, session: Session, own: Option<&OwnAccount>) {
         let mut lease = session.lease();
-        let reaching = Box::pin(self.reach(&session, &hello));
+        let reaching = Box::pin(self.reach(&session, &client.hello, own));
         let reached = tokio::select! {
             biased;
             reason = lease.ended() => {
-                refuse(&mut io, number, &words::over(reason, lease.last_words().as_deref())).await;
+                let told = words::over(reason, lease.last_words().as_deref());
+                refuse(&mut client.io, client.number, &told).await;
                 return session.end(reason, Side::Relay);
             }
             reached = reaching => reached,
         };
         match reached {
             Ok((server, credential)) => {
-                let client = Client { io, hello, peer, thread, number };
-                self.connected(client, session, server, credential).await;
+                let own = own.map(|own| own.credential.clone());
+                self.connected(client, session, server, (credential, own)).await;
             }
-            Err(error) => {
-                session.note("target.login_failed", &error.to_string());
-                tracing::debug!(session = %session.id(), error = &error as &dyn std::error::Error, "No login at a database");
-                let (reason, side) = match &error {
-                    ServerError::Dial(error) => error.outcome(),
-                    _ => (EndReason::Failed, Side::Target),
-                };
-                session.end(reason, side);
-                tell(&mut io, number, &error).await;
-            }
+            Err(error) => fail(&mut client, session, &error).await,
         }
     }
 
@@ -159,14 +173,22 @@ impl Gateway {
         &self,
         session: &Session,
         hello: &Hello,
-    ) -> Result<(Server, Credential), ServerError> {
+        own: Option<&OwnAccount>,
+    ) -> Result<(Server, Arc<Credential>), ServerError> {
         let tls = tls(session.application(), &self.trust)?;
-        let credential = credential(&*self.secrets, session).await?;
-        let stream = session.dial().await?;
         let files = session.terms().file_transfer;
-        let wanted = Wanted { credential: &credential, hello, files };
-        let server = log_in(stream, tls.as_ref(), &wanted).await?;
-        Ok((server, credential))
+        let Some(own) = own else {
+            let credential = credential(&*self.secrets, session).await?;
+            let wanted = Wanted { credential: &credential, hello, files };
+            let server = log_in(session.dial().await?, tls.as_ref(), &wanted).await?;
+            return Ok((server, credential.into()));
+        };
+        own.make(session).await?;
+        let bare = Hello { database: None, ..hello.clone() };
+        let wanted = Wanted { credential: &own.credential, hello: &bare, files };
+        let mut server = log_in(session.dial().await?, tls.as_ref(), &wanted).await?;
+        own.settle(&mut server, hello.database.as_deref()).await?;
+        Ok((server, own.credential.clone()))
     }
 
     async fn connected(
@@ -174,7 +196,7 @@ impl Gateway {
         client: Client,
         session: Session,
         server: Server,
-        credential: Credential,
+        (credential, own): (Arc<Credential>, Option<Arc<Credential>>),
     ) {
         let Client { mut io, hello, peer, thread, mut number } = client;
         let mut out = BytesMut::new();
@@ -183,10 +205,14 @@ impl Gateway {
             return session.end(EndReason::Broken, Side::Client);
         }
         let (user, application) = (session.user().clone(), session.application().id);
-        let known = self.threads.know(thread, Thread { user, application, server: server.thread });
+        let thread_of = Thread { user, application, server: server.thread, own };
+        let known = self.threads.know(thread, thread_of);
         let (database, name) = (hello.database.as_deref().unwrap_or_default(), hello.client());
         let begun = (database, name.as_deref());
-        let mask = Mask::default();
+        // Checked when it was said.
+        let Ok(mask) = self.masks.of(session.application()) else {
+            return session.end(EndReason::Failed, Side::Relay);
+        };
         let recorder = Recorder::begin(self.log.clone(), &session, TRANSCRIPT, begun, mask).await;
         let talk = Talk {
             client: End::new(io, Writer::Client),
@@ -217,6 +243,18 @@ struct Client {
     peer: SocketAddr,
     thread: u32,
     number: u8,
+}
+
+/// Ends a session whose server was not reached or let nobody in.
+async fn fail(client: &mut Client, session: Session, error: &ServerError) {
+    session.note("target.login_failed", &error.to_string());
+    tracing::debug!(session = %session.id(), error = error as &dyn std::error::Error, "No login at a database");
+    let (reason, side) = match error {
+        ServerError::Dial(error) => error.outcome(),
+        _ => (EndReason::Failed, Side::Target),
+    };
+    session.end(reason, side);
+    tell(&mut client.io, client.number, error).await;
 }
 
 /// Tells a client why it did not come to its database: in the server's words, where those are for it.

@@ -21,6 +21,7 @@ impl Explain for ServerError {
             | Self::Refused(_)
             | Self::Database { .. } => Code("target.login_refused"),
             Self::TimedOut { .. } => Code("target.timeout"),
+            Self::Account(_) => Code("target.account"),
         }
     }
 
@@ -42,6 +43,7 @@ impl Explain for ServerError {
             | Self::Refused(_)
             | Self::Database { .. } => "the database refused the login".into(),
             Self::TimedOut { .. } => "the database does not answer".into(),
+            Self::Account(_) => "no account could be made for you at the database".into(),
         }
     }
 
@@ -60,6 +62,11 @@ impl Explain for ServerError {
             Self::Old { .. } => "`adit tunnel APP` leads to it".into(),
             Self::Way(_) | Self::InTheClear | Self::Key(_) | Self::Refused(_) => {
                 "an admin checks the application's account; the audit log says what was wrong"
+                    .into()
+            }
+            Self::Account(_) => {
+                "an admin checks what the application's account may do; the audit log says what \
+                 was wrong"
                     .into()
             }
             Self::Database { .. } => return None,

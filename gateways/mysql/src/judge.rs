@@ -1,12 +1,14 @@
 //! Looks at what a client asks, and says what becomes of it.
 
-use database::{Mark, Text};
+use std::sync::Arc;
+
+use database::{Credential, Mark, Text};
 
 use crate::lex::{Lexer, Seen, killed, used};
-use crate::proto::{self, Change, Command, Reader, Told};
+use crate::proto::{self, Change, Command, QUERY, Reader, Told};
 use crate::pump::Talk;
 use crate::scan::{Fault, Message, Step};
-use crate::threads::Known;
+use crate::threads::{Known, Thread};
 use crate::track::Tracker;
 use crate::words;
 
@@ -19,6 +21,8 @@ pub(crate) enum Verdict {
     Last(Vec<(Text, Mark)>),
     /// A message of ours goes on instead.
     Instead(Vec<(Text, Mark)>, Vec<u8>),
+    /// A message of ours is carried out as this account, elsewhere.
+    As(Vec<(Text, Mark)>, Vec<u8>, Arc<Credential>),
     /// They do not go on.
     Refuse(Told),
     Change(Box<Change>),
@@ -166,9 +170,8 @@ impl Rules<'_> {
         let Some(theirs) = self.known.sibling(number.into()) else {
             return Ok(Verdict::Refuse(words::foreign_kill()));
         };
-        let instead = [&[*byte][..], &theirs.to_le_bytes()].concat();
-        let begun = tracker.client(of(&instead), seen, Mark::now)?;
-        Ok(Verdict::Instead(begun, instead))
+        let instead = [&[*byte][..], &theirs.server.to_le_bytes()].concat();
+        self.killing(theirs, instead, true, seen, tracker)
     }
 
     /// A `KILL` goes on with the server's number in it, where it is plain which one it means.
@@ -187,9 +190,29 @@ impl Rules<'_> {
             return refused();
         };
         let (before, behind) = (&text[..digits.start], &text[digits.end..]);
-        let instead = [&[*byte][..], format!("{before}{theirs}{behind}").as_bytes()].concat();
+        let number = theirs.server;
+        let instead = [&[*byte][..], format!("{before}{number}{behind}").as_bytes()].concat();
+        let mut more = seen.starts.iter().skip(1);
+        let alone = *byte == QUERY
+            && more.all(|at| text.get(*at..).is_none_or(|rest| rest.trim().is_empty()));
+        self.killing(theirs, instead, alone, seen, tracker)
+    }
+
+    /// A session's own account can be killed by nobody else's, so what only kills is done as that one.
+    fn killing(
+        &self,
+        theirs: Thread,
+        instead: Vec<u8>,
+        alone: bool,
+        seen: &Seen,
+        tracker: &mut Tracker<Mark>,
+    ) -> Result<Verdict, Fault> {
+        let elsewhere = alone && !self.known.is(&theirs);
         let begun = tracker.client(of(&instead), seen, Mark::now)?;
-        Ok(Verdict::Instead(begun, instead))
+        Ok(match theirs.own.filter(|_| elsewhere) {
+            Some(own) => Verdict::As(begun, instead, own),
+            None => Verdict::Instead(begun, instead),
+        })
     }
 }
 

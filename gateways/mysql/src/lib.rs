@@ -3,13 +3,16 @@
 //!
 //! `Grant → Broker::open → Session::dial` is the only way from here to a network.
 
+mod accounts;
 mod auth;
 mod change;
 mod client;
 mod connection;
+mod desk;
 mod explain;
 mod flow;
 mod judge;
+mod kill;
 #[doc(hidden)]
 pub mod lex;
 #[doc(hidden)]
@@ -27,14 +30,21 @@ mod words;
 
 pub use client::{ClientError, Greeted};
 pub use connection::Arrival;
+pub use database::{Swept, Way};
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
+use access::{Application, SessionId};
+use database::Masks;
 use rustls::client::danger::ServerCertVerifier;
 use session::{Authn, Broker, Secrets, StatementLog};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
 use trust::Trust;
+
+use crate::accounts::Accounts;
+use crate::server::ServerError;
 
 /// What the door needs of the relay.
 pub struct MysqlConfig {
@@ -58,8 +68,9 @@ pub struct MysqlGateway(Arc<Gateway>);
 impl MysqlGateway {
     pub fn new(config: MysqlConfig) -> Self {
         let MysqlConfig { broker, authn, secrets, log, domain, roots, version } = config;
-        let (trust, threads) = (Trust::new(roots), Arc::default());
-        let gateway = Gateway { broker, authn, secrets, log, domain, version, trust, threads };
+        let (trust, threads, masks) = (Trust::new(roots), Arc::default(), Masks::default());
+        let gateway =
+            Gateway { broker, authn, secrets, log, domain, version, trust, threads, masks };
         Self(Arc::new(gateway))
     }
 
@@ -94,7 +105,32 @@ impl MysqlGateway {
     {
         self.0.serve(Box::new(io), arrival, &proven, &drain).await;
     }
+
+    /// Takes away the accounts that this relay made at an application for sessions that are not
+    /// among those that `live` gives.
+    ///
+    /// # Errors
+    ///
+    /// When the server could not be reached or asked.
+    pub async fn sweep(
+        &self,
+        application: &Application,
+        way: &dyn Way,
+        live: impl FnOnce() -> HashSet<SessionId> + Send,
+    ) -> Result<Swept, SweepError> {
+        let gateway = &*self.0;
+        let tls = database::tls(application, &gateway.trust).map_err(ServerError::from)?;
+        let keeper = database::keeper(&*gateway.secrets, application).await;
+        let credential = &keeper.map_err(ServerError::from)?;
+        let accounts = Accounts { way, tls: tls.as_ref(), credential };
+        Ok(accounts.sweep(&gateway.domain, live).await?)
+    }
 }
+
+/// The accounts at a server could not be looked through.
+#[derive(Debug, thiserror::Error)]
+#[error("the accounts at a database could not be looked through")]
+pub struct SweepError(#[from] ServerError);
 
 struct Gateway {
     broker: Broker,
@@ -105,4 +141,5 @@ struct Gateway {
     version: String,
     trust: Trust,
     threads: Arc<threads::Threads>,
+    masks: Masks,
 }

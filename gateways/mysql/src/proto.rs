@@ -518,14 +518,24 @@ pub struct Told {
 
 /// Appends an error.
 pub fn error(out: &mut BytesMut, number: &mut u8, told: &Told) {
-    packet(out, number, |out| {
-        out.put_u8(0xff);
-        out.put_u16_le(told.number);
-        out.put_u8(b'#');
-        out.extend_from_slice(told.sqlstate.as_bytes());
-        let end = told.message.floor_char_boundary(LONGEST_MESSAGE);
-        out.extend_from_slice(&told.message.as_bytes()[..end]);
-    });
+    packet(out, number, |out| error_body(out, told));
+}
+
+/// Appends what an error's packet holds.
+pub fn error_body(out: &mut BytesMut, told: &Told) {
+    out.put_u8(0xff);
+    out.put_u16_le(told.number);
+    out.put_u8(b'#');
+    out.extend_from_slice(told.sqlstate.as_bytes());
+    let end = told.message.floor_char_boundary(LONGEST_MESSAGE);
+    out.extend_from_slice(&told.message.as_bytes()[..end]);
+}
+
+/// Appends what the packet holds by which a server says that something is done.
+pub fn done_body(out: &mut BytesMut, status: u16) {
+    out.extend_from_slice(&[0, 0, 0]);
+    out.put_u16_le(status);
+    out.put_u16_le(0);
 }
 
 /// An error as a server tells it.
@@ -578,6 +588,7 @@ pub fn end(packet: &[u8]) -> Option<u16> {
 
 /// Bits of a server's status.
 pub mod status {
+    pub const AUTOCOMMIT: u16 = 2;
     pub const MORE_RESULTS: u16 = 8;
     pub const CURSOR: u16 = 1 << 6;
     pub const NO_BACKSLASH_ESCAPES: u16 = 1 << 9;
@@ -651,9 +662,12 @@ const LONGEST_CLIENT: usize = 256;
 const LONGEST_VERSION: usize = 255;
 /// As MySQL has it.
 const LONGEST_MESSAGE: usize = 511;
-const UTF8MB4: u8 = 45;
+pub const UTF8MB4: u8 = 45;
 const AUTOCOMMIT: u8 = 2;
 const CHANGE_USER: u8 = 0x11;
+pub const QUIT: u8 = 0x01;
+pub const INIT_DB: u8 = 0x02;
+pub const QUERY: u8 = 0x03;
 
 #[cfg(test)]
 #[path = "proto_tests.rs"]

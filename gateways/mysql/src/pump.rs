@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use access::{EndReason, Side};
 use bytes::{Buf as _, BytesMut};
-use database::{Mark, Recorder};
+use database::{Credential, Mark, Recorder};
 use session::Session;
 use splice::Counters;
 use tokio::io::AsyncWriteExt as _;
@@ -17,9 +17,10 @@ use tokio::time::timeout;
 
 use crate::flow::End;
 use crate::judge::{Asking, Verdict};
-use crate::proto::{Told, error, packet};
+use crate::kill::{self, Answer};
+use crate::proto::{Change, QUIT, Told, done_body, error, error_body, packet};
 use crate::record::record;
-use crate::scan::Fault;
+use crate::scan::{Fault, Message};
 use crate::threads::Known;
 use crate::track::{Tracker, Turn};
 use crate::{change, words};
@@ -57,6 +58,15 @@ pub(crate) enum Finish {
     Unrecorded,
     /// The client wanted to be somebody else, and was not let.
     Unchanged(Told),
+}
+
+/// Who answers what was asked.
+enum Asked {
+    Server,
+    /// The client wants to be somebody else, which is not the server's to say.
+    Change(Box<Change>),
+    /// Another connection is killed as its own account.
+    Kill(Vec<u8>, Arc<Credential>),
 }
 
 impl Line<'_> {
@@ -129,16 +139,19 @@ impl Talk {
         session: &Session,
         changes: &change::Changes<'_>,
     ) -> Result<(), Finish> {
-        let change = self.ask().await?;
-        if let Some(change) = change {
-            return changes.carry_out(self, session, &change).await;
+        match self.ask().await? {
+            Asked::Server => {}
+            Asked::Change(change) => return changes.carry_out(self, session, &change).await,
+            Asked::Kill(body, own) => {
+                let answer = kill::carry_out(changes.gateway, session, &own, &body).await;
+                return self.answer_with(&answer).await;
+            }
         }
         if self.tracker.is_idle() { Ok(()) } else { self.answer().await }
     }
 
-    /// Takes one question to the server. `Some`: the client wants to be somebody else, which is not
-    /// the server's to say.
-    async fn ask(&mut self) -> Result<Option<crate::proto::Change>, Finish> {
+    /// Takes one question to the server, where it is the server's to answer.
+    async fn ask(&mut self) -> Result<Asked, Finish> {
         self.client.scanner.expect(0);
         self.number = 1;
         let mut asking = Asking::new(self.tracker.plain_backslash());
@@ -156,7 +169,7 @@ impl Talk {
                         return Err(Finish::Unrecorded);
                     }
                     self.pass(count).await?;
-                    return Ok(None);
+                    return Ok(Asked::Server);
                 }
                 Verdict::Instead(begun, body) => {
                     if self.recorder.before(begun).await.is_err() {
@@ -167,22 +180,30 @@ impl Talk {
                     packet(&mut out, &mut 0, |out| out.extend_from_slice(&body));
                     self.counters.add_up(out.len() as u64);
                     self.server.write(&out).await.map_err(|_| Finish::Broken(Side::Target))?;
-                    return Ok(None);
+                    return Ok(Asked::Server);
+                }
+                Verdict::As(begun, body, own) => {
+                    if self.recorder.before(begun).await.is_err() {
+                        return Err(Finish::Unrecorded);
+                    }
+                    self.client.buffer.advance(count);
+                    return Ok(Asked::Kill(body, own));
                 }
                 Verdict::Refuse(told) => {
                     self.client.buffer.advance(count);
                     let mut out = BytesMut::new();
                     error(&mut out, &mut self.number, &told);
                     self.client.write(&out).await.map_err(|_| Finish::Broken(Side::Client))?;
-                    return Ok(None);
+                    return Ok(Asked::Server);
                 }
                 Verdict::Quit => {
-                    self.pass(count).await?;
+                    // It has taken leave, whether or not the server is still there to hear it.
+                    drop(self.pass(count).await);
                     return Err(Finish::Closed(Side::Client));
                 }
                 Verdict::Change(change) => {
                     self.client.buffer.advance(count);
-                    return Ok(Some(*change));
+                    return Ok(Asked::Change(change));
                 }
             }
         }
@@ -268,6 +289,23 @@ impl Talk {
                 Turn::Server => self.wait_for_server().await?,
             }
         }
+    }
+
+    /// Answers in the server's place, by one packet.
+    async fn answer_with(&mut self, answer: &Answer) -> Result<(), Finish> {
+        let mut body = BytesMut::new();
+        match answer {
+            Answer::Done => done_body(&mut body, self.tracker.status()),
+            Answer::Theirs(failure) => body.extend_from_slice(failure),
+            Answer::Ours(told) => error_body(&mut body, told),
+        }
+        let (message, mut events) = (Message { body: &body, length: body.len() }, Vec::new());
+        let taken = self.tracker.server(message, |event| events.push(event));
+        taken.map_err(|fault| Finish::Fault(Side::Relay, fault))?;
+        record(&self.recorder, &mut events).await;
+        let mut out = BytesMut::new();
+        packet(&mut out, &mut self.number, |out| out.extend_from_slice(&body));
+        self.client.write(&out).await.map_err(|_| Finish::Broken(Side::Client))
     }
 
     /// How many bytes of the server's may go on, and who speaks then.
@@ -368,4 +406,3 @@ impl Talk {
 const GOODBYE: Duration = Duration::from_millis(500);
 /// How long a server that takes nothing may say why.
 const LAST_WORDS: Duration = Duration::from_secs(1);
-const QUIT: u8 = 1;

@@ -19,6 +19,7 @@ use crate::wire::{PacketError, Wire, read, send};
 /// A connection whose login is over and that waits for what is asked.
 pub(crate) struct Server {
     pub(crate) io: Wire,
+    pub(crate) is_mariadb: bool,
     /// By which it is known to `KILL`.
     pub(crate) thread: u32,
     /// What both ends can do.
@@ -69,6 +70,8 @@ pub(crate) enum ServerError {
     /// The account is good, and what its client wants to open is not there or not for it.
     #[error("the server refused the database: {message}")]
     Database { message: String, error: Vec<u8> },
+    #[error("no account was made for the session: {0}")]
+    Account(String),
     #[error("no login within {after:?}")]
     TimedOut { after: Duration },
 }
@@ -130,7 +133,9 @@ async fn begin(
     send(&mut login.io, &out).await?;
     let agreed = login.run(wanted.credential).await?;
     let Login { io, security, .. } = login;
-    Ok(Server { io, thread: greeting.thread, capabilities, agreed, security })
+    let Greeting { thread, version, .. } = greeting;
+    let is_mariadb = version.contains("MariaDB");
+    Ok(Server { io, is_mariadb, thread, capabilities, agreed, security })
 }
 
 /// What a server says of itself; instead of that it may say why it does not.
@@ -295,7 +300,7 @@ impl<W: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin> Login<W> {
     }
 }
 
-fn refused(body: &[u8]) -> ServerError {
+pub(crate) fn refused(body: &[u8]) -> ServerError {
     let Some(failure) = proto::failure(body) else { return TOO_SHORT };
     let message = told(&failure);
     if OF_DATABASE.contains(&failure.number) {
@@ -305,7 +310,7 @@ fn refused(body: &[u8]) -> ServerError {
 }
 
 /// The text of an error, for the operator.
-fn told(failure: &Failure<'_>) -> String {
+pub(crate) fn told(failure: &Failure<'_>) -> String {
     let text = format!("{} {}", failure.number, String::from_utf8_lossy(failure.message));
     access::text::visible(&text).chars().take(MAX_TOLD).collect()
 }
@@ -327,6 +332,7 @@ impl ServerError {
             | Self::InTheClear
             | Self::Key(_)
             | Self::Refused(_)
+            | Self::Account(_)
             | Self::TimedOut { .. } => None,
         }
     }

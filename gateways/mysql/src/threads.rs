@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use access::{ApplicationId, Name};
+use database::Credential;
 
 /// The connections that are open.
 #[derive(Debug, Default)]
@@ -15,12 +16,14 @@ pub(crate) struct Threads {
 }
 
 /// Who has a connection, and to what.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) struct Thread {
     pub(crate) user: Name,
     pub(crate) application: ApplicationId,
     /// The server's number for it.
     pub(crate) server: u32,
+    /// The account that this connection has to itself, if it has.
+    pub(crate) own: Option<Arc<Credential>>,
 }
 
 /// A connection that is known to others, as long as this is held.
@@ -48,20 +51,25 @@ impl Threads {
 }
 
 impl Known {
-    /// The server's number for a connection that the same user has to the same application, by our
-    /// number or the server's own; `None`: it is somebody else's, or none.
-    pub(crate) fn sibling(&self, number: u64) -> Option<u32> {
+    /// A connection that the same user has to the same application, by our number or the server's own;
+    /// `None`: it is somebody else's, or none.
+    pub(crate) fn sibling(&self, number: u64) -> Option<Thread> {
         let number = u32::try_from(number).ok()?;
         let Thread { user, application, .. } = &self.thread;
         let mine = |thread: &&Thread| thread.user == *user && thread.application == *application;
         let open = self.threads.lock();
         match open.get(&number) {
-            Some(thread) => Some(thread).filter(mine).map(|thread| thread.server),
+            Some(thread) => Some(thread).filter(mine).cloned(),
             None => {
                 let mut all = open.values().filter(mine);
-                all.find(|thread| thread.server == number).map(|thread| thread.server)
+                all.find(|thread| thread.server == number).cloned()
             }
         }
+    }
+
+    /// Whether this is the connection itself.
+    pub(crate) fn is(&self, thread: &Thread) -> bool {
+        self.thread.server == thread.server
     }
 }
 
@@ -88,18 +96,19 @@ mod tests {
             (ApplicationId(Uuid::from_u128(1)), ApplicationId(Uuid::from_u128(2)));
         let know = |user: &str, application, server| {
             let user = user.parse().unwrap();
-            threads.know(threads.give(), Thread { user, application, server })
+            threads.know(threads.give(), Thread { user, application, server, own: None })
         };
         let one = know("alice", orders, 7);
         let (two, bobs) = (know("alice", orders, 8), know("bob", orders, 9));
         let elsewhere = know("alice", other, 8);
-        let meant = |known: &Known| one.sibling(known.ours.into());
+        let number = |number| one.sibling(number).map(|thread| thread.server);
+        let meant = |known: &Known| number(known.ours.into());
         assert_eq!((meant(&one), meant(&two)), (Some(7), Some(8)));
         assert_eq!((meant(&bobs), meant(&elsewhere)), (None, None));
-        assert_eq!((one.sibling(8), one.sibling(9), one.sibling(1)), (Some(8), None, None));
-        assert_eq!(one.sibling(u64::from(u32::MAX) + 9), None);
+        assert_eq!((number(8), number(9), number(1)), (Some(8), None, None));
+        assert_eq!(number(u64::from(u32::MAX) + 9), None);
         let gone = two.ours;
         drop(two);
-        assert_eq!((one.sibling(gone.into()), one.sibling(8)), (None, None));
+        assert_eq!((number(gone.into()), number(8)), (None, None));
     }
 }

@@ -17,7 +17,8 @@ pub struct Tracker<M> {
     deprecate_eof: bool,
     /// Whether a message may have several statements.
     several: bool,
-    plain_backslash: bool,
+    /// What the server said last of its own.
+    status: u16,
     stage: Stage,
     asked: Asked<M>,
     prepared: Texts,
@@ -116,7 +117,7 @@ impl<M: Clone> Tracker<M> {
         Self {
             deprecate_eof: capabilities & capability::DEPRECATE_EOF != 0,
             several: capabilities & capability::MULTI_STATEMENTS != 0,
-            plain_backslash: false,
+            status: status::AUTOCOMMIT,
             stage: Stage::Idle,
             asked: Asked::Nothing,
             prepared: Texts::default(),
@@ -126,7 +127,12 @@ impl<M: Clone> Tracker<M> {
 
     /// Whether a backslash in a text is a character like others.
     pub fn plain_backslash(&self) -> bool {
-        self.plain_backslash
+        self.status & status::NO_BACKSLASH_ESCAPES != 0
+    }
+
+    /// The status of what is answered now in the server's place.
+    pub fn status(&self) -> u16 {
+        self.status & !status::MORE_RESULTS
     }
 
     /// Whether nothing waits for an answer.
@@ -137,7 +143,7 @@ impl<M: Clone> Tracker<M> {
     /// Forgets what belonged to the user before.
     pub fn changed(&mut self) {
         self.prepared = Texts::default();
-        self.plain_backslash = false;
+        self.status = status::AUTOCOMMIT;
     }
 
     /// Takes a message of the client's that goes on. What it has the server carry out is returned,
@@ -390,7 +396,7 @@ impl<M: Clone> Tracker<M> {
 
     /// A result has come to its end.
     fn result(&mut self, status: u16, rows: Option<u64>, event: &mut impl FnMut(Event<M>)) {
-        self.plain_backslash = status & status::NO_BACKSLASH_ESCAPES != 0;
+        self.status = status;
         let more = status & status::MORE_RESULTS != 0;
         let asked = std::mem::replace(&mut self.asked, Asked::Nothing);
         self.asked = match asked {

@@ -5,13 +5,10 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use access::SessionId;
-use async_trait::async_trait;
 use aws_lc_rs::rand;
 use data_encoding::BASE64URL_NOPAD;
-use database::{Credential, Tls};
+use database::{Credential, Swept, Tls, Way};
 use secrecy::SecretString;
-use session::{DialError, WayBack};
-use splice::BoxStream;
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
@@ -26,28 +23,6 @@ pub(crate) struct Accounts<'a> {
     pub(crate) credential: &'a Credential,
     /// The relay's name, by which it knows its own.
     pub(crate) relay: &'a str,
-}
-
-/// How a server is reached.
-#[async_trait]
-pub trait Way: Send + Sync {
-    async fn dial(&self) -> Result<BoxStream, DialError>;
-}
-
-#[async_trait]
-impl Way for WayBack {
-    async fn dial(&self) -> Result<BoxStream, DialError> {
-        Self::dial(self).await
-    }
-}
-
-/// What a sweep found.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Swept {
-    /// Accounts of sessions that are no more, taken away.
-    pub gone: usize,
-    /// Those that could not be.
-    pub left: usize,
 }
 
 impl Accounts<'_> {

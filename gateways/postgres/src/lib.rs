@@ -21,9 +21,9 @@ mod server;
 pub mod track;
 mod words;
 
-pub use accounts::{Swept, Way};
 pub use client::{ClientError, Greeting, greet};
 pub use connection::Arrival;
+pub use database::{Swept, Way};
 pub use scram::end_point;
 
 use std::collections::HashSet;

@@ -191,7 +191,11 @@ impl Gateway {
         }
         let hello = shown.hello.as_ref();
         let name = hello.and_then(|hello| hello.name.as_deref()).map(String::from_utf8_lossy);
-        let recorder = Recorder::begin(self.log.clone(), &session, name.as_deref()).await;
+        // Checked when it was said.
+        let Ok(mask) = self.masks.of(session.application()) else {
+            return session.end(EndReason::Failed, Side::Relay);
+        };
+        let recorder = Recorder::begin(self.log.clone(), &session, name.as_deref(), mask).await;
         let allowed = session.terms().databases.as_ref();
         let allowed =
             allowed.map(|names| names.iter().filter_map(|name| name.parse().ok()).collect());

@@ -22,6 +22,7 @@ pub use connection::Arrival;
 
 use std::sync::Arc;
 
+use database::Masks;
 use rustls::client::danger::ServerCertVerifier;
 use session::{Authn, Broker, Secrets, StatementLog};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
@@ -48,7 +49,8 @@ pub struct RedisGateway(Arc<Gateway>);
 impl RedisGateway {
     pub fn new(config: RedisConfig) -> Self {
         let RedisConfig { broker, authn, secrets, log, domain, roots } = config;
-        Self(Arc::new(Gateway { broker, authn, secrets, log, domain, trust: Trust::new(roots) }))
+        let (trust, masks) = (Trust::new(roots), Masks::default());
+        Self(Arc::new(Gateway { broker, authn, secrets, log, domain, trust, masks }))
     }
 
     /// Serves one client to its end. `proven` is cancelled once it has shown who it is: until then
@@ -80,6 +82,7 @@ struct Gateway {
     log: Arc<dyn StatementLog>,
     domain: String,
     trust: Trust,
+    masks: Masks,
 }
 
 /// The first byte of every command.

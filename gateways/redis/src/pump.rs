@@ -256,7 +256,8 @@ async fn down(
             Ok(true) => there = false,
             Ok(false) if replies.is_between() => {
                 drop(timeout(GOODBYE, client.shutdown()).await);
-                return Finish::Closed(Side::Target);
+                let left = shared.tracker().has_left();
+                return Finish::Closed(if left { Side::Client } else { Side::Target });
             }
             Ok(false) | Err(_) => return Finish::Broken(Side::Target),
         }

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use access::Mask;
 use database::{Mark, Text, Transcript, scope};
 use session::{AuditError, Outcome, Session, Statement, StatementLog, StatementScope, Tape};
 
@@ -13,6 +14,7 @@ pub(crate) struct Recorder {
     log: Arc<dyn StatementLog>,
     now: Mutex<Now>,
     tape: Option<Tape>,
+    mask: Mask,
 }
 
 /// What commands have in common until a client changes it.
@@ -29,13 +31,14 @@ impl Recorder {
         log: Arc<dyn StatementLog>,
         session: &Session,
         client: Option<&str>,
+        mask: Mask,
     ) -> Self {
         let (scope, tape) = (scope(session, "0"), session.tape().cloned());
         if let Some(tape) = &tape {
             TRANSCRIPT.begin(tape, scope.role.clone()).await;
         }
         let now = Now { scope: Arc::new(scope), database: 0, client: client.map(Arc::from) };
-        Self { log, now: Mutex::new(now), tape }
+        Self { log, now: Mutex::new(now), tape, mask }
     }
 
     /// Whether each command must be on the disk before it goes on.
@@ -52,13 +55,15 @@ impl Recorder {
         if begun.is_empty() {
             return Ok(());
         }
-        let statement = |(text, mark)| self.statement(text, mark, database, None);
+        let statement =
+            |(text, mark): (Text, _)| self.statement(text.masked(&self.mask), mark, database, None);
         self.log.keep(begun.into_iter().map(statement).collect()).await
     }
 
     /// Records commands whose end will not be known.
     pub(crate) async fn unfollowed(&self, begun: Vec<(Text, Mark)>, database: u32) {
         for (text, mark) in begun {
+            let text = text.masked(&self.mask);
             self.log.note(self.statement(text, mark, database, None)).await;
         }
     }
@@ -72,7 +77,7 @@ impl Recorder {
                         Some(name.into()).filter(|name: &Arc<str>| !name.is_empty());
                 }
                 Event::Done(Done { mark, text, elements, error, database }) => {
-                    let outcome = mark.outcome(elements, error);
+                    let (text, outcome) = (text.masked(&self.mask), mark.outcome(elements, error));
                     if let Some(tape) = &self.tape {
                         TRANSCRIPT.add(tape, &database.to_string(), &text, &outcome).await;
                     }

@@ -25,6 +25,8 @@ pub struct Tracker<M> {
     /// Where EXEC will have led.
     chosen: Option<u32>,
     monitors: bool,
+    /// It has said QUIT.
+    left: bool,
     /// Of the reply that is under way.
     hidden: bool,
     subscribed: Subscribed,
@@ -132,6 +134,7 @@ impl<M: Clone> Tracker<M> {
             transaction: false,
             chosen: None,
             monitors: false,
+            left: false,
             hidden: false,
             subscribed: Subscribed::default(),
             database: 0,
@@ -149,6 +152,11 @@ impl<M: Clone> Tracker<M> {
     /// Whether nothing waits for an answer.
     pub fn is_idle(&self) -> bool {
         self.waiting.is_empty()
+    }
+
+    /// Whether the client has taken leave: that the server then closes is the client's end.
+    pub fn has_left(&self) -> bool {
+        self.left
     }
 
     pub fn database(&self) -> u32 {
@@ -189,6 +197,7 @@ impl<M: Clone> Tracker<M> {
             self.long = Some((name, does, mark()));
             return Ok(Fate::Pass);
         }
+        self.left |= name.as_str() == "QUIT";
         self.asks(&name, does, command, mark(), &mut begun);
         if does == Does::Reset {
             self.push(Asked::Login);

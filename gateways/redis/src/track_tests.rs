@@ -253,3 +253,12 @@ fn whoever_asks_and_does_not_read_goes_on_and_is_kept() {
     talk.says("+OK\r\n").unwrap();
     assert_eq!((talk.database(), talk.tracker.is_idle()), (1, true));
 }
+
+#[test]
+fn whoever_says_quit_has_left() {
+    let mut talk = Talk::new(2, None);
+    talk.asks("GET quit");
+    assert!(!talk.tracker.has_left());
+    talk.asks("quit");
+    assert!(talk.tracker.has_left());
+}

@@ -83,6 +83,26 @@ fn what_must_be_recorded_is_on_the_disk_before_it_runs() -> Result<()> {
     })
 }
 
+#[test]
+fn a_mask_holds_in_the_log_and_in_recordings() -> Result<()> {
+    let stage = Stage::start()?;
+    let mask = r#"mask = ["(?i)secret\\s*=\\s*'([^']*)'"]"#;
+    let document = stage.document(&format!("sni = \"localhost\"\n{mask}\n"), true)?;
+    let recorded = grant("alice", "orders-db") + "recording = \"required\"\n";
+    stage.deployment.apply(&(document + &recorded))?.ok()?;
+    let token = stage.token("alice")?;
+    stage.sql(&token, "select 1; select 'told' from orders where 'secret' != '' and 1=1 /* SECRET = 'hunter2' */ limit 1")?.ok()?;
+    let row = kept(&stage, 2)?.pop().context("a row")?;
+    assert!(text(&row)?.contains("SECRET = '***'"), "{row}");
+    let id = row["session"].as_str().context("a session")?.to_owned();
+    eventually(SOON, "the recording is whole, and masked", || {
+        let shown = stage.deployment.admin(&["session", "recording", &id]);
+        shown.is_ok_and(|shown| {
+            shown.both().contains("SECRET = '***'") && !shown.both().contains("hunter2")
+        })
+    })
+}
+
 /// At least so many statements, the first one first, without what the client asks by itself.
 pub(super) fn kept(stage: &Stage, count: usize) -> Result<Vec<Value>> {
     let read = || -> Result<Vec<Value>> {

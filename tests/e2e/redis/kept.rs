@@ -82,6 +82,17 @@ fn what_must_be_recorded_is_on_the_disk_before_it_runs() -> Result<()> {
     })
 }
 
+#[test]
+fn a_mask_holds_in_keys() -> Result<()> {
+    let stage = Stage::start()?;
+    let masked = stage.document()?.replacen("sni =", "mask = [\"person:([a-z]+)\"]\nsni =", 1);
+    stage.deployment.apply(&(masked + &grant("alice", "cache")))?.ok()?;
+    let token = stage.token("alice")?;
+    stage.cli(&token, &["SET", "person:jane:mood", "fine"])?.ok()?;
+    assert_eq!(kept(&stage, 1)?[0]["text"], "SET person:***:mood");
+    Ok(())
+}
+
 /// At least so many commands, the first one first.
 fn kept(stage: &Stage, count: usize) -> Result<Vec<Value>> {
     let read = || -> Result<Vec<Value>> {

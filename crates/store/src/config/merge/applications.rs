@@ -149,8 +149,8 @@ impl Merge<'_> {
             self.problem(object, "application.database", detail);
         }
         let roles = !options.roles.is_empty();
-        if roles && spec.kind != Kind::Postgres {
-            let detail = "database: roles are for PostgreSQL";
+        if roles && !matches!(spec.kind, Kind::Postgres | Kind::Mysql) {
+            let detail = "database: roles are for PostgreSQL and MySQL";
             self.problem(object, "application.database", detail);
         }
         if options.replication && spec.kind != Kind::Postgres {
