@@ -3,11 +3,11 @@
 docs/performance.md.
 
 Starts a relay, a connector and an agent's tunnel from target/release on free ports, with the target
-of `loadgen`, a throw-away sshd and (where Debian's PostgreSQL and Redis are installed) throw-away
+of `loadgen`, a throw-away sshd and (where Debian's PostgreSQL, MariaDB and Redis are installed) throw-away
 databases.
 Needs root for pinning and for the SSH part. `cargo xtask bench` builds what it needs and calls it.
 
-  run.py [--parts bulk latency connect memory ssh pg redis web web-memory] [--reps 5] [--pin 1] [--gb 2]"""
+  run.py [--parts bulk latency connect memory ssh pg mysql redis db-memory web web-memory] [--reps 5] [--pin 1] [--gb 2]"""
 import argparse
 import json
 import os
@@ -21,7 +21,7 @@ import time
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-PARTS = ["bulk", "latency", "connect", "memory", "ssh", "pg", "redis", "web", "web-memory"]
+PARTS = ["bulk", "latency", "connect", "memory", "ssh", "pg", "mysql", "redis", "db-memory", "web", "web-memory"]
 
 options = argparse.ArgumentParser(description=__doc__)
 options.add_argument("--parts", nargs="+", default=PARTS, choices=PARTS)
@@ -73,11 +73,14 @@ class Deployment:
     """A relay, one connector and the admin's agent, as their users would set them up."""
 
     def __init__(self):
-        self.https, self.quic, self.ssh = free_port(), free_port(), free_port()
+        self.https, self.quic, self.ssh, self.mysql = free_port(), free_port(), free_port(), free_port()
         data, self.home, self.site = root / "relay", root / "home", root / "connector"
         setup = self.run("adit-relay", "init", "--data", data, "--domain", "adit.localhost",
                          "--https", f"127.0.0.1:{self.https}", "--quic", f"127.0.0.1:{self.quic}",
                          "--ssh", f"127.0.0.1:{self.ssh}")
+        config = data / "relay.toml"
+        config.write_text(config.read_text().replace(
+            "[listen]", f'[listen]\nmysql = "127.0.0.1:{self.mysql}"', 1))
         self.relay = start("relay", self.bin("adit-relay"), "serve", "--config", data / "relay.toml")
         wait_for("the relay", answers(self.https))
         (root / "setup").write_text(setup)
@@ -194,7 +197,7 @@ def postgres(deployment):
     subprocess.run([binaries[-1] / "initdb", "-D", home / "data", "-A", "trust", "-U", "bench"],
                    check=True, stdout=subprocess.DEVNULL, **as_postgres)
     server = start("postgres", binaries[-1] / "postgres", "-D", home / "data", "-p", port, "-k", home,
-                   "-c", "listen_addresses=127.0.0.1", **as_postgres)
+                   "-c", "listen_addresses=127.0.0.1", "-c", "max_connections=1100", **as_postgres)
     wait_for("PostgreSQL", lambda: subprocess.run(
         ["pg_isready", "-q", "-h", "127.0.0.1", "-p", str(port)]).returncode == 0)
     subprocess.run(["pgbench", "-q", "-i", "-s", "10", "-h", "127.0.0.1", "-p", str(port), "-U", "bench",
@@ -205,13 +208,61 @@ def postgres(deployment):
     local, agent = deployment.tunnel("orders-db")
     token = deployment.adit("admin", "token", "issue", "--user", "admin", "--application", "orders-db",
                             "--kind", "access", "--uses", "1000000")
+    if "db-memory" in opts.parts:
+        subprocess.run(["psql", "-q", "-h", "127.0.0.1", "-p", str(port), "-U", "bench", "postgres", "-c",
+                        "create unlogged table copied (line text)"], check=True)
+        os.environ["PG_TOKEN"] = token
     # Every statement is recorded, and the client's side is TLS.
-    for more in ([], ["--reconnect", "--clients", "1"]):
+    for more in ([], ["--reconnect", "--clients", "1"]) if "pg" in opts.parts else ():
         bench("pg.py", "--direct", f"127.0.0.1:{port}@{server.pid}", "--via",
               f"adit tunnel=127.0.0.1:{local}@{deployment.pids(agent)}",
               "--via", f"PostgreSQL door=127.0.0.1:{deployment.https}@{deployment.pids()}",
               "--conn", "=user=bench,dbname=postgres", "--conn",
               f"PostgreSQL door=user=bench,dbname=postgres,sslmode=require,password={token}", *more)
+
+
+def mysql(deployment):
+    if not shutil.which("mariadbd") or not shutil.which("mysqlslap"):
+        print("MariaDB is not installed: no table\n")
+        return
+    home, port, user = root / "mysql", free_port(), pwd.getpwnam("mysql")
+    home.mkdir()
+    os.chown(home, user.pw_uid, user.pw_gid)
+    as_mysql = {"user": "mysql", "group": user.pw_gid, "cwd": "/"}
+    subprocess.run(["mariadb-install-db", "--no-defaults", f"--datadir={home}/data", "--skip-test-db",
+                    "--auth-root-authentication-method=normal"], check=True, stdout=subprocess.DEVNULL,
+                   stderr=subprocess.DEVNULL, **as_mysql)
+    server = start("mariadb", "mariadbd", "--no-defaults", f"--datadir={home}/data", f"--socket={home}/sock",
+                   f"--port={port}", "--bind-address=127.0.0.1", "--skip-name-resolve", "--skip-log-bin",
+                   "--max-connections=300", "--local-infile=1", **as_mysql)
+    wait_for("MariaDB", lambda: subprocess.run(
+        ["mariadb", "--no-defaults", "-uroot", f"--socket={home}/sock", "-e", "select 1"],
+        capture_output=True).returncode == 0)
+    subprocess.run(["mariadb", "--no-defaults", "-uroot", f"--socket={home}/sock", "-e",
+                    "create database bench; use bench; create table numbers (id int primary key, word varchar(120));"
+                    "insert into numbers select seq, repeat('x', 100) from seq_1_to_100000;"
+                    "create table copied (line text);"
+                    "create user bench identified by 'unasked'; grant all on *.* to bench"], check=True)
+    (home / "password").write_text("unasked")
+    deployment.application("shop-db", "mysql", port, "--account", "bench", "--tls", "disable", "--password-file",
+                           home / "password")
+    local, agent = deployment.tunnel("shop-db")
+    token = deployment.adit("admin", "token", "issue", "--user", "admin", "--application", "shop-db",
+                            "--kind", "access", "--uses", "1000000")
+    os.environ["MYSQL_TOKEN"] = token
+    if "mysql" not in opts.parts:
+        return
+    # Every statement is recorded, and the client's side is TLS.
+    bench("mysql_door.py", "--direct", f"127.0.0.1:{port}@{server.pid}", "--via",
+          f"adit tunnel=127.0.0.1:{local}@{deployment.pids(agent)}",
+          "--via", f"MySQL door=127.0.0.1:{deployment.mysql}@{deployment.pids()}",
+          "--with", "=-ubench -punasked", "--with", f"MySQL door=-ubench -p{token} --ssl")
+
+
+def doors_memory(deployment):
+    more = ["--pg", f"127.0.0.1:{deployment.https}"] if "PG_TOKEN" in os.environ else []
+    more += ["--mysql", f"127.0.0.1:{deployment.mysql}"] if "MYSQL_TOKEN" in os.environ else []
+    subprocess.run([sys.executable, HERE / "db_memory.py", "--pids", deployment.pids(), *more], check=False)
 
 
 def redis(deployment):
@@ -289,8 +340,12 @@ def main():
         loopback(deployment)
     if "ssh" in opts.parts:
         ssh(deployment)
-    if "pg" in opts.parts:
+    if {"pg", "db-memory"} & set(opts.parts):
         postgres(deployment)
+    if {"mysql", "db-memory"} & set(opts.parts):
+        mysql(deployment)
+    if "db-memory" in opts.parts:
+        doors_memory(deployment)
     if "redis" in opts.parts:
         redis(deployment)
     if {"web", "web-memory"} & set(opts.parts):
