@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 use crate::auth::Plugin;
 use crate::proto::{self, First, Greeting, Hello, Hidden, LoginFault, Told, capability, packet};
-use crate::wire::{PacketError, read, send};
+use crate::wire::{PacketError, Wire, read, send};
 use crate::words;
 
 /// What a client that was greeted wants.
@@ -123,14 +123,11 @@ pub(crate) struct Shown<'a> {
 
 /// Asks for the token, as a password: by the plugin that the client has chosen where that shows a
 /// password as it is, else by one that nearly all have.
-pub(crate) async fn ask<S>(
-    io: &mut S,
+pub(crate) async fn ask(
+    io: &mut Wire,
     number: &mut u8,
     shown: Shown<'_>,
-) -> Result<SecretString, ClientError>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
+) -> Result<SecretString, ClientError> {
     let password = match shown.plugin.and_then(Plugin::named) {
         Some(Plugin::Clear) => shown.answer.0.clone(),
         Some(Plugin::CachingSha2) if !shown.answer.0.is_empty() => full(io, number).await?,
@@ -140,7 +137,7 @@ where
             let mut out = BytesMut::new();
             proto::switch(&mut out, number, Plugin::CachingSha2.name(), &scramble()?);
             send(io, &out).await?;
-            let answer = read(io, number).await?;
+            let answer = io.packet(number).await?;
             if answer.is_empty() { answer } else { full(io, number).await? }
         }
     };
@@ -157,14 +154,11 @@ where
 }
 
 /// Full authentication of `caching_sha2_password`: within TLS the password as it is.
-async fn full<S>(io: &mut S, number: &mut u8) -> Result<Zeroizing<Vec<u8>>, ClientError>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
+async fn full(io: &mut Wire, number: &mut u8) -> Result<Zeroizing<Vec<u8>>, ClientError> {
     let mut out = BytesMut::new();
     packet(&mut out, number, |out| out.put_slice(&FULL));
     send(io, &out).await?;
-    Ok(read(io, number).await?)
+    Ok(io.packet(number).await?)
 }
 
 /// The layout of answers that a client has agreed on.

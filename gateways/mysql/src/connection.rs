@@ -16,7 +16,7 @@ use crate::accounts::OwnAccount;
 use crate::change::Changes;
 use crate::client::{Shown, agreed, ask, hello, refuse};
 use crate::flow::End;
-use crate::proto::{First, Hello, Told, packet, who};
+use crate::proto::{First, Hello, Told, capability, packet, who};
 use crate::pump::{Line, Talk};
 use crate::record::TRANSCRIPT;
 use crate::scan::Writer;
@@ -214,6 +214,9 @@ impl Gateway {
             return session.end(EndReason::Failed, Side::Relay);
         };
         let recorder = Recorder::begin(self.log.clone(), &session, TRANSCRIPT, begun, mask).await;
+        if hello.capabilities & capability::COMPRESS != 0 {
+            io = io.compressed();
+        }
         let talk = Talk {
             client: End::new(io, Writer::Client),
             server: End::new(server.io, Writer::Server),

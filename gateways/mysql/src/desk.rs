@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 
 use crate::proto::{self, Hello, QUERY, QUIT, Reader, UTF8MB4, capability, packet};
 use crate::server::{Server, ServerError, told};
-use crate::wire::{Wire, read, send};
+use crate::wire::{Wire, send};
 
 /// A login of the relay's own.
 pub(crate) struct Desk {
@@ -64,8 +64,9 @@ pub(crate) async fn say(io: &mut Wire, body: &[u8]) -> Result<Zeroizing<Vec<u8>>
     let saying = async {
         let (mut out, mut number) = (BytesMut::new(), 0);
         packet(&mut out, &mut number, |out| out.put_slice(body));
+        io.asks();
         send(io, &out).await?;
-        let answer = read(io, &mut number).await?;
+        let answer = io.packet(&mut number).await?;
         match answer.first() {
             Some(0x00 | 0xff) => Ok(answer),
             Some(_) | None => Err(ServerError::Strange("an answer that is neither OK nor error")),
@@ -81,7 +82,7 @@ async fn exchange(io: &mut Wire, sql: &str) -> Result<Rows, ServerError> {
         out.put_slice(sql.as_bytes());
     });
     send(io, &out).await?;
-    let first = read(io, &mut number).await?;
+    let first = io.packet(&mut number).await?;
     if let Some(failure) = proto::failure(&first) {
         return Err(ServerError::Account(told(&failure)));
     }
@@ -91,11 +92,11 @@ async fn exchange(io: &mut Wire, sql: &str) -> Result<Rows, ServerError> {
     let count = Reader(&first).number().ok_or(NO_ROW)?;
     // Columns, and where they end.
     for _ in 0..=count.min(MOST_COLUMNS) {
-        read(io, &mut number).await?;
+        io.packet(&mut number).await?;
     }
     let mut rows = Rows::new();
     loop {
-        let row = read(io, &mut number).await?;
+        let row = io.packet(&mut number).await?;
         match proto::failure(&row) {
             Some(failure) => return Err(ServerError::Account(told(&failure))),
             None if proto::end(&row).is_some() => return Ok(rows),

@@ -5,7 +5,7 @@ use std::io;
 use bytes::{Buf as _, BytesMut};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use crate::scan::{HELD, Scanner, Writer};
+use crate::scan::{Fault, HELD, Scanner, Step, Writer};
 use crate::wire::Wire;
 
 pub(crate) struct End {
@@ -22,6 +22,19 @@ impl End {
     pub(crate) fn new(io: Wire, writer: Writer) -> Self {
         let (buffer, scanner) = (BytesMut::new(), Scanner::new(writer));
         Self { io, buffer, scanner, size: LEAST, is_between: true }
+    }
+
+    /// Takes a step into what has come, from `at` on; `None`: more is needed.
+    pub(crate) fn step(&mut self, at: usize) -> Result<Option<Step<'_>>, Fault> {
+        let next = self.scanner.next_number();
+        if self.io.is_compressed()
+            && self.scanner.is_at_head()
+            && let Some(number) = self.buffer.get_mut(at + 3)
+        {
+            // The other end may look at it.
+            *number = next;
+        }
+        self.scanner.step(&self.buffer[at..])
     }
 
     /// Reads on; `false`: there is no more. Cancel-safe.

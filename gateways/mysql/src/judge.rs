@@ -45,7 +45,7 @@ impl Asking {
     /// Looks at what has come; `None`: more is needed. So many bytes are judged.
     pub(crate) fn look(&mut self, talk: &mut Talk) -> Result<Option<(usize, Verdict)>, Fault> {
         let Talk { client, tracker, known, databases, .. } = talk;
-        let Some(step) = client.scanner.step(&client.buffer)? else { return Ok(None) };
+        let Some(step) = client.step(0)? else { return Ok(None) };
         let Step { count, piece, message } = step;
         let command = self.read(piece, message.is_none())?;
         let Some(message) = message else { return Ok(Some((count, Verdict::On))) };

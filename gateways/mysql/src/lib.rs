@@ -7,6 +7,7 @@ mod accounts;
 mod auth;
 mod change;
 mod client;
+mod compress;
 mod connection;
 mod desk;
 mod explain;
@@ -45,6 +46,7 @@ use trust::Trust;
 
 use crate::accounts::Accounts;
 use crate::server::ServerError;
+use crate::wire::Wire;
 
 /// What the door needs of the relay.
 pub struct MysqlConfig {
@@ -103,7 +105,7 @@ impl MysqlGateway {
     ) where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        self.0.serve(Box::new(io), arrival, &proven, &drain).await;
+        self.0.serve(Wire::new(io), arrival, &proven, &drain).await;
     }
 
     /// Takes away the accounts that this relay made at an application for sessions that are not

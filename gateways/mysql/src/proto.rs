@@ -15,6 +15,7 @@ pub mod capability {
     pub const LONG_FLAG: u32 = 1 << 2;
     pub const CONNECT_WITH_DB: u32 = 1 << 3;
     pub const NO_SCHEMA: u32 = 1 << 4;
+    pub const COMPRESS: u32 = 1 << 5;
     pub const ODBC: u32 = 1 << 6;
     pub const LOCAL_FILES: u32 = 1 << 7;
     pub const IGNORE_SPACE: u32 = 1 << 8;
@@ -34,14 +35,14 @@ pub mod capability {
     pub const SESSION_TRACK: u32 = 1 << 23;
     pub const DEPRECATE_EOF: u32 = 1 << 24;
 
-    /// What the door offers. Not among it: compression, whose packets it would have to unpack and pack
-    /// again; attributes of queries, metadata that is left out, and MariaDB's extensions, which change
+    /// What the door offers. Not among it: compression by zstd, attributes of queries, metadata that is left out, and MariaDB's extensions, which change
     /// the layout of what it follows; expired passwords and further factors, which no token has.
     pub const OFFERED: u32 = LONG_PASSWORD
         | FOUND_ROWS
         | LONG_FLAG
         | CONNECT_WITH_DB
         | NO_SCHEMA
+        | COMPRESS
         | ODBC
         | LOCAL_FILES
         | IGNORE_SPACE

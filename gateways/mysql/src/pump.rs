@@ -153,6 +153,7 @@ impl Talk {
     /// Takes one question to the server, where it is the server's to answer.
     async fn ask(&mut self) -> Result<Asked, Finish> {
         self.client.scanner.expect(0);
+        self.server.io.asks();
         self.number = 1;
         let mut asking = Asking::new(self.tracker.plain_backslash());
         loop {
@@ -162,6 +163,7 @@ impl Talk {
                 continue;
             };
             self.number = self.client.scanner.next_number();
+            self.client.io.answers();
             match verdict {
                 Verdict::On => self.pass(count).await?,
                 Verdict::Last(begun) => {
@@ -316,7 +318,7 @@ impl Talk {
         let Self { server, tracker, .. } = self;
         let (mut count, mut turn) = (0, Turn::Server);
         while turn == Turn::Server {
-            let Some(step) = server.scanner.step(&server.buffer[count..])? else { break };
+            let Some(step) = server.step(count)? else { break };
             if let Some(message) = step.message {
                 turn = tracker.server(message, |event| events.push(event))?;
             }
@@ -346,8 +348,9 @@ impl Talk {
     /// Takes a file of the client's to the server: packets, and an empty one at the end.
     async fn file(&mut self) -> Result<(), Finish> {
         self.client.scanner.expect(self.server.scanner.next_number());
+        self.server.io.answers();
         loop {
-            let step = self.client.scanner.step(&self.client.buffer);
+            let step = self.client.step(0);
             let step = step.map_err(|fault| Finish::Fault(Side::Client, fault))?;
             let Some(step) = step else {
                 match self.client.fill().await {
@@ -359,6 +362,7 @@ impl Talk {
             self.pass(count).await?;
             self.number = self.client.scanner.next_number();
             if end {
+                self.client.io.answers();
                 self.server.scanner.expect(self.number);
                 self.tracker.file_sent();
                 return self.wait_for_server().await;
@@ -392,6 +396,7 @@ impl Talk {
         let leaving = async {
             if server.is_between {
                 let mut out = BytesMut::new();
+                server.io.asks();
                 packet(&mut out, &mut 0, |out| out.extend_from_slice(&[QUIT]));
                 server.write(&out).await?;
             }

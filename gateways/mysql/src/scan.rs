@@ -89,6 +89,11 @@ impl Scanner {
         self.next
     }
 
+    /// Whether what comes next is the head of a packet.
+    pub fn is_at_head(&self) -> bool {
+        self.long.as_ref().is_none_or(|long| long.ended || long.left == 0 && !long.last)
+    }
+
     /// Whether all that was let on are whole messages.
     pub fn is_between(&self) -> bool {
         self.long.as_ref().is_none_or(|long| long.ended)

@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 
 use crate::auth::{KeyError, Plugin, encrypted};
 use crate::proto::{self, Begin, Failure, Greeting, Hello, Reader, capability, packet};
-use crate::wire::{PacketError, Wire, read, send};
+use crate::wire::{PacketError, Wire, send};
 
 /// A connection whose login is over and that waits for what is asked.
 pub(crate) struct Server {
@@ -111,8 +111,8 @@ async fn begin(
     tls: Option<&Tls>,
     wanted: &Wanted<'_>,
 ) -> Result<Server, ServerError> {
-    let (mut io, mut number) = (Io::new(stream), 0);
-    let greeting = greeted(&read(&mut io, &mut number).await?)?;
+    let (mut io, mut number) = (Wire::new(Io::new(stream)), 0);
+    let greeting = greeted(&io.packet(&mut number).await?)?;
     let encrypted = match tls {
         Some(_) if greeting.capabilities & capability::SSL != 0 => true,
         Some(tls) if tls.optional => false,
@@ -123,16 +123,17 @@ async fn begin(
     let checked = encrypted && tls.is_some_and(|tls| tls.checked);
     let security = Security { encrypted, checked, scramble: greeting.scramble.clone(), plugin };
     let capabilities = wanted.capabilities(&greeting, encrypted)?;
-    let mut login = Login { io: Box::new(io) as Wire, number, security };
     if let Some(tls) = tls.filter(|_| encrypted) {
-        login = login.secured(tls, &wanted.begin(capabilities, &[], plugin)).await?;
+        io = secured(io, &mut number, tls, &wanted.begin(capabilities, &[], plugin)).await?;
     }
-    let answer = login.security.answer(wanted.credential)?;
+    let answer = security.answer(wanted.credential)?;
     let (mut out, begin) = (BytesMut::new(), wanted.begin(capabilities, &answer, plugin));
-    begin.write(&mut out, &mut login.number);
-    send(&mut login.io, &out).await?;
+    begin.write(&mut out, &mut number);
+    send(&mut io, &out).await?;
+    let mut login = Login { io: &mut io, number, security };
     let agreed = login.run(wanted.credential).await?;
-    let Login { io, security, .. } = login;
+    let Login { security, .. } = login;
+    let io = if capabilities & capability::COMPRESS == 0 { io } else { io.compressed() };
     let Greeting { thread, version, .. } = greeting;
     let is_mariadb = version.contains("MariaDB");
     Ok(Server { io, is_mariadb, thread, capabilities, agreed, security })
@@ -206,6 +207,7 @@ pub(crate) async fn change<'a>(
         // Where the password itself would be the answer, the server asks for it.
         let answer: &[u8] = if security.plugin == Plugin::Clear { &[] } else { &answer };
         Begin { answer, plugin, ..begin }.write_change(&mut out, &mut number);
+        io.asks();
         send(io, &out).await?;
         let mut login = Login { io, number, security: security.clone() };
         let agreed = login.run(credential).await?;
@@ -216,23 +218,25 @@ pub(crate) async fn change<'a>(
     timeout(after, Box::pin(changing)).await.map_err(|_| ServerError::TimedOut { after })?
 }
 
-struct Login<W> {
-    io: W,
+struct Login<'a> {
+    io: &'a mut Wire,
     /// Of the next packet.
     number: u8,
     security: Security,
 }
 
-impl Login<Wire> {
-    async fn secured(mut self, tls: &Tls, begin: &Begin<'_>) -> Result<Self, ServerError> {
-        let mut out = BytesMut::new();
-        begin.write_tls(&mut out, &mut self.number);
-        send(&mut self.io, &out).await?;
-        let connector = TlsConnector::from(tls.config.clone());
-        let io = connector.connect(tls.name.clone(), self.io).await;
-        let io = Box::new(io.map_err(ServerError::Handshake)?);
-        Ok(Self { io, ..self })
-    }
+async fn secured(
+    mut io: Wire,
+    number: &mut u8,
+    tls: &Tls,
+    begin: &Begin<'_>,
+) -> Result<Wire, ServerError> {
+    let mut out = BytesMut::new();
+    begin.write_tls(&mut out, number);
+    send(&mut io, &out).await?;
+    let connector = TlsConnector::from(tls.config.clone());
+    let io = connector.connect(tls.name.clone(), io).await;
+    Ok(Wire::new(io.map_err(ServerError::Handshake)?))
 }
 
 impl Security {
@@ -245,12 +249,12 @@ impl Security {
     }
 }
 
-impl<W: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin> Login<W> {
+impl Login<'_> {
     /// Answers what the server asks until it is content; what it says then is returned.
     async fn run(&mut self, credential: &Credential) -> Result<Zeroizing<Vec<u8>>, ServerError> {
         // Each step asks for something else, so a login has few.
         for _ in 0..MOST_STEPS {
-            let body = read(&mut self.io, &mut self.number).await?;
+            let body = self.io.packet(&mut self.number).await?;
             let (kind, rest) = body.split_first().ok_or(TOO_SHORT)?;
             match kind {
                 0x00 => return Ok(body),
@@ -284,7 +288,7 @@ impl<W: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin> Login<W> {
             }
             (Plugin::CachingSha2, [FULL]) => {
                 self.answer(&[ASK_FOR_KEY]).await?;
-                let body = read(&mut self.io, &mut self.number).await?;
+                let body = self.io.packet(&mut self.number).await?;
                 let key = body.strip_prefix(&[1]).ok_or(ServerError::Strange("no public key"))?;
                 let answer = encrypted(password, &self.security.scramble, key)?;
                 self.answer(&answer).await
@@ -296,7 +300,7 @@ impl<W: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin> Login<W> {
     async fn answer(&mut self, answer: &[u8]) -> Result<(), ServerError> {
         let mut out = BytesMut::new();
         packet(&mut out, &mut self.number, |out| out.put_slice(answer));
-        Ok(send(&mut self.io, &out).await?)
+        Ok(send(self.io, &out).await?)
     }
 }
 
