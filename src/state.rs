@@ -53,6 +53,8 @@ pub struct RelayInfo {
     pub https_port: u16,
     pub quic_port: u16,
     pub ssh_port: u16,
+    /// `None`: the door is shut.
+    pub mysql_port: Option<u16>,
     /// The SSH door's public keys in OpenSSH form.
     pub ssh_host_keys: Vec<String>,
     /// The public key of the CA that vouches for them, in OpenSSH form.

@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use access::{AgentId, Application, Deny, PolicySnapshot, TokenId, Unfound};
+use access::{AgentId, Application, Deny, Kind, PolicySnapshot, TokenId, Unfound};
 use api::{Issued, Me, MyApplication, MyToken, Page, Removed, TokenRow};
 use axum::Json;
 use axum::extract::State;
@@ -19,6 +19,7 @@ use super::openapi::Created;
 use super::page::{All, Listing};
 use super::tokens::{self, Asked, Order, revoke_one};
 use crate::AppState;
+use crate::state::RelayInfo;
 
 pub(super) async fn show(State(state): State<AppState>, caller: Caller) -> Json<Me> {
     let policy = state.policy.current();
@@ -45,7 +46,7 @@ pub(super) async fn applications(
     let online = |app: &Application| connected.iter().any(|live| live.site == app.site.name);
     let policy = state.policy.current();
     let reachable = policy.reachable(&caller.who);
-    let rows = reachable.into_iter().map(|app| listed(app, online(app)));
+    let rows = reachable.into_iter().map(|app| listed(app, online(app), &state.info));
     Ok(Json(part.of_all("my applications", rows, |app| (app.name.clone(), app.site.clone()))?))
 }
 
@@ -156,7 +157,7 @@ fn reachable(
     Err(ApiError::explained(StatusCode::FORBIDDEN, &Deny::NoRule))
 }
 
-fn listed(app: &Application, online: bool) -> MyApplication {
+fn listed(app: &Application, online: bool, relay: &RelayInfo) -> MyApplication {
     MyApplication {
         name: app.name.clone(),
         site: app.site.name.clone(),
@@ -164,6 +165,7 @@ fn listed(app: &Application, online: bool) -> MyApplication {
         label: app.label(),
         login: app.login.clone(),
         has_account: app.kind.is_database() && app.has_account(),
+        door_port: relay.mysql_port.filter(|_| app.kind == Kind::Mysql),
         allow_api: app.allow_api,
         online,
         tags: app.tags.clone(),

@@ -14,8 +14,8 @@ use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
 use access::{
-    ApplicationId, Authenticated, Credential, Explain as _, Name, PolicySnapshot, SignInId,
-    TokenError, TokenId, TokenKind, TokenProof, TokenText, UserId,
+    ApplicationId, Authenticated, Credential, Explain as _, Name, NativeProof, PolicySnapshot,
+    SignInId, TokenError, TokenId, TokenKind, TokenProof, TokenText, UserId,
 };
 use api::Scopes;
 use async_trait::async_trait;
@@ -357,6 +357,22 @@ impl Authn {
         Ok((self.told(tried, (door, from), started).await?, signature))
     }
 
+    /// As [`use_proof`](Self::use_proof), of a proof that shows nothing in return.
+    async fn use_native(
+        &self,
+        proof: &NativeProof,
+        door: Door,
+        from: IpAddr,
+    ) -> Result<UsedToken, AuthnError> {
+        let started = Instant::now();
+        let looking = async {
+            let used = self.store.use_native(proof, SystemTime::now(), from).await;
+            used.map_err(|error| Failed::using(&proof.token, &error))
+        };
+        let tried = self.admitted(&proof.token, from, started, looking).await;
+        self.told(tried, (door, from), started).await
+    }
+
     /// What is told of a token at a door that takes others: only who holds the genuine text learns
     /// that there is such a token.
     async fn misplaced(&self, token: &TokenText) -> Failed {
@@ -433,6 +449,16 @@ impl session::Authn for Authn {
     ) -> Result<(Authenticated, [u8; 32]), AuthnError> {
         let (used, signature) = self.use_proof(proof, door, from).await?;
         Ok((self.owner(used, door, from)?, signature))
+    }
+
+    async fn token_native(
+        &self,
+        proof: &NativeProof,
+        door: Door,
+        from: IpAddr,
+    ) -> Result<Authenticated, AuthnError> {
+        let used = self.use_native(proof, door, from).await?;
+        self.owner(used, door, from)
     }
 
     async fn ssh_key(&self, fingerprint: &str, from: IpAddr) -> Result<Authenticated, AuthnError> {

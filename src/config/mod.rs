@@ -35,13 +35,22 @@ pub struct Config {
     /// What the SSH door says.
     pub ssh: Texts,
     /// What the MySQL door says that its server is: it speaks before it knows which one is meant.
-    pub mysql_version: String,
+    pub mysql: MysqlDoor,
     pub limits: Limits,
     pub log: Log,
     pub telemetry: Telemetry,
     pub audit: Audit,
     /// Who else vouches for users.
     pub oidc: Vec<OidcProvider>,
+}
+
+/// How the MySQL door shows itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MysqlDoor {
+    /// What clients are told that the server is.
+    pub version: String,
+    /// Whether a token may be proved by `mysql_native_password`.
+    pub native_password: bool,
 }
 
 /// Where the doors are.
@@ -149,7 +158,7 @@ fn resolve(root: &mut Section<'_>, folder: &Path) -> Option<Config> {
     let listen = root.section("listen", listen);
     let tls = root.section("tls", |section| tls::tls(section, folder));
     let ssh = root.section("ssh", ssh::ssh);
-    let mysql_version = root.section("mysql", mysql_version);
+    let mysql = root.section("mysql", mysql_door);
     let limits = root.section("limits", limits);
     let log = root.section("log", log);
     let telemetry = root.section("telemetry", telemetry);
@@ -163,7 +172,7 @@ fn resolve(root: &mut Section<'_>, folder: &Path) -> Option<Config> {
         listen: listen?,
         tls: tls?,
         ssh: ssh?,
-        mysql_version: mysql_version?,
+        mysql: mysql?,
         limits: limits?,
         log: log?,
         telemetry: telemetry?,
@@ -226,15 +235,18 @@ fn mysql(section: &mut Section<'_>) -> Option<(Option<SocketAddr>, bool)> {
     Some((address?, plain?.unwrap_or(false)))
 }
 
-/// What the MySQL door says that its server is.
-fn mysql_version(section: &mut Section<'_>) -> Option<String> {
+fn mysql_door(section: &mut Section<'_>) -> Option<MysqlDoor> {
     let expected = "a version as servers tell it, such as 8.4.0 or 5.5.5-10.11.6-MariaDB";
     let version = section.text("version", expected, |text| {
         let plain = text.bytes().all(|byte| byte.is_ascii_graphic());
         let told = text.starts_with(|c: char| c.is_ascii_digit()) && text.len() <= 60;
         (plain && told).then(|| text.to_owned())
     });
-    Some(version?.unwrap_or_else(|| MYSQL_VERSION.to_owned()))
+    let native_password = section.flag("native_password");
+    Some(MysqlDoor {
+        version: version?.unwrap_or_else(|| MYSQL_VERSION.to_owned()),
+        native_password: native_password?.unwrap_or(false),
+    })
 }
 
 fn limits(section: &mut Section<'_>) -> Option<Limits> {

@@ -245,7 +245,8 @@ impl Core {
             log: Arc::new(store.clone()),
             domain: config.domain.clone(),
             roots: system_roots(),
-            version: config.mysql_version.clone(),
+            version: config.mysql.version.clone(),
+            native_password: config.mysql.native_password,
         });
         let destinations = config.audit.destinations.clone();
         let deliveries = Deliveries::new(store.clone(), &config.domain, destinations);
@@ -289,6 +290,7 @@ impl Core {
             https_port: ready.https.port(),
             quic_port: ready.quic.port(),
             ssh_port: ready.ssh.port(),
+            mysql_port: ready.mysql.map(|address| address.port()),
             ssh_host_keys: self.host_keys.clone(),
             ssh_host_ca: self.host_ca.line().map_err(host_keys::HostKeyError::Key)?,
             ssh_target_ca: self.target_ca.line().map_err(host_keys::HostKeyError::Key)?,

@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use testkit::{Deployment, Echo, Postgres, Process, eventually, run};
 
 use crate::support::{SOON, application, assert_says, grant};
-use crate::{postgres, redis};
+use crate::{mysql, postgres, redis};
 
 #[test]
 fn psql_opens_at_the_door_without_a_question() -> Result<()> {
@@ -19,6 +19,17 @@ fn psql_opens_at_the_door_without_a_question() -> Result<()> {
     db.args(["-X", "-A", "-t", "-c", "select current_user"]);
     let path = std::env::join_paths([stage.postgres.bin(), "/usr/bin".as_ref()])?;
     assert_eq!(run(db.env("PATH", path), SOON)?.ok()?.trim(), "orders_owner");
+    Ok(())
+}
+
+#[test]
+fn mariadb_opens_at_the_door_without_a_question() -> Result<()> {
+    let stage = mysql::Stage::start()?;
+    stage.deployment.login("alice")?;
+    let mut db = stage.deployment.adit("alice");
+    db.args(["db", "orders-db", "-d", "orders", "--", "-N", "-e"]);
+    db.arg("select substring_index(current_user(), '@', 1), database()");
+    assert_eq!(run(&mut db, SOON)?.ok()?.trim(), "orders_owner\torders");
     Ok(())
 }
 

@@ -4,6 +4,7 @@ mod accounts;
 mod attacks;
 mod compression;
 mod drivers;
+mod logins;
 mod statements;
 
 use std::fs;

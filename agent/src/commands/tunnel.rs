@@ -216,6 +216,7 @@ mod tests {
             label: format!("{name}-{site}"),
             login: access::Login::Transparent,
             has_account: false,
+            door_port: None,
             allow_api: false,
             online: true,
             tags: std::collections::BTreeMap::new(),

@@ -17,6 +17,7 @@ mod index;
 mod judge;
 mod mask;
 mod name;
+mod native;
 mod network;
 mod policy;
 mod principal;
@@ -47,6 +48,7 @@ pub use id::{
 };
 pub use mask::Mask;
 pub use name::{Name, NameError};
+pub use native::{NativeProof, NativeVerifier};
 pub use network::network;
 pub use policy::{Context, Grant, Keeps, PolicyData, PolicySnapshot, Standing};
 pub use principal::{Agent, Authenticated, Credential, SignIn, SshKey, User};

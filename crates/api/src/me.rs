@@ -43,6 +43,9 @@ pub struct MyApplication {
     /// Whether its door logs in with an account that the relay keeps; of databases.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub has_account: bool,
+    /// The port of the relay's at which its door is, where that is one of its own; of MySQL.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub door_port: Option<u16>,
     pub allow_api: bool,
     /// Whether a connector of its site is connected.
     pub online: bool,

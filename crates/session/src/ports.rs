@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use access::{
     Address, AgentId, Application, ApplicationId, Authenticated, Code, EndReason, Explain, Level,
-    SessionId, Side, TokenProof,
+    NativeProof, SessionId, Side, TokenProof,
 };
 use async_trait::async_trait;
 use secrecy::SecretString;
@@ -171,6 +171,16 @@ pub trait Authn: Send + Sync {
         _: Door,
         _: IpAddr,
     ) -> Result<(Authenticated, [u8; 32]), AuthnError> {
+        Err(AuthnError::Unknown)
+    }
+
+    /// The same for who shows it as older clients of MySQL do.
+    async fn token_native(
+        &self,
+        _: &NativeProof,
+        _: Door,
+        _: IpAddr,
+    ) -> Result<Authenticated, AuthnError> {
         Err(AuthnError::Unknown)
     }
 

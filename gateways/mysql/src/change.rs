@@ -4,14 +4,14 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use access::{Explain, Kind, Side};
+use access::{Kind, Side};
 use bytes::BytesMut;
 use database::{Credential, Knock};
 use session::{Door, Session};
 use tokio::time::timeout;
 
 use crate::Gateway;
-use crate::client::{Shown, ask};
+use crate::client::Shown;
 use crate::proto::{self, Begin, Change, Hello, Told};
 use crate::pump::{Finish, Talk};
 use crate::scan::Fault;
@@ -59,11 +59,11 @@ impl Changes<'_> {
         asked: &Change,
     ) -> Result<Result<(), Told>, Finish> {
         let shown = Shown { plugin: asked.plugin.as_deref(), answer: &asked.answer };
-        let token = ask(&mut talk.client.io, &mut talk.number, shown).await;
-        let token = token.map_err(|_| Finish::Broken(Side::Client))?;
-        let who = match self.gateway.authn.token(&token, Door::Mysql, self.from).await {
+        let (io, number) = (&mut talk.client.io, &mut talk.number);
+        let signing_in = self.gateway.sign_in(io, number, (&asked.user, shown), self.from);
+        let who = match signing_in.await.map_err(|_| Finish::Broken(Side::Client))? {
             Ok(who) => who,
-            Err(error) => return Ok(Err(words::explain(&error as &dyn Explain))),
+            Err(told) => return Ok(Err(told)),
         };
         if who.name() != session.user() {
             return Ok(Err(words::other_user()));

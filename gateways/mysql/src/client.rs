@@ -78,9 +78,8 @@ fn greeting(version: &str, thread: u32) -> io::Result<Greeting> {
     Ok(Greeting { version, thread, scramble, capabilities, extended, plugin })
 }
 
-/// Nothing is compared with it: a token is shown as it is. Characters, for clients that take it for
-/// text.
-fn scramble() -> io::Result<[u8; 20]> {
+/// What an answer is for. Characters, for clients that take it for text.
+pub(crate) fn scramble() -> io::Result<[u8; 20]> {
     let mut bytes = [0; 20];
     rand::fill(&mut bytes).map_err(|_| io::Error::other("no randomness"))?;
     Ok(bytes.map(|byte| b'!' + byte % 90))

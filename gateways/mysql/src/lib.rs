@@ -23,6 +23,7 @@ mod record;
 #[doc(hidden)]
 pub mod scan;
 mod server;
+mod sign_in;
 mod threads;
 #[doc(hidden)]
 pub mod track;
@@ -61,6 +62,8 @@ pub struct MysqlConfig {
     pub roots: Option<Arc<dyn ServerCertVerifier>>,
     /// What clients are told that the server is, before it is known which one they want.
     pub version: String,
+    /// Whether a token whose id is named may be proved by `mysql_native_password`.
+    pub native_password: bool,
 }
 
 /// The MySQL door. Cheap to clone.
@@ -69,10 +72,21 @@ pub struct MysqlGateway(Arc<Gateway>);
 
 impl MysqlGateway {
     pub fn new(config: MysqlConfig) -> Self {
-        let MysqlConfig { broker, authn, secrets, log, domain, roots, version } = config;
+        let MysqlConfig { broker, authn, secrets, log, domain, roots, version, native_password } =
+            config;
         let (trust, threads, masks) = (Trust::new(roots), Arc::default(), Masks::default());
-        let gateway =
-            Gateway { broker, authn, secrets, log, domain, version, trust, threads, masks };
+        let gateway = Gateway {
+            broker,
+            authn,
+            secrets,
+            log,
+            domain,
+            version,
+            native_password,
+            trust,
+            threads,
+            masks,
+        };
         Self(Arc::new(gateway))
     }
 
@@ -141,6 +155,7 @@ struct Gateway {
     log: Arc<dyn StatementLog>,
     domain: String,
     version: String,
+    native_password: bool,
     trust: Trust,
     threads: Arc<threads::Threads>,
     masks: Masks,

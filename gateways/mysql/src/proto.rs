@@ -304,13 +304,26 @@ fn attributes(reader: &mut Reader<'_>) -> Result<Attributes, LoginFault> {
     Ok((kept, application))
 }
 
-/// The account and the application in a user's name: `role`, `role+app` or `role+app.site`.
+/// The account and the application in a user's name: `role`, `role+app` or `role+app.site`, before the
+/// token's id, if there is one.
 pub fn who(user: &str) -> (&str, Option<&str>) {
+    let user = with_token(user).map_or(user, |(user, _)| user);
     match user.rsplit_once('+') {
         Some((role, application)) if !application.is_empty() => (role, Some(application)),
         Some((role, _)) => (role, None),
         None => (user, None),
     }
+}
+
+/// The id of the token that a user's name names: `…+adit_ID`.
+pub fn token(user: &str) -> Option<&str> {
+    with_token(user).map(|(_, id)| id)
+}
+
+fn with_token(user: &str) -> Option<(&str, &str)> {
+    let (user, token) = user.rsplit_once("+adit_")?;
+    let is_id = token.len() == TOKEN_ID && token.bytes().all(|c| c.is_ascii_alphanumeric());
+    is_id.then_some((user, token))
 }
 
 impl Hello {
@@ -659,6 +672,8 @@ impl<'a> Reader<'a> {
 pub const ATTRIBUTE: &[u8] = b"adit_application";
 /// The longest packet of a login.
 pub const LONGEST_LOGIN: usize = 16 * 1024;
+/// The length of a token's id.
+const TOKEN_ID: usize = 10;
 const LONGEST_CLIENT: usize = 256;
 const LONGEST_VERSION: usize = 255;
 /// As MySQL has it.

@@ -300,6 +300,7 @@ fn info() -> RelayInfo {
         https_port: 443,
         quic_port: 443,
         ssh_port: 2222,
+        mysql_port: None,
         ssh_host_keys: Vec::new(),
         ssh_host_ca: "ssh-ed25519 BBBB adit hosts of relay.test".to_owned(),
         ssh_target_ca: "ssh-ed25519 AAAA adit relay.test".to_owned(),

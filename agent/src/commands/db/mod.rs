@@ -56,7 +56,7 @@ pub async fn run(args: &DbArgs, context: &Context) -> Result<(), Failure> {
     }
     let program = program(target.product)?;
     let mut command = Command::new(&program);
-    let Client { args: given, env } = target.client();
+    let Client { args: given, env } = target.client(&program);
     command.args(given).args(&args.rest).envs(env);
     match &target.route {
         Route::Door { .. } => {
@@ -92,11 +92,11 @@ fn target(
             .hint("an admin tags it, as in database=mongodb; `adit tunnel` opens anything")
     })?;
     let name = format!("{}.{}", application.name, application.site);
-    let (route, user) = if has_door(application) {
+    let (route, user) = if let Some(port) = door(application, context)? {
         let login = context.settings.signed_in()?;
         let relay = context.settings.relay()?;
         let ca = context.settings.state()?.ca();
-        let route = Route::Door { host: relay.bare_host().to_owned(), port: relay.port(), ca };
+        let route = Route::Door { host: relay.bare_host().to_owned(), port, ca };
         (route, Some(format!("{}+{}", login.user, application.label)))
     } else {
         (Route::Tunnel(fixed(application, 0, context)?), args.user.clone())
@@ -104,12 +104,14 @@ fn target(
     Ok(Target { product, application: name, route, user, database: args.database.clone() })
 }
 
-/// Whether the relay logs in, at a door that is at the port of all others.
-fn has_door(application: &MyApplication) -> bool {
-    match application.kind {
-        Kind::Postgres | Kind::Redis => application.has_account,
-        Kind::Ssh | Kind::Rdp | Kind::Tcp | Kind::Mysql | Kind::Web => false,
-    }
+/// The port of the door at which the relay logs in, where there is one.
+fn door(application: &MyApplication, context: &Context) -> Result<Option<u16>, Failure> {
+    Ok(match application.kind {
+        _ if !application.has_account => None,
+        Kind::Postgres | Kind::Redis => Some(context.settings.relay()?.port()),
+        Kind::Mysql => application.door_port,
+        Kind::Ssh | Kind::Rdp | Kind::Tcp | Kind::Web => None,
+    })
 }
 
 /// The variable from which a client takes its password, where there is a door for it.
@@ -117,11 +119,8 @@ fn password(product: Product) -> Option<&'static str> {
     match product {
         Product::Postgres => Some("PGPASSWORD"),
         Product::Redis => Some("REDISCLI_AUTH"),
-        Product::Mysql
-        | Product::SqlServer
-        | Product::Oracle
-        | Product::Mongo
-        | Product::Elasticsearch => None,
+        Product::Mysql => Some("MYSQL_PWD"),
+        Product::SqlServer | Product::Oracle | Product::Mongo | Product::Elasticsearch => None,
     }
 }
 

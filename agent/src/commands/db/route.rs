@@ -1,7 +1,7 @@
 //! How a client comes to a database, and what it is told for that.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::Product;
 
@@ -39,11 +39,11 @@ impl Target {
         }
     }
 
-    /// What its own client is started with.
-    pub(crate) fn client(&self) -> Client {
+    /// What its own client is started with, which is this program.
+    pub(crate) fn client(&self, program: &Path) -> Client {
         match self.product {
             Product::Postgres => self.psql(),
-            Product::Mysql => self.mysql(),
+            Product::Mysql => self.mysql(program),
             Product::Redis => self.redis(),
             Product::SqlServer => {
                 let (host, port) = self.host();
@@ -74,11 +74,20 @@ impl Target {
         Client { args: Vec::new(), env }
     }
 
-    fn mysql(&self) -> Client {
+    fn mysql(&self, program: &Path) -> Client {
         let (host, port) = self.host();
         let mut args = vec![format!("--host={host}"), format!("--port={port}")];
         args.extend(self.user.as_ref().map(|user| format!("--user={user}")));
-        args.push("--password".to_owned());
+        match &self.route {
+            Route::Door { ca, .. } => {
+                args.push(format!("--ssl-ca={}", ca.display()));
+                // Two programs, which share a name and no options.
+                let is_mysql = program.ends_with("mysql");
+                let checked = if is_mysql { "--ssl-mode=VERIFY_IDENTITY" } else { MARIADB_CHECKS };
+                args.push(checked.to_owned());
+            }
+            Route::Tunnel(_) => args.push("--password".to_owned()),
+        }
         args.extend(self.database.as_ref().map(|name| format!("--database={name}")));
         Client { args, env: Vec::new() }
     }
@@ -155,7 +164,14 @@ impl Target {
                 };
                 format!("jdbc:postgresql://{host}:{port}/{database}?user={user}{tls}")
             }
-            Product::Mysql => format!("jdbc:mysql://{host}:{port}/{database}?user={user}"),
+            Product::Mysql => match &self.route {
+                Route::Door { ca, .. } => {
+                    let ca = escaped(&ca.display().to_string());
+                    let tls = format!("&sslMode=verify-full&serverSslCert={ca}");
+                    format!("jdbc:mariadb://{host}:{port}/{database}?user={user}{tls}")
+                }
+                Route::Tunnel(_) => format!("jdbc:mysql://{host}:{port}/{database}?user={user}"),
+            },
             Product::SqlServer => {
                 // The certificate is for the server's own name.
                 let tls = "encrypt=true;trustServerCertificate=true";
@@ -204,6 +220,8 @@ impl Target {
         self.database.clone().unwrap_or_else(|| unsaid.to_owned())
     }
 }
+
+const MARIADB_CHECKS: &str = "--ssl-verify-server-cert";
 
 /// A part of a URL (RFC 3986, section 2.3), in which slashes of paths stay readable.
 fn escaped(text: &str) -> String {

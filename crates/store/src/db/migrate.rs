@@ -103,6 +103,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (130, "databases", include_str!("../../migrations/0130_databases.sql")),
     (131, "statements", include_str!("../../migrations/0131_statements.sql")),
     (144, "tokens' SCRAM verifiers", include_str!("../../migrations/0144_token_scram.sql")),
+    (145, "tokens' native verifiers", include_str!("../../migrations/0145_token_native.sql")),
     (150, "passwords", include_str!("../../migrations/0150_passwords.sql")),
     (151, "second factors", include_str!("../../migrations/0151_second_factors.sql")),
     (152, "identities", include_str!("../../migrations/0152_identities.sql")),

@@ -1,7 +1,7 @@
 use std::fmt::Display;
 use std::time::{Duration, SystemTime};
 
-use access::{ApplicationId, ScramVerifier, SiteId, TokenKind, TokenText, UserId};
+use access::{ApplicationId, NativeVerifier, ScramVerifier, SiteId, TokenKind, TokenText, UserId};
 use api::Scopes;
 use data_encoding::HEXLOWER;
 
@@ -160,6 +160,7 @@ async fn insert(
 ) -> Result<(), StoreError> {
     let opens = token.kind().opens();
     let scram = opens.then(|| ScramVerifier::of(token).to_string());
+    let native = opens.then(|| NativeVerifier::of(token).to_string());
     sqlx::query(INSERT)
         .bind(token.id().as_str())
         .bind(token.kind().as_str())
@@ -172,6 +173,7 @@ async fn insert(
         .bind(new.uses.map(i64::from))
         .bind(new.scopes.map(|scopes| scopes.to_string()))
         .bind(scram)
+        .bind(native)
         .execute(db)
         .await?;
     Ok(())
@@ -195,5 +197,5 @@ const REPLACE_LAST: &str = "UPDATE tokens SET replaced = $3,
 
 const INSERT: &str = "INSERT INTO tokens
     (id, kind, digest, user_id, application_id, site_id, created, expires, uses_left, scopes,
-        scram)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
+        scram, native)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";

@@ -2,8 +2,8 @@ use std::net::IpAddr;
 use std::time::SystemTime;
 
 use access::{
-    ApplicationId, Name, ScramVerifier, SiteId, TokenDigest, TokenId, TokenKind, TokenProof,
-    TokenText, UserId,
+    ApplicationId, Name, NativeProof, NativeVerifier, ScramVerifier, SiteId, TokenDigest, TokenId,
+    TokenKind, TokenProof, TokenText, UserId,
 };
 use api::Scopes;
 use data_encoding::HEXLOWER;
@@ -34,6 +34,7 @@ pub struct UsedToken {
 enum Shown<'a> {
     Text(&'a TokenText),
     Proof(&'a TokenProof),
+    Native(&'a NativeProof),
 }
 
 impl<'a> Shown<'a> {
@@ -41,6 +42,7 @@ impl<'a> Shown<'a> {
         match self {
             Self::Text(token) => token.id(),
             Self::Proof(proof) => &proof.token,
+            Self::Native(proof) => &proof.token,
         }
     }
 }
@@ -67,6 +69,16 @@ impl Store {
     ) -> Result<(UsedToken, [u8; 32]), UseTokenError> {
         let (used, signature) = self.spend_one(Shown::Proof(proof), now, from).await?;
         Ok((used, signature.ok_or(UseTokenError::Unknown)?))
+    }
+
+    /// As [`use_token`](Self::use_token), for who shows that they know it as older clients of MySQL do.
+    pub async fn use_native(
+        &self,
+        proof: &NativeProof,
+        now: SystemTime,
+        from: IpAddr,
+    ) -> Result<UsedToken, UseTokenError> {
+        Ok(self.spend_one(Shown::Native(proof), now, from).await?.0)
     }
 
     async fn spend_one(
@@ -188,6 +200,7 @@ struct Held {
     revoked: Option<u64>,
     scopes: Option<Scopes>,
     scram: Option<String>,
+    native: Option<String>,
 }
 
 impl Held {
@@ -213,6 +226,10 @@ impl Held {
         match shown {
             Shown::Text(token) => self.has_text(token),
             Shown::Proof(_) => self.signature(shown).is_some(),
+            Shown::Native(proof) => {
+                let verifier = self.native.as_deref().and_then(|text| text.parse().ok());
+                verifier.is_some_and(|verifier: NativeVerifier| verifier.check(proof))
+            }
         }
     }
 
@@ -263,6 +280,7 @@ impl FromRow<'_, Row> for Held {
             revoked: row.perhaps_number("revoked")?,
             scopes: row.perhaps("scopes")?,
             scram: row.try_get("scram")?,
+            native: row.try_get("native")?,
         })
     }
 }
@@ -271,7 +289,7 @@ const STAMP_EVERY: u64 = 60;
 
 const HELD: &str = "SELECT tokens.kind, digest, user_id, users.name AS user_name,
         users.admin AS user_admin, COALESCE(users.enabled, 1) AS user_enabled,
-        application_id, site_id, expires, uses_left, used, revoked, scopes, scram
+        application_id, site_id, expires, uses_left, used, revoked, scopes, scram, native
     FROM tokens LEFT JOIN users ON users.id = tokens.user_id
     WHERE tokens.id = $1";
 

@@ -21,7 +21,7 @@ fn what_other_programs_are_told_by_a_door() {
         ca: "/home/ann lee/.config/adit/ca.pem".into(),
     };
     let mut shown = String::new();
-    for product in [Product::Postgres, Product::Redis] {
+    for product in [Product::Postgres, Product::Mysql, Product::Redis] {
         let mut target = target(product, door());
         target.user = Some("ann+db-hq".to_owned());
         let _ = writeln!(shown, "{}", product.name());
@@ -36,7 +36,7 @@ fn a_client_is_told_what_it_needs_and_no_secret() {
         let address = ([127, 77, 0, 9], product.port()).into();
         let mut target = target(product, Route::Tunnel(address));
         (target.user, target.database) = (Some("ann".to_owned()), Some("7".to_owned()));
-        let Client { args, env } = target.client();
+        let Client { args, env } = target.client(product.clients().first().unwrap_or(&"").as_ref());
         let env = env.into_iter().map(|(name, value)| format!("{name}={value} "));
         env.collect::<String>() + &args.join(" ")
     };
@@ -50,6 +50,16 @@ fn a_client_is_told_what_it_needs_and_no_secret() {
         "",
     ];
     assert_eq!(Product::ALL.map(client), expected);
+}
+
+#[test]
+fn each_client_of_mysql_checks_the_door_in_its_own_words() {
+    let door = Route::Door { host: "relay.test".to_owned(), port: 3306, ca: "/ca.pem".into() };
+    let target = target(Product::Mysql, door);
+    let args = |program: &str| target.client(program.as_ref()).args.join(" ");
+    let common = "--host=relay.test --port=3306 --ssl-ca=/ca.pem";
+    assert_eq!(args("/usr/bin/mysql"), format!("{common} --ssl-mode=VERIFY_IDENTITY"));
+    assert_eq!(args("/usr/bin/mariadb"), format!("{common} --ssl-verify-server-cert"));
 }
 
 fn target(product: Product, route: Route) -> Target {
@@ -114,6 +124,12 @@ PostgreSQL
   JDBC: jdbc:postgresql://relay.test:443/DATABASE?user=ann%2Bdb-hq&sslmode=verify-full&sslrootcert=/home/ann%20lee/.config/adit/ca.pem
   DBeaver: PostgreSQL, host relay.test, port 443, database DATABASE, user ann+db-hq, SSL with the CA /home/ann lee/.config/adit/ca.pem
   HeidiSQL: PostgreSQL (TCP/IP), host relay.test, port 443, database DATABASE, user ann+db-hq, SSL with the CA /home/ann lee/.config/adit/ca.pem
+  Password: a token: adit token new db.hq
+MySQL
+  URL: mysql://ann%2Bdb-hq@relay.test:443/DATABASE
+  JDBC: jdbc:mariadb://relay.test:443/DATABASE?user=ann%2Bdb-hq&sslMode=verify-full&serverSslCert=/home/ann%20lee/.config/adit/ca.pem
+  DBeaver: MySQL, host relay.test, port 443, database DATABASE, user ann+db-hq, SSL with the CA /home/ann lee/.config/adit/ca.pem
+  HeidiSQL: MariaDB or MySQL (TCP/IP), host relay.test, port 443, database DATABASE, user ann+db-hq, SSL with the CA /home/ann lee/.config/adit/ca.pem
   Password: a token: adit token new db.hq
 Redis
   URL: rediss://ann%2Bdb-hq@relay.test:443/0
