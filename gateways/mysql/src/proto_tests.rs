@@ -26,7 +26,7 @@ const NEWER: u32 = capability::PROTOCOL_41
 #[test]
 fn a_hello_names_role_application_and_database() {
     let packet = hello_of(
-        NEWER | 1 << 5 | 1 << 27,
+        NEWER | 1 << 26 | 1 << 27,
         &[
             b"reporting+orders-db\0",
             b"\x02xy",
@@ -48,6 +48,9 @@ fn a_hello_names_role_application_and_database() {
     assert_eq!(hello.capabilities, NEWER);
     assert_eq!(who("a+b+c"), ("a+b", Some("c")));
     assert_eq!((who("a+"), who("a")), (("a", None), ("a", None)));
+    let named = "a+b+adit_0123456789";
+    assert_eq!((who(named), token(named)), (("a", Some("b")), Some("0123456789")));
+    assert_eq!((token("a+adit_012"), token("adit_0123456789")), (None, None));
 }
 
 #[test]
