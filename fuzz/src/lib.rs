@@ -10,6 +10,7 @@ mod databases;
 mod menu;
 mod mysql;
 mod names;
+mod passkeys;
 mod rdgateway;
 mod recorded;
 mod redis;
@@ -44,6 +45,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "mysql_login", run: mysql::login },
     Target { name: "mysql_conversation", run: mysql::conversation },
     Target { name: "mysql_text", run: mysql::text },
+    Target { name: "passkey", run: passkeys::brought },
     Target { name: "rdgateway_packets", run: rdgateway::packets },
     Target { name: "recorded_output", run: recorded::output },
     Target { name: "typed_commands", run: recorded::commands },
