@@ -72,6 +72,7 @@ pub(super) async fn info(State(state): State<AppState>) -> Json<Info> {
         quic_port: info.quic_port,
         ssh_port: info.ssh_port,
         https_port: info.https_port,
+        mysql_port: info.mysql_port,
         ca_pem: state.ca.certificate_pem().to_owned(),
         ssh_host_keys: info.ssh_host_keys.clone(),
         ssh_host_ca: Some(info.ssh_host_ca.clone()),

@@ -21,6 +21,7 @@ mod objects;
 mod once;
 mod openapi;
 mod page;
+mod passkeys;
 mod passwords;
 mod provisioners;
 mod provisioning;

@@ -19,6 +19,7 @@ use super::change::{Actor, Intent, change, done};
 use super::error::ApiError;
 use super::extract::{Body, Param};
 use super::openapi::Created;
+use super::passkeys;
 use super::second_factors::sign_in;
 use super::sign_ins::Reason;
 use super::tokens::https_port;
@@ -126,7 +127,8 @@ async fn methods(state: &AppState, name: &Name) -> Result<Json<SignInMethods>, A
         }),
         None => None,
     };
-    Ok(Json(SignInMethods { password, totp }))
+    let passkeys = state.store.passkeys(user.id).await?.into_iter().map(passkeys::shown).collect();
+    Ok(Json(SignInMethods { password, totp, passkeys }))
 }
 
 /// A password that a user gets.
@@ -209,6 +211,7 @@ pub(super) fn not_shown(error: AuthnError, code: Code, detail: &str) -> ApiError
         | AuthnError::Password
         | AuthnError::PasswordExpired
         | AuthnError::SecondFactor
+        | AuthnError::Passkey
         | AuthnError::NotCompleted => refused(code, detail),
     }
 }

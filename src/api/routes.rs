@@ -12,7 +12,7 @@ use super::openapi::{self, Described, Doc, Operation, Schemas, doc};
 use super::rates::Cost;
 use super::{
     agents, audit, certificates, connectors, devices, edit, enrol, host_keys, keys, lists, me,
-    objects, passwords, provisioners,
+    objects, passkeys, passwords, provisioners,
 };
 use super::{
     rdp_files, recordings, requests, second_factors, sessions, settings, sign_ins, ssh_ca,
@@ -121,6 +121,12 @@ pub(super) fn routes() -> Vec<Route> {
             doc("removeMyTotp", "Takes the caller's authenticator app away, for a code of it", &[p::SHOW_TOTP])).needs(Configuration),
         post("/api/v1/me/recovery-codes", User, second_factors::renew_codes,
             doc("renewMyRecoveryCodes", "Gives the caller other recovery codes, for a code of their app", &[p::SHOW_TOTP])).needs(Configuration),
+        post("/api/v1/me/passkey-offers", User, passkeys::offer,
+            doc("offerPasskey", "Asks for a passkey to be made for the caller; nothing is kept of it", &[])).needs(Configuration).fresh(),
+        post("/api/v1/me/passkeys", User, passkeys::add_mine,
+            doc("addMyPasskey", "Registers a passkey that was made for the caller; their other browsers are signed out", &[p::PASSKEY])).needs(Configuration).fresh(),
+        delete("/api/v1/me/passkeys/{id}", User, passkeys::remove_mine,
+            doc("removeMyPasskey", "Removes one of the caller's passkeys", &[p::NO_PASSKEY])).needs(Configuration).fresh(),
         get("/api/v1/me/sessions", User, sessions::mine,
             doc("listMySessions", "Lists the caller's own sessions that are open", &[])).needs(Read),
         delete("/api/v1/me/sessions/{id}", User, sessions::end_mine,
@@ -196,7 +202,7 @@ pub(super) fn routes() -> Vec<Route> {
         delete("/api/v1/users/{name}/password", Admin, passwords::remove,
             doc("removePassword", "Takes a user's password away; what else signs them in stays", &[p::NO_USER, p::NO_PASSWORD])).needs(Configuration).fresh(),
         delete("/api/v1/users/{name}/second-factor", Admin, second_factors::remove,
-            doc("removeSecondFactor", "Takes a user's authenticator app and recovery codes away, for who has lost them", &[p::NO_USER, p::NO_TOTP])).needs(Configuration).fresh(),
+            doc("removeSecondFactor", "Takes a user's authenticator app, recovery codes and passkeys away, for who has lost them", &[p::NO_USER, p::NO_TOTP])).needs(Configuration).fresh(),
         get("/api/v1/provisioners", Auditor, provisioners::list,
             doc("listProvisioners", "Lists the directories that keep users and groups here (SCIM)", &[])).needs(Read),
         post("/api/v1/provisioners", Admin, provisioners::add,

@@ -85,7 +85,7 @@ pub(super) async fn remove_mine(
     take_away(&state, (&caller).into(), caller.who.user(), caller.who.name()).await
 }
 
-/// Takes a user's second factors away: for who has lost theirs.
+/// Takes a user's second factors away, and the passkeys that sign in alone: for who has lost theirs.
 pub(super) async fn remove(
     State(state): State<AppState>,
     caller: Caller,
@@ -93,7 +93,19 @@ pub(super) async fn remove(
 ) -> Result<Json<Removed>, ApiError> {
     let user = owner(&state, &name).await?;
     whole(&caller)?;
-    take_away(&state, (&caller).into(), user.id, &name).await
+    let intent = Intent { action: "remove_second_factor", object: format!("user {name}") };
+    let changes = vec![done(&intent, "the authenticator app, its recovery codes and all passkeys")];
+    let act = async {
+        let app = state.store.remove_totp(user.id).await?;
+        let passkeys = state.store.remove_passkeys(user.id).await?;
+        match app || passkeys > 0 {
+            true => Ok((u64::from(app) + passkeys, changes.clone())),
+            false => Err(none(&name)),
+        }
+    };
+    let (count, withdrawn): (_, Withdrawn) =
+        change(&state, (&caller).into(), intent.clone(), act).await?;
+    Ok(Json(Removed { changes, count, withdrawn }))
 }
 
 /// Who gets an app, and the browser of theirs that stays signed in.

@@ -3,6 +3,7 @@
 mod browsers;
 mod devices;
 mod failures;
+mod passkeys;
 mod passwords;
 mod second_factor;
 mod throttle;
@@ -32,6 +33,8 @@ pub(crate) use browsers::{Browsers, HandOver};
 use devices::Devices;
 pub(crate) use devices::{Asked, LIFE, Polled};
 use failures::Failures;
+use passkeys::Challenges;
+pub(crate) use passkeys::{Purpose, Shown};
 use passwords::Passwords;
 pub(crate) use passwords::check_length;
 pub(crate) use second_factor::Second;
@@ -50,6 +53,7 @@ pub struct Authn {
     browsers: Browsers,
     passwords: Passwords,
     waiting: Waiting<Unfinished>,
+    challenges: Challenges,
     devices: Devices,
     traces: OnceLock<Arc<Traces>>,
 }
@@ -64,7 +68,7 @@ impl Authn {
         let (sightings, traces) = (Sightings::new(store.clone()), OnceLock::new());
         let browsers = Browsers::default();
         let (passwords, waiting) = (Passwords::default(), Waiting::default());
-        let devices = Devices::default();
+        let (challenges, devices) = (Challenges::default(), Devices::default());
         Self {
             store,
             policy,
@@ -74,6 +78,7 @@ impl Authn {
             browsers,
             passwords,
             waiting,
+            challenges,
             devices,
             traces,
         }

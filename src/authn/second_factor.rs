@@ -17,6 +17,7 @@ use super::{Authn, Failed, Known};
 pub(crate) enum Second {
     Totp,
     Recovery,
+    Passkey,
 }
 
 impl Second {
@@ -25,6 +26,7 @@ impl Second {
         match self {
             Self::Totp => "totp",
             Self::Recovery => "recovery",
+            Self::Passkey => "passkey",
         }
     }
 }

@@ -22,6 +22,8 @@ pub(crate) enum How {
     /// A one-time code, by `adit sign-in` or of a link.
     Code(TokenId),
     Password,
+    /// Alone, for which its authenticator knew its user.
+    Passkey,
     /// An OpenID provider, by its name in the relay's file.
     Provider(Name),
 }
@@ -32,6 +34,7 @@ impl How {
         match self {
             Self::Code(_) => "code",
             Self::Password => "password",
+            Self::Passkey => "passkey",
             Self::Provider(_) => "provider",
         }
     }
@@ -48,8 +51,8 @@ pub(crate) struct Known {
 /// Something that a sign-in needs.
 #[derive(Clone, Debug)]
 pub(crate) enum Step {
-    /// A code of the user's app, or a recovery code.
-    Code,
+    /// A code of the user's app, or a recovery code; or one of their passkeys, by their ids.
+    Second { app: bool, passkeys: Vec<String> },
     /// An app with this key: one is asked for, and the user has none.
     Enrol(TotpKey),
     /// A look at recovery codes.

@@ -11,6 +11,7 @@ mod device;
 mod go;
 mod oidc;
 mod pages;
+mod passkey;
 mod password;
 mod sign_in;
 mod sign_out;
@@ -35,6 +36,7 @@ pub(crate) fn router(state: AppState, rest: Router) -> Router {
         .route("/assets/{file}", get(ui::asset))
         .route("/sign-in", get(sign_in::show).post(sign_in::sign_in))
         .route("/sign-in/password", post(password::sign_in))
+        .route("/sign-in/passkey", post(passkey::sign_in))
         .route("/sign-in/with/{provider}", get(oidc::begin))
         .route("/sign-in/from/{provider}", get(oidc::finish))
         .route("/sign-in/step", get(step::show).post(step::take))

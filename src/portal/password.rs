@@ -53,8 +53,11 @@ pub(super) async fn sign_in(
 /// The second factor that somebody is asked for besides a password: the one they have, or one that
 /// they set up now where the relay's settings want one.
 async fn second_factor(state: &AppState, known: &Known) -> Result<Vec<Step>, ApiError> {
-    if state.store.totp(known.user).await?.is_some() {
-        return Ok(vec![Step::Code]);
+    let app = state.store.totp(known.user).await?.is_some();
+    let passkeys = state.store.passkeys(known.user).await?;
+    if app || !passkeys.is_empty() {
+        let passkeys = passkeys.into_iter().map(|row| row.id).collect();
+        return Ok(vec![Step::Second { app, passkeys }]);
     }
     let policy = state.policy.current();
     let above = policy.user(known.user).is_some_and(|user| user.admin || user.auditor);

@@ -24,10 +24,10 @@ use uuid::Uuid;
 use super::asking::{Asking, set_cookie};
 use super::pages::{Refused, encoded, fields, header, page, redirect, shown, warning, with_cookie};
 use super::sign_out::leave;
-use super::step;
+use super::{passkey, step};
 use crate::AppState;
 use crate::api::{ApiError, Reason};
-use crate::authn::{How, Known, Second, Unfinished};
+use crate::authn::{How, Known, Purpose, Second, Unfinished};
 
 #[derive(Deserialize)]
 struct Form {
@@ -138,7 +138,7 @@ async fn open(
         browser: browser.clone(),
         provider: match &how {
             How::Provider(name) => Some(name.to_string()),
-            How::Code(_) | How::Password => None,
+            How::Code(_) | How::Password | How::Passkey => None,
         },
         idle: Duration::from_secs(60 * u64::from(settings.sign_in_idle_minutes)),
         expires: now + Duration::from_secs(3600 * u64::from(settings.sign_in_hours)),
@@ -166,7 +166,7 @@ fn opened(
     let word = how.as_str();
     let (token, provider) = match how {
         How::Code(token) => (Some(token), None),
-        How::Password => (None, None),
+        How::Password | How::Passkey => (None, None),
         How::Provider(name) => (None, Some(name)),
     };
     let second = second.map(Second::as_str);
@@ -186,9 +186,10 @@ pub(super) fn refused(
 fn form(status: StatusCode, state: &AppState, asking: &Asking, next: &str, told: Html) -> Response {
     let next = place(next).unwrap_or_default();
     let buttons = buttons(state, next);
+    let passkey = passkey::form(state, "/sign-in/passkey", next, Purpose::SignIn, &[]);
     let next = Html::text(next);
     let main = Html::of(
-        "<h1>Sign in</h1>{}{}\
+        "<h1>Sign in</h1>{}{}{}\
          <form method=\"post\" action=\"/sign-in/password\">\
          <input type=\"hidden\" name=\"next\" value=\"{}\">\
          <label for=\"user\">User name</label>\
@@ -208,7 +209,7 @@ fn form(status: StatusCode, state: &AppState, asking: &Asking, next: &str, told:
          <input id=\"code\" name=\"code\" type=\"password\" required spellcheck=\"false\" \
          autocapitalize=\"none\" autocomplete=\"one-time-code\" maxlength=\"160\">\
          <button class=\"wide plain\">Use the code</button></form></details>",
-        &[told, buttons, next.clone(), next],
+        &[told, buttons, passkey, next.clone(), next],
     );
     page(status, document("Sign in", true, header(asking), main))
 }

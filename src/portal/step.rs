@@ -19,6 +19,7 @@ use tokio::time::Instant;
 
 use super::asking::{Asking, cookie_named};
 use super::pages::{Refused, fields, redirect, warning, with_cookie};
+use super::passkey;
 use super::sign_in::{complete, refused};
 use crate::AppState;
 use crate::api::{Actor, Given, Taken, enrol_totp, give_password};
@@ -54,7 +55,7 @@ pub(super) async fn take(
         return refused(AuthnError::NotCompleted, &state, &asking, "");
     };
     let taken = match begun.steps.first().cloned() {
-        Some(Step::Code) => show_code(&state, &asking, &mut begun, &body).await,
+        Some(Step::Second { .. }) => take_second(&state, &asking, &mut begun, &body).await,
         Some(Step::Enrol(_)) => enrol(&state, &asking, &mut begun, &body).await,
         Some(Step::Keep(_)) | None => Ok(()),
         Some(Step::Password) => choose(&state, &asking, &begun, &body).await,
@@ -111,14 +112,25 @@ struct Shown {
     code: Secret,
 }
 
-async fn show_code(
+/// Takes a passkey, or else a code.
+async fn take_second(
     state: &AppState,
     asking: &Asking,
     begun: &mut Unfinished,
     body: &str,
 ) -> Result<(), Told> {
-    let code = code_of(body, asking)?.into_inner();
-    match state.authn.second_factor(&begun.known, &code, asking.from).await {
+    let (known, host) = (&begun.known, &state.info.domain);
+    let taken = match passkey::shown(body) {
+        Some(shown) => {
+            let by = state.authn.by_passkey(&shown, host, Some(known), asking.from).await;
+            by.map(|_| Second::Passkey)
+        }
+        None => {
+            let code = code_of(body, asking)?.into_inner();
+            state.authn.second_factor(known, &code, asking.from).await
+        }
+    };
+    match taken {
         Ok(second) => {
             begun.second = Some(second);
             Ok(())

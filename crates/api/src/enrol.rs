@@ -15,6 +15,9 @@ pub struct Info {
     pub quic_port: u16,
     pub ssh_port: u16,
     pub https_port: u16,
+    /// The MySQL door's, where there is one: it can not share the others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mysql_port: Option<u16>,
     pub ca_pem: String,
     /// The SSH door's host keys, one OpenSSH line each.
     pub ssh_host_keys: Vec<String>,

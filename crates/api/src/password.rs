@@ -3,7 +3,7 @@
 use access::Name;
 use serde::{Deserialize, Serialize};
 
-use crate::{Secret, TotpState};
+use crate::{PasskeyState, Secret, TotpState};
 
 /// `PUT /me/password`: another password for oneself.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -40,6 +40,9 @@ pub struct SignInMethods {
     /// An authenticator app, asked for besides the password; absent: they have none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub totp: Option<TotpState>,
+    /// Each signs in by itself, and stands in for the app besides the password.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub passkeys: Vec<PasskeyState>,
 }
 
 /// What is told of a password.

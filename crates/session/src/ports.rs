@@ -254,6 +254,8 @@ pub enum AuthnError {
     PasswordExpired,
     #[error("the second factor is wrong, or was used before")]
     SecondFactor,
+    #[error("the passkey is not known, or has not answered as asked")]
+    Passkey,
     #[error("the sign-in was not completed in time, or failed too often")]
     NotCompleted,
     #[error("too many failures from this address, for this token or for this name")]
@@ -281,6 +283,7 @@ impl AuthnError {
             | Self::Password
             | Self::PasswordExpired
             | Self::SecondFactor
+            | Self::Passkey
             | Self::NotCompleted => 401,
             Self::Throttled => 429,
             Self::Unavailable => 503,
@@ -304,6 +307,7 @@ impl Explain for AuthnError {
             Self::Password => "authn.password",
             Self::PasswordExpired => "password.expired",
             Self::SecondFactor => "authn.second_factor",
+            Self::Passkey => "authn.passkey",
             Self::NotCompleted => "sign_in.not_completed",
             Self::Throttled => "authn.throttled",
             Self::Unavailable => "store.unavailable",
@@ -327,6 +331,7 @@ impl Explain for AuthnError {
             Self::Password => "the user name or the password is wrong",
             Self::PasswordExpired => "this one-time password was not used in time",
             Self::SecondFactor => "the code is wrong, or was used already",
+            Self::Passkey => "this passkey does not sign in here",
             Self::NotCompleted => "this sign-in took too long or failed too often",
             Self::Throttled => {
                 "too many failed sign-ins from your address, for this name or with this token"
@@ -354,6 +359,7 @@ impl Explain for AuthnError {
             }
             Self::PasswordExpired => "ask your administrator for another",
             Self::SecondFactor => "wait for the next code; or take one of your recovery codes",
+            Self::Passkey => "try again; or sign in another way, and look at Security",
             Self::NotCompleted => "begin again",
             Self::Throttled | Self::Unavailable => "wait a minute and try again",
         }))

@@ -34,6 +34,10 @@ pub(super) fn of(id: &str) -> Option<Value> {
         "addMySshKey" => json!({ "key": KEY, "name": "laptop" }),
         "changeMyPassword" => json!({ "current": "…", "new": "a long text of your own" }),
         "takeTotp" => json!({ "key": "…", "code": "123456" }),
+        "addMyPasskey" => json!({
+            "name": "laptop", "algorithm": -7, "public_key": "MFkw…", "client_data": "eyJ0…",
+            "authenticator_data": "SZYN…",
+        }),
         "removeMyTotp" | "renewMyRecoveryCodes" => json!({ "code": "123456" }),
         "issueToken" => json!({ "user": "alice", "application": "orders-db", "kind": "api" }),
         "issueMyToken" => json!({ "application": "web1", "expires": "4h", "uses": 1 }),

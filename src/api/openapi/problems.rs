@@ -161,6 +161,9 @@ pub(in crate::api) const TOTP: Problems = &[(409, "totp.exists"), (422, "totp.co
 pub(in crate::api) const SHOW_TOTP: Problems =
     &[(404, "totp.not_found"), (422, "totp.code"), (429, "authn.throttled")];
 pub(in crate::api) const NO_TOTP: Problems = &[(404, "totp.not_found")];
+pub(in crate::api) const PASSKEY: Problems =
+    &[(409, "passkey.exists"), (409, "passkey.too_many"), (422, "passkey.refused")];
+pub(in crate::api) const NO_PASSKEY: Problems = &[(404, "passkey.not_found")];
 pub(in crate::api) const PROVISIONER: Problems = &[(409, "provisioner.exists")];
 pub(in crate::api) const NO_PROVISIONER: Problems = &[(404, "provisioner.not_found")];
 pub(in crate::api) const NO_PASSWORD: Problems = &[(404, "password.not_found")];

@@ -6,9 +6,10 @@ use gateway_web::{Html, document};
 use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::AppState;
-use crate::authn::{Step, TotpKey, Unfinished};
+use crate::authn::{Purpose, Step, TotpKey, Unfinished};
 use crate::portal::asking::Asking;
 use crate::portal::pages::{header, page};
+use crate::portal::passkey;
 
 /// The page that asks for what comes next.
 pub(super) fn asked(
@@ -20,7 +21,20 @@ pub(super) fn asked(
 ) -> Response {
     let name = begun.known.name.as_str();
     let (title, main) = match begun.steps.first() {
-        Some(Step::Code) | None => ("Your second factor", code(told)),
+        Some(Step::Second { app, passkeys }) => {
+            let purpose = Purpose::Second(begun.known.user);
+            let form = passkey::form(state, "/sign-in/step", "", purpose, passkeys);
+            let about = "<p class=\"soft\">Use the passkey that you have registered: touch your \
+                 security key, or let your device or phone know you. Who has lost it asks an \
+                 administrator.</p>{}";
+            let passkey = match passkeys.is_empty() {
+                true => Html::default(),
+                false => Html::of(about, &[form]),
+            };
+            let code = app.then(|| code(!passkeys.is_empty())).unwrap_or_default();
+            ("Your second factor", Html::all([told, passkey, code]))
+        }
+        None => ("Your second factor", told),
         Some(Step::Enrol(key)) => {
             ("Set up an authenticator app", offered(key, name, &state.info.domain, told))
         }
@@ -32,16 +46,18 @@ pub(super) fn asked(
     page(status, document(title, true, header(asking), main))
 }
 
-fn code(told: Html) -> Html {
+/// `instead`: a passkey does as well.
+fn code(instead: bool) -> Html {
+    let or = if instead { "Or open" } else { "Open" };
     Html::of(
-        "{}<p class=\"soft\">Open your authenticator app and type the six digits that it shows. \
+        "<p class=\"soft\">{} your authenticator app and type the six digits that it shows. \
          Without it, take one of your recovery codes.</p>\
          <form method=\"post\" action=\"/sign-in/step\" autocomplete=\"off\">\
          <label for=\"code\">Code</label>\
          <input id=\"code\" name=\"code\" required autofocus inputmode=\"text\" spellcheck=\"false\" \
          autocapitalize=\"none\" autocomplete=\"one-time-code\" maxlength=\"32\">\
          <button class=\"wide\">Go on</button></form>",
-        &[told],
+        &[Html::text(or)],
     )
 }
 

@@ -339,5 +339,8 @@ async fn methods(name: &Name, context: &Context) -> Result<(), Failure> {
             format!("since {since}, recovery codes left: {}", app.recovery_codes)
         }
     };
-    context.ui.data(format_args!("authenticator app: {totp}"))
+    context.ui.data(format_args!("authenticator app: {totp}"))?;
+    let names: Vec<&str> = methods.passkeys.iter().map(|one| one.name.as_str()).collect();
+    let passkeys = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+    context.ui.data(format_args!("passkeys: {passkeys}"))
 }

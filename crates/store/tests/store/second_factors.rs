@@ -1,6 +1,6 @@
 //! Second factors of people.
 
-use store::{EndOthers, NewTotp};
+use store::{EndOthers, NewTotp, PasskeyRow};
 use zeroize::Zeroizing;
 
 use crate::support::{Home, after, name, now, small};
@@ -33,4 +33,34 @@ async fn a_step_and_a_recovery_code_count_once_whoever_asks_at_the_same_time() {
     assert!(store.remove_totp(user).await.unwrap());
     assert!(!store.remove_totp(user).await.unwrap());
     assert_eq!(store.recovery_codes_left(user).await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn a_passkeys_count_is_taken_once_and_it_goes_with_its_user() {
+    let home = Home::new();
+    let store = home.with(&small()).await;
+    let user = store.user(&name("alice")).await.unwrap().unwrap().id;
+    let new = PasskeyRow {
+        id: "abc".to_owned(),
+        user,
+        name: "laptop".to_owned(),
+        algorithm: -7,
+        public_key: vec![0x30, 1, 2],
+        counter: 0,
+        created: 1,
+        used: None,
+    };
+    let others = || EndOthers { but: None, why: "test" };
+    assert_eq!(store.add_passkey(&new, others(), now()).await.unwrap(), Some(Vec::new()));
+    assert_eq!(store.add_passkey(&new, others(), now()).await.unwrap(), None, "it is there");
+    assert_eq!(store.passkeys(user).await.unwrap(), std::slice::from_ref(&new));
+    let used = |from, to| store.use_passkey("abc", (from, to), now());
+    assert!(used(0, 0).await.unwrap() && used(0, 0).await.unwrap(), "one that does not count");
+    let both = tokio::join!(used(0, 5), used(0, 5));
+    assert_eq!(u8::from(both.0.unwrap()) + u8::from(both.1.unwrap()), 1);
+    let row = store.passkey("abc").await.unwrap().unwrap();
+    assert!(row.counter == 5 && row.used.is_some());
+    assert!(!store.remove_passkey(user, "other").await.unwrap());
+    assert_eq!(store.remove_passkeys(user).await.unwrap(), 1);
+    assert_eq!(store.passkey("abc").await.unwrap(), None);
 }

@@ -149,7 +149,7 @@ const ADMIN: &[(&str, &str)] = &[
 ];
 
 /// Not of `adit admin`: this list only gets shorter.
-const ELSEWHERE: [&str; 36] = [
+const ELSEWHERE: [&str; 39] = [
     // For machines and monitors.
     "health",
     "healthz",
@@ -188,6 +188,9 @@ const ELSEWHERE: [&str; 36] = [
     "withdrawRequest",
     // For oneself, in the portal: what a picture is photographed for.
     "offerTotp",
+    "addMyPasskey",
+    "offerPasskey",
+    "removeMyPasskey",
     "removeMyTotp",
     "renewMyRecoveryCodes",
     "takeTotp",
