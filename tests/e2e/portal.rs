@@ -98,7 +98,14 @@ fn terminals_are_opened_by_pages_of_the_portal_only() -> Result<()> {
 
 #[test]
 fn every_page_can_be_read_by_everybody_in_light_and_dark_and_at_any_width() -> Result<()> {
-    Stage::start()?.walk("pages.mjs")
+    let mut stage = Stage::start()?;
+    stage.with_destinations()?;
+    stage.walk_part("pages.mjs", "pages")
+}
+
+#[test]
+fn every_window_and_the_terminal_can_be_read_by_everybody_as_well() -> Result<()> {
+    Stage::start()?.walk_part("pages.mjs", "windows")
 }
 
 #[test]
@@ -106,6 +113,16 @@ fn people_sign_in_by_password_app_and_provider_and_bring_a_machine() -> Result<(
     let mut stage = Stage::start()?;
     let told = stage.with_provider()?;
     stage.walk_told("signin.mjs", &told)
+}
+
+#[test]
+fn forms_say_all_that_applications_and_grants_have_and_keep_what_they_were_given() -> Result<()> {
+    Stage::start()?.walk("forms.mjs")
+}
+
+#[test]
+fn a_passkey_signs_in_alone_and_besides_a_password_until_it_is_taken_away() -> Result<()> {
+    Stage::start()?.walk("passkey.mjs")
 }
 
 /// A deployment with something of everything.
@@ -145,11 +162,34 @@ impl Stage {
         self.walk_told(script, &self.told()?)
     }
 
+    fn walk_part(&self, script: &str, part: &str) -> Result<()> {
+        let mut told = self.told()?;
+        told["part"] = json!(part);
+        self.walk_told(script, &told)
+    }
+
     fn walk_told(&self, script: &str, told: &Value) -> Result<()> {
         let portal = Path::new(env!("CARGO_MANIFEST_DIR")).join("portal/ui/e2e");
         let mut node = Command::new("node");
         node.arg(portal.join(script)).env("ADIT_E2E", told.to_string());
         run(&mut node, JOURNEY)?.ok().context(script.to_owned()).map(drop)
+    }
+
+    /// Has the audit log sent to a file, and to a webhook that nobody listens at.
+    fn with_destinations(&mut self) -> Result<()> {
+        let deployment = &mut self.world.deployment;
+        let (dir, port) = (deployment.dir().to_owned(), free_port()?);
+        std::fs::write(dir.join("relay/hook.secret"), "0123456789abcdef")?;
+        let destinations = format!(
+            "\n[[audit.destination]]\nname = \"archive\"\nkind = \"file\"\n\
+             path = \"../audit.jsonl\"\n[[audit.destination]]\nname = \"siem\"\n\
+             kind = \"webhook\"\nurl = \"http://127.0.0.1:{port}/adit\"\n\
+             secret_file = \"hook.secret\"\n"
+        );
+        let file = dir.join("relay/relay.toml");
+        std::fs::write(&file, std::fs::read_to_string(&file)? + &destinations)?;
+        deployment.relay().stop(SOON)?;
+        deployment.start_relay()
     }
 
     /// Has an OpenID provider in the relay's file, which the script starts, and people with one-time

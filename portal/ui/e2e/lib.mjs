@@ -96,17 +96,14 @@ export async function copied(page, label) {
 
 /** Pastes lines into a shell whose ssh knows nothing of this machine's configuration. */
 export function shell(lines, { token = '', background = false } = {}) {
-  const bin = join(home, 'bin');
   mkdirSync(join(home, '.ssh'), { recursive: true });
-  mkdirSync(bin, { recursive: true });
   const options = `-F none -o UserKnownHostsFile=${home}/.ssh/known_hosts -o StrictHostKeyChecking=yes -o ConnectTimeout=20`;
-  writeFileSync(join(bin, 'ssh'), `#!/bin/sh\nexec /usr/bin/ssh ${options} "$@"\n`);
-  chmodSync(join(bin, 'ssh'), 0o755);
+  program('ssh', `exec /usr/bin/ssh ${options} "$@"`);
   const child = spawn('sh', ['-c', lines], {
     cwd: home,
     detached: true,
     env: {
-      ...process.env, HOME: home, PATH: `${bin}:${told.bin}:${process.env.PATH}`, SSH_AUTH_SOCK: '',
+      ...process.env, HOME: home, PATH: `${join(home, 'bin')}:${told.bin}:${process.env.PATH}`, SSH_AUTH_SOCK: '',
       SSH_ASKPASS: told.askpass, SSH_ASKPASS_REQUIRE: 'force', TOKEN: token, DISPLAY: '', ADIT_HOME: join(home, 'adit'),
     },
     stdio: ['ignore', 'pipe', 'pipe'],
@@ -170,6 +167,22 @@ export async function until(what, look, seconds = 20) {
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
   throw new Error(`not in time: ${what}`);
+}
+
+/** A program that lines which are pasted find before the machine's own. */
+export function program(name, script) {
+  const bin = join(home, 'bin');
+  mkdirSync(bin, { recursive: true });
+  writeFileSync(join(bin, name), `#!/bin/sh\n${script}\n`);
+  chmodSync(join(bin, name), 0o755);
+}
+
+/** The address of a server that takes connections and says nothing. */
+export async function listener() {
+  const server = netServer((socket) => socket.on('error', () => undefined));
+  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+  endings.push(() => server.close());
+  return `127.0.0.1:${server.address().port}`;
 }
 
 /** A web application that says who asks. */

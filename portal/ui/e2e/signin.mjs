@@ -5,13 +5,11 @@ import { execFileSync } from 'node:child_process';
 import { createHmac } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:https';
-import { createRequire } from 'node:module';
 import { join } from 'node:path';
-import { journey, open, PLAIN, shell, told, until } from './lib.mjs';
+import { journey, open, shell, told, until } from './lib.mjs';
+import { look, nothingFound } from './look.mjs';
 
-const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 const OWN = 'four words of my own';
-const found = [];
 
 await journey(async (browser) => {
   const issuer = await provider();
@@ -105,7 +103,7 @@ await journey(async (browser) => {
   await look(other, 'signed-out');
   await other.getByRole('link', { name: 'Sign out there too' }).click();
   await other.waitForURL((url) => url.origin === issuer);
-  assert.deepEqual(found, [], 'what axe found');
+  nothingFound();
 });
 
 /** A browser that has never been here. Pages of the provider are its own matter: their console is not watched. */
@@ -168,22 +166,4 @@ async function provider() {
   await new Promise((resolve) => server.listen(told.provider, '127.0.0.1', resolve));
   server.unref();
   return issuer;
-}
-
-/** Light, dark, and as narrow as a phone: nothing serious by axe, nothing wider than the screen. */
-async function look(page, name, fullPage = true) {
-  for (const [how, scheme, width] of [['light', 'light', 1280], ['dark', 'dark', 1280], ['narrow', 'light', 360]]) {
-    await page.emulateMedia({ colorScheme: scheme });
-    await page.setViewportSize({ width, height: width < 600 ? 740 : 800 });
-    await page.waitForTimeout(150);
-    await page.screenshot({ path: join(told.shots, `${name}-${how}.png`), fullPage, ...PLAIN });
-    await page.evaluate(axe);
-    const { violations } = await page.evaluate(() => globalThis.axe.run(document, { resultTypes: ['violations'] }));
-    for (const one of violations.filter(({ impact }) => ['serious', 'critical'].includes(impact))) {
-      found.push(`${name} ${how}: ${one.id}: ${one.nodes.map((node) => `${node.target} ${node.any[0]?.message ?? ''}`).join('; ')}`);
-    }
-    const over = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
-    if (over > 0) found.push(`${name} ${how}: ${over} px wider than the screen`);
-  }
-  await page.setViewportSize({ width: 1280, height: 800 });
 }

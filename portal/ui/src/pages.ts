@@ -27,9 +27,13 @@ export const ADMIN: Page[] = [
   { path: 'admin/directories', title: 'Directories', load: () => import('./admin/Provisioners.svelte') },
   { path: 'admin/grants', title: 'Grants', load: () => import('./admin/Grants.svelte') },
   { path: 'admin/tokens', title: 'Tokens', load: () => import('./admin/Tokens.svelte') },
+  { path: 'admin/agents', title: 'Agents', load: () => import('./admin/Agents.svelte') },
   { path: 'admin/sessions', title: 'Sessions', load: () => import('./admin/Sessions.svelte') },
   { path: 'admin/recordings', title: 'Recordings', load: () => import('./admin/Recordings.svelte') },
   { path: 'admin/audit', title: 'Audit log', load: () => import('./admin/Audit.svelte') },
+  { path: 'admin/destinations', title: 'Audit destinations', load: () => import('./admin/Destinations.svelte') },
+  { path: 'admin/requests', title: 'Request log', load: () => import('./admin/Requests.svelte') },
+  { path: 'admin/certificates', title: 'TLS certificates', load: () => import('./admin/Certificates.svelte') },
   { path: 'admin/settings', title: 'Settings', load: () => import('./admin/Settings.svelte') },
 ];
 

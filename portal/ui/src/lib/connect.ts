@@ -26,6 +26,8 @@ export interface Target {
   relay: string;
   /** `https://app-site.relay…` */
   web: string;
+  /** Who is signed in here. */
+  user: string;
   /** The account at the target. */
   login: string;
   /** A token, once there is one. */
@@ -39,13 +41,24 @@ export function tabs(target: Target): Tab[] {
 const BY_KIND: Record<Kind, (target: Target) => Tab[]> = {
   ssh: (t) => [openssh(t), putty(t), vscode(t), adit(t)],
   web: (t) => [browser(t), curl(t), inUrl(t)],
-  postgres: (t) => [tunnelled(t, 'psql', 5432, (port) => `psql "host=127.0.0.1 port=${port} user=${t.login || 'USER'} dbname=DATABASE"`), form(t, 'DBeaver', 5432)],
-  mysql: (t) => [
-    tunnelled(t, 'mysql', 3306, (port) => `mysql --host=127.0.0.1 --port=${port} --user=${t.login || 'USER'} --password`),
-    form(t, 'HeidiSQL', 3306),
-    form(t, 'DBeaver', 3306),
-  ],
-  redis: (t) => [tunnelled(t, 'redis-cli', 6379, (port) => `redis-cli -h 127.0.0.1 -p ${port}`)],
+  postgres: (t) => {
+    const port = door(t, t.info.https_port);
+    if (port) return [psql(t, port), databaseForm(t, 'DBeaver', port, ['SSL mode', 'verify-full'])];
+    return [tunnelled(t, 'psql', 5432, (at) => `psql "host=127.0.0.1 port=${at} user=${t.login || 'USER'} dbname=DATABASE"`), form(t, 'DBeaver', 5432)];
+  },
+  mysql: (t) => {
+    const port = door(t, t.info.mysql_port);
+    if (port) return [mysql(t, port), databaseForm(t, 'HeidiSQL', port, ['Network type', 'MariaDB or MySQL (TCP/IP)']), databaseForm(t, 'DBeaver', port, ['SSL', 'use, and verify the server'])];
+    return [
+      tunnelled(t, 'mysql', 3306, (at) => `mysql --host=127.0.0.1 --port=${at} --user=${t.login || 'USER'} --password`),
+      form(t, 'HeidiSQL', 3306),
+      form(t, 'DBeaver', 3306),
+    ];
+  },
+  redis: (t) => {
+    const port = door(t, t.info.https_port);
+    return [port ? redisCli(t, port) : tunnelled(t, 'redis-cli', 6379, (at) => `redis-cli -h 127.0.0.1 -p ${at}`)];
+  },
   rdp: (t) => [rdpFile(t), windows(t, 13389), tunnelled(t, 'FreeRDP', 13389, (port) => `xfreerdp /v:127.0.0.1:${port} /u:${t.login || 'USER'}`)],
   tcp: (t) => [tunnelled(t, 'adit tunnel', 15000)],
 };
@@ -132,6 +145,69 @@ function inUrl(t: Target): Tab {
     name: 'Address only',
     about: 'For programs that take an address and nothing else. Addresses end up in logs: prefer the header.',
     steps: [{ label: 'Address', text: `${t.web}/adit-key/${t.token || 'TOKEN'}/` }],
+  };
+}
+
+/** The port of a database's door, which is of use where the relay has an account there. */
+const door = (t: Target, port?: number | null) => (t.application.has_account ? port : undefined);
+
+/** As whom one asks at a door of databases: what stands after the `+` is the application. */
+const databaseUser = (t: Target) => `${t.user}+${t.name}`;
+
+/** A file that the clients of databases know the relay by, in the folder they are started in. */
+const relayCa = (t: Target): Step => ({
+  label: 'Once, so that clients know the relay',
+  text: `cat > relay-ca.pem <<'PEM'\n${t.info.ca_pem.trim()}\nPEM`,
+});
+
+function psql(t: Target, port: number): Tab {
+  const { domain } = t.info;
+  return {
+    name: 'psql',
+    about: 'The token is the password. The database’s own stays with the relay.',
+    facts: [['Host', domain], ['Port', String(port)], ['User name', databaseUser(t)]],
+    steps: [
+      { label: 'Connect', text: `PGPASSWORD='${t.token || 'TOKEN'}' psql "host=${domain} port=${port} user=${databaseUser(t)} dbname=DATABASE sslmode=verify-full sslrootcert=relay-ca.pem"` },
+      relayCa(t),
+    ],
+  };
+}
+
+function mysql(t: Target, port: number): Tab {
+  const { domain } = t.info;
+  const ask = (client: string, check: string) => `MYSQL_PWD='${t.token || 'TOKEN'}' ${client} -h ${domain} -P ${port} -u ${databaseUser(t)} --ssl-ca=relay-ca.pem ${check} DATABASE`;
+  return {
+    name: 'mysql',
+    about: 'The token is the password. The database’s own stays with the relay.',
+    facts: [['Host', domain], ['Port', String(port)], ['User name', databaseUser(t)]],
+    steps: [
+      { label: 'Connect with MySQL’s client', text: ask('mysql', '--ssl-mode=VERIFY_IDENTITY') },
+      { label: 'Connect with MariaDB’s client', text: ask('mariadb', '--ssl-verify-server-cert') },
+      relayCa(t),
+    ],
+  };
+}
+
+function redisCli(t: Target, port: number): Tab {
+  const { domain } = t.info;
+  return {
+    name: 'redis-cli',
+    about: 'The token is the password. The database’s own stays with the relay.',
+    facts: [['Host', domain], ['Port', String(port)], ['User name', databaseUser(t)]],
+    steps: [
+      { label: 'Connect', text: `REDISCLI_AUTH='${t.token || 'TOKEN'}' redis-cli -h ${domain} -p ${port} --tls --cacert relay-ca.pem --user ${databaseUser(t)}` },
+      relayCa(t),
+    ],
+  };
+}
+
+/** A client with a form, which connects to the relay's door. */
+function databaseForm(t: Target, name: string, port: number, more: [string, string]): Tab {
+  return {
+    name,
+    about: 'It opens several connections: a token for many uses, or an API token, is right for it. As CA it takes the file of the step below.',
+    facts: [['Host', t.info.domain], ['Port', String(port)], ['User name', databaseUser(t)], ['Password', t.token || 'the token'], more, ['CA certificate', 'relay-ca.pem']],
+    steps: [relayCa(t)],
   };
 }
 

@@ -12,12 +12,13 @@ export const moment = (millis: number) => exact.format(millis);
 export function ago(seconds?: number | null, now = Date.now()): string {
   if (!seconds) return '';
   const away = seconds - now / 1000;
-  const step = STEPS.find(([size]) => Math.abs(away) >= size);
-  return step ? relative.format(Math.trunc(away / step[0]), step[1]) : 'just now';
+  const step = STEPS.find(([least]) => Math.abs(away) >= least);
+  return step ? relative.format(Math.trunc(away / step[1]), step[2]) : 'just now';
 }
 
 const relative = new Intl.RelativeTimeFormat('en', { numeric: 'always' });
-const STEPS: [number, Intl.RelativeTimeFormatUnit][] = [[86400 * 2, 'day'], [3600, 'hour'], [60, 'minute'], [10, 'second']];
+/** From how many seconds on, in what unit, and of how many seconds that is. */
+const STEPS: [number, number, Intl.RelativeTimeFormatUnit][] = [[86400 * 2, 86400, 'day'], [3600, 3600, 'hour'], [60, 60, 'minute'], [10, 1, 'second']];
 
 export function bytes(count: number): string {
   const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];
@@ -43,12 +44,17 @@ export function sentence(text: string): string {
 /** `a, b  c` as a list. */
 export const words = (text: string) => text.split(/[\s,]+/).filter(Boolean);
 
+/** The lines that hold something. */
+export const lines = (text: string) => text.split('\n').map((line) => line.trim()).filter(Boolean);
+
 /** `env=prod, team=web` as tags. */
-export function tags(text: string): Record<string, string> {
-  const pairs = text.split(/[,\n]+/).map((pair) => pair.trim()).filter(Boolean);
-  return Object.fromEntries(pairs.map((pair) => {
-    const [key = '', value = ''] = pair.split(/=(.*)/s);
-    return [key.trim(), value.trim()];
+export const tags = (text: string): Record<string, string> => pairs(text.replaceAll(',', '\n'), '=');
+
+/** `name: value` and the like, a line each. */
+export function pairs(text: string, between: string): Record<string, string> {
+  return Object.fromEntries(lines(text).map((line) => {
+    const at = line.indexOf(between);
+    return at < 0 ? [line, ''] : [line.slice(0, at).trim(), line.slice(at + between.length).trim()];
   }));
 }
 
@@ -61,4 +67,18 @@ export function download(name: string, content: string | Uint8Array<ArrayBuffer>
   const link = Object.assign(document.createElement('a'), { href: url, download: name });
   link.click();
   setTimeout(() => URL.revokeObjectURL(url), 10_000);
+}
+
+/** RFC 3339 as a field for local times takes it. */
+export function localTime(text?: string | null): string {
+  const at = text ? new Date(text) : undefined;
+  if (!at || Number.isNaN(at.getTime())) return '';
+  return new Date(at.getTime() - at.getTimezoneOffset() * 60_000).toISOString().slice(0, 19);
+}
+
+/** What such a field holds, in RFC 3339; as it was before where it says the same. */
+export function utcTime(local: string, before?: string | null): string | null {
+  if (!local) return null;
+  if (before && localTime(before) === (local.length === 16 ? `${local}:00` : local)) return before;
+  return `${new Date(local).toISOString().slice(0, 19)}Z`;
 }
