@@ -364,7 +364,7 @@ mod tests {
         ) {
             let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
             let said: Vec<Vec<u8>> = pieces.iter().map(|(length, seed)| {
-                (0..*length).map(|n| (n * usize::from(*seed) >> 7).to_le_bytes()[0]).collect()
+                (0..*length).map(|n| ((n * usize::from(*seed)) >> 7).to_le_bytes()[0]).collect()
             }).collect();
             let heard = runtime.block_on(async {
                 let (far, near) = duplex(room);
