@@ -7,7 +7,7 @@ of `loadgen`, a throw-away sshd and (where Debian's PostgreSQL, MariaDB and Redi
 databases.
 Needs root for pinning and for the SSH part. `cargo xtask bench` builds what it needs and calls it.
 
-  run.py [--parts bulk latency connect memory ssh pg mysql redis db-memory web web-memory] [--reps 5] [--pin 1] [--gb 2]"""
+  run.py [--parts bulk latency connect memory ssh pg mysql redis db-memory rdp web web-memory] [--reps 5] [--pin 1] [--gb 2]"""
 import argparse
 import json
 import os
@@ -21,7 +21,7 @@ import time
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-PARTS = ["bulk", "latency", "connect", "memory", "ssh", "pg", "mysql", "redis", "db-memory", "web", "web-memory"]
+PARTS = ["bulk", "latency", "connect", "memory", "ssh", "pg", "mysql", "redis", "db-memory", "rdp", "web", "web-memory"]
 
 options = argparse.ArgumentParser(description=__doc__)
 options.add_argument("--parts", nargs="+", default=PARTS, choices=PARTS)
@@ -286,6 +286,20 @@ def redis(deployment):
           "--with", f"=-a {password}", "--with", f"Redis door=--tls --insecure -a {token}")
 
 
+def rdp(deployment):
+    """The bytes of a desktop mean nothing to what is measured: any target will do."""
+    port = free_port()
+    target = start("desk", HERE / "loadgen/target/release/loadgen", "serve", "--listen", f"127.0.0.1:{port}")
+    wait_for("the target", answers(port))
+    deployment.application("desk", "rdp", port)
+    local, agent = deployment.tunnel("desk")
+    token = deployment.adit("admin", "token", "issue", "--user", "admin", "--application", "desk",
+                            "--kind", "access", "--uses", "1000000")
+    bench("rdp.py", "--direct", f"127.0.0.1:{port}@{target.pid}", "--via",
+          f"adit tunnel=127.0.0.1:{local}@{deployment.pids(agent)}",
+          "--via", f"RDP door=127.0.0.1:{deployment.https}@{deployment.pids()}", "--token", token)
+
+
 def web(deployment):
     """nginx as a reverse proxy with TLS and kept connections, before the origin that we reach too."""
     home, origin, sink, proxy = root / "web", free_port(), free_port(), free_port()
@@ -348,6 +362,8 @@ def main():
         doors_memory(deployment)
     if "redis" in opts.parts:
         redis(deployment)
+    if "rdp" in opts.parts:
+        rdp(deployment)
     if {"web", "web-memory"} & set(opts.parts):
         web(deployment)
 
