@@ -2,6 +2,7 @@
 
 mod crowd;
 mod disk;
+mod rdp;
 mod shortage;
 mod web;
 mod withdrawn;

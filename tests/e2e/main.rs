@@ -19,6 +19,7 @@ mod mysql;
 mod operation;
 mod portal;
 mod postgres;
+mod rdp_gateway;
 mod recorded_terminals;
 mod recording;
 mod redis;
