@@ -11,6 +11,7 @@ use super::tunnel::{called, fixed};
 use crate::context::Context;
 use crate::exit::{Exit, Failure};
 use crate::files;
+use crate::stop::Stop;
 use crate::times;
 
 #[derive(Debug, Args)]
@@ -80,9 +81,14 @@ async fn start(
     files::private_dir(&folder)?;
     let file = Written(folder.join(&made.name));
     files::replace(&file.0, &encoded(made.text.expose()))?;
+    // Whoever ends this ends the client; and the file is gone either way.
+    let mut stop = Stop::new()?;
     let mut command = tokio::process::Command::from(client.opens(&file.0));
-    let status = command.args(&args.rest).kill_on_drop(true).status().await?;
-    ended(status)
+    let mut child = command.args(&args.rest).kill_on_drop(true).spawn()?;
+    tokio::select! {
+        status = child.wait() => ended(status?),
+        () = stop.asked() => Ok(()),
+    }
 }
 
 /// Runs a client beside a tunnel.

@@ -93,8 +93,7 @@ impl RdGateway {
     {
         let headers = request.headers();
         let way = match request.method().as_str() {
-            // Its client has no token, and asks for a password that nobody has.
-            _ if headers.contains_key(AUTHORIZATION) => return refuse(StatusCode::UNAUTHORIZED),
+            _ if shows_password(headers) => return refuse(StatusCode::UNAUTHORIZED),
             _ if request.version() != Version::HTTP_11 => {
                 return refuse(StatusCode::HTTP_VERSION_NOT_SUPPORTED);
             }
@@ -170,6 +169,12 @@ enum Way {
     In,
 }
 
+/// Whether a client has no token, and shows something that nobody here looks at.
+fn shows_password(headers: &HeaderMap) -> bool {
+    let by_token = headers.get(&AUTH_SCHEME).is_some_and(|scheme| scheme == "PAA");
+    headers.contains_key(AUTHORIZATION) && !by_token
+}
+
 /// By which the two requests of a pair belong together.
 fn connection_id(headers: &HeaderMap) -> Option<String> {
     let id = headers.get(&CONNECTION_ID)?.to_str().ok()?;
@@ -198,5 +203,6 @@ fn empty() -> Answer {
 const PATH: &str = "/remoteDesktopGateway";
 const OUT: &str = "RDG_OUT_DATA";
 const IN: &str = "RDG_IN_DATA";
+const AUTH_SCHEME: HeaderName = HeaderName::from_static("rdg-auth-scheme");
 const CONNECTION_ID: HeaderName = HeaderName::from_static("rdg-connection-id");
 const MAX_ID: usize = 64;

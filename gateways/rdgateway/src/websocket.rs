@@ -1,6 +1,7 @@
 //! Packets in a WebSocket.
 
 use std::io;
+use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -10,9 +11,9 @@ use hyper::header::{
     UPGRADE,
 };
 use hyper::{Response, StatusCode};
-use std::pin::Pin;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message};
@@ -87,13 +88,13 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> splice::Stream for WebSocket<S> {
     fn abort(&mut self, _code: u32) {}
 }
 
-/// Clients end their connection without the frame that says so.
+/// Clients end their connection without the frame that says so, and TLS without its own word for it.
 fn ended(error: Error) -> io::Result<Option<Bytes>> {
     match error {
-        Error::ConnectionClosed | Error::AlreadyClosed => Ok(None),
-        Error::Protocol(
-            tokio_tungstenite::tungstenite::error::ProtocolError::ResetWithoutClosingHandshake,
-        ) => Ok(None),
+        Error::ConnectionClosed
+        | Error::AlreadyClosed
+        | Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => Ok(None),
+        Error::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
         other => Err(broken(other)),
     }
 }
