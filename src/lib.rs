@@ -15,6 +15,7 @@ pub mod config;
 pub mod connectors;
 pub mod database;
 mod deliver;
+pub mod desktops;
 mod ends;
 pub mod host_keys;
 pub mod init;

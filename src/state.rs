@@ -17,6 +17,7 @@ use crate::ca::Ca;
 use crate::certificates::Certificates;
 use crate::connectors::Connectors;
 use crate::deliver::Deliveries;
+use crate::desktops::Desktops;
 use crate::ends::Ends;
 use crate::oidc::Providers;
 use crate::policy::PolicyPublisher;
@@ -38,6 +39,7 @@ pub struct AppState {
     pub deliveries: Arc<Deliveries>,
     pub recordings: Archive,
     pub terminals: Arc<Terminals>,
+    pub desktops: Arc<Desktops>,
     pub oidc: Arc<Providers>,
     pub calls: Arc<Calls>,
     pub info: Arc<RelayInfo>,

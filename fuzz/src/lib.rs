@@ -12,6 +12,7 @@ mod mysql;
 mod names;
 mod passkeys;
 mod rdgateway;
+mod rdp;
 mod recorded;
 mod redis;
 mod requests;
@@ -47,6 +48,8 @@ pub const TARGETS: &[Target] = &[
     Target { name: "mysql_text", run: mysql::text },
     Target { name: "passkey", run: passkeys::brought },
     Target { name: "rdgateway_packets", run: rdgateway::packets },
+    Target { name: "rdp_first", run: rdp::first },
+    Target { name: "rdp_conversation", run: rdp::conversation },
     Target { name: "recorded_output", run: recorded::output },
     Target { name: "typed_commands", run: recorded::commands },
     Target { name: "typed_input", run: recorded::typed },

@@ -16,7 +16,7 @@ const lock = hash(['package.json', 'package-lock.json']);
 once(join('node_modules', '.adit'), lock, () => {
   run('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error']);
 });
-const inputs = hash([...all('src'), ...all('scripts'), 'index.html', 'vite.config.js', 'svelte.config.js', 'tsconfig.json',
+const inputs = hash([...all('src'), ...all('scripts'), 'index.html', 'desktop.html', 'vite.config.js', 'svelte.config.js', 'tsconfig.json',
   'package-lock.json', '../../docs/openapi.json']);
 once(join('dist', '.adit'), inputs, () => run('npm', ['run', '--silent', 'build']));
 

@@ -7,6 +7,7 @@ mod caller;
 mod certificates;
 mod change;
 mod connectors;
+mod desktop;
 mod devices;
 mod edit;
 mod enrol;

@@ -11,8 +11,8 @@ use super::openapi::problems as p;
 use super::openapi::{self, Described, Doc, Operation, Schemas, doc};
 use super::rates::Cost;
 use super::{
-    agents, audit, certificates, connectors, devices, edit, enrol, host_keys, keys, lists, me,
-    objects, passkeys, passwords, provisioners,
+    agents, audit, certificates, connectors, desktop, devices, edit, enrol, host_keys, keys, lists,
+    me, objects, passkeys, passwords, provisioners,
 };
 use super::{
     rdp_files, recordings, requests, second_factors, sessions, settings, sign_ins, ssh_ca,
@@ -133,6 +133,12 @@ pub(super) fn routes() -> Vec<Route> {
             doc("endMySession", "Ends one of the caller's own sessions", &[p::NO_SESSION])).needs(Sessions),
         socket("/api/v1/me/terminal", User, terminal::open,
             doc("openTerminal", "Opens a terminal for a page of the portal: a WebSocket, described in docs/portal.md", &[p::SOCKET])).needs(Sessions),
+        post("/api/v1/me/desktops", User, desktop::offer,
+            doc("openDesktop", "Gives a page of the portal a ticket that opens a desktop", &[p::DESKTOP])).needs(Sessions),
+        get("/api/v1/me/desktops/{id}", User, desktop::show,
+            doc("getDesktop", "Says how a desktop is that the browser opened, and why it is over", &[p::BROWSERS])).needs(Sessions),
+        socket("/api/v1/me/desktop", User, desktop::open,
+            doc("carryDesktop", "Carries a desktop for a page of the portal: a WebSocket, described in docs/desktops.md", &[p::SOCKET])).needs(Sessions),
         delete("/api/v1/me/agent", Holder, me::logout,
             doc("logout", "Ends the enrolment of the agent that asks", &[p::INVALID, p::NO_AGENT])),
 

@@ -111,6 +111,7 @@ pub(super) fn application(row: store::ApplicationRow) -> ApplicationRow {
         tags: row.tags,
         web: row.web,
         database: row.database,
+        rdp: row.rdp,
     }
 }
 

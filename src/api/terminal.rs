@@ -1,4 +1,4 @@
-//! Where a page of the portal opens terminals: the handshake of a WebSocket (RFC 6455, and RFC 8441
+//! Where a page of the portal opens terminals, and the handshake that desktops have too: that of a WebSocket (RFC 6455, and RFC 8441
 //! over HTTP/2). What is said on it is in `src/terminals`.
 
 use access::{Code, Credential};
@@ -18,7 +18,7 @@ use super::browser;
 use super::caller::Caller;
 use super::error::ApiError;
 use super::openapi::{Answer, Input, Operation, Schemas};
-use crate::listen::afterwards::Afterwards;
+use crate::listen::afterwards::{Afterwards, Line};
 use crate::terminals::Seat;
 use crate::{AppState, Peer};
 
@@ -33,10 +33,8 @@ pub(super) async fn open(
         let error = ApiError::new(StatusCode::FORBIDDEN, Code("token.wrong_kind"), detail);
         return Err(error.hint("programs use ssh, or `adit ssh`"));
     };
-    let Handshake { accept, afterwards, peer } = handshake;
-    let seat = Seat { who: caller.who, sign_in, peer: peer.addr };
-    afterwards.set(move |line| state.terminals.clone().serve(line, seat));
-    Ok(Changed { accept })
+    let seat = Seat { who: caller.who, sign_in, peer: handshake.peer.addr };
+    Ok(handshake.then(move |line| state.terminals.clone().serve(line, seat)))
 }
 
 /// A request for a WebSocket, of a page of the relay's own host.
@@ -50,6 +48,17 @@ pub(super) struct Handshake {
 /// The answer: the protocol changes.
 pub(super) struct Changed {
     accept: Option<HeaderValue>,
+}
+
+impl Handshake {
+    /// The answer; `speak` speaks on the line that the connection is then.
+    pub(super) fn then<F>(self, speak: impl FnOnce(Line) -> F + Send + 'static) -> Changed
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.afterwards.set(speak);
+        Changed { accept: self.accept }
+    }
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Handshake {

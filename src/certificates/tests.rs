@@ -129,5 +129,6 @@ fn wiki(hosts: &[&str]) -> Application {
         tags: Default::default(),
         web: access::WebOptions { host_names, ..Default::default() },
         database: Default::default(),
+        rdp: Default::default(),
     }
 }

@@ -330,6 +330,7 @@ pub(super) fn request() -> DialRequest {
         tags: [].into(),
         web: Default::default(),
         database: Default::default(),
+        rdp: Default::default(),
     };
     let address = application.address.clone();
     DialRequest { session: SessionId(Uuid::nil()), application: Arc::new(application), address }

@@ -33,6 +33,7 @@ pub(crate) use asking::cookie;
 pub(crate) fn router(state: AppState, rest: Router) -> Router {
     Router::new()
         .route("/", get(ui::show))
+        .route("/desktop", get(ui::desktop))
         .route("/assets/{file}", get(ui::asset))
         .route("/sign-in", get(sign_in::show).post(sign_in::sign_in))
         .route("/sign-in/password", post(password::sign_in))

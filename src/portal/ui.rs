@@ -29,19 +29,35 @@ include!(concat!(env!("OUT_DIR"), "/portal_files.rs"));
 
 /// `GET /`: the portal, for whoever is signed in. What it shows it asks of the API.
 pub(super) async fn show(Extension(asking): Extension<Asking>, headers: HeaderMap) -> Response {
+    page(&asking, &headers, &INDEX)
+}
+
+/// `GET /desktop`: a desktop in a page of its own, the only one that may run WebAssembly.
+pub(super) async fn desktop(Extension(asking): Extension<Asking>, headers: HeaderMap) -> Response {
+    page(&asking, &headers, &DESKTOP)
+}
+
+/// A page of the front end, and what it may do.
+struct Page {
+    path: &'static str,
+    policy: &'static str,
+    tag: LazyLock<String>,
+}
+
+fn page(asking: &Asking, headers: &HeaderMap, page: &Page) -> Response {
     if asking.who.is_none() {
         return redirect(StatusCode::FOUND, "/sign-in");
     }
-    let Some(index) = file("index.html") else { return missing(&asking) };
+    let Some(file) = file(page.path) else { return missing(asking) };
     let known = headers.get(IF_NONE_MATCH).and_then(|tag| tag.to_str().ok());
-    let mut response = match known.is_some_and(|known| known.contains(INDEX_TAG.as_str())) {
+    let mut response = match known.is_some_and(|known| known.contains(page.tag.as_str())) {
         true => StatusCode::NOT_MODIFIED.into_response(),
-        false => send(index, &headers),
+        false => send(file, headers),
     };
     let headers = response.headers_mut();
-    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(page.policy));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    if let Ok(tag) = HeaderValue::from_str(&INDEX_TAG) {
+    if let Ok(tag) = HeaderValue::from_str(&page.tag) {
         headers.insert(ETAG, tag);
     }
     response
@@ -107,20 +123,33 @@ fn kind(path: &str) -> &'static str {
         "js" => "text/javascript; charset=utf-8",
         "css" => "text/css; charset=utf-8",
         "svg" => "image/svg+xml",
+        "wasm" => "application/wasm",
         _ => "application/octet-stream",
     }
 }
 
-static INDEX_TAG: LazyLock<String> = LazyLock::new(|| {
-    let hash = sha256(file("index.html").map_or(&[][..], |index| index.plain));
+static INDEX: Page =
+    Page { path: "index.html", policy: POLICY, tag: LazyLock::new(|| tag("index.html")) };
+static DESKTOP: Page = Page {
+    path: "desktop.html",
+    policy: DESKTOP_POLICY,
+    tag: LazyLock::new(|| tag("desktop.html")),
+};
+
+fn tag(path: &str) -> String {
+    let hash = sha256(file(path).map_or(&[][..], |file| file.plain));
     // Weak: it is the same for each coding of the text.
     format!("W/\"{}\"", HEXLOWER.encode(&hash[..16]))
-});
+}
 
 const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 /// Nothing but what this host serves, nothing inline, in nobody's frame.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
     connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
+/// The same, and WebAssembly, which decodes pictures; the pointer of a desktop is one in an address.
+const DESKTOP_POLICY: &str = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; \
+    style-src 'self'; img-src 'self' data:; connect-src 'self'; base-uri 'none'; \
+    form-action 'self'; frame-ancestors 'none'";
 
 #[cfg(test)]
 mod tests {
@@ -148,8 +177,26 @@ mod tests {
     }
 
     #[test]
+    fn the_decoder_of_desktops_is_a_file_of_its_own_and_small_on_its_way() {
+        let wasm: Vec<_> = FILES.iter().filter(|file| file.path.ends_with(".wasm")).collect();
+        let [wasm] = wasm.as_slice() else { panic!("one decoder") };
+        assert!(wasm.plain.starts_with(b"\0asm") && kind(wasm.path) == "application/wasm");
+        assert!(wasm.brotli.is_some_and(|brotli| brotli.len() < 1300 << 10));
+        let other = FILES.iter().filter(|file| !file.path.ends_with(".wasm"));
+        for file in other {
+            assert!(file.plain.len() < 1 << 20, "{} has something inside", file.path);
+        }
+    }
+
+    #[test]
     fn nothing_is_inline_absolute_or_from_elsewhere() {
-        let index = std::str::from_utf8(file("index.html").unwrap().plain).unwrap();
+        for page in ["index.html", "desktop.html"] {
+            is_plain(page);
+        }
+    }
+
+    fn is_plain(page: &str) {
+        let index = std::str::from_utf8(file(page).unwrap().plain).unwrap();
         for forbidden in ["style=", "<style", "onload", "http", "=\"/", "data:"] {
             assert!(!index.contains(forbidden), "{forbidden}: {index}");
         }

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use gateway_mysql::{MysqlConfig, MysqlGateway};
 use gateway_postgres::{PostgresConfig, PostgresGateway};
+use gateway_rdp::{RdpConfig, RdpGateway};
 use gateway_redis::{RedisConfig, RedisGateway};
 use gateway_ssh::{HostCa, SshConfig, SshGateway, TargetCa, UserCa};
 use gateway_web::{Keeper, Signer, WebConfig, WebGateway};
@@ -35,6 +36,7 @@ use crate::certificates::{self, Certificates};
 use crate::config::{Challenge, Config};
 use crate::connectors::Connectors;
 use crate::deliver::Deliveries;
+use crate::desktops::Desktops;
 use crate::ends::Ends;
 use crate::host_keys::HostKeyring;
 use crate::listen::http01::Http01;
@@ -153,6 +155,7 @@ pub(super) struct Core {
     redis: RedisGateway,
     rdgateway: RdGateway,
     mysql: MysqlGateway,
+    rdp: RdpGateway,
     signer: Arc<Signer>,
     agents: Arc<Agents>,
     audit: Arc<Measured>,
@@ -248,6 +251,12 @@ impl Core {
             version: config.mysql.version.clone(),
             native_password: config.mysql.native_password,
         });
+        let rdp = RdpGateway::new(RdpConfig {
+            broker: broker.clone(),
+            secrets: Arc::new(store.clone()),
+            certificates: Arc::new(store.clone()),
+            roots: system_roots(),
+        });
         let destinations = config.audit.destinations.clone();
         let deliveries = Deliveries::new(store.clone(), &config.domain, destinations);
         let agents =
@@ -271,6 +280,7 @@ impl Core {
             redis,
             rdgateway,
             mysql,
+            rdp,
             signer,
             agents,
             audit,
@@ -316,6 +326,7 @@ impl Core {
                 self.store.clone(),
                 self.tokens.drain.clone(),
             ),
+            desktops: Desktops::new(self.rdp.clone()),
             oidc: Arc::new(Providers::new(&config.oidc)),
             calls: Arc::new(Calls::new(config.limits.api_calls)),
             info: Arc::new(info),

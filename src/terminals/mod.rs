@@ -30,6 +30,7 @@ use uuid::Uuid;
 use files::Place;
 use messages::{Files, Open, Refusal, Resume, Told, sized};
 use running::{Attach, Begun, Over, Running};
+pub(crate) use socket::{Sink, Source, frame};
 
 /// Every terminal that is open in a browser.
 pub struct Terminals {

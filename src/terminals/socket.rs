@@ -19,9 +19,9 @@ use super::running::Over;
 use super::{Attached, Seat, Terminal, Terminals, files};
 use crate::listen::afterwards::{Line, Stream};
 
-pub(super) type Socket = WebSocketStream<Box<dyn Stream>>;
-pub(super) type Sink = SplitSink<Socket, Message>;
-pub(super) type Source = SplitStream<Socket>;
+pub(crate) type Socket = WebSocketStream<Box<dyn Stream>>;
+pub(crate) type Sink = SplitSink<Socket, Message>;
+pub(crate) type Source = SplitStream<Socket>;
 
 impl Terminals {
     /// Speaks with a browser until either has enough.
@@ -130,7 +130,7 @@ async fn up(
 }
 
 /// The next frame of a browser that is there.
-pub(super) async fn frame(source: &mut Source) -> Option<Message> {
+pub(crate) async fn frame(source: &mut Source) -> Option<Message> {
     timeout(SILENCE, source.next()).await.ok()??.ok()
 }
 

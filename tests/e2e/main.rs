@@ -10,6 +10,7 @@ mod clients;
 mod connectors;
 mod databases;
 mod demo;
+mod desktop;
 mod hardening;
 mod host_keys;
 mod hostile;

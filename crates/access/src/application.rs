@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ApplicationId, DatabaseOptions, Level, Name, SiteId, WebOptions};
+use crate::{ApplicationId, DatabaseOptions, Level, Name, RdpOptions, SiteId, WebOptions};
 
 /// A named target in a site. Access is always to an application.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +33,8 @@ pub struct Application {
     pub web: WebOptions,
     /// How its server is spoken to and logged in to, where it is a database.
     pub database: DatabaseOptions,
+    /// By what its target is known, where it is a desktop.
+    pub rdp: RdpOptions,
 }
 
 impl Application {

@@ -22,6 +22,7 @@ mod network;
 mod policy;
 mod principal;
 mod proof;
+mod rdp;
 mod rule;
 #[cfg(feature = "schema")]
 mod schema;
@@ -53,6 +54,7 @@ pub use network::network;
 pub use policy::{Context, Grant, Keeps, PolicyData, PolicySnapshot, Standing};
 pub use principal::{Agent, Authenticated, Credential, SignIn, SshKey, User};
 pub use proof::{Proof, Proofs};
+pub use rdp::RdpOptions;
 pub use rule::{Rule, Subject, Target};
 pub use scram::{SCRAM_ITERATIONS, ScramVerifier, TokenProof, scram_salt};
 pub use ssh::{Allowed, Channels, Sftp, SshTerms};

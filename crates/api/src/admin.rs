@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use access::{
-    Address, AgentId, ConnectorId, DatabaseOptions, Kind, Login, Name, RuleId, SessionId, TokenId,
-    WebOptions,
+    Address, AgentId, ConnectorId, DatabaseOptions, Kind, Login, Name, RdpOptions, RuleId,
+    SessionId, TokenId, WebOptions,
 };
 use serde::{Deserialize, Serialize};
 
@@ -175,6 +175,8 @@ pub struct ApplicationRow {
     pub web: Option<WebOptions>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub database: Option<DatabaseOptions>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rdp: Option<RdpOptions>,
 }
 
 /// One row of `GET /users`.

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use access::{
-    Address, Clipboard, DatabaseOptions, Kind, Level, Name, Recording, SshTerms, WebOptions,
+    Address, Clipboard, DatabaseOptions, Kind, Level, Name, RdpOptions, Recording, SshTerms,
+    WebOptions,
 };
 use serde::{Deserialize, Serialize};
 
@@ -163,6 +164,9 @@ pub struct ApplicationSpec {
     /// How a database is spoken to, and its account for each level.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub database: Option<DatabaseOptions>,
+    /// By what the target of an RDP application is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rdp: Option<RdpOptions>,
     /// The passwords of the accounts in `database`, by level. Never given back by the relay; absent
     /// where there is one: unchanged.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]

@@ -5,6 +5,7 @@
 
 mod admin;
 mod certificate;
+mod desktop;
 mod device;
 mod document;
 mod enrol;
@@ -35,6 +36,7 @@ pub use admin::{
     Removed, SessionRow, SiteRow, SshCa, UserRow, Why, Withdrawn,
 };
 pub use certificate::{CertificateRow, CertificateSource};
+pub use desktop::{DesktopRow, DesktopState, DesktopTicket, OpenDesktop};
 pub use device::{AskDeviceLogin, DeviceLogin, DeviceLoginToken, PollDeviceLogin};
 pub use document::{
     ApplicationSpec, Change, DatedKey, Document, GrantSpec, GroupSpec, KeySpec, SiteSpec, UserSpec,

@@ -22,6 +22,8 @@ pub enum Door {
     Api,
     /// The port connectors dial.
     Connector,
+    /// A page of the portal that shows a desktop.
+    Desktop,
     /// The MySQL and MariaDB door.
     Mysql,
     /// The PostgreSQL door.
@@ -42,6 +44,7 @@ impl Door {
             Self::Agent => "agent",
             Self::Api => "api",
             Self::Connector => "connector",
+            Self::Desktop => "desktop",
             Self::Mysql => "mysql",
             Self::Postgres => "postgres",
             Self::Rdp => "rdp",

@@ -19,8 +19,8 @@ pub use broker::{Broker, Ended, Limits, LiveSession, OpenError, Session, WayBack
 pub use did::{Facts, FileChange, FileMode, FileSum, FileUse, OK};
 pub use lease::Lease;
 pub use ports::{
-    Authn, AuthnError, CertificateClaim, DialError, DialRequest, Dialer, HostKeyVerdict, HostKeys,
-    Life, SecretError, Secrets, Step, TargetCredential, Witness,
+    Authn, AuthnError, CertificateClaim, Certificates, DialError, DialRequest, Dialer,
+    HostKeyVerdict, HostKeys, Life, SecretError, Secrets, Step, TargetCredential, Witness,
 };
 pub use recording::{About, Entry, RecordingError, Recordings, Screen, Tape, TapeEnd};
 pub use requests::{RequestLog, WebRequest};

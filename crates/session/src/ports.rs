@@ -412,7 +412,19 @@ pub trait HostKeys: Send + Sync {
     ) -> Result<HostKeyVerdict, SecretError>;
 }
 
-/// What a target's host key turned out to be.
+/// The certificates of desktops: learned once where nothing else says what is good, then enforced.
+#[async_trait]
+pub trait Certificates: Send + Sync {
+    /// Compares the SHA-256 of a certificate (hex) with what was learned of the application, and learns
+    /// it where nothing was.
+    async fn learn(
+        &self,
+        application: ApplicationId,
+        sha256: &str,
+    ) -> Result<HostKeyVerdict, SecretError>;
+}
+
+/// What a target's host key, or certificate, turned out to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HostKeyVerdict {
     /// As pinned or learned.

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use access::{
     Address, AgentId, ApplicationId, ConnectorId, DatabaseOptions, GroupId, Kind, Login, Name,
-    RuleId, SessionId, SiteId, TokenId, TokenKind, UserId, WebOptions,
+    RdpOptions, RuleId, SessionId, SiteId, TokenId, TokenKind, UserId, WebOptions,
 };
 use api::{GrantSpec, Scopes, TokenState};
 use serde::Serialize;
@@ -89,6 +89,8 @@ pub struct ApplicationRow {
     pub web: Option<WebOptions>,
     /// `None`: all by default.
     pub database: Option<DatabaseOptions>,
+    /// `None`: all by default.
+    pub rdp: Option<RdpOptions>,
 }
 
 impl ApplicationRow {

@@ -5,7 +5,7 @@ use std::fmt::Display;
 use access::{Application, ApplicationId, Level};
 use async_trait::async_trait;
 use secrecy::SecretString;
-use session::{HostKeyVerdict, HostKeys, SecretError, Secrets, TargetCredential};
+use session::{Certificates, HostKeyVerdict, HostKeys, SecretError, Secrets, TargetCredential};
 use zeroize::Zeroizing;
 
 use crate::keys::PublicKey;
@@ -105,8 +105,8 @@ impl Store {
     }
 
     /// Keeps the first key shown. `false`: another connection was first.
-    async fn learn(&self, application: &Application, key: &str) -> Result<bool, StoreError> {
-        let learned = sqlx::query(LEARN).bind(application.id.to_string()).bind(key);
+    async fn learn_first(&self, application: ApplicationId, key: &str) -> Result<bool, StoreError> {
+        let learned = sqlx::query(LEARN).bind(application.to_string()).bind(key);
         Ok(learned.execute(&self.inner.writer).await?.rows_affected() > 0)
     }
 }
@@ -146,7 +146,8 @@ impl HostKeys for Store {
         if let Some(known) = known {
             return Ok(verdict(known, &shown));
         }
-        if self.learn(application, &shown.bare()).await.map_err(|error| detail(&error))? {
+        let first = self.learn_first(application.id, &shown.bare()).await;
+        if first.map_err(|error| detail(&error))? {
             return Ok(HostKeyVerdict::Learned);
         }
         let first = self.learned_host_key(application.id).await.map_err(|error| detail(&error))?;
@@ -154,6 +155,36 @@ impl HostKeys for Store {
         first.map(|first| verdict(first, &shown)).ok_or_else(gone)
     }
 }
+
+#[async_trait]
+impl Certificates for Store {
+    async fn learn(
+        &self,
+        application: ApplicationId,
+        sha256: &str,
+    ) -> Result<HostKeyVerdict, SecretError> {
+        let shown = format!("{CERTIFICATE}{sha256}");
+        let known = async || {
+            let learned = self.learned_host_key(application).await;
+            learned.map_err(|error| detail(&error))
+        };
+        let compared = |known: String| match known == shown {
+            true => HostKeyVerdict::Known,
+            false => HostKeyVerdict::Changed { known },
+        };
+        if let Some(known) = known().await? {
+            return Ok(compared(known));
+        }
+        if self.learn_first(application, &shown).await.map_err(|error| detail(&error))? {
+            return Ok(HostKeyVerdict::Learned);
+        }
+        let gone = || SecretError { detail: "the application is gone".into() };
+        known().await?.map(compared).ok_or_else(gone)
+    }
+}
+
+/// What stands before the fingerprint of a certificate among host keys.
+const CERTIFICATE: &str = "certificate sha256:";
 
 /// The record a credential is sealed as.
 pub(crate) fn credential(application: impl Display) -> String {

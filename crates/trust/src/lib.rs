@@ -45,6 +45,19 @@ impl Trust {
         self.checked_by(Arc::new(Known { sha256: None, provider }))
     }
 
+    /// Whether the system's CAs vouch at `now` for the first certificate of `chain`, as that of `name`.
+    pub fn vouched(
+        &self,
+        chain: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        now: UnixTime,
+    ) -> bool {
+        let (Some(system), Some((first, rest))) = (&self.system, chain.split_first()) else {
+            return false;
+        };
+        system.verify_server_cert(first, rest, name, &[], now).is_ok()
+    }
+
     fn checked_by(
         &self,
         verifier: Arc<dyn ServerCertVerifier>,
@@ -68,6 +81,11 @@ impl Trust {
         let built = verifier.build().map_err(|error| TrustError::new(&error.to_string()))?;
         Ok(built)
     }
+}
+
+/// What a certificate is pinned and learned by: its SHA-256, in hex.
+pub fn fingerprint(certificate: &CertificateDer<'_>) -> String {
+    data_encoding::HEXLOWER.encode(digest(&SHA256, certificate).as_ref())
 }
 
 /// TLS can not be set up so.

@@ -127,6 +127,7 @@ mod tests {
             tags: Default::default(),
             web: WebOptions { host_names, ..WebOptions::default() },
             database: Default::default(),
+            rdp: Default::default(),
         }
     }
 

@@ -181,6 +181,7 @@ impl<T: JsonSchema> Answer for Lines<T> {
 /// What can stand in a path.
 pub(in crate::api) trait PathText: JsonSchema {}
 
+impl PathText for uuid::Uuid {}
 impl PathText for access::Name {}
 impl PathText for access::RuleId {}
 impl PathText for access::SessionId {}

@@ -42,6 +42,7 @@ pub(super) fn of(id: &str) -> Option<Value> {
         "issueToken" => json!({ "user": "alice", "application": "orders-db", "kind": "api" }),
         "issueMyToken" => json!({ "application": "web1", "expires": "4h", "uses": 1 }),
         "makeMyRdpFile" => json!({ "application": "desk1", "login": "CORP\\alice" }),
+        "openDesktop" => json!({ "application": "desk1" }),
         "issueJoinToken" => json!({ "expires": "2h" }),
         "askDeviceLogin" => json!({ "device": "laptop" }),
         "pollDeviceLogin" => json!({ "device_code": "…" }),

@@ -74,6 +74,19 @@ pub(in crate::api) const LIST: Problems = &[(400, "request.cursor")];
 /// Where the protocol changes to WebSocket.
 pub(in crate::api) const SOCKET: Problems = &[(426, "request.upgrade")];
 
+/// What is for browsers that are signed in.
+pub(in crate::api) const BROWSERS: Problems = &[(403, "token.wrong_kind")];
+
+/// Where a desktop is asked for.
+pub(in crate::api) const DESKTOP: Problems = &[
+    (401, "session.required"),
+    (403, "access.denied"),
+    (403, "access.recording"),
+    (403, "token.wrong_kind"),
+    (409, "desktop.too_many"),
+    (422, "access.ambiguous"),
+];
+
 pub(in crate::api) const INVALID: Problems = &[(400, "request.invalid")];
 
 pub(in crate::api) const NO_SITE: Problems = &[(404, "site.not_found")];
@@ -119,6 +132,7 @@ pub(in crate::api) const APPLICATION: Problems = &[
     (422, "application.no_account"),
     (422, "application.no_secret"),
     (422, "application.password"),
+    (422, "application.rdp"),
     (422, "application.tag"),
     (422, "application.two_secrets"),
     (422, "application.web"),

@@ -40,6 +40,7 @@ use std::time::{Duration, SystemTime};
 use access::{AgentId, TokenKind};
 use axum::body::Body;
 use axum::http::{HeaderMap, Method, Request, StatusCode};
+use gateway_rdp::{RdpConfig, RdpGateway};
 use gateway_ssh::{SshConfig, SshGateway};
 use http_body_util::BodyExt;
 use record::{Archive, RecordingsKey};
@@ -55,6 +56,7 @@ use crate::authn::Authn;
 use crate::ca::Ca;
 use crate::certificates::Certificates;
 use crate::connectors::Connectors;
+use crate::desktops::Desktops;
 use crate::oidc::Providers;
 use crate::policy::PolicyPublisher;
 use crate::terminals::Terminals;
@@ -109,6 +111,7 @@ impl Relay {
         );
         policy.watch_sessions(broker.clone());
         let (agents, terminals) = agents(&store, &authn, &broker, &policy, &drain);
+        let desktops = desktops(&store, &broker);
         let ends = Arc::default();
         let deliveries = crate::Deliveries::new(store.clone(), "relay.test", Vec::new());
         let certificates = certificates(&store, &ca, &policy).await;
@@ -131,6 +134,7 @@ impl Relay {
             deliveries,
             recordings,
             terminals,
+            desktops,
             oidc: Arc::new(Providers::new(&[])),
             calls,
             info,
@@ -287,6 +291,15 @@ fn agents(
     let agents =
         Agents::new(authn.clone(), broker.clone(), ssh.clone(), policy.subscribe(), drain.clone());
     (agents, Terminals::new(ssh, store.clone(), drain.clone()))
+}
+
+fn desktops(store: &Store, broker: &Broker) -> Arc<Desktops> {
+    Desktops::new(RdpGateway::new(RdpConfig {
+        broker: broker.clone(),
+        secrets: Arc::new(store.clone()),
+        certificates: Arc::new(store.clone()),
+        roots: None,
+    }))
 }
 
 fn user_ca() -> Arc<gateway_ssh::UserCa> {

@@ -8,6 +8,7 @@ use clap::{Args, Subcommand, ValueEnum};
 
 use super::database_options::DatabaseArgs;
 use super::edit::{edit, show, yes_or_no};
+use super::rdp_options::RdpArgs;
 use super::web_options::WebArgs;
 use super::{add, secrets, take_away};
 use crate::context::{Context, query, segment};
@@ -35,13 +36,15 @@ pub enum AppCommand {
     },
     /// Change an application: only what is given, and only if nobody else does meanwhile
     Set(Box<SetArgs>),
-    /// Show by which host key the relay knows an SSH application's target
+    /// Show by which host key the relay knows an SSH application's target, or by which certificate an
+    /// RDP one's
     HostKey {
         /// APP, or APP.SITE where several sites have one of that name
         #[arg(value_name = "APP")]
         application: String,
     },
-    /// Forget the host key that was learned of a target: the next connection learns anew
+    /// Forget the host key or certificate that was learned of a target: the next connection learns
+    /// anew
     ///
     /// A key that was given with --host-key stays: `app set --clear host-key` takes it back.
     ForgetHostKey {
@@ -111,6 +114,8 @@ pub struct AddArgs {
     web: WebArgs,
     #[command(flatten)]
     database: DatabaseArgs,
+    #[command(flatten)]
+    rdp: RdpArgs,
 }
 
 /// With these the relay logs in to the target, and the user never sees how.
@@ -173,8 +178,10 @@ pub struct SetArgs {
     web: WebArgs,
     #[command(flatten)]
     database: DatabaseArgs,
+    #[command(flatten)]
+    rdp: RdpArgs,
     /// Leave nothing of it, before what else is given; without account users log in to the target
-    /// themselves, without web or database its target is spoken to as usual
+    /// themselves, without web, database or rdp its target is spoken to as usual
     #[arg(long, value_name = "WHAT")]
     clear: Vec<Clear>,
 }
@@ -189,6 +196,7 @@ enum Clear {
     Tags,
     Web,
     Database,
+    Rdp,
 }
 
 impl SetArgs {
@@ -206,6 +214,7 @@ impl SetArgs {
                 Clear::Approvers => app.approvers.clear(),
                 Clear::Tags => app.tags.clear(),
                 Clear::Database => app.database = None,
+                Clear::Rdp => app.rdp = None,
                 Clear::Web => {
                     app.web.iter_mut().for_each(|web| {
                         let host_names = std::mem::take(&mut web.host_names);
@@ -228,6 +237,7 @@ impl SetArgs {
         }
         app.web = self.web.over(app.web.take())?;
         self.database.say(app)?;
+        self.rdp.say(app);
         if !self.tags.is_empty() {
             app.tags = self.tags.into_iter().collect();
         }
@@ -281,9 +291,11 @@ impl AddArgs {
             tags: self.tags.into_iter().collect(),
             web: self.web.over(None)?,
             database: None,
+            rdp: None,
             level_passwords: Default::default(),
         };
         self.database.say(&mut app)?;
+        self.rdp.say(&mut app);
         Ok(app)
     }
 }

@@ -13,6 +13,7 @@ mod export;
 mod grant;
 mod group;
 mod provisioner;
+mod rdp_options;
 mod recording;
 mod requests;
 pub(super) mod secrets;

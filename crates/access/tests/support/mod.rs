@@ -119,6 +119,7 @@ pub(crate) fn app(n: u128) -> Application {
         tags,
         web: Default::default(),
         database: Default::default(),
+        rdp: Default::default(),
     }
 }
 

@@ -112,6 +112,7 @@ fn application(n: u128) -> Application {
         tags: tags.into(),
         web: Default::default(),
         database: Default::default(),
+        rdp: Default::default(),
         ..app(1)
     }
 }

@@ -278,5 +278,6 @@ pub(crate) fn web1() -> Application {
         tags: [].into(),
         web: Default::default(),
         database: Default::default(),
+        rdp: Default::default(),
     }
 }

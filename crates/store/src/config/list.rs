@@ -1,6 +1,6 @@
 //! The configuration as rows for lists, and as documents write it.
 
-use access::{DatabaseOptions, Name, RuleId, WebOptions};
+use access::{DatabaseOptions, Name, RdpOptions, RuleId, WebOptions};
 use api::{ApplicationSpec, DatedKey, GrantSpec, KeySpec, UserSpec};
 
 use super::merge::NEVER;
@@ -106,6 +106,7 @@ fn application_row(state: &State, name: &AppName, app: &App) -> Option<Applicati
         tags: app.tags.clone(),
         web: web(app),
         database: database(app),
+        rdp: rdp(app),
     })
 }
 
@@ -145,6 +146,7 @@ pub(super) fn application_spec((name, app): (&AppName, &App)) -> ApplicationSpec
         tags: app.tags.clone(),
         web: web(app),
         database: database(app),
+        rdp: rdp(app),
         level_passwords: Default::default(),
     }
 }
@@ -155,6 +157,10 @@ fn web(app: &App) -> Option<WebOptions> {
 
 fn database(app: &App) -> Option<DatabaseOptions> {
     (!app.database.is_default()).then(|| app.database.clone())
+}
+
+fn rdp(app: &App) -> Option<RdpOptions> {
+    (!app.rdp.is_default()).then(|| app.rdp.clone())
 }
 
 pub(super) fn grant_spec(name: &GrantName, grant: &Grant) -> GrantSpec {

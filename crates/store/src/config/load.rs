@@ -97,6 +97,7 @@ fn app(row: &Row) -> Result<App, sqlx::Error> {
         tags: row.json("tags")?,
         web: row.json("web")?,
         database: row.json("database_options")?,
+        rdp: row.json("rdp_options")?,
         secret,
         level_passwords: Default::default(),
     })
@@ -126,7 +127,7 @@ const MEMBERS: &str = "SELECT user_groups.name AS group_name, users.name AS user
 
 const APPLICATIONS: &str = "SELECT applications.id, applications.name, sites.name AS site,
         applications.kind, address, account, certificate, host_key, allow_api, require_active_session,
-        requestable, tags, web, database_options, legacy_algorithms,
+        requestable, tags, web, database_options, rdp_options, legacy_algorithms,
         credentials.kind AS credential, sealed
     FROM applications
     JOIN sites ON sites.id = site_id

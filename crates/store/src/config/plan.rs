@@ -193,6 +193,9 @@ fn application(app: &App) -> Fields {
     if !app.database.is_default() {
         fields.push(("database", serde_json::to_string(&app.database).unwrap_or_default()));
     }
+    if !app.rdp.is_default() {
+        fields.push(("rdp", serde_json::to_string(&app.rdp).unwrap_or_default()));
+    }
     fields
 }
 

@@ -79,6 +79,7 @@ fn applications(state: &State) -> Vec<Application> {
             tags: app.tags.clone(),
             web: app.web.clone(),
             database: app.database.clone(),
+            rdp: app.rdp.clone(),
         })
     };
     state.applications.iter().filter_map(application).collect()

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use access::{
-    Address, ApplicationId, DatabaseOptions, GroupId, Kind, Level, Name, RuleId, SiteId, Terms,
-    UserId, WebOptions,
+    Address, ApplicationId, DatabaseOptions, GroupId, Kind, Level, Name, RdpOptions, RuleId,
+    SiteId, Terms, UserId, WebOptions,
 };
 
 use super::Settings;
@@ -69,6 +69,7 @@ pub(crate) struct App {
     pub(crate) tags: BTreeMap<String, String>,
     pub(crate) web: WebOptions,
     pub(crate) database: DatabaseOptions,
+    pub(crate) rdp: RdpOptions,
     pub(crate) secret: Option<Secret>,
     /// The sealed password of each level's account.
     pub(crate) level_passwords: BTreeMap<Level, String>,

@@ -145,12 +145,15 @@ async fn put_application(
         .bind(i64::from(app.certificate))
         .bind(i64::from(app.legacy_algorithms))
         .bind(json(&app.database)?)
+        .bind(json(&app.rdp)?)
         .execute(&mut *db)
         .await?;
     put_approvers(db, app, after).await?;
     // Another address is another target, with a host key of its own; and an admin who says another
     // key, or takes one back, stands by nothing that was learned.
-    let moved = |from: &App| from.address != app.address || from.host_key != app.host_key;
+    let moved = |from: &App| {
+        (&from.address, &from.host_key, &from.rdp) != (&app.address, &app.host_key, &app.rdp)
+    };
     if step.from.is_some_and(moved) {
         delete(db, FORGET_HOST_KEY, vec![app.id.to_string()]).await?;
     }
@@ -255,8 +258,8 @@ const ADD_MEMBER: &str = "INSERT INTO members (group_id, user_id) VALUES ($1, $2
 const PUT_APPLICATION: &str = "INSERT INTO applications
     (id, name, site_id, label, kind, address, account, host_key, allow_api, tags,
         requestable, web, require_active_session, certificate, legacy_algorithms,
-        database_options)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
+        database_options, rdp_options)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
     ON CONFLICT (id) DO UPDATE SET kind = excluded.kind, address = excluded.address,
         account = excluded.account, host_key = excluded.host_key,
         allow_api = excluded.allow_api, tags = excluded.tags,
@@ -264,7 +267,8 @@ const PUT_APPLICATION: &str = "INSERT INTO applications
         require_active_session = excluded.require_active_session,
         certificate = excluded.certificate,
         legacy_algorithms = excluded.legacy_algorithms,
-        database_options = excluded.database_options";
+        database_options = excluded.database_options,
+        rdp_options = excluded.rdp_options";
 
 const ADD_APPROVER: &str = "INSERT INTO approvers (application_id, group_id) VALUES ($1, $2)";
 

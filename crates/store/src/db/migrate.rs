@@ -102,6 +102,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (120, "web requests by id", include_str!("../../migrations/0120_web_requests_by_id.sql")),
     (130, "databases", include_str!("../../migrations/0130_databases.sql")),
     (131, "statements", include_str!("../../migrations/0131_statements.sql")),
+    (132, "rdp", include_str!("../../migrations/0132_rdp.sql")),
     (136, "passkeys", include_str!("../../migrations/0136_passkeys.sql")),
     (144, "tokens' SCRAM verifiers", include_str!("../../migrations/0144_token_scram.sql")),
     (145, "tokens' native verifiers", include_str!("../../migrations/0145_token_native.sql")),

@@ -1,6 +1,6 @@
-use access::{Application, Login, Site};
+use access::{Application, Kind, Login, RdpOptions, Site};
 use secrecy::ExposeSecret;
-use session::{HostKeyVerdict, HostKeys, Secrets, TargetCredential};
+use session::{Certificates, HostKeyVerdict, HostKeys, Secrets, TargetCredential};
 use store::{Store, StoreError};
 
 use crate::support::{Home, KEY, PASSWORD, apply, run, small};
@@ -110,6 +110,25 @@ async fn a_host_key_is_learned_once_and_then_enforced() {
 }
 
 #[tokio::test]
+async fn a_certificate_is_learned_once_and_forgotten_where_the_application_is_another() {
+    let (_home, store, application) = home().await;
+    let check = async |sha256: &str| Certificates::learn(&store, application.id, sha256).await;
+    assert_eq!(check("aa").await.unwrap(), HostKeyVerdict::Learned);
+    assert_eq!(check("aa").await.unwrap(), HostKeyVerdict::Known);
+    let known = "certificate sha256:aa".to_owned();
+    assert_eq!(check("bb").await.unwrap(), HostKeyVerdict::Changed { known: known.clone() });
+    assert_eq!(store.forget_host_key(application.id).await.unwrap(), Some(known));
+    assert_eq!(check("bb").await.unwrap(), HostKeyVerdict::Learned);
+    let mut desktop = small();
+    desktop.applications[0].kind = Kind::Rdp;
+    desktop.applications[0].rdp = Some(RdpOptions { verified: true, ..RdpOptions::default() });
+    apply(&store, &desktop).await.unwrap();
+    assert_eq!(store.learned_host_key(application.id).await.unwrap(), None);
+    let exported = store.export().await.unwrap().spec.applications;
+    assert!(exported.iter().any(|app| app.rdp == desktop.applications[0].rdp));
+}
+
+#[tokio::test]
 async fn a_pinned_host_key_counts_whatever_was_learned() {
     let (_home, store, mut application) = home().await;
     store.check(&application, OTHER).await.unwrap();
@@ -179,6 +198,7 @@ async fn home() -> (Home, Store, Application) {
         tags: Default::default(),
         web: Default::default(),
         database: Default::default(),
+        rdp: Default::default(),
     };
     (home, store, application)
 }

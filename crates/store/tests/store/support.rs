@@ -152,6 +152,7 @@ pub(crate) fn application(text: &str) -> ApplicationSpec {
         tags: [("env".to_owned(), "prod".to_owned())].into(),
         web: None,
         database: None,
+        rdp: None,
         level_passwords: Default::default(),
     }
 }

@@ -236,6 +236,7 @@ pub(crate) async fn populate(store: &Store) {
         tags: Default::default(),
         web: Default::default(),
         database: Default::default(),
+        rdp: Default::default(),
     };
     store.check(&target, KEY).await.unwrap();
     let id = session();

@@ -198,6 +198,7 @@ fn application() -> Application {
         tags: Default::default(),
         web: Default::default(),
         database: Default::default(),
+        rdp: Default::default(),
     }
 }
 

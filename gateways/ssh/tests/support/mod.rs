@@ -174,6 +174,7 @@ impl World {
                 tags: Default::default(),
                 web: Default::default(),
                 database: Default::default(),
+                rdp: Default::default(),
             });
         });
         id

@@ -16,9 +16,14 @@ const DATABASE: Partial<Record<How, string>> = {
   managed: 'With one account whose password the relay keeps',
   levels: 'With an account for each level of access',
 };
+const DESKTOP: Partial<Record<How, string>> = {
+  transparent: 'Users sign in there themselves',
+  managed: 'With an account whose password the relay keeps',
+};
 /** How the target of each kind can be logged in to; those that are not here are not logged in to. */
 export const LOGINS: Partial<Record<Kind, Partial<Record<How, string>>>> = {
   ssh: SSH,
+  rdp: DESKTOP,
   mysql: DATABASE,
   redis: DATABASE,
   postgres: { ...DATABASE, roles: 'With an account of its own for each session, in the role of its level' },

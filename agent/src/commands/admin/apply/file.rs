@@ -7,7 +7,8 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use access::{
-    Address, Clipboard, DatabaseOptions, Kind, Level, Name, Recording, SshTerms, WebOptions,
+    Address, Clipboard, DatabaseOptions, Kind, Level, Name, RdpOptions, Recording, SshTerms,
+    WebOptions,
 };
 use api::{ApplicationSpec, Document, GrantSpec, GroupSpec, SettingsSpec, SiteSpec, UserSpec};
 use serde::Deserialize;
@@ -118,10 +119,11 @@ struct ApplicationEntry {
     tags: BTreeMap<String, String>,
     web: Option<WebOptions>,
     database: Option<DatabaseOptions>,
+    rdp: Option<RdpOptions>,
     /// The passwords of the accounts of `database`.
     #[serde(default)]
     level_password_files: BTreeMap<Level, Spanned<PathBuf>>,
-    /// The CAs of `web` or `database`.
+    /// The CAs of `web`, `database` or `rdp`.
     ca_file: Option<Spanned<PathBuf>>,
 }
 
@@ -144,17 +146,16 @@ impl ApplicationEntry {
         let level_passwords = files
             .filter_map(|(level, file)| Some((level, secret(Some(file), secrets::read)?)))
             .collect();
-        let (web, database) = match secret(self.ca_file, secrets::read) {
-            Some(ca) if self.kind.is_database() => {
-                let options = self.database.unwrap_or_default();
-                (self.web, Some(DatabaseOptions { ca: Some(ca), ..options }))
+        let (mut web, mut database, mut rdp) = (self.web, self.database, self.rdp);
+        if let Some(ca) = secret(self.ca_file, secrets::read) {
+            match self.kind {
+                Kind::Postgres | Kind::Mysql | Kind::Redis => {
+                    database.get_or_insert_default().ca = Some(ca);
+                }
+                Kind::Rdp => rdp.get_or_insert_default().ca = Some(ca),
+                Kind::Ssh | Kind::Tcp | Kind::Web => web.get_or_insert_default().ca = Some(ca),
             }
-            Some(ca) => {
-                let options = self.web.unwrap_or_default();
-                (Some(WebOptions { ca: Some(ca), ..options }), self.database)
-            }
-            None => (self.web, self.database),
-        };
+        }
         (faults.len() == before).then(|| ApplicationSpec {
             name: self.name,
             site: self.site,
@@ -173,6 +174,7 @@ impl ApplicationEntry {
             tags: self.tags,
             web,
             database,
+            rdp,
             level_passwords,
         })
     }

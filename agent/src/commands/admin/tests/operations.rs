@@ -182,6 +182,9 @@ const ELSEWHERE: [&str; 39] = [
     "me",
     // A page's own; people use `ssh` and `adit ssh`.
     "openTerminal",
+    "openDesktop",
+    "getDesktop",
+    "carryDesktop",
     "removeMySshKey",
     "revokeMyToken",
     "signMySshKey",

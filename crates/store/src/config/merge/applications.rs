@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use access::{ApplicationId, DatabaseOptions, Kind, Level, Name, WebOptions};
+use access::{ApplicationId, DatabaseOptions, Kind, Level, Name, RdpOptions, WebOptions};
 use api::{ApplicationSpec, Document};
 use uuid::Uuid;
 
@@ -58,6 +58,7 @@ impl Merge<'_> {
             tags: spec.tags.clone(),
             web: self.web(spec, &object),
             database: self.database(spec, &object),
+            rdp: self.rdp(spec, &object),
             secret: self.secret(spec, id, stored)?,
             level_passwords: self.level_passwords(spec, (id, &object), &passwords)?,
         })
@@ -160,6 +161,22 @@ impl Merge<'_> {
         if roles && spec.account.is_none() {
             let detail = "database: roles need the account that makes accounts in them";
             self.problem(object, "application.no_account", detail);
+        }
+        options
+    }
+
+    fn rdp(&mut self, spec: &ApplicationSpec, object: &str) -> RdpOptions {
+        let options = spec.rdp.clone().unwrap_or_default();
+        for fault in options.faults() {
+            self.problem(object, "application.rdp", format!("rdp: {fault}"));
+        }
+        if spec.kind != Kind::Rdp && !options.is_default() {
+            let detail = "rdp: these are the options of an rdp application";
+            self.problem(object, "application.rdp", detail);
+        }
+        if spec.kind == Kind::Rdp && spec.key.is_some() {
+            let detail = "rdp: its account has a password, no key";
+            self.problem(object, "application.rdp", detail);
         }
         options
     }

@@ -1,0 +1,272 @@
+//! CredSSP, as a client speaks it (MS-CSSP): a login by NTLM inside TLS, bound to the target's key, at
+//! whose end the target gets the password.
+
+use access::sha256;
+use der::asn1::OctetString;
+use der::{Decode as _, Encode as _};
+use secrecy::ExposeSecret as _;
+use zeroize::Zeroizing;
+
+use crate::frame::Fault;
+use crate::ntlm::{Fresh, Keys, Ntlm};
+use crate::settings::{Account, utf16};
+
+/// A login that is under way.
+pub(crate) struct Credssp<'a> {
+    account: &'a Account,
+    /// Of the certificate that TLS has checked: whoever is in between has another.
+    public_key: &'a [u8],
+    nonce: [u8; 32],
+    ntlm: Ntlm,
+    /// Once the password is proven; and the version in which.
+    proven: Option<(Keys, u32)>,
+}
+
+/// What comes next.
+pub(crate) enum Next {
+    /// This is sent, and an answer waited for.
+    Send(Vec<u8>),
+    /// This is sent, and that was all.
+    Last(Zeroizing<Vec<u8>>),
+}
+
+/// Why a login failed.
+#[derive(Debug, thiserror::Error)]
+pub enum LoginError {
+    #[error(transparent)]
+    Fault(#[from] Fault),
+    #[error("a message that is not understood")]
+    Message(#[from] der::Error),
+    #[error("the target refused the login (0x{status})")]
+    Refused { status: String },
+    #[error("the target could not show that TLS ends at it")]
+    Unbound,
+}
+
+/// What one login needs besides the account.
+pub(crate) struct Occasion {
+    pub(crate) fresh: Fresh,
+    pub(crate) nonce: [u8; 32],
+    /// 100 ns since 1601.
+    pub(crate) now: u64,
+    pub(crate) host: String,
+}
+
+impl<'a> Credssp<'a> {
+    pub(crate) fn new(account: &'a Account, public_key: &'a [u8], occasion: Occasion) -> Self {
+        let Occasion { fresh, nonce, now, host } = occasion;
+        let ntlm = Ntlm::new(fresh, now, format!("TERMSRV/{host}"));
+        Self { account, public_key, nonce, ntlm, proven: None }
+    }
+
+    pub(crate) fn first() -> Result<Vec<u8>, LoginError> {
+        let tokens = tokens(Ntlm::negotiate())?;
+        Ok(Message { nego_tokens: Some(tokens), ..Message::of(VERSION) }.to_der()?)
+    }
+
+    /// Takes an answer of the target's.
+    pub(crate) fn answered(&mut self, bytes: &[u8]) -> Result<Next, LoginError> {
+        let message = Message::from_der(bytes)?;
+        if let Some(status) = &message.error_code {
+            let status = data_encoding::HEXLOWER.encode(status.as_bytes());
+            return Err(LoginError::Refused { status });
+        }
+        match self.proven.take() {
+            None => self.prove(message),
+            Some((keys, version)) => self.entrust(keys, version, &message),
+        }
+    }
+
+    fn prove(&mut self, message: Message) -> Result<Next, LoginError> {
+        let version = message.version.min(VERSION);
+        let challenge = message.nego_tokens.unwrap_or_default();
+        let challenge = challenge.first().ok_or(Fault::Settings)?;
+        let (answer, mut keys) =
+            self.ntlm.authenticate(challenge.token.as_bytes(), self.account)?;
+        let bound = match version {
+            BOUND.. => self.bound(TO_TARGET),
+            _ => self.public_key.to_vec(),
+        };
+        let nonce = (version >= BOUND).then(|| OctetString::new(self.nonce)).transpose()?;
+        let made = Message {
+            nego_tokens: Some(tokens(answer)?),
+            pub_key_auth: Some(OctetString::new(keys.seal(&bound))?),
+            client_nonce: nonce,
+            ..Message::of(VERSION)
+        };
+        self.proven = Some((keys, version));
+        Ok(Next::Send(made.to_der()?))
+    }
+
+    /// The password is for whoever has the key of the certificate.
+    fn entrust(&self, mut keys: Keys, version: u32, message: &Message) -> Result<Next, LoginError> {
+        let shown = message.pub_key_auth.as_ref().ok_or(LoginError::Unbound)?;
+        let shown = keys.open(shown.as_bytes()).ok_or(LoginError::Unbound)?;
+        let wanted = match version {
+            BOUND.. => self.bound(FROM_TARGET),
+            _ => {
+                let mut key = self.public_key.to_vec();
+                if let Some(first) = key.first_mut() {
+                    *first = first.wrapping_add(1);
+                }
+                key
+            }
+        };
+        aws_lc_rs::constant_time::verify_slices_are_equal(&shown, &wanted)
+            .map_err(|_| LoginError::Unbound)?;
+        let sealed = keys.seal(&self.credentials()?);
+        let made = Message { auth_info: Some(OctetString::new(sealed)?), ..Message::of(VERSION) };
+        Ok(Next::Last(Zeroizing::new(made.to_der()?)))
+    }
+
+    fn bound(&self, way: &[u8]) -> Vec<u8> {
+        sha256(&[way, &self.nonce, self.public_key].concat()).to_vec()
+    }
+
+    fn credentials(&self) -> Result<Zeroizing<Vec<u8>>, LoginError> {
+        let Account { domain, user, password } = self.account;
+        let text = |text: &str| OctetString::new(utf16(text));
+        let password = Password {
+            domain: text(domain)?,
+            user: text(user)?,
+            password: text(password.expose_secret())?,
+        };
+        let inner = Zeroizing::new(password.to_der()?);
+        let outer = Credentials { kind: BY_PASSWORD, credentials: OctetString::new(&inner[..])? };
+        Ok(Zeroizing::new(outer.to_der()?))
+    }
+}
+
+fn tokens(token: Vec<u8>) -> Result<Vec<Token>, der::Error> {
+    Ok(vec![Token { token: OctetString::new(token)? }])
+}
+
+/// `TSRequest`.
+#[derive(der::Sequence)]
+#[asn1(tag_mode = "EXPLICIT")]
+struct Message {
+    #[asn1(context_specific = "0")]
+    version: u32,
+    #[asn1(context_specific = "1", optional = "true")]
+    nego_tokens: Option<Vec<Token>>,
+    #[asn1(context_specific = "2", optional = "true")]
+    auth_info: Option<OctetString>,
+    #[asn1(context_specific = "3", optional = "true")]
+    pub_key_auth: Option<OctetString>,
+    #[asn1(context_specific = "4", optional = "true")]
+    error_code: Option<der::asn1::Int>,
+    #[asn1(context_specific = "5", optional = "true")]
+    client_nonce: Option<OctetString>,
+}
+
+impl Message {
+    fn of(version: u32) -> Self {
+        Self {
+            version,
+            nego_tokens: None,
+            auth_info: None,
+            pub_key_auth: None,
+            error_code: None,
+            client_nonce: None,
+        }
+    }
+}
+
+/// `NegoData`.
+#[derive(der::Sequence)]
+#[asn1(tag_mode = "EXPLICIT")]
+struct Token {
+    #[asn1(context_specific = "0")]
+    token: OctetString,
+}
+
+/// `TSCredentials`.
+#[derive(der::Sequence)]
+#[asn1(tag_mode = "EXPLICIT")]
+struct Credentials {
+    #[asn1(context_specific = "0")]
+    kind: u32,
+    #[asn1(context_specific = "1")]
+    credentials: OctetString,
+}
+
+/// `TSPasswordCreds`.
+#[derive(der::Sequence)]
+#[asn1(tag_mode = "EXPLICIT")]
+struct Password {
+    #[asn1(context_specific = "0")]
+    domain: OctetString,
+    #[asn1(context_specific = "1")]
+    user: OctetString,
+    #[asn1(context_specific = "2")]
+    password: OctetString,
+}
+
+const VERSION: u32 = 6;
+/// From this version on both sides bind what they say to a fresh value too.
+const BOUND: u32 = 5;
+const BY_PASSWORD: u32 = 1;
+const TO_TARGET: &[u8] = b"CredSSP Client-To-Server Binding Hash\0";
+const FROM_TARGET: &[u8] = b"CredSSP Server-To-Client Binding Hash\0";
+
+/// Takes what a target might say; for fuzzing.
+pub(crate) fn fuzz(bytes: &[u8]) {
+    let account = Account::new("D\\u", "p".into());
+    let fresh = Fresh { challenge: [1; 8], key: [2; 16] };
+    let occasion = Occasion { fresh, nonce: [3; 32], now: 0, host: "h".to_owned() };
+    let mut login = Credssp::new(&account, b"key", occasion);
+    for part in bytes.split_inclusive(|byte| *byte == 0xff) {
+        if login.answered(part).is_err() {
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ntlm::tests::challenge;
+
+    fn login<'a>(account: &'a Account) -> Credssp<'a> {
+        let fresh = Fresh { challenge: [1; 8], key: [2; 16] };
+        let occasion = Occasion { fresh, nonce: [3; 32], now: 0, host: "desk".to_owned() };
+        Credssp::new(account, b"the target's key", occasion)
+    }
+
+    fn asked(version: u32) -> Vec<u8> {
+        let tokens = tokens(challenge(&[0; 4])).unwrap();
+        Message { nego_tokens: Some(tokens), ..Message::of(version) }.to_der().unwrap()
+    }
+
+    #[test]
+    fn the_password_goes_to_nobody_who_has_not_shown_the_key() {
+        let account = Account::new("desk", "hunter2".into());
+        for version in [2, 6] {
+            let mut login = login(&account);
+            let Next::Send(sent) = login.answered(&asked(version)).unwrap() else {
+                panic!("that was not all");
+            };
+            let sent = Message::from_der(&sent).unwrap();
+            assert_eq!(sent.client_nonce.is_some(), version == 6);
+            assert!(sent.auth_info.is_none());
+            for shown in [None, Some(OctetString::new([0; 48]).unwrap())] {
+                let message = Message { pub_key_auth: shown, ..Message::of(version) };
+                let mut login = self::login(&account);
+                login.answered(&asked(version)).unwrap();
+                let answered = login.answered(&message.to_der().unwrap());
+                assert!(matches!(answered, Err(LoginError::Unbound)), "{version}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_refusal_is_told_by_its_number() {
+        let account = Account::new("desk", "hunter2".into());
+        let status = der::asn1::Int::new(&[0xc0, 0, 0, 0x6d]).unwrap();
+        let message = Message { error_code: Some(status), ..Message::of(6) };
+        let refused = login(&account).answered(&message.to_der().unwrap());
+        let Err(LoginError::Refused { status }) = refused else { panic!("it was refused") };
+        assert_eq!(status, "c000006d");
+        assert!(login(&account).answered(b"\x30\x02\xa0").is_err());
+    }
+}

@@ -1,0 +1,306 @@
+//! One desktop, from somebody who is known to its end.
+
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use access::{
+    Application, Authenticated, Clipboard, Code, Context, EndReason, Explain as _, Grant, Keeps,
+    Kind, PolicySnapshot, SessionId, Side,
+};
+use bytes::{Bytes, BytesMut};
+use futures_util::{Stream, StreamExt as _};
+use session::{AuditEvent, Door, Session};
+use splice::Counters;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, ReadHalf, WriteHalf, split};
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+use crate::Gateway;
+use crate::cleanpath::{Request, no, yes};
+use crate::clipboard::Rules;
+use crate::frame::Fault;
+use crate::guard::Guard;
+use crate::target::{Means, Target, Wire};
+use crate::words::{Refused, told};
+
+/// Somebody in front of a page.
+#[derive(Clone, Debug)]
+pub struct Visitor {
+    pub who: Authenticated,
+    /// `app` or `app.site`.
+    pub application: String,
+}
+
+/// A session whose target is ready for a client.
+pub struct Desktop {
+    session: Session,
+    wire: Wire,
+    guard: Guard,
+    answer: Bytes,
+}
+
+/// How a desktop came to its end.
+#[derive(Clone, Debug)]
+pub struct Ending {
+    pub reason: EndReason,
+    pub side: Side,
+    /// What its user is told, and the code of it.
+    pub words: String,
+    pub code: Code,
+}
+
+/// A line to a client: what it says, and where it is told something.
+pub struct Line<S> {
+    pub up: S,
+    pub down: mpsc::Sender<Bytes>,
+}
+
+impl Gateway {
+    /// What would open, if it would. Records why not.
+    pub(crate) fn look(&self, visitor: &Visitor) -> Result<(Arc<Application>, Clipboard), Refused> {
+        let grant = self.decide(visitor, &self.broker.policy())?;
+        Ok((grant.application().clone(), grant.terms().clipboard))
+    }
+
+    fn decide(&self, visitor: &Visitor, policy: &PolicySnapshot) -> Result<Grant, Refused> {
+        let decided = decide(visitor, policy, SystemTime::now());
+        decided.inspect_err(|error| {
+            let cause = std::error::Error::source(error).map(|source| format!(": {source}"));
+            self.broker.audit().note(AuditEvent::AccessDenied {
+                door: Door::Desktop,
+                from: visitor.who.from(),
+                user: visitor.who.name().clone(),
+                application: visitor.application.chars().take(LONGEST_NAME).collect(),
+                code: error.code(),
+                detail: format!("{error}{}", cause.unwrap_or_default()),
+            });
+        })
+    }
+
+    /// Opens a session and reaches its target, unless the client leaves first. A client that gets none
+    /// is told so as RDCleanPath has it.
+    pub(crate) async fn open(
+        &self,
+        visitor: &Visitor,
+        request: &Request,
+        down: &mpsc::Sender<Bytes>,
+    ) -> Result<Desktop, Refused> {
+        let opened = Box::pin(self.try_open(visitor, request, down)).await;
+        if let Err(refused) = &opened {
+            // Who has left is told nothing.
+            drop(timeout(LAST, down.send(no(&refused.no()))).await);
+        }
+        opened
+    }
+
+    async fn try_open(
+        &self,
+        visitor: &Visitor,
+        request: &Request,
+        down: &mpsc::Sender<Bytes>,
+    ) -> Result<Desktop, Refused> {
+        let grant = self.decide(visitor, &self.broker.policy())?;
+        let session = self.broker.open(grant, Door::Desktop, SystemTime::now()).await?;
+        let mut lease = session.lease();
+        let means = Means {
+            trust: &self.trust,
+            secrets: &*self.secrets,
+            certificates: &*self.certificates,
+        };
+        let reached = tokio::select! {
+            biased;
+            reason = lease.ended() => {
+                session.end(reason, Side::Relay);
+                return Err(Refused::Ended { reason, words: lease.last_words() });
+            }
+            () = down.closed() => {
+                session.end(EndReason::Broken, Side::Client);
+                return Err(Refused::Left);
+            }
+            reached = means.reach(&session, request.offered) => reached,
+        };
+        let answered = reached.and_then(|target| {
+            let answer = yes(target.confirm.clone(), &target.chain);
+            Ok((answer.map_err(|_| Fault::Settings)?, target))
+        });
+        match answered {
+            Ok((answer, target)) => Ok(Desktop::new(session, target, answer)),
+            Err(error) => {
+                session.note("target.login_failed", &chain(&error));
+                let cause = &error as &dyn std::error::Error;
+                tracing::debug!(session = %session.id(), code = %error.code(), error = cause, "No desktop");
+                let (reason, side) = error.outcome();
+                session.end(reason, side);
+                Err(error.into())
+            }
+        }
+    }
+}
+
+fn decide(visitor: &Visitor, policy: &PolicySnapshot, now: SystemTime) -> Result<Grant, Refused> {
+    let who = &visitor.who;
+    let application = policy.find(&visitor.application, who)?;
+    let context = Context {
+        from: who.from(),
+        login: application.login.fixed().map(str::to_owned),
+        database: None,
+        keeps: Keeps::DESKTOP,
+    };
+    let grant = policy.authorize(who, application, context, now)?;
+    // Told only to whom a rule opens it.
+    if application.kind == Kind::Rdp { Ok(grant) } else { Err(Refused::Kind) }
+}
+
+impl Desktop {
+    fn new(session: Session, target: Target, answer: Bytes) -> Self {
+        let terms = session.terms();
+        let rules = Rules { clipboard: terms.clipboard, files: terms.file_transfer };
+        let guard = Guard::new(rules, target.protocol, target.account);
+        Self { session, wire: target.wire, guard, answer }
+    }
+
+    pub fn session(&self) -> SessionId {
+        self.session.id()
+    }
+
+    /// Tells the client that its target is there, and carries until either side or the lease ends.
+    pub async fn carry<S>(self, line: Line<S>) -> Ending
+    where
+        S: Stream<Item = Bytes> + Unpin + Send,
+    {
+        let Self { session, wire, guard, answer } = self;
+        let (mut lease, counters) = (session.lease(), session.counters().clone());
+        let (from, to) = split(wire);
+        let guard = Mutex::new(guard);
+        let Line { up, down } = line;
+        let both = async {
+            if down.send(answer).await.is_err() {
+                return Over::Broken(Side::Client);
+            }
+            tokio::select! {
+                over = upwards(up, to, &guard, &counters) => over,
+                over = downwards(from, &down, &guard, &counters) => over,
+                () = down.closed() => Over::Broken(Side::Client),
+            }
+        };
+        let over = tokio::select! {
+            biased;
+            reason = lease.ended() => Over::Lease(reason),
+            over = both => over,
+        };
+        let words = lease.last_words();
+        let ending = over.ending(words.as_deref());
+        if let Over::Fault(side, fault) = &over {
+            session.note("desktop.fault", &format!("{}: {fault}", side.as_str()));
+        }
+        session.end(ending.reason, ending.side);
+        ending
+    }
+}
+
+/// How traffic came to its end.
+enum Over {
+    Lease(EndReason),
+    Closed(Side),
+    Broken(Side),
+    Fault(Side, Fault),
+}
+
+impl Over {
+    fn ending(&self, words: Option<&str>) -> Ending {
+        let (reason, side) = match self {
+            Self::Lease(reason) => (*reason, Side::Relay),
+            Self::Closed(side) => (EndReason::Closed, *side),
+            Self::Broken(side) | Self::Fault(side, _) => (EndReason::Broken, *side),
+        };
+        match self {
+            Self::Fault(_, Fault::Unreadable) => {
+                let words = "what your rule wants looked at came compressed or scattered";
+                Ending { reason, side, words: words.to_owned(), code: UNREADABLE }
+            }
+            Self::Fault(..) => {
+                let words = "bytes came that are no RDP, or none that may come then";
+                Ending { reason, side, words: words.to_owned(), code: VIOLATION }
+            }
+            Self::Lease(_) | Self::Closed(_) | Self::Broken(_) => {
+                Ending { reason, side, words: told(reason, words), code: reason.code() }
+            }
+        }
+    }
+}
+
+async fn upwards<S: Stream<Item = Bytes> + Unpin>(
+    mut line: S,
+    mut to: WriteHalf<Wire>,
+    guard: &Mutex<Guard>,
+    counters: &Arc<Counters>,
+) -> Over {
+    let (mut buffer, mut out) = (BytesMut::new(), Vec::new());
+    while let Some(bytes) = line.next().await {
+        buffer.extend_from_slice(&bytes);
+        if let Err(fault) = lock(guard).up(&mut buffer, &mut out) {
+            return Over::Fault(Side::Client, fault);
+        }
+        for bytes in out.drain(..) {
+            if to.write_all(&bytes).await.is_err() {
+                return Over::Broken(Side::Target);
+            }
+            counters.add_up(bytes.len() as u64);
+        }
+        if to.flush().await.is_err() {
+            return Over::Broken(Side::Target);
+        }
+    }
+    // A browser that is done closes its line.
+    Over::Closed(Side::Client)
+}
+
+async fn downwards(
+    mut from: ReadHalf<Wire>,
+    down: &mpsc::Sender<Bytes>,
+    guard: &Mutex<Guard>,
+    counters: &Arc<Counters>,
+) -> Over {
+    let (mut buffer, mut out) = (BytesMut::new(), Vec::new());
+    loop {
+        buffer.reserve(READ);
+        match from.read_buf(&mut buffer).await {
+            Ok(0) => return Over::Closed(Side::Target),
+            Ok(_) => {}
+            // Windows hangs up without a word of TLS.
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                return Over::Closed(Side::Target);
+            }
+            Err(_) => return Over::Broken(Side::Target),
+        }
+        if let Err(fault) = lock(guard).down(&mut buffer, &mut out) {
+            return Over::Fault(Side::Target, fault);
+        }
+        for bytes in out.drain(..) {
+            counters.add_down(bytes.len() as u64);
+            if down.send(bytes).await.is_err() {
+                return Over::Broken(Side::Client);
+            }
+        }
+    }
+}
+
+fn lock(guard: &Mutex<Guard>) -> std::sync::MutexGuard<'_, Guard> {
+    guard.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// An error with its causes, for the audit log.
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
+
+const UNREADABLE: Code = Code("desktop.unreadable");
+const VIOLATION: Code = Code("protocol.violation");
+/// What is recorded of a name that fits nothing.
+const LONGEST_NAME: usize = 128;
+/// For a refusal to be on its way.
+const LAST: Duration = Duration::from_millis(500);
+/// Room for what a target says at once: a record of TLS.
+const READ: usize = 16 * 1024;

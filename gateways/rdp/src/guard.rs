@@ -1,0 +1,320 @@
+//! What stands between a client and its target once TLS is spoken: signs in where the relay does, and
+//! lets channels carry what they may.
+//!
+//! INVARIANT: every byte that passes is part of a frame whose channel is known.
+
+use access::Clipboard;
+use bytes::{Buf as _, Bytes, BytesMut};
+
+use crate::clipboard::{Passage, Rules, Way, Within, empty_list, opens_dynamic};
+use crate::frame::{Fault, SEQUENCE, Sent, TPKT, is_fast_path, length, mcs, sequence};
+use crate::negotiation::Protocols;
+use crate::settings::{Account, Changes, client_info, of_client, of_target};
+
+/// Of one connection. Each direction is handed what has arrived, and gives what goes on.
+pub(crate) struct Guard {
+    rules: Rules,
+    protocol: Protocols,
+    account: Option<Account>,
+    up: Up,
+    down: Down,
+    /// The client's channels in their order.
+    channels: Vec<Channel>,
+    /// The target's own channel, on which the client says who it is.
+    own: u16,
+    clipboard_up: Within,
+    clipboard_down: Within,
+}
+
+/// How far the client is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Up {
+    /// It may sign in by NLA.
+    Login,
+    /// Its settings come next.
+    Settings,
+    /// It joins channels, and then says who it is.
+    Joins,
+    Open,
+}
+
+/// How far the target is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Down {
+    Login { result: bool },
+    Settings,
+    Open,
+}
+
+/// A channel of the client's, and its number once the target has given it one.
+struct Channel {
+    kind: Kind,
+    number: Option<u16>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Clipboard,
+    Dynamic,
+    /// Nobody is there.
+    Closed,
+}
+
+/// What becomes of a frame.
+enum Verdict {
+    Pass,
+    Drop,
+    Replace(Bytes),
+}
+
+impl Guard {
+    /// For a target that has chosen `protocol`. With an account the relay has signed in there already,
+    /// where the protocol asks for that.
+    pub(crate) fn new(rules: Rules, protocol: Protocols, account: Option<Account>) -> Self {
+        let theirs = protocol.has_nla() && account.is_none();
+        let (up, down) = match theirs {
+            true => (Up::Login, Down::Login { result: protocol.has_result() }),
+            false => (Up::Settings, Down::Settings),
+        };
+        let (channels, own) = (Vec::new(), 0);
+        let (clipboard_up, clipboard_down) = (Within::default(), Within::default());
+        Self { rules, protocol, account, up, down, channels, own, clipboard_up, clipboard_down }
+    }
+
+    /// Takes all whole frames of the client's out of `buffer`, and appends what goes to the target.
+    pub(crate) fn up(&mut self, buffer: &mut BytesMut, out: &mut Vec<Bytes>) -> Result<(), Fault> {
+        sift(buffer, out, |bytes| {
+            if self.up == Up::Login && bytes.first() == Some(&SEQUENCE) {
+                return passing(bytes, sequence(bytes)?);
+            }
+            let whole = turn(bytes, self.up == Up::Open)?;
+            let Some(frame) = first(bytes, whole) else { return Ok(None) };
+            Ok(Some((frame.len(), self.look_up(frame)?)))
+        })
+    }
+
+    /// The same of the target's, and what goes to the client.
+    pub(crate) fn down(
+        &mut self,
+        buffer: &mut BytesMut,
+        out: &mut Vec<Bytes>,
+    ) -> Result<(), Fault> {
+        sift(buffer, out, |bytes| {
+            if let Down::Login { result } = self.down {
+                match bytes.first() {
+                    Some(&SEQUENCE) => return passing(bytes, sequence(bytes)?),
+                    Some(&TPKT) => self.down = Down::Settings,
+                    Some(_) if result => {
+                        self.down = Down::Login { result: bytes.len() < RESULT };
+                        return passing(bytes, Some(RESULT));
+                    }
+                    Some(_) | None => {}
+                }
+            }
+            let whole = turn(bytes, self.down == Down::Open)?;
+            let Some(frame) = first(bytes, whole) else { return Ok(None) };
+            Ok(Some((frame.len(), self.look_down(frame)?)))
+        })
+    }
+
+    fn look_up(&mut self, frame: &[u8]) -> Result<Verdict, Fault> {
+        if is_fast_path(frame) {
+            return Ok(Verdict::Pass);
+        }
+        match self.up {
+            Up::Login | Up::Settings => self.client_settings(frame),
+            Up::Joins | Up::Open => match mcs(frame)? {
+                (SEND_REQUEST, body) if self.up == Up::Joins => self.says_who(body),
+                (SEND_REQUEST, body) => self.sent_up(body),
+                (ERECT | ATTACH, _) if self.up == Up::Joins => Ok(Verdict::Pass),
+                (JOIN | DISCONNECT, _) => Ok(Verdict::Pass),
+                _ => Err(Fault::Order),
+            },
+        }
+    }
+
+    fn client_settings(&mut self, frame: &[u8]) -> Result<Verdict, Fault> {
+        mcs(frame)?;
+        let clipboard = self.rules.clipboard != Clipboard::Off;
+        let opens = |name: &str| match name {
+            CLIPBOARD => clipboard,
+            DYNAMIC => true,
+            _ => false,
+        };
+        let mut changed = frame.to_vec();
+        let changes = Changes { protocol: self.protocol, opens: &opens };
+        let named = of_client(&mut changed, &changes)?;
+        self.channels = named.into_iter().map(Channel::named).collect();
+        self.up = Up::Joins;
+        Ok(Verdict::Replace(changed.into()))
+    }
+
+    /// The first that it sends after it has joined.
+    fn says_who(&mut self, body: &[u8]) -> Result<Verdict, Fault> {
+        let sent = Sent::read(body)?;
+        if self.down != Down::Open || sent.channel != self.own {
+            return Err(Fault::Order);
+        }
+        let info = client_info(sent.data, self.account.as_ref(), self.rules.restrict())?;
+        self.up = Up::Open;
+        Ok(Verdict::Replace(sent.with(&info)?.into()))
+    }
+
+    fn sent_up(&mut self, body: &[u8]) -> Result<Verdict, Fault> {
+        let sent = Sent::read(body)?;
+        match self.kind(sent.channel) {
+            None | Some(Kind::Dynamic) => Ok(Verdict::Pass),
+            Some(Kind::Closed) => Ok(Verdict::Drop),
+            Some(Kind::Clipboard) => {
+                clipboard(&mut self.clipboard_up, self.rules, Way::ToTarget, &sent)
+            }
+        }
+    }
+
+    fn look_down(&mut self, frame: &[u8]) -> Result<Verdict, Fault> {
+        if is_fast_path(frame) {
+            return Ok(Verdict::Pass);
+        }
+        match self.down {
+            Down::Login { .. } | Down::Settings => self.target_settings(frame),
+            Down::Open => match mcs(frame)? {
+                (SEND_INDICATION, body) => self.sent_down(body),
+                (ATTACHED | JOINED | DISCONNECT, _) => Ok(Verdict::Pass),
+                _ => Err(Fault::Order),
+            },
+        }
+    }
+
+    fn target_settings(&mut self, frame: &[u8]) -> Result<Verdict, Fault> {
+        mcs(frame)?;
+        if self.up != Up::Joins {
+            return Err(Fault::Order);
+        }
+        if let Some(answer) = of_target(frame)? {
+            self.own = answer.own;
+            for (channel, number) in self.channels.iter_mut().zip(answer.channels) {
+                channel.number = Some(number);
+            }
+        }
+        self.down = Down::Open;
+        Ok(Verdict::Pass)
+    }
+
+    fn sent_down(&mut self, body: &[u8]) -> Result<Verdict, Fault> {
+        let sent = Sent::read(body)?;
+        match self.kind(sent.channel) {
+            None => Ok(Verdict::Pass),
+            Some(Kind::Closed) => Ok(Verdict::Drop),
+            Some(Kind::Dynamic) if !self.rules.restrict() || opens_dynamic(sent.data)? => {
+                Ok(Verdict::Pass)
+            }
+            Some(Kind::Dynamic) => Ok(Verdict::Drop),
+            Some(Kind::Clipboard) => {
+                clipboard(&mut self.clipboard_down, self.rules, Way::FromTarget, &sent)
+            }
+        }
+    }
+
+    /// `None`: no channel of the client's.
+    fn kind(&self, number: u16) -> Option<Kind> {
+        let found = self.channels.iter().find(|channel| channel.number == Some(number));
+        found.map(|channel| channel.kind)
+    }
+}
+
+impl Channel {
+    fn named(name: Option<String>) -> Self {
+        let kind = match name.as_deref() {
+            Some(CLIPBOARD) => Kind::Clipboard,
+            Some(DYNAMIC) => Kind::Dynamic,
+            Some(_) | None => Kind::Closed,
+        };
+        Self { kind, number: None }
+    }
+}
+
+fn clipboard(
+    within: &mut Within,
+    rules: Rules,
+    way: Way,
+    sent: &Sent<'_>,
+) -> Result<Verdict, Fault> {
+    if !rules.restrict() {
+        return Ok(Verdict::Pass);
+    }
+    match within.look(rules, way, sent.data)? {
+        Passage::Passes => Ok(Verdict::Pass),
+        Passage::Dropped => Ok(Verdict::Drop),
+        Passage::Emptied => Ok(Verdict::Replace(sent.with(&empty_list(sent.data)?)?.into())),
+    }
+}
+
+/// Takes frames out of `buffer` as long as `step` finds whole ones. Those that pass one behind the other
+/// go on as they are, in one piece.
+fn sift(
+    buffer: &mut BytesMut,
+    out: &mut Vec<Bytes>,
+    mut step: impl FnMut(&[u8]) -> Result<Option<(usize, Verdict)>, Fault>,
+) -> Result<(), Fault> {
+    let mut passing = 0;
+    while let Some((length, verdict)) = step(&buffer[passing..])? {
+        match verdict {
+            Verdict::Pass => passing += length,
+            Verdict::Drop => {
+                give(buffer, passing, out);
+                buffer.advance(length);
+                passing = 0;
+            }
+            Verdict::Replace(other) => {
+                give(buffer, passing, out);
+                buffer.advance(length);
+                out.push(other);
+                passing = 0;
+            }
+        }
+    }
+    give(buffer, passing, out);
+    Ok(())
+}
+
+fn give(buffer: &mut BytesMut, length: usize, out: &mut Vec<Bytes>) {
+    if length > 0 {
+        out.push(buffer.split_to(length).freeze());
+    }
+}
+
+/// The length of the frame that begins here: before a desktop is open none is of the fast path.
+fn turn(bytes: &[u8], open: bool) -> Result<Option<usize>, Fault> {
+    match bytes.first() {
+        Some(&first) if first != TPKT && !open => Err(Fault::Order),
+        Some(_) | None => length(bytes),
+    }
+}
+
+/// The first frame, if it is all there.
+fn first(bytes: &[u8], length: Option<usize>) -> Option<&[u8]> {
+    bytes.get(..length?)
+}
+
+fn passing(bytes: &[u8], length: Option<usize>) -> Result<Option<(usize, Verdict)>, Fault> {
+    Ok(first(bytes, length).map(|frame| (frame.len(), Verdict::Pass)))
+}
+
+const CLIPBOARD: &str = "cliprdr";
+const DYNAMIC: &str = "drdynvc";
+/// How long the target's word on a login by NLA is.
+const RESULT: usize = 4;
+
+// Kinds of MCS frames (T.125).
+const ERECT: u8 = 1;
+const DISCONNECT: u8 = 8;
+const ATTACH: u8 = 10;
+const ATTACHED: u8 = 11;
+const JOIN: u8 = 14;
+const JOINED: u8 = 15;
+const SEND_REQUEST: u8 = 25;
+const SEND_INDICATION: u8 = 26;
+
+#[cfg(test)]
+#[path = "guard_tests.rs"]
+mod tests;

@@ -1,0 +1,167 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::clipboard::tests::message;
+use crate::settings::tests::{client, frame, info, target};
+use crate::settings::utf16;
+
+const ALL: Rules = Rules { clipboard: Clipboard::Both, files: true };
+
+/// What a client and a target say to each other, through a guard.
+struct Line(Guard);
+
+impl Line {
+    fn new(rules: Rules, protocol: Protocols, account: Option<Account>) -> Self {
+        Self(Guard::new(rules, protocol, account))
+    }
+
+    /// One whose channels are there and whose client has said who it is.
+    fn open(rules: Rules) -> Self {
+        let mut line = Self::new(rules, Protocols::TLS, None);
+        line.begin(&["cliprdr", "rdpdr", "drdynvc"]);
+        line.up(&sent(SEND_REQUEST, 1003, &info())).unwrap();
+        line
+    }
+
+    fn begin(&mut self, channels: &[&str]) {
+        self.up(&client(channels)).unwrap();
+        let numbers: Vec<u16> = (0..3).map(|nth| 1004 + nth).collect();
+        self.down(&target(&numbers, 0)).unwrap();
+        self.up(&frame(&[ERECT << 2, 1, 0, 1, 0])).unwrap();
+        self.up(&frame(&[ATTACH << 2])).unwrap();
+        self.down(&frame(&[ATTACHED << 2, 0, 0, 6])).unwrap();
+        self.up(&frame(&[JOIN << 2, 0, 6, 3, 0xeb])).unwrap();
+        self.down(&frame(&[JOINED << 2, 0, 0, 6, 3, 0xeb, 3, 0xeb])).unwrap();
+    }
+
+    fn up(&mut self, bytes: &[u8]) -> Result<Vec<u8>, Fault> {
+        let (mut buffer, mut out) = (BytesMut::from(bytes), Vec::new());
+        self.0.up(&mut buffer, &mut out).map(|()| out.concat())
+    }
+
+    fn down(&mut self, bytes: &[u8]) -> Result<Vec<u8>, Fault> {
+        let (mut buffer, mut out) = (BytesMut::from(bytes), Vec::new());
+        self.0.down(&mut buffer, &mut out).map(|()| out.concat())
+    }
+}
+
+fn sent(kind: u8, channel: u16, data: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(data.len()).unwrap() | 0x8000;
+    let head = [&[kind << 2, 0, 6][..], &channel.to_be_bytes(), &[0x70]].concat();
+    frame(&[&head[..], &length.to_be_bytes(), data].concat())
+}
+
+#[test]
+fn what_a_login_says_passes_and_then_come_settings() {
+    let mut line = Line::new(ALL, Protocols::ALL, None);
+    let token = [&[0x30, 0x82, 0, 200][..], &[7; 200]].concat();
+    assert_eq!(line.up(&token).unwrap(), token);
+    assert_eq!(line.down(&token).unwrap(), token);
+    assert_eq!(line.down(&[0, 0, 0, 0]).unwrap(), [0, 0, 0, 0], "it went well");
+    let named = line.up(&client(&["cliprdr"])).unwrap();
+    assert!(named.windows(7).any(|part| part == b"cliprdr"));
+    assert_eq!(line.up(&token), Err(Fault::Order), "the login is over");
+}
+
+#[test]
+fn nothing_comes_before_its_turn() {
+    let mut line = Line::new(ALL, Protocols::TLS, None);
+    assert_eq!(line.down(&target(&[], 0)), Err(Fault::Order), "an answer to nothing");
+    assert_eq!(line.up(&[0, 5, 0, 0, 0]), Err(Fault::Order), "input before there is a screen");
+    let who = sent(SEND_REQUEST, 1003, &info());
+    let mut line = Line::new(ALL, Protocols::TLS, None);
+    line.up(&client(&[])).unwrap();
+    assert_eq!(line.up(&who), Err(Fault::Order), "before the target has said its number");
+    let mut line = Line::new(ALL, Protocols::TLS, None);
+    line.begin(&["cliprdr"]);
+    assert_eq!(line.up(&sent(SEND_REQUEST, 1004, &info())), Err(Fault::Order), "elsewhere");
+    assert_eq!(line.up(&sent(SEND_REQUEST, 1003, &[0; 40])), Err(Fault::Order), "something else");
+}
+
+#[test]
+fn a_client_is_signed_in_as_the_relays_account() {
+    let account = Account::new("desk", "hunter2".into());
+    let mut line = Line::new(ALL, Protocols::ALL, Some(account));
+    line.begin(&["cliprdr"]);
+    let said = line.up(&sent(SEND_REQUEST, 1003, &info())).unwrap();
+    let has = |text: &str| said.windows(text.len() * 2).any(|part| part == utf16(text));
+    assert!(has("desk") && has("hunter2") && !has("typed"));
+}
+
+#[test]
+fn drives_are_nobodys_whatever_is_sent_there() {
+    let mut line = Line::open(ALL);
+    assert_eq!(line.up(&sent(SEND_REQUEST, 1005, b"a drive")).unwrap(), b"");
+    assert_eq!(line.down(&sent(SEND_INDICATION, 1005, b"a drive")).unwrap(), b"");
+    let dynamic = sent(SEND_REQUEST, 1006, &message(0, b"a size"));
+    assert_eq!(line.up(&dynamic).unwrap(), dynamic);
+}
+
+#[test]
+fn a_clipboard_carries_the_way_it_may() {
+    let rules = Rules { clipboard: Clipboard::ToTarget, files: true };
+    let mut line = Line::open(rules);
+    let list = sent(SEND_REQUEST, 1004, &message(2, b"text"));
+    assert_eq!(line.up(&list).unwrap(), list);
+    let data = sent(SEND_REQUEST, 1004, &message(5, b"typed here"));
+    assert_eq!(line.up(&data).unwrap(), data);
+    let list = sent(SEND_INDICATION, 1004, &message(2, b"text"));
+    let emptied = sent(SEND_INDICATION, 1004, &message(2, b""));
+    assert_eq!(line.down(&list).unwrap(), emptied);
+    assert_eq!(line.down(&sent(SEND_INDICATION, 1004, &message(5, b"secret"))).unwrap(), b"");
+}
+
+#[test]
+fn a_clipboard_that_is_off_is_not_there() {
+    let mut line =
+        Line::new(Rules { clipboard: Clipboard::Off, files: true }, Protocols::TLS, None);
+    let named = line.up(&client(&["CLIPRDR"])).unwrap();
+    assert!(!named.to_ascii_lowercase().windows(7).any(|part| part == b"cliprdr"));
+    line.down(&target(&[1004], 0)).unwrap();
+    line.up(&sent(SEND_REQUEST, 1003, &info())).unwrap();
+    assert_eq!(line.up(&sent(SEND_REQUEST, 1004, &message(2, b"text"))).unwrap(), b"");
+    assert_eq!(line.down(&sent(SEND_INDICATION, 1004, &message(5, b"text"))).unwrap(), b"");
+}
+
+#[test]
+fn pictures_pass_in_one_piece() {
+    let mut line = Line::open(ALL);
+    let picture = [&[0, 0x82, 0][..], &[9; 509]].concat();
+    let three = picture.repeat(3);
+    let (mut buffer, mut out) = (BytesMut::from(&three[..three.len() - 1]), Vec::new());
+    line.0.down(&mut buffer, &mut out).unwrap();
+    assert_eq!((out.len(), out[0].len(), buffer.len()), (1, 2 * picture.len(), 511));
+}
+
+proptest! {
+    #[test]
+    fn however_bytes_come_the_same_passes(cuts in prop::collection::vec(1_usize..64, 1..40)) {
+        let said = [
+            client(&["cliprdr", "rdpdr", "drdynvc"]),
+            target(&[1004, 1005, 1006], 0),
+            sent(SEND_REQUEST, 1003, &info()),
+            [sent(SEND_REQUEST, 1004, &message(2, b"x")), vec![4, 9, 0, 0, 0, 0, 0, 0, 0]].concat(),
+        ];
+        let rules = Rules { clipboard: Clipboard::FromTarget, files: false };
+        let talk = |cuts: &[usize]| {
+            let mut guard = Guard::new(rules, Protocols::TLS, None);
+            let mut out = Vec::new();
+            let mut sizes = cuts.iter().copied().cycle();
+            for (nth, said) in said.iter().enumerate() {
+                let mut buffer = BytesMut::new();
+                let mut rest = said.as_slice();
+                while !rest.is_empty() {
+                    let (part, more) = rest.split_at(sizes.next().unwrap_or(1).min(rest.len()));
+                    buffer.extend_from_slice(part);
+                    rest = more;
+                    match nth {
+                        1 => guard.down(&mut buffer, &mut out).unwrap(),
+                        _ => guard.up(&mut buffer, &mut out).unwrap(),
+                    }
+                }
+            }
+            out.concat()
+        };
+        prop_assert_eq!(talk(&cuts), talk(&[100_000]));
+    }
+}

@@ -1,0 +1,334 @@
+//! NTLM, version 2, as a client speaks it (MS-NLMP): a login by password that shows the password to
+//! nobody who does not know it, and keys for what is said after.
+
+use secrecy::ExposeSecret as _;
+use zeroize::Zeroizing;
+
+use crate::digests::{Rc4, hmac_md5, md4, md5};
+use crate::frame::{Fault, u16_at, u32_at};
+use crate::settings::{Account, utf16};
+
+/// Fresh random bytes for one login.
+#[derive(Clone, Copy)]
+pub(crate) struct Fresh {
+    pub(crate) challenge: [u8; 8],
+    pub(crate) key: [u8; 16],
+}
+
+/// A client's half of a login, from its first message to its last.
+pub(crate) struct Ntlm {
+    fresh: Fresh,
+    /// 100 ns since 1601, where the server does not say.
+    now: u64,
+    /// What the server is called, as a service: `TERMSRV/host`.
+    service: String,
+}
+
+/// What protects what is said once the login is over.
+pub(crate) struct Keys {
+    seal_out: Rc4,
+    seal_in: Rc4,
+    sign_out: [u8; 16],
+    sign_in: [u8; 16],
+    sent: u32,
+    received: u32,
+}
+
+impl Ntlm {
+    pub(crate) fn new(fresh: Fresh, now: u64, service: String) -> Self {
+        Self { fresh, now, service }
+    }
+
+    /// The first message.
+    pub(crate) fn negotiate() -> Vec<u8> {
+        let mut message = [SIGNATURE, &1_u32.to_le_bytes(), &FLAGS.to_le_bytes()].concat();
+        message.extend([0; 16]);
+        message.extend(VERSION);
+        message
+    }
+
+    /// The answer to the server's challenge, and the keys that follow from both.
+    pub(crate) fn authenticate(
+        &self,
+        challenge: &[u8],
+        account: &Account,
+    ) -> Result<(Vec<u8>, Keys), Fault> {
+        let asked = Challenge::read(challenge)?;
+        let proof = self.proof(&asked, account)?;
+        let mut shown = self.fresh.key;
+        Rc4::new(&proof.session).apply(&mut shown);
+        let mut message = self.message(&asked, &proof, account, &shown)?;
+        let mic = hmac_md5(&self.fresh.key, &[&Self::negotiate(), challenge, &message]);
+        message[MIC..MIC + 16].copy_from_slice(&mic);
+        Ok((message, Keys::new(&self.fresh.key)))
+    }
+
+    /// Shows the knowledge of the password for this challenge.
+    fn proof(&self, asked: &Challenge<'_>, account: &Account) -> Result<Proof, Fault> {
+        let password = Zeroizing::new(utf16(account.password.expose_secret()));
+        let key = Zeroizing::new(md4(&password));
+        let name = utf16(&(account.user.to_uppercase() + &account.domain));
+        let key = Zeroizing::new(hmac_md5(&key, &[&name]));
+        let time = asked.time.unwrap_or(self.now);
+        let mut blob = vec![1, 1, 0, 0, 0, 0, 0, 0];
+        blob.extend(time.to_le_bytes());
+        blob.extend(self.fresh.challenge);
+        blob.extend([0; 4]);
+        blob.extend(self.facts(asked)?);
+        blob.extend([0; 4]);
+        let first = hmac_md5(&key, &[&asked.challenge, &blob]);
+        let session = hmac_md5(&key, &[&first]);
+        let older = match asked.time {
+            // Who knows the time looks at nothing older.
+            Some(_) => [0; 24].to_vec(),
+            None => {
+                let own = self.fresh.challenge;
+                [&hmac_md5(&key, &[&asked.challenge, &own])[..], &own].concat()
+            }
+        };
+        Ok(Proof { answer: [&first[..], &blob].concat(), older, session })
+    }
+
+    /// What the server said of itself, and what we add: that the messages are checked, and whom we
+    /// mean.
+    fn facts(&self, asked: &Challenge<'_>) -> Result<Vec<u8>, Fault> {
+        let mut facts = asked.facts.to_vec();
+        if asked.time.is_some() {
+            facts.extend([AV_FLAGS, 0, 4, 0, 2, 0, 0, 0]);
+        }
+        let service = utf16(&self.service);
+        facts.extend([AV_TARGET, 0]);
+        facts.extend(u16::try_from(service.len()).map_err(|_| Fault::Settings)?.to_le_bytes());
+        facts.extend(service);
+        facts.extend([AV_BINDINGS, 0, 16, 0]);
+        facts.extend([0; 16]);
+        facts.extend([0; 4]);
+        Ok(facts)
+    }
+
+    fn message(
+        &self,
+        asked: &Challenge<'_>,
+        proof: &Proof,
+        account: &Account,
+        key: &[u8],
+    ) -> Result<Vec<u8>, Fault> {
+        let (domain, user) = (utf16(&account.domain), utf16(&account.user));
+        let mut message = [SIGNATURE, &3_u32.to_le_bytes()].concat();
+        let parts: [&[u8]; 6] = [&proof.older, &proof.answer, &domain, &user, &[], key];
+        let mut at = BODY;
+        for part in parts {
+            let length = u16::try_from(part.len()).map_err(|_| Fault::Settings)?;
+            let place = u32::try_from(at).map_err(|_| Fault::Settings)?;
+            message.extend(length.to_le_bytes());
+            message.extend(length.to_le_bytes());
+            message.extend(place.to_le_bytes());
+            at += part.len();
+        }
+        message.extend(((FLAGS | TARGET_INFO) & asked.flags).to_le_bytes());
+        message.extend(VERSION);
+        message.extend([0; 16]);
+        message.extend(parts.concat());
+        Ok(message)
+    }
+}
+
+struct Proof {
+    answer: Vec<u8>,
+    older: Vec<u8>,
+    session: [u8; 16],
+}
+
+/// What a server asks.
+struct Challenge<'a> {
+    challenge: [u8; 8],
+    flags: u32,
+    /// Pairs of what it says of itself, without the end.
+    facts: &'a [u8],
+    time: Option<u64>,
+}
+
+impl<'a> Challenge<'a> {
+    fn read(message: &'a [u8]) -> Result<Self, Fault> {
+        if message.get(..8) != Some(SIGNATURE) || u32_at(message, 8)? != 2 {
+            return Err(Fault::Settings);
+        }
+        let flags = u32_at(message, 20)?;
+        if flags & NEEDED != NEEDED {
+            return Err(Fault::Settings);
+        }
+        let challenge = message.get(24..).and_then(<[u8]>::first_chunk).ok_or(Fault::Cut)?;
+        let length = usize::from(u16_at(message, 40)?);
+        let at = usize::try_from(u32_at(message, 44)?).map_err(|_| Fault::Cut)?;
+        let facts = message.get(at..).and_then(|rest| rest.get(..length)).ok_or(Fault::Cut)?;
+        let (facts, time) = known(facts)?;
+        Ok(Self { challenge: *challenge, flags, facts, time })
+    }
+}
+
+/// Pairs of a kind and a value up to their end, and the time that stands in one of them.
+fn known(facts: &[u8]) -> Result<(&[u8], Option<u64>), Fault> {
+    let (mut at, mut time) = (0, None);
+    loop {
+        let (kind, length) = (u16_at(facts, at)?, usize::from(u16_at(facts, at + 2)?));
+        let value = facts.get(at + 4..at + 4 + length).ok_or(Fault::Cut)?;
+        match kind {
+            AV_END => return Ok((&facts[..at], time)),
+            AV_TIME => time = value.first_chunk().map(|time| u64::from_le_bytes(*time)),
+            _ => {}
+        }
+        at += 4 + length;
+    }
+}
+
+impl Keys {
+    fn new(key: &[u8; 16]) -> Self {
+        let of = |way: &str, what: &str| {
+            let text = format!("session key to {way} {what} key magic constant\0");
+            md5(&[key, text.as_bytes()])
+        };
+        let (out, into) = ("client-to-server", "server-to-client");
+        Self {
+            seal_out: Rc4::new(&of(out, "sealing")),
+            seal_in: Rc4::new(&of(into, "sealing")),
+            sign_out: of(out, "signing"),
+            sign_in: of(into, "signing"),
+            sent: 0,
+            received: 0,
+        }
+    }
+
+    /// A message that only the server can read.
+    pub(crate) fn seal(&mut self, message: &[u8]) -> Vec<u8> {
+        let number = self.sent.to_le_bytes();
+        self.sent = self.sent.wrapping_add(1);
+        let mut sealed = Zeroizing::new(message.to_vec());
+        self.seal_out.apply(&mut sealed);
+        let sum = signature(&self.sign_out, &mut self.seal_out, number, message);
+        [&sum[..], &sealed].concat()
+    }
+
+    /// A message of the server's; `None`: it is not the server's.
+    pub(crate) fn open(&mut self, message: &[u8]) -> Option<Vec<u8>> {
+        let (shown, sealed) = message.split_at_checked(16)?;
+        let number = self.received.to_le_bytes();
+        self.received = self.received.wrapping_add(1);
+        let mut opened = sealed.to_vec();
+        self.seal_in.apply(&mut opened);
+        let sum = signature(&self.sign_in, &mut self.seal_in, number, &opened);
+        let same = aws_lc_rs::constant_time::verify_slices_are_equal(&sum, shown);
+        same.ok().map(|()| opened)
+    }
+}
+
+fn signature(key: &[u8; 16], seal: &mut Rc4, number: [u8; 4], message: &[u8]) -> [u8; 16] {
+    let mut sum = [0; 8];
+    sum.copy_from_slice(&hmac_md5(key, &[&number, message])[..8]);
+    seal.apply(&mut sum);
+    let mut made = [0; 16];
+    made[0] = 1;
+    made[4..12].copy_from_slice(&sum);
+    made[12..].copy_from_slice(&number);
+    made
+}
+
+const SIGNATURE: &[u8] = b"NTLMSSP\0";
+/// Of Windows 10, revision 15 of NTLM: nobody looks.
+const VERSION: [u8; 8] = [10, 0, 0x61, 0x4a, 0, 0, 0, 15];
+/// Unicode, the target's name, signing and sealing with a fresh key of 128 bits, sessions that are
+/// protected as they should, version.
+const FLAGS: u32 = 0xe208_8235;
+/// That the server has said things of itself.
+const TARGET_INFO: u32 = 0x0080_0000;
+/// Without which there is no protection.
+const NEEDED: u32 = 0x6008_0031;
+const MIC: usize = 72;
+const BODY: usize = 88;
+
+const AV_END: u16 = 0;
+const AV_TIME: u16 = 7;
+const AV_FLAGS: u8 = 6;
+const AV_TARGET: u8 = 9;
+const AV_BINDINGS: u8 = 10;
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use data_encoding::HEXLOWER;
+
+    use super::*;
+
+    /// The example of MS-NLMP, 4.2.4.
+    const FRESH: Fresh = Fresh { challenge: [0xaa; 8], key: [0x55; 16] };
+
+    fn account() -> Account {
+        Account::new("Domain\\User", "Password".into())
+    }
+
+    /// What a server asks that says these of itself.
+    pub(crate) fn challenge(facts: &[u8]) -> Vec<u8> {
+        let mut message = [SIGNATURE, &2_u32.to_le_bytes(), &[0; 8]].concat();
+        message.extend(FLAGS.to_le_bytes());
+        message.extend([0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef]);
+        message.extend([0; 8]);
+        let length = u16::try_from(facts.len()).unwrap().to_le_bytes();
+        message.extend([length, length].concat());
+        message.extend(56_u32.to_le_bytes());
+        message.extend([0; 8]);
+        message.extend(facts);
+        message
+    }
+
+    fn names() -> Vec<u8> {
+        let pair = |kind: u8, name: &str| {
+            let name = utf16(name);
+            [&[kind, 0, u8::try_from(name.len()).unwrap(), 0][..], &name].concat()
+        };
+        [pair(2, "Domain"), pair(1, "Server"), vec![0; 4]].concat()
+    }
+
+    #[test]
+    fn a_proof_is_that_of_the_specification() {
+        // There only what the server said is in it.
+        let (key, blob) = (md4(&utf16("Password")), names());
+        let key = hmac_md5(&key, &[&utf16("USERDomain")]);
+        assert_eq!(HEXLOWER.encode(&key), "0c868a403bfd7a93a3001ef22ef02e3f");
+        let head = [&[1, 1, 0, 0, 0, 0, 0, 0][..], &[0; 8], &FRESH.challenge, &[0; 4]].concat();
+        let asked = [0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef];
+        let proof = hmac_md5(&key, &[&asked, &head, &blob, &[0; 4]]);
+        assert_eq!(HEXLOWER.encode(&proof), "68cd0ab851e51c96aabc927bebef6a1c");
+        let session = hmac_md5(&key, &[&proof]);
+        assert_eq!(HEXLOWER.encode(&session), "8de40ccadbc14a82f15cb0ad0de95ca3");
+        let mut shown = FRESH.key;
+        Rc4::new(&session).apply(&mut shown);
+        assert_eq!(HEXLOWER.encode(&shown), "c5dad2544fc9799094ce1ce90bc9d03e");
+    }
+
+    #[test]
+    fn what_is_sealed_is_as_in_the_specification() {
+        let sealed = Keys::new(&FRESH.key).seal(&utf16("Plaintext"));
+        let wanted = "010000007fb38ec5c55d497600000000\
+                      54e50165bf1936dc996020c1811b0f06fb5f";
+        assert_eq!(HEXLOWER.encode(&sealed), wanted);
+    }
+
+    #[test]
+    fn an_answer_says_who_and_holds_the_proof() {
+        let ntlm = Ntlm::new(FRESH, 0, "TERMSRV/desk".to_owned());
+        let (answer, _) = ntlm.authenticate(&challenge(&names()), &account()).unwrap();
+        let has = |text: &str| answer.windows(text.len() * 2).any(|part| part == utf16(text));
+        assert!(has("User") && has("Domain") && has("TERMSRV/desk") && !has("Password"));
+        assert_eq!(u32_at(&answer, 8), Ok(3));
+    }
+
+    #[test]
+    fn a_challenge_that_is_cut_or_protects_nothing_is_refused() {
+        let ntlm = Ntlm::new(FRESH, 0, String::new());
+        let whole = challenge(&names());
+        for length in 0..whole.len() {
+            assert!(ntlm.authenticate(&whole[..length], &account()).is_err(), "{length}");
+        }
+        let mut weak = whole;
+        weak[20] &= !0x20;
+        assert!(matches!(ntlm.authenticate(&weak, &account()), Err(Fault::Settings)));
+    }
+}

@@ -1,0 +1,170 @@
+//! Desktops in Chromium, as people use them: FreeRDP's server behind a connector. Each journey is a
+//! script in `portal/ui/e2e`, driven by Playwright.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+use testkit::{Deployment, RdpSecurity, RdpTarget, bin_dir, free_port, run};
+
+use crate::support::{SOON, application, grant};
+
+#[test]
+fn a_person_signs_in_at_a_desktop_sees_it_types_into_it_and_is_told_of_its_end() -> Result<()> {
+    Stage::start()?.walk("desktop.mjs")
+}
+
+#[test]
+fn the_relay_signs_in_and_the_browser_never_has_the_password() -> Result<()> {
+    let stage = Stage::start()?;
+    stage.walk("desktop-managed.mjs")?;
+    let events = stage.deployment.admin(&["audit", "ls", "--limit", "200"])?.ok()?;
+    assert!(!events.contains(RdpTarget::PASSWORD), "{events}");
+    Ok(())
+}
+
+#[test]
+fn a_desktop_comes_back_after_the_network_was_cut() -> Result<()> {
+    Stage::start()?.walk("desktop-network.mjs")
+}
+
+#[test]
+fn a_ticket_opens_one_line_of_the_browser_that_asked_for_it() -> Result<()> {
+    Stage::start()?.walk("desktop-ticket.mjs")
+}
+
+#[test]
+fn a_target_that_shows_another_certificate_gets_nothing() -> Result<()> {
+    Stage::start()?.walk("desktop-certificate.mjs")
+}
+
+#[test]
+fn lines_are_opened_by_pages_of_the_portal_only() -> Result<()> {
+    let stage = Stage::start()?;
+    let deployment = &stage.deployment;
+    let (host, port) = (deployment.domain(), deployment.doors().https);
+    let jar = deployment.dir().join("alice.jar");
+    let link = stage.link("alice")?;
+    let code = link.rsplit('#').next().context("a code")?.to_owned();
+    let curl = |path: &str| -> Command {
+        let mut curl = Command::new("curl");
+        curl.args(["-sS", "-m", "3", "-o", "/dev/null", "-w", "%{http_code}", "--http1.1"]);
+        curl.arg("--cacert").arg(deployment.ca_file()).arg("-c").arg(&jar).arg("-b").arg(&jar);
+        curl.arg(format!("https://{host}:{port}{path}"));
+        curl
+    };
+    let own = format!("Origin: https://{host}:{port}");
+    let socket = ["Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13"];
+    let asked = |headers: &[&str]| -> Result<String> {
+        let mut curl = curl("/api/v1/me/desktop");
+        for header in headers.iter().chain(&["Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="]) {
+            curl.args(["-H", header]);
+        }
+        Ok(run(&mut curl, SOON)?.text().chars().take(3).collect())
+    };
+    let full = [socket.as_slice(), &[own.as_str()]].concat();
+    assert_eq!(asked(&full)?, "401", "nobody is signed in");
+    let mut sign_in = curl("/sign-in");
+    sign_in.args(["-H", "Sec-Fetch-Site: same-origin", "--data-urlencode"]);
+    sign_in.arg(format!("code={code}"));
+    assert_eq!(run(&mut sign_in, SOON)?.text(), "303");
+    assert_eq!(asked(&full)?, "101");
+    let sibling = format!("Origin: https://desk1-hq.{host}:{port}");
+    for origin in [None, Some(sibling.as_str()), Some("Origin: null")] {
+        let mut headers = socket.to_vec();
+        headers.extend(origin);
+        assert_eq!(asked(&headers)?, "403", "{origin:?}");
+    }
+    Ok(())
+}
+
+/// Two desktops: one that asks for NLA, and one that does not. Each is an application where people sign
+/// in, and one where the relay does.
+struct Stage {
+    deployment: Deployment,
+    nla: RdpTarget,
+    tls: RdpTarget,
+    /// Where a script leads to one of them.
+    swapped: u16,
+}
+
+impl Stage {
+    fn start() -> Result<Self> {
+        let (nla, tls) = (RdpTarget::start(RdpSecurity::Nla)?, RdpTarget::start(RdpSecurity::Tls)?);
+        let stage = Self { deployment: Deployment::start()?, nla, tls, swapped: free_port()? };
+        fs::write(stage.deployment.dir().join("desktop.password"), RdpTarget::PASSWORD)?;
+        stage.deployment.apply(&stage.document())?.ok()?;
+        Ok(stage)
+    }
+
+    fn document(&self) -> String {
+        let managed = format!(
+            "account = {:?}\npassword_file = {:?}\n",
+            RdpTarget::USER,
+            self.deployment.dir().join("desktop.password"),
+        );
+        let desk = |name, address: &str| application(name, "rdp", address);
+        [
+            "[[user]]\nname = \"alice\"\n[[user]]\nname = \"bob\"\n".to_owned(),
+            desk("desk1", &self.nla.address()),
+            desk("desk2", &self.nla.address()) + &managed,
+            desk("desk3", &self.tls.address()) + &managed,
+            desk("desk4", &self.tls.address()),
+            desk("desk5", &format!("127.0.0.1:{}", self.swapped)) + &managed,
+            grant("alice", "desk1"),
+            grant("alice", "desk2"),
+            grant("alice", "desk3") + "clipboard = \"off\"\nfile_transfer = false\n",
+            grant("alice", "desk4") + "clipboard = \"to-target\"\n",
+            grant("alice", "desk5"),
+            grant("bob", "desk3"),
+        ]
+        .concat()
+    }
+
+    fn link(&self, user: &str) -> Result<String> {
+        let printed = self.deployment.admin(&["user", "sign-in-link", user])?.ok()?;
+        let line = printed.lines().find(|line| line.starts_with("https://"));
+        Ok(line.context("a link")?.to_owned())
+    }
+
+    /// Runs a journey; it fails with what it says.
+    fn walk(&self, script: &str) -> Result<()> {
+        let portal = Path::new(env!("CARGO_MANIFEST_DIR")).join("portal/ui/e2e");
+        let mut node = Command::new("node");
+        node.arg(portal.join(script)).env("ADIT_E2E", self.told()?.to_string());
+        run(&mut node, JOURNEY)?.ok().context(script.to_owned()).map(drop)
+    }
+
+    fn told(&self) -> Result<Value> {
+        let deployment = &self.deployment;
+        let target = |target: &RdpTarget| {
+            json!({ "screen": target.dir().join("Xvfb_screen0"), "dir": target.dir(),
+                "port": target.port() })
+        };
+        Ok(json!({
+            "url": deployment.url(),
+            "domain": deployment.domain(),
+            "links": { "alice": self.link("alice")?, "bob": self.link("bob")?,
+                "admin": self.link("admin")? },
+            "user": RdpTarget::USER,
+            "password": RdpTarget::PASSWORD,
+            "nla": target(&self.nla),
+            "tls": target(&self.tls),
+            "swapped": self.swapped,
+            "dir": deployment.dir(),
+            "shots": shots()?,
+        }))
+    }
+}
+
+/// Where pictures are left to be looked at.
+fn shots() -> Result<PathBuf> {
+    let shots = bin_dir()?.join("desktop-shots");
+    fs::create_dir_all(&shots)?;
+    Ok(shots)
+}
+
+const JOURNEY: Duration = Duration::from_secs(230);
