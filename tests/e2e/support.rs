@@ -137,3 +137,11 @@ pub(crate) fn with_password(command: &mut Command, account: &Account) {
 pub(crate) fn assert_says(output: &Output, text: &str) {
     assert!(output.both().contains(text), "no {text:?} in {} of {}", output.both(), output.command);
 }
+
+/// How many statements are compared with a server's own log, and for how long that may take: a
+/// thousand, or as many as `ADIT_STATEMENTS` says.
+pub(crate) fn compared() -> (usize, Duration) {
+    let said = std::env::var("ADIT_STATEMENTS").ok().and_then(|count| count.parse().ok());
+    let thousands: u32 = said.map_or(1, |count: u32| count.div_ceil(1000));
+    (thousands as usize * 1000, SOON * thousands)
+}

@@ -34,6 +34,10 @@ pub struct DatabaseOptions {
     /// Regular expressions; the log of statements has `***` for what they find, or for their groups.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub mask: Vec<String>,
+    /// Whether the log of statements keeps the values that are bound to parameters, and of Redis those
+    /// of commands.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub values: bool,
     /// Whether logical replication passes.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub replication: bool,

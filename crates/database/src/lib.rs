@@ -5,6 +5,7 @@ mod finish;
 mod knock;
 mod record;
 mod server;
+mod values;
 mod way;
 
 pub use finish::{Finish, traffic};
@@ -13,4 +14,5 @@ pub use record::{Mark, Masks, Recorder, Text, Transcript, scope};
 pub use server::{
     Credential, CredentialError, Maker, Tls, TlsOptionsError, credential, keeper, maker, tls,
 };
+pub use values::Values;
 pub use way::{Swept, Way};

@@ -219,7 +219,8 @@ impl Gateway {
         let talk = Talk {
             client: End::new(io, Writer::Client),
             server: End::new(server.io, Writer::Server),
-            tracker: Tracker::new(server.capabilities),
+            tracker: Tracker::new(server.capabilities)
+                .with_values(session.application().database.values),
             recorder,
             counters: session.counters().clone(),
             known,

@@ -24,9 +24,11 @@ mod record;
 pub mod scan;
 mod server;
 mod sign_in;
+mod texts;
 mod threads;
 #[doc(hidden)]
 pub mod track;
+mod values;
 mod wire;
 mod words;
 

@@ -5,70 +5,15 @@
 //! Our own rather than a crate's: of some forty layouts the door needs ten, each with a bound before
 //! anything is allocated, and all of them fuzzed.
 
+mod begin;
+pub mod capability;
+mod reader;
+
+pub use begin::Begin;
+pub use reader::Reader;
+
 use bytes::{BufMut, BytesMut};
 use zeroize::Zeroizing;
-
-/// What an end of a connection can do.
-pub mod capability {
-    pub const LONG_PASSWORD: u32 = 1;
-    pub const FOUND_ROWS: u32 = 1 << 1;
-    pub const LONG_FLAG: u32 = 1 << 2;
-    pub const CONNECT_WITH_DB: u32 = 1 << 3;
-    pub const NO_SCHEMA: u32 = 1 << 4;
-    pub const COMPRESS: u32 = 1 << 5;
-    pub const ODBC: u32 = 1 << 6;
-    pub const LOCAL_FILES: u32 = 1 << 7;
-    pub const IGNORE_SPACE: u32 = 1 << 8;
-    pub const PROTOCOL_41: u32 = 1 << 9;
-    pub const INTERACTIVE: u32 = 1 << 10;
-    pub const SSL: u32 = 1 << 11;
-    pub const IGNORE_SIGPIPE: u32 = 1 << 12;
-    pub const TRANSACTIONS: u32 = 1 << 13;
-    pub const RESERVED: u32 = 1 << 14;
-    pub const SECURE_CONNECTION: u32 = 1 << 15;
-    pub const MULTI_STATEMENTS: u32 = 1 << 16;
-    pub const MULTI_RESULTS: u32 = 1 << 17;
-    pub const PS_MULTI_RESULTS: u32 = 1 << 18;
-    pub const PLUGIN_AUTH: u32 = 1 << 19;
-    pub const CONNECT_ATTRS: u32 = 1 << 20;
-    pub const PLUGIN_AUTH_LENENC: u32 = 1 << 21;
-    pub const SESSION_TRACK: u32 = 1 << 23;
-    pub const DEPRECATE_EOF: u32 = 1 << 24;
-
-    /// What the door offers. Not among it: compression by zstd, attributes of queries, metadata that is left out, and MariaDB's extensions, which change
-    /// the layout of what it follows; expired passwords and further factors, which no token has.
-    pub const OFFERED: u32 = LONG_PASSWORD
-        | FOUND_ROWS
-        | LONG_FLAG
-        | CONNECT_WITH_DB
-        | NO_SCHEMA
-        | COMPRESS
-        | ODBC
-        | LOCAL_FILES
-        | IGNORE_SPACE
-        | PROTOCOL_41
-        | INTERACTIVE
-        | SSL
-        | IGNORE_SIGPIPE
-        | TRANSACTIONS
-        | RESERVED
-        | SECURE_CONNECTION
-        | MULTI_STATEMENTS
-        | MULTI_RESULTS
-        | PS_MULTI_RESULTS
-        | PLUGIN_AUTH
-        | CONNECT_ATTRS
-        | PLUGIN_AUTH_LENENC
-        | SESSION_TRACK
-        | DEPRECATE_EOF;
-
-    /// MariaDB's own, which are told where a server is no MySQL (`LONG_PASSWORD` is what says so):
-    /// columns say more of their types.
-    pub const EXTENDED_METADATA: u32 = 1 << 3;
-
-    /// Those that change how answers are laid out: a client that has them needs a server that does.
-    pub const LAYOUT: u32 = SESSION_TRACK | DEPRECATE_EOF | MULTI_RESULTS | PS_MULTI_RESULTS;
-}
 
 /// The first byte of what a client asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -397,79 +342,6 @@ impl Greeting {
     }
 }
 
-/// How the relay begins at a server, in place of a client.
-#[derive(Clone, Copy, Debug)]
-pub struct Begin<'a> {
-    pub capabilities: u32,
-    pub extended: u32,
-    pub longest_packet: u32,
-    pub charset: u8,
-    pub user: &'a str,
-    pub answer: &'a [u8],
-    pub database: Option<&'a str>,
-    pub plugin: &'a str,
-    pub attributes: &'a [(Vec<u8>, Vec<u8>)],
-}
-
-impl Begin<'_> {
-    /// Appends the packet that asks for TLS.
-    pub fn write_tls(&self, out: &mut BytesMut, number: &mut u8) {
-        packet(out, number, |out| self.write_head(out));
-    }
-
-    /// Appends the answer to a greeting.
-    pub fn write(&self, out: &mut BytesMut, number: &mut u8) {
-        packet(out, number, |out| {
-            self.write_head(out);
-            text(out, self.user.as_bytes());
-            if self.capabilities & capability::PLUGIN_AUTH_LENENC != 0 {
-                counted(out, self.answer);
-            } else {
-                short(out, self.answer);
-            }
-            if self.capabilities & capability::CONNECT_WITH_DB != 0 {
-                text(out, self.database.unwrap_or_default().as_bytes());
-            }
-            text(out, self.plugin.as_bytes());
-            if self.capabilities & capability::CONNECT_ATTRS != 0 {
-                write_attributes(out, self.attributes);
-            }
-        });
-    }
-
-    /// Appends the command that changes a connection's user.
-    pub fn write_change(&self, out: &mut BytesMut, number: &mut u8) {
-        packet(out, number, |out| {
-            out.put_u8(CHANGE_USER);
-            text(out, self.user.as_bytes());
-            short(out, self.answer);
-            text(out, self.database.unwrap_or_default().as_bytes());
-            out.put_u16_le(self.charset.into());
-            text(out, self.plugin.as_bytes());
-            if self.capabilities & capability::CONNECT_ATTRS != 0 {
-                write_attributes(out, self.attributes);
-            }
-        });
-    }
-
-    fn write_head(&self, out: &mut BytesMut) {
-        out.put_u32_le(self.capabilities);
-        out.put_u32_le(self.longest_packet);
-        out.put_u8(self.charset);
-        out.extend_from_slice(&[0; 19]);
-        out.put_u32_le(self.extended);
-    }
-}
-
-fn write_attributes(out: &mut BytesMut, attributes: &[(Vec<u8>, Vec<u8>)]) {
-    let mut pairs = BytesMut::new();
-    for (name, value) in attributes {
-        counted(&mut pairs, name);
-        counted(&mut pairs, value);
-    }
-    counted(out, &pairs);
-}
-
 /// Appends a packet of less than 16 MiB, and counts it.
 pub fn packet(out: &mut BytesMut, number: &mut u8, body: impl FnOnce(&mut BytesMut)) {
     let at = out.len();
@@ -606,66 +478,6 @@ pub mod status {
     pub const MORE_RESULTS: u16 = 8;
     pub const CURSOR: u16 = 1 << 6;
     pub const NO_BACKSLASH_ESCAPES: u16 = 1 << 9;
-}
-
-/// Takes values off the front of a packet, or nothing.
-#[derive(Clone, Copy, Debug)]
-pub struct Reader<'a>(pub &'a [u8]);
-
-impl<'a> Reader<'a> {
-    pub fn take(&mut self, count: usize) -> Option<&'a [u8]> {
-        let (taken, rest) = self.0.split_at_checked(count)?;
-        self.0 = rest;
-        Some(taken)
-    }
-
-    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
-        let (taken, rest) = self.0.split_first_chunk::<N>()?;
-        self.0 = rest;
-        Some(*taken)
-    }
-
-    pub fn u8(&mut self) -> Option<u8> {
-        self.array::<1>().map(|[byte]| byte)
-    }
-
-    pub fn u16(&mut self) -> Option<u16> {
-        self.array().map(u16::from_le_bytes)
-    }
-
-    pub fn u32(&mut self) -> Option<u32> {
-        self.array().map(u32::from_le_bytes)
-    }
-
-    /// A number that says itself how long it is.
-    pub fn number(&mut self) -> Option<u64> {
-        match self.u8()? {
-            0xfc => self.u16().map(u64::from),
-            0xfd => self.array::<3>().map(|[a, b, c]| u64::from(u32::from_le_bytes([a, b, c, 0]))),
-            0xfe => self.array().map(u64::from_le_bytes),
-            0xfb | 0xff => None,
-            small => Some(small.into()),
-        }
-    }
-
-    /// Bytes behind their number.
-    pub fn counted(&mut self) -> Option<&'a [u8]> {
-        let count = self.number()?;
-        self.take(usize::try_from(count).ok()?)
-    }
-
-    /// A text up to its end.
-    pub fn text(&mut self) -> Option<&'a [u8]> {
-        let end = self.0.iter().position(|byte| *byte == 0)?;
-        let (text, rest) = self.0.split_at(end);
-        self.0 = &rest[1..];
-        Some(text)
-    }
-
-    /// A text that may end with the packet.
-    pub fn last_text(&mut self) -> &'a [u8] {
-        self.text().unwrap_or_else(|| std::mem::take(&mut self.0))
-    }
 }
 
 /// The connection attribute that names an application.

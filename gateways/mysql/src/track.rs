@@ -3,13 +3,13 @@
 //! One thing is asked at a time. Texts of prepared statements are resolved when they are executed,
 //! and several statements in one message are told apart by their results.
 
-use std::collections::HashMap;
-
 use database::Text;
 
 use crate::lex::Seen;
 use crate::proto::{self, Command, Reader, capability, status};
 use crate::scan::{Fault, Message};
+use crate::texts::Texts;
+use crate::values::Parameters;
 
 /// Follows one connection after its login. `M` is what its owner remembers of a statement.
 #[derive(Debug)]
@@ -22,6 +22,8 @@ pub struct Tracker<M> {
     stage: Stage,
     asked: Asked<M>,
     prepared: Texts,
+    /// Whether values stand behind texts.
+    values: bool,
     /// Rows that came in the result that is under way.
     rows: u64,
 }
@@ -121,8 +123,15 @@ impl<M: Clone> Tracker<M> {
             stage: Stage::Idle,
             asked: Asked::Nothing,
             prepared: Texts::default(),
+            values: false,
             rows: 0,
         }
+    }
+
+    /// Texts have the values that are bound to them behind them.
+    #[must_use]
+    pub fn with_values(self, values: bool) -> Self {
+        Self { values, ..self }
     }
 
     /// Whether a backslash in a text is a character like others.
@@ -167,6 +176,9 @@ impl<M: Clone> Tracker<M> {
                 if command == Command::CloseStatement {
                     self.prepared.remove(Reader(body).u32().ok_or_else(cut_short)?);
                 }
+                if self.values && command == Command::LongData {
+                    self.goes_ahead(body);
+                }
                 return Ok(Vec::new());
             }
             Command::Query => {
@@ -175,7 +187,8 @@ impl<M: Clone> Tracker<M> {
             }
             Command::Execute => {
                 let id = Reader(body).u32().ok_or_else(cut_short)?;
-                let mut statements = Statements::one(self.prepared.get(id), mark());
+                let text = self.bound(id, body);
+                let mut statements = Statements::one(text, mark());
                 statements.cursor = body.get(4).is_some_and(|flags| *flags != 0);
                 (statements, Stage::First)
             }
@@ -195,6 +208,11 @@ impl<M: Clone> Tracker<M> {
                 return self.plain(Asked::Plain(Then::Reset), Stage::First);
             }
             Command::Ping | Command::ResetStatement => {
+                if let (Command::ResetStatement, Some(id)) = (command, Reader(body).u32())
+                    && let Some(parameters) = self.prepared.parameters(id)
+                {
+                    parameters.reset();
+                }
                 return self.plain(Asked::Plain(Then::Nothing), Stage::First);
             }
             Command::Fetch => return self.plain(Asked::Plain(Then::Nothing), Stage::Rows),
@@ -217,6 +235,27 @@ impl<M: Clone> Tracker<M> {
         self.asked = Asked::Statements(statements);
         (self.stage, self.rows) = (stage, 0);
         Ok(begun)
+    }
+
+    /// The text of a prepared statement, with the values that are bound to it now.
+    fn bound(&mut self, id: u32, body: &[u8]) -> Text {
+        let text = self.prepared.get(id);
+        if !self.values {
+            return text;
+        }
+        match self.prepared.parameters(id) {
+            Some(parameters) => parameters.read(body).behind(&text),
+            None => text,
+        }
+    }
+
+    fn goes_ahead(&mut self, body: &[u8]) {
+        let mut reader = Reader(body);
+        if let (Some(id), Some(parameter)) = (reader.u32(), reader.u16())
+            && let Some(parameters) = self.prepared.parameters(id)
+        {
+            parameters.goes_ahead(parameter);
+        }
     }
 
     fn plain(&mut self, asked: Asked<M>, stage: Stage) -> Result<Vec<(Text, M)>, Fault> {
@@ -335,11 +374,11 @@ impl<M: Clone> Tracker<M> {
         let mut reader = Reader(body);
         reader.u8()?;
         let id = reader.u32()?;
-        let (columns, parameters) = (reader.u16()?.into(), reader.u16()?.into());
+        let (columns, parameters) = (reader.u16()?, reader.u16()?);
         if let Asked::Prepare { text, .. } = std::mem::replace(&mut self.asked, Asked::Nothing) {
-            self.prepared.put(id, text);
+            self.prepared.put(id, text, Parameters::new(parameters));
         }
-        self.describe(parameters, columns);
+        self.describe(parameters.into(), columns.into());
         Some(if self.is_idle() { Turn::Client } else { Turn::Server })
     }
 
@@ -499,40 +538,6 @@ impl<M: Clone> Statements<M> {
     }
 }
 
-/// Texts of prepared statements by their numbers, some thousands at most.
-#[derive(Debug, Default)]
-struct Texts {
-    by_id: HashMap<u32, Text>,
-    bytes: usize,
-    last: Option<u32>,
-}
-
-impl Texts {
-    fn put(&mut self, id: u32, text: Text) {
-        self.remove(id);
-        self.last = Some(id);
-        if self.by_id.len() >= STATEMENTS {
-            return;
-        }
-        let text = if self.bytes < ROOM { text } else { text.cut_at(CROWDED) };
-        self.bytes += text.text.len();
-        self.by_id.insert(id, text);
-    }
-
-    fn get(&self, id: u32) -> Text {
-        // MariaDB's way to mean the last one.
-        let id = if id == u32::MAX { self.last.unwrap_or(id) } else { id };
-        let unknown = || Text::from(format!("(prepared statement {id})"));
-        self.by_id.get(&id).cloned().unwrap_or_else(unknown)
-    }
-
-    fn remove(&mut self, id: u32) {
-        if let Some(text) = self.by_id.remove(&id) {
-            self.bytes -= text.text.len();
-        }
-    }
-}
-
 /// A text of which `there` is the beginning, of this length.
 fn text_of(there: &[u8], length: usize) -> Text {
     let kept = &there[..there.len().min(LONGEST_TEXT)];
@@ -566,10 +571,6 @@ pub const LONGEST_TEXT: usize = 64 * 1024;
 const LONGEST_NAME: usize = 256;
 /// More than a table can have.
 const MOST_COLUMNS: u64 = 0xffff;
-const STATEMENTS: usize = 20_000;
-/// Bytes of texts; beyond, each is cut at so many.
-const ROOM: usize = 4 * 1024 * 1024;
-const CROWDED: usize = 256;
 
 #[cfg(test)]
 #[path = "track_tests.rs"]

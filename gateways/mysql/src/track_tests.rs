@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::lex::Lexer;
+use crate::texts::{CROWDED, ROOM};
 
 type Told = (u32, String, Option<u64>, Option<String>);
 

@@ -122,7 +122,7 @@ impl Topic {
 
 /// The command's name and its keys, and no value: `MSET a b`. Of a command that is not known, the
 /// name.
-pub(crate) fn text(name: &Name, command: &Command<'_>, most: usize) -> Text {
+pub(crate) fn text(name: &Name, command: &Command<'_>, most: usize, values: bool) -> Text {
     let mut out = Line { text: String::new(), cut: 0, most };
     if name.as_str().is_empty() {
         out.word(command.name());
@@ -134,7 +134,11 @@ pub(crate) fn text(name: &Name, command: &Command<'_>, most: usize) -> Text {
         out.word(second.as_str().as_bytes());
     }
     let keys = keys(name.as_str(), second.as_ref().map_or("", Name::as_str));
-    keys.each(command, |key| out.word(key));
+    if values && keys != Keys::None && !has_secrets(name.as_str()) {
+        command.args().skip(1).for_each(|word| out.word(word));
+    } else {
+        keys.each(command, |key| out.word(key));
+    }
     Text { text: out.text.into(), cut: out.cut }
 }
 
@@ -254,6 +258,11 @@ impl Keys {
             },
         }
     }
+}
+
+/// Commands whose values may be passwords, whatever is kept of others'.
+fn has_secrets(name: &str) -> bool {
+    matches!(name, "ACL" | "AUTH" | "CONFIG" | "HELLO" | "MIGRATE")
 }
 
 /// Commands whose next word says what they do.

@@ -14,7 +14,7 @@ fn kept_of(args: &[&[u8]]) -> String {
     let parsed = parse(&bytes, LIMITS, &mut spans).unwrap();
     assert!(matches!(parsed, Parsed::Whole { .. }));
     let command = Command::new(&bytes, &spans, args.len(), Part::Whole);
-    text(&Name::of(command.name()), &command, 1000).text.to_string()
+    text(&Name::of(command.name()), &command, 1000, false).text.to_string()
 }
 
 #[test]
@@ -67,7 +67,7 @@ fn a_text_has_its_bounds_and_says_what_is_missing() {
     let mut spans = Vec::new();
     parse(&bytes, LIMITS, &mut spans).unwrap();
     let command = Command::new(&bytes, &spans, args.len(), Part::Whole);
-    let kept = text(&Name::of(b"del"), &command, 100);
+    let kept = text(&Name::of(b"del"), &command, 100, false);
     assert!(kept.text.len() <= 100 && kept.text.starts_with("DEL key:0000 "), "{kept:?}");
     assert_eq!(kept.text.len() as u64 + kept.cut, 3 + 1000 * 9);
 }

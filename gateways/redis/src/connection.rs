@@ -200,7 +200,8 @@ impl Gateway {
         let allowed =
             allowed.map(|names| names.iter().filter_map(|name| name.parse().ok()).collect());
         let version = hello.map_or(2, |hello| hello.version);
-        let tracker = Tracker::new(version, login, allowed);
+        let values = session.application().database.values;
+        let tracker = Tracker::new(version, login, allowed).with_values(values);
         let token = sha256(shown.token.expose_secret().as_bytes());
         let known = Known { arrival, token };
         let line = Line { gateway: self, session, known, client, server: (io, ahead), recorder };

@@ -25,6 +25,8 @@ pub struct Tracker<M> {
     /// Where EXEC will have led.
     chosen: Option<u32>,
     monitors: bool,
+    /// Whether texts have values.
+    values: bool,
     /// It has said QUIT.
     left: bool,
     /// Of the reply that is under way.
@@ -134,6 +136,7 @@ impl<M: Clone> Tracker<M> {
             transaction: false,
             chosen: None,
             monitors: false,
+            values: false,
             left: false,
             hidden: false,
             subscribed: Subscribed::default(),
@@ -142,6 +145,12 @@ impl<M: Clone> Tracker<M> {
             bytes: 0,
             login,
         }
+    }
+
+    /// Texts have all that is said, but for what may be passwords.
+    #[must_use]
+    pub fn with_values(self, values: bool) -> Self {
+        Self { values, ..self }
     }
 
     /// Whether so much waits for answers that no more should be asked.
@@ -253,7 +262,7 @@ impl<M: Clone> Tracker<M> {
         begun: &mut impl FnMut(Begun<M>),
     ) {
         let most = if self.bytes < ROOM { LONGEST_TEXT } else { CROWDED };
-        let text = text(name, command, most);
+        let text = text(name, command, most, self.values);
         let topics = (command.count - 1) as u64;
         let then = match does {
             Does::Reset => Then::Reset,

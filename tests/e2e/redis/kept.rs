@@ -93,6 +93,20 @@ fn a_mask_holds_in_keys() -> Result<()> {
     Ok(())
 }
 
+#[test]
+fn values_are_kept_where_an_admin_says_so_and_passwords_never() -> Result<()> {
+    let stage = Stage::start()?;
+    let values = stage.document()?.replacen("sni =", "values = true\nsni =", 1);
+    stage.deployment.apply(&(values + &grant("alice", "cache")))?.ok()?;
+    let token = stage.token("alice")?;
+    stage.cli(&token, &["SET", "mood", "quite fine"])?.ok()?;
+    stage.cli(&token, &["CONFIG", "SET", "masterauth", "geheim"])?.ok()?;
+    let rows = kept(&stage, 2)?;
+    assert_eq!(rows[0]["text"], "SET mood \"quite fine\"");
+    assert_eq!(rows[1]["text"], "CONFIG SET masterauth");
+    Ok(())
+}
+
 /// At least so many commands, the first one first.
 fn kept(stage: &Stage, count: usize) -> Result<Vec<Value>> {
     let read = || -> Result<Vec<Value>> {

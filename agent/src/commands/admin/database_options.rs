@@ -27,6 +27,9 @@ pub(super) struct DatabaseArgs {
     /// repeated, and takes the place of those before
     #[arg(long = "mask", value_name = "REGEX")]
     mask: Vec<String>,
+    /// Whether the log of statements keeps bound values, and of Redis those of commands
+    #[arg(long, value_name = "YES|NO", value_parser = super::edit::yes_or_no)]
+    values: Option<bool>,
     /// Whether logical replication passes
     #[arg(long, value_name = "YES|NO", value_parser = super::edit::yes_or_no)]
     replication: Option<bool>,
@@ -56,6 +59,7 @@ impl DatabaseArgs {
         if !self.mask.is_empty() {
             options.mask = self.mask;
         }
+        options.values = self.values.unwrap_or(options.values);
         options.replication = self.replication.unwrap_or(options.replication);
         for (level, file) in self.password_files {
             app.level_passwords.insert(level, secrets::read(&file)?);

@@ -45,10 +45,10 @@ async fn a_database_is_added_with_an_account_for_each_level() {
     let passwords = json!({ "viewer": "hunter2", "owner": "hunter2" });
     assert_eq!((&run.body()["level_passwords"], &run.body()["web"]), (&passwords, &json!(null)));
     let roles = "app add orders-db --site hq --kind postgres --address db1:5432 \
-         --level-role viewer=readers --level-role owner=owners --mask a+ --replication yes";
+         --level-role viewer=readers --level-role owner=owners --mask a+ --values yes --replication yes";
     let added = super::run(roles, [applied()]).await;
     let wanted = json!({ "roles": { "viewer": "readers", "owner": "owners" }, "mask": ["a+"],
-        "replication": true });
+        "values": true, "replication": true });
     assert_eq!(added.body()["database"], wanted);
     for wrong in ["--tls maybe", "--level-account reader=x", "--level-account viewer"] {
         assert!(parse(&format!("app set orders-db {wrong}")).is_err(), "{wrong}");
