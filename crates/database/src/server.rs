@@ -7,7 +7,7 @@ use access::{Application, Code, Explain, Level, TlsMode};
 use rustls::ClientConfig;
 use rustls::client::Resumption;
 use rustls::pki_types::ServerName;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use session::{SecretError, Secrets, Session, TargetCredential};
 use trust::{Trust, TrustError};
 
@@ -33,8 +33,13 @@ impl From<TrustError> for TlsOptionsError {
     }
 }
 
-/// The TLS that an application's options ask for; `None`: none.
-pub fn tls(application: &Application, trust: &Trust) -> Result<Option<Tls>, TlsOptionsError> {
+/// The TLS that an application's options ask for, with the certificate that the relay shows there, if
+/// it has one; `None`: none.
+pub async fn tls(
+    application: &Application,
+    trust: &Trust,
+    secrets: &dyn Secrets,
+) -> Result<Option<Tls>, TlsOptionsError> {
     let options = &application.database;
     let (optional, checked) = match options.mode() {
         TlsMode::Disable => return Ok(None),
@@ -46,6 +51,11 @@ pub fn tls(application: &Application, trust: &Trust) -> Result<Option<Tls>, TlsO
         true => trust.client(options.ca.as_deref(), options.pin.as_deref())?,
         false => trust.anybody()?,
     };
+    let found = secrets.credential(application.id).await;
+    let found = found.map_err(|error| TlsOptionsError(error.detail))?;
+    if let Some(TargetCredential::Tls(pem)) = found {
+        trust.show(&mut config, pem.expose_secret())?;
+    }
     // Each session has its own, so there is nothing to resume.
     config.resumption = Resumption::disabled();
     let host = options.sni.as_deref().unwrap_or(application.address.host());
@@ -79,7 +89,12 @@ pub async fn credential(
     let account = application.account(level).ok_or(CredentialError::None)?.to_owned();
     let mapped = level.unwrap_or(Level::Owner);
     let found = if application.database.accounts.contains_key(&mapped) {
-        secrets.level_credential(application.id, mapped).await
+        let own = secrets.level_credential(application.id, mapped).await;
+        match own {
+            // The relay's certificate may be all that the account asks for.
+            Ok(None) => secrets.credential(application.id).await,
+            found => found,
+        }
     } else {
         secrets.credential(application.id).await
     };
@@ -121,6 +136,7 @@ fn password(
 ) -> Result<Credential, CredentialError> {
     match found.map_err(|error| CredentialError::Unreadable(error.detail))? {
         Some(TargetCredential::Password(password)) => Ok(Credential { account, password }),
+        Some(TargetCredential::Tls(_)) => Ok(Credential { account, password: "".into() }),
         Some(TargetCredential::SshKey(_)) | None => Err(CredentialError::None),
     }
 }

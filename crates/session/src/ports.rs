@@ -391,6 +391,8 @@ pub enum TargetCredential {
     Password(SecretString),
     /// A private key in OpenSSH PEM form, without a passphrase.
     SshKey(SecretString),
+    /// A certificate with its chain, and its private key: both in one PEM text.
+    Tls(SecretString),
 }
 
 /// A stored credential could not be read.

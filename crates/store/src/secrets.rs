@@ -83,6 +83,7 @@ impl Store {
         match kind.as_str() {
             PASSWORD => Ok(Some(TargetCredential::Password(text))),
             SSH_KEY => Ok(Some(TargetCredential::SshKey(text))),
+            TLS => Ok(Some(TargetCredential::Tls(text))),
             _ => Err(corrupt("its kind is unknown")),
         }
     }
@@ -199,6 +200,7 @@ pub(crate) fn level_row(application: impl Display, level: Level) -> String {
 /// Kinds of credentials, as the table has them.
 pub(crate) const PASSWORD: &str = "password";
 pub(crate) const SSH_KEY: &str = "ssh-key";
+pub(crate) const TLS: &str = "tls";
 
 pub(crate) fn blob(name: &str) -> String {
     format!("secret {name}")

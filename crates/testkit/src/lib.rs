@@ -4,6 +4,7 @@
 //! removes what it put on the disk. Every wait has a deadline.
 
 mod account;
+mod client_ca;
 mod database;
 mod deployment;
 mod mariadb;
@@ -25,6 +26,7 @@ mod targets;
 mod wait;
 
 pub use account::{Account, current_account, is_root};
+pub use client_ca::ClientCa;
 pub use database::{Cluster, Database};
 pub use deployment::{Builder, ConnectorProcess, Deployment, Doors, bin_dir};
 pub use mariadb::MariaDb;

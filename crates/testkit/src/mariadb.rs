@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 use tempfile::TempDir;
 
 use crate::account::id;
+use crate::client_ca::ClientCa;
 use crate::process::Process;
 use crate::run::run;
 use crate::wait::eventually;
@@ -19,6 +20,7 @@ pub struct MariaDb {
     // Dropped before the directory it writes to.
     _process: Process,
     port: u16,
+    clients: ClientCa,
     dir: TempDir,
 }
 
@@ -32,9 +34,10 @@ impl MariaDb {
         owner.give(dir.path())?;
         initialise(&owner, dir.path())?;
         certificate(&owner, dir.path())?;
+        let clients = ClientCa::make(dir.path())?;
         let port = free_port()?;
         let process = launch(&owner, port, dir.path())?;
-        let server = Self { _process: process, port, dir };
+        let server = Self { _process: process, port, clients, dir };
         let asked = || server.admin("", "select 1");
         eventually(SOON, "MariaDB answers", || asked().is_ok())?;
         server.admin("", &format!("create database {}", Self::DATABASE))?;
@@ -61,6 +64,11 @@ impl MariaDb {
     /// Its certificate, which signs itself.
     pub fn certificate(&self) -> PathBuf {
         self.dir.path().join("server.crt")
+    }
+
+    /// The CA of clients' certificates.
+    pub fn clients(&self) -> &ClientCa {
+        &self.clients
     }
 
     /// Its general log: everything that it was asked.
@@ -134,6 +142,7 @@ fn launch(owner: &Owner, port: u16, dir: &Path) -> Result<Process> {
     server.arg(format!("--socket={}", file("sock"))).arg(format!("--pid-file={}", file("pid")));
     server.arg(format!("--ssl-cert={}", file("server.crt")));
     server.arg(format!("--ssl-key={}", file("server.key")));
+    server.arg(format!("--ssl-ca={}", file("clients.crt")));
     server.arg("--general-log=1").arg(format!("--general-log-file={}", file("general.log")));
     server.arg(format!("--port={port}"));
     server.args(["--bind-address=127.0.0.1", "--skip-name-resolve", "--skip-log-bin"]);

@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 use tempfile::TempDir;
 
 use crate::account::{id, random_hex};
+use crate::client_ca::ClientCa;
 use crate::process::{Process, end_group};
 use crate::run::{Output, run};
 use crate::wait::eventually;
@@ -66,6 +67,7 @@ impl Postgres {
         }
         if options.tls {
             certificate(&owner, dir.path())?;
+            ClientCa::make(dir.path())?;
         }
         let port = options.port.map_or_else(free_port, Ok)?;
         let process = launch(&owner, &bin, port, dir.path(), options)?;
@@ -120,6 +122,16 @@ impl Postgres {
     /// Runs SQL as the server's superuser, past every door.
     pub fn admin(&self, database: &str, sql: &str) -> Result<String> {
         self.psql_as(self.port, ADMIN, database, sql)?.ok()
+    }
+
+    /// Lets an account in by a certificate for its name alone, and gives the file of one. Of a server
+    /// with TLS.
+    pub fn certify(&self, account: &str) -> Result<PathBuf> {
+        let access = self.dir.path().join("data/pg_hba.conf");
+        let rest = fs::read_to_string(&access)?;
+        fs::write(&access, format!("hostssl all {account} all cert\n{rest}"))?;
+        self.admin(Self::DATABASE, "select pg_reload_conf()")?;
+        ClientCa::of(self.dir.path()).issue(account)
     }
 
     /// The folder of its programs.
@@ -285,6 +297,7 @@ fn launch(
         let file = |name: &str| dir.join(name).display().to_string();
         server.args(["-c", "ssl=on", "-c", &format!("ssl_cert_file={}", file("server.crt"))]);
         server.args(["-c", &format!("ssl_key_file={}", file("server.key"))]);
+        server.args(["-c", &format!("ssl_ca_file={}", file("clients.crt"))]);
     }
     if options.statements {
         server.args(["-c", "log_statement=all", "-c", "log_line_prefix=%m [%p] %q%u@%d "]);

@@ -8,9 +8,11 @@ use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
+    CertificateError, ClientConfig, DigitallySignedStruct, Error, InconsistentKeys, RootCertStore,
+    SignatureScheme,
 };
 
 /// Makes the TLS side of connections to targets.
@@ -56,6 +58,27 @@ impl Trust {
             return false;
         };
         system.verify_server_cert(first, rest, name, &[], now).is_ok()
+    }
+
+    /// Has TLS show a certificate to a target that asks for one: its chain and its private key are in
+    /// `pem`.
+    pub fn show(&self, config: &mut ClientConfig, pem: &str) -> Result<(), TrustError> {
+        let chain = CertificateDer::pem_slice_iter(pem.as_bytes());
+        let chain = chain.collect::<Result<Vec<_>, _>>();
+        let chain = chain.map_err(|_| TrustError::new("the client certificate is no PEM"))?;
+        let key = PrivateKeyDer::from_pem_slice(pem.as_bytes());
+        let key = key.map_err(|_| TrustError::new("the client certificate has no private key"))?;
+        let key = self.provider.key_provider.load_private_key(key);
+        let key =
+            key.map_err(|_| TrustError::new("the client certificate's key can not be used"))?;
+        let certified = CertifiedKey::new(chain, key);
+        // Of version 1, as openssl makes them where nothing else is said, it can not be compared.
+        if let Err(Error::InconsistentKeys(InconsistentKeys::KeyMismatch)) = certified.keys_match()
+        {
+            return Err(TrustError::new("the client certificate is for another key"));
+        }
+        config.client_auth_cert_resolver = Arc::new(SingleCertAndKey::from(certified));
+        Ok(())
     }
 
     fn checked_by(

@@ -141,7 +141,8 @@ impl Gateway {
 
     async fn own_account(&self, session: &Session) -> Result<Option<OwnAccount>, ServerError> {
         let Some(maker) = maker(&*self.secrets, session).await? else { return Ok(None) };
-        let (tls, way) = (tls(session.application(), &self.trust)?, session.way_back());
+        let (tls, way) =
+            (tls(session.application(), &self.trust, &*self.secrets).await?, session.way_back());
         let credential = Arc::new(OwnAccount::credential(&self.domain, session.id())?);
         Ok(Some(OwnAccount { maker, tls, way, credential }))
     }
@@ -174,7 +175,7 @@ impl Gateway {
         hello: &Hello,
         own: Option<&OwnAccount>,
     ) -> Result<(Server, Arc<Credential>), ServerError> {
-        let tls = tls(session.application(), &self.trust)?;
+        let tls = tls(session.application(), &self.trust, &*self.secrets).await?;
         let files = session.terms().file_transfer;
         let Some(own) = own else {
             let credential = credential(&*self.secrets, session).await?;

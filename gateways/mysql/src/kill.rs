@@ -39,7 +39,8 @@ async fn put(
     own: &Credential,
     body: &[u8],
 ) -> Result<Zeroizing<Vec<u8>>, ServerError> {
-    let (tls, way) = (tls(session.application(), &gateway.trust)?, session.way_back());
+    let (tls, way) =
+        (tls(session.application(), &gateway.trust, &*gateway.secrets).await?, session.way_back());
     let accounts = Accounts { way: &way, tls: tls.as_ref(), credential: own };
     let mut desk = accounts.log_in(own).await?;
     let answer = desk.put(body).await;

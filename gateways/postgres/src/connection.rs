@@ -160,7 +160,7 @@ impl Gateway {
         let Some(maker) = maker(&*self.secrets, session).await? else { return Ok(None) };
         Ok(Some(OwnAccount {
             maker,
-            tls: tls(session.application(), &self.trust)?,
+            tls: tls(session.application(), &self.trust, &*self.secrets).await?,
             way: session.way_back(),
             session: session.id(),
             database: startup.database(),
@@ -198,7 +198,7 @@ impl Gateway {
         startup: &Startup,
         own: Option<&OwnAccount<'_>>,
     ) -> Result<(Server, Option<database::Tls>), ServerError> {
-        let tls = tls(session.application(), &self.trust)?;
+        let tls = tls(session.application(), &self.trust, &*self.secrets).await?;
         let credential = match own {
             Some(own) => own.make(session).await?,
             None => credential(&*self.secrets, session).await?,

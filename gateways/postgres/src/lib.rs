@@ -92,7 +92,8 @@ impl PostgresGateway {
         live: impl FnOnce() -> HashSet<SessionId> + Send,
     ) -> Result<Swept, SweepError> {
         let gateway = &*self.0;
-        let tls = database::tls(application, &gateway.trust).map_err(ServerError::from)?;
+        let tls = database::tls(application, &gateway.trust, &*gateway.secrets).await;
+        let tls = tls.map_err(ServerError::from)?;
         let keeper = database::keeper(&*gateway.secrets, application).await;
         let credential = &keeper.map_err(ServerError::from)?;
         let relay = &gateway.domain;

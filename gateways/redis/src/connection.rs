@@ -172,7 +172,7 @@ impl Gateway {
     }
 
     async fn reach(&self, session: &Session, shown: &Shown) -> Result<Server, ServerError> {
-        let tls = tls(session.application(), &self.trust)?;
+        let tls = tls(session.application(), &self.trust, &*self.secrets).await?;
         let credential = credential(&*self.secrets, session).await?;
         log_in(session, tls.as_ref(), &credential, shown.hello.as_ref()).await
     }

@@ -179,6 +179,7 @@ impl Dialogue {
     ) -> Result<bool, TargetError> {
         match credential {
             TargetCredential::Password(password) => self.password(password).await,
+            TargetCredential::Tls(_) => Err(TargetError::Credential),
             TargetCredential::SshKey(pem) => {
                 let key = decode_secret_key(pem.expose_secret(), None)
                     .map_err(|_| TargetError::Credential)?;

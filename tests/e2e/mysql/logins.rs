@@ -46,6 +46,23 @@ fn where_nobody_has_allowed_it_a_token_is_shown_and_not_proved() -> Result<()> {
     Ok(())
 }
 
+#[test]
+fn the_relay_shows_its_certificate_to_a_server_that_wants_one() -> Result<()> {
+    let stage = Stage::start()?;
+    let token = stage.token("alice")?;
+    stage.mariadb.admin("", "alter user orders_owner require subject '/CN=orders_owner'")?;
+    assert_says(&stage.sql(&token, "select 1")?, "target.login_refused");
+    // Beside the passwords of levels.
+    let pem = stage.mariadb.clients().issue("orders_owner")?;
+    let document = stage.document("sni = \"localhost\"\n", true)?;
+    let key = format!("allow_api = true\nkey_file = {pem:?}\n");
+    let document = document.replacen("allow_api = true\n", &key, 1);
+    stage.deployment.apply(&document)?.ok()?;
+    let me = "select substring_index(current_user(), '@', 1)";
+    assert_eq!(stage.sql(&token, me)?.ok()?.trim(), "orders_owner");
+    Ok(())
+}
+
 fn prove(stage: &Stage, user: &str, token: &str) -> Result<Output> {
     let mut client = stage.client("mariadb", token);
     client.args(["-N", "-B", "-u", user, "--default-auth=mysql_native_password", "-e"]);

@@ -4,7 +4,7 @@ use anyhow::Result;
 use testkit::Postgres;
 
 use super::{SOON, Stage};
-use crate::support::assert_says;
+use crate::support::{application, assert_says};
 
 #[test]
 fn the_door_logs_in_however_the_server_asks() -> Result<()> {
@@ -58,4 +58,29 @@ fn with_tls(stage: &Stage, mode: &str) -> Result<String> {
     // A CA is for who checks.
     let without = |line: &&str| mode == "verify-full" || !line.starts_with("ca_file");
     Ok(document.lines().filter(without).map(|line| format!("{line}\n")).collect())
+}
+
+#[test]
+fn the_relay_shows_its_certificate_to_a_server_that_lets_in_by_one() -> Result<()> {
+    let stage = Stage::start()?;
+    let token = stage.token("alice")?;
+    let pem = stage.postgres.certify("orders_owner")?;
+    assert_says(&stage.sql(&token, "select 1")?, "target.login_refused");
+    let ca = stage.postgres.certificate();
+    let document = application("orders-db", "postgres", &stage.postgres.address());
+    let document = format!(
+        "{document}account = \"orders_owner\"\nkey_file = {pem:?}\nca_file = {ca:?}\n\
+         [application.database]\nsni = \"localhost\"\n"
+    );
+    stage.deployment.apply(&document)?.ok()?;
+    assert_eq!(stage.sql(&token, "select current_user")?.ok()?.trim(), "orders_owner");
+    // Nobody is shown the key.
+    let shown = stage.deployment.admin(&["app", "show", "orders-db"])?.ok()?;
+    assert!(!shown.contains("PRIVATE"), "{shown}");
+    // A certificate of another name is none for this account.
+    let other = stage.postgres.certify("orders_ro")?;
+    let document = document.replace(&format!("{pem:?}"), &format!("{other:?}"));
+    stage.deployment.apply(&document)?.ok()?;
+    assert_says(&stage.sql(&token, "select 1")?, "target.login_refused");
+    Ok(())
 }

@@ -128,7 +128,7 @@ pub(super) struct ManagedArgs {
     #[arg(long, value_name = "FILE", requires = "account", group = "credential")]
     password_file: Option<PathBuf>,
     /// The account's private SSH key without passphrase, in a file
-    #[arg(long, value_name = "FILE", requires = "account", group = "credential")]
+    #[arg(long, value_name = "FILE", group = "credential")]
     key_file: Option<PathBuf>,
     /// Log in with a certificate signed for the session, as the account or as whom the user names;
     /// the target trusts what `adit admin ssh-ca` prints

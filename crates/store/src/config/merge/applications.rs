@@ -11,7 +11,7 @@ use crate::StoreError;
 use crate::config::state::{App, AppName, Secret};
 use crate::config::terms::is_account;
 use crate::keys::{KeyError, PublicKey, check_private_key};
-use crate::secrets::{PASSWORD, SSH_KEY, credential, level_row};
+use crate::secrets::{PASSWORD, SSH_KEY, TLS, credential, level_row};
 
 /// How a document's application is known.
 pub(super) fn name(spec: &ApplicationSpec) -> AppName {
@@ -42,6 +42,8 @@ impl Merge<'_> {
         let stored = old.and_then(|old| old.secret.clone());
         let passwords = old.map(|old| old.level_passwords.clone()).unwrap_or_default();
         self.check_login(spec, stored.is_some(), &object);
+        let certified = spec.kind.is_database()
+            && (spec.key.is_some() || stored.as_ref().is_some_and(|stored| stored.kind == TLS));
         self.check_tags(&spec.tags, &object);
         Ok(App {
             id,
@@ -59,8 +61,8 @@ impl Merge<'_> {
             web: self.web(spec, &object),
             database: self.database(spec, &object),
             rdp: self.rdp(spec, &object),
+            level_passwords: self.level_passwords(spec, (id, &object), &passwords, certified)?,
             secret: self.secret(spec, id, stored)?,
-            level_passwords: self.level_passwords(spec, (id, &object), &passwords)?,
         })
     }
 
@@ -90,6 +92,8 @@ impl Merge<'_> {
             self.problem(object, "application.certificate", detail);
         }
         match &spec.account {
+            // It may be shown for accounts of levels, or beside them.
+            None if spec.kind.is_database() && spec.password.is_none() => {}
             None if given => {
                 let detail = "a password or key is for an account; name it";
                 self.problem(object, "application.no_account", detail);
@@ -112,8 +116,17 @@ impl Merge<'_> {
             let detail = format!("a password has 1 to {MAX_PASSWORD} bytes");
             self.problem(object, "application.password", detail);
         }
-        if let Some(Err(error)) = spec.key.as_deref().map(check_private_key) {
-            self.problem(object, "application.key", error.to_string());
+        match spec.key.as_deref() {
+            Some(key) if spec.kind.is_database() && !is_certified(key) => {
+                let detail = "the key of a database is a PEM file with a certificate and its key";
+                self.problem(object, "application.key", detail);
+            }
+            Some(key) if !spec.kind.is_database() => {
+                if let Err(error) = check_private_key(key) {
+                    self.problem(object, "application.key", error.to_string());
+                }
+            }
+            Some(_) | None => {}
         }
     }
 
@@ -191,6 +204,7 @@ impl Merge<'_> {
         spec: &ApplicationSpec,
         (id, object): (ApplicationId, &str),
         stored: &BTreeMap<Level, String>,
+        certified: bool,
     ) -> Result<BTreeMap<Level, String>, StoreError> {
         let accounts = spec.database.clone().unwrap_or_default().accounts;
         for level in spec.level_passwords.keys().filter(|level| !accounts.contains_key(level)) {
@@ -217,6 +231,8 @@ impl Merge<'_> {
                 (None, Some(stored)) => {
                     sealed.insert(level, stored.clone());
                 }
+                // The relay's certificate may be all that the account asks for.
+                (None, None) if certified => {}
                 (None, None) => {
                     let detail = format!("the relay needs the password of the account for {level}");
                     self.problem(object, "application.no_secret", detail);
@@ -251,6 +267,10 @@ impl Merge<'_> {
     ) -> Result<Option<Secret>, StoreError> {
         let given = match (&spec.account, &spec.password, &spec.key) {
             _ if spec.certificate => return Ok(None),
+            (_, None, Some(key)) if spec.kind.is_database() => (TLS, key),
+            (None, None, None) if spec.kind.is_database() => {
+                return Ok(stored.filter(|stored| stored.kind == TLS));
+            }
             (None, ..) => return Ok(None),
             (Some(_), Some(password), _) => (PASSWORD, password),
             (Some(_), None, Some(key)) => (SSH_KEY, key),
@@ -265,6 +285,11 @@ impl Merge<'_> {
         let sealed = self.sealer.seal(&credential(id), value.as_bytes())?;
         Ok(Some(Secret { kind: kind.to_owned(), sealed }))
     }
+}
+
+/// Whether a PEM text has a certificate and a private key.
+fn is_certified(pem: &str) -> bool {
+    pem.contains("-----BEGIN CERTIFICATE-----") && pem.contains("PRIVATE KEY-----")
 }
 
 /// What stands before the key of a CA that signs host certificates, as in `known_hosts`.
