@@ -93,7 +93,7 @@ fn a_relay_listens_at_the_sockets_that_its_service_manager_bound() -> Result<()>
     deployment.wait_for_connectors(1)?;
     deployment.admin(&["user", "ls"])?.ok()?;
     assert!(!relay.log().contains("no door listens"), "{}", relay.log());
-    relay.stop(SOON)
+    relay.stop(SOON).map(drop)
 }
 
 /// Binds a port of TCP, one of UDP and one more of TCP, keeps them past `exec`, and becomes the program.
