@@ -389,6 +389,17 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn what_the_page_and_freerdps_server_say_is_understood() {
+        let hex = |text: &str| data_encoding::HEXLOWER.decode(text.trim().as_bytes()).unwrap();
+        let mut client = hex(include_str!("testdata/client-settings.hex"));
+        let changes = Changes { protocol: Protocols::NLA, opens: &|_| true };
+        assert_eq!(of_client(&mut client, &changes), Ok(vec![Some("drdynvc".to_owned())]));
+        let target = hex(include_str!("testdata/target-settings.hex"));
+        let answer = Answer { channels: vec![1004], own: 1003 };
+        assert_eq!(of_target(&target), Ok(Some(answer)));
+    }
+
+    #[test]
     fn settings_that_are_cut_or_doubled_are_refused() {
         let whole = client(&["cliprdr"]);
         let changes = Changes { protocol: Protocols::TLS, opens: &|_| true };
