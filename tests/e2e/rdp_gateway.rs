@@ -7,7 +7,6 @@ mod refused;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
-use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
@@ -65,14 +64,12 @@ impl Stage {
 
     /// Starts a client, and waits until that share of its pixels is as at the desktop.
     fn show(&self, screen: &Screen, client: Command, share: f64) -> Result<Process> {
-        let started = Instant::now();
         let client = Process::start("xfreerdp", client, &screen.dir().join("client.log"))?;
         eventually(SOON, "the client shows the desktop", || {
             let pictures = (self.target.picture(), screen.picture());
             matches!(pictures, (Ok(one), Ok(other)) if one.likeness(&other) >= share)
         })
         .with_context(|| client.tail())?;
-        println!("the desktop is shown after {} ms", started.elapsed().as_millis());
         Ok(client)
     }
 

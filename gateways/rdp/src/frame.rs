@@ -140,7 +140,8 @@ mod tests {
 
     #[test]
     fn a_frame_ends_where_its_header_says() {
-        let cases: [(&[u8], Result<Option<usize>, Fault>); 10] = [
+        type Length = Result<Option<usize>, Fault>;
+        let cases: [(&[u8], Length); 10] = [
             (&[], Ok(None)),
             (&[3, 0, 0], Ok(None)),
             (&[3, 0, 0, 19], Ok(Some(19))),

@@ -144,7 +144,7 @@ impl Guard {
         let mut changed = frame.to_vec();
         let changes = Changes { protocol: self.protocol, opens: &opens };
         let named = of_client(&mut changed, &changes)?;
-        self.channels = named.into_iter().map(Channel::named).collect();
+        self.channels = named.iter().map(|name| Channel::named(name.as_deref())).collect();
         self.up = Up::Joins;
         Ok(Verdict::Replace(changed.into()))
     }
@@ -223,8 +223,8 @@ impl Guard {
 }
 
 impl Channel {
-    fn named(name: Option<String>) -> Self {
-        let kind = match name.as_deref() {
+    fn named(name: Option<&str>) -> Self {
+        let kind = match name {
             Some(CLIPBOARD) => Kind::Clipboard,
             Some(DYNAMIC) => Kind::Dynamic,
             Some(_) | None => Kind::Closed,

@@ -92,7 +92,9 @@ impl Means<'_> {
         let found = self.secrets.credential(application.id).await;
         match found.map_err(|error| TargetError::Unreadable(error.detail))? {
             Some(TargetCredential::Password(password)) => Ok(Some(Account::new(account, password))),
-            Some(TargetCredential::SshKey(_)) | None => Err(TargetError::NoCredential),
+            Some(TargetCredential::SshKey(_) | TargetCredential::Tls(_)) | None => {
+                Err(TargetError::NoCredential)
+            }
         }
     }
 
@@ -157,7 +159,7 @@ async fn negotiate(
     }
     io.write_all(&request(offered)).await?;
     io.flush().await?;
-    let answer = frame(io, |bytes| length(bytes)).await?;
+    let answer = frame(io, length).await?;
     match confirmed(&answer)? {
         Confirm::Selected { flags, protocol } if protocol.both(offered) == protocol => {
             Ok((flags, protocol))

@@ -1,6 +1,6 @@
 //! What no honest client sends: each is cut or refused, and others are served as before.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::raw::{
     Raw, UPGRADE, authorise, channel, data, framed, handshake, head, packet, text, tunnel,

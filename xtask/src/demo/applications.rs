@@ -194,7 +194,6 @@ pub(crate) fn issue(
         user: USER.to_owned(),
         login: None,
         database: None,
-        rdp: None,
         token: deployment.token(USER, name, &terms)?,
         url: None,
         command,

@@ -149,7 +149,7 @@ const ADMIN: &[(&str, &str)] = &[
 ];
 
 /// Not of `adit admin`: this list only gets shorter.
-const ELSEWHERE: [&str; 39] = [
+const ELSEWHERE: [&str; 42] = [
     // For machines and monitors.
     "health",
     "healthz",
