@@ -93,9 +93,8 @@ fn kept(application: &Application) -> Keeps {
     match application.kind {
         Kind::Ssh => Keeps::SSH,
         Kind::Postgres | Kind::Mysql | Kind::Redis if application.has_account() => Keeps::DATABASE,
-        Kind::Rdp | Kind::Tcp | Kind::Postgres | Kind::Mysql | Kind::Redis | Kind::Web => {
-            Keeps::NOTHING
-        }
+        Kind::Rdp => Keeps::DESKTOP,
+        Kind::Tcp | Kind::Postgres | Kind::Mysql | Kind::Redis | Kind::Web => Keeps::NOTHING,
     }
 }
 

@@ -11,8 +11,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use access::{
-    Context, Credential, Deny, Explanation, Keeps, Kind, Login, PolicySnapshot, Question, Rule,
-    RuleId, Shortfall, Subject, Terms, TokenKind,
+    Clipboard, Context, Credential, Deny, Explanation, Keeps, Kind, Login, PolicySnapshot,
+    Question, Recording, Rule, RuleId, Shortfall, Subject, Terms, TokenKind,
 };
 use support::{
     ALICE, BOB, CAROL, INSIDE, NOW_SECS, app, app_name, data, is_golden, name_of, now, rule, token,
@@ -118,6 +118,19 @@ fn a_managed_application_has_one_account_whatever_is_asked() {
     for login in [None, Some("root")] {
         let answer = policy.explain(&question(ALICE, 1, login, None), now());
         assert_eq!(told(&answer), "allowed by 1");
+    }
+}
+
+#[test]
+fn the_clipboard_of_a_desktop_is_kept_and_its_recording_is_not() {
+    let off = Terms { clipboard: Clipboard::Off, ..Terms::default() };
+    let recorded = Terms { recording: Recording::Required, ..Terms::default() };
+    for (terms, wanted) in [(off, "allowed by 1"), (recorded, "rule 1 falls short by recording")] {
+        let mut data = data();
+        data.applications[0].kind = Kind::Rdp;
+        data.rules = vec![rule(1, Subject::User(user_id(ALICE)), terms)];
+        let answer = PolicySnapshot::new(data).explain(&question(ALICE, 1, None, None), now());
+        assert_eq!(told(&answer), wanted);
     }
 }
 
