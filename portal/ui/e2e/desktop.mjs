@@ -51,6 +51,22 @@ await journey(async (browser) => {
   await desk.getByRole('button', { name: 'Connect again' }).click();
   await desk.getByRole('heading', { name: 'Sign in to desk1' }).waitFor();
 
+  // A host that hangs up has not refused a password. This one does where a channel is spoken on that it
+  // has not opened.
+  await desk.evaluate(() => {
+    const { send } = WebSocket.prototype;
+    WebSocket.prototype.send = function (data) {
+      globalThis.said = this;
+      send.call(this, data);
+    };
+  });
+  await signIn(desk);
+  await isOpen(desk);
+  await desk.evaluate(() => globalThis.said.send(new Uint8Array(
+    [3, 0, 0, 23, 2, 0xf0, 0x80, 0x64, 0, 5, 3, 0xec, 0x70, 9, 1, 0, 0, 0, 3, 0, 0, 0, 0])));
+  await desk.getByRole('alert').getByText('The desktop ended the connection').waitFor();
+  await desk.getByRole('heading', { name: 'The desktop is over' }).waitFor();
+
   // The decoder runs in this page and in no other.
   const policy = async (path) => (await alice.request.get(`${told.url}/${path}`)).headers()['content-security-policy'];
   assert.ok((await policy('desktop')).includes("'wasm-unsafe-eval'"));

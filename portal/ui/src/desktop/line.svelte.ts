@@ -36,6 +36,8 @@ export class Line {
   wait = $state(0);
   session = $state.raw<Session>();
   private login?: Login;
+  /** Whether the desktop has a clipboard, and has asked for this one. */
+  private asked = false;
   private tries = 0;
   private timer = 0;
   /** Grows with every line: what an older one says later does not count. */
@@ -58,7 +60,7 @@ export class Line {
 
   /** The person is done. */
   close() {
-    this.finish({ code: CLOSED, detail: '' });
+    this.finish();
     this.session?.shutdown();
     this.session = undefined;
   }
@@ -75,9 +77,12 @@ export class Line {
     if (this.phase === 'open') this.session?.resize(width, height, Math.round(devicePixelRatio * 100));
   }
 
-  /** Hands over what this machine's clipboard holds, if it may be looked at. */
+  /**
+   * Hands over what this machine's clipboard holds, if it may be looked at. Not before the desktop has
+   * asked (MS-RDPECLIP 1.3.2.1): hosts hang up on who speaks on a channel that they have not opened.
+   */
   async share() {
-    if (!this.ticket || !toTarget(this.ticket.clipboard)) return;
+    if (!this.asked || !this.ticket || !toTarget(this.ticket.clipboard)) return;
     const text = await own();
     if (text !== undefined) await give(this.session, text);
   }
@@ -88,28 +93,33 @@ export class Line {
     this.phase = this.tries > 0 ? 'lost' : 'opening';
     this.problem = undefined;
     this.copied = undefined;
+    this.asked = false;
     let ticket: DesktopTicket | undefined;
+    let session: Session;
     try {
       await load();
       ticket = await post<DesktopTicket>('me/desktops', { application: this.application });
       if (!current()) return;
       this.ticket = ticket;
-      const session = await this.builder(ticket).connect();
-      if (!current()) return session.shutdown();
-      this.opened(session);
-      const watch = setInterval(() => this.look(ticket, number), LOOK);
-      try {
-        await session.run();
-      } finally {
-        clearInterval(watch);
-      }
-      if (current()) await this.ended(ticket);
+      session = await this.builder(ticket).connect();
     } catch (error) {
       if (!current()) return;
       if (error instanceof Refusal) this.refused(error.problem);
       else if (this.wrong(error)) this.asks();
       else await this.ended(ticket, true);
+      return;
     }
+    if (!current()) return session.shutdown();
+    await this.carry(session, ticket, number);
+  }
+
+  private async carry(session: Session, ticket: DesktopTicket, number: number) {
+    this.opened(session);
+    const watch = setInterval(() => this.look(ticket, number), LOOK);
+    // However it ends: why, the relay knows better than the decoder.
+    await session.run().catch(() => undefined);
+    clearInterval(watch);
+    if (number === this.number) await this.ended(ticket);
   }
 
   private builder(ticket: DesktopTicket) {
@@ -162,6 +172,7 @@ export class Line {
 
   /** The desktop wants to know what there is to paste, be it nothing. */
   private async offer() {
+    this.asked = true;
     const may = this.ticket && toTarget(this.ticket.clipboard);
     await give(this.session, may ? ((await own()) ?? '') : '');
   }
@@ -197,7 +208,8 @@ export class Line {
     // Some hosts hang up where others say what is wrong.
     if (early && this.login && how?.code === CLOSED) return this.asks();
     if (how === undefined || how.code === undefined || how.code === null || PASSING.includes(how.code)) return this.lost();
-    this.finish({ code: how.code, detail: how.detail ?? '', hint: how.hint });
+    const detail = how.code === CLOSED ? 'the desktop ended the connection' : (how.detail ?? '');
+    this.finish({ code: how.code, detail, hint: how.hint });
   }
 
   private lost() {
@@ -232,10 +244,11 @@ export class Line {
     this.phase = 'asks';
   }
 
-  private finish(why: Why) {
+  /** Nothing went wrong where there is no reason. */
+  private finish(why?: Why) {
     this.number += 1;
     clearInterval(this.timer);
-    this.problem = why.code === CLOSED ? undefined : told(why);
+    this.problem = why && told(why);
     this.phase = 'over';
   }
 }
@@ -243,7 +256,7 @@ export class Line {
 /** As a refusal of the API is shown; ends have codes of their own. */
 const told = (why: Why) => ({ request_id: '', status: 0, title: '', ...why }) as Problem;
 
-/** Somebody was done: nothing went wrong. */
+/** One side hung up, without a word of why. */
 const CLOSED = 'session.closed';
 /** Ends after which the same person has the same desktop again. */
 const PASSING = ['session.broken', 'session.drained', 'relay.failed'];
