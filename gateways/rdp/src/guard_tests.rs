@@ -88,6 +88,27 @@ fn a_client_is_signed_in_as_the_relays_account() {
     assert!(has("desk") && has("hunter2") && !has("typed"));
 }
 
+/// As the page sends them.
+#[test]
+fn input_of_each_kind_passes_as_it_is() {
+    let mut line = Line::open(Rules { clipboard: Clipboard::Off, files: false });
+    let many = [&[0, 0x80, 0x84, 64][..], &[1, 0x1c].repeat(64)].concat();
+    let kinds: [(&str, &[u8]); 7] = [
+        ("locks", &[0x04, 3, 0x60]),
+        ("a move", &[0x04, 9, 0x20, 0, 8, 0x96, 0, 0xc8, 0]),
+        ("a fourth button", &[0x04, 9, 0x40, 1, 0x80, 0x96, 0, 0xc8, 0]),
+        ("a key", &[0x04, 4, 0, 0x14]),
+        ("a key and its release", &[0x08, 6, 0, 0x14, 1, 0x14]),
+        ("a character", &[0x04, 5, 0x80, 0xe4, 0]),
+        ("more than the first byte can count", &many),
+    ];
+    for (kind, bytes) in kinds {
+        assert_eq!(line.up(bytes).as_deref(), Ok(bytes), "{kind}");
+    }
+    let slow = sent(SEND_REQUEST, 1003, &[0x22, 0, 0x17, 0, 0xee, 3]);
+    assert_eq!(line.up(&slow).unwrap(), slow, "a key, the slow way");
+}
+
 #[test]
 fn drives_are_nobodys_whatever_is_sent_there() {
     let mut line = Line::open(ALL);
