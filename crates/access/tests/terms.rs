@@ -126,6 +126,18 @@ fn the_rule_that_allows_more_is_chosen_whatever_the_order() {
 }
 
 #[test]
+fn files_and_the_clipboard_of_a_desktop_are_kept_from_where_its_protocol_is_spoken() {
+    let terms = Terms { clipboard: Clipboard::Off, file_transfer: false, ..Terms::default() };
+    let policy = PolicySnapshot::new(only(Kind::Rdp, terms));
+    let opens = |keeps| {
+        let context = Context { login: None, keeps, ..context() };
+        policy.authorize(&alice(), &Arc::new(app(1)), context, now()).is_ok()
+    };
+    assert!(opens(Keeps::DESKTOP));
+    assert!(!opens(Keeps::NOTHING), "bytes that nobody looks at");
+}
+
+#[test]
 fn that_a_sign_in_is_needed_is_told_to_whom_nothing_else_is_missing() {
     let mut data = data();
     data.agents.clear();
