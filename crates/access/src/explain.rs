@@ -82,10 +82,13 @@ impl PolicySnapshot {
 
 /// The account as the doors see it: typed, the managed one, or none where only raw bytes pass.
 fn shown<'a>(application: &'a Application, asked: Option<&'a str>) -> Shown<'a> {
-    if application.kind != Kind::Ssh {
-        return Shown::Raw;
+    let fixed = application.login.fixed();
+    match application.kind {
+        Kind::Ssh => fixed.or(asked).map_or(Shown::Unasked, Shown::As),
+        // An account that a user types is told to the desktop alone.
+        Kind::Rdp => fixed.map_or(Shown::Raw, Shown::As),
+        Kind::Tcp | Kind::Postgres | Kind::Mysql | Kind::Redis | Kind::Web => Shown::Raw,
     }
-    application.login.fixed().or(asked).map_or(Shown::Unasked, Shown::As)
 }
 
 /// What the door that is made for the application keeps.

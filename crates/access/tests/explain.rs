@@ -134,6 +134,21 @@ fn the_clipboard_of_a_desktop_is_kept_and_its_recording_is_not() {
     }
 }
 
+#[test]
+fn the_account_of_a_managed_desktop_is_one_that_a_rule_may_name() {
+    let mut data = data();
+    data.applications[0].kind = Kind::Rdp;
+    let named = Terms { logins: Some(vec!["desk".into()]), ..Terms::default() };
+    data.rules = vec![rule(1, Subject::User(user_id(ALICE)), named)];
+    let asks = |data: &access::PolicyData| {
+        let policy = PolicySnapshot::new(data.clone());
+        told(&policy.explain(&question(ALICE, 1, None, None), now()))
+    };
+    assert_eq!(asks(&data), "rule 1 falls short by login");
+    data.applications[0].login = Login::Managed { account: "desk".into() };
+    assert_eq!(asks(&data), "allowed by 1");
+}
+
 type Asked = (u128, u128, Option<&'static str>, Option<&'static str>, &'static str);
 
 fn questions() -> Vec<Asked> {
