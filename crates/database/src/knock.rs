@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use access::{
-    Application, Authenticated, Code, Context, Credential, Deny, Explain, Grant, Keeps, Kind,
-    PolicySnapshot, Unfound,
+    Application, Authenticated, Code, Context, Deny, Explain, Grant, Keeps, Kind, PolicySnapshot,
+    Unfound,
 };
-use session::{AuditEvent, Broker, Door, OpenError, Session};
+use session::{AuditEvent, Broker, Door, OpenError, Session, with_cause};
 
 /// What somebody wants who has shown who they are.
 #[derive(Debug)]
@@ -136,29 +136,15 @@ impl Knock<'_> {
         let own = bound(policy, who).map(|app| app.name.to_string());
         let named = self.named.first().map(|text| (*text).to_owned());
         let asked = named.or(own).unwrap_or_default();
-        let cause = std::error::Error::source(error).map(|source| format!(": {source}"));
         let database: String = self.database.chars().take(LONGEST_NAME).collect();
-        AuditEvent::AccessDenied {
-            door: self.door,
-            from: who.from(),
-            user: who.name().clone(),
-            application: asked.chars().take(LONGEST_NAME).collect(),
-            code: error.code(),
-            detail: format!("{error}{} (database {database:?})", cause.unwrap_or_default()),
-        }
+        let detail = format!("{} (database {database:?})", with_cause(error));
+        AuditEvent::denied(self.door, who, &asked, (error.code(), detail))
     }
 }
 
 /// The application of a token that is for one.
 fn bound(policy: &PolicySnapshot, who: &Authenticated) -> Option<Arc<Application>> {
-    match who.credential() {
-        Credential::Token { application: Some(id), .. } => policy.application(*id).cloned(),
-        Credential::Token { application: None, .. }
-        | Credential::SshKey { .. }
-        | Credential::Agent { .. }
-        | Credential::Certificate { .. }
-        | Credential::SignIn { .. } => None,
-    }
+    policy.application(who.bound()?).cloned()
 }
 
 impl Explain for Refused {

@@ -4,7 +4,8 @@ use std::net::IpAddr;
 use std::time::SystemTime;
 
 use access::{
-    AgentId, Code, EndReason, Kind, Name, RuleId, SessionId, Side, SignInId, TokenId, TokenKind,
+    AgentId, Authenticated, Code, EndReason, Kind, Name, RuleId, SessionId, Side, SignInId,
+    TokenId, TokenKind,
 };
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -268,6 +269,24 @@ pub enum AuditEvent {
 }
 
 impl AuditEvent {
+    /// The record of a refusal: of what was asked for, as the user wrote it, with the full reason that
+    /// the user is not told.
+    pub fn denied(
+        door: Door,
+        who: &Authenticated,
+        asked: &str,
+        (code, detail): (Code, String),
+    ) -> Self {
+        Self::AccessDenied {
+            door,
+            from: who.from(),
+            user: who.name().clone(),
+            application: asked.chars().take(LONGEST_NAME).collect(),
+            code,
+            detail,
+        }
+    }
+
     /// The word in the `action` column.
     pub fn action(&self) -> &'static str {
         match self {
@@ -316,6 +335,17 @@ impl AuditEvent {
         }
     }
 }
+
+/// An error and what it came of, as a record has it.
+pub fn with_cause(error: &dyn std::error::Error) -> String {
+    match error.source() {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
+    }
+}
+
+/// What is recorded of a name that fits nothing.
+const LONGEST_NAME: usize = 128;
 
 /// An event and when it happened.
 #[derive(Clone, Debug)]

@@ -14,7 +14,9 @@ mod requests;
 mod sign_ins;
 mod statements;
 
-pub use audit::{AuditError, AuditEvent, AuditLog, ClosingSlot, Door, ShownCertificate, Stamped};
+pub use audit::{
+    AuditError, AuditEvent, AuditLog, ClosingSlot, Door, ShownCertificate, Stamped, with_cause,
+};
 pub use broker::{Broker, Ended, Limits, LiveSession, OpenError, Session, WayBack};
 pub use did::{Facts, FileChange, FileMode, FileSum, FileUse, OK};
 pub use lease::Lease;

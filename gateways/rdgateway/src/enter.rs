@@ -5,10 +5,9 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use access::{
-    Application, Authenticated, Code, Context, Credential, Deny, Explain, Grant, Keeps, Kind,
-    PolicySnapshot,
+    Application, Authenticated, Code, Context, Deny, Explain, Grant, Keeps, Kind, PolicySnapshot,
 };
-use session::{AuditEvent, Broker, Door, OpenError, Session};
+use session::{AuditEvent, Broker, Door, OpenError, Session, with_cause};
 
 /// Why no session opened.
 #[derive(Debug, thiserror::Error)]
@@ -35,7 +34,9 @@ pub(crate) async fn open(
     match decide(&broker.policy(), who, (names, domain), now) {
         Ok(grant) => Ok(broker.open(grant, Door::Rdp, now).await?),
         Err(error) => {
-            broker.audit().note(denied(who, names, &error));
+            let asked = names.first().map(String::as_str).unwrap_or_default();
+            let why = (error.code(), with_cause(&error));
+            broker.audit().note(AuditEvent::denied(Door::Rdp, who, asked, why));
             Err(error)
         }
     }
@@ -59,16 +60,8 @@ fn decide(
 
 /// The application of the token.
 fn own(policy: &PolicySnapshot, who: &Authenticated) -> Result<Arc<Application>, Deny> {
-    match who.credential() {
-        Credential::Token { application: Some(id), .. } => {
-            policy.application(*id).cloned().ok_or(Deny::Gone)
-        }
-        Credential::Token { application: None, .. }
-        | Credential::SshKey { .. }
-        | Credential::Agent { .. }
-        | Credential::Certificate { .. }
-        | Credential::SignIn { .. } => Err(Deny::Kind),
-    }
+    let id = who.bound().ok_or(Deny::Kind)?;
+    policy.application(id).cloned().ok_or(Deny::Gone)
 }
 
 /// Whether a client means this application by a name of a machine.
@@ -78,20 +71,6 @@ fn is_called(application: &Application, name: &str, domain: &str) -> bool {
     let dotted = format!("{own}.{}", application.site.name);
     let full = format!("{label}.{domain}");
     [own, &label, &dotted, &full].iter().any(|known| known.eq_ignore_ascii_case(name))
-}
-
-/// The record of a refusal, with the full reason that the user is not told.
-fn denied(who: &Authenticated, names: &[String], error: &Refused) -> AuditEvent {
-    let cause = std::error::Error::source(error).map(|source| format!(": {source}"));
-    let asked = names.first().map(String::as_str).unwrap_or_default();
-    AuditEvent::AccessDenied {
-        door: Door::Rdp,
-        from: who.from(),
-        user: who.name().clone(),
-        application: asked.chars().take(LONGEST_NAME).collect(),
-        code: error.code(),
-        detail: format!("{error}{}", cause.unwrap_or_default()),
-    }
 }
 
 impl Explain for Refused {
@@ -119,6 +98,3 @@ impl Explain for Refused {
         }
     }
 }
-
-/// What is recorded of a name that fits nothing.
-const LONGEST_NAME: usize = 128;

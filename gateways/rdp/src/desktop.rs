@@ -10,7 +10,7 @@ use access::{
 };
 use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, StreamExt as _};
-use session::{AuditEvent, Door, Session};
+use session::{AuditEvent, Door, Session, with_cause};
 use splice::Counters;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, ReadHalf, WriteHalf, split};
 use tokio::sync::mpsc;
@@ -66,15 +66,9 @@ impl Gateway {
     fn decide(&self, visitor: &Visitor, policy: &PolicySnapshot) -> Result<Grant, Refused> {
         let decided = decide(visitor, policy, SystemTime::now());
         decided.inspect_err(|error| {
-            let cause = std::error::Error::source(error).map(|source| format!(": {source}"));
-            self.broker.audit().note(AuditEvent::AccessDenied {
-                door: Door::Desktop,
-                from: visitor.who.from(),
-                user: visitor.who.name().clone(),
-                application: visitor.application.chars().take(LONGEST_NAME).collect(),
-                code: error.code(),
-                detail: format!("{error}{}", cause.unwrap_or_default()),
-            });
+            let Visitor { who, application } = visitor;
+            let why = (error.code(), with_cause(error));
+            self.broker.audit().note(AuditEvent::denied(Door::Desktop, who, application, why));
         })
     }
 
@@ -298,8 +292,6 @@ fn chain(error: &dyn std::error::Error) -> String {
 
 const UNREADABLE: Code = Code("desktop.unreadable");
 const VIOLATION: Code = Code("protocol.violation");
-/// What is recorded of a name that fits nothing.
-const LONGEST_NAME: usize = 128;
 /// For a refusal to be on its way.
 const LAST: Duration = Duration::from_millis(500);
 /// Room for what a target says at once: a record of TLS.

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use access::{
     Authenticated, Code, Context, Deny, Explain, Grant, Keeps, PolicySnapshot, SessionId, Unfound,
 };
-use session::{AuditEvent, Broker, DialError, Door, Ended, OpenError, Session};
+use session::{AuditEvent, Broker, DialError, Door, Ended, OpenError, Session, with_cause};
 use splice::{BoxStream, Stream};
 
 /// A session whose target has answered.
@@ -41,7 +41,8 @@ pub async fn open<C: Stream>(
     let grant = match decide(&policy, who, text, now) {
         Ok(grant) => grant,
         Err(error) => {
-            broker.audit().note(denied(who, text, door, &error));
+            let why = (error.code(), with_cause(&error));
+            broker.audit().note(AuditEvent::denied(door, who, text, why));
             return Err(error);
         }
     };
@@ -102,24 +103,3 @@ fn decide(
     let context = Context { from: who.from(), login: None, database: None, keeps: Keeps::NOTHING };
     Ok(policy.authorize(who, application, context, now)?)
 }
-
-/// The record of a refusal, with the full reason that the user is not told.
-pub fn denied(
-    who: &Authenticated,
-    text: &str,
-    door: Door,
-    error: &(impl Explain + std::error::Error),
-) -> AuditEvent {
-    let cause = error.source().map(|source| format!(": {source}")).unwrap_or_default();
-    AuditEvent::AccessDenied {
-        door,
-        from: who.from(),
-        user: who.name().clone(),
-        application: text.chars().take(LONGEST_NAME).collect(),
-        code: error.code(),
-        detail: format!("{error}{cause}"),
-    }
-}
-
-/// What is recorded of a name that fits nothing.
-const LONGEST_NAME: usize = 128;

@@ -11,7 +11,7 @@ use access::{
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use hyper::StatusCode;
 use secrecy::{ExposeSecret, SecretString};
-use session::{AuditEvent, Door, OpenError, pace};
+use session::{AuditEvent, Door, OpenError, pace, with_cause};
 use tokio::time::Instant;
 
 use crate::door::Inner;
@@ -186,15 +186,8 @@ impl Inner {
             Shut::Kind => &kind,
             Shut::Denied(deny) => deny,
         };
-        let cause = std::error::Error::source(error).map(|cause| format!(": {cause}"));
-        self.broker.audit().note(AuditEvent::AccessDenied {
-            door: Door::Web,
-            from: who.from(),
-            user: who.name().clone(),
-            application: label.chars().take(LONGEST_LABEL).collect(),
-            code: explained.code(),
-            detail: format!("{error}{}", cause.unwrap_or_default()),
-        });
+        let why = (explained.code(), with_cause(error));
+        self.broker.audit().note(AuditEvent::denied(Door::Web, who, label, why));
         let status = match error {
             Shut::Denied(deny) => http(deny.http_status()),
             Shut::Unknown | Shut::Kind => StatusCode::FORBIDDEN,
@@ -233,8 +226,6 @@ impl access::Explain for NotWeb {
 fn unopened(error: OpenError) -> Refusal {
     Refusal::of(StatusCode::SERVICE_UNAVAILABLE, &error)
 }
-
-const LONGEST_LABEL: usize = 128;
 
 #[cfg(test)]
 mod tests {
