@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::web::{is_host, is_sha256};
+use crate::web::{is_host, is_pem, is_sha256};
 use crate::{Level, Mask};
 
 /// The options of a database application. Each has a default.
@@ -76,10 +76,9 @@ impl DatabaseOptions {
 
     /// What is not valid, one sentence each.
     pub fn faults(&self) -> Vec<String> {
-        let pem = |ca: &String| ca.contains("-----BEGIN CERTIFICATE-----");
         let known = self.ca.is_some() || self.pin.is_some();
         let checks = [
-            ("ca is no certificate in PEM form", self.ca.as_ref().is_none_or(pem)),
+            ("ca is no certificate in PEM form", self.ca.as_deref().is_none_or(is_pem)),
             ("pin is no SHA-256 in hex", self.pin.as_deref().is_none_or(is_sha256)),
             ("pin and ca: one is enough", self.pin.is_none() || self.ca.is_none()),
             ("ca and pin are for verify-full", !known || self.mode() == TlsMode::VerifyFull),

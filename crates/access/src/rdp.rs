@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::web::{is_host, is_sha256};
+use crate::web::{is_host, is_pem, is_sha256};
 
 /// The options of an RDP application. Each has a default, and none makes it less safe.
 ///
@@ -38,9 +38,8 @@ impl RdpOptions {
 
     /// What is not valid, one sentence each.
     pub fn faults(&self) -> Vec<String> {
-        let pem = |ca: &String| ca.contains("-----BEGIN CERTIFICATE-----");
         let checks = [
-            ("ca is no certificate in PEM form", self.ca.as_ref().is_none_or(pem)),
+            ("ca is no certificate in PEM form", self.ca.as_deref().is_none_or(is_pem)),
             ("pin is no SHA-256 in hex", self.pin.as_deref().is_none_or(is_sha256)),
             ("pin and ca: one is enough", self.pin.is_none() || self.ca.is_none()),
             (

@@ -108,11 +108,10 @@ impl WebOptions {
 
     /// What is not valid, one sentence each.
     pub fn faults(&self) -> Vec<String> {
-        let pem = |ca: &String| ca.contains("-----BEGIN CERTIFICATE-----");
         let checks = [
             ("host_names: 32 are enough", self.host_names.len() <= MOST_HOST_NAMES),
             ("host_names: one stands there twice", !has_twice(&self.host_names)),
-            ("ca is no certificate in PEM form", self.ca.as_ref().is_none_or(pem)),
+            ("ca is no certificate in PEM form", self.ca.as_deref().is_none_or(is_pem)),
             ("pin is no SHA-256 in hex", self.pin.as_deref().is_none_or(is_sha256)),
             ("pin and ca: one is enough", self.pin.is_none() || self.ca.is_none()),
             ("sni is no host name", self.sni.as_deref().is_none_or(is_host)),
@@ -188,6 +187,10 @@ pub(crate) fn is_plain(path: &str) -> bool {
 /// Whether a path is nothing but visible characters of one.
 pub(crate) fn is_bare(path: &str) -> bool {
     path.len() <= 255 && path.bytes().all(|b| b.is_ascii_graphic() && !b"?#\"<>".contains(&b))
+}
+
+pub(crate) fn is_pem(text: &str) -> bool {
+    text.contains("-----BEGIN CERTIFICATE-----")
 }
 
 pub(crate) fn is_sha256(text: &str) -> bool {
