@@ -3,6 +3,7 @@
 use std::error::Error;
 
 use access::Explain;
+use access::text::in_full;
 use tunnel::ConnectError;
 use tunnel::https::{ApiError, CallError, Problem};
 use tunnel::identity::IdentityError;
@@ -18,11 +19,12 @@ pub(super) fn call(relay: &RelayUrl, error: &CallError) -> Failure {
         CallError::Connect { .. } | CallError::Exchange { .. } | CallError::TimedOut { .. } => {
             unreachable(relay, error)
         }
-        CallError::Handshake { source, .. } => {
-            Failure::coded("relay.untrusted", format!("{relay} is not trusted: {}", chain(source)))
-                .hint("name its CA certificate with --ca, or run `adit login URL` again")
-                .exiting(Exit::Unreachable)
-        }
+        CallError::Handshake { source, .. } => Failure::coded(
+            "relay.untrusted",
+            format!("{relay} is not trusted: {}", in_full(source)),
+        )
+        .hint("name its CA certificate with --ca, or run `adit login URL` again")
+        .exiting(Exit::Unreachable),
         // Before a login nobody knows whose certificate it should be.
         CallError::Intercepted { source } => Failure::coded(
             "relay.untrusted",
@@ -36,10 +38,10 @@ pub(super) fn call(relay: &RelayUrl, error: &CallError) -> Failure {
         CallError::Proxy { source } => on_the_way(source),
         CallError::Url { .. } => Failure::usage(error.to_string()),
         CallError::Body { .. } | CallError::Json { .. } => {
-            Failure::new(Exit::Failed, chain(error)).hint("is this `adit` as new as the relay?")
+            Failure::new(Exit::Failed, in_full(error)).hint("is this `adit` as new as the relay?")
         }
         CallError::Tls { .. } | CallError::Request { .. } => {
-            Failure::new(Exit::Failed, chain(error))
+            Failure::new(Exit::Failed, in_full(error))
         }
     }
 }
@@ -51,10 +53,10 @@ pub(super) fn connect(relay: &RelayUrl, quic_port: u16, error: &ConnectError) ->
         ConnectError::Intercepted { source } => on_the_way(source),
         ConnectError::Proxy { source } => on_the_way(source),
         ConnectError::Tls { .. } | ConnectError::ServerName { .. } => {
-            Failure::new(Exit::Failed, chain(error)).hint("run `adit login URL` again")
+            Failure::new(Exit::Failed, in_full(error)).hint("run `adit login URL` again")
         }
         ConnectError::Protocol | ConnectError::NoCertificate | ConnectError::Certificate { .. } => {
-            Failure::new(Exit::Failed, chain(error)).hint("is this `adit` as new as the relay?")
+            Failure::new(Exit::Failed, in_full(error)).hint("is this `adit` as new as the relay?")
         }
         ConnectError::NoWay { .. }
         | ConnectError::Resolve { .. }
@@ -92,12 +94,12 @@ pub(super) fn refusal(refusal: &Refusal) -> Failure {
 
 /// The stored login is not usable.
 pub(super) fn identity(error: &IdentityError) -> Failure {
-    Failure::new(Exit::Failed, format!("the stored login is not usable: {}", chain(error)))
+    Failure::new(Exit::Failed, format!("the stored login is not usable: {}", in_full(error)))
         .hint("run `adit login URL` again")
 }
 
 pub(super) fn unreachable(relay: &RelayUrl, error: &dyn Error) -> Failure {
-    Failure::coded("relay.unreachable", format!("{relay} does not answer: {}", chain(error)))
+    Failure::coded("relay.unreachable", format!("{relay} does not answer: {}", in_full(error)))
         .hint("check the address and the network")
 }
 
@@ -123,15 +125,6 @@ fn fault(fault: &serde_json::Value) -> String {
         (Some(object), Some(detail)) => format!("{object}: {detail}"),
         _ => fault.to_string(),
     }
-}
-
-/// The error and its causes on one line.
-fn chain(error: &dyn Error) -> String {
-    let causes = std::iter::successors(error.source(), |&error| error.source());
-    causes.fold(error.to_string(), |text, cause| {
-        let cause = cause.to_string();
-        if text.contains(&cause) { text } else { format!("{text}: {cause}") }
-    })
 }
 
 #[cfg(test)]

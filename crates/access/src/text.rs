@@ -6,6 +6,7 @@
 //! here.
 
 use std::borrow::Cow;
+use std::error::Error;
 use std::fmt::Write;
 
 /// The text with each character that does not show as itself written out: `\n`, `\u{1b}`.
@@ -35,6 +36,15 @@ pub fn visible_json(json: &str) -> Cow<'_, str> {
 /// Whether a character controls what is shown around it, or does not show at all.
 pub fn is_hidden(c: char) -> bool {
     c.is_control() || HIDDEN.iter().any(|&(first, last)| (first..=last).contains(&c))
+}
+
+/// An error and what caused it, in one line. What the error says already is not said again.
+pub fn in_full(error: &dyn Error) -> String {
+    let causes = std::iter::successors(error.source(), |&error| error.source());
+    causes.fold(error.to_string(), |text, cause| {
+        let cause = cause.to_string();
+        if text.contains(&cause) { text } else { format!("{text}: {cause}") }
+    })
 }
 
 fn replaced(

@@ -1,10 +1,10 @@
 //! Why there is no connection, or no stream on it.
 
-use std::error::Error;
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use access::text::in_full;
 use access::{EndReason, Explain};
 use quinn::ConnectionError;
 use wire::Refusal;
@@ -141,13 +141,4 @@ fn list(tried: &[(Transport, ConnectError)]) -> String {
 
 pub(crate) fn reason(code: quinn::VarInt) -> EndReason {
     EndReason::from_number(u32::try_from(code.into_inner()).unwrap_or(u32::MAX))
-}
-
-/// An error and what caused it, in one line.
-pub(crate) fn in_full(error: &dyn Error) -> String {
-    let causes = std::iter::successors(error.source(), |&error| error.source());
-    causes.fold(error.to_string(), |text, cause| {
-        let cause = cause.to_string();
-        if text.contains(&cause) { text } else { format!("{text}: {cause}") }
-    })
 }

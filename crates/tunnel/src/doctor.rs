@@ -3,6 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use access::Explain;
+use access::text::in_full;
 use futures_util::future::join_all;
 use serde::Serialize;
 use time::OffsetDateTime;
@@ -11,7 +12,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::Identity;
 use crate::carrier::Transport;
-use crate::closed::{ConnectError, in_full};
+use crate::closed::ConnectError;
 use crate::https::{CallError, Client};
 use crate::ladder::{Ladder, RUNGS};
 use crate::local;

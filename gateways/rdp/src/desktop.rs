@@ -4,6 +4,7 @@ use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use access::text::in_full;
 use access::{
     Application, Authenticated, Clipboard, Code, Context, EndReason, Explain as _, Grant, Keeps,
     Kind, PolicySnapshot, SessionId, Side,
@@ -121,7 +122,7 @@ impl Gateway {
         match answered {
             Ok((answer, target)) => Ok(Desktop::new(session, target, answer)),
             Err(error) => {
-                session.note("target.login_failed", &chain(&error));
+                session.note("target.login_failed", &in_full(&error));
                 let cause = &error as &dyn std::error::Error;
                 tracing::debug!(session = %session.id(), code = %error.code(), error = cause, "No desktop");
                 let (reason, side) = error.outcome();
@@ -282,12 +283,6 @@ async fn downwards(
 
 fn lock(guard: &Mutex<Guard>) -> std::sync::MutexGuard<'_, Guard> {
     guard.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// An error with its causes, for the audit log.
-fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 const UNREADABLE: Code = Code("desktop.unreadable");
