@@ -25,3 +25,19 @@ pub struct Swept {
     /// Those that could not be.
     pub left: usize,
 }
+
+impl Swept {
+    /// Counts what became of an account.
+    pub fn count<E: std::error::Error + 'static>(&mut self, account: &str, removed: Result<(), E>) {
+        let Err(error) = removed else {
+            self.gone += 1;
+            return;
+        };
+        tracing::warn!(
+            account,
+            error = &error as &dyn std::error::Error,
+            "Could not take away a database account"
+        );
+        self.left += 1;
+    }
+}

@@ -125,14 +125,7 @@ impl Accounts<'_> {
         let live: HashSet<String> = live().into_iter().map(|id| account(relay, id)).collect();
         let mut swept = Swept::default();
         for account in found.into_iter().flatten().filter(|account| !live.contains(account)) {
-            match self.remove(&mut desk, &account).await {
-                Ok(()) => swept.gone += 1,
-                Err(error) => {
-                    let error = &error as &dyn std::error::Error;
-                    tracing::warn!(account, error, "Could not take away a database account");
-                    swept.left += 1;
-                }
-            }
+            swept.count(&account, self.remove(&mut desk, &account).await);
         }
         desk.leave().await;
         Ok(swept)

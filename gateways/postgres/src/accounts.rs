@@ -85,14 +85,7 @@ impl Accounts<'_> {
             if owner(&account).is_none_or(|session| live.contains(&session)) {
                 continue;
             }
-            match self.remove(&mut desk, &account).await {
-                Ok(()) => swept.gone += 1,
-                Err(error) => {
-                    let error = &error as &dyn std::error::Error;
-                    tracing::warn!(account, error, "Could not take away a database account");
-                    swept.left += 1;
-                }
-            }
+            swept.count(&account, self.remove(&mut desk, &account).await);
         }
         desk.leave().await;
         Ok(swept)
