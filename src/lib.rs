@@ -20,6 +20,7 @@ mod ends;
 pub mod host_keys;
 pub mod init;
 mod limits;
+mod lines;
 mod listen;
 mod lobby;
 mod memory;

@@ -1,7 +1,7 @@
 //! Where a page of the portal opens desktops: a ticket, the handshake of a WebSocket, and how it went.
 //! What is said on it is in `src/desktops`.
 
-use access::{Code, Credential};
+use access::Code;
 use api::{DesktopRow, DesktopState, DesktopTicket, OpenDesktop};
 use axum::Json;
 use axum::extract::State;
@@ -15,11 +15,11 @@ use uuid::Uuid;
 use super::caller::Caller;
 use super::error::ApiError;
 use super::extract::{Body, Param};
+use super::handshake::{self, Changed, Handshake};
 use super::openapi::Created;
-use super::terminal::{Changed, Handshake};
 use crate::AppState;
 use crate::desktops::{How, NoOffer, Offer};
-use crate::terminals::Seat;
+use crate::lines::Seat;
 
 /// A ticket for a desktop.
 pub(super) async fn offer(
@@ -82,14 +82,14 @@ pub(super) async fn show(
 
 /// A desktop is a browser's, and of its sign-in.
 fn seat(caller: Caller) -> Result<Seat, ApiError> {
-    let Credential::SignIn { id: sign_in } = *caller.who.credential() else {
-        let detail = "desktops are opened here by browsers that are signed in";
-        let error = ApiError::new(StatusCode::FORBIDDEN, Code("token.wrong_kind"), detail);
-        return Err(error.hint("other clients go through `adit tunnel`"));
-    };
     let peer = (caller.who.from(), 0).into();
-    Ok(Seat { who: caller.who, sign_in, peer })
+    handshake::seat(caller, peer, ELSEWHERE)
 }
+
+const ELSEWHERE: (&str, &str) = (
+    "desktops are opened here by browsers that are signed in",
+    "other clients go through `adit tunnel`",
+);
 
 fn status(refused: &Refused) -> StatusCode {
     match refused {

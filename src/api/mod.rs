@@ -14,6 +14,7 @@ mod enrol;
 mod envelope;
 mod error;
 mod extract;
+mod handshake;
 mod host_keys;
 mod keys;
 mod lists;

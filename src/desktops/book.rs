@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::Over;
-use crate::terminals::Seat;
+use crate::lines::Seat;
 
 /// What is known of desktops.
 #[derive(Default)]

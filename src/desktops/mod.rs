@@ -18,7 +18,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 use uuid::Uuid;
 
-use crate::terminals::Seat;
+use crate::lines::{CLOSE_REFUSED, Seat};
 use book::Book;
 pub(crate) use book::How;
 
@@ -176,4 +176,3 @@ const FIRST: Duration = Duration::from_secs(10);
 const LAST: Duration = Duration::from_millis(500);
 /// From here on stand the numbers of [`access::EndReason`].
 const CLOSE_ENDED: u16 = 4000;
-const CLOSE_REFUSED: u16 = 4101;

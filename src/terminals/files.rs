@@ -1,18 +1,16 @@
 //! A line for files beside a terminal: the SSH file transfer protocol, which the page speaks itself.
 //! The SSH door looks at it as at any client's, allows and records it.
 
-use std::time::Duration;
-
 use access::{EndReason, Explain as _};
 use axum::body::Bytes;
-use futures_util::{SinkExt as _, StreamExt as _};
+use futures_util::StreamExt as _;
 use gateway_ssh::{Reader, Said, Writer};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
-use tokio::time::{Instant, interval_at, timeout};
 use tokio_tungstenite::tungstenite::Message;
 
 use super::messages::Told;
-use super::socket::{Sink, Socket, Source, frame, part};
+use super::socket::part;
+use crate::lines::{Socket, Source, feed, frame};
 
 /// A channel for files, and its place among those of its terminal.
 pub(super) struct Place {
@@ -30,7 +28,7 @@ pub(super) async fn carry(socket: Socket, place: Place) {
         biased;
         why = read(reader, &pieces) => Some(why),
         () = up(&mut source, &writer) => None,
-        () = down(&mut sink, queue) => None,
+        () = feed(&mut sink, queue) => None,
     };
     writer.close().await;
     if let Some(told) = told {
@@ -73,28 +71,8 @@ async fn up(source: &mut Source, writer: &Writer) {
     }
 }
 
-async fn down(sink: &mut Sink, mut queue: mpsc::Receiver<Bytes>) {
-    let mut signs = interval_at(Instant::now() + SIGN, SIGN);
-    loop {
-        let message = tokio::select! {
-            biased;
-            _ = signs.tick() => Message::Ping(Bytes::new()),
-            piece = queue.recv() => match piece {
-                Some(piece) => Message::Binary(piece),
-                // What is left to tell is told by who has read it.
-                None => std::future::pending().await,
-            },
-        };
-        if !matches!(timeout(STALL, sink.send(message)).await, Ok(Ok(()))) {
-            return;
-        }
-    }
-}
-
 /// Pieces read ahead of the browser. It asks for less than that at one time.
 const AHEAD: usize = 32;
 /// Of why a transfer could not begin.
 const MOST_WORDS: usize = 1024;
-const SIGN: Duration = Duration::from_secs(15);
-const STALL: Duration = Duration::from_secs(30);
 const CLOSE_FILES: u16 = 4000;

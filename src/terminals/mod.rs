@@ -11,11 +11,10 @@ mod running;
 mod socket;
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use access::{Authenticated, Explain as _, SignInId, sha256};
+use access::{Explain as _, SignInId, sha256};
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use axum::body::Bytes;
 use gateway_ssh::{Ending, SshGateway, Visitor, Within, Writer};
@@ -30,7 +29,8 @@ use uuid::Uuid;
 use files::Place;
 use messages::{Files, Open, Refusal, Resume, Told, sized};
 use running::{Attach, Begun, Over, Running};
-pub(crate) use socket::{Sink, Source, frame};
+
+use crate::lines::Seat;
 
 /// Every terminal that is open in a browser.
 pub struct Terminals {
@@ -40,14 +40,6 @@ pub struct Terminals {
     open: Mutex<HashMap<Uuid, Arc<Terminal>>>,
     /// One for each terminal.
     tasks: Mutex<JoinSet<()>>,
-}
-
-/// Who speaks on a line.
-#[derive(Clone, Debug)]
-pub(crate) struct Seat {
-    pub(crate) who: Authenticated,
-    pub(crate) sign_in: SignInId,
-    pub(crate) peer: SocketAddr,
 }
 
 /// A terminal, as lines reach it.

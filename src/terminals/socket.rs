@@ -4,32 +4,24 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Bytes;
-use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde::de::DeserializeOwned;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, interval_at, timeout};
-use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
-use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
-use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
+use tokio_tungstenite::tungstenite::Message;
 
 use super::messages::{Asked, Order, Refusal, Told, sized};
 use super::running::Over;
-use super::{Attached, Seat, Terminal, Terminals, files};
-use crate::listen::afterwards::{Line, Stream};
-
-pub(crate) type Socket = WebSocketStream<Box<dyn Stream>>;
-pub(crate) type Sink = SplitSink<Socket, Message>;
-pub(crate) type Source = SplitStream<Socket>;
+use super::{Attached, Terminal, Terminals, files};
+use crate::lines::{
+    Bounds, CLOSE_REFUSED, FAREWELL, SIGN, STALL, Seat, Sink, Socket, Source, begin, close, frame,
+};
+use crate::listen::afterwards::Line;
 
 impl Terminals {
     /// Speaks with a browser until either has enough.
     pub(crate) async fn serve(self: Arc<Self>, line: Line, seat: Seat) {
-        let Line { io, early } = line;
-        let config = Some(config());
-        let mut socket =
-            WebSocketStream::from_partially_read(io, early.into(), Role::Server, config).await;
+        let mut socket = begin(line, BOUNDS).await;
         let refused = match first(&mut socket).await {
             Ok(Asked::Files(asked)) => match self.files(&seat, &asked).await {
                 Ok(place) => return files::carry(socket, place).await,
@@ -129,11 +121,6 @@ async fn up(
     }
 }
 
-/// The next frame of a browser that is there.
-pub(crate) async fn frame(source: &mut Source) -> Option<Message> {
-    timeout(SILENCE, source.next()).await.ok()??.ok()
-}
-
 /// What goes to the browser.
 struct Down {
     sink: Sink,
@@ -209,34 +196,10 @@ pub(super) fn text(told: &Told) -> Message {
     Message::Text(serde_json::to_string(told).unwrap_or_default().into())
 }
 
-fn close(number: u16, reason: &'static str) -> Message {
-    let reason = Utf8Bytes::from_static(reason);
-    Message::Close(Some(CloseFrame { code: CloseCode::from(number), reason }))
-}
-
-fn config() -> WebSocketConfig {
-    WebSocketConfig::default()
-        .read_buffer_size(BUFFER)
-        .write_buffer_size(0)
-        .max_write_buffer_size(MOST_UNWRITTEN)
-        .max_message_size(Some(MOST_FRAME))
-        .max_frame_size(Some(MOST_FRAME))
-}
-
 /// What is typed or pasted comes in smaller ones, and files are written in pieces of 32 KiB.
-const MOST_FRAME: usize = 64 * 1024;
+const BOUNDS: Bounds = Bounds { frame: 64 * 1024, unwritten: 256 * 1024 };
 const MOST_TEXT: usize = 4 * 1024;
-const BUFFER: usize = 16 * 1024;
-const MOST_UNWRITTEN: usize = 256 * 1024;
 /// Answers to a browser's own questions that wait.
 const REPLIES: usize = 8;
 /// From the handshake to the first frame.
 const FIRST: Duration = Duration::from_secs(10);
-/// Between two questions whether the browser is there, which every browser answers by itself.
-const SIGN: Duration = Duration::from_secs(15);
-/// Without any answer: it is not there any more.
-const SILENCE: Duration = Duration::from_secs(45);
-/// For one frame to be taken.
-const STALL: Duration = Duration::from_secs(30);
-const FAREWELL: Duration = Duration::from_millis(500);
-pub(super) const CLOSE_REFUSED: u16 = 4101;
