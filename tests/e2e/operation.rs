@@ -37,10 +37,8 @@ fn a_hangup_says_what_changed_and_refuses_a_bad_file() -> Result<()> {
 #[test]
 fn a_running_relay_answers_its_probes_and_changes_its_log_level() -> Result<()> {
     let mut deployment = Deployment::start()?;
-    let file = deployment.dir().join("relay/relay.toml");
     let port = free_port()?;
-    let listen = format!("[listen]\nadmin = \"127.0.0.1:{port}\"");
-    fs::write(&file, fs::read_to_string(&file)?.replacen("[listen]", &listen, 1))?;
+    deployment.add_listen(&format!("admin = \"127.0.0.1:{port}\""))?;
     deployment.relay().stop(SOON)?;
     deployment.start_relay()?;
     assert_eq!(ask(port, "healthz", &[])?, "ok\n");
@@ -76,14 +74,13 @@ fn a_service_manager_is_told_that_the_connector_is_up_and_lives_and_stops() -> R
 fn a_relay_listens_at_the_sockets_that_its_service_manager_bound() -> Result<()> {
     let mut deployment = Deployment::start()?;
     let port = free_port()?;
-    let file = deployment.dir().join("relay/relay.toml");
-    let listen = format!("[listen]\nadmin = \"127.0.0.1:{port}\"");
-    fs::write(&file, fs::read_to_string(&file)?.replacen("[listen]", &listen, 1))?;
+    deployment.add_listen(&format!("admin = \"127.0.0.1:{port}\""))?;
     deployment.relay().stop(SOON)?;
     let (doors, program) = (deployment.doors(), bin_dir()?.join("adit-relay"));
     let mut serve = Command::new("python3");
     serve.args(["-c", PASS]).args([doors.https, doors.quic, port].map(|port| port.to_string()));
-    serve.arg(program).args(["serve", "--config"]).arg(&file);
+    serve.arg(program).args(["serve", "--config"]);
+    serve.arg(deployment.dir().join("relay/relay.toml"));
     let log = deployment.dir().join("passed.log");
     let mut relay = Process::start("the relay with sockets", serve, &log)?;
     testkit::eventually(SOON, "the relay answers at a socket of the manager's", || {

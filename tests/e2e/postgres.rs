@@ -299,16 +299,7 @@ fn a_gigabyte_goes_both_ways_through_little_memory() -> Result<()> {
 #[test]
 fn a_door_of_its_own_may_be_open_in_the_clear_on_this_machine() -> Result<()> {
     let mut stage = Stage::start()?;
-    let port = testkit::free_port()?;
-    let file = stage.deployment.dir().join("relay/relay.toml");
-    let text = fs::read_to_string(&file)?;
-    let listen = format!("[listen]\npostgres = \"127.0.0.1:{port}\"\npostgres_tls = \"optional\"");
-    fs::write(&file, text.replacen("[listen]", &listen, 1))?;
-    let id = stage.deployment.relay_id();
-    run(Command::new("kill").args(["-TERM", &id.to_string()]), SOON)?.ok()?;
-    eventually(SOON, "the relay has ended", || !stage.deployment.relay().is_running())?;
-    stage.deployment.start_relay()?;
-    stage.deployment.wait_for_connectors(1)?;
+    let port = attacks::plain_door(&mut stage)?;
     let token = stage.token("alice")?;
     for mode in ["disable", "verify-full"] {
         let mut psql = stage.psql(&token, &["-c", "select 7"]);

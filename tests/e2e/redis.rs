@@ -271,13 +271,8 @@ fn redis_benchmark_is_as_without_us() -> Result<()> {
 /// Gives the relay a door of its own, in the clear.
 pub(crate) fn plain_door(stage: &mut Stage) -> Result<u16> {
     let port = testkit::free_port()?;
-    let file = stage.deployment.dir().join("relay/relay.toml");
-    let listen = format!("[listen]\nredis = \"127.0.0.1:{port}\"\nredis_tls = \"optional\"");
-    fs::write(&file, fs::read_to_string(&file)?.replacen("[listen]", &listen, 1))?;
-    let id = stage.deployment.relay_id();
-    run(Command::new("kill").args(["-TERM", &id.to_string()]), SOON)?.ok()?;
-    eventually(SOON, "the relay has ended", || !stage.deployment.relay().is_running())?;
-    stage.deployment.start_relay()?;
-    stage.deployment.wait_for_connectors(1)?;
+    let door = format!("redis = \"127.0.0.1:{port}\"\nredis_tls = \"optional\"");
+    stage.deployment.add_listen(&door)?;
+    stage.deployment.restart_relay()?;
     Ok(port)
 }

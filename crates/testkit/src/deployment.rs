@@ -118,6 +118,21 @@ impl Deployment {
         Ok(())
     }
 
+    /// Adds lines to `[listen]` of the relay's configuration, for when it starts again.
+    pub fn add_listen(&self, lines: &str) -> Result<()> {
+        let file = self.dir.path().join("relay/relay.toml");
+        let listen = format!("[listen]\n{lines}");
+        let text = fs::read_to_string(&file)?.replacen("[listen]", &listen, 1);
+        Ok(fs::write(&file, text)?)
+    }
+
+    /// Stops the relay in order, starts it again, and waits for a connector.
+    pub fn restart_relay(&mut self) -> Result<()> {
+        self.relay.stop(SOON)?;
+        self.start_relay()?;
+        self.wait_for_connectors(1)
+    }
+
     /// Enrols one more connector of a site, and waits until the relay has it.
     pub fn join(&mut self, site: &str, name: &str, allow: &[String]) -> Result<()> {
         let token = self.admin(&["site", "join-token", site])?.ok()?;

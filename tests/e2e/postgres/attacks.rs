@@ -1,14 +1,12 @@
 //! Bytes that no honest client sends: each ends in an error or a close, with no login, and others are
 //! served as before. The cases are those of `pg_attacks.py`, and our own.
 
-use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use testkit::{eventually, free_port, run};
+use testkit::{eventually, free_port};
 
 use super::{SOON, Stage, resident};
 
@@ -83,16 +81,11 @@ fn a_goodbye_is_the_clients_end_whoever_closes_first() -> Result<()> {
 }
 
 /// Gives the relay a door of its own, in the clear.
-fn plain_door(stage: &mut Stage) -> Result<u16> {
+pub(super) fn plain_door(stage: &mut Stage) -> Result<u16> {
     let port = free_port()?;
-    let file = stage.deployment.dir().join("relay/relay.toml");
-    let listen = format!("[listen]\npostgres = \"127.0.0.1:{port}\"\npostgres_tls = \"optional\"");
-    fs::write(&file, fs::read_to_string(&file)?.replacen("[listen]", &listen, 1))?;
-    let id = stage.deployment.relay_id();
-    run(Command::new("kill").args(["-TERM", &id.to_string()]), SOON)?.ok()?;
-    eventually(SOON, "the relay has ended", || !stage.deployment.relay().is_running())?;
-    stage.deployment.start_relay()?;
-    stage.deployment.wait_for_connectors(1)?;
+    let door = format!("postgres = \"127.0.0.1:{port}\"\npostgres_tls = \"optional\"");
+    stage.deployment.add_listen(&door)?;
+    stage.deployment.restart_relay()?;
     Ok(port)
 }
 
