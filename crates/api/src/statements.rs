@@ -18,7 +18,8 @@ pub struct StatementRow {
     /// What the client calls itself: its `application_name`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client: Option<String>,
-    /// With the literals that stand in it; values that were bound to it are not in it.
+    /// With the literals that stand in it, and the values that were bound to it behind ` -- ` where the
+    /// application says `values`.
     pub text: String,
     /// How many bytes of a long text were left out.
     #[serde(default, skip_serializing_if = "is_zero")]

@@ -45,13 +45,16 @@ impl Values {
                 let text = access::text::visible_lines(text).replace('\'', "''");
                 self.plain(&format!("'{text}{more}'"));
             }
-            None => {
-                let hex: String =
-                    kept.iter().take(LONGEST / 8).map(|byte| format!("{byte:02x}")).collect();
-                let more = if kept.len() > LONGEST / 8 { "…" } else { more };
-                self.plain(&format!("0x{hex}{more}"));
-            }
+            None => self.raw(value),
         }
+    }
+
+    /// Adds bytes that are no text, the first of them.
+    pub fn raw(&mut self, value: &[u8]) {
+        let kept = &value[..value.len().min(LONGEST / 8)];
+        let more = if kept.len() < value.len() { "…" } else { "" };
+        let hex: String = kept.iter().map(|byte| format!("{byte:02x}")).collect();
+        self.plain(&format!("0x{hex}{more}"));
     }
 
     /// What follows can not be told.

@@ -17,8 +17,10 @@ mod record;
 pub mod scan;
 mod scram;
 mod server;
+mod texts;
 #[doc(hidden)]
 pub mod track;
+mod values;
 mod words;
 
 pub use client::{ClientError, Greeting, greet};

@@ -101,7 +101,9 @@ struct Shared {
 impl Shared {
     fn new(session: &Session, recorder: Recorder) -> Self {
         Self {
-            tracker: Mutex::new(Tracker::default()),
+            tracker: Mutex::new(
+                Tracker::default().with_values(session.application().database.values),
+            ),
             recorder,
             counters: session.counters().clone(),
             room: Notify::new(),

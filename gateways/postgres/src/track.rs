@@ -3,12 +3,14 @@
 //! A server answers in order, so what was asked waits in a queue for its answer. Texts are resolved
 //! when they are executed; what a failed step skips is forgotten with it.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 
 use database::Text;
 
 use crate::proto::{field, split_text};
 use crate::scan::{Fault, Message};
+use crate::texts::{CROWDED, ROOM, Texts};
+use crate::values::{self, Types};
 
 /// Follows one connection after its login. `M` is what its owner remembers of a statement.
 #[derive(Debug)]
@@ -16,6 +18,8 @@ pub struct Tracker<M> {
     waiting: VecDeque<Asked<M>>,
     prepared: Texts,
     portals: Texts,
+    /// Whether values stand behind texts.
+    values: bool,
     /// An extended step failed: what is asked up to the next Sync is skipped.
     skipping: bool,
     copying: Copying,
@@ -50,14 +54,20 @@ enum Asked<M> {
     Parse {
         name: Vec<u8>,
         text: Text,
+        types: Types,
         mark: M,
     },
     Bind {
         portal: Vec<u8>,
         text: Text,
+        /// Bytes of values in the text, the rest of which the prepared statement has.
+        own: usize,
         mark: M,
     },
-    Describe,
+    Describe {
+        /// The prepared statement whose types the answer tells, where they are wanted.
+        statement: Option<Vec<u8>>,
+    },
     Close {
         portal: bool,
         name: Vec<u8>,
@@ -93,6 +103,7 @@ impl<M> Default for Tracker<M> {
             waiting: VecDeque::new(),
             prepared: Texts::default(),
             portals: Texts::default(),
+            values: false,
             skipping: false,
             copying: Copying::No,
             rows: 0,
@@ -103,6 +114,12 @@ impl<M> Default for Tracker<M> {
 }
 
 impl<M: Clone> Tracker<M> {
+    /// Texts have the values that are bound to them behind them.
+    #[must_use]
+    pub fn with_values(self, values: bool) -> Self {
+        Self { values, ..self }
+    }
+
     /// Whether so much waits for answers that no more should be asked.
     pub fn is_full(&self) -> bool {
         self.waiting.len() >= WAITING
@@ -144,13 +161,19 @@ impl<M: Clone> Tracker<M> {
                 let (name, rest) = named(body, 'P')?;
                 let behind = message.length - (body.len() - rest.len());
                 let text = self.kept(text_of(rest, behind));
-                Asked::Parse { name: name.to_vec(), text, mark: mark() }
+                let types = match split_text(rest) {
+                    Some((_, types)) if self.values => values::types(types),
+                    Some(_) | None => Types::default(),
+                };
+                Asked::Parse { name: name.to_vec(), text, types, mark: mark() }
             }
             b'B' => {
                 let (portal, rest) = named(body, 'B')?;
-                let (statement, _) = named(rest, 'B')?;
-                let text = self.statement(statement, self.waiting.len());
-                Asked::Bind { portal: portal.to_vec(), text, mark: mark() }
+                let (statement, rest) = named(rest, 'B')?;
+                let (prepared, types) = self.statement(statement, self.waiting.len());
+                let text = self.executed(&prepared, &types, rest);
+                let own = text.text.len() - prepared.text.len();
+                Asked::Bind { portal: portal.to_vec(), text, own, mark: mark() }
             }
             b'E' => {
                 let (portal, _) = named(body, 'E')?;
@@ -161,7 +184,7 @@ impl<M: Clone> Tracker<M> {
                 let (name, _) = named(name, 'C')?;
                 Asked::Close { portal: *what == b'P', name: name.to_vec() }
             }
-            b'D' => Asked::Describe,
+            b'D' => Asked::Describe { statement: self.described_by(body)? },
             b'S' => Asked::Sync,
             b'c' | b'f' => Asked::CopyEnd,
             b'X' => {
@@ -192,7 +215,7 @@ impl<M: Clone> Tracker<M> {
             }
             Asked::Parse { .. }
             | Asked::Bind { .. }
-            | Asked::Describe
+            | Asked::Describe { .. }
             | Asked::Close { .. }
             | Asked::CopyEnd
             | Asked::Sync => None,
@@ -221,6 +244,7 @@ impl<M: Clone> Tracker<M> {
             b'1' => self.parsed(),
             b'2' => self.bound(),
             b'3' => self.closed(),
+            b't' => self.told_types(body),
             b'T' | b'n' => self.described(),
             b'C' => self.complete(tag_rows(body), &mut event),
             b'I' => self.complete(None, &mut event),
@@ -243,10 +267,10 @@ impl<M: Clone> Tracker<M> {
     }
 
     fn parsed(&mut self) {
-        if let Some(Asked::Parse { name, text, .. }) =
+        if let Some(Asked::Parse { name, text, types, .. }) =
             self.take(|asked| matches!(asked, Asked::Parse { .. }))
         {
-            self.prepared.put(name, text);
+            self.prepared.put(name, text, types);
         }
     }
 
@@ -254,7 +278,7 @@ impl<M: Clone> Tracker<M> {
         if let Some(Asked::Bind { portal, text, .. }) =
             self.take(|asked| matches!(asked, Asked::Bind { .. }))
         {
-            self.portals.put(portal, text);
+            self.portals.put(portal, text, Types::default());
         }
     }
 
@@ -267,8 +291,16 @@ impl<M: Clone> Tracker<M> {
         }
     }
 
+    /// The first half of what describes a prepared statement.
+    fn told_types(&mut self, body: &[u8]) {
+        self.settle();
+        if let Some(Asked::Describe { statement: Some(name) }) = self.waiting.front() {
+            self.prepared.tell(name, values::types(body));
+        }
+    }
+
     fn described(&mut self) {
-        drop(self.take(|asked| matches!(asked, Asked::Describe)));
+        drop(self.take(|asked| matches!(asked, Asked::Describe { .. })));
     }
 
     fn complete(&mut self, told: Option<u64>, event: &mut impl FnMut(Event<M>)) {
@@ -324,7 +356,7 @@ impl<M: Clone> Tracker<M> {
                 }
                 Asked::Parse { .. }
                 | Asked::Bind { .. }
-                | Asked::Describe
+                | Asked::Describe { .. }
                 | Asked::Close { .. }
                 | Asked::Execute { .. }
                 | Asked::Whole { .. }
@@ -346,7 +378,7 @@ impl<M: Clone> Tracker<M> {
                 }
                 Asked::Parse { .. } => return Err(Fault::Copying('P')),
                 Asked::Bind { .. } => return Err(Fault::Copying('B')),
-                Asked::Describe => return Err(Fault::Copying('D')),
+                Asked::Describe { .. } => return Err(Fault::Copying('D')),
                 Asked::Close { .. } => return Err(Fault::Copying('C')),
                 Asked::Execute { .. } => return Err(Fault::Copying('E')),
                 Asked::Whole { .. } => return Err(Fault::Copying('Q')),
@@ -369,7 +401,7 @@ impl<M: Clone> Tracker<M> {
                 }
                 Asked::Parse { .. }
                 | Asked::Bind { .. }
-                | Asked::Describe
+                | Asked::Describe { .. }
                 | Asked::Close { .. }
                 | Asked::Execute { .. }
                 | Asked::CopyEnd => {}
@@ -399,13 +431,33 @@ impl<M: Clone> Tracker<M> {
         Some(asked)
     }
 
-    /// The text of a prepared statement, as it will be when what is asked so far was done.
-    fn statement(&self, wanted: &[u8], until: usize) -> Text {
+    /// What a prepared statement is, as it will be when what is asked so far was done.
+    fn statement(&self, wanted: &[u8], until: usize) -> (Text, Types) {
         let ahead = self.waiting.range(..until).rev().find_map(|asked| match asked {
-            Asked::Parse { name, text, .. } if name == wanted => Some(text.clone()),
+            Asked::Parse { name, text, types, .. } if name == wanted => {
+                Some((text.clone(), types.clone()))
+            }
             _ => None,
         });
         ahead.unwrap_or_else(|| self.prepared.get(wanted, "prepared statement"))
+    }
+
+    /// The text of a prepared statement, with the values that are bound to it now.
+    fn executed(&self, prepared: &Text, types: &Types, bound: &[u8]) -> Text {
+        match self.values && self.bytes < ROOM {
+            true => values::bound(bound, types).behind(prepared),
+            false => prepared.clone(),
+        }
+    }
+
+    /// The prepared statement that a Describe names, where its types are wanted.
+    fn described_by(&self, body: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
+        match body.split_first() {
+            Some((b'S', name)) if self.values => {
+                named(name, 'D').map(|(name, _)| Some(name.to_vec()))
+            }
+            _ => Ok(None),
+        }
     }
 
     fn portal(&self, wanted: &[u8]) -> Text {
@@ -413,7 +465,7 @@ impl<M: Clone> Tracker<M> {
             Asked::Bind { portal, text, .. } if portal == wanted => Some(text.clone()),
             _ => None,
         });
-        ahead.unwrap_or_else(|| self.portals.get(wanted, "portal"))
+        ahead.unwrap_or_else(|| self.portals.get(wanted, "portal").0)
     }
 
     /// A text as long as there is room for it.
@@ -432,45 +484,12 @@ impl<M> Asked<M> {
         match self {
             Self::Parse { name, text, .. } => name.len() + text.text.len(),
             Self::Whole { text, .. } => text.text.len(),
-            Self::Bind { portal: name, .. } | Self::Close { name, .. } => name.len(),
+            Self::Bind { portal, own, .. } => portal.len() + own,
+            Self::Close { name, .. } => name.len(),
+            Self::Describe { statement } => statement.as_ref().map_or(0, Vec::len),
             // Shares the text of what it executes.
-            Self::Execute { .. } | Self::Describe | Self::CopyEnd | Self::Sync => 0,
+            Self::Execute { .. } | Self::CopyEnd | Self::Sync => 0,
         }
-    }
-}
-
-/// Texts by name, some thousands at most.
-#[derive(Debug, Default)]
-struct Texts {
-    by_name: HashMap<Vec<u8>, Text>,
-    bytes: usize,
-}
-
-impl Texts {
-    fn put(&mut self, name: Vec<u8>, text: Text) {
-        self.remove(&name);
-        if self.by_name.len() >= NAMES {
-            return;
-        }
-        let text = if self.bytes < ROOM { text } else { text.cut_at(CROWDED) };
-        self.bytes += name.len() + text.text.len();
-        self.by_name.insert(name, text);
-    }
-
-    fn get(&self, name: &[u8], what: &str) -> Text {
-        let unknown = || Text::from(format!("({what} {:?})", String::from_utf8_lossy(name)));
-        self.by_name.get(name).cloned().unwrap_or_else(unknown)
-    }
-
-    fn remove(&mut self, name: &[u8]) {
-        if let Some((name, text)) = self.by_name.remove_entry(name) {
-            self.bytes -= name.len() + text.text.len();
-        }
-    }
-
-    fn clear(&mut self) {
-        self.by_name.clear();
-        self.bytes = 0;
     }
 }
 
@@ -516,10 +535,6 @@ const LONGEST_CLIENT: usize = 256;
 const SQLSTATE: usize = 5;
 /// A server sends what it has once that is some kilobytes, of 5 bytes at least each.
 const WAITING: usize = 4096;
-const NAMES: usize = 10_000;
-/// Bytes of texts; beyond, each is cut at so many.
-const ROOM: usize = 4 * 1024 * 1024;
-const CROWDED: usize = 256;
 
 #[cfg(test)]
 #[path = "track_tests.rs"]

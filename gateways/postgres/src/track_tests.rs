@@ -1,12 +1,16 @@
 //! Statements and their answers, message by message.
 
 use super::*;
+use crate::texts::NAMES;
 
 type Told = (u32, String, Option<u64>, Option<String>);
 
 /// What a conversation is told of: `>` the client, `<` the server.
 fn told(talk: &[(char, u8, &[u8])]) -> Vec<Told> {
-    let mut tracker = Tracker::default();
+    told_by(Tracker::default(), talk)
+}
+
+fn told_by(mut tracker: Tracker<u32>, talk: &[(char, u8, &[u8])]) -> Vec<Told> {
     let (mut number, mut told) = (0, Vec::new());
     for (who, kind, body) in talk {
         let message = Message { kind: *kind, body, length: body.len() };
@@ -96,6 +100,57 @@ fn what_is_executed_is_told_by_the_text_that_was_prepared() {
         bad(10, "(portal \"p\")"),
     ];
     assert_eq!(told(talk), expected);
+}
+
+#[test]
+fn values_stand_behind_the_text_by_the_types_that_either_end_told() {
+    let seven = b"\0s\0\0\x01\0\x01\0\x01\0\0\0\x04\0\0\0\x07\0\0";
+    let talk: &[(char, u8, &[u8])] = &[
+        // The client says the type, and then leaves it to the server.
+        ('>', b'P', b"s\0select $1\0\0\x01\0\0\0\x17"),
+        ('>', b'B', seven),
+        ('>', b'E', b"\0\0\0\0\0"),
+        ('>', b'C', b"Ss\0"),
+        ('>', b'P', b"s\0select $1\0\0\0"),
+        ('>', b'D', b"Ss\0"),
+        ('>', b'B', seven),
+        ('>', b'E', b"\0\0\0\0\0"),
+        ('>', b'S', b""),
+        ('<', b'1', b""),
+        ('<', b'2', b""),
+        ('<', b'C', b"SELECT 1\0"),
+        ('<', b'3', b""),
+        ('<', b'1', b""),
+        ('<', b't', b"\0\x01\0\0\0\x17"),
+        ('<', b'T', b""),
+        ('<', b'2', b""),
+        ('<', b'C', b"SELECT 1\0"),
+        ('<', b'Z', b"I"),
+        ('>', b'B', seven),
+        ('>', b'E', b"\0\0\0\0\0"),
+        ('>', b'S', b""),
+        ('<', b'2', b""),
+        ('<', b'C', b"SELECT 1\0"),
+        ('<', b'Z', b"I"),
+    ];
+    let with = |number, value: &str| ok(number, &format!("select $1 -- {value}"), Some(1));
+    let expected = [with(2, "7"), with(7, "0x00000007"), with(10, "7")];
+    assert_eq!(told_by(Tracker::default().with_values(true), talk), expected);
+    let without: Vec<_> = expected.iter().map(|told| ok(told.0, "select $1", told.2)).collect();
+    assert_eq!(told(talk), without);
+}
+
+#[test]
+fn values_of_a_pipeline_have_their_bounds() {
+    let mut tracker = Tracker::default().with_values(true);
+    let value = [b'x'; 1000];
+    let body =
+        [b"\0\0\0\0\0\x10".to_vec(), [&[0, 0, 3, 232][..], &value].concat().repeat(16)].concat();
+    let message = Message { kind: b'B', body: &body, length: body.len() };
+    for _ in 0..WAITING {
+        tracker.client(message, || ()).unwrap();
+    }
+    assert!(tracker.bytes < ROOM + 32 * 1024, "{}", tracker.bytes);
 }
 
 #[test]

@@ -11,7 +11,7 @@ const APPLICATIONS = [
     service: [{ address: '10.0.0.8:8080', path: '/api', base_path: '/v2' }, { address: '10.0.0.9:443', host_name: 'b.example.com', scheme: 'https', http: '1', pin: PIN, sni: 'x', host: 'y' }],
   } },
   { name: 'db-a', site: 'hq', kind: 'postgres', address: '10.0.0.7:5432', allow_api: false, database: {
-    tls: 'verify-full', pin: PIN, sni: 'db', accounts: { owner: 'o', viewer: 'v' }, mask: ['\\b\\d{16}\\b', '(secret)'], replication: true }, level_passwords: { owner: 'x', viewer: 'y' } },
+    tls: 'verify-full', pin: PIN, sni: 'db', accounts: { owner: 'o', viewer: 'v' }, mask: ['\\b\\d{16}\\b', '(secret)'], values: true, replication: true }, level_passwords: { owner: 'x', viewer: 'y' } },
   { name: 'db-b', site: 'hq', kind: 'postgres', address: '10.0.0.7:5432', allow_api: false, account: 'maker', password: 'x', database: { roles: { editor: 'rw' }, tls: 'require' } },
   { name: 'ssh-a', site: 'hq', kind: 'ssh', address: '10.0.0.7:22', allow_api: false, certificate: true, account: 'ubuntu', host_key: HOST_KEY, legacy_algorithms: true },
   { name: 'raw-a', site: 'hq', kind: 'tcp', address: '10.0.0.7:9', allow_api: false },

@@ -1,11 +1,12 @@
 //! What the door keeps of statements, beside the server's own log.
 
 use std::fmt::Write as _;
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use serde_json::Value;
-use testkit::{eventually, run_with_input};
+use testkit::{eventually, python_with, run, run_with_input};
 
 use super::{SOON, Stage};
 use crate::support::{compared, grant};
@@ -102,6 +103,58 @@ fn what_must_be_recorded_is_on_the_disk_before_it_runs() -> Result<()> {
         shown.is_ok_and(|shown| shown.both().contains("orders=> select 12"))
     })
 }
+
+#[test]
+fn bound_values_are_kept_where_an_admin_says_so() -> Result<()> {
+    let stage = Stage::start()?;
+    let document =
+        stage.document()?.replace("sni = ", "values = true\nmask = ['hunter\\d']\nsni = ");
+    stage.deployment.apply(&(document + &grant("alice", "orders-db")))?.ok()?;
+    let token = stage.token("alice")?;
+    for (package, script) in [("psycopg[binary]==3.3.9", PSYCOPG), ("asyncpg==0.32.0", ASYNCPG)] {
+        let mut python = Command::new(python_with(package)?.join("python"));
+        python.args(["-c", script]).arg(stage.port().to_string()).arg(stage.deployment.ca_file());
+        run(python.env("TOKEN", &token), SOON)?.ok()?;
+    }
+    let rows = kept(&stage, 3)?;
+    let texts: Vec<String> = rows.iter().map(text).collect::<Result<_>>()?;
+    let mine: Vec<&str> =
+        texts.iter().filter_map(|text| text.strip_prefix("select $1::")).collect();
+    let wanted = [
+        // As text, in binary form by the client's types, and by those that the server told.
+        "text, $2::text, $3::int -- 'it''s ü', NULL, '7'",
+        "int8, $2::bytea -- 7, 0x00ff",
+        "int, $2::numeric, $3::timestamptz, $4::uuid, $5::text, $6::jsonb -- 7, -12.50, \
+         '2026-11-27T09:30:00Z', '12345678-1234-5678-1234-567812345678', '***', '{\"a\": 1}'",
+    ];
+    assert_eq!(mine, wanted, "{texts:?}");
+    Ok(())
+}
+
+const PSYCOPG: &str = "
+import os, sys, psycopg
+with psycopg.connect(host='localhost', port=sys.argv[1], user='x+orders-db', dbname='orders',
+                     password=os.environ['TOKEN'], sslmode='verify-full', sslrootcert=sys.argv[2],
+                     autocommit=True) as c:
+    c.execute('select %s::text, %s::text, %s::int', (\"it's ü\", None, '7'))
+    c.execute('select %b::int8, %b::bytea', (7, b'\\0\\xff'))
+";
+
+const ASYNCPG: &str = "
+import asyncio, datetime, decimal, os, ssl, sys, uuid
+import asyncpg
+
+async def main():
+    c = await asyncpg.connect(host='localhost', port=int(sys.argv[1]), user='x+orders-db', database='orders',
+                              password=os.environ['TOKEN'], ssl=ssl.create_default_context(cafile=sys.argv[2]))
+    await c.fetch('select $1::int, $2::numeric, $3::timestamptz, $4::uuid, $5::text, $6::jsonb', 7,
+                  decimal.Decimal('-12.50'),
+                  datetime.datetime(2026, 11, 27, 9, 30, tzinfo=datetime.timezone.utc),
+                  uuid.UUID('12345678123456781234567812345678'), 'hunter2', '{\"a\": 1}')
+    await c.close()
+
+asyncio.run(main())
+";
 
 /// At least so many statements, the first one first.
 pub(super) fn kept(stage: &Stage, count: usize) -> Result<Vec<Value>> {

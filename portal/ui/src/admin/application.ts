@@ -76,6 +76,7 @@ export interface Draft {
   sni: string;
   tls: '' | TlsMode;
   mask: string;
+  values: boolean;
   replication: boolean;
   hostNames: string;
   basePath: string;
@@ -117,6 +118,7 @@ export function draft(spec?: ApplicationSpec, site = ''): Draft {
     sni: web?.sni ?? database?.sni ?? '',
     tls: database?.tls ?? '',
     mask: (database?.mask ?? []).join('\n'),
+    values: database?.values ?? false,
     replication: database?.replication ?? false,
     hostNames: (web?.host_names ?? []).join(', '),
     basePath: web?.base_path ?? '',
@@ -204,6 +206,7 @@ function database(form: Draft): DatabaseOptions {
     accounts: form.login === 'levels' ? by : {},
     roles: form.login === 'roles' ? by : {},
     mask: lines(form.mask),
+    values: form.values,
     replication: form.kind === 'postgres' && form.replication,
   };
 }

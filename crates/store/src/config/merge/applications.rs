@@ -167,10 +167,6 @@ impl Merge<'_> {
             let detail = "database: roles are for PostgreSQL and MySQL";
             self.problem(object, "application.database", detail);
         }
-        if options.values && !matches!(spec.kind, Kind::Mysql | Kind::Redis) {
-            let detail = "database: values are for MySQL and Redis";
-            self.problem(object, "application.database", detail);
-        }
         if options.replication && spec.kind != Kind::Postgres {
             let detail = "database: replication is for PostgreSQL";
             self.problem(object, "application.database", detail);
