@@ -170,7 +170,7 @@ fn python(name: &str, script: &str) -> Result<()> {
 }
 
 /// The ed25519 host key as PuTTY wants to be told it.
-fn putty_fingerprint(world: &World) -> Result<String> {
+pub(crate) fn putty_fingerprint(world: &World) -> Result<String> {
     let listed = run(Command::new("ssh-keygen").args(["-lf", &world.known_hosts()]), SOON)?.ok()?;
     let line = listed.lines().find(|line| line.ends_with("(ED25519)")).context("an ed25519 key")?;
     Ok(line.split(' ').nth(1).context("a fingerprint")?.to_owned())

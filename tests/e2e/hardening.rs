@@ -20,8 +20,12 @@ fn ssh_audit_warns_of_nothing_but_clients_that_are_not_post_quantum_yet() -> Res
     let first = report["kex"][0]["algorithm"].as_str();
     assert_eq!(first, Some("mlkem768x25519-sha256"), "{report}");
     assert_eq!(report["cves"], serde_json::json!([]), "{report}");
-    let classical =
-        ["curve25519-sha256", "curve25519-sha256@libssh.org", "diffie-hellman-group16-sha512"];
+    let classical = [
+        "curve25519-sha256",
+        "curve25519-sha256@libssh.org",
+        "diffie-hellman-group16-sha512",
+        "diffie-hellman-group-exchange-sha256",
+    ];
     let mut known = Vec::new();
     for kind in ["kex", "key", "enc", "mac"] {
         for algorithm in report[kind].as_array().context("a list of algorithms")? {

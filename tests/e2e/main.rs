@@ -27,6 +27,7 @@ mod redis;
 mod secrets;
 mod ssh;
 mod ssh_certificates;
+mod ssh_matrix;
 mod support;
 mod targets;
 mod tokens;

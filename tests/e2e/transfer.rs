@@ -102,7 +102,7 @@ fn rsync_brings_a_tree_of_small_files_over_and_then_nothing_more() -> Result<()>
     Ok(())
 }
 
-fn random_file(path: &Path, size: u64) -> Result<()> {
+pub(crate) fn random_file(path: &Path, size: u64) -> Result<()> {
     let mut random = File::open("/dev/urandom")?;
     let mut block = vec![0; 1 << 20];
     random.read_exact(&mut block)?;

@@ -173,14 +173,15 @@ fn allow_legacy(preferred: &mut Preferred) {
     preferred.mac.to_mut().extend_from_slice(LEGACY_MACS);
 }
 
-// The second kind is for clients before OpenSSH 9.9, the last for those that may use no Curve25519
-// (FIPS). A larger group than 16 would help none of them, and cost a stranger nothing and us a
-// fraction of a second for each handshake they begin.
+// The second kind is for clients before OpenSSH 9.9, the last two for those that may use no Curve25519
+// (FIPS) or have none (Ruby's). A larger group than 16 would help none of them, and cost a stranger
+// nothing and us a fraction of a second for each handshake they begin.
 const KEX: &[kex::Name] = &[
     kex::MLKEM768X25519_SHA256,
     kex::CURVE25519,
     kex::CURVE25519_PRE_RFC_8731,
     kex::DH_G16_SHA512,
+    kex::DH_GEX_SHA256,
     kex::EXTENSION_SUPPORT_AS_SERVER,
     kex::EXTENSION_OPENSSH_STRICT_KEX_AS_SERVER,
 ];

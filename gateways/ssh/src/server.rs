@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use access::{ApplicationId, Authenticated, Channels};
+use russh::client::GexParams;
+use russh::kex::dh::groups::{DH_GROUP15, DH_GROUP16, DhGroup};
 use russh::keys::{Algorithm, Certificate, HashAlg};
 use russh::server::{
     Auth, ChannelOpenHandle, Handler, Msg, PublicKeyOffer, Response, Session, VerifiedPublicKey,
@@ -73,6 +75,18 @@ impl Handler for DoorHandler {
 
     async fn authentication_banner(&mut self) -> Result<Option<String>, russh::Error> {
         Ok(self.connection.texts.banner.clone())
+    }
+
+    /// For clients that have neither Curve25519 nor group 16 by name, such as Ruby's. Groups that are
+    /// too small for today are none.
+    async fn lookup_dh_gex_group(
+        &mut self,
+        wanted: &GexParams,
+    ) -> Result<Option<DhGroup>, russh::Error> {
+        let fits = |group: &&DhGroup| {
+            (wanted.min_group_size()..=wanted.max_group_size()).contains(&group.bit_size())
+        };
+        Ok([DH_GROUP16, DH_GROUP15].iter().find(fits).cloned())
     }
 
     async fn auth_none(&mut self, user: &str) -> Result<Auth, russh::Error> {

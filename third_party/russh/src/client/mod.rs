@@ -1997,7 +1997,9 @@ async fn reply<H: Handler>(
             (pkt.buffer.first(), &session.kex)
         {
             if msg_type >= msg::USERAUTH_REQUEST {
-                if kex.peer_kexinit_received() {
+                // Adit: but for channel traffic, which AsyncSSH sends up to its NEWKEYS and OpenSSH
+                // takes; within the same bounds (docs/adr/0010).
+                if kex.peer_kexinit_received() && msg_type < msg::GLOBAL_REQUEST {
                     return Err(crate::Error::Inconsistent.into());
                 }
                 session.pending_len = session.pending_len.saturating_add(pkt.buffer.len() as u32);
