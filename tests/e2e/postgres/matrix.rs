@@ -1,6 +1,8 @@
 //! Each driver with each of what drivers do: sign in, prepare, fetch a row of 8 MiB, cancel, and
 //! refuse a relay that it does not know.
 
+mod rust;
+
 use std::fs;
 use std::path::Path;
 use std::process::Command;
