@@ -19,6 +19,7 @@ use crate::connectors::Connectors;
 use crate::deliver::Deliveries;
 use crate::desktops::Desktops;
 use crate::ends::Ends;
+use crate::notify::Notices;
 use crate::oidc::Providers;
 use crate::policy::PolicyPublisher;
 use crate::terminals::Terminals;
@@ -37,6 +38,7 @@ pub struct AppState {
     pub certificates: Arc<Certificates>,
     pub ends: Arc<Ends>,
     pub deliveries: Arc<Deliveries>,
+    pub notices: Arc<Notices>,
     pub recordings: Archive,
     pub terminals: Arc<Terminals>,
     pub desktops: Arc<Desktops>,

@@ -61,7 +61,7 @@ pub(crate) use error::ApiError;
 pub(crate) use passwords::{Given, give as give_password};
 pub(crate) use provisioning::{provision, remove as remove_provisioned, set_enabled, set_groups};
 pub(crate) use requests::{ask_access, end_request};
-pub(crate) use rows::SOON;
+pub(crate) use rows::{SOON, request as request_row};
 pub(crate) use second_factors::{Taken, enrol as enrol_totp};
 pub(crate) use sign_ins::{Reason, end as end_sign_ins};
 pub(crate) use tokens::end_replaced;

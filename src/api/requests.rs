@@ -1,7 +1,7 @@
 //! Asking for access, and deciding on it.
 //!
-//! Who may decide: an admin, or a member of one of the application's groups of approvers; and
-//! nobody on what they asked for themselves, and no machine. To everybody else a request is not there.
+//! Who may decide: an admin or an approver, or a member of one of the application's groups of
+//! approvers; and nobody on what they asked for themselves, and no machine. To everybody else a request is not there.
 
 use std::time::{Duration, SystemTime};
 
@@ -41,7 +41,7 @@ pub(super) struct Which {
     state: Option<RequestState>,
 }
 
-/// All that the caller may decide on or has a say in: everything for admins.
+/// All that the caller may decide on or has a say in: everything for admins and approvers.
 pub(super) async fn list(
     State(state): State<AppState>,
     caller: Caller,
@@ -122,6 +122,7 @@ async fn ask_by(
         Ok((row, told))
     };
     let (row, _) = change(state, caller.into(), intent.clone(), act).await?;
+    state.notices.tell(row.id, RequestState::Pending).await;
     shown(row)
 }
 
@@ -200,7 +201,8 @@ async fn settle(
     row: &RequestRow,
     settlement: Settlement<'_>,
 ) -> Result<Json<Removed>, ApiError> {
-    let intent = Intent { action: action(settlement.to), object: object(row) };
+    let to = settlement.to;
+    let intent = Intent { action: action(to), object: object(row) };
     let changes = vec![done(&intent, settlement.comment.unwrap_or_default())];
     let act = async {
         match state.store.settle_request(row.id, settlement, SystemTime::now()).await? {
@@ -209,6 +211,7 @@ async fn settle(
         }
     };
     let (changes, withdrawn) = change(state, actor, intent, act).await?;
+    state.notices.tell(row.id, to).await;
     Ok(Json(Removed { changes, count: 1, withdrawn }))
 }
 
@@ -281,7 +284,8 @@ async fn decidable(state: &AppState, caller: &Caller, id: RuleId) -> Result<Requ
 
 fn decides(caller: &Caller, user: &UserRow, application: Option<&ApplicationRow>) -> bool {
     let approves = |app: &ApplicationRow| app.approvers.iter().any(|g| user.groups.contains(g));
-    !user.machine && (caller.admin || application.is_some_and(approves))
+    let all = caller.admin || user.approver;
+    !user.machine && (all || application.is_some_and(approves))
 }
 
 async fn me(state: &AppState, caller: &Caller) -> Result<UserRow, ApiError> {

@@ -121,6 +121,7 @@ pub(super) fn user(row: store::UserRow, seen: &AllSeen) -> UserRow {
         name: row.name,
         admin: row.admin,
         auditor: row.auditor,
+        approver: row.approver,
         enabled: row.enabled,
         machine: row.machine,
         groups: row.groups,
@@ -198,7 +199,7 @@ pub(super) fn ssh_key(user: &Name, row: &store::SshKeyRow, now: SystemTime) -> S
 /// From when on before its end a token or key is said to expire.
 pub(crate) const SOON: Duration = Duration::from_secs(7 * 86_400);
 
-pub(super) fn request(row: store::RequestRow) -> Option<AccessRequest> {
+pub(crate) fn request(row: store::RequestRow) -> Option<AccessRequest> {
     Some(AccessRequest {
         id: row.id,
         user: row.user,

@@ -154,7 +154,7 @@ fn syslog(section: &mut Section<'_>, folder: &Path) -> Option<SyslogTo> {
     Some(SyslogTo { host, port, tls })
 }
 
-fn webhook(section: &mut Section<'_>, folder: &Path) -> Option<WebhookTo> {
+pub(super) fn webhook(section: &mut Section<'_>, folder: &Path) -> Option<WebhookTo> {
     let url = section.secret("url", WEBHOOK, hook);
     let url = section.required("url", WEBHOOK, url);
     let secure = url.as_ref().is_none_or(|url| url.scheme_str() == Some("https"));
@@ -164,7 +164,7 @@ fn webhook(section: &mut Section<'_>, folder: &Path) -> Option<WebhookTo> {
     Some(WebhookTo { url: url?, tls: tls?, secret_file: secret? })
 }
 
-fn tls_files(section: &mut Section<'_>, folder: &Path) -> Option<TlsFiles> {
+pub(super) fn tls_files(section: &mut Section<'_>, folder: &Path) -> Option<TlsFiles> {
     let ca = section.text("ca_file", FILE, |text| a_path(text, folder));
     let certificate = section.text("certificate_file", FILE, |text| a_path(text, folder));
     let key = section.text("key_file", FILE, |text| a_path(text, folder));
@@ -179,7 +179,7 @@ fn tls_files(section: &mut Section<'_>, folder: &Path) -> Option<TlsFiles> {
     Some(TlsFiles { ca: ca?, shown })
 }
 
-fn a_path(text: &str, folder: &Path) -> Option<PathBuf> {
+pub(super) fn a_path(text: &str, folder: &Path) -> Option<PathBuf> {
     (!text.is_empty()).then(|| folder.join(text))
 }
 
@@ -201,20 +201,20 @@ fn hook(text: &str) -> Option<Uri> {
 }
 
 /// Without a name and password, which would be shown here.
-fn is_nobodys(url: &Uri) -> bool {
+pub(super) fn is_nobodys(url: &Uri) -> bool {
     url.authority().is_some_and(|authority| !authority.as_str().contains('@'))
 }
 
 /// Whether it names this machine by its address, which nobody can have resolve to another.
-fn is_here(url: &Uri) -> bool {
+pub(super) fn is_here(url: &Uri) -> bool {
     let host = url.host().unwrap_or_default().trim_matches(['[', ']']);
     host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 const KINDS: [&str; 3] = ["file", "syslog", "webhook"];
 const KIND: &str = "file, syslog or webhook";
-const NAME: &str = "a name such as archive";
-const FILE: &str = "the path of a file";
+pub(super) const NAME: &str = "a name such as archive";
+pub(super) const FILE: &str = "the path of a file";
 const SYSLOG: &str = "tls://host:port, or tcp://127.0.0.1:port on this machine";
 const WEBHOOK: &str =
     "an https:// URL without a password, or http://127.0.0.1:port on this machine";

@@ -3,6 +3,7 @@
 mod audit;
 mod database;
 mod document;
+mod notify;
 mod oidc;
 mod ssh;
 mod tls;
@@ -18,6 +19,7 @@ use gateway_ssh::Texts;
 pub use audit::{Audit, Destination, FileTo, SyslogTo, TlsFiles, To, WebhookTo};
 pub use database::{Database, DatabaseError};
 use document::Section;
+pub use notify::{Channel, MailBy, MailSecurity, NotifyBy};
 pub use oidc::OidcProvider;
 pub use tls::{Acme, Challenge, OwnCertificate, Tls};
 
@@ -42,6 +44,8 @@ pub struct Config {
     pub audit: Audit,
     /// Who else vouches for users.
     pub oidc: Vec<OidcProvider>,
+    /// Who is told of requests for access.
+    pub notify: Vec<Channel>,
 }
 
 /// How the MySQL door shows itself.
@@ -164,6 +168,7 @@ fn resolve(root: &mut Section<'_>, folder: &Path) -> Option<Config> {
     let telemetry = root.section("telemetry", telemetry);
     let audit = root.section("audit", |section| audit::audit(section, folder));
     let oidc = oidc::oidc(root, folder);
+    let notify = notify::notify(root, folder);
     Some(Config {
         data: folder.join(data?.unwrap_or_else(|| PathBuf::from("."))),
         database: database?,
@@ -178,6 +183,7 @@ fn resolve(root: &mut Section<'_>, folder: &Path) -> Option<Config> {
         telemetry: telemetry?,
         audit: audit?,
         oidc: oidc?,
+        notify: notify?,
     })
 }
 

@@ -23,7 +23,7 @@ pub(super) struct Record {
 
 /// Why a destination has not taken a batch.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum SendError {
+pub(crate) enum SendError {
     #[error("could not read {}", path.display())]
     Read { path: PathBuf, source: io::Error },
     #[error("the secret in {} is shorter than {least} bytes", path.display())]
@@ -46,6 +46,8 @@ pub(super) enum SendError {
     Request { source: axum::http::Error },
     #[error("the receiver answered {status}")]
     Refused { status: StatusCode },
+    #[error("the mail server answered: {answer}")]
+    Mail { answer: String },
     #[error("could not write {}", path.display())]
     Write { path: PathBuf, source: io::Error },
     #[error("{} is not a plain file", path.display())]

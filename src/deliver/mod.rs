@@ -9,7 +9,7 @@ mod file;
 mod net;
 mod syslog;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod webhook;
 mod worker;
 
@@ -26,6 +26,10 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
+
+pub(crate) use batch::SendError;
+pub(crate) use net::{connect, read, secure};
+pub(crate) use webhook::{Post, post_one as post};
 
 use crate::config::Destination;
 use worker::Worker;

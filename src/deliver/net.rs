@@ -16,13 +16,13 @@ use zeroize::Zeroizing;
 use super::batch::SendError;
 use crate::config::TlsFiles;
 
-pub(super) async fn connect(host: &str, port: u16) -> Result<TcpStream, SendError> {
+pub(crate) async fn connect(host: &str, port: u16) -> Result<TcpStream, SendError> {
     let connected = TcpStream::connect((host, port)).await;
     connected.map_err(|source| SendError::Connect { host: host.to_owned(), port, source })
 }
 
 /// Speaks TLS over `socket` with a server whose certificate is for `host`.
-pub(super) async fn secure(
+pub(crate) async fn secure(
     socket: TcpStream,
     host: &str,
     files: &TlsFiles,
@@ -49,7 +49,7 @@ fn config(files: &TlsFiles) -> Result<ClientConfig, SendError> {
 }
 
 /// A small file, read each time anew: what an admin puts in its place is used at once.
-pub(super) fn read(path: &Path) -> Result<Zeroizing<String>, SendError> {
+pub(crate) fn read(path: &Path) -> Result<Zeroizing<String>, SendError> {
     let text = fs::read_to_string(path);
     let text = text.map_err(|source| SendError::Read { path: path.to_owned(), source })?;
     Ok(Zeroizing::new(text))

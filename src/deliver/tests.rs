@@ -1,6 +1,6 @@
 //! Every record, at least once and in order, whatever a destination does.
 
-mod receivers;
+pub(crate) mod receivers;
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};

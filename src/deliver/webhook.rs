@@ -14,11 +14,26 @@ use super::batch::{Batch, SendError};
 use super::net;
 use crate::config::WebhookTo;
 
+/// What is posted.
+pub(crate) struct Post<'a> {
+    pub(crate) kind: &'static str,
+    /// What tells it from others.
+    pub(crate) header: (&'static str, &'a str),
+    pub(crate) body: Vec<u8>,
+}
+
 /// Posts the batch. Any answer of success has taken it, and no other has.
 pub(super) async fn post(to: &WebhookTo, batch: &Batch) -> Result<(), SendError> {
+    let range = format!("{}-{}", batch.first, batch.last.seq);
+    let (kind, header) = ("application/x-ndjson", ("Adit-Seq", range.as_str()));
+    post_one(to, Post { kind, header, body: batch.lines() }).await
+}
+
+/// As [`post`], of anything.
+pub(crate) async fn post_one(to: &WebhookTo, what: Post<'_>) -> Result<(), SendError> {
     let host = to.url.host().unwrap_or_default().trim_matches(['[', ']']);
     let port = to.url.port_u16().unwrap_or(if to.tls.is_some() { 443 } else { 80 });
-    let request = request(to, batch)?;
+    let request = request(to, what)?;
     let socket = net::connect(host, port).await?;
     match &to.tls {
         Some(files) => {
@@ -28,15 +43,15 @@ pub(super) async fn post(to: &WebhookTo, batch: &Batch) -> Result<(), SendError>
     }
 }
 
-fn request(to: &WebhookTo, batch: &Batch) -> Result<Request<Body>, SendError> {
-    let body = batch.lines();
+fn request(to: &WebhookTo, what: Post<'_>) -> Result<Request<Body>, SendError> {
+    let Post { kind, header: (name, value), body } = what;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let path = to.url.path_and_query().map_or("/", |path| path.as_str());
     Request::post(path)
         .header(HOST, to.url.authority().map_or("", |authority| authority.as_str()))
         .header(USER_AGENT, concat!("adit-relay/", env!("CARGO_PKG_VERSION")))
-        .header(CONTENT_TYPE, "application/x-ndjson")
-        .header("Adit-Seq", format!("{}-{}", batch.first, batch.last.seq))
+        .header(CONTENT_TYPE, kind)
+        .header(name, value)
         .header("Adit-Signature", signature(&key(to)?, now, &body))
         .body(Body::from(body))
         .map_err(|source| SendError::Request { source })

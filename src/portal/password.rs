@@ -59,8 +59,8 @@ async fn second_factor(state: &AppState, known: &Known) -> Result<Vec<Step>, Api
         let passkeys = passkeys.into_iter().map(|row| row.id).collect();
         return Ok(vec![Step::Second { app, passkeys }]);
     }
-    let policy = state.policy.current();
-    let above = policy.user(known.user).is_some_and(|user| user.admin || user.auditor);
+    let user = state.store.user(&known.name).await?;
+    let above = user.is_some_and(|user| user.admin || user.auditor || user.approver);
     let wanted = match state.store.settings().await?.second_factor {
         SecondFactorRule::Optional => false,
         SecondFactorRule::Admins => above,

@@ -47,6 +47,7 @@ use crate::listen::quic::Machines;
 use crate::listen::redis::Redis;
 use crate::listen::spare::Spare;
 use crate::listen::{admin, quic, ssh, tcp};
+use crate::notify::Notices;
 use crate::oidc::Providers;
 use crate::policy::PolicyPublisher;
 use crate::seen::Sightings;
@@ -292,6 +293,15 @@ impl Core {
         Ok((core, keeper))
     }
 
+    fn notices(&self, config: &Config, ready: &Ready) -> Arc<Notices> {
+        let port = match ready.https.port() {
+            443 => String::new(),
+            port => format!(":{port}"),
+        };
+        let relay = format!("https://{}{port}", config.domain);
+        Notices::new(self.store.clone(), config.notify.clone(), relay)
+    }
+
     fn state(&self, config: &Config, ready: &Ready) -> Result<AppState, ServeError> {
         let info = RelayInfo {
             name: config.domain.clone(),
@@ -320,6 +330,7 @@ impl Core {
             certificates: self.certificates.clone(),
             ends: Arc::default(),
             deliveries: self.deliveries.clone(),
+            notices: self.notices(config, ready),
             recordings: self.recordings.clone(),
             terminals: Terminals::new(
                 self.ssh.clone(),
@@ -488,6 +499,7 @@ impl Doors {
         tasks.spawn(async move { policy.follow(until).await });
         tasks.spawn(Ends::follow(state.clone(), stop.clone()));
         tasks.spawn(core.deliveries.clone().run(stop.clone()));
+        tasks.spawn(state.notices.clone().run(stop.clone()));
         tasks.spawn(Sightings::follow(state.clone(), stop.clone()));
         tasks.spawn(retention::follow(state.clone(), stop.clone()));
         if let Some(listener) = self.http01 {

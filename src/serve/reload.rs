@@ -232,6 +232,7 @@ impl Reloader {
             telemetry,
             audit: _,
             oidc,
+            notify,
         } = &self.config;
         let differs = [
             ("data", *data != wanted.data),
@@ -257,6 +258,7 @@ impl Reloader {
                 "limits.statement_log_days",
                 limits.statement_log_days != wanted.limits.statement_log_days,
             ),
+            ("notify", *notify != wanted.notify),
             ("oidc", *oidc != wanted.oidc),
             ("tls.acme", tls.acme != wanted.tls.acme),
             ("log.format", log.format != wanted.log.format),

@@ -187,6 +187,9 @@ pub struct UserRow {
     pub admin: bool,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub auditor: bool,
+    /// Decides on every request for access but their own, and may nothing else that admins may.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub approver: bool,
     pub enabled: bool,
     /// Whether it is a program.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]

@@ -47,6 +47,9 @@ pub struct UserSpec {
     /// Sees what admins see, and changes nothing.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub auditor: bool,
+    /// Decides on every request for access but their own, and may nothing else that admins may.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub approver: bool,
     #[serde(default = "yes")]
     pub enabled: bool,
     /// Whether it is a program. It signs in by token or SSH key only, and decides on no request.
@@ -67,6 +70,7 @@ impl UserSpec {
             name,
             admin: false,
             auditor: false,
+            approver: false,
             enabled: true,
             machine: false,
             groups: None,

@@ -31,8 +31,8 @@ pub struct SettingsSpec {
     /// Seconds that a terminal in a browser goes on after its line broke, 0 to 3600.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub terminal_grace_seconds: Option<u32>,
-    /// Who is asked for a second factor besides a password: `optional` (who has one), `admins` (they
-    /// and auditors) or `everybody`.
+    /// Who is asked for a second factor besides a password: `optional` (who has one), `admins` (they,
+    /// auditors and approvers) or `everybody`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub second_factor: Option<SecondFactorRule>,
     /// Rules for access tokens, by the door they are for.

@@ -27,6 +27,7 @@ pub struct UserRow {
     pub name: Name,
     pub admin: bool,
     pub auditor: bool,
+    pub approver: bool,
     pub enabled: bool,
     /// Whether it is a program.
     pub machine: bool,

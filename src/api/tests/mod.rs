@@ -114,6 +114,8 @@ impl Relay {
         let desktops = desktops(&store, &broker);
         let ends = Arc::default();
         let deliveries = crate::Deliveries::new(store.clone(), "relay.test", Vec::new());
+        let url = "https://relay.test".to_owned();
+        let notices = crate::Notices::new(store.clone(), Vec::new(), url);
         let certificates = certificates(&store, &ca, &policy).await;
         let info = Arc::new(info());
         let (root, key) = (dir.path().join("recordings"), RecordingsKey::new(&[5; 32]));
@@ -132,6 +134,7 @@ impl Relay {
             certificates,
             ends,
             deliveries,
+            notices,
             recordings,
             terminals,
             desktops,

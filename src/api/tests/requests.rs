@@ -60,6 +60,29 @@ impl Office {
 }
 
 #[tokio::test]
+async fn an_approver_decides_on_every_request_but_their_own_and_does_nothing_else() {
+    let office = Office::new().await;
+    let (relay, root) = (&office.relay, Who::Bearer(&office.admin));
+    let carol = Who::Agent(&office.carol);
+    let id = office.asked().await;
+    let denied = office.decide(&carol, &id, "approve", json!({})).await;
+    assert_eq!(denied.problem(404), "access_request.not_found", "she is nobody yet");
+    let spec = json!({ "name": "carol", "approver": true });
+    relay.call(&root, Method::PUT, "/api/v1/users/carol", Some(spec)).await.good();
+    assert_eq!(office.listed(&office.carol, "/api/v1/requests").await.len(), 1);
+    office.decide(&carol, &id, "approve", json!({})).await.good();
+    assert!(office.opens().await);
+    let own = office.ask(&office.carol, "vault").await.good()["id"].as_str().unwrap().to_owned();
+    let own = office.decide(&carol, &own, "approve", json!({})).await;
+    assert_eq!(own.problem(403), "access_request.own");
+    for path in ["/api/v1/users", "/api/v1/audit", "/api/v1/grants"] {
+        assert_eq!(relay.get(&carol, path).await.problem(403), "access.admin_required", "{path}");
+    }
+    let rows = relay.get(&root, "/api/v1/users?prefix=carol").await.items();
+    assert_eq!(rows[0]["approver"], true);
+}
+
+#[tokio::test]
 async fn an_approved_request_is_access_until_it_is_revoked() {
     let office = Office::new().await;
     assert!(!office.opens().await);

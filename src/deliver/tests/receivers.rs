@@ -14,7 +14,7 @@ use tokio_rustls::TlsAcceptor;
 
 /// What a webhook does with a post.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Whim {
+pub(crate) enum Whim {
     Take,
     /// 500, having kept nothing.
     Refuse,
@@ -29,20 +29,20 @@ trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Duplex for S {}
 
-pub(super) struct Hook {
-    pub(super) address: std::net::SocketAddr,
-    pub(super) posts: Arc<Mutex<Vec<Post>>>,
+pub(crate) struct Hook {
+    pub(crate) address: std::net::SocketAddr,
+    pub(crate) posts: Arc<Mutex<Vec<Post>>>,
     _task: JoinSet<()>,
 }
 
 #[derive(Clone, Debug)]
-pub(super) struct Post {
-    pub(super) head: String,
-    pub(super) body: String,
+pub(crate) struct Post {
+    pub(crate) head: String,
+    pub(crate) body: String,
 }
 
 impl Post {
-    pub(super) fn header(&self, name: &str) -> String {
+    pub(crate) fn header(&self, name: &str) -> String {
         let start = format!("{name}: ");
         let line = self
             .head
@@ -54,11 +54,11 @@ impl Post {
 
 impl Hook {
     /// One whim for each post, and the last for those after.
-    pub(super) async fn start(whims: Vec<Whim>) -> Self {
+    pub(crate) async fn start(whims: Vec<Whim>) -> Self {
         Self::start_with(whims, None).await
     }
 
-    pub(super) async fn start_with(whims: Vec<Whim>, tls: Option<TlsAcceptor>) -> Self {
+    pub(crate) async fn start_with(whims: Vec<Whim>, tls: Option<TlsAcceptor>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let posts = Arc::new(Mutex::new(Vec::new()));
@@ -166,7 +166,7 @@ fn counted(mut bytes: &[u8]) -> Vec<String> {
     messages
 }
 
-pub(super) fn acceptor(folder: &Path, name: &str) -> TlsAcceptor {
+pub(crate) fn acceptor(folder: &Path, name: &str) -> TlsAcceptor {
     let (chain, key) = vouched(folder, name);
     let config = server().with_no_client_auth().with_single_cert(chain, key).unwrap();
     TlsAcceptor::from(Arc::new(config))

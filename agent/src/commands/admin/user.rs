@@ -113,6 +113,9 @@ pub struct AddArgs {
     /// May see what admins see, and change nothing
     #[arg(long)]
     auditor: bool,
+    /// May decide on every request for access, and nothing else that admins may
+    #[arg(long)]
+    approver: bool,
     /// A group the user is in; may be repeated
     #[arg(long = "group", value_name = "GROUP")]
     groups: Vec<Name>,
@@ -130,6 +133,9 @@ pub struct SetArgs {
     /// Whether they see what admins see
     #[arg(long, value_name = "YES|NO", value_parser = yes_or_no)]
     auditor: Option<bool>,
+    /// Whether they decide on every request for access
+    #[arg(long, value_name = "YES|NO", value_parser = yes_or_no)]
+    approver: Option<bool>,
     /// The groups they are in; may be repeated
     #[arg(long = "group", value_name = "GROUP")]
     groups: Vec<Name>,
@@ -151,6 +157,7 @@ impl SetArgs {
     fn change(self, user: &mut UserSpec) -> Result<(), Failure> {
         user.admin = self.admin.unwrap_or(user.admin);
         user.auditor = self.auditor.unwrap_or(user.auditor);
+        user.approver = self.approver.unwrap_or(user.approver);
         replace(&mut user.groups, self.groups, self.clear.contains(&Clear::Groups));
         let keys = public_keys(&self.ssh_keys)?;
         replace(&mut user.ssh_keys, keys, self.clear.contains(&Clear::SshKeys));
@@ -194,6 +201,7 @@ impl AddArgs {
             name: self.name,
             admin: self.admin,
             auditor: self.auditor,
+            approver: self.approver,
             enabled: true,
             machine: self.machine,
             groups: (!self.groups.is_empty()).then_some(self.groups),
@@ -273,10 +281,12 @@ async fn list(args: ListArgs, context: &Context) -> Result<(), Failure> {
 }
 
 fn role(user: &UserRow) -> &'static str {
-    match (user.admin, user.auditor) {
-        (true, _) => "admin",
-        (false, true) => "auditor",
-        (false, false) => "user",
+    match (user.admin, user.auditor, user.approver) {
+        (true, ..) => "admin",
+        (false, true, false) => "auditor",
+        (false, true, true) => "auditor, approver",
+        (false, false, true) => "approver",
+        (false, false, false) => "user",
     }
 }
 

@@ -71,6 +71,7 @@ fn user(row: &Row) -> Result<User, sqlx::Error> {
         id: row.parsed("id")?,
         admin: row.flag("admin")?,
         auditor: row.flag("auditor")?,
+        approver: row.flag("approver")?,
         enabled: row.flag("enabled")?,
         machine: row.flag("machine")?,
         keys: Default::default(),
@@ -115,7 +116,7 @@ fn grant_name(row: &Row) -> Result<GrantName, sqlx::Error> {
     Ok(GrantName { subject, target })
 }
 
-const USERS: &str = "SELECT id, name, admin, auditor, enabled, machine FROM users";
+const USERS: &str = "SELECT id, name, admin, auditor, approver, enabled, machine FROM users";
 
 const KEYS: &str = "SELECT users.name, fingerprint, public_key, expires
     FROM ssh_keys JOIN users ON users.id = user_id";

@@ -115,6 +115,9 @@ fn user(user: &User) -> Fields {
     if user.auditor {
         fields.push(("auditor", "yes".to_owned()));
     }
+    if user.approver {
+        fields.push(("approver", "yes".to_owned()));
+    }
     if !user.enabled {
         fields.push(("disabled", "yes".to_owned()));
     }

@@ -26,6 +26,7 @@ pub(crate) struct User {
     pub(crate) id: UserId,
     pub(crate) admin: bool,
     pub(crate) auditor: bool,
+    pub(crate) approver: bool,
     pub(crate) enabled: bool,
     pub(crate) machine: bool,
     /// By fingerprint.

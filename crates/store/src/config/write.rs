@@ -82,6 +82,7 @@ async fn put_user(
         .bind(i64::from(user.enabled))
         .bind(i64::from(user.machine))
         .bind(i64::from(user.auditor))
+        .bind(i64::from(user.approver))
         .execute(&mut *db)
         .await?;
     let known =
@@ -242,10 +243,11 @@ fn json(value: &impl serde::Serialize) -> Result<String, sqlx::Error> {
 
 const ADD_SITE: &str = "INSERT INTO sites (id, name) VALUES ($1, $2)";
 
-const PUT_USER: &str = "INSERT INTO users (id, name, admin, enabled, machine, auditor)
-    VALUES ($1, $2, $3, $4, $5, $6)
+const PUT_USER: &str = "INSERT INTO users (id, name, admin, enabled, machine, auditor, approver)
+    VALUES ($1, $2, $3, $4, $5, $6, $7)
     ON CONFLICT (id) DO UPDATE SET admin = excluded.admin, enabled = excluded.enabled,
-        machine = excluded.machine, auditor = excluded.auditor";
+        machine = excluded.machine, auditor = excluded.auditor,
+        approver = excluded.approver";
 
 const ADD_KEY: &str = "INSERT INTO ssh_keys (fingerprint, user_id, public_key, expires)
     VALUES ($1, $2, $3, $4)";

@@ -104,6 +104,8 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (131, "statements", include_str!("../../migrations/0131_statements.sql")),
     (132, "rdp", include_str!("../../migrations/0132_rdp.sql")),
     (136, "passkeys", include_str!("../../migrations/0136_passkeys.sql")),
+    (137, "approvers", include_str!("../../migrations/0137_approvers.sql")),
+    (138, "notices", include_str!("../../migrations/0138_notices.sql")),
     (144, "tokens' SCRAM verifiers", include_str!("../../migrations/0144_token_scram.sql")),
     (145, "tokens' native verifiers", include_str!("../../migrations/0145_token_native.sql")),
     (150, "passwords", include_str!("../../migrations/0150_passwords.sql")),

@@ -18,8 +18,8 @@ impl Merge<'_> {
             let old = self.after.users.remove(&spec.name);
             let keys = self.keys(spec, old.as_ref());
             let id = old.map_or_else(|| UserId(Uuid::new_v4()), |old| old.id);
-            let UserSpec { admin, auditor, enabled, machine, .. } = *spec;
-            let user = User { id, admin, auditor, enabled, machine, keys };
+            let UserSpec { admin, auditor, approver, enabled, machine, .. } = *spec;
+            let user = User { id, admin, auditor, approver, enabled, machine, keys };
             self.after.users.insert(spec.name.clone(), user);
         }
     }

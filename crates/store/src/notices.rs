@@ -1,0 +1,92 @@
+//! What channels have still to be told of requests for access.
+
+use std::time::SystemTime;
+
+use access::{Name, RuleId};
+use sqlx::Row as _;
+use uuid::Uuid;
+
+use crate::columns::Columns;
+use crate::db::Row;
+use crate::{Store, StoreError, clock};
+
+/// One thing that a channel has still to be told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NoticeRow {
+    pub id: Uuid,
+    pub request: RuleId,
+    /// What became of the request then.
+    pub event: String,
+    /// Unix seconds.
+    pub created: u64,
+    /// How often it was tried.
+    pub attempts: u32,
+}
+
+impl Store {
+    /// Has channels be told of a request.
+    pub async fn add_notices(
+        &self,
+        request: RuleId,
+        event: &str,
+        channels: &[Name],
+        now: SystemTime,
+    ) -> Result<(), StoreError> {
+        for channel in channels {
+            sqlx::query(ADD)
+                .bind(Uuid::now_v7().to_string())
+                .bind(channel.as_str())
+                .bind(request.to_string())
+                .bind(event)
+                .bind(clock::column(clock::seconds(now)))
+                .bind(clock::column(clock::millis(now)))
+                .execute(&self.inner.writer)
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// The oldest thing that a channel may be told now.
+    pub async fn due_notice(
+        &self,
+        channel: &Name,
+        now: SystemTime,
+    ) -> Result<Option<NoticeRow>, StoreError> {
+        let row = sqlx::query(DUE).bind(channel.as_str()).bind(clock::column(clock::millis(now)));
+        let row = row.fetch_optional(&self.inner.readers).await?;
+        row.as_ref().map(notice).transpose()
+    }
+
+    /// Forgets a notice: it was taken, or will not be.
+    pub async fn forget_notice(&self, id: Uuid) -> Result<(), StoreError> {
+        let forget = sqlx::query("DELETE FROM notices WHERE id = $1").bind(id.to_string());
+        forget.execute(&self.inner.writer).await?;
+        Ok(())
+    }
+
+    /// Tries a notice again, not before `due`.
+    pub async fn put_off_notice(&self, id: Uuid, due: SystemTime) -> Result<(), StoreError> {
+        let put_off = sqlx::query(PUT_OFF).bind(id.to_string());
+        let put_off = put_off.bind(clock::column(clock::millis(due)));
+        put_off.execute(&self.inner.writer).await?;
+        Ok(())
+    }
+}
+
+fn notice(row: &Row) -> Result<NoticeRow, StoreError> {
+    Ok(NoticeRow {
+        id: row.parsed("id")?,
+        request: row.parsed("request_id")?,
+        event: row.try_get("event")?,
+        created: row.number("created")?,
+        attempts: row.number("attempts")?,
+    })
+}
+
+const ADD: &str = "INSERT INTO notices (id, channel, request_id, event, created, attempts, due_ms)
+    VALUES ($1, $2, $3, $4, $5, 0, $6)";
+
+const DUE: &str = "SELECT id, request_id, event, created, attempts FROM notices
+    WHERE channel = $1 AND due_ms <= $2 ORDER BY id LIMIT 1";
+
+const PUT_OFF: &str = "UPDATE notices SET attempts = attempts + 1, due_ms = $2 WHERE id = $1";
