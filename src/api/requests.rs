@@ -6,7 +6,7 @@
 use std::time::{Duration, SystemTime};
 
 use access::{Authenticated, Code, Deny, Name, RuleId, Unfound};
-use api::{AccessRequest, AskAccess, Decision, Page, Removed, RequestState};
+use api::{AccessRequest, AskAccess, Decision, NoticeChannel, Page, Removed, RequestState};
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -54,6 +54,13 @@ pub(super) async fn list(
         caller.auditor || decides(&caller, &user, application)
     };
     Ok(Json(page(&state, query, &part, own).await?))
+}
+
+/// Who is told of requests, and what is still to be told.
+pub(super) async fn channels(
+    State(state): State<AppState>,
+) -> Result<Json<Vec<NoticeChannel>>, ApiError> {
+    Ok(Json(state.notices.list().await?))
 }
 
 /// One page of the requests that fit the query and are the caller's to see.

@@ -285,6 +285,8 @@ pub(super) fn routes() -> Vec<Route> {
             doc("listAuditDestinations", "Lists the places that are sent every record, and how far each has come", &[])).needs(Audit),
         get("/api/v1/audit/verify", Auditor, audit::verify,
             doc("verifyAudit", "Computes a part of the audit log's chain again, and says what is wrong with it", &[])).needs(Audit).costs(Cost::HIGH),
+        get("/api/v1/requests/channels", Auditor, requests::channels,
+            doc("listNoticeChannels", "Lists who is told of requests for access, and what they have still to be told", &[])).needs(Audit),
         get("/api/v1/web/requests", Auditor, web::requests,
             doc("listWebRequests", "Lists requests at the web door, the last one first", &[])).needs(Audit).costs(Cost::HIGH),
         get("/api/v1/statements", Auditor, statements::statements,

@@ -1,13 +1,14 @@
 //! Who is told of requests for access.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use access::Name;
 use axum::http::Uri;
 
 use super::audit::{
-    FILE, NAME, TlsFiles, WebhookTo, a_path, is_here, is_nobodys, tls_files, webhook,
+    FILE, NAME, TlsFiles, To, WebhookTo, a_path, is_here, is_nobodys, tls_files, webhook,
 };
 use super::document::Section;
 
@@ -50,6 +51,33 @@ pub enum MailSecurity {
     StartTls(TlsFiles),
     /// Not at all: it stays on this machine.
     Here,
+}
+
+impl NotifyBy {
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Webhook(_) => "webhook",
+            Self::Mail(_) => "mail",
+        }
+    }
+}
+
+impl fmt::Display for NotifyBy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Webhook(to) => To::Webhook(to.clone()).fmt(f),
+            Self::Mail(MailBy { host, port, security, .. }) => {
+                let scheme = match security {
+                    MailSecurity::Tls(_) => "smtps",
+                    MailSecurity::StartTls(_) | MailSecurity::Here => "smtp",
+                };
+                match host.contains(':') {
+                    true => write!(f, "{scheme}://[{host}]:{port}"),
+                    false => write!(f, "{scheme}://{host}:{port}"),
+                }
+            }
+        }
+    }
 }
 
 pub(super) fn notify(root: &mut Section<'_>, folder: &Path) -> Option<Vec<Channel>> {

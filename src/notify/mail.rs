@@ -51,14 +51,34 @@ where
     }
     let to = recipients(by, notice);
     say(stream, &format!("MAIL FROM:<{}>", by.from), 250).await?;
-    for one in &to {
-        say(stream, &format!("RCPT TO:<{one}>"), 250).await?;
-    }
+    taken_for(stream, &to).await?;
     say(stream, "DATA", 354).await?;
     say(stream, &format!("{}\r\n.", letter(by, &to, notice, SystemTime::now())), 250).await?;
     // It is taken; how the server says goodbye changes nothing.
     drop(say(stream, "QUIT", 221).await);
     Ok(())
+}
+
+/// Names whom the mail is for. One whom the server knows nothing of does not keep it from the others.
+async fn taken_for<S>(stream: &mut S, to: &[String]) -> Result<(), SendError>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let (mut taken, mut refused) = (false, None);
+    for one in to {
+        match say(stream, &format!("RCPT TO:<{one}>"), 250).await {
+            Ok(()) => taken = true,
+            Err(error @ SendError::Mail { .. }) => {
+                tracing::warn!(to = %one, %error, "The mail server takes nothing for one of a channel");
+                refused = Some(error);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    match refused {
+        Some(error) if !taken => Err(error),
+        Some(_) | None => Ok(()),
+    }
 }
 
 /// Whoever asked hears of the decision, where their address is known.
@@ -124,7 +144,8 @@ where
 async fn expect<S: AsyncRead + Unpin>(stream: &mut S, wanted: u16) -> Result<(), SendError> {
     let answer = answer(stream).await?;
     match answer.get(..3).and_then(|code| code.parse::<u16>().ok()) {
-        Some(code) if code == wanted => Ok(()),
+        // By its first digit alone: 251 is as good as 250 (RFC 5321, section 4.3.2).
+        Some(code) if code / 100 == wanted / 100 => Ok(()),
         Some(_) | None => Err(SendError::Mail { answer: access::text::visible(&answer).into() }),
     }
 }

@@ -5,17 +5,19 @@
 //! it; so a relay that starts again goes on. Nobody who asks or decides waits for any of this.
 
 mod mail;
+mod standing;
 #[cfg(test)]
 mod tests;
 mod webhook;
 
-use std::error::Error;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use access::RuleId;
-use api::{AccessRequest, RequestState};
-use store::{NoticeRow, Store};
+use access::text::in_full;
+use api::{AccessRequest, NoticeChannel, RequestState};
+use session::{AuditEvent, AuditLog};
+use store::{NoticeRow, Store, StoreError};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
@@ -24,15 +26,18 @@ use tokio_util::sync::CancellationToken;
 use crate::api::request_row;
 use crate::config::{Channel, NotifyBy};
 use crate::deliver::SendError;
+use standing::Standings;
 
 /// The channels there are.
 pub struct Notices {
     store: Store,
+    audit: Arc<dyn AuditLog>,
     channels: Vec<Channel>,
     /// `https://relay.example.com`
     relay: String,
     /// Counts what was added, so that who sleeps looks again.
     added: watch::Sender<u64>,
+    standings: Standings,
 }
 
 /// What a channel is told.
@@ -45,8 +50,14 @@ struct Notice {
 }
 
 impl Notices {
-    pub(crate) fn new(store: Store, channels: Vec<Channel>, relay: String) -> Arc<Self> {
-        Arc::new(Self { store, channels, relay, added: watch::Sender::new(0) })
+    pub(crate) fn new(
+        store: Store,
+        audit: Arc<dyn AuditLog>,
+        channels: Vec<Channel>,
+        relay: String,
+    ) -> Arc<Self> {
+        let (added, standings) = (watch::Sender::new(0), Standings::default());
+        Arc::new(Self { store, audit, channels, relay, added, standings })
     }
 
     /// Has each channel be told what a request is now. That it can not be stored is for the operator's
@@ -58,16 +69,42 @@ impl Notices {
         }
         let added = self.store.add_notices(request, event.as_str(), &names, SystemTime::now());
         match added.await {
-            Ok(()) => self.added.send_modify(|added| *added += 1),
+            Ok(added) => {
+                if added < names.len() {
+                    tracing::warn!(%request, "Too much waits to be told; a channel misses a request");
+                }
+                self.added.send_modify(|added| *added += 1);
+            }
             Err(error) => tracing::warn!(%error, %request, "Nobody will be told of a request"),
         }
     }
 
+    /// Where each channel stands.
+    pub(crate) async fn list(&self) -> Result<Vec<NoticeChannel>, StoreError> {
+        let mut rows = Vec::new();
+        for channel in &self.channels {
+            let waiting = self.store.notices_waiting(&channel.name).await?;
+            rows.push(self.standings.row(channel, waiting));
+        }
+        Ok(rows)
+    }
+
     /// Tells until `stop`.
     pub(crate) async fn run(self: Arc<Self>, stop: CancellationToken) {
+        self.forget_old(SystemTime::now()).await;
         let mut tasks = JoinSet::new();
         for channel in self.channels.clone() {
             tasks.spawn(self.clone().serve(channel, stop.clone()));
+        }
+        // Without a channel there is nothing to do until then, and the relay goes on.
+        loop {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => break,
+                Some(ended) = tasks.join_next() => {
+                    tracing::error!(panicked = ended.is_err(), "A channel's task ended");
+                }
+            }
         }
         while tasks.join_next().await.is_some() {}
     }
@@ -92,6 +129,14 @@ impl Notices {
         }
     }
 
+    /// Forgets what nobody asks for any more: what was for channels that are not in the file.
+    async fn forget_old(&self, now: SystemTime) {
+        let Some(before) = now.checked_sub(GIVEN_UP + GIVEN_UP) else { return };
+        if let Err(error) = self.store.forget_notices_before(before).await {
+            tracing::warn!(%error, "Could not forget what was to be told");
+        }
+    }
+
     /// Tells one thing. `false`: there is nothing to tell now.
     async fn turn(&self, channel: &Channel) -> bool {
         let now = SystemTime::now();
@@ -103,9 +148,8 @@ impl Notices {
                 return false;
             }
         };
-        let id = row.id;
         let done = match self.send(channel, row.clone()).await {
-            Ok(()) => self.store.forget_notice(id).await,
+            Ok(()) => self.sent(channel, &row).await,
             Err(error) => self.failed(channel, &row, &error, now).await,
         };
         if let Err(error) = &done {
@@ -129,21 +173,54 @@ impl Notices {
         timeout(DEADLINE, sent).await.unwrap_or(Err(SendError::TimedOut))
     }
 
+    async fn sent(&self, channel: &Channel, row: &NoticeRow) -> Result<(), StoreError> {
+        self.standings.sent(&channel.name, SystemTime::now());
+        let (channel, told) = (channel.name.clone(), row.event.clone());
+        self.record(AuditEvent::NoticeSent { channel, request: row.request, told }).await;
+        self.store.forget_notice(row.id).await
+    }
+
     async fn failed(
         &self,
         channel: &Channel,
         row: &NoticeRow,
         error: &SendError,
         now: SystemTime,
-    ) -> Result<(), store::StoreError> {
+    ) -> Result<(), StoreError> {
+        self.standings.failed(&channel.name, error, now);
         let created = SystemTime::UNIX_EPOCH + Duration::from_secs(row.created);
         let age = now.duration_since(created).unwrap_or_default();
         let over = age > GIVEN_UP;
         log(channel, row, error, over);
         if over {
-            return self.store.forget_notice(row.id).await;
+            return self.lost(channel, row, error).await;
         }
         self.store.put_off_notice(row.id, now + wait(row.attempts)).await
+    }
+
+    async fn lost(
+        &self,
+        channel: &Channel,
+        row: &NoticeRow,
+        error: &SendError,
+    ) -> Result<(), StoreError> {
+        self.standings.lost(&channel.name);
+        let lost = AuditEvent::NoticeLost {
+            channel: channel.name.clone(),
+            request: row.request,
+            told: row.event.clone(),
+            attempts: row.attempts.saturating_add(1),
+            detail: in_full(error),
+        };
+        self.record(lost).await;
+        self.store.forget_notice(row.id).await
+    }
+
+    /// Before the notice goes: what was told once too often is better than what nobody knows of.
+    async fn record(&self, event: AuditEvent) {
+        if let Err(error) = self.audit.append(event).await {
+            tracing::error!(%error, "Could not record what became of a notice");
+        }
     }
 }
 
@@ -163,7 +240,8 @@ impl Notice {
 
 /// Says once that a channel takes nothing, and of each notice that it is given up.
 fn log(channel: &Channel, row: &NoticeRow, error: &SendError, over: bool) {
-    let (channel, request, error) = (&channel.name, row.request, error as &dyn Error);
+    let (channel, request) = (&channel.name, row.request);
+    let error = error as &dyn std::error::Error;
     if over {
         tracing::warn!(%channel, %request, error, "Nobody was told of a request");
     } else if row.attempts == 0 {

@@ -29,6 +29,9 @@ async fn a_webhook_that_fails_is_told_again_what_a_request_came_to() {
     running.notices.tell(request, RequestState::Approved).await;
     until(|| hook.posts.lock().unwrap().len() == 2).await;
     running.end().await;
+    let sent = home.recorded("notice.sent").await;
+    let told: Vec<_> = sent.iter().map(|event| &event["told"]).collect();
+    assert_eq!(told, ["pending", "approved"]);
     let posts = hook.posts.lock().unwrap().clone();
     let bodies: Vec<Value> =
         posts.iter().map(|post| serde_json::from_str(&post.body).unwrap()).collect();
@@ -129,6 +132,101 @@ async fn a_mail_server_without_tls_is_told_nothing() {
     );
 }
 
+#[tokio::test]
+async fn one_whom_the_mail_server_does_not_know_keeps_nothing_from_the_others() {
+    let home = Home::new().await;
+    let server = MailServer::start(acceptor(home.folder.path(), "localhost")).await;
+    let channel = |to: &str| {
+        format!(
+            "kind = \"mail\"\nurl = \"smtp://localhost:{}\"\nca_file = \"ca.pem\"\n\
+             from = \"adit@example.com\"\nto = [{to}]\n",
+            server.port
+        )
+    };
+    let request = home.asked().await;
+    let some = home.run(&channel("\"nobody@example.com\", \"two@example.com\""));
+    some.notices.tell(request, RequestState::Pending).await;
+    until(|| server.mails.lock().unwrap().iter().any(|said| said.contains(&".".to_owned()))).await;
+    some.end().await;
+    let none = home.notices(&channel("\"nobody@example.com\""));
+    none.tell(request, RequestState::Pending).await;
+    assert!(none.turn(&none.channels[0]).await);
+    let row = none.list().await.unwrap().remove(0);
+    assert_eq!((row.waiting, row.failures), (1, 1));
+    assert!(row.error.unwrap().contains("550 nobody"));
+}
+
+#[tokio::test]
+async fn what_was_not_told_waits_for_a_relay_that_starts_again() {
+    let home = Home::new().await;
+    let hook = Hook::start(vec![Whim::Take]).await;
+    let text = format!(
+        "kind = \"webhook\"\nurl = \"http://{}/hook\"\nsecret_file = \"secret\"\n",
+        hook.address
+    );
+    let request = home.asked().await;
+    home.notices(&text).tell(request, RequestState::Pending).await;
+    assert!(hook.posts.lock().unwrap().is_empty());
+    let running = home.run(&text);
+    until(|| hook.posts.lock().unwrap().len() == 1).await;
+    running.end().await;
+    let row = home.notices(&text).list().await.unwrap().remove(0);
+    assert_eq!((row.waiting, row.oldest), (0, None));
+}
+
+#[tokio::test]
+async fn an_admin_sees_what_a_channel_does_not_take_and_the_log_what_was_given_up() {
+    let home = Home::new().await;
+    let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let notices = home.notices(&format!(
+        "kind = \"webhook\"\nurl = \"http://{nobody}/hook/secret?key\"\nsecret_file = \"secret\"\n"
+    ));
+    let (request, channel) = (home.asked().await, notices.channels[0].clone());
+    notices.tell(request, RequestState::Pending).await;
+    assert!(notices.turn(&channel).await);
+    let row = notices.list().await.unwrap().remove(0);
+    assert_eq!((row.waiting, row.failures, row.lost), (1, 1, 0));
+    assert!(row.oldest.is_some() && row.failed_ms.is_some() && row.sent_ms.is_none());
+    assert!(row.error.unwrap().contains("refused"));
+    assert_eq!(row.to, format!("http://{nobody}/hook/secret"));
+    assert!(!notices.turn(&channel).await, "it is not tried again at once");
+    let (later, error) = (SystemTime::now() + GIVEN_UP * 2, SendError::TimedOut);
+    let due = home.store.due_notice(&channel.name, later).await.unwrap().unwrap();
+    assert_eq!(due.attempts, 1);
+    notices.failed(&channel, &due, &error, later).await.unwrap();
+    let row = notices.list().await.unwrap().remove(0);
+    assert_eq!((row.waiting, row.failures, row.lost), (0, 2, 1));
+    let lost = home.recorded("notice.lost").await.remove(0);
+    assert_eq!((&lost["channel"], &lost["told"]), (&json!("oncall"), &json!("pending")));
+    assert_eq!((&lost["attempts"], &lost["request"]), (&json!(2), &json!(request.to_string())));
+}
+
+#[tokio::test]
+async fn a_relay_that_tells_nobody_goes_on() {
+    let home = Home::new().await;
+    let notices = Notices::new(home.store.clone(), home.store.audit(), Vec::new(), String::new());
+    let stop = CancellationToken::new();
+    let mut running = Box::pin(notices.run(stop.clone()));
+    assert!(timeout(Duration::from_millis(200), &mut running).await.is_err());
+    stop.cancel();
+    timeout(Duration::from_secs(20), running).await.unwrap();
+}
+
+#[tokio::test]
+async fn notices_for_a_channel_that_is_gone_are_forgotten() {
+    let home = Home::new().await;
+    let (request, gone) = (home.asked().await, "gone".parse::<Name>().unwrap());
+    let now = SystemTime::now();
+    for age in [GIVEN_UP * 3, Duration::from_secs(60)] {
+        let names = std::slice::from_ref(&gone);
+        home.store.add_notices(request, "pending", names, now - age).await.unwrap();
+    }
+    let notices = home
+        .notices("kind = \"webhook\"\nurl = \"http://127.0.0.1:1/\"\nsecret_file = \"secret\"\n");
+    notices.forget_old(now).await;
+    assert_eq!(home.store.notices_waiting(&gone).await.unwrap().count, 1);
+}
+
 #[test]
 fn waits_double_up_to_a_quarter_of_an_hour() {
     let waits: Vec<_> = (0..11).map(|attempts| wait(attempts).as_secs()).collect();
@@ -169,9 +267,18 @@ impl Home {
         Config::parse(&text, self.folder.path()).unwrap().notify.remove(0)
     }
 
+    fn notices(&self, text: &str) -> Arc<Notices> {
+        let (channels, url) = (vec![self.channel(text)], "https://relay.test".to_owned());
+        Notices::new(self.store.clone(), self.store.audit(), channels, url)
+    }
+
+    async fn recorded(&self, action: &str) -> Vec<Value> {
+        let rows = self.store.audit_after(0, 1000).await.unwrap();
+        rows.into_iter().filter(|row| row.action == action).map(|row| row.event).collect()
+    }
+
     fn run(&self, text: &str) -> Running {
-        let channels = vec![self.channel(text)];
-        let notices = Notices::new(self.store.clone(), channels, "https://relay.test".to_owned());
+        let notices = self.notices(text);
         let (stop, mut tasks) = (CancellationToken::new(), JoinSet::new());
         tasks.spawn(notices.clone().run(stop.clone()));
         Running { notices, stop, tasks }
@@ -268,6 +375,7 @@ async fn serve(
             "EHLO" => "250-mail.test\r\n250 SIZE 1000000\r\n",
             "STARTTLS" if acceptor.is_some() => "220 go ahead\r\n",
             "AUTH" => "235 good\r\n",
+            "RCPT" if line.contains("nobody") => "550 nobody\r\n",
             "MAIL" | "RCPT" => "250 good\r\n",
             "DATA" => {
                 data = true;

@@ -299,7 +299,7 @@ impl Core {
             port => format!(":{port}"),
         };
         let relay = format!("https://{}{port}", config.domain);
-        Notices::new(self.store.clone(), config.notify.clone(), relay)
+        Notices::new(self.store.clone(), self.audit.clone(), config.notify.clone(), relay)
     }
 
     fn state(&self, config: &Config, ready: &Ready) -> Result<AppState, ServeError> {

@@ -17,6 +17,7 @@ mod hostile;
 mod interop;
 mod ladder;
 mod mysql;
+mod notices;
 mod operation;
 mod portal;
 mod postgres;

@@ -27,6 +27,11 @@ fn an_admin_ends_a_session_plays_a_recording_and_approves_a_request() -> Result<
 }
 
 #[test]
+fn an_approver_who_is_no_admin_decides_in_the_portal_and_has_no_other_page() -> Result<()> {
+    Stage::start()?.walk("approver.mjs")
+}
+
+#[test]
 fn a_terminal_survives_a_broken_network_and_ends_with_its_grant() -> Result<()> {
     Stage::start()?.walk("terminal.mjs")
 }
@@ -143,7 +148,8 @@ impl Stage {
         let tags = |tags: &str| format!("tags = {{ {tags} }}\n");
         let web = format!("127.0.0.1:{}", self.web);
         [
-            "[[user]]\nname = \"eve\"\nauditor = true\n[[user]]\nname = \"robot\"\nmachine = true\n",
+            "[[user]]\nname = \"eve\"\nauditor = true\n[[user]]\nname = \"robot\"\nmachine = true\n\
+             [[user]]\nname = \"dave\"\napprover = true\n",
             "[[group]]\nname = \"dba\"\nmembers = [\"bob\"]\n",
             &(application("wiki", "web", &web) + "allow_api = true\n" + &tags("env = \"prod\"")),
             &(application("orders-db", "postgres", "127.0.0.1:1") + &tags("env = \"prod\"")),
@@ -175,7 +181,8 @@ impl Stage {
         run(&mut node, JOURNEY)?.ok().context(script.to_owned()).map(drop)
     }
 
-    /// Has the audit log sent to a file, and to a webhook that nobody listens at.
+    /// Has the audit log sent to a file, and to a webhook that nobody listens at, which is told of
+    /// requests too.
     fn with_destinations(&mut self) -> Result<()> {
         let deployment = &mut self.world.deployment;
         let (dir, port) = (deployment.dir().to_owned(), free_port()?);
@@ -183,6 +190,8 @@ impl Stage {
         let destinations = format!(
             "\n[[audit.destination]]\nname = \"archive\"\nkind = \"file\"\n\
              path = \"../audit.jsonl\"\n[[audit.destination]]\nname = \"siem\"\n\
+             kind = \"webhook\"\nurl = \"http://127.0.0.1:{port}/adit\"\n\
+             secret_file = \"hook.secret\"\n[[notify]]\nname = \"chat\"\n\
              kind = \"webhook\"\nurl = \"http://127.0.0.1:{port}/adit\"\n\
              secret_file = \"hook.secret\"\n"
         );
@@ -241,7 +250,7 @@ impl Stage {
         Ok(json!({
             "url": deployment.url(),
             "domain": deployment.domain(),
-            "links": { "alice": link("alice")?, "bob": link("bob")?, "admin": link("admin")?, "eve": link("eve")? },
+            "links": { "alice": link("alice")?, "bob": link("bob")?, "admin": link("admin")?, "eve": link("eve")?, "dave": link("dave")? },
             "account": world.sshd.account(),
             "sshPort": deployment.doors().ssh,
             "sshd": world.sshd.address(),

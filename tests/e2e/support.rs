@@ -2,11 +2,12 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use anyhow::Result;
+use rcgen::{CertificateParams, IsCa, Issuer, KeyPair};
 use testkit::{Account, Deployment, Echo, Output, Sshd, SshdOptions, run};
 
 /// How long a client may take for something that takes it well under a second.
@@ -144,4 +145,17 @@ pub(crate) fn compared() -> (usize, Duration) {
     let said = std::env::var("ADIT_STATEMENTS").ok().and_then(|count| count.parse().ok());
     let thousands: u32 = said.map_or(1, |count: u32| count.div_ceil(1000));
     (thousands as usize * 1000, SOON * thousands)
+}
+
+/// A CA, and what it vouches for: `localhost`.
+pub(crate) fn certificates(dir: &Path) -> Result<()> {
+    let (ca_key, key) = (KeyPair::generate()?, KeyPair::generate()?);
+    let mut ca = CertificateParams::default();
+    ca.is_ca = IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    fs::write(dir.join("ca.pem"), ca.self_signed(&ca_key)?.pem())?;
+    let own = CertificateParams::new(vec!["localhost".to_owned()])?;
+    let own = own.signed_by(&key, &Issuer::new(ca, ca_key))?;
+    fs::write(dir.join("cert.pem"), own.pem())?;
+    fs::write(dir.join("key.pem"), key.serialize_pem())?;
+    Ok(())
 }

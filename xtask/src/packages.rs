@@ -42,6 +42,7 @@ pub(crate) const FOR_TESTS: &[Need] = &[
     Need { file: "/usr/share/doc/python3-venv", package: "python3-venv" },
     Need { file: "/usr/lib/python3/dist-packages/paramiko", package: "python3-paramiko" },
     Need { file: "/usr/lib/python3/dist-packages/asyncssh", package: "python3-asyncssh" },
+    Need { file: "/usr/lib/python3/dist-packages/aiosmtpd", package: "python3-aiosmtpd" },
     Need { file: "/usr/lib/python3/dist-packages/requests", package: "python3-requests" },
     Need { file: "/usr/lib/python3/dist-packages/httpx", package: "python3-httpx" },
     Need { file: "/usr/lib/python3/dist-packages/h2", package: "python3-h2" },

@@ -311,6 +311,35 @@ pub struct AuditDestination {
     pub error: Option<String>,
 }
 
+/// One row of `GET /requests/channels`: who is told of requests for access.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct NoticeChannel {
+    pub name: Name,
+    /// `webhook` or `mail`.
+    pub kind: String,
+    /// The receiver's address.
+    pub to: String,
+    /// How many notices it has still to take.
+    pub waiting: u64,
+    /// Since when the oldest of them waits, in Unix seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oldest: Option<u64>,
+    /// When it last took one, since the relay's start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sent_ms: Option<u64>,
+    /// How many were given up since the relay's start.
+    pub lost: u64,
+    /// How often it has taken none since it last took one.
+    pub failures: u64,
+    /// When it last did not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed_ms: Option<u64>,
+    /// Why not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
 /// What is wrong with records of the audit log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]

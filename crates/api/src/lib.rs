@@ -32,8 +32,8 @@ mod web;
 
 pub use admin::{
     AgentRow, ApplicationRow, Applied, ApplyRequest, AuditCheck, AuditDamage, AuditDestination,
-    AuditPage, AuditRow, CheckRow, Checked, ConnectorRow, GrantRow, GroupRow, LastSeen, ReachRow,
-    Removed, SessionRow, SiteRow, SshCa, UserRow, Why, Withdrawn,
+    AuditPage, AuditRow, CheckRow, Checked, ConnectorRow, GrantRow, GroupRow, LastSeen,
+    NoticeChannel, ReachRow, Removed, SessionRow, SiteRow, SshCa, UserRow, Why, Withdrawn,
 };
 pub use certificate::{CertificateRow, CertificateSource};
 pub use desktop::{DesktopRow, DesktopState, DesktopTicket, OpenDesktop};

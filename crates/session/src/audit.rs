@@ -234,6 +234,12 @@ pub enum AuditEvent {
     /// A CA has not; said once of each reason.
     #[serde(rename = "certificate.failed")]
     CertificateFailed { host: String, detail: String },
+    /// A channel was told of a request for access.
+    #[serde(rename = "notice.sent")]
+    NoticeSent { channel: Name, request: RuleId, told: String },
+    /// A channel was not, and will not be.
+    #[serde(rename = "notice.lost")]
+    NoticeLost { channel: Name, request: RuleId, told: String, attempts: u32, detail: String },
     /// A browser was signed in.
     #[serde(rename = "sign_in.opened")]
     SignInOpened {
@@ -305,6 +311,8 @@ impl AuditEvent {
             Self::KeyExpiring { .. } => "key.expiring",
             Self::CertificateIssued { .. } => "certificate.issued",
             Self::CertificateFailed { .. } => "certificate.failed",
+            Self::NoticeSent { .. } => "notice.sent",
+            Self::NoticeLost { .. } => "notice.lost",
             Self::SignInOpened { .. } => "sign_in.opened",
             Self::SignInEnded { .. } => "sign_in.ended",
             Self::ConnectorState { .. } => "connector.state",
@@ -329,6 +337,8 @@ impl AuditEvent {
             | Self::KeyExpiring { .. }
             | Self::CertificateIssued { .. }
             | Self::CertificateFailed { .. }
+            | Self::NoticeSent { .. }
+            | Self::NoticeLost { .. }
             | Self::SignInOpened { .. }
             | Self::SignInEnded { .. }
             | Self::ConnectorState { .. } => None,

@@ -44,7 +44,7 @@ pub use db::{Engine, Location, Store};
 pub use ends::{Due, DueWhat, Purged};
 pub use error::{Problem, StoreError, UseTokenError};
 pub use machines::AgentQuery;
-pub use notices::NoticeRow;
+pub use notices::{NoticeRow, NoticesWaiting};
 pub use passkeys::PasskeyRow;
 pub use passwords::{EndOthers, NewPassword, PasswordRow};
 pub use provisioners::{ProvisionedGroup, ProvisionedUser, ProvisionerRow};

@@ -23,26 +23,53 @@ pub struct NoticeRow {
     pub attempts: u32,
 }
 
+/// What one channel has still to be told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NoticesWaiting {
+    pub count: u64,
+    /// Since when the oldest waits, in Unix seconds.
+    pub oldest: Option<u64>,
+}
+
 impl Store {
-    /// Has channels be told of a request.
+    /// Has channels be told of a request, and says how many will be: one that has too much to be told
+    /// already is left out.
     pub async fn add_notices(
         &self,
         request: RuleId,
         event: &str,
         channels: &[Name],
         now: SystemTime,
-    ) -> Result<(), StoreError> {
+    ) -> Result<usize, StoreError> {
+        let mut added = 0;
         for channel in channels {
-            sqlx::query(ADD)
+            let done = sqlx::query(ADD)
                 .bind(Uuid::now_v7().to_string())
                 .bind(channel.as_str())
                 .bind(request.to_string())
                 .bind(event)
                 .bind(clock::column(clock::seconds(now)))
                 .bind(clock::column(clock::millis(now)))
+                .bind(MOST)
                 .execute(&self.inner.writer)
                 .await?;
+            added += usize::from(done.rows_affected() > 0);
         }
+        Ok(added)
+    }
+
+    /// How much a channel has still to be told.
+    pub async fn notices_waiting(&self, channel: &Name) -> Result<NoticesWaiting, StoreError> {
+        let row = sqlx::query(WAITING).bind(channel.as_str()).fetch_one(&self.inner.readers);
+        let row = row.await?;
+        Ok(NoticesWaiting { count: row.number("waiting")?, oldest: row.perhaps_number("oldest")? })
+    }
+
+    /// Forgets what is older, for whatever channel.
+    pub async fn forget_notices_before(&self, before: SystemTime) -> Result<(), StoreError> {
+        let forget = sqlx::query("DELETE FROM notices WHERE created < $1");
+        let forget = forget.bind(clock::column(clock::seconds(before)));
+        forget.execute(&self.inner.writer).await?;
         Ok(())
     }
 
@@ -84,7 +111,14 @@ fn notice(row: &Row) -> Result<NoticeRow, StoreError> {
 }
 
 const ADD: &str = "INSERT INTO notices (id, channel, request_id, event, created, attempts, due_ms)
-    VALUES ($1, $2, $3, $4, $5, 0, $6)";
+    SELECT $1, $2, $3, $4, $5, 0, $6
+    WHERE (SELECT COUNT(*) FROM notices WHERE channel = $2) < $7";
+
+const WAITING: &str = "SELECT COUNT(*) AS waiting, MIN(created) AS oldest FROM notices
+    WHERE channel = $1";
+
+/// What waits for one channel, at most.
+const MOST: i64 = 10_000;
 
 const DUE: &str = "SELECT id, request_id, event, created, attempts FROM notices
     WHERE channel = $1 AND due_ms <= $2 ORDER BY id LIMIT 1";

@@ -5,7 +5,7 @@ import { look, nothingFound } from './look.mjs';
 const OWN = [['', 'Applications'], ['sessions', 'My sessions'], ['requests', 'Access requests'], ['keys', 'SSH keys'], ['tokens', 'My tokens'], ['security', 'Security'], ['sign-ins', 'My sign-ins']];
 const ADMIN = [['admin', 'Overview'], ['admin/setup', 'Set up'], ['admin/sites', 'Sites and connectors'], ['admin/applications', 'Applications'], ['admin/users', 'Users'],
   ['admin/groups', 'Groups'], ['admin/directories', 'Directories'], ['admin/grants', 'Grants'], ['admin/why', 'Why'], ['admin/tokens', 'Tokens'], ['admin/agents', 'Agents'], ['admin/sessions', 'Sessions'],
-  ['admin/recordings', 'Recordings'], ['admin/audit', 'Audit log'], ['admin/destinations', 'Audit destinations'], ['admin/requests', 'Request log'],
+  ['admin/recordings', 'Recordings'], ['admin/audit', 'Audit log'], ['admin/destinations', 'Audit destinations'], ['admin/notices', 'Notices'], ['admin/requests', 'Request log'],
   ['admin/certificates', 'TLS certificates'], ['admin/settings', 'Settings'], ['nowhere', 'Nothing is here']];
 /** What is opened on a page to look at its window. */
 const WINDOWS = [

@@ -32,6 +32,7 @@ export const ADMIN: Page[] = [
   { path: 'admin/recordings', title: 'Recordings', load: () => import('./admin/Recordings.svelte') },
   { path: 'admin/audit', title: 'Audit log', load: () => import('./admin/Audit.svelte') },
   { path: 'admin/destinations', title: 'Audit destinations', load: () => import('./admin/Destinations.svelte') },
+  { path: 'admin/notices', title: 'Notices', load: () => import('./admin/Channels.svelte') },
   { path: 'admin/requests', title: 'Request log', load: () => import('./admin/Requests.svelte') },
   { path: 'admin/certificates', title: 'TLS certificates', load: () => import('./admin/Certificates.svelte') },
   { path: 'admin/settings', title: 'Settings', load: () => import('./admin/Settings.svelte') },

@@ -115,7 +115,7 @@ impl Relay {
         let ends = Arc::default();
         let deliveries = crate::Deliveries::new(store.clone(), "relay.test", Vec::new());
         let url = "https://relay.test".to_owned();
-        let notices = crate::Notices::new(store.clone(), Vec::new(), url);
+        let notices = crate::Notices::new(store.clone(), broker.audit().clone(), Vec::new(), url);
         let certificates = certificates(&store, &ca, &policy).await;
         let info = Arc::new(info());
         let (root, key) = (dir.path().join("recordings"), RecordingsKey::new(&[5; 32]));

@@ -8,11 +8,10 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use chain::{Line, Verifier};
-use rcgen::{CertificateParams, IsCa, Issuer, KeyPair};
 use serde_json::Value;
 use testkit::{Deployment, Process, eventually, free_port, run};
 
-use crate::support::SOON;
+use crate::support::{SOON, certificates};
 
 #[test]
 fn a_relay_killed_while_it_delivers_sends_every_record_in_order() -> Result<()> {
@@ -192,17 +191,4 @@ impl Rsyslog {
         anyhow::ensure!(process.is_running(), "rsyslogd ended\n{}", process.tail());
         Ok(Self { port, ca: dir.join("ca.pem"), received, _process: process })
     }
-}
-
-/// A CA, and what it vouches for: `localhost`.
-fn certificates(dir: &Path) -> Result<()> {
-    let (ca_key, key) = (KeyPair::generate()?, KeyPair::generate()?);
-    let mut ca = CertificateParams::default();
-    ca.is_ca = IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-    fs::write(dir.join("ca.pem"), ca.self_signed(&ca_key)?.pem())?;
-    let own = CertificateParams::new(vec!["localhost".to_owned()])?;
-    let own = own.signed_by(&key, &Issuer::new(ca, ca_key))?;
-    fs::write(dir.join("cert.pem"), own.pem())?;
-    fs::write(dir.join("key.pem"), key.serialize_pem())?;
-    Ok(())
 }

@@ -1,7 +1,7 @@
-//! `adit admin requests ls|approve|deny|revoke`: for approvers too.
+//! `adit admin requests ls|approve|deny|revoke|channels`: for approvers too.
 
 use access::Name;
-use api::{AccessRequest, Decision, RequestState, Span};
+use api::{AccessRequest, Decision, NoticeChannel, RequestState, Span};
 use clap::{Args, Subcommand};
 
 use super::take_away;
@@ -25,6 +25,8 @@ pub enum RequestsCommand {
     Approve(ApproveArgs),
     /// Do not give it
     Deny(DenyArgs),
+    /// Show who is told of requests, and what they have still to be told
+    Channels,
     /// Take approved access back before its end; sessions on it end
     Revoke {
         /// The request's id
@@ -62,6 +64,7 @@ pub(super) async fn run(command: RequestsCommand, context: &Context) -> Result<(
         RequestsCommand::Deny(DenyArgs { id, comment }) => {
             decide(&id, "deny", &Decision { comment, duration: None }, context).await
         }
+        RequestsCommand::Channels => channels(context).await,
         RequestsCommand::Revoke { id } => {
             let path = format!("/api/v1/requests/{}", segment(&id));
             take_away(context, &path, &format!("Revoked request {id}")).await
@@ -74,6 +77,27 @@ async fn list(pending: bool, user: Option<Name>, context: &Context) -> Result<()
     let asked = [("state", state), ("user", user.map(String::from))];
     let requests: Vec<AccessRequest> = context.list(&query("/api/v1/requests", &asked)).await?;
     request::list(&requests, "There are no requests.", context)
+}
+
+async fn channels(context: &Context) -> Result<(), Failure> {
+    let channels: Vec<NoticeChannel> = context.get("/api/v1/requests/channels").await?;
+    let none = "Nobody is told of requests: see [[notify]] in relay.toml.";
+    let heads = ["name", "kind", "to", "waiting", "since", "sent", "lost", "failures", "error"];
+    context.ui.list(&channels, none, heads, |channel| {
+        let NoticeChannel { name, kind, to, waiting, lost, failures, error, .. } = channel;
+        let sent = channel.sent_ms.map(|ms| times::to_the_second(ms / 1000));
+        [
+            name.to_string(),
+            kind.clone(),
+            to.clone(),
+            waiting.to_string(),
+            channel.oldest.map(times::to_the_second).unwrap_or_default(),
+            sent.unwrap_or_default(),
+            lost.to_string(),
+            failures.to_string(),
+            error.clone().unwrap_or_default(),
+        ]
+    })
 }
 
 async fn decide(

@@ -172,6 +172,8 @@ fn user(event: &AuditEvent) -> Option<String> {
         AuditEvent::RecordingRemoved { .. }
         | AuditEvent::CertificateIssued { .. }
         | AuditEvent::CertificateFailed { .. }
+        | AuditEvent::NoticeSent { .. }
+        | AuditEvent::NoticeLost { .. }
         | AuditEvent::ConnectorState { .. } => None,
     }
 }

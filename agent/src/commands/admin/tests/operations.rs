@@ -116,6 +116,7 @@ const ADMIN: &[(&str, &str)] = &[
     ("listConnectors", "connector ls"),
     ("listGrants", "grant ls"),
     ("listGroups", "group ls"),
+    ("listNoticeChannels", "requests channels"),
     ("listProvisioners", "provisioner ls"),
     ("listRequests", "requests ls"),
     ("listSessions", "session ls"),
