@@ -175,8 +175,8 @@ pub fn template(
          domain = {}\n\
          quic = {}\n\
          \n\
-         # How this side paces what it sends: \"cubic\", or \"bbr\" on paths that lose packets.\n\
-         congestion = \"cubic\"\n\
+         # How this side paces what it sends: \"adaptive\", \"cubic\" or \"bbr\".\n\
+         # congestion = \"adaptive\"\n\
          \n\
          {PROXY_COMMENT}\
          {proxy}\n\

@@ -5,6 +5,7 @@
 
 mod account;
 mod client_ca;
+mod crossing;
 mod database;
 mod deployment;
 mod mariadb;
@@ -27,6 +28,7 @@ mod wait;
 
 pub use account::{Account, current_account, is_root};
 pub use client_ca::ClientCa;
+pub use crossing::{Conditions, Crossing};
 pub use database::{Cluster, Database};
 pub use deployment::{Builder, ConnectorProcess, Deployment, Doors, bin_dir};
 pub use mariadb::MariaDb;

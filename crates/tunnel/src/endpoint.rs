@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use crate::Identity;
+use crate::congestion::AdaptiveConfig;
 use crate::tls::{self, TlsError, Trust};
 use crate::window::SendWindow;
 
@@ -25,10 +26,12 @@ use crate::window::SendWindow;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Congestion {
-    /// Right on most paths, and cheapest.
+    /// Our own: fast where packets are lost, and keeps queues short.
     #[default]
+    Adaptive,
+    /// What most systems use for TCP. Stands nearly still where packets are lost.
     Cubic,
-    /// Many times faster where packets are lost; slower on clean long paths. Experimental in quinn.
+    /// quinn's, experimental: slower on clean long paths.
     Bbr,
 }
 
@@ -57,6 +60,7 @@ pub fn transport_config(congestion: Congestion) -> Arc<TransportConfig> {
         .max_idle_timeout(Some(IdleTimeout::from(VarInt::from_u32(IDLE_MILLIS))))
         .ack_frequency_config(Some(ack));
     match congestion {
+        Congestion::Adaptive => config.congestion_controller_factory(Arc::new(AdaptiveConfig)),
         Congestion::Cubic => config.congestion_controller_factory(Arc::new(CubicConfig::default())),
         Congestion::Bbr => config.congestion_controller_factory(Arc::new(BbrConfig::default())),
     };

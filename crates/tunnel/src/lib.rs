@@ -9,6 +9,7 @@ mod carried;
 mod carrier;
 pub mod certificate;
 mod closed;
+mod congestion;
 mod connection;
 mod control;
 mod dial;

@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use access::EndReason;
-use relay::{Signer, TestCa, TestRelay, within};
+use relay::{Signer, TestCa, TestRelay, pair, within};
 use splice::{Io, Stream as _};
 use testkit::Path;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -25,7 +25,6 @@ use tunnel::tls::{Expiry, client_verifier, server_config};
 use tunnel::{
     Closed, ConnectError, Connection, Interception, Ladder, OverTcp, Stream, Transport, end_reason,
 };
-use wire::{Header, Mode, Open, Reply};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn where_udp_works_it_is_used() {
@@ -388,20 +387,6 @@ async fn proxy(port: u16, credentials: &'static str) -> (SocketAddr, JoinSet<()>
         }
     });
     (address, tasks)
-}
-
-/// Both ends of an opened stream.
-async fn pair(near: &Connection, far: &Connection) -> (Stream, Stream) {
-    let header = Header::Open(Open { application: "web1".into(), raw: true });
-    let answer = async {
-        let mut stream = far.accept().await.unwrap();
-        let _: Header = stream.recv_frame().await.unwrap();
-        let reply = Reply::Opened { session: None, mode: Mode::Raw, host_keys: Vec::new() };
-        stream.send_frame(&reply).await.unwrap();
-        stream
-    };
-    let (opened, far) = within(async { tokio::join!(near.open(&header), answer) }).await;
-    (opened.unwrap().0, far)
 }
 
 /// A quarter of a megabyte each way, to their ends.

@@ -17,8 +17,8 @@ use rcgen::{
 use tunnel::endpoint::{self, Congestion};
 use tunnel::identity::{Identity, Key};
 use tunnel::tls::{Expiry, client_verifier};
-use tunnel::{Connection, DialOut, Knock, Renewer};
-use wire::Refusal;
+use tunnel::{Connection, DialOut, Knock, Renewer, Stream};
+use wire::{Header, Mode, Open, Refusal, Reply};
 
 pub(crate) struct TestRelay {
     pub(crate) ca: Arc<TestCa>,
@@ -39,7 +39,7 @@ impl TestRelay {
         let (chain, key) = ca.server();
         let verifier = client_verifier(&ca.pem, Expiry::ForRenewal).unwrap();
         let config =
-            endpoint::server_config(&chain, &key.into(), verifier, Congestion::Cubic).unwrap();
+            endpoint::server_config(&chain, &key.into(), verifier, Congestion::default()).unwrap();
         let endpoint = endpoint::bind_udp(address)
             .and_then(|socket| endpoint::listen(socket, config, &[7; 32]))
             .unwrap();
@@ -76,7 +76,7 @@ pub(crate) fn how(address: &str, identity: Identity) -> DialOut<'_> {
         identity,
         software: "test 0",
         capabilities: vec!["testing".to_owned()],
-        congestion: Congestion::Cubic,
+        congestion: Congestion::default(),
     }
 }
 
@@ -137,4 +137,18 @@ pub(crate) fn within<'a, F: Future + 'a>(
     Box::pin(async {
         tokio::time::timeout(Duration::from_secs(20), future).await.expect("within 20 s")
     })
+}
+
+/// Both ends of an opened stream.
+pub(crate) async fn pair(near: &Connection, far: &Connection) -> (Stream, Stream) {
+    let header = Header::Open(Open { application: "web1".into(), raw: true });
+    let answer = async {
+        let mut stream = far.accept().await.unwrap();
+        let _: Header = stream.recv_frame().await.unwrap();
+        let reply = Reply::Opened { session: None, mode: Mode::Raw, host_keys: Vec::new() };
+        stream.send_frame(&reply).await.unwrap();
+        stream
+    };
+    let (opened, far) = within(async { tokio::join!(near.open(&header), answer) }).await;
+    (opened.unwrap().0, far)
 }
