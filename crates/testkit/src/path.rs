@@ -39,6 +39,8 @@ pub struct Faults {
     pub delay_millis: AtomicU32,
     /// Counts up: clients' packets come from another port from then on.
     rebound: AtomicU32,
+    /// Clients' packets come from 127.0.0.2 from their next port on.
+    moved: AtomicBool,
     ended: AtomicBool,
     drawn: AtomicU64,
 }
@@ -67,6 +69,13 @@ impl Path {
     /// What a NAT does that forgets: the same client's packets come from another port.
     pub fn rebind(&self) {
         self.faults.rebound.fetch_add(1, Relaxed);
+    }
+
+    /// What a laptop does that changes its network: the same client's packets come from another
+    /// address.
+    pub fn move_on(&self) {
+        self.faults.moved.store(true, Relaxed);
+        self.rebind();
     }
 }
 
@@ -197,7 +206,8 @@ fn answering(
     queue: &Arc<Queue>,
     faults: &Arc<Faults>,
 ) -> io::Result<Arc<UdpSocket>> {
-    let socket = Arc::new(UdpSocket::bind(("127.0.0.1", 0))?);
+    let own = if faults.moved.load(Relaxed) { "127.0.0.2" } else { "127.0.0.1" };
+    let socket = Arc::new(UdpSocket::bind((own, 0))?);
     socket.connect(server)?;
     socket.set_read_timeout(Some(TICK))?;
     let (front, back) = (front.clone(), socket.clone());

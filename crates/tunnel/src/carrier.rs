@@ -158,6 +158,15 @@ impl Carrier {
         }
     }
 
+    /// The largest packet that is known to get through, without the heads of UDP and IP.
+    pub(crate) fn largest_packet(&self) -> Option<u16> {
+        match self {
+            Self::Quic(carrier) => Some(carrier.quic.stats().path.current_mtu),
+            // TCP finds that out by itself, and tells nobody.
+            Self::Mux(_) => None,
+        }
+    }
+
     /// Takes a round trip as the greeting or a ping measured it, where the carrier does not measure.
     pub(crate) fn measured(&self, rtt: Duration) {
         match self {

@@ -8,10 +8,10 @@ use futures_util::future::join_all;
 use serde::Serialize;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc2822;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::Identity;
-use crate::carrier::Transport;
+use crate::carrier::{Carrier, Transport};
 use crate::closed::ConnectError;
 use crate::https::{CallError, Client};
 use crate::ladder::{Ladder, RUNGS};
@@ -22,7 +22,7 @@ use crate::tls::Trust;
 /// One thing that was looked at.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// What: `name`, `proxy`, `quic`, `tls`, `websocket`, `clock`, `certificate`, or a target.
+    /// What: `name`, `proxy`, `quic`, `tls`, `websocket`, `mtu`, `clock`, `certificate`, or a target.
     pub check: String,
     pub outcome: Outcome,
     /// In one line.
@@ -92,7 +92,9 @@ pub async fn examine(ladder: &Ladder, identity: &Identity) -> Vec<Finding> {
     findings.extend(proxy(address, proxies).await);
     let tried = join_all(RUNGS.map(|rung| try_one(ladder, rung, identity)));
     let (tried, clock) = tokio::join!(tried, clock(ladder, identity));
+    let mtu = mtu(&tried);
     findings.extend(ways(ladder, tried));
+    findings.extend(mtu);
     findings.extend(clock);
     findings
 }
@@ -160,19 +162,54 @@ async fn proxy(address: &str, proxies: &Proxies) -> Option<Finding> {
     })
 }
 
-type Tried = (Transport, Result<Duration, ConnectError>);
+type Tried = (Transport, Result<Stood, ConnectError>);
+
+/// A way that leads to the relay.
+struct Stood {
+    took: Duration,
+    largest_packet: Option<u16>,
+}
 
 async fn try_one(ladder: &Ladder, rung: Transport, identity: &Identity) -> Tried {
     let began = Instant::now();
     let stood = match timeout(WITHIN, ladder.attempt(rung, identity)).await {
         Ok((_, Ok(carrier))) => {
+            let took = began.elapsed();
+            let largest_packet = largest_packet(&carrier).await;
             carrier.close(access::EndReason::Closed, "examined");
-            Ok(began.elapsed())
+            Ok(Stood { took, largest_packet })
         }
         Ok((_, Err(error))) => Err(error),
         Err(_) => Err(ConnectError::TimedOut { after: WITHIN }),
     };
     (rung, stood)
+}
+
+/// What gets through once the carrier has tried larger and larger packets for a while.
+async fn largest_packet(carrier: &Carrier) -> Option<u16> {
+    let (mut found, mut grew) = (carrier.largest_packet()?, Instant::now());
+    let until = grew + TRYING;
+    while Instant::now() < until && grew.elapsed() < SETTLED {
+        sleep(LOOK).await;
+        let now = carrier.largest_packet()?;
+        if now > found {
+            (found, grew) = (now, Instant::now());
+        }
+    }
+    Some(found)
+}
+
+/// What the path's packets may hold. Those of a relay must hold 1200 bytes, or QUIC does not stand.
+fn mtu(tried: &[Tried]) -> Option<Finding> {
+    let stood = tried.iter().filter_map(|(_, stood)| stood.as_ref().ok());
+    let whole = stood.filter_map(|stood| stood.largest_packet).next()? + UDP_AND_IP;
+    let found = format!("UDP packets of {whole} bytes get through");
+    if whole >= USUAL_PACKET {
+        return Some(Finding::good("mtu", found));
+    }
+    let fix = "let ICMP \"too big\" through, or raise the MTU of the VPN on the way; it works \
+               without, and costs more";
+    Some(Finding { outcome: Outcome::Warning, ..Finding::bad("mtu", found, fix.to_owned()) })
 }
 
 /// What each way came to. One that works makes the others' failures warnings.
@@ -181,7 +218,7 @@ fn ways(ladder: &Ladder, tried: Vec<Tried>) -> Vec<Finding> {
     let finding = |(rung, stood): Tried| {
         let check = rung.as_str();
         let error = match stood {
-            Ok(took) => {
+            Ok(Stood { took, .. }) => {
                 return Finding::good(check, format!("answers after {} ms", took.as_millis()));
             }
             Err(error) => error,
@@ -286,6 +323,14 @@ fn host_of(address: &str) -> &str {
     address.rsplit_once(':').map_or(address, |(host, _)| host)
 }
 
+/// For larger packets to be tried, and after which none larger gets through.
+const TRYING: Duration = Duration::from_secs(3);
+const SETTLED: Duration = Duration::from_millis(800);
+const LOOK: Duration = Duration::from_millis(50);
+/// The heads of UDP and IP, version 4.
+const UDP_AND_IP: u16 = 28;
+/// What is left of Ethernet's 1500 bytes by tunnels that are well set up.
+const USUAL_PACKET: u16 = 1400;
 /// For one thing to answer.
 const WITHIN: Duration = Duration::from_secs(5);
 const MOST_SKEW: i64 = 30;

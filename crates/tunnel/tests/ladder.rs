@@ -18,6 +18,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
+use tunnel::doctor::{Outcome, examine};
 use tunnel::endpoint::Congestion;
 use tunnel::ladder::Ways;
 use tunnel::proxy::Proxies;
@@ -94,17 +95,52 @@ async fn the_better_way_is_climbed_back_to_and_what_is_open_goes_on() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_nat_that_forgets_costs_quic_nothing() {
+    let (before, after) = elsewhere(Path::rebind).await;
+    assert!(before.ip() == after.ip() && before != after, "{before} {after}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_address_costs_quic_nothing() {
+    let (before, after) = elsewhere(Path::move_on).await;
+    assert_ne!(before.ip(), after.ip());
+}
+
+/// Where a machine's packets came from before and after something that its streams survived.
+async fn elsewhere(happens: impl FnOnce(&Path)) -> (SocketAddr, SocketAddr) {
     let mut rig = Rig::start().await;
     let (near, far) = rig.connect().await;
     let (mut here, mut there) = pair(&near, &far).await;
     let before = far.remote_address();
-    rig.path.rebind();
+    happens(&rig.path);
     within(here.send_frame(&"from elsewhere")).await.unwrap();
     assert_eq!(within(there.recv_frame::<String>()).await.unwrap(), "from elsewhere");
     within(there.send_frame(&"to elsewhere")).await.unwrap();
     assert_eq!(within(here.recv_frame::<String>()).await.unwrap(), "to elsewhere");
-    assert_ne!(far.remote_address(), before);
     assert!(near.is_open() && !near.is_doubted());
+    (before, far.remote_address())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_path_of_two_hundred_milliseconds_is_taken_by_quic_and_carries_what_it_is_given() {
+    let mut rig = Rig::start().await;
+    rig.path.faults().delay_millis.store(100, Relaxed);
+    let (near, far) = rig.connect().await;
+    exchange(&near, &far).await;
+    assert_eq!(near.transport(), Transport::Quic);
+    assert!(near.rtt() >= Duration::from_millis(150), "{:?}", near.rtt());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_doctor_says_how_large_packets_may_be() {
+    let rig = Rig::start().await;
+    let identity = rig.ca.identity("connector:1");
+    for (mtu, outcome) in [(0, Outcome::Good), (1280, Outcome::Warning)] {
+        rig.path.faults().mtu.store(mtu, Relaxed);
+        let findings = within(examine(&rig.ladder, &identity)).await;
+        let found = findings.iter().find(|finding| finding.check == "mtu").unwrap();
+        assert_eq!(found.outcome, outcome, "{findings:?}");
+        assert_eq!(found.fix.is_some(), mtu == 1280);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
