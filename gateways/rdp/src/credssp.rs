@@ -4,11 +4,11 @@
 use access::sha256;
 use der::asn1::OctetString;
 use der::{Decode as _, Encode as _};
+use ntlm::{Fresh, Keys, Ntlm};
 use secrecy::ExposeSecret as _;
 use zeroize::Zeroizing;
 
 use crate::frame::Fault;
-use crate::ntlm::{Fresh, Keys, Ntlm};
 use crate::settings::{Account, utf16};
 
 /// A login that is under way.
@@ -35,6 +35,8 @@ pub(crate) enum Next {
 pub enum LoginError {
     #[error(transparent)]
     Fault(#[from] Fault),
+    #[error(transparent)]
+    Ntlm(#[from] ntlm::NtlmError),
     #[error("a message that is not understood")]
     Message(#[from] der::Error),
     #[error("the target refused the login (0x{status})")]
@@ -82,7 +84,7 @@ impl<'a> Credssp<'a> {
         let challenge = message.nego_tokens.unwrap_or_default();
         let challenge = challenge.first().ok_or(Fault::Settings)?;
         let (answer, mut keys) =
-            self.ntlm.authenticate(challenge.token.as_bytes(), self.account)?;
+            self.ntlm.authenticate(challenge.token.as_bytes(), &self.account.login())?;
         let bound = match version {
             BOUND.. => self.bound(TO_TARGET),
             _ => self.public_key.to_vec(),
@@ -225,7 +227,6 @@ pub(crate) fn fuzz(bytes: &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ntlm::tests::challenge;
 
     fn login<'a>(account: &'a Account) -> Credssp<'a> {
         let fresh = Fresh { challenge: [1; 8], key: [2; 16] };
@@ -233,8 +234,16 @@ mod tests {
         Credssp::new(account, b"the target's key", occasion)
     }
 
+    /// A challenge that says nothing of the server.
+    fn challenge() -> Vec<u8> {
+        let fixed =
+            [b"NTLMSSP\0", &2_u32.to_le_bytes()[..], &[0; 8], &0xe208_8235_u32.to_le_bytes()];
+        let facts = [&[4, 0, 4, 0][..], &56_u32.to_le_bytes(), &[0; 8], &[0; 4]];
+        [fixed.concat(), vec![1; 8], vec![0; 8], facts.concat()].concat()
+    }
+
     fn asked(version: u32) -> Vec<u8> {
-        let tokens = tokens(challenge(&[0; 4])).unwrap();
+        let tokens = tokens(challenge()).unwrap();
         Message { nego_tokens: Some(tokens), ..Message::of(version) }.to_der().unwrap()
     }
 

@@ -7,13 +7,11 @@ mod cleanpath;
 mod clipboard;
 mod credssp;
 mod desktop;
-mod digests;
 mod frame;
 #[doc(hidden)]
 pub mod fuzzing;
 mod guard;
 mod negotiation;
-mod ntlm;
 mod settings;
 mod target;
 mod words;

@@ -21,6 +21,10 @@ impl Account {
         let (domain, user) = account.split_once('\\').unwrap_or(("", account));
         Self { domain: domain.to_owned(), user: user.to_owned(), password }
     }
+
+    pub(crate) fn login(&self) -> ntlm::Login<'_> {
+        ntlm::Login { domain: &self.domain, user: &self.user, password: &self.password }
+    }
 }
 
 /// What is made of a client's settings.

@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use access::{Application, Login};
 use aws_lc_rs::rand;
+use ntlm::Fresh;
 use rustls::client::Resumption;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use session::{Certificates, HostKeyVerdict, Secrets, Session, TargetCredential};
@@ -20,7 +21,6 @@ use trust::Trust;
 use crate::credssp::{Credssp, LoginError, Next, Occasion};
 use crate::frame::{Fault, length, sequence};
 use crate::negotiation::{Confirm, Failure, Protocols, confirm, confirmed, request};
-use crate::ntlm::Fresh;
 use crate::settings::Account;
 use crate::words::TargetError;
 

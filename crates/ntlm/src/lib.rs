@@ -1,22 +1,40 @@
 //! NTLM, version 2, as a client speaks it (MS-NLMP): a login by password that shows the password to
 //! nobody who does not know it, and keys for what is said after.
 
-use secrecy::ExposeSecret as _;
+mod digests;
+
+use secrecy::{ExposeSecret as _, SecretString};
 use zeroize::Zeroizing;
 
-use crate::digests::{Rc4, hmac_md5, md4, md5};
-use crate::frame::{Fault, u16_at, u32_at};
-use crate::settings::{Account, utf16};
+use digests::{Rc4, hmac_md5, md4, md5};
+
+/// Whose login it is.
+#[derive(Clone, Copy, Debug)]
+pub struct Login<'a> {
+    /// Empty: the account is the server's own.
+    pub domain: &'a str,
+    pub user: &'a str,
+    pub password: &'a SecretString,
+}
+
+/// Why a server's message can not be answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NtlmError {
+    #[error("the server's challenge is cut")]
+    Cut,
+    #[error("the server's challenge is none that is understood")]
+    NotOne,
+}
 
 /// Fresh random bytes for one login.
 #[derive(Clone, Copy)]
-pub(crate) struct Fresh {
-    pub(crate) challenge: [u8; 8],
-    pub(crate) key: [u8; 16],
+pub struct Fresh {
+    pub challenge: [u8; 8],
+    pub key: [u8; 16],
 }
 
 /// A client's half of a login, from its first message to its last.
-pub(crate) struct Ntlm {
+pub struct Ntlm {
     fresh: Fresh,
     /// 100 ns since 1601, where the server does not say.
     now: u64,
@@ -25,7 +43,7 @@ pub(crate) struct Ntlm {
 }
 
 /// What protects what is said once the login is over.
-pub(crate) struct Keys {
+pub struct Keys {
     seal_out: Rc4,
     seal_in: Rc4,
     sign_out: [u8; 16],
@@ -35,12 +53,12 @@ pub(crate) struct Keys {
 }
 
 impl Ntlm {
-    pub(crate) fn new(fresh: Fresh, now: u64, service: String) -> Self {
+    pub fn new(fresh: Fresh, now: u64, service: String) -> Self {
         Self { fresh, now, service }
     }
 
     /// The first message.
-    pub(crate) fn negotiate() -> Vec<u8> {
+    pub fn negotiate() -> Vec<u8> {
         let mut message = [SIGNATURE, &1_u32.to_le_bytes(), &FLAGS.to_le_bytes()].concat();
         message.extend([0; 16]);
         message.extend(VERSION);
@@ -48,26 +66,26 @@ impl Ntlm {
     }
 
     /// The answer to the server's challenge, and the keys that follow from both.
-    pub(crate) fn authenticate(
+    pub fn authenticate(
         &self,
         challenge: &[u8],
-        account: &Account,
-    ) -> Result<(Vec<u8>, Keys), Fault> {
+        login: &Login<'_>,
+    ) -> Result<(Vec<u8>, Keys), NtlmError> {
         let asked = Challenge::read(challenge)?;
-        let proof = self.proof(&asked, account)?;
+        let proof = self.proof(&asked, login)?;
         let mut shown = self.fresh.key;
         Rc4::new(&proof.session).apply(&mut shown);
-        let mut message = self.message(&asked, &proof, account, &shown)?;
+        let mut message = self.message(&asked, &proof, login, &shown)?;
         let mic = hmac_md5(&self.fresh.key, &[&Self::negotiate(), challenge, &message]);
         message[MIC..MIC + 16].copy_from_slice(&mic);
         Ok((message, Keys::new(&self.fresh.key)))
     }
 
     /// Shows the knowledge of the password for this challenge.
-    fn proof(&self, asked: &Challenge<'_>, account: &Account) -> Result<Proof, Fault> {
-        let password = Zeroizing::new(utf16(account.password.expose_secret()));
+    fn proof(&self, asked: &Challenge<'_>, login: &Login<'_>) -> Result<Proof, NtlmError> {
+        let password = Zeroizing::new(utf16(login.password.expose_secret()));
         let key = Zeroizing::new(md4(&password));
-        let name = utf16(&(account.user.to_uppercase() + &account.domain));
+        let name = utf16(&(login.user.to_uppercase() + login.domain));
         let key = Zeroizing::new(hmac_md5(&key, &[&name]));
         let time = asked.time.unwrap_or(self.now);
         let mut blob = vec![1, 1, 0, 0, 0, 0, 0, 0];
@@ -91,14 +109,14 @@ impl Ntlm {
 
     /// What the server said of itself, and what we add: that the messages are checked, and whom we
     /// mean.
-    fn facts(&self, asked: &Challenge<'_>) -> Result<Vec<u8>, Fault> {
+    fn facts(&self, asked: &Challenge<'_>) -> Result<Vec<u8>, NtlmError> {
         let mut facts = asked.facts.to_vec();
         if asked.time.is_some() {
             facts.extend([AV_FLAGS, 0, 4, 0, 2, 0, 0, 0]);
         }
         let service = utf16(&self.service);
         facts.extend([AV_TARGET, 0]);
-        facts.extend(u16::try_from(service.len()).map_err(|_| Fault::Settings)?.to_le_bytes());
+        facts.extend(u16::try_from(service.len()).map_err(|_| NtlmError::NotOne)?.to_le_bytes());
         facts.extend(service);
         facts.extend([AV_BINDINGS, 0, 16, 0]);
         facts.extend([0; 16]);
@@ -110,16 +128,16 @@ impl Ntlm {
         &self,
         asked: &Challenge<'_>,
         proof: &Proof,
-        account: &Account,
+        login: &Login<'_>,
         key: &[u8],
-    ) -> Result<Vec<u8>, Fault> {
-        let (domain, user) = (utf16(&account.domain), utf16(&account.user));
+    ) -> Result<Vec<u8>, NtlmError> {
+        let (domain, user) = (utf16(login.domain), utf16(login.user));
         let mut message = [SIGNATURE, &3_u32.to_le_bytes()].concat();
         let parts: [&[u8]; 6] = [&proof.older, &proof.answer, &domain, &user, &[], key];
         let mut at = BODY;
         for part in parts {
-            let length = u16::try_from(part.len()).map_err(|_| Fault::Settings)?;
-            let place = u32::try_from(at).map_err(|_| Fault::Settings)?;
+            let length = u16::try_from(part.len()).map_err(|_| NtlmError::NotOne)?;
+            let place = u32::try_from(at).map_err(|_| NtlmError::NotOne)?;
             message.extend(length.to_le_bytes());
             message.extend(length.to_le_bytes());
             message.extend(place.to_le_bytes());
@@ -139,6 +157,20 @@ struct Proof {
     session: [u8; 16],
 }
 
+fn utf16(text: &str) -> Vec<u8> {
+    text.encode_utf16().flat_map(u16::to_le_bytes).collect()
+}
+
+fn u16_at(bytes: &[u8], at: usize) -> Result<u16, NtlmError> {
+    let found = bytes.get(at..).and_then(<[u8]>::first_chunk).ok_or(NtlmError::Cut)?;
+    Ok(u16::from_le_bytes(*found))
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> Result<u32, NtlmError> {
+    let found = bytes.get(at..).and_then(<[u8]>::first_chunk).ok_or(NtlmError::Cut)?;
+    Ok(u32::from_le_bytes(*found))
+}
+
 /// What a server asks.
 struct Challenge<'a> {
     challenge: [u8; 8],
@@ -149,29 +181,29 @@ struct Challenge<'a> {
 }
 
 impl<'a> Challenge<'a> {
-    fn read(message: &'a [u8]) -> Result<Self, Fault> {
+    fn read(message: &'a [u8]) -> Result<Self, NtlmError> {
         if message.get(..8) != Some(SIGNATURE) || u32_at(message, 8)? != 2 {
-            return Err(Fault::Settings);
+            return Err(NtlmError::NotOne);
         }
         let flags = u32_at(message, 20)?;
         if flags & NEEDED != NEEDED {
-            return Err(Fault::Settings);
+            return Err(NtlmError::NotOne);
         }
-        let challenge = message.get(24..).and_then(<[u8]>::first_chunk).ok_or(Fault::Cut)?;
+        let challenge = message.get(24..).and_then(<[u8]>::first_chunk).ok_or(NtlmError::Cut)?;
         let length = usize::from(u16_at(message, 40)?);
-        let at = usize::try_from(u32_at(message, 44)?).map_err(|_| Fault::Cut)?;
-        let facts = message.get(at..).and_then(|rest| rest.get(..length)).ok_or(Fault::Cut)?;
+        let at = usize::try_from(u32_at(message, 44)?).map_err(|_| NtlmError::Cut)?;
+        let facts = message.get(at..).and_then(|rest| rest.get(..length)).ok_or(NtlmError::Cut)?;
         let (facts, time) = known(facts)?;
         Ok(Self { challenge: *challenge, flags, facts, time })
     }
 }
 
 /// Pairs of a kind and a value up to their end, and the time that stands in one of them.
-fn known(facts: &[u8]) -> Result<(&[u8], Option<u64>), Fault> {
+fn known(facts: &[u8]) -> Result<(&[u8], Option<u64>), NtlmError> {
     let (mut at, mut time) = (0, None);
     loop {
         let (kind, length) = (u16_at(facts, at)?, usize::from(u16_at(facts, at + 2)?));
-        let value = facts.get(at + 4..at + 4 + length).ok_or(Fault::Cut)?;
+        let value = facts.get(at + 4..at + 4 + length).ok_or(NtlmError::Cut)?;
         match kind {
             AV_END => return Ok((&facts[..at], time)),
             AV_TIME => time = value.first_chunk().map(|time| u64::from_le_bytes(*time)),
@@ -199,7 +231,7 @@ impl Keys {
     }
 
     /// A message that only the server can read.
-    pub(crate) fn seal(&mut self, message: &[u8]) -> Vec<u8> {
+    pub fn seal(&mut self, message: &[u8]) -> Vec<u8> {
         let number = self.sent.to_le_bytes();
         self.sent = self.sent.wrapping_add(1);
         let mut sealed = Zeroizing::new(message.to_vec());
@@ -209,7 +241,7 @@ impl Keys {
     }
 
     /// A message of the server's; `None`: it is not the server's.
-    pub(crate) fn open(&mut self, message: &[u8]) -> Option<Vec<u8>> {
+    pub fn open(&mut self, message: &[u8]) -> Option<Vec<u8>> {
         let (shown, sealed) = message.split_at_checked(16)?;
         let number = self.received.to_le_bytes();
         self.received = self.received.wrapping_add(1);
@@ -252,7 +284,7 @@ const AV_TARGET: u8 = 9;
 const AV_BINDINGS: u8 = 10;
 
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
     use data_encoding::HEXLOWER;
 
     use super::*;
@@ -260,12 +292,13 @@ pub(crate) mod tests {
     /// The example of MS-NLMP, 4.2.4.
     const FRESH: Fresh = Fresh { challenge: [0xaa; 8], key: [0x55; 16] };
 
-    fn account() -> Account {
-        Account::new("Domain\\User", "Password".into())
+    fn answered(ntlm: &Ntlm, challenge: &[u8]) -> Result<(Vec<u8>, Keys), NtlmError> {
+        let login = Login { domain: "Domain", user: "User", password: &"Password".into() };
+        ntlm.authenticate(challenge, &login)
     }
 
     /// What a server asks that says these of itself.
-    pub(crate) fn challenge(facts: &[u8]) -> Vec<u8> {
+    fn challenge(facts: &[u8]) -> Vec<u8> {
         let mut message = [SIGNATURE, &2_u32.to_le_bytes(), &[0; 8]].concat();
         message.extend(FLAGS.to_le_bytes());
         message.extend([0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef]);
@@ -314,7 +347,7 @@ pub(crate) mod tests {
     #[test]
     fn an_answer_says_who_and_holds_the_proof() {
         let ntlm = Ntlm::new(FRESH, 0, "TERMSRV/desk".to_owned());
-        let (answer, _) = ntlm.authenticate(&challenge(&names()), &account()).unwrap();
+        let (answer, _) = answered(&ntlm, &challenge(&names())).unwrap();
         let has = |text: &str| answer.windows(text.len() * 2).any(|part| part == utf16(text));
         assert!(has("User") && has("Domain") && has("TERMSRV/desk") && !has("Password"));
         assert_eq!(u32_at(&answer, 8), Ok(3));
@@ -325,10 +358,10 @@ pub(crate) mod tests {
         let ntlm = Ntlm::new(FRESH, 0, String::new());
         let whole = challenge(&names());
         for length in 0..whole.len() {
-            assert!(ntlm.authenticate(&whole[..length], &account()).is_err(), "{length}");
+            assert!(answered(&ntlm, &whole[..length]).is_err(), "{length}");
         }
         let mut weak = whole;
         weak[20] &= !0x20;
-        assert!(matches!(ntlm.authenticate(&weak, &account()), Err(Fault::Settings)));
+        assert!(matches!(answered(&ntlm, &weak), Err(NtlmError::NotOne)));
     }
 }
