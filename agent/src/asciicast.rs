@@ -56,6 +56,9 @@ impl Cast {
             | RecordingEvent::Input { .. }
             | RecordingEvent::File { .. }
             | RecordingEvent::Change { .. }
+            | RecordingEvent::Screen { .. }
+            | RecordingEvent::Repaint { .. }
+            | RecordingEvent::Key { .. }
             | RecordingEvent::Lost { .. }
             | RecordingEvent::Ended { .. } => None,
         }
@@ -74,6 +77,9 @@ pub(crate) fn moment(event: &RecordingEvent) -> Option<(u64, u32)> {
         | RecordingEvent::Typed { .. }
         | RecordingEvent::File { .. }
         | RecordingEvent::Change { .. }
+        | RecordingEvent::Screen { .. }
+        | RecordingEvent::Repaint { .. }
+        | RecordingEvent::Key { .. }
         | RecordingEvent::Lost { .. }
         | RecordingEvent::Ended { .. } => None,
     }

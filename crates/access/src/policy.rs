@@ -86,7 +86,8 @@ impl Keeps {
     /// At the SSH door, where its protocol is spoken.
     pub const SSH: Self = Self { recording: true, ..Self::NOTHING };
     /// Where a desktop's protocol is spoken.
-    pub const DESKTOP: Self = Self { clipboard: true, files: true, ..Self::NOTHING };
+    pub const DESKTOP: Self =
+        Self { recording: true, clipboard: true, files: true, ..Self::NOTHING };
     /// At a door that speaks a database's protocol and logs in itself.
     pub const DATABASE: Self = Self { recording: true, databases: true, ..Self::NOTHING };
 }

@@ -122,10 +122,12 @@ fn a_managed_application_has_one_account_whatever_is_asked() {
 }
 
 #[test]
-fn the_clipboard_of_a_desktop_is_kept_and_its_recording_is_not() {
+fn a_desktop_keeps_its_clipboard_and_its_recording_and_not_databases() {
     let off = Terms { clipboard: Clipboard::Off, ..Terms::default() };
-    let recorded = Terms { recording: Recording::Required, ..Terms::default() };
-    for (terms, wanted) in [(off, "allowed by 1"), (recorded, "rule 1 falls short by recording")] {
+    let recorded = Terms { recording: Recording::WithInput, ..Terms::default() };
+    let databases = Terms { databases: Some(vec!["orders".into()]), ..Terms::default() };
+    let short = "rule 1 falls short by databases";
+    for (terms, wanted) in [(off, "allowed by 1"), (recorded, "allowed by 1"), (databases, short)] {
         let mut data = data();
         data.applications[0].kind = Kind::Rdp;
         data.rules = vec![rule(1, Subject::User(user_id(ALICE)), terms)];

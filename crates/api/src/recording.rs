@@ -60,6 +60,29 @@ pub enum RecordingEvent {
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         hidden: bool,
     },
+    /// What a desktop's screen showed.
+    Screen {
+        at_ms: u64,
+        /// Whole frames of RDP from the target, in base64: those of the fast path, and those of its own
+        /// channel from its first Demand Active on.
+        bytes: String,
+    },
+    /// The target was asked to paint all of its screen again: what follows within some seconds shows
+    /// the whole of it.
+    Repaint {
+        at_ms: u64,
+    },
+    /// The user pressed a key at a desktop, or let it go, where the grant asks for it.
+    Key {
+        at_ms: u64,
+        /// By where it is: its scan code of set 1, from 0xE000 on with its prefix.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        code: Option<u16>,
+        /// Or what it stands for: a character, or half of one, as UTF-16 has it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        unit: Option<u16>,
+        pressed: bool,
+    },
     /// The program had a file open; told when it was closed.
     File {
         at_ms: u64,

@@ -30,6 +30,8 @@ struct Inner {
     root: PathBuf,
     key: Arc<RecordingsKey>,
     audit: Arc<dyn AuditLog>,
+    /// Bytes of one file.
+    most: u64,
     writers: TaskTracker,
 }
 
@@ -48,7 +50,17 @@ impl Archive {
         key: RecordingsKey,
         audit: Arc<dyn AuditLog>,
     ) -> Result<Self, ArchiveError> {
-        let inner = Inner { root, key: Arc::new(key), audit, writers: TaskTracker::new() };
+        Self::holding(root, key, audit, MOST).await
+    }
+
+    /// The same, whose files are at most so long: a session that would need more ends.
+    pub async fn holding(
+        root: PathBuf,
+        key: RecordingsKey,
+        audit: Arc<dyn AuditLog>,
+        most: u64,
+    ) -> Result<Self, ArchiveError> {
+        let inner = Inner { root, key: Arc::new(key), audit, most, writers: TaskTracker::new() };
         let archive = Self { inner: Arc::new(inner) };
         archive.close_cut().await?;
         Ok(archive)
@@ -89,6 +101,9 @@ impl Archive {
             | RecordingEvent::Input { .. }
             | RecordingEvent::File { .. }
             | RecordingEvent::Change { .. }
+            | RecordingEvent::Screen { .. }
+            | RecordingEvent::Repaint { .. }
+            | RecordingEvent::Key { .. }
             | RecordingEvent::Lost { .. }
             | RecordingEvent::Ended { .. } => None,
         }
@@ -115,7 +130,7 @@ impl Recordings for Archive {
         let whose = Whose::of(&about);
         let begun = spawn_blocking(move || {
             let seal = inner.key.of(session)?;
-            Writing::begin(&inner.root, session, seal, &line::first(&about))
+            Writing::begin(&inner.root, session, (seal, inner.most), &line::first(&about))
         });
         let begun = begun.await.unwrap_or(Err(WriteError::Panicked));
         let writing = begun.map_err(|error| {
@@ -204,6 +219,9 @@ fn close(root: &Path, path: &Path, session: SessionId) -> io::Result<Written> {
     fs::rename(path, place::closed(root, session))?;
     Ok(Written { bytes, sha256: HEXLOWER.encode(hash.0.finish().as_ref()) })
 }
+
+/// Of one recording: a target that paints without an end does not fill the disk.
+const MOST: u64 = 8 << 30;
 
 struct Hash(Context);
 

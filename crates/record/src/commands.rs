@@ -91,6 +91,9 @@ impl Finder for Commands {
             | RecordingEvent::Input { .. }
             | RecordingEvent::File { .. }
             | RecordingEvent::Change { .. }
+            | RecordingEvent::Screen { .. }
+            | RecordingEvent::Repaint { .. }
+            | RecordingEvent::Key { .. }
             | RecordingEvent::Lost { .. } => {}
         }
         Vec::new()

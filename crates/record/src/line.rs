@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::time::{Duration, UNIX_EPOCH};
 
 use api::{RecordedTerminal, RecordingEvent};
-use session::{About, Entry, FileChange, FileUse, Screen};
+use data_encoding::BASE64;
+use session::{About, Entry, FileChange, FileUse, Key, Screen};
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::typed::{Kept, Typed};
@@ -72,6 +73,17 @@ impl Lines {
             }
             Entry::Resized { channel, columns, rows } => {
                 RecordingEvent::Resized { at_ms, channel, columns, rows }
+            }
+            Entry::Screen { bytes } => {
+                RecordingEvent::Screen { at_ms, bytes: BASE64.encode(&bytes) }
+            }
+            Entry::Repaint => RecordingEvent::Repaint { at_ms },
+            Entry::Key { key, pressed } => {
+                let (code, unit) = match key {
+                    Key::Code(code) => (Some(code), None),
+                    Key::Unit(unit) => (None, Some(unit)),
+                };
+                RecordingEvent::Key { at_ms, code, unit, pressed }
             }
             Entry::File { channel, file } => file_of(at_ms, channel, file),
             Entry::Change { channel, change } => {

@@ -71,6 +71,9 @@ impl Finder for Searched {
             | RecordingEvent::Input { .. }
             | RecordingEvent::File { .. }
             | RecordingEvent::Change { .. }
+            | RecordingEvent::Screen { .. }
+            | RecordingEvent::Repaint { .. }
+            | RecordingEvent::Key { .. }
             | RecordingEvent::Lost { .. } => Vec::new(),
         }
     }

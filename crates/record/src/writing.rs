@@ -25,6 +25,8 @@ pub(crate) struct Writing {
     seal: Seal,
     number: u64,
     bytes: u64,
+    /// Bytes that it may take at most.
+    most: u64,
     hash: Context,
 }
 
@@ -43,6 +45,8 @@ pub(crate) enum WriteError {
     File(#[from] io::Error),
     #[error(transparent)]
     Frame(#[from] FrameError),
+    #[error("the file would be longer than {most} bytes")]
+    Long { most: u64 },
     #[error("writing it panicked")]
     Panicked,
 }
@@ -52,7 +56,7 @@ impl Writing {
     pub(crate) fn begin(
         root: &Path,
         session: SessionId,
-        seal: Seal,
+        (seal, most): (Seal, u64),
         lines: &[u8],
     ) -> Result<Self, WriteError> {
         let folder = place::folder(root, session);
@@ -62,7 +66,7 @@ impl Writing {
         File::open(&folder)?.sync_all()?;
         let closed = place::closed(root, session);
         let hash = Context::new(&SHA256);
-        let mut writing = Self { file, open, closed, seal, number: 0, bytes: 0, hash };
+        let mut writing = Self { file, open, closed, seal, number: 0, bytes: 0, most, hash };
         let mut first = MAGIC.to_vec();
         writing.seal.seal(0, Part::More, lines, &mut first)?;
         writing.append(&first)?;
@@ -76,10 +80,14 @@ impl Writing {
     }
 
     fn append(&mut self, bytes: &[u8]) -> Result<(), WriteError> {
+        let bytes_then = self.bytes + bytes.len() as u64;
+        if bytes_then > self.most {
+            return Err(WriteError::Long { most: self.most });
+        }
         self.file.write_all(bytes)?;
         self.file.sync_data()?;
         self.hash.update(bytes);
-        self.bytes += bytes.len() as u64;
+        self.bytes = bytes_then;
         self.number += 1;
         Ok(())
     }
@@ -135,4 +143,4 @@ async fn blocking<T: Send + 'static>(
 /// So much later at most is what happened on the disk, and the time the disk takes for it.
 const MOMENT: Duration = Duration::from_millis(500);
 /// Bytes of lines.
-const MUCH: usize = 64 << 10;
+const MUCH: usize = 256 << 10;

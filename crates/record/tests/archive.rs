@@ -14,7 +14,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use record::{Archive, Bounds, ReadError, RecordingsKey, SearchPlace, Sought};
 use session::{
-    About, AuditError, AuditEvent, AuditLog, ClosingSlot, Entry, Recordings, Screen, Tape,
+    About, AuditError, AuditEvent, AuditLog, ClosingSlot, Entry, Key, Recordings, Screen, Tape,
 };
 use tempfile::TempDir;
 use tokio::time::{sleep, timeout};
@@ -163,6 +163,50 @@ async fn a_recording_that_can_not_go_on_says_so_to_its_session() {
 }
 
 #[tokio::test]
+async fn a_recording_that_grows_without_an_end_ends_its_session() {
+    let world = World::new().await;
+    let root = world.dir.path().join("small");
+    let key = RecordingsKey::new(&[3; 32]);
+    let small = Archive::holding(root.clone(), key, world.audit.clone(), 100_000).await.unwrap();
+    let tape = small.begin(about(SessionId(Uuid::now_v7()))).await.unwrap();
+    let failed = tape.failure();
+    let mut noise = 1_u32;
+    while !failed.is_cancelled() {
+        let random = || {
+            noise = noise.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            noise.to_be_bytes()[0]
+        };
+        let bytes = Bytes::from_iter(std::iter::repeat_with(random).take(10_000));
+        tape.write(Entry::Screen { bytes }).await;
+    }
+    drop(tape);
+    small.finished().await;
+    assert_eq!(world.recorded(), [(0, None, false)]);
+    let day = fs::read_dir(root).unwrap().next().unwrap().unwrap().path();
+    let file = fs::read_dir(day).unwrap().next().unwrap().unwrap();
+    assert!(file.metadata().unwrap().len() <= 100_000);
+}
+
+#[tokio::test]
+async fn what_a_screen_showed_is_kept_byte_by_byte() {
+    let world = World::new().await;
+    let session = SessionId(Uuid::now_v7());
+    let tape = world.begin(session).await;
+    tape.write(Entry::Screen { bytes: Bytes::from_static(&[0, 5, 0xff, 0xfe, 0]) }).await;
+    tape.write(Entry::Repaint).await;
+    tape.write(Entry::Key { key: Key::Code(0xe01c), pressed: true }).await;
+    drop(tape);
+    world.archive.finished().await;
+    let lines = world.lines(session, true);
+    assert!(matches!(&lines[1], RecordingEvent::Screen { bytes, .. } if bytes == "AAX//gA="));
+    assert!(matches!(&lines[2], RecordingEvent::Repaint { .. }));
+    assert!(matches!(
+        &lines[3],
+        RecordingEvent::Key { code: Some(0xe01c), unit: None, pressed: true, .. }
+    ));
+}
+
+#[tokio::test]
 async fn a_search_finds_each_line_once_in_the_order_of_sessions_whatever_its_parts() {
     let world = World::new().await;
     let sessions: Vec<_> = (0..3).map(|_| SessionId(Uuid::now_v7())).collect();
@@ -297,17 +341,7 @@ impl World {
     }
 
     async fn begin(&self, session: SessionId) -> Tape {
-        let name = |text: &str| text.parse().unwrap();
-        let about = About {
-            session,
-            user: name("alice"),
-            application: name("web1"),
-            site: name("hq"),
-            kind: Kind::Ssh,
-            login: Some("ubuntu".to_owned()),
-            opened: SystemTime::now(),
-        };
-        self.archive.begin(about).await.unwrap()
+        self.archive.begin(about(session)).await.unwrap()
     }
 
     /// All there is of a recording.
@@ -352,6 +386,19 @@ impl World {
             _ => None,
         };
         self.audit.events.lock().unwrap().iter().filter_map(of).collect()
+    }
+}
+
+fn about(session: SessionId) -> About {
+    let name = |text: &str| text.parse().unwrap();
+    About {
+        session,
+        user: name("alice"),
+        application: name("web1"),
+        site: name("hq"),
+        kind: Kind::Ssh,
+        login: Some("ubuntu".to_owned()),
+        opened: SystemTime::now(),
     }
 }
 

@@ -24,7 +24,7 @@ pub use ports::{
     Authn, AuthnError, CertificateClaim, Certificates, DialError, DialRequest, Dialer,
     HostKeyVerdict, HostKeys, Life, SecretError, Secrets, Step, TargetCredential, Witness,
 };
-pub use recording::{About, Entry, RecordingError, Recordings, Screen, Tape, TapeEnd};
+pub use recording::{About, Entry, Key, RecordingError, Recordings, Screen, Tape, TapeEnd};
 pub use requests::{RequestLog, WebRequest};
 pub use sign_ins::{Entered, SignIns};
 pub use statements::{Outcome, Statement, StatementLog, StatementScope};

@@ -72,6 +72,17 @@ pub enum Entry {
         channel: u32,
         bytes: Bytes,
     },
+    /// What a desktop's screen showed: whole frames of RDP.
+    Screen {
+        bytes: Bytes,
+    },
+    /// The target was asked to paint all of its screen again.
+    Repaint,
+    /// The user pressed a key at a desktop, or let it go.
+    Key {
+        key: Key,
+        pressed: bool,
+    },
     /// The program used a file.
     File {
         channel: u32,
@@ -94,6 +105,15 @@ pub enum Entry {
         up: u64,
         down: u64,
     },
+}
+
+/// A key of a desktop's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Key {
+    /// By where it is: its scan code, from 0xE000 on with its prefix.
+    Code(u16),
+    /// A character, or half of one, as UTF-16 has it.
+    Unit(u16),
 }
 
 /// A terminal as it was when a program began on it, in characters.
@@ -187,5 +207,6 @@ impl Explain for RecordingError {
     }
 }
 
-/// A packet of output is at most some tens of kilobytes, so one session holds half a megabyte.
+/// A packet of output, or what a screen shows at once, is at most some tens of kilobytes, so one session
+/// holds half a megabyte.
 const ENTRIES: usize = 16;

@@ -1,7 +1,7 @@
 //! One desktop, from somebody who is known to its end.
 
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use access::text::in_full;
@@ -11,11 +11,11 @@ use access::{
 };
 use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, StreamExt as _};
-use session::{AuditEvent, Door, Session, with_cause};
+use session::{AuditEvent, Door, Entry, Session, Tape, with_cause};
 use splice::Counters;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, ReadHalf, WriteHalf, split};
 use tokio::sync::mpsc;
-use tokio::time::timeout;
+use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::Gateway;
 use crate::cleanpath::{Request, no, yes};
@@ -23,6 +23,7 @@ use crate::clipboard::Rules;
 use crate::frame::Fault;
 use crate::guard::Guard;
 use crate::target::{Means, Target, Wire};
+use crate::watch::Watch;
 use crate::words::{Refused, told};
 
 /// Somebody in front of a page.
@@ -152,6 +153,8 @@ impl Desktop {
         let terms = session.terms();
         let rules = Rules { clipboard: terms.clipboard, files: terms.file_transfer };
         let guard = Guard::new(rules, target.protocol, target.account);
+        let watch = session.tape().map(|tape| Watch::new(tape.takes_input()));
+        let guard = guard.watched(watch);
         Self { session, wire: target.wire, guard, answer }
     }
 
@@ -165,17 +168,21 @@ impl Desktop {
         S: Stream<Item = Bytes> + Unpin + Send,
     {
         let Self { session, wire, guard, answer } = self;
-        let (mut lease, counters) = (session.lease(), session.counters().clone());
+        let mut lease = session.lease();
         let (from, to) = split(wire);
-        let guard = Mutex::new(guard);
+        let between = Between {
+            guard: Mutex::new(guard),
+            counters: session.counters().clone(),
+            tape: session.tape().cloned(),
+        };
         let Line { up, down } = line;
         let both = async {
             if down.send(answer).await.is_err() {
                 return Over::Broken(Side::Client);
             }
             tokio::select! {
-                over = upwards(up, to, &guard, &counters) => over,
-                over = downwards(from, &down, &guard, &counters) => over,
+                over = between.upwards(up, to) => over,
+                over = between.downwards(from, &down) => over,
                 () = down.closed() => Over::Broken(Side::Client),
             }
         };
@@ -186,6 +193,7 @@ impl Desktop {
         };
         let words = lease.last_words();
         let ending = over.ending(words.as_deref());
+        between.end();
         if let Over::Fault(side, fault) = &over {
             session.note("desktop.fault", &format!("{}: {fault}", side.as_str()));
         }
@@ -225,69 +233,123 @@ impl Over {
     }
 }
 
-async fn upwards<S: Stream<Item = Bytes> + Unpin>(
-    mut line: S,
-    mut to: WriteHalf<Wire>,
-    guard: &Mutex<Guard>,
-    counters: &Arc<Counters>,
-) -> Over {
-    let (mut buffer, mut out) = (BytesMut::new(), Vec::new());
-    while let Some(bytes) = line.next().await {
-        buffer.extend_from_slice(&bytes);
-        if let Err(fault) = lock(guard).up(&mut buffer, &mut out) {
-            return Over::Fault(Side::Client, fault);
-        }
-        for bytes in out.drain(..) {
-            if to.write_all(&bytes).await.is_err() {
+/// What stands between a client and a target.
+struct Between {
+    guard: Mutex<Guard>,
+    counters: Arc<Counters>,
+    /// Of a session that must be recorded.
+    tape: Option<Tape>,
+}
+
+impl Between {
+    async fn upwards<S: Stream<Item = Bytes> + Unpin>(
+        &self,
+        mut line: S,
+        mut to: WriteHalf<Wire>,
+    ) -> Over {
+        let (mut buffer, mut out) = (BytesMut::new(), Vec::new());
+        let mut looks = interval(LOOK);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                bytes = line.next() => match bytes {
+                    Some(bytes) => {
+                        buffer.extend_from_slice(&bytes);
+                        if let Err(fault) = self.guard().up(&mut buffer, &mut out) {
+                            return Over::Fault(Side::Client, fault);
+                        }
+                        self.keep_pressed().await;
+                        let length: usize = out.iter().map(Bytes::len).sum();
+                        self.counters.add_up(length as u64);
+                    }
+                    // A browser that is done closes its line.
+                    None => return Over::Closed(Side::Client),
+                },
+                _ = looks.tick(), if self.tape.is_some() => {
+                    let frame = self.guard().repaint();
+                    if frame.is_some() {
+                        self.write(Entry::Repaint).await;
+                    }
+                    out.extend(frame);
+                }
+            }
+            for bytes in out.drain(..) {
+                if to.write_all(&bytes).await.is_err() {
+                    return Over::Broken(Side::Target);
+                }
+            }
+            if to.flush().await.is_err() {
                 return Over::Broken(Side::Target);
             }
-            counters.add_up(bytes.len() as u64);
-        }
-        if to.flush().await.is_err() {
-            return Over::Broken(Side::Target);
         }
     }
-    // A browser that is done closes its line.
-    Over::Closed(Side::Client)
-}
 
-async fn downwards(
-    mut from: ReadHalf<Wire>,
-    down: &mpsc::Sender<Bytes>,
-    guard: &Mutex<Guard>,
-    counters: &Arc<Counters>,
-) -> Over {
-    let (mut buffer, mut out) = (BytesMut::new(), Vec::new());
-    loop {
-        buffer.reserve(READ);
-        match from.read_buf(&mut buffer).await {
-            Ok(0) => return Over::Closed(Side::Target),
-            Ok(_) => {}
-            // Windows hangs up without a word of TLS.
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-                return Over::Closed(Side::Target);
+    async fn downwards(&self, mut from: ReadHalf<Wire>, down: &mpsc::Sender<Bytes>) -> Over {
+        let (mut buffer, mut out) = (BytesMut::new(), Vec::new());
+        loop {
+            buffer.reserve(READ);
+            match from.read_buf(&mut buffer).await {
+                Ok(0) => return Over::Closed(Side::Target),
+                Ok(_) => {}
+                // Windows hangs up without a word of TLS.
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                    return Over::Closed(Side::Target);
+                }
+                Err(_) => return Over::Broken(Side::Target),
             }
-            Err(_) => return Over::Broken(Side::Target),
-        }
-        if let Err(fault) = lock(guard).down(&mut buffer, &mut out) {
-            return Over::Fault(Side::Target, fault);
-        }
-        for bytes in out.drain(..) {
-            counters.add_down(bytes.len() as u64);
-            if down.send(bytes).await.is_err() {
-                return Over::Broken(Side::Client);
+            if let Err(fault) = self.guard().down(&mut buffer, &mut out) {
+                return Over::Fault(Side::Target, fault);
+            }
+            // Before anybody sees it.
+            self.keep_shown().await;
+            for bytes in out.drain(..) {
+                self.counters.add_down(bytes.len() as u64);
+                if down.send(bytes).await.is_err() {
+                    return Over::Broken(Side::Client);
+                }
             }
         }
     }
-}
 
-fn lock(guard: &Mutex<Guard>) -> std::sync::MutexGuard<'_, Guard> {
-    guard.lock().unwrap_or_else(PoisonError::into_inner)
+    async fn keep_shown(&self) {
+        let shown = self.guard().watch().and_then(Watch::take_shown);
+        if let Some(bytes) = shown {
+            self.write(Entry::Screen { bytes }).await;
+        }
+    }
+
+    async fn keep_pressed(&self) {
+        let pressed = self.guard().watch().map(Watch::take_pressed);
+        for (key, pressed) in pressed.unwrap_or_default() {
+            self.write(Entry::Key { key, pressed }).await;
+        }
+    }
+
+    /// The recording has its end.
+    fn end(&self) {
+        let (up, down) = (self.counters.up(), self.counters.down());
+        if let Some(tape) = &self.tape {
+            // Whoever ends it does not wait for the disk.
+            tape.write_now(Entry::Ended { channel: 0, outcome: None, up, down });
+        }
+    }
+
+    async fn write(&self, entry: Entry) {
+        if let Some(tape) = &self.tape {
+            tape.write(entry).await;
+        }
+    }
+
+    fn guard(&self) -> MutexGuard<'_, Guard> {
+        self.guard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 const UNREADABLE: Code = Code("desktop.unreadable");
 const VIOLATION: Code = Code("protocol.violation");
 /// For a refusal to be on its way.
 const LAST: Duration = Duration::from_millis(500);
+/// How often it is asked whether a recorded screen should be painted again.
+const LOOK: Duration = Duration::from_secs(5);
 /// Room for what a target says at once: a record of TLS.
 const READ: usize = 16 * 1024;

@@ -95,16 +95,42 @@ impl<'a> Sent<'a> {
     pub(crate) fn with(&self, data: &[u8]) -> Result<Vec<u8>, Fault> {
         let inner = u16::try_from(data.len()).ok().filter(|length| *length < 0x8000);
         let inner = inner.ok_or(Fault::Settings)?;
-        let whole = 4 + X224_DATA.len() + SENT_HEAD + 2 + data.len();
-        let whole = u16::try_from(whole).map_err(|_| Fault::Settings)?;
-        let mut frame = vec![TPKT, 0];
-        frame.extend(whole.to_be_bytes());
-        frame.extend(X224_DATA);
-        frame.extend(self.head);
-        frame.extend((inner | 0x8000).to_be_bytes());
-        frame.extend(data);
-        Ok(frame)
+        framed(&[self.head, &(inner | 0x8000).to_be_bytes(), data])
     }
+
+    /// The number of the user who has sent a request.
+    pub(crate) fn user(&self) -> u16 {
+        u16::from_be_bytes([self.head[1], self.head[2]]).saturating_add(FIRST_USER)
+    }
+}
+
+/// The frame in which a user sends something on a channel.
+pub(crate) fn send_request(user: u16, channel: u16, data: &[u8]) -> Result<Vec<u8>, Fault> {
+    send(SEND_REQUEST, user, channel, data)
+}
+
+/// The same from the target.
+pub(crate) fn send_indication(user: u16, channel: u16, data: &[u8]) -> Result<Vec<u8>, Fault> {
+    send(SEND_INDICATION, user, channel, data)
+}
+
+fn send(kind: u8, user: u16, channel: u16, data: &[u8]) -> Result<Vec<u8>, Fault> {
+    let mut head = [kind << 2, 0, 0, 0, 0, WHOLE];
+    head[1..3].copy_from_slice(&user.saturating_sub(FIRST_USER).to_be_bytes());
+    head[3..5].copy_from_slice(&channel.to_be_bytes());
+    Sent { channel, data, head: &head }.with(data)
+}
+
+/// What MCS says, in the headers of TPKT and X.224.
+pub(crate) fn framed(parts: &[&[u8]]) -> Result<Vec<u8>, Fault> {
+    let said: usize = parts.iter().map(|part| part.len()).sum();
+    let whole = u16::try_from(4 + X224_DATA.len() + said).map_err(|_| Fault::Settings)?;
+    let mut frame = Vec::with_capacity(whole.into());
+    frame.extend([TPKT, 0]);
+    frame.extend(whole.to_be_bytes());
+    frame.extend(X224_DATA);
+    parts.iter().for_each(|part| frame.extend(*part));
+    Ok(frame)
 }
 
 /// A length as PER has it, and what follows.
@@ -133,6 +159,20 @@ pub(crate) const SEQUENCE: u8 = 0x30;
 /// The header of X.224 before data.
 const X224_DATA: [u8; 3] = [2, 0xf0, 0x80];
 const SENT_HEAD: usize = 6;
+/// High priority, in one piece.
+const WHOLE: u8 = 0x70;
+/// MCS counts users from here on.
+pub(crate) const FIRST_USER: u16 = 1001;
+
+// Kinds of MCS frames (T.125).
+pub(crate) const ERECT: u8 = 1;
+pub(crate) const DISCONNECT: u8 = 8;
+pub(crate) const ATTACH: u8 = 10;
+pub(crate) const ATTACHED: u8 = 11;
+pub(crate) const JOIN: u8 = 14;
+pub(crate) const JOINED: u8 = 15;
+pub(crate) const SEND_REQUEST: u8 = 25;
+pub(crate) const SEND_INDICATION: u8 = 26;
 
 #[cfg(test)]
 mod tests {

@@ -7,9 +7,13 @@ use access::Clipboard;
 use bytes::{Buf as _, Bytes, BytesMut};
 
 use crate::clipboard::{Passage, Rules, Way, Within, empty_list, opens_dynamic};
-use crate::frame::{Fault, SEQUENCE, Sent, TPKT, is_fast_path, length, mcs, sequence};
+use crate::frame::{
+    ATTACH, ATTACHED, DISCONNECT, ERECT, Fault, JOIN, JOINED, SEND_INDICATION, SEND_REQUEST,
+    SEQUENCE, Sent, TPKT, is_fast_path, length, mcs, sequence,
+};
 use crate::negotiation::Protocols;
 use crate::settings::{Account, Changes, client_info, of_client, of_target};
+use crate::watch::Watch;
 
 /// Of one connection. Each direction is handed what has arrived, and gives what goes on.
 pub(crate) struct Guard {
@@ -22,8 +26,12 @@ pub(crate) struct Guard {
     channels: Vec<Channel>,
     /// The target's own channel, on which the client says who it is.
     own: u16,
+    /// The client's number among users.
+    user: u16,
     clipboard_up: Within,
     clipboard_down: Within,
+    /// Of a desktop that is recorded.
+    watch: Option<Watch>,
 }
 
 /// How far the client is.
@@ -76,9 +84,36 @@ impl Guard {
             true => (Up::Login, Down::Login { result: protocol.has_result() }),
             false => (Up::Settings, Down::Settings),
         };
-        let (channels, own) = (Vec::new(), 0);
+        let (channels, own, user) = (Vec::new(), 0, 0);
         let (clipboard_up, clipboard_down) = (Within::default(), Within::default());
-        Self { rules, protocol, account, up, down, channels, own, clipboard_up, clipboard_down }
+        Self {
+            rules,
+            protocol,
+            account,
+            up,
+            down,
+            channels,
+            own,
+            user,
+            clipboard_up,
+            clipboard_down,
+            watch: None,
+        }
+    }
+
+    /// The same, and `watch` is shown what passes.
+    pub(crate) fn watched(self, watch: Option<Watch>) -> Self {
+        Self { watch, ..self }
+    }
+
+    /// What is kept of the desktop, where something is.
+    pub(crate) fn watch(&mut self) -> Option<&mut Watch> {
+        self.watch.as_mut()
+    }
+
+    /// The frame that has the target paint all of its screen, where it is time for that.
+    pub(crate) fn repaint(&mut self) -> Option<Bytes> {
+        self.watch.as_mut()?.repaint(self.user, self.own)
     }
 
     /// Takes all whole frames of the client's out of `buffer`, and appends what goes to the target.
@@ -119,6 +154,9 @@ impl Guard {
 
     fn look_up(&mut self, frame: &[u8]) -> Result<Verdict, Fault> {
         if is_fast_path(frame) {
+            if let Some(watch) = &mut self.watch {
+                watch.typed(frame);
+            }
             return Ok(Verdict::Pass);
         }
         match self.up {
@@ -155,13 +193,20 @@ impl Guard {
         if self.down != Down::Open || sent.channel != self.own {
             return Err(Fault::Order);
         }
-        let info = client_info(sent.data, self.account.as_ref(), self.rules.restrict())?;
-        self.up = Up::Open;
+        // What is compressed can be shown from the beginning only.
+        let plain = self.rules.restrict() || self.watch.is_some();
+        let info = client_info(sent.data, self.account.as_ref(), plain)?;
+        (self.up, self.user) = (Up::Open, sent.user());
         Ok(Verdict::Replace(sent.with(&info)?.into()))
     }
 
     fn sent_up(&mut self, body: &[u8]) -> Result<Verdict, Fault> {
         let sent = Sent::read(body)?;
+        if sent.channel == self.own
+            && let Some(watch) = &mut self.watch
+        {
+            watch.asked(sent.data);
+        }
         match self.kind(sent.channel) {
             None | Some(Kind::Dynamic) => Ok(Verdict::Pass),
             Some(Kind::Closed) => Ok(Verdict::Drop),
@@ -173,12 +218,15 @@ impl Guard {
 
     fn look_down(&mut self, frame: &[u8]) -> Result<Verdict, Fault> {
         if is_fast_path(frame) {
+            if let Some(watch) = &mut self.watch {
+                watch.pictured(frame);
+            }
             return Ok(Verdict::Pass);
         }
         match self.down {
             Down::Login { .. } | Down::Settings => self.target_settings(frame),
             Down::Open => match mcs(frame)? {
-                (SEND_INDICATION, body) => self.sent_down(body),
+                (SEND_INDICATION, body) => self.sent_down(frame, body),
                 (ATTACHED | JOINED | DISCONNECT, _) => Ok(Verdict::Pass),
                 _ => Err(Fault::Order),
             },
@@ -200,8 +248,13 @@ impl Guard {
         Ok(Verdict::Pass)
     }
 
-    fn sent_down(&mut self, body: &[u8]) -> Result<Verdict, Fault> {
+    fn sent_down(&mut self, frame: &[u8], body: &[u8]) -> Result<Verdict, Fault> {
         let sent = Sent::read(body)?;
+        if sent.channel == self.own
+            && let Some(watch) = &mut self.watch
+        {
+            watch.said(frame, sent.data);
+        }
         match self.kind(sent.channel) {
             None => Ok(Verdict::Pass),
             Some(Kind::Closed) => Ok(Verdict::Drop),
@@ -305,16 +358,6 @@ const DYNAMIC: &str = "drdynvc";
 /// How long the target's word on a login by NLA is.
 const RESULT: usize = 4;
 
-// Kinds of MCS frames (T.125).
-const ERECT: u8 = 1;
-const DISCONNECT: u8 = 8;
-const ATTACH: u8 = 10;
-const ATTACHED: u8 = 11;
-const JOIN: u8 = 14;
-const JOINED: u8 = 15;
-const SEND_REQUEST: u8 = 25;
-const SEND_INDICATION: u8 = 26;
-
 #[cfg(test)]
 #[path = "guard_tests.rs"]
-mod tests;
+pub(crate) mod tests;

@@ -1,4 +1,5 @@
 use proptest::prelude::*;
+use session::Key;
 
 use super::*;
 use crate::clipboard::tests::message;
@@ -45,7 +46,7 @@ impl Line {
     }
 }
 
-fn sent(kind: u8, channel: u16, data: &[u8]) -> Vec<u8> {
+pub(crate) fn sent(kind: u8, channel: u16, data: &[u8]) -> Vec<u8> {
     let length = u16::try_from(data.len()).unwrap() | 0x8000;
     let head = [&[kind << 2, 0, 6][..], &channel.to_be_bytes(), &[0x70]].concat();
     frame(&[&head[..], &length.to_be_bytes(), data].concat())
@@ -185,4 +186,117 @@ proptest! {
         };
         prop_assert_eq!(talk(&cuts), talk(&[100_000]));
     }
+}
+
+/// What a target says of its screen, of 800 by 600 pixels.
+pub(crate) fn demand(repaints: u8) -> Vec<u8> {
+    let mut general = vec![1, 0, 24, 0];
+    general.resize(24, 0);
+    general[22] = repaints;
+    let mut bitmap = vec![2, 0, 28, 0];
+    bitmap.resize(28, 0);
+    bitmap[12..14].copy_from_slice(&800_u16.to_le_bytes());
+    bitmap[14..16].copy_from_slice(&600_u16.to_le_bytes());
+    let sets = [&general[..], &bitmap].concat();
+    let body = [&7_u32.to_le_bytes()[..], &[4, 0, 56, 0], b"RDP\0", &[2, 0, 0, 0], &sets].concat();
+    let length = u16::try_from(6 + body.len()).unwrap();
+    [&length.to_le_bytes()[..], &[0x11, 0, 0xea, 3], &body].concat()
+}
+
+/// One that is recorded.
+fn watched(keys: bool) -> Line {
+    let mut line = Line::open(ALL);
+    line.0 = line.0.watched(Some(Watch::new(keys)));
+    line
+}
+
+#[test]
+fn what_a_screen_shows_is_kept_from_its_settings_on_and_what_channels_carry_is_not() {
+    let mut line = watched(false);
+    let picture = [&[0, 0x82, 0][..], &[9; 509]].concat();
+    line.down(&picture).unwrap();
+    line.down(&sent(SEND_INDICATION, 1003, &[0x80, 0, 0, 0, 2, 3, 4, 0])).unwrap();
+    let shown = |line: &mut Line| line.0.watch().and_then(Watch::take_shown);
+    assert_eq!(shown(&mut line), None, "a licence is no picture");
+    let demand = sent(SEND_INDICATION, 1003, &demand(1));
+    let synchronize = sent(SEND_INDICATION, 1003, &[22, 0, 0x17, 0, 0xea, 3]);
+    let clipboard = sent(SEND_INDICATION, 1004, &message(5, b"secret"));
+    let all = [&demand[..], &clipboard, &synchronize, &picture].concat();
+    assert_eq!(line.down(&all).unwrap(), all, "it passes as it is");
+    assert_eq!(shown(&mut line).unwrap(), [&demand[..], &synchronize, &picture].concat());
+    assert_eq!(shown(&mut line), None);
+}
+
+#[test]
+fn keys_are_kept_where_the_grant_asks_for_them() {
+    let pressed = |keys: bool| {
+        let mut line = watched(keys);
+        // A key and its release, one with a prefix, a character, and a mouse between them.
+        line.up(&[0x08, 6, 0, 0x14, 1, 0x14]).unwrap();
+        line.up(&[0x0c, 14, 2, 0x1c, 0x20, 0, 8, 0x96, 0, 0xc8, 0, 0x80, 0xe4, 0]).unwrap();
+        let slow = [
+            &[34, 0, 0x17, 0, 0xef, 3, 7, 0, 0, 0, 0, 1, 20, 0, 28, 0, 0, 0][..],
+            &[1, 0, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0xc0, 0x1e, 0, 0, 0],
+        ]
+        .concat();
+        line.up(&sent(SEND_REQUEST, 1003, &slow)).unwrap();
+        line.0.watch().unwrap().take_pressed()
+    };
+    let (code, unit) = (Key::Code, Key::Unit);
+    let wanted = [
+        (code(0x14), true),
+        (code(0x14), false),
+        (code(0xe01c), true),
+        (unit(0xe4), true),
+        (code(0x1e), false),
+    ];
+    assert_eq!(pressed(true), wanted);
+    assert_eq!(pressed(false), []);
+}
+
+#[test]
+fn a_recorded_desktop_is_not_compressed() {
+    let mut line = Line::new(ALL, Protocols::TLS, None);
+    line.0 = line.0.watched(Some(Watch::new(false)));
+    line.begin(&["cliprdr"]);
+    let said = line.up(&sent(SEND_REQUEST, 1003, &info())).unwrap();
+    let (_, body) = mcs(&said).unwrap();
+    let flags = crate::frame::u32_at(Sent::read(body).unwrap().data, 8).unwrap();
+    assert_eq!(flags & 0x1e80, 0);
+}
+
+#[test]
+fn a_screen_that_has_shown_much_is_painted_again_and_then_left_alone() {
+    let mut line = watched(false);
+    line.down(&sent(SEND_INDICATION, 1003, &demand(1))).unwrap();
+    let picture = [&[0, 0xff, 0xf0][..], &[9; 0x7fed]].concat();
+    let show = |line: &mut Line, times: usize| line.down(&picture.repeat(times)).unwrap();
+    let looks = |line: &mut Line, times: usize| {
+        (0..times).filter_map(|_| line.0.repaint()).collect::<Vec<_>>()
+    };
+    assert!(looks(&mut line, 10).is_empty(), "nothing was shown");
+    show(&mut line, 20);
+    let asked = looks(&mut line, 1);
+    let (kind, body) = mcs(&asked[0]).unwrap();
+    let sent = Sent::read(body).unwrap();
+    assert_eq!((kind, sent.channel, sent.user()), (SEND_REQUEST, 1003, 1007));
+    // MS-RDPBCGR 2.2.11.2.1: all of 800 by 600 pixels.
+    let refresh = [
+        30, 0, 0x17, 0, 0xef, 3, 7, 0, 0, 0, 0, 1, 16, 0, 33, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0,
+        0x1f, 3, 0x57, 2,
+    ];
+    assert_eq!(sent.data, refresh);
+    // What it paints then is no reason to have it painted again.
+    show(&mut line, 40);
+    assert!(looks(&mut line, 20).is_empty());
+    show(&mut line, 20);
+    assert_eq!(looks(&mut line, 20).len(), 1);
+}
+
+#[test]
+fn a_target_that_does_not_paint_again_is_not_asked() {
+    let mut line = watched(false);
+    line.down(&sent(SEND_INDICATION, 1003, &demand(0))).unwrap();
+    line.down(&[&[0, 0xff, 0xf0][..], &[9; 0x7fed]].concat().repeat(40)).unwrap();
+    assert!((0..20).all(|_| line.0.repaint().is_none()));
 }

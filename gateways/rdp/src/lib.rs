@@ -12,12 +12,15 @@ mod frame;
 pub mod fuzzing;
 mod guard;
 mod negotiation;
+pub mod replay;
 mod settings;
 mod target;
+mod watch;
 mod words;
 
 pub use cleanpath::{Request, RequestError};
 pub use desktop::{Desktop, Ending, Line, Visitor};
+pub use frame::Fault;
 pub use words::{Refused, TargetError};
 
 use std::sync::Arc;

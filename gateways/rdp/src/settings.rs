@@ -4,7 +4,7 @@
 use secrecy::{ExposeSecret as _, SecretString};
 use zeroize::Zeroizing;
 
-use crate::frame::{Fault, per_length, u16_at, u32_at};
+use crate::frame::{Fault, framed, per_length, u16_at, u32_at};
 use crate::negotiation::Protocols;
 
 /// The account that the relay signs in with, in place of what the client says.
@@ -162,6 +162,37 @@ fn numbers(block: &[u8]) -> Result<Answer, Fault> {
     Ok(Answer { channels, own })
 }
 
+/// A target's settings: its own channel, and so many of the client's, which follow it.
+pub(crate) fn response(own: u16, channels: usize) -> Result<Vec<u8>, Fault> {
+    let count = u16::try_from(channels).map_err(|_| Fault::Settings)?;
+    let mut network = Vec::new();
+    for part in [SC_NETWORK, 8 + 2 * (count + count % 2), own, count] {
+        network.extend(part.to_le_bytes());
+    }
+    network.extend((1..=count).flat_map(|nth| own.saturating_add(nth).to_le_bytes()));
+    network.resize(8 + 2 * usize::from(count + count % 2), 0);
+    let core = [1, 0x0c, 12, 0, 4, 0, 8, 0, 1, 0, 0, 0];
+    let security = [2, 0x0c, 12, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    let blocks = [&core[..], &network, &security].concat();
+    let inner = [&CREATE_RESPONSE[..], &SERVER_KEY, &per(&blocks)?].concat();
+    let user_data = [&T124[..], &per(&inner)?].concat();
+    let inner = [&CONNECTED[..], &[OCTETS], &ber(&user_data)?, &user_data].concat();
+    framed(&[&CONNECT_RESPONSE, &ber(&inner)?, &inner])
+}
+
+/// The length of these bytes as BER has it.
+fn ber(bytes: &[u8]) -> Result<Vec<u8>, Fault> {
+    let [high, low] = u16::try_from(bytes.len()).map_err(|_| Fault::Settings)?.to_be_bytes();
+    Ok(vec![0x82, high, low])
+}
+
+/// Bytes behind their length as PER has it.
+fn per(bytes: &[u8]) -> Result<Vec<u8>, Fault> {
+    let length = u16::try_from(bytes.len()).ok().filter(|length| *length < 0x8000);
+    let length = length.ok_or(Fault::Settings)? | 0x8000;
+    Ok([&length.to_be_bytes()[..], bytes].concat())
+}
+
 /// What a client says of who it is, from the header of security on: without compression where
 /// `plain`, and as `account` where there is one.
 pub(crate) fn client_info(
@@ -261,6 +292,13 @@ const CREATE_REQUEST: [u8; 12] = [0, 8, 0, 0x10, 0, 1, 0xc0, 0, b'D', b'u', b'c'
 /// What stands before the user data of a server.
 const SERVER_KEY: [u8; 5] = [0, b'M', b'c', b'D', b'n'];
 const LONGEST_NODE: usize = 16;
+/// An answer to it, of the node 31219: it went well.
+const CREATE_RESPONSE: [u8; 8] = [0x14, 0x76, 0x0a, 1, 1, 0, 1, 0xc0];
+/// What stands before the user data of a server: it went well, and the domain's parameters.
+const CONNECTED: [u8; 34] = [
+    0x0a, 1, 0, 2, 1, 0, 0x30, 0x1a, 2, 1, 34, 2, 1, 3, 2, 1, 0, 2, 1, 1, 2, 1, 0, 2, 1, 1, 2, 3,
+    0, 0xff, 0xf8, 2, 1, 2,
+];
 
 const CS_CORE: u16 = 0xc001;
 const CS_NETWORK: u16 = 0xc003;
@@ -368,8 +406,7 @@ pub(crate) mod tests {
     }
 
     fn per(bytes: &[u8]) -> Vec<u8> {
-        let length = u16::try_from(bytes.len()).unwrap() | 0x8000;
-        [&length.to_be_bytes()[..], bytes].concat()
+        super::per(bytes).unwrap()
     }
 
     #[test]
