@@ -120,7 +120,10 @@ const WAITING: &str = "SELECT COUNT(*) AS waiting, MIN(created) AS oldest FROM n
 /// What waits for one channel, at most.
 const MOST: i64 = 10_000;
 
+/// What is told of one request comes in its order: nobody hears that it was granted and then of it.
 const DUE: &str = "SELECT id, request_id, event, created, attempts FROM notices
-    WHERE channel = $1 AND due_ms <= $2 ORDER BY id LIMIT 1";
+    WHERE channel = $1 AND due_ms <= $2 AND NOT EXISTS (SELECT 1 FROM notices before
+        WHERE before.channel = $1 AND before.request_id = notices.request_id AND before.id < notices.id)
+    ORDER BY id LIMIT 1";
 
 const PUT_OFF: &str = "UPDATE notices SET attempts = attempts + 1, due_ms = $2 WHERE id = $1";
