@@ -2,8 +2,10 @@
 //! has saved keeps working.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::fs::File;
 use std::net::Ipv4Addr;
+use std::path::Path;
 
 use crate::exit::{Exit, Failure};
 use crate::files;
@@ -15,17 +17,11 @@ impl StateDir {
     pub fn address_of(&self, label: &str) -> Result<Ipv4Addr, Failure> {
         self.prepare()?;
         let file = self.path().join(ADDRESSES);
-        let unusable = |error: &dyn std::fmt::Display| {
-            Failure::new(Exit::Failed, format!("{}: {error}", file.display()))
-        };
+        let unusable = |error: &dyn Display| unusable(&file, error);
         // Of two programs that begin at once, each sees what the other has given.
         let lock = File::create(self.path().join(LOCK)).map_err(|error| unusable(&error))?;
         lock.lock().map_err(|error| unusable(&error))?;
-        let text = files::read(&file).map_err(|error| unusable(&error))?;
-        let mut numbers: BTreeMap<String, u16> = match text {
-            Some(text) => serde_json::from_str(&text).map_err(|error| unusable(&error))?,
-            None => BTreeMap::new(),
-        };
+        let mut numbers = numbers(&file)?;
         if let Some(number) = numbers.get(label) {
             return Ok(address(*number));
         }
@@ -35,6 +31,24 @@ impl StateDir {
         files::replace(&file, &text).map_err(|error| unusable(&error))?;
         Ok(address(number))
     }
+
+    /// The address that the application of this label has, if it ever had one.
+    pub fn known_address(&self, label: &str) -> Result<Option<Ipv4Addr>, Failure> {
+        let numbers = numbers(&self.path().join(ADDRESSES))?;
+        Ok(numbers.get(label).copied().map(address))
+    }
+}
+
+fn numbers(file: &Path) -> Result<BTreeMap<String, u16>, Failure> {
+    let text = files::read(file).map_err(|error| unusable(file, &error))?;
+    match text {
+        Some(text) => serde_json::from_str(&text).map_err(|error| unusable(file, &error)),
+        None => Ok(BTreeMap::new()),
+    }
+}
+
+fn unusable(file: &Path, error: &dyn Display) -> Failure {
+    Failure::new(Exit::Failed, format!("{}: {error}", file.display()))
 }
 
 /// 127.77.0.1, 127.77.0.2 and so on; none that ends in 0 or 255.
@@ -56,6 +70,7 @@ mod tests {
     fn an_application_keeps_its_address() {
         let dir = tempfile::tempdir().unwrap();
         let state = StateDir::at(dir.path());
+        assert_eq!(state.known_address("db.hq").unwrap(), None);
         let of = |label| state.address_of(label).unwrap().to_string();
         assert_eq!(
             (of("a-hq"), of("b-hq"), of("a-hq")),

@@ -1,13 +1,16 @@
 //! `adit db` and fixed addresses, with the databases that are here and some that are not.
 
+use std::fs::{self, Permissions};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
 use anyhow::{Context, Result};
-use testkit::{Deployment, Echo, Postgres, Process, eventually, run};
+use testkit::{Deployment, Echo, Postgres, Process, eventually, free_port, run};
 
 use crate::support::{SOON, application, assert_says, grant};
+use crate::web::Chromium;
 use crate::{mysql, postgres, redis};
 
 #[test]
@@ -101,6 +104,55 @@ fn databases_of_every_kind_have_an_address_that_stays() -> Result<()> {
     }
     let plain = run(deployment.adit("alice").args(["tunnel", "plain", "--fixed"]), SOON)?;
     assert_says(&plain, "no port is usual");
+    Ok(())
+}
+
+#[test]
+fn the_first_client_of_a_port_that_is_always_open_signs_the_machine_in() -> Result<()> {
+    let (deployment, echo) = (Deployment::start()?, Echo::start(None)?);
+    let document = "[[user]]\nname = \"alice\"\n".to_owned()
+        + &application("orders", "tcp", &echo.address())
+        + &grant("alice", "orders");
+    deployment.apply(&document)?.ok()?;
+    deployment.login("alice")?;
+    let mut chromium = Chromium::start(deployment.dir(), "alice")?;
+    let link = run(deployment.adit("alice").arg("sign-in"), SOON)?.ok()?;
+    chromium.goto("a", link.lines().next().context("a link")?)?;
+    chromium.until("a", "document.title.startsWith('Applications')")?;
+    let port = free_port()?;
+    let mut unit = deployment.adit("alice");
+    let named = format!("orders:{port}");
+    let unit = run(unit.args(["tunnel", &named, "--fixed", "--service", "print"]), SOON)?.ok()?;
+    let (_, words) = unit.split_once("ExecStart=").context("what it starts")?;
+    let words: Vec<&str> = words.lines().next().context("words")?.split(' ').skip(1).collect();
+    assert_eq!(words, ["tunnel", &format!("orders-hq:{port}"), "--fixed"]);
+    run(deployment.adit("alice").arg("logout"), SOON)?.ok()?;
+
+    let (browser, shown) = (deployment.dir().join("browser"), deployment.dir().join("shown"));
+    fs::write(&browser, format!("#!/bin/sh\necho \"$1\" > {}\n", shown.display()))?;
+    fs::set_permissions(&browser, Permissions::from_mode(0o755))?;
+    let mut adit = deployment.adit("alice");
+    adit.args(&words).env("BROWSER", &browser);
+    let log = deployment.dir().join("first.log");
+    let _tunnel = Process::start("adit", adit, &log)?;
+    let mut stream = eventually_connected(format!("127.77.0.1:{port}").parse()?)?;
+    stream.write_all(b"hello")?;
+    eventually(SOON, "a browser is opened", || {
+        fs::read_to_string(&shown).is_ok_and(|page| !page.is_empty())
+    })?;
+    let page = fs::read_to_string(&shown)?;
+    chromium.goto("b", &format!("file://{}", page.trim()))?;
+    let code = chromium
+        .until("b", "document.title && location.protocol == 'https:' && document.body.innerText")?;
+    let said = fs::read_to_string(&log)?;
+    let (_, waiting) = said.split_once("Code: ").context("a code")?;
+    let waiting = waiting.split('.').next().context("its end")?;
+    assert!(code.to_string().contains(waiting), "{waiting}: {code}");
+    chromium.until("b", "(b => b && (b.click(), true))([...document.querySelectorAll('button')].find(b => b.innerText == 'Approve'))")?;
+    let mut answer = [0; 5];
+    stream.set_read_timeout(Some(SOON))?;
+    stream.read_exact(&mut answer)?;
+    assert_eq!(&answer, b"hello", "what was sent before the sign-in has arrived");
     Ok(())
 }
 

@@ -17,6 +17,8 @@ pub(crate) mod stage;
 mod tls;
 mod websocket;
 
+pub(crate) use chromium::Chromium;
+
 use std::io::{Read as _, Write as _};
 use std::process::Command;
 use std::time::Duration;

@@ -5,6 +5,7 @@ mod browser;
 pub mod completions;
 pub mod db;
 mod doctor;
+mod first;
 mod issued;
 pub mod key;
 pub mod login;

@@ -7,13 +7,13 @@ use access::Kind;
 use api::MyApplication;
 use clap::Args;
 use serde::Serialize;
-use tokio::net::TcpListener;
 
 use super::db::Product;
+use super::first;
 use super::service::{self, Service};
 use crate::context::{self, Context};
 use crate::exit::Failure;
-use crate::forward::{Board, LocalPort, bind, serve};
+use crate::forward::{Board, Clients, LocalPort, bind, serve};
 use crate::relay::{Enrolled, Link, Way};
 use crate::stop::Stop;
 use crate::ui::Ui;
@@ -48,43 +48,73 @@ pub async fn run(args: &TunnelArgs, context: &Context) -> Result<(), Failure> {
     if let Some(service) = args.service {
         let mine: Vec<MyApplication> = context.list("/api/v1/me/applications").await?;
         let found = called(&port.application, &mine)?;
-        fixed(found, port.listen.port(), context)?;
-        let words = ["tunnel", &args.application, "--fixed"];
+        // With its port, so that it can be opened before anybody is signed in.
+        let port = fixed(found, port.listen.port(), context)?.port();
+        let words = ["tunnel", &format!("{}:{port}", found.label), "--fixed"];
         return service::run(service, &found.label, &words, context);
     }
     // Before anything is asked of the relay: a taken port must not use a token up. Which one is
     // fixed follows from what the relay says.
-    let listener = if args.fixed { None } else { Some(bind(port.listen)?) };
-    let stop = Stop::new()?;
-    let enrolled = Arc::new(Box::pin(Enrolled::new(&context.settings)).await?);
-    let ended = forward(&enrolled, &port, listener, context, stop).await;
-    enrolled.end().await;
+    let clients = if args.fixed { None } else { Some(Clients::from(bind(port.listen)?)) };
+    let mut stop = Stop::new()?;
+    let (clients, signed_in) = match SignedIn::find(&port, context).await {
+        Ok(signed_in) => (clients, signed_in),
+        Err(failure) if args.fixed => {
+            let Some(at) = first::address(&failure, &port, context)? else { return Err(failure) };
+            let Some(clients) = first::sign_in(at, context, &mut stop).await? else {
+                return Ok(());
+            };
+            (Some(clients), SignedIn::find(&port, context).await?)
+        }
+        Err(failure) => return Err(failure),
+    };
+    let ended = forward(&signed_in, &port, clients, context, stop).await;
+    signed_in.enrolled.end().await;
     ended
+}
+
+/// The machine as it is signed in, and the application as its user may reach it.
+struct SignedIn {
+    enrolled: Arc<Enrolled>,
+    application: MyApplication,
+}
+
+impl SignedIn {
+    async fn find(port: &LocalPort, context: &Context) -> Result<Self, Failure> {
+        let enrolled = Arc::new(Box::pin(Enrolled::new(&context.settings)).await?);
+        match find(&enrolled, &port.application).await {
+            Ok(application) => Ok(Self { enrolled, application }),
+            Err(failure) => {
+                enrolled.end().await;
+                Err(failure)
+            }
+        }
+    }
 }
 
 /// The open port.
 struct Open {
-    listener: TcpListener,
+    clients: Clients,
     application: String,
 }
 
 async fn forward(
-    enrolled: &Arc<Enrolled>,
+    signed_in: &SignedIn,
     port: &LocalPort,
-    listener: Option<TcpListener>,
+    clients: Option<Clients>,
     context: &Context,
     stop: Stop,
 ) -> Result<(), Failure> {
     let (ui, application) = (&context.ui, port.application.clone());
-    let found = find(enrolled, &application).await?;
-    let listener = match listener {
-        Some(listener) => listener,
-        None => bind(fixed(&found, port.listen.port(), context)?)?,
+    let found = &signed_in.application;
+    let clients = match clients {
+        Some(clients) => clients,
+        None => bind(fixed(found, port.listen.port(), context)?)?.into(),
     };
-    let address = listener.local_addr()?;
-    let link = Link::new(Arc::clone(enrolled), ui.clone()).await?;
+    let address = clients.address()?;
+    let link = Link::new(Arc::clone(&signed_in.enrolled), ui.clone()).await?;
     announce(ui, &application, found.kind, address)?;
-    carry(Open { listener, application }, link, ui, stop).await
+    carry(Open { clients, application }, link, ui, stop).await
 }
 
 /// The address that stays this application's, with `port` or, where that is 0, its usual one.
@@ -104,14 +134,14 @@ pub(super) fn fixed(
 }
 
 async fn carry(port: Open, link: Link, ui: &Ui, mut stop: Stop) -> Result<(), Failure> {
-    let Open { listener, application, .. } = port;
+    let Open { clients, application, .. } = port;
     let link = Arc::new(link);
     let board = Arc::new(Board::new(ui.clone(), &application));
     let way = Arc::new(Way::raw(Arc::clone(&link), &application));
     let ended = tokio::select! {
         () = stop.asked() => Ok(()),
         failure = link.refused() => Err(failure),
-        () = serve(listener, Arc::clone(&way), Arc::clone(&board)) => Ok(()),
+        () = serve(clients, Arc::clone(&way), Arc::clone(&board)) => Ok(()),
         () = board.show() => Ok(()),
     };
     if ui.is_live() {

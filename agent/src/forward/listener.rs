@@ -36,16 +36,49 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
+/// Who comes to a port.
+pub struct Clients {
+    listener: TcpListener,
+    /// One who came before there was anything to carry.
+    first: Option<TcpStream>,
+}
+
+impl From<TcpListener> for Clients {
+    fn from(listener: TcpListener) -> Self {
+        Self { listener, first: None }
+    }
+}
+
+impl Clients {
+    /// Those of this port, once there is one.
+    pub async fn first(listener: TcpListener) -> io::Result<Self> {
+        let (first, _) = listener.accept().await?;
+        Ok(Self { listener, first: Some(first) })
+    }
+
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// The next one. Can be dropped without losing any.
+    async fn accept(&mut self) -> io::Result<TcpStream> {
+        match self.first.take() {
+            Some(first) => Ok(first),
+            None => self.listener.accept().await.map(|(socket, _)| socket),
+        }
+    }
+}
+
 /// Carries connections until it is dropped, which ends them all. How many there can be at once is
 /// bounded by the process's limit of open files.
-pub async fn serve<O: Opener>(listener: TcpListener, opener: Arc<O>, board: Arc<Board>) {
-    let mut sessions = JoinSet::new();
+pub async fn serve<O: Opener>(clients: impl Into<Clients>, opener: Arc<O>, board: Arc<Board>) {
+    let (mut clients, mut sessions) = (clients.into(), JoinSet::new());
     loop {
         tokio::select! {
             biased;
             Some(done) = sessions.join_next(), if !sessions.is_empty() => note(done),
-            accepted = listener.accept() => match accepted {
-                Ok((socket, _)) => {
+            accepted = clients.accept() => match accepted {
+                Ok(socket) => {
                     sessions.spawn(carry(socket, Arc::clone(&opener), Arc::clone(&board)));
                 }
                 Err(error) => {

@@ -8,7 +8,7 @@ mod standard;
 
 pub use board::Board;
 pub use ending::told;
-pub use listener::{bind, serve};
+pub use listener::{Clients, bind, serve};
 pub use port::LocalPort;
 pub use standard::standard_streams;
 

@@ -12,13 +12,13 @@ use serde_json::{Value, json};
 use crate::support::SOON;
 
 /// A browser with a profile of its own. It ends with this.
-pub(super) struct Chromium {
+pub(crate) struct Chromium {
     driver: Child,
     answers: Receiver<String>,
 }
 
 impl Chromium {
-    pub(super) fn start(dir: &Path, name: &str) -> Result<Self> {
+    pub(crate) fn start(dir: &Path, name: &str) -> Result<Self> {
         let script = dir.join("chromium.js");
         std::fs::write(&script, include_str!("chromium.js"))?;
         let mut command = Command::new("node");
@@ -38,17 +38,17 @@ impl Chromium {
         Ok(Self { driver, answers })
     }
 
-    pub(super) fn goto(&mut self, tab: &str, url: &str) -> Result<()> {
+    pub(crate) fn goto(&mut self, tab: &str, url: &str) -> Result<()> {
         self.run(&json!({ "tab": tab, "goto": url })).map(drop)
     }
 
     /// What an expression gives in a tab's page, once that is anything.
-    pub(super) fn until(&mut self, tab: &str, expression: &str) -> Result<Value> {
+    pub(crate) fn until(&mut self, tab: &str, expression: &str) -> Result<Value> {
         self.run(&json!({ "tab": tab, "until": expression }))
     }
 
     /// A picture of a tab.
-    pub(super) fn shot(&mut self, tab: &str, file: &Path, dark: bool, width: u32) -> Result<()> {
+    pub(crate) fn shot(&mut self, tab: &str, file: &Path, dark: bool, width: u32) -> Result<()> {
         let shot = json!({ "tab": tab, "shot": file, "dark": dark, "width": width });
         self.run(&shot).map(drop)
     }
