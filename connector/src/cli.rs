@@ -68,7 +68,7 @@ struct JoinArgs {
     /// The HTTP proxy that leads to the relay, http://host:port, or none. Kept in the configuration.
     #[arg(long, value_name = "URL")]
     proxy: Option<String>,
-    /// A file that holds the proxy's user:password.
+    /// A file that holds the proxy's user:password, or DOMAIN\user:password.
     #[arg(long, value_name = "FILE", requires = "proxy")]
     proxy_credentials: Option<PathBuf>,
 }

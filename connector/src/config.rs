@@ -37,7 +37,8 @@ pub enum ProxyChoice {
     #[default]
     Environment,
     None,
-    /// This one, with the credentials in this file, one line: `user:password`.
+    /// This one, with the credentials in this file, one line: `user:password`, or
+    /// `DOMAIN\user:password`.
     Named {
         url: String,
         credentials: Option<PathBuf>,

@@ -33,8 +33,35 @@ pub struct Fresh {
     pub key: [u8; 16],
 }
 
+/// What a login is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Purpose {
+    /// What is said after it is signed and sealed.
+    Sealing,
+    /// It shows who is there, and that is all.
+    Proof,
+}
+
+impl Purpose {
+    fn flags(self) -> u32 {
+        match self {
+            Self::Sealing => FLAGS,
+            Self::Proof => PROOF_FLAGS,
+        }
+    }
+
+    /// Without which a server's challenge is not answered.
+    fn needs(self) -> u32 {
+        match self {
+            Self::Sealing => NEEDED,
+            Self::Proof => UNICODE,
+        }
+    }
+}
+
 /// A client's half of a login, from its first message to its last.
 pub struct Ntlm {
+    purpose: Purpose,
     fresh: Fresh,
     /// 100 ns since 1601, where the server does not say.
     now: u64,
@@ -54,12 +81,18 @@ pub struct Keys {
 
 impl Ntlm {
     pub fn new(fresh: Fresh, now: u64, service: String) -> Self {
-        Self { fresh, now, service }
+        Self { purpose: Purpose::Sealing, fresh, now, service }
+    }
+
+    /// A login to an HTTP proxy, which nothing sealed follows.
+    pub fn to_proxy(fresh: Fresh, now: u64, host: &str) -> Self {
+        Self { purpose: Purpose::Proof, fresh, now, service: format!("HTTP/{host}") }
     }
 
     /// The first message.
-    pub fn negotiate() -> Vec<u8> {
-        let mut message = [SIGNATURE, &1_u32.to_le_bytes(), &FLAGS.to_le_bytes()].concat();
+    pub fn negotiate(&self) -> Vec<u8> {
+        let flags = self.purpose.flags().to_le_bytes();
+        let mut message = [SIGNATURE, &1_u32.to_le_bytes(), &flags].concat();
         message.extend([0; 16]);
         message.extend(VERSION);
         message
@@ -71,14 +104,23 @@ impl Ntlm {
         challenge: &[u8],
         login: &Login<'_>,
     ) -> Result<(Vec<u8>, Keys), NtlmError> {
-        let asked = Challenge::read(challenge)?;
+        let asked = Challenge::read(challenge, self.purpose.needs())?;
         let proof = self.proof(&asked, login)?;
+        let (key, shown) = self.key(&asked, &proof);
+        let mut message = self.message(&asked, &proof, login, &shown)?;
+        let mic = hmac_md5(&key, &[&self.negotiate(), challenge, &message]);
+        message[MIC..MIC + 16].copy_from_slice(&mic);
+        Ok((message, Keys::new(&key)))
+    }
+
+    /// The key of all that follows, and what the server is told of it.
+    fn key(&self, asked: &Challenge<'_>, proof: &Proof) -> ([u8; 16], Vec<u8>) {
+        if self.purpose.flags() & asked.flags & OWN_KEY == 0 {
+            return (proof.session, Vec::new());
+        }
         let mut shown = self.fresh.key;
         Rc4::new(&proof.session).apply(&mut shown);
-        let mut message = self.message(&asked, &proof, login, &shown)?;
-        let mic = hmac_md5(&self.fresh.key, &[&Self::negotiate(), challenge, &message]);
-        message[MIC..MIC + 16].copy_from_slice(&mic);
-        Ok((message, Keys::new(&self.fresh.key)))
+        (self.fresh.key, shown.to_vec())
     }
 
     /// Shows the knowledge of the password for this challenge.
@@ -143,7 +185,7 @@ impl Ntlm {
             message.extend(place.to_le_bytes());
             at += part.len();
         }
-        message.extend(((FLAGS | TARGET_INFO) & asked.flags).to_le_bytes());
+        message.extend(((self.purpose.flags() | TARGET_INFO) & asked.flags).to_le_bytes());
         message.extend(VERSION);
         message.extend([0; 16]);
         message.extend(parts.concat());
@@ -181,15 +223,19 @@ struct Challenge<'a> {
 }
 
 impl<'a> Challenge<'a> {
-    fn read(message: &'a [u8]) -> Result<Self, NtlmError> {
+    fn read(message: &'a [u8], needs: u32) -> Result<Self, NtlmError> {
         if message.get(..8) != Some(SIGNATURE) || u32_at(message, 8)? != 2 {
             return Err(NtlmError::NotOne);
         }
         let flags = u32_at(message, 20)?;
-        if flags & NEEDED != NEEDED {
+        if flags & needs != needs {
             return Err(NtlmError::NotOne);
         }
         let challenge = message.get(24..).and_then(<[u8]>::first_chunk).ok_or(NtlmError::Cut)?;
+        if flags & TARGET_INFO == 0 && needs == UNICODE {
+            // It says nothing of itself, and its message may end here.
+            return Ok(Self { challenge: *challenge, flags, facts: &[], time: None });
+        }
         let length = usize::from(u16_at(message, 40)?);
         let at = usize::try_from(u32_at(message, 44)?).map_err(|_| NtlmError::Cut)?;
         let facts = message.get(at..).and_then(|rest| rest.get(..length)).ok_or(NtlmError::Cut)?;
@@ -270,6 +316,11 @@ const VERSION: [u8; 8] = [10, 0, 0x61, 0x4a, 0, 0, 0, 15];
 /// Unicode, the target's name, signing and sealing with a fresh key of 128 bits, sessions that are
 /// protected as they should, version.
 const FLAGS: u32 = 0xe208_8235;
+/// Unicode, the target's name, sessions that are protected as they should.
+const PROOF_FLAGS: u32 = 0x0008_8205;
+const UNICODE: u32 = 1;
+/// A fresh key for what follows.
+const OWN_KEY: u32 = 0x4000_0000;
 /// That the server has said things of itself.
 const TARGET_INFO: u32 = 0x0080_0000;
 /// Without which there is no protection.
@@ -351,6 +402,21 @@ mod tests {
         let has = |text: &str| answer.windows(text.len() * 2).any(|part| part == utf16(text));
         assert!(has("User") && has("Domain") && has("TERMSRV/desk") && !has("Password"));
         assert_eq!(u32_at(&answer, 8), Ok(3));
+    }
+
+    #[test]
+    fn a_proxy_gets_a_proof_and_no_key() {
+        let ntlm = Ntlm::to_proxy(FRESH, 0, "proxy");
+        let (answer, _) = answered(&ntlm, &challenge(&names())).unwrap();
+        assert_eq!((u16_at(&answer, 52), u32_at(&answer, 60)), (Ok(0), Ok(0x0008_8205)));
+        // An old one says nothing of itself, and its message is short.
+        let mut short = challenge(&[]);
+        short.truncate(32);
+        short[20..24].copy_from_slice(&0x0008_8201_u32.to_le_bytes());
+        assert!(answered(&ntlm, &short).is_ok());
+        assert!(answered(&Ntlm::new(FRESH, 0, String::new()), &short).is_err());
+        short[20] = 2;
+        assert!(matches!(answered(&ntlm, &short), Err(NtlmError::NotOne)), "not Unicode");
     }
 
     #[test]

@@ -18,16 +18,36 @@ pub struct Squid {
     _dir: TempDir,
 }
 
+/// Who is let through.
+#[derive(Clone, Copy)]
+enum Known<'a> {
+    Basic { user: &'a str, password: &'a str },
+    Ntlm,
+}
+
 impl Squid {
     /// For everybody; or with `user` and password for who shows those.
     pub fn start(known: Option<(&str, &str)>) -> Result<Self> {
+        Self::for_whom(known.map(|(user, password)| Known::Basic { user, password }))
+    }
+
+    /// For who speaks NTLM: squid's own stand-in for a domain controller takes any password.
+    pub fn start_with_ntlm() -> Result<Self> {
+        Self::for_whom(Some(Known::Ntlm))
+    }
+
+    fn for_whom(known: Option<Known<'_>>) -> Result<Self> {
         let (port, dir) = (free_port()?, tempfile::Builder::new().prefix("squid-").tempdir()?);
         // It runs as another user than root.
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o777))?;
         let at = |name: &str| dir.path().join(name).display().to_string();
         let who = match known {
             None => "http_access allow CONNECT\n".to_owned(),
-            Some((user, password)) => {
+            Some(Known::Ntlm) => "auth_param ntlm program /usr/lib/squid/ntlm_fake_auth\n\
+                 auth_param ntlm children 1\n\
+                 acl known proxy_auth REQUIRED\nhttp_access allow CONNECT known\n"
+                .to_owned(),
+            Some(Known::Basic { user, password }) => {
                 let hash = Command::new("openssl").args(["passwd", "-apr1", password]).output()?;
                 fs::write(at("known"), format!("{user}:{}", String::from_utf8(hash.stdout)?))?;
                 format!(

@@ -9,6 +9,7 @@ use std::str::FromStr;
 use access::{Code, Explain};
 use data_encoding::BASE64;
 use ipnet::IpNet;
+use ntlm::{Fresh, Login, Ntlm};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -20,7 +21,7 @@ use crate::local;
 pub struct Proxy {
     host: String,
     port: u16,
-    /// `user:password`, for Basic.
+    /// `user:password`, or `DOMAIN\user:password`.
     credentials: Option<SecretString>,
 }
 
@@ -84,7 +85,9 @@ impl Explain for ProxyError {
                 "check the proxy's address, or name none for the relay in NO_PROXY".into()
             }
             Self::Credentials { .. } => {
-                "name user and password of the proxy; Basic is what is spoken".into()
+                "name user and password of the proxy (DOMAIN\\user:password for NTLM); Basic and NTLM \
+                 are what is spoken, also by the name of Negotiate"
+                    .into()
             }
             Self::Refused { .. } => "have the proxy allow CONNECT to the relay's port".into(),
         })
@@ -170,32 +173,182 @@ impl Proxy {
     }
 
     /// A connection through the proxy to `host:port`, as if it had been dialled there.
+    ///
+    /// Credentials are shown once the proxy has asked for them, and the password itself only to one
+    /// that asks for nothing better.
     pub(crate) async fn connect(&self, target: &str) -> Result<TcpStream, ProxyError> {
-        let proxy = self.to_string();
-        let unreachable = |source| ProxyError::Unreachable { proxy: proxy.clone(), source };
-        let address = (local::host(&self.host), self.port);
-        let mut socket = TcpStream::connect(address).await.map_err(unreachable)?;
-        let request = self.request(target);
-        socket.write_all(request.expose_secret().as_bytes()).await.map_err(unreachable)?;
-        let not_http = || ProxyError::NotHttp { proxy: proxy.clone() };
-        let head = read_head(&mut socket).await.map_err(unreachable)?.ok_or_else(not_http)?;
-        match status(&head).ok_or_else(not_http)? {
-            // What stands behind it nobody has asked for: the relay speaks second.
-            200..=299 if !head.ends_with(END) => Err(not_http()),
-            200..=299 => Ok(socket),
-            407 => Err(ProxyError::Credentials { proxy }),
-            status => Err(ProxyError::Refused { proxy, target: target.to_owned(), status }),
+        let mut conversation = self.dial(target).await?;
+        let asked = conversation.ask(None).await?;
+        let (407, Some(credentials)) = (asked.status, &self.credentials) else {
+            return conversation.led(&asked);
+        };
+        // Some end the connection with this answer.
+        let mut conversation = self.dial(target).await?;
+        let answer = match asked.best() {
+            Scheme::Basic => {
+                let encoded = BASE64.encode(credentials.expose_secret().as_bytes());
+                conversation.ask(Some(format!("Basic {encoded}").into())).await?
+            }
+            Scheme::Ntlm => self.prove("NTLM", credentials, &mut conversation).await?,
+            Scheme::Negotiate => self.prove("Negotiate", credentials, &mut conversation).await?,
+        };
+        conversation.led(&answer)
+    }
+
+    /// Shows by NTLM that the password is known. The last answer.
+    async fn prove(
+        &self,
+        scheme: &str,
+        credentials: &SecretString,
+        conversation: &mut Conversation<'_>,
+    ) -> Result<Answer, ProxyError> {
+        let fresh = Fresh { challenge: rand::random(), key: rand::random() };
+        let ntlm = Ntlm::to_proxy(fresh, since_1601(), &self.host);
+        let shown = |message: &[u8]| format!("{scheme} {}", BASE64.encode(message)).into();
+        let asked = conversation.ask(Some(shown(&ntlm.negotiate()))).await?;
+        let Some(challenge) = asked.challenge(scheme) else { return Ok(asked) };
+        conversation.skip(&asked).await?;
+        let (account, password) = credentials.expose_secret().split_once(':').unwrap_or_default();
+        let (domain, user) = account.split_once('\\').unwrap_or(("", account));
+        let password = SecretString::from(password);
+        let login = Login { domain, user, password: &password };
+        match ntlm.authenticate(&challenge, &login) {
+            Ok((proof, _)) => conversation.ask(Some(shown(&proof))).await,
+            Err(_) => Err(ProxyError::NotHttp { proxy: self.to_string() }),
         }
     }
 
-    fn request(&self, target: &str) -> SecretString {
-        let credentials = self.credentials.as_ref().map(|credentials| {
-            let encoded = BASE64.encode(credentials.expose_secret().as_bytes());
-            format!("Proxy-Authorization: Basic {encoded}\r\n")
-        });
-        let credentials = credentials.unwrap_or_default();
-        format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n{credentials}\r\n").into()
+    async fn dial<'a>(&self, target: &'a str) -> Result<Conversation<'a>, ProxyError> {
+        let proxy = self.to_string();
+        let dialled = TcpStream::connect((local::host(&self.host), self.port)).await;
+        match dialled {
+            Ok(socket) => Ok(Conversation { socket, proxy, target }),
+            Err(source) => Err(ProxyError::Unreachable { proxy, source }),
+        }
     }
+}
+
+/// A connection on which a proxy is asked to lead somewhere.
+struct Conversation<'a> {
+    socket: TcpStream,
+    proxy: String,
+    target: &'a str,
+}
+
+impl Conversation<'_> {
+    async fn ask(&mut self, shown: Option<SecretString>) -> Result<Answer, ProxyError> {
+        let request = request(self.target, shown.as_ref());
+        let sent = self.socket.write_all(request.expose_secret().as_bytes()).await;
+        sent.map_err(|source| self.unreachable(source))?;
+        let head = read_head(&mut self.socket).await.map_err(|source| self.unreachable(source))?;
+        head.as_deref().and_then(Answer::read).ok_or_else(|| self.not_http())
+    }
+
+    /// Reads off the page that comes with a refusal, so that the next answer follows.
+    async fn skip(&mut self, answer: &Answer) -> Result<(), ProxyError> {
+        let length: usize = answer
+            .header("content-length")
+            .next()
+            .map_or(Ok(0), str::parse)
+            .map_err(|_| self.not_http())?;
+        if length > MAX_PAGE {
+            return Err(self.not_http());
+        }
+        let mut rest = vec![0; length.saturating_sub(answer.rest.len())];
+        let read = self.socket.read_exact(&mut rest).await;
+        read.map(drop).map_err(|source| self.unreachable(source))
+    }
+
+    fn led(self, answer: &Answer) -> Result<TcpStream, ProxyError> {
+        match answer.status {
+            // What stands behind it nobody has asked for: the relay speaks second.
+            200..=299 if !answer.rest.is_empty() => Err(self.not_http()),
+            200..=299 => Ok(self.socket),
+            407 => Err(ProxyError::Credentials { proxy: self.proxy }),
+            status => {
+                let target = self.target.to_owned();
+                Err(ProxyError::Refused { proxy: self.proxy, target, status })
+            }
+        }
+    }
+
+    fn unreachable(&self, source: io::Error) -> ProxyError {
+        ProxyError::Unreachable { proxy: self.proxy.clone(), source }
+    }
+
+    fn not_http(&self) -> ProxyError {
+        ProxyError::NotHttp { proxy: self.proxy.clone() }
+    }
+}
+
+fn request(target: &str, shown: Option<&SecretString>) -> SecretString {
+    let shown = shown.map(|shown| format!("Proxy-Authorization: {}\r\n", shown.expose_secret()));
+    let shown = shown.unwrap_or_default();
+    format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n{shown}\r\n").into()
+}
+
+/// How a proxy wants to be shown who asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Scheme {
+    Basic,
+    Ntlm,
+    /// By which NTLM may be spoken too.
+    Negotiate,
+}
+
+/// A proxy's answer to CONNECT.
+#[derive(Debug)]
+struct Answer {
+    status: u16,
+    head: String,
+    /// What came behind the head.
+    rest: Vec<u8>,
+}
+
+impl Answer {
+    /// Of a head, and what came with it; `None`: it is no HTTP.
+    fn read(bytes: &[u8]) -> Option<Self> {
+        let status = status(bytes)?;
+        let end = bytes.windows(END.len()).position(|four| four == END)? + END.len();
+        let head = String::from_utf8_lossy(&bytes[..end]).into_owned();
+        Some(Self { status, head, rest: bytes[end..].to_vec() })
+    }
+
+    /// The values of a header, whose name is in small letters.
+    fn header<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        let pairs = self.head.lines().filter_map(|line| line.split_once(':'));
+        pairs.filter(move |pair| pair.0.eq_ignore_ascii_case(name)).map(|pair| pair.1.trim())
+    }
+
+    fn best(&self) -> Scheme {
+        let offers = |scheme: &str| {
+            self.header("proxy-authenticate").any(|value| {
+                let first = value.split_ascii_whitespace().next();
+                first.is_some_and(|first| first.eq_ignore_ascii_case(scheme))
+            })
+        };
+        match () {
+            () if offers("NTLM") => Scheme::Ntlm,
+            () if offers("Negotiate") && !offers("Basic") => Scheme::Negotiate,
+            () => Scheme::Basic,
+        }
+    }
+
+    /// What is asked in a challenge of this scheme.
+    fn challenge(&self, scheme: &str) -> Option<Vec<u8>> {
+        let asked = self.header("proxy-authenticate").find_map(|value| {
+            let (first, rest) = value.split_once(' ')?;
+            first.eq_ignore_ascii_case(scheme).then_some(rest.trim())
+        })?;
+        BASE64.decode(asked.as_bytes()).ok()
+    }
+}
+
+/// The time as Windows counts it, in 100 ns.
+fn since_1601() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let since = since.unwrap_or_default() + FROM_1601_TO_1970;
+    u64::try_from(since.as_nanos() / 100).unwrap_or_default()
 }
 
 /// The head of the answer, and what came with it; `None` where it is none, or longer than an answer
@@ -285,6 +438,8 @@ impl fmt::Debug for Proxy {
 
 const END: &[u8] = b"\r\n\r\n";
 const MAX_HEAD: usize = 16 * 1024;
+const MAX_PAGE: usize = 256 * 1024;
+const FROM_1601_TO_1970: std::time::Duration = std::time::Duration::from_secs(11_644_473_600);
 
 #[cfg(test)]
 mod tests {
@@ -295,10 +450,6 @@ mod tests {
         let proxy: Proxy = "http://ann:p%40ss%3A@proxy.corp:3128/".parse().unwrap();
         assert_eq!(proxy.credentials.as_ref().unwrap().expose_secret(), "ann:p@ss:");
         assert_eq!(format!("{proxy} {proxy:?}"), "proxy.corp:3128 Proxy(proxy.corp:3128)");
-        let request = proxy.request("relay:443");
-        assert!(
-            request.expose_secret().contains("\r\nProxy-Authorization: Basic YW5uOnBAc3M6\r\n")
-        );
         let bare: Proxy = "[::1]:8080".parse().unwrap();
         assert_eq!(bare.to_string(), "[::1]:8080");
         assert!(bare.credentials.is_none());
@@ -337,6 +488,23 @@ mod tests {
         }
         let none = Proxies::from_environment(|_| None).unwrap();
         assert!(none.to("relay.example").is_none());
+    }
+
+    #[test]
+    fn the_password_itself_is_for_proxies_that_ask_for_nothing_better() {
+        let asks = |schemes: &str| {
+            let head = format!("HTTP/1.1 407 Who\r\n{schemes}Content-Length: 2\r\n\r\nno");
+            let answer = Answer::read(head.as_bytes()).unwrap();
+            assert_eq!(answer.rest, b"no");
+            answer.best()
+        };
+        let of = |scheme: &str| format!("Proxy-Authenticate: {scheme}\r\n");
+        assert_eq!(asks(""), Scheme::Basic);
+        assert_eq!(asks(&of("Basic realm=\"NTLM\"")), Scheme::Basic);
+        assert_eq!(asks(&(of("Basic realm=x") + &of("ntlm"))), Scheme::Ntlm);
+        // Often there is Kerberos behind it, and no NTLM.
+        assert_eq!(asks(&(of("Negotiate") + &of("Basic realm=x"))), Scheme::Basic);
+        assert_eq!(asks(&of("Negotiate")), Scheme::Negotiate);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use access::EndReason;
 use relay::{Signer, TestCa, TestRelay, pair, within};
 use splice::{Io, Stream as _};
-use testkit::Path;
+use testkit::{Path, Squid};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
@@ -21,7 +21,7 @@ use tokio_rustls::TlsAcceptor;
 use tunnel::doctor::{Outcome, examine};
 use tunnel::endpoint::Congestion;
 use tunnel::ladder::Ways;
-use tunnel::proxy::Proxies;
+use tunnel::proxy::{Proxies, Proxy};
 use tunnel::tls::{Expiry, client_verifier, server_config};
 use tunnel::{
     Closed, ConnectError, Connection, Interception, Ladder, OverTcp, Stream, Transport, end_reason,
@@ -284,6 +284,28 @@ async fn a_proxy_leads_to_the_relay_and_what_it_wants_is_told() {
     let refused = within(ladder(over("")).dial(&identity)).await.unwrap_err();
     assert_eq!(refused.explain().map(|why| why.code().0), Some("proxy.credentials"));
     let near = within(ladder(over("ann:s@")).dial(&identity)).await.unwrap();
+    let far = within(rig.relays.recv()).await.unwrap();
+    assert_eq!(near.transport(), Transport::Tls);
+    exchange(&near, &far).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_proxy_that_wants_ntlm_leads_to_the_relay() {
+    let mut rig = Rig::start().await;
+    rig.path.faults().no_udp.store(true, Relaxed);
+    let squid = Squid::start_with_ntlm().unwrap();
+    let ladder = |credentials: Option<&str>| {
+        let mut proxy: Proxy = squid.url().parse().unwrap();
+        if let Some(credentials) = credentials {
+            proxy = proxy.with_credentials(credentials.to_owned().into());
+        }
+        let proxies = Proxies::always(proxy);
+        rig.ladder(OverTcp { proxies, interception: Interception::Refuse })
+    };
+    let identity = rig.ca.identity("connector:1");
+    let refused = within(ladder(None).dial(&identity)).await.unwrap_err();
+    assert_eq!(refused.explain().map(|why| why.code().0), Some("proxy.credentials"));
+    let near = within(ladder(Some("CORP\\ann:s3cret:")).dial(&identity)).await.unwrap();
     let far = within(rig.relays.recv()).await.unwrap();
     assert_eq!(near.transport(), Transport::Tls);
     exchange(&near, &far).await;

@@ -61,8 +61,8 @@ impl<'a> Credssp<'a> {
         Self { account, public_key, nonce, ntlm, proven: None }
     }
 
-    pub(crate) fn first() -> Result<Vec<u8>, LoginError> {
-        let tokens = tokens(Ntlm::negotiate())?;
+    pub(crate) fn first(&self) -> Result<Vec<u8>, LoginError> {
+        let tokens = tokens(self.ntlm.negotiate())?;
         Ok(Message { nego_tokens: Some(tokens), ..Message::of(VERSION) }.to_der()?)
     }
 

@@ -182,7 +182,7 @@ async fn sign_in(
         .map_err(|error| TargetError::Handshake(io::Error::other(error.to_string())))?;
     let key = &certificate.public_key().subject_public_key.data;
     let mut login = Credssp::new(account, key, occasion(host)?);
-    wire.write_all(&Credssp::first()?).await?;
+    wire.write_all(&login.first()?).await?;
     wire.flush().await?;
     loop {
         let answer = frame(wire, sequence).await.map_err(refused)?;
