@@ -46,6 +46,7 @@ pub(crate) const FOR_TESTS: &[Need] = &[
     Need { file: "/usr/lib/python3/dist-packages/requests", package: "python3-requests" },
     Need { file: "/usr/lib/python3/dist-packages/httpx", package: "python3-httpx" },
     Need { file: "/usr/lib/python3/dist-packages/h2", package: "python3-h2" },
+    Need { file: "/usr/lib/python3/dist-packages/yaml", package: "python3-yaml" },
     Need { file: "/usr/lib/python3/dist-packages/grpc", package: "python3-grpcio" },
     Need { file: "/usr/bin/node", package: "nodejs" },
     Need { file: "/usr/bin/npm", package: "npm" },

@@ -36,6 +36,19 @@ fn services_are_confined() {
 }
 
 #[test]
+fn the_chart_makes_confined_pods_and_says_what_each_value_is() {
+    let check = root().join("packaging/helm/check.py");
+    read(Command::new("/usr/bin/python3").arg(check)).expect("nothing to say");
+}
+
+#[test]
+fn the_sources_of_the_windows_package_are_well_formed() {
+    let sources = root().join("packaging/windows/adit-connector.wxs");
+    let parse = "import sys, xml.dom.minidom; xml.dom.minidom.parse(sys.argv[1])";
+    read(Command::new("/usr/bin/python3").args(["-c", parse]).arg(sources)).expect("XML");
+}
+
+#[test]
 fn the_bill_of_materials_names_each_crate_with_its_checksum() {
     let folder = tempfile::tempdir().expect("folder");
 
