@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
-use testkit::{Deployment, RdpSecurity, RdpTarget, bin_dir, free_port, run};
+use testkit::{Deployment, RdpSecurity, RdpTarget, XrdpTarget, bin_dir, free_port, run};
 
 use crate::support::{SOON, application, grant};
 
@@ -39,6 +39,16 @@ fn a_ticket_opens_one_line_of_the_browser_that_asked_for_it() -> Result<()> {
 #[test]
 fn a_target_that_shows_another_certificate_gets_nothing() -> Result<()> {
     Stage::start()?.walk("desktop-certificate.mjs")
+}
+
+#[test]
+fn a_person_works_at_xrdp_and_its_clipboard_carries_the_way_it_may() -> Result<()> {
+    let mut stage = Stage::start()?;
+    stage.xrdp = Some(XrdpTarget::start()?);
+    fs::write(stage.deployment.dir().join("xrdp.password"), XrdpTarget::PASSWORD)?;
+    stage.deployment.apply(&stage.document())?.ok()?;
+    let walked = stage.walk("desktop-xrdp.mjs");
+    walked.with_context(|| stage.xrdp.as_ref().map(XrdpTarget::log).unwrap_or_default())
 }
 
 #[test]
@@ -87,6 +97,7 @@ struct Stage {
     deployment: Deployment,
     nla: RdpTarget,
     tls: RdpTarget,
+    xrdp: Option<XrdpTarget>,
     /// Where a script leads to one of them.
     swapped: u16,
 }
@@ -94,7 +105,8 @@ struct Stage {
 impl Stage {
     fn start() -> Result<Self> {
         let (nla, tls) = (RdpTarget::start(RdpSecurity::Nla)?, RdpTarget::start(RdpSecurity::Tls)?);
-        let stage = Self { deployment: Deployment::start()?, nla, tls, swapped: free_port()? };
+        let (deployment, swapped) = (Deployment::start()?, free_port()?);
+        let stage = Self { deployment, nla, tls, xrdp: None, swapped };
         fs::write(stage.deployment.dir().join("desktop.password"), RdpTarget::PASSWORD)?;
         stage.deployment.apply(&stage.document())?.ok()?;
         Ok(stage)
@@ -113,13 +125,34 @@ impl Stage {
             desk("desk2", &self.nla.address()) + &managed,
             desk("desk3", &self.tls.address()) + &managed,
             desk("desk4", &self.tls.address()),
+            desk("desk6", &self.nla.address()) + &managed,
             desk("desk5", &format!("127.0.0.1:{}", self.swapped)) + &managed,
             grant("alice", "desk1"),
             grant("alice", "desk2"),
             grant("alice", "desk3") + "clipboard = \"off\"\nfile_transfer = false\n",
             grant("alice", "desk4") + "clipboard = \"to-target\"\n",
             grant("alice", "desk5"),
+            grant("alice", "desk6") + "recording = \"with-input\"\n",
             grant("bob", "desk3"),
+            self.xrdp.as_ref().map(|target| self.of_xrdp(target)).unwrap_or_default(),
+        ]
+        .concat()
+    }
+
+    fn of_xrdp(&self, target: &XrdpTarget) -> String {
+        let managed = format!(
+            "account = {:?}\npassword_file = {:?}\n",
+            XrdpTarget::USER,
+            self.deployment.dir().join("xrdp.password"),
+        );
+        let desk = |name| application(name, "rdp", &target.address());
+        [
+            desk("desk7"),
+            desk("desk8") + &managed,
+            desk("desk9") + &managed,
+            grant("alice", "desk7"),
+            grant("alice", "desk8") + "clipboard = \"to-target\"\n",
+            grant("alice", "desk9") + "clipboard = \"from-target\"\n",
         ]
         .concat()
     }
@@ -153,6 +186,8 @@ impl Stage {
             "password": RdpTarget::PASSWORD,
             "nla": target(&self.nla),
             "tls": target(&self.tls),
+            "xrdp": self.xrdp.as_ref().map(|target| json!({ "dir": target.dir(),
+                "user": XrdpTarget::USER, "password": XrdpTarget::PASSWORD })),
             "swapped": self.swapped,
             "dir": deployment.dir(),
             "shots": shots()?,

@@ -25,6 +25,7 @@ mod squid;
 mod sshd;
 mod targets;
 mod wait;
+mod xrdp;
 
 pub use account::{Account, current_account, is_root};
 pub use client_ca::ClientCa;
@@ -48,3 +49,4 @@ pub use squid::Squid;
 pub use sshd::{Sshd, SshdOptions};
 pub use targets::{BlackHole, Echo, Refusing, Resetting, Silent};
 pub use wait::{eventually, until};
+pub use xrdp::XrdpTarget;

@@ -194,7 +194,7 @@ fn per(bytes: &[u8]) -> Result<Vec<u8>, Fault> {
 }
 
 /// What a client says of who it is, from the header of security on: without compression where
-/// `plain`, and as `account` where there is one.
+/// `plain`, and as `account` where there is one; else with what was typed, if something was.
 pub(crate) fn client_info(
     data: &[u8],
     account: Option<&Account>,
@@ -205,6 +205,10 @@ pub(crate) fn client_info(
     }
     let mut made = Zeroizing::new(data.to_vec());
     let mut flags = u32_at(data, INFO_FLAGS)?;
+    // Who has typed a password need not be asked for it again by a host without NLA.
+    if u16_at(data, INFO_LENGTHS + 4)? > 0 {
+        flags |= AUTO_LOGON;
+    }
     if plain {
         flags &= !(COMPRESSION | COMPRESSION_KINDS);
     }
@@ -476,7 +480,19 @@ pub(crate) mod tests {
         assert_eq!(u32_at(&made, INFO_FLAGS), Ok(UNICODE | AUTO_LOGON));
         let lengths = (0..5).map(|nth| u16_at(&made, INFO_LENGTHS + 2 * nth).unwrap());
         assert_eq!(lengths.collect::<Vec<_>>(), [8, 16, 16, 0, 0]);
+    }
+
+    #[test]
+    fn a_password_that_was_typed_signs_in_and_without_one_the_host_asks() {
         let passed = client_info(&info(), None, false).unwrap();
-        assert_eq!(*passed, info());
+        assert_eq!(
+            u32_at(&passed, INFO_FLAGS),
+            Ok(u32_at(&info(), INFO_FLAGS).unwrap() | AUTO_LOGON)
+        );
+        assert_eq!((&passed[..8], &passed[12..]), (&info()[..8], &info()[12..]));
+        let mut without = info();
+        let at = INFO_LENGTHS + 4;
+        without[at..at + 2].fill(0);
+        assert_eq!(*client_info(&without, None, false).unwrap(), without);
     }
 }

@@ -9,7 +9,7 @@ export async function openDesk(page, name) {
   await page.goto(`${told.url}/#/`);
   const [desk] = await Promise.all([
     page.context().waitForEvent('page'),
-    page.getByRole('link', { name: `Desktop of ${name}.hq` }).click(),
+    page.getByRole('link', { name: `Desktop of ${name}.hq` }).first().click(),
   ]);
   watch(desk);
   desk.setDefaultTimeout(30_000);
