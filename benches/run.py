@@ -7,7 +7,7 @@ of `loadgen`, a throw-away sshd and (where Debian's PostgreSQL, MariaDB and Redi
 databases.
 Needs root for pinning and for the SSH part. `cargo xtask bench` builds what it needs and calls it.
 
-  run.py [--parts bulk latency connect memory ssh pg mysql redis db-memory rdp web web-memory] [--reps 5] [--pin 1] [--gb 2]"""
+  run.py [--parts bulk latency connect memory ssh pg mysql redis db-memory rdp web web-memory small] [--reps 5] [--pin 1] [--gb 2]"""
 import argparse
 import json
 import os
@@ -21,7 +21,7 @@ import time
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-PARTS = ["bulk", "latency", "connect", "memory", "ssh", "pg", "mysql", "redis", "db-memory", "rdp", "web", "web-memory"]
+PARTS = ["bulk", "latency", "connect", "memory", "ssh", "pg", "mysql", "redis", "db-memory", "rdp", "web", "web-memory", "small"]
 
 options = argparse.ArgumentParser(description=__doc__)
 options.add_argument("--parts", nargs="+", default=PARTS, choices=PARTS)
@@ -90,6 +90,26 @@ class Deployment:
         self.run("adit-connector", "join", f"https://127.0.0.1:{self.https}", "--token-file",
                  root / "join", "--state", self.site, "--allow", "127.0.0.0/8:*")
         self.connector = start("connector", self.bin("adit-connector"), "run", "--state", self.site)
+
+    def start_connector_again(self):
+        """How long it takes from its start until it is connected, in seconds."""
+        self.connector.terminate()
+        self.connector.wait(30)
+        status = self.site / "status.json"
+        status.unlink()
+        began = time.time()
+        self.connector = start("connector", self.bin("adit-connector"), "run", "--state", self.site)
+
+        def connected():
+            try:
+                return json.loads(status.read_text())["state"] == "connected"
+            except (OSError, ValueError):
+                return False
+        while not connected():
+            if time.time() - began > 30:
+                sys.exit("the connector did not come back")
+            time.sleep(0.002)
+        return time.time() - began
 
     def bin(self, name):
         return Path(opts.bin) / name
@@ -342,6 +362,51 @@ location / {{ {upstream} proxy_pass http://origin; }} }} }}""")
     subprocess.run([str(part) for part in bench], check=False)
 
 
+def small(deployment):
+    """What a connector asks of the machine that it runs on, with a hundred idle sessions."""
+    sessions, port = 100, free_port()
+    listener = socket.create_server(("127.0.0.1", port), backlog=256)
+    deployment.application("quiet", "tcp", port)
+    local, _ = deployment.tunnel("quiet")
+    held = []
+    for _ in range(sessions):
+        near = socket.create_connection(("127.0.0.1", local))
+        near.sendall(b"x")
+        far, _ = listener.accept()
+        far.recv(1)
+        held += [near, far]
+    pid = deployment.connector.pid
+    time.sleep(2)
+    resident = proc_kb(pid)
+    before, began = cpu_ticks(pid), time.time()
+    time.sleep(60)
+    idle = (cpu_ticks(pid) - before) / os.sysconf("SC_CLK_TCK") / (time.time() - began)
+    program = root / "stripped"
+    subprocess.run(["strip", "-o", program, deployment.bin("adit-connector")], check=True)
+    for each in held:
+        each.close()
+    starts = [deployment.start_connector_again() for _ in range(opts.reps)]
+    print(f"""### A connector, {sessions} idle sessions
+
+| | bar | measured |
+| --- | --- | --- |
+| resident | < 12 MB | {resident / 1024:.1f} MB |
+| CPU over a minute | < 0.1 % | {idle * 100:.3f} % |
+| program, stripped | < 25 MB | {program.stat().st_size / 1e6:.1f} MB |
+| from its start to connected | < 300 ms | {sorted(starts)[len(starts) // 2] * 1000:.0f} ms ({min(starts) * 1000:.0f}-{max(starts) * 1000:.0f}, n = {len(starts)}) |
+""")
+
+
+def proc_kb(pid):
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmRSS")))
+
+
+def cpu_ticks(pid):
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return int(fields[11]) + int(fields[12])
+
+
 def main():
     if opts.pin:
         # Before they start: programs choose their threads by the CPUs they may use.
@@ -366,6 +431,8 @@ def main():
         rdp(deployment)
     if {"web", "web-memory"} & set(opts.parts):
         web(deployment)
+    if "small" in opts.parts:
+        small(deployment)
 
 
 try:
