@@ -34,6 +34,55 @@ async fn two_sides_greet_and_carry_bytes_both_ways() {
 }
 
 #[tokio::test]
+async fn coming_back_time_and_again_keeps_no_descriptor_and_no_memory() {
+    // By hand: ADIT_RECONNECTS=10000.
+    let times = std::env::var("ADIT_RECONNECTS").ok().and_then(|text| text.parse().ok());
+    let relay = TestRelay::start();
+    come_back(&relay, 100).await;
+    settle(0).await;
+    let (files, memory) = (open_files(), resident_kib());
+    come_back(&relay, times.unwrap_or(300)).await;
+    settle(files).await;
+    assert!(open_files() <= files, "{} open files, {files} before", open_files());
+    let grown = resident_kib().saturating_sub(memory);
+    assert!(grown < 8 * 1024, "grew by {grown} KiB from {memory}");
+}
+
+/// Connects so many times with a session on it, which ends in one way or another.
+async fn come_back(relay: &TestRelay, times: usize) {
+    for time in 0..times {
+        let (server, machine) = within(relay.connect()).await;
+        let (near, far) = within(open_pair(&machine, &server)).await;
+        match time % 4 {
+            0 => drop((near, far)),
+            1 => machine.close(EndReason::Drained, "going"),
+            2 => server.close(EndReason::Broken, "cut"),
+            _ => machine.goodbye(EndReason::Closed, "goodbye").await,
+        }
+    }
+}
+
+/// Sockets stay open for a moment after their connection, for what may still come.
+async fn settle(files: usize) {
+    for _ in 0..50 {
+        if open_files() <= files {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+fn open_files() -> usize {
+    std::fs::read_dir("/proc/self/fd").unwrap().count()
+}
+
+fn resident_kib() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse().unwrap()
+}
+
+#[tokio::test]
 async fn a_refusal_arrives_with_its_code_and_hint() {
     let relay = TestRelay::start();
     let (server, machine) = within(relay.connect()).await;
