@@ -21,6 +21,7 @@ use crate::desktops::Desktops;
 use crate::ends::Ends;
 use crate::notify::Notices;
 use crate::oidc::Providers;
+use crate::playbacks::Playbacks;
 use crate::policy::PolicyPublisher;
 use crate::terminals::Terminals;
 
@@ -42,6 +43,7 @@ pub struct AppState {
     pub recordings: Archive,
     pub terminals: Arc<Terminals>,
     pub desktops: Arc<Desktops>,
+    pub playbacks: Arc<Playbacks>,
     pub oidc: Arc<Providers>,
     pub calls: Arc<Calls>,
     pub info: Arc<RelayInfo>,

@@ -50,6 +50,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "rdgateway_packets", run: rdgateway::packets },
     Target { name: "rdp_first", run: rdp::first },
     Target { name: "rdp_conversation", run: rdp::conversation },
+    Target { name: "rdp_recorded", run: rdp::recorded },
     Target { name: "recorded_output", run: recorded::output },
     Target { name: "typed_commands", run: recorded::commands },
     Target { name: "typed_input", run: recorded::typed },

@@ -8,6 +8,11 @@ pub(super) fn first(bytes: &[u8]) {
     before(bytes);
 }
 
+/// What a target has said, as it is kept and shown again; and what a page says that is shown it.
+pub(super) fn recorded(bytes: &[u8]) {
+    gateway_rdp::fuzzing::recorded(bytes);
+}
+
 /// Bytes of a client and of a target in turn. The first byte says how the connection is; each part has
 /// its side and its length before it. However they are cut, the same passes.
 pub(super) fn conversation(bytes: &[u8]) {

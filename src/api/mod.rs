@@ -25,6 +25,7 @@ mod openapi;
 mod page;
 mod passkeys;
 mod passwords;
+mod playbacks;
 mod provisioners;
 mod provisioning;
 mod rates;

@@ -136,7 +136,7 @@ impl Wanted {
 }
 
 /// Records who reads, unless they go on with what they began.
-async fn viewed(
+pub(super) async fn viewed(
     state: &AppState,
     caller: &Caller,
     session: SessionId,

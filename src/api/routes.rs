@@ -12,7 +12,7 @@ use super::openapi::{self, Described, Doc, Operation, Schemas, doc};
 use super::rates::Cost;
 use super::{
     agents, audit, certificates, connectors, desktop, devices, edit, enrol, host_keys, keys, lists,
-    me, objects, passkeys, passwords, provisioners,
+    me, objects, passkeys, passwords, playbacks, provisioners,
 };
 use super::{
     rdp_files, recordings, requests, second_factors, sessions, settings, sign_ins, ssh_ca,
@@ -275,6 +275,10 @@ pub(super) fn routes() -> Vec<Route> {
             doc("listSessionEvents", "Gives everything recorded about a session, a line of JSON each", &[p::NO_SESSION])).needs(Audit).costs(Cost::HIGH),
         get("/api/v1/sessions/{id}/recording", Auditor, recordings::show,
             doc("showRecording", "Gives a part of what a session's terminals showed", &[p::RECORDING])).needs(Audit),
+        socket("/api/v1/sessions/{id}/desktop", Auditor, playbacks::open,
+            doc("playDesktop", "Shows a recorded desktop to a page of the portal: a WebSocket, described in docs/recordings.md", &[p::SOCKET, p::PLAYBACKS, p::QUERY])).needs(Audit),
+        post("/api/v1/playbacks/{id}", Auditor, playbacks::steer,
+            doc("steerPlayback", "Steers a recorded desktop that the browser is shown, and says how it is", &[p::BROWSERS, p::NO_PLAYBACK])).needs(Audit),
         get("/api/v1/sessions/{id}/commands", Auditor, recordings::commands,
             doc("listCommands", "Lists the command lines that a session's terminals showed to be typed, as far as they showed them", &[p::RECORDING])).needs(Audit).costs(Cost::HIGH),
         get("/api/v1/recordings/search", Auditor, recordings::search,

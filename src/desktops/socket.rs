@@ -37,7 +37,7 @@ impl Desktops {
 }
 
 /// What a page says, until it leaves, is silent for too long or says what is no bytes.
-fn bytes(source: Source) -> impl Stream<Item = Bytes> + Send {
+pub(crate) fn bytes(source: Source) -> impl Stream<Item = Bytes> + Send {
     stream::unfold(source, async |mut source| {
         loop {
             match frame(&mut source).await? {

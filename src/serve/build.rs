@@ -49,6 +49,7 @@ use crate::listen::spare::Spare;
 use crate::listen::{admin, quic, ssh, tcp};
 use crate::notify::Notices;
 use crate::oidc::Providers;
+use crate::playbacks::Playbacks;
 use crate::policy::PolicyPublisher;
 use crate::seen::Sightings;
 use crate::terminals::Terminals;
@@ -338,6 +339,11 @@ impl Core {
                 self.tokens.drain.clone(),
             ),
             desktops: Desktops::new(self.rdp.clone()),
+            playbacks: Playbacks::new(
+                self.recordings.clone(),
+                self.broker.clone(),
+                self.ca.clone(),
+            ),
             oidc: Arc::new(Providers::new(&config.oidc)),
             calls: Arc::new(Calls::new(config.limits.api_calls)),
             info: Arc::new(info),

@@ -42,6 +42,22 @@ fn a_target_that_shows_another_certificate_gets_nothing() -> Result<()> {
 }
 
 #[test]
+fn a_recorded_desktop_is_watched_ended_and_played_again() -> Result<()> {
+    let stage = Stage::start()?;
+    stage.walk("desktop-recorded.mjs")?;
+    let recorded = stage.deployment.audit("session.recorded")?;
+    let session = recorded.last().context("a recording")?["session"].to_string();
+    let session = session.trim_matches('"');
+    let lines = stage.deployment.admin(&["session", "recording", session])?.ok()?;
+    assert!(lines.contains("\"what\":\"screen\""), "{session}");
+    // On a terminal there is nothing to see, and it is said what there is.
+    let played = stage.deployment.admin(&["session", "play", session])?;
+    assert_ne!(played.code(), Some(0));
+    assert!(played.both().contains("/desktop#recording="), "{}", played.both());
+    Ok(())
+}
+
+#[test]
 fn a_person_works_at_xrdp_and_its_clipboard_carries_the_way_it_may() -> Result<()> {
     let mut stage = Stage::start()?;
     stage.xrdp = Some(XrdpTarget::start()?);

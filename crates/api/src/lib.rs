@@ -36,7 +36,9 @@ pub use admin::{
     NoticeChannel, ReachRow, Removed, SessionRow, SiteRow, SshCa, UserRow, Why, Withdrawn,
 };
 pub use certificate::{CertificateRow, CertificateSource};
-pub use desktop::{DesktopRow, DesktopState, DesktopTicket, OpenDesktop};
+pub use desktop::{
+    DesktopRow, DesktopState, DesktopTicket, OpenDesktop, Playback, PlayedKey, SteerPlayback,
+};
 pub use device::{AskDeviceLogin, DeviceLogin, DeviceLoginToken, PollDeviceLogin};
 pub use document::{
     ApplicationSpec, Change, DatedKey, Document, GrantSpec, GroupSpec, KeySpec, SiteSpec, UserSpec,

@@ -1,13 +1,15 @@
 //! What strangers and targets can say, for fuzz targets.
 
 use access::Clipboard;
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 
 use crate::cleanpath::Request;
 use crate::clipboard::Rules;
 use crate::guard::Guard;
 use crate::negotiation::{Protocols, confirmed};
+use crate::replay::{Replay, forget, from_demand, from_whole};
 use crate::settings::Account;
+use crate::watch::Watch;
 
 /// A client and a target with a guard between them.
 pub struct Conversation {
@@ -50,4 +52,18 @@ pub fn before(bytes: &[u8]) {
     drop(Request::parse(bytes));
     let _ = confirmed(bytes);
     crate::credssp::fuzz(bytes);
+}
+
+/// What a target has said, as it is kept and shown again, and what a page says that is shown it.
+pub fn recorded(bytes: &[u8]) {
+    let mut watch = Watch::new(true);
+    watch.said(bytes, bytes);
+    watch.typed(bytes);
+    watch.asked(bytes);
+    watch.pictured(bytes);
+    let kept = watch.take_shown().map_or(0, |shown| shown.len());
+    assert!(kept <= 2 * bytes.len(), "more than was shown");
+    let shown = Bytes::copy_from_slice(bytes);
+    let _ = (from_demand(&shown), from_whole(&shown), forget(&shown));
+    drop(Replay::fuzz(bytes));
 }

@@ -65,6 +65,10 @@ impl Replay {
         Ok(answers)
     }
 
+    pub(crate) fn fuzz(bytes: &[u8]) -> Result<Vec<Bytes>, Fault> {
+        Self { channel: 1003, at: At::Settings, heard: BytesMut::new() }.heard(bytes)
+    }
+
     /// Whether what was recorded may be sent.
     pub fn is_open(&self) -> bool {
         self.at == At::Open

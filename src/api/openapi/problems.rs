@@ -106,6 +106,10 @@ pub(in crate::api) const RECORDING: Problems = &[
     (500, "recording.damaged"),
     (503, "audit.unavailable"),
 ];
+/// Where a recorded desktop is shown.
+pub(in crate::api) const PLAYBACKS: Problems =
+    &[(403, "token.wrong_kind"), (409, "desktop.too_many"), (503, "audit.unavailable")];
+pub(in crate::api) const NO_PLAYBACK: Problems = &[(404, "playback.not_found")];
 pub(in crate::api) const SEARCH: Problems = &[(400, "request.invalid"), (503, "audit.unavailable")];
 pub(in crate::api) const NO_SESSION: Problems = &[(404, "session.not_found")];
 /// A code for a browser, for somebody who may have none.

@@ -58,6 +58,7 @@ use crate::certificates::Certificates;
 use crate::connectors::Connectors;
 use crate::desktops::Desktops;
 use crate::oidc::Providers;
+use crate::playbacks::Playbacks;
 use crate::policy::PolicyPublisher;
 use crate::terminals::Terminals;
 use crate::{AgentIdentity, AppState, Peer, RelayInfo};
@@ -121,6 +122,7 @@ impl Relay {
         let (root, key) = (dir.path().join("recordings"), RecordingsKey::new(&[5; 32]));
         let recordings = Archive::open(root, key, store.audit()).await.unwrap();
         broker.recorded_by(Arc::new(recordings.clone()));
+        let playbacks = Playbacks::new(recordings.clone(), broker.clone(), ca.clone());
         let calls = Arc::new(super::Calls::new(50));
         let state = AppState {
             store,
@@ -138,6 +140,7 @@ impl Relay {
             recordings,
             terminals,
             desktops,
+            playbacks,
             oidc: Arc::new(Providers::new(&[])),
             calls,
             info,

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use access::{Name, SessionId};
+use access::{Kind, Name, SessionId};
 use api::{CommandsPage, RecordingEvent, RecordingMatch, RecordingPage, SearchPage};
 use clap::{Args, Subcommand};
 use tokio::time::sleep;
@@ -155,8 +155,10 @@ pub(super) async fn play(args: PlayArgs, context: &Context) -> Result<(), Failur
 async fn draw(args: PlayArgs, context: &Context) -> Result<(), Failure> {
     let mut pages = Pages::of(args.id, args.live);
     let (mut channel, mut drawing, mut last) = (args.channel, Drawing::default(), None);
+    let mut desktop = false;
     while let Some(page) = pages.next(context).await? {
         for event in &page.events {
+            desktop |= matches!(event, RecordingEvent::Session { kind: Kind::Rdp, .. });
             let Some((at_ms, of)) = moment(event) else { continue };
             if *channel.get_or_insert(of) != of {
                 continue;
@@ -172,7 +174,7 @@ async fn draw(args: PlayArgs, context: &Context) -> Result<(), Failure> {
         }
     }
     if last.is_none() {
-        return Err(no_terminal(args.id));
+        return Err(if desktop { in_a_browser(args.id) } else { no_terminal(args.id) });
     }
     context.ui.draw(RESTORE)?;
     context.ui.say("");
@@ -181,15 +183,15 @@ async fn draw(args: PlayArgs, context: &Context) -> Result<(), Failure> {
 
 pub(super) async fn print(args: PrintArgs, context: &Context) -> Result<(), Failure> {
     let mut pages = Pages::of(args.id, false);
-    let (mut cast, mut opened) = (Cast::of(args.channel), 0);
+    let (mut cast, mut opened, mut desktop) = (Cast::of(args.channel), 0, false);
     while let Some(page) = pages.next(context).await? {
         for event in &page.events {
             if !args.asciicast {
                 context.ui.json_line(event)?;
                 continue;
             }
-            if let RecordingEvent::Session { opened_ms, .. } = event {
-                opened = *opened_ms;
+            if let RecordingEvent::Session { opened_ms, kind, .. } = event {
+                (opened, desktop) = (*opened_ms, *kind == Kind::Rdp);
             }
             if let Some(line) = cast.line(event, opened) {
                 context.ui.json_line(&line)?;
@@ -197,6 +199,7 @@ pub(super) async fn print(args: PrintArgs, context: &Context) -> Result<(), Fail
         }
     }
     match args.asciicast && !cast.has_begun() {
+        true if desktop => Err(in_a_browser(args.id)),
         true => Err(no_terminal(args.id)),
         false => Ok(()),
     }
@@ -254,6 +257,15 @@ impl PlayArgs {
         let real = Duration::from_millis(millis).as_secs_f64() / self.speed;
         Duration::from_secs_f64(real.min(self.idle))
     }
+}
+
+/// A desktop's picture is for a page that can decode it.
+fn in_a_browser(id: SessionId) -> Failure {
+    let detail = format!("session {id} showed a desktop, which only a browser can play");
+    Failure::coded("recording.desktop", detail).hint(format!(
+        "open /desktop#recording={id} at the relay; `adit admin session recording {id}` prints what \
+         is in the file, as docs/recordings.md says"
+    ))
 }
 
 fn no_terminal(id: SessionId) -> Failure {

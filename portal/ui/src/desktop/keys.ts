@@ -21,6 +21,11 @@ export const SCANCODES: ReadonlyMap<string, number> = new Map(
   ROWS.flatMap(([first, names]) => names.split(' ').map((name, n): [string, number] => [name, first + n])),
 );
 
+const NAMES = new Map([...SCANCODES].map(([name, code]) => [code, name.replace(/^(Key|Digit)/, '')]));
+
+/** What is written on a key, where its layout is that of most. */
+export const nameOf = (code: number): string => NAMES.get(code) ?? `#${code.toString(16)}`;
+
 /** Keys that belong to a combination, which only numbers can make. */
 export const CONTROL_ALT_DELETE = ['ControlLeft', 'AltLeft', 'Delete'];
 export const WINDOWS = ['MetaLeft'];

@@ -5,7 +5,11 @@ import '../style/parts.css';
 import './desktop.css';
 import { followTheme } from '../lib/theme.svelte';
 import Desktop from './Desktop.svelte';
+import Player from './Player.svelte';
 
 followTheme();
 const target = document.getElementById('app');
-if (target) mount(Desktop, { target });
+// Names have no such sign in them.
+const recording = location.hash.match(/^#recording=([0-9a-f-]{36})$/)?.[1];
+if (target && recording) mount(Player, { target, props: { recording } });
+else if (target) mount(Desktop, { target });

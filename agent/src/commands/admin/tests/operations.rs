@@ -186,6 +186,8 @@ const ELSEWHERE: [&str; 42] = [
     "openDesktop",
     "getDesktop",
     "carryDesktop",
+    "playDesktop",
+    "steerPlayback",
     "removeMySshKey",
     "revokeMyToken",
     "signMySshKey",
