@@ -1,7 +1,9 @@
 //! The SSH door with OpenSSH's client: what a shell, a command and a forward promise.
 
+use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -26,6 +28,19 @@ fn a_token_is_all_it_takes_at_the_prompt_and_as_a_password() -> Result<()> {
         assert!(output.stderr.ends_with("err\n"), "{method}: {}", output.stderr);
         assert_eq!(output.code(), Some(7), "{method}");
     }
+    Ok(())
+}
+
+/// People look for their token first.
+#[test]
+fn a_prompt_waits_for_longer_than_a_connection_is_quiet() -> Result<()> {
+    let world = World::start()?;
+    let (token, slow) = (world.token("web1")?, world.deployment.dir().join("slow"));
+    fs::write(&slow, "#!/bin/sh\nsleep 35\nprintf '%s\\n' \"$TOKEN\"\n")?;
+    fs::set_permissions(&slow, fs::Permissions::from_mode(0o755))?;
+    let mut ssh = world.ssh(&world.at("web1"), &token)?;
+    let output = run(ssh.env("SSH_ASKPASS", &slow).arg("echo in"), SOON * 2)?;
+    assert_eq!(output.ok()?.trim(), "in");
     Ok(())
 }
 

@@ -768,13 +768,17 @@ impl Session {
                     debug!("rekey time limit reached");
                 }
                 () = &mut keepalive_timer => {
+                    sent_keepalive = true;
+                    // Adit: not to somebody who is still asked for a token: a global request before
+                    // that is over is a fault, and OpenSSH ends there (docs/adr/0010).
+                    if self.common.encrypted.as_ref().is_some_and(|enc| matches!(enc.state, EncryptedState::Authenticated)) {
                     self.common.alive_timeouts = self.common.alive_timeouts.saturating_add(1);
                     if self.common.config.keepalive_max != 0 && self.common.alive_timeouts > self.common.config.keepalive_max {
                         debug!("Timeout, client not responding to keepalives");
                         return Err(crate::Error::KeepaliveTimeout.into());
                     }
-                    sent_keepalive = true;
                     self.keepalive_request()?;
+                    }
                 }
                 () = &mut inactivity_timer => {
                     debug!("timeout");
