@@ -150,7 +150,7 @@ const ADMIN: &[(&str, &str)] = &[
 ];
 
 /// Not of `adit admin`: this list only gets shorter.
-const ELSEWHERE: [&str; 42] = [
+const ELSEWHERE: [&str; 44] = [
     // For machines and monitors.
     "health",
     "healthz",
