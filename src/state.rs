@@ -19,6 +19,7 @@ use crate::connectors::Connectors;
 use crate::deliver::Deliveries;
 use crate::desktops::Desktops;
 use crate::ends::Ends;
+use crate::ldap::Directories;
 use crate::notify::Notices;
 use crate::oidc::Providers;
 use crate::playbacks::Playbacks;
@@ -40,6 +41,7 @@ pub struct AppState {
     pub ends: Arc<Ends>,
     pub deliveries: Arc<Deliveries>,
     pub notices: Arc<Notices>,
+    pub directories: Arc<Directories>,
     pub recordings: Archive,
     pub terminals: Arc<Terminals>,
     pub desktops: Arc<Desktops>,

@@ -1,8 +1,9 @@
 //! Machines that are signed in by a browser: they ask, somebody approves, and they get a login token.
 
+use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
-use access::{Authenticated, Code};
+use access::{Authenticated, Code, TokenKind};
 use api::{AskDeviceLogin, DeviceLogin, DeviceLoginToken, PollDeviceLogin};
 use axum::Extension;
 use axum::Json;
@@ -11,12 +12,14 @@ use axum::http::StatusCode;
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::time::Instant;
 
+use super::caller::Caller;
 use super::change::Actor;
 use super::error::ApiError;
 use super::extract::Body;
+use super::me::own;
 use super::openapi::Created;
 use super::passwords::owner;
-use super::tokens::{Order, https_port};
+use super::tokens::{Asked, Order, https_port};
 use crate::authn::{LIFE, Polled};
 use crate::{AppState, Peer};
 
@@ -72,6 +75,23 @@ pub(crate) async fn login_token(
 ) -> Result<SecretString, ApiError> {
     let order = Order::to_log_in(owner(state, who.name()).await?);
     let issued = order.issue(state, Actor::of(who)).await?;
+    Ok(issued.token.into_inner())
+}
+
+/// Issues the token that opens an application for somebody's terminal, which they have approved: good
+/// once, and of what they can reach.
+pub(crate) async fn terminal_token(
+    state: &AppState,
+    who: &Authenticated,
+    application: &str,
+    terminal: IpAddr,
+) -> Result<SecretString, ApiError> {
+    let caller = Caller::of(state, (who.clone(), None), None)?;
+    let (owner, application) = own(state, &caller, application).await?;
+    let once = Asked { uses: Some(1), ..Asked::default() };
+    let settings = state.store.settings().await?;
+    let order = Order::own(owner, application, Some(TokenKind::Access), once, &settings)?;
+    let issued = order.at(terminal).issue(state, Actor::of(who)).await?;
     Ok(issued.token.into_inner())
 }
 

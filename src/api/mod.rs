@@ -57,7 +57,7 @@ use axum::middleware::{from_fn, from_fn_with_state};
 use crate::{AppState, scim};
 use caller::Role;
 pub(crate) use change::Actor;
-pub(crate) use devices::login_token;
+pub(crate) use devices::{login_token, terminal_token};
 pub(crate) use error::ApiError;
 pub(crate) use passwords::{Given, give as give_password};
 pub(crate) use provisioning::{provision, remove as remove_provisioned, set_enabled, set_groups};

@@ -212,7 +212,9 @@ pub(super) fn not_shown(error: AuthnError, code: Code, detail: &str) -> ApiError
         | AuthnError::PasswordExpired
         | AuthnError::SecondFactor
         | AuthnError::Passkey
-        | AuthnError::NotCompleted => refused(code, detail),
+        | AuthnError::NotCompleted
+        | AuthnError::NoUser
+        | AuthnError::NotApproved => refused(code, detail),
     }
 }
 

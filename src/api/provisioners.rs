@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use access::{Code, Name, sha256};
-use api::{AddProvisioner, AddedProvisioner, Page, ProvisionerRow, Removed};
+use api::{AddProvisioner, AddedProvisioner, DirectoryRow, Page, ProvisionerRow, Removed};
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -18,6 +18,11 @@ use super::page::{All, Listing};
 use super::passwords::whole;
 use super::tokens::https_port;
 use crate::AppState;
+
+/// The directories that know people's passwords.
+pub(super) async fn directories(State(state): State<AppState>) -> Json<Vec<DirectoryRow>> {
+    Json(state.directories.list())
+}
 
 pub(super) async fn list(
     State(state): State<AppState>,

@@ -289,6 +289,8 @@ pub(super) fn routes() -> Vec<Route> {
             doc("listAuditDestinations", "Lists the places that are sent every record, and how far each has come", &[])).needs(Audit),
         get("/api/v1/audit/verify", Auditor, audit::verify,
             doc("verifyAudit", "Computes a part of the audit log's chain again, and says what is wrong with it", &[])).needs(Audit).costs(Cost::HIGH),
+        get("/api/v1/directories", Auditor, provisioners::directories,
+            doc("listDirectories", "Lists the directories that know people's passwords, and how they were when last looked through", &[])).needs(Read),
         get("/api/v1/requests/channels", Auditor, requests::channels,
             doc("listNoticeChannels", "Lists who is told of requests for access, and what they have still to be told", &[])).needs(Audit),
         get("/api/v1/web/requests", Auditor, web::requests,

@@ -210,7 +210,9 @@ impl Order {
         let parts = [user, application, site].into_iter().flatten().collect::<String>();
         let overlap = self.overlap.map(|span| format!(", the one before good for {span} more"));
         let scopes = self.scopes.map(|scopes| format!(" to {scopes}")).unwrap_or_default();
-        format!("{}{parts}{scopes}{}", self.kind, overlap.unwrap_or_default())
+        let terminal = self.terminal.map(|at| format!(", approved for a terminal at {at}"));
+        let more = [overlap, terminal].into_iter().flatten().collect::<String>();
+        format!("{}{parts}{scopes}{more}", self.kind)
     }
 
     /// How the token is used, to paste. The token itself is not in it: command lines are seen by

@@ -122,7 +122,7 @@ impl Devices {
 }
 
 /// Eight letters that make no words and are not taken for others (RFC 8628, 6.1).
-fn user_code() -> String {
+pub(super) fn user_code() -> String {
     const LETTERS: &[u8; 16] = b"BCDFGHJKLMNPQRST";
     let bytes: [u8; 8] = rand::random();
     let letters = bytes.map(|byte| char::from(LETTERS[usize::from(byte % 16)]));
@@ -130,7 +130,7 @@ fn user_code() -> String {
     format!("{}-{}", first.iter().collect::<String>(), second.iter().collect::<String>())
 }
 
-fn plain(code: &str) -> String {
+pub(super) fn plain(code: &str) -> String {
     code.chars().filter(char::is_ascii_alphabetic).collect::<String>().to_ascii_uppercase()
 }
 

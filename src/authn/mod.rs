@@ -1,5 +1,6 @@
 //! Who somebody is. The only place that vouches for principals.
 
+mod approvals;
 mod browsers;
 mod devices;
 mod failures;
@@ -21,7 +22,7 @@ use access::{
 use api::Scopes;
 use async_trait::async_trait;
 use secrecy::{ExposeSecret, SecretString};
-use session::{AuditLog, AuthnError, CertificateClaim, Door, pace};
+use session::{AskingBrowser, AuditLog, AuthnError, BrowserLink, CertificateClaim, Door, pace};
 use store::{AgentToken, Store, UseTokenError, UsedToken};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -29,6 +30,8 @@ use tokio::time::Instant;
 use crate::AgentIdentity;
 use crate::seen::Sightings;
 use crate::traces::Traces;
+pub(crate) use approvals::Waits;
+use approvals::{Approvals, NotOpened};
 pub(crate) use browsers::{Browsers, HandOver};
 use devices::Devices;
 pub(crate) use devices::{Asked, LIFE, Polled};
@@ -36,7 +39,7 @@ use failures::Failures;
 use passkeys::Challenges;
 pub(crate) use passkeys::{Purpose, Shown};
 use passwords::Passwords;
-pub(crate) use passwords::check_length;
+pub(crate) use passwords::{ByPassword, NotVouched, check_length};
 pub(crate) use second_factor::Second;
 use throttle::{Admission, Throttle};
 pub(crate) use throttle::{make_room, network};
@@ -55,6 +58,9 @@ pub struct Authn {
     waiting: Waiting<Unfinished>,
     challenges: Challenges,
     devices: Devices,
+    approvals: Approvals,
+    /// `https://relay.example.com`, once it is known.
+    url: OnceLock<String>,
     traces: OnceLock<Arc<Traces>>,
 }
 
@@ -69,6 +75,7 @@ impl Authn {
         let browsers = Browsers::default();
         let (passwords, waiting) = (Passwords::default(), Waiting::default());
         let (challenges, devices) = (Challenges::default(), Devices::default());
+        let (approvals, url) = (Approvals::default(), OnceLock::new());
         Self {
             store,
             policy,
@@ -80,6 +87,8 @@ impl Authn {
             waiting,
             challenges,
             devices,
+            approvals,
+            url,
             traces,
         }
     }
@@ -103,6 +112,16 @@ impl Authn {
     /// Machines that ask to be signed in by a browser.
     pub(crate) fn devices(&self) -> &Devices {
         &self.devices
+    }
+
+    /// Connections that wait until a browser approves them.
+    pub(crate) fn approvals(&self) -> &Approvals {
+        &self.approvals
+    }
+
+    /// Leads browsers to this address from now on. Only the first call counts.
+    pub(crate) fn reached_at(&self, url: String) {
+        drop(self.url.set(url));
     }
 
     /// When those it vouched for were last there.
@@ -510,6 +529,37 @@ impl session::Authn for Authn {
         let told = AuthnError::Nothing;
         let detail = format!("{told}: as {user:?}, or what the SSH library refuses by itself");
         self.failures.note(Door::Ssh, from, told, &detail, Instant::now());
+    }
+
+    fn ask_browser(&self, asked: AskingBrowser<'_>) -> Option<BrowserLink> {
+        let url = self.url.get()?;
+        let (secret, code) = self.approvals.ask(&asked, Instant::now())?;
+        Some(BrowserLink { url: format!("{url}/ssh?code={code}"), code, secret })
+    }
+
+    async fn by_browser(
+        &self,
+        link: &BrowserLink,
+        number: &SecretString,
+        from: IpAddr,
+    ) -> Result<Authenticated, AuthnError> {
+        let now = Instant::now();
+        let not_opened = match self.approvals.open(&link.secret, number.expose_secret(), now) {
+            // By the way of every token: it is counted once, and whatever has changed since counts.
+            Ok(token) => return session::Authn::token(self, &token, Door::Ssh, from).await,
+            Err(not_opened) => not_opened,
+        };
+        let failed = not_opened.told();
+        if matches!(not_opened, NotOpened::Wrong { .. }) {
+            self.throttle.failed(from, now);
+        }
+        let detail = format!("{not_opened}: code {}", link.code);
+        self.failures.note_of(Door::Ssh, from, not_opened.by(), (failed, &detail), now);
+        Err(failed)
+    }
+
+    fn forget_browser(&self, link: &BrowserLink) {
+        self.approvals.forget(&link.secret);
     }
 
     fn may_sign_in(&self, fingerprint: &str) -> bool {

@@ -19,7 +19,7 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 
 use super::throttle::{Admission, Limits, Throttle, network};
-use super::{Authn, Failed};
+use super::{Authn, Failed, Known};
 
 /// What hashing passwords needs: 19 MiB and some 30 ms of a processor each.
 pub(super) struct Passwords {
@@ -34,6 +34,15 @@ pub(crate) struct ByPassword {
     pub(crate) name: Name,
     /// Whether it was a one-time password, which signs in only whoever chooses another.
     pub(crate) must_change: bool,
+}
+
+/// Why somebody was not vouched for elsewhere.
+#[derive(Debug)]
+pub(crate) struct NotVouched {
+    pub(crate) told: AuthnError,
+    /// For the auditor.
+    pub(crate) detail: String,
+    pub(crate) user: Option<Name>,
 }
 
 /// A text that can not be a password.
@@ -70,6 +79,62 @@ impl Authn {
         }
     }
 
+    /// Whether a user of this name has a password here, which is then the one that counts.
+    pub(crate) async fn has_password(&self, typed: &str) -> Result<bool, AuthnError> {
+        let away = |_| AuthnError::Unavailable;
+        let Some(user) = self.typed(typed).await.map_err(away)?.1 else { return Ok(false) };
+        Ok(self.store.password(user.id).await.map_err(away)?.is_some())
+    }
+
+    /// As [`by_password`](Self::by_password), where a directory is asked: as often, as slowly, and
+    /// with the same words.
+    pub(crate) async fn by_directory(
+        &self,
+        typed: &str,
+        from: IpAddr,
+        asking: impl Future<Output = Result<Known, NotVouched>>,
+    ) -> Result<Known, AuthnError> {
+        let started = Instant::now();
+        let (typed, user) = self.typed(typed).await.map_err(|_| AuthnError::Unavailable)?;
+        let how = self.admit_name(&typed, user.as_ref(), from, started).await;
+        let throttle = &self.passwords.throttle;
+        let tried = match how {
+            Admission::Open | Admission::Veiled => asking.await,
+            Admission::Refused => {
+                let (told, detail) = (AuthnError::Throttled, "a directory's password".to_owned());
+                Err(NotVouched { told, detail, user: user.map(|user| user.name) })
+            }
+        };
+        let NotVouched { told, detail, user } = match tried {
+            Ok(known) => {
+                throttle.succeeded(from, &typed, started);
+                self.sightings.user(known.user, from, Door::Web);
+                return Ok(known);
+            }
+            Err(not_vouched) => not_vouched,
+        };
+        // A directory that is away is not the peer's fault.
+        if told != AuthnError::Unavailable {
+            throttle.failed_for(from, &typed, how, started);
+        }
+        let failed = Failed::new(told, detail).veiled_if(how);
+        let note = (failed.told, failed.detail.as_str());
+        self.failures.note_of(Door::Web, from, user.as_ref(), note, started);
+        pace::even(started, pace::REFUSED).await;
+        Err(failed.told)
+    }
+
+    /// A name as it was typed, and the user who has it.
+    async fn typed(&self, typed: &str) -> Result<(String, Option<UserRow>), store::StoreError> {
+        let typed: String = typed.trim().chars().take(LONGEST_NAME).collect();
+        let typed = typed.to_ascii_lowercase();
+        let user = match typed.parse::<Name>() {
+            Ok(name) => self.store.user(&name).await?,
+            Err(_) => None,
+        };
+        Ok((typed, user))
+    }
+
     async fn try_password(
         &self,
         typed: &str,
@@ -81,12 +146,7 @@ impl Authn {
             tracing::error!(%error, "Could not check a password");
             (Failed::new(AuthnError::Unavailable, error), None)
         };
-        let typed: String = typed.trim().chars().take(LONGEST_NAME).collect();
-        let typed = typed.to_ascii_lowercase();
-        let user = match typed.parse::<Name>() {
-            Ok(name) => self.store.user(&name).await.map_err(|error| away(&error))?,
-            Err(_) => None,
-        };
+        let (typed, user) = self.typed(typed).await.map_err(|error| away(&error))?;
         let fail = |error, detail: &str| {
             let name = user.as_ref().map(|user| user.name.clone());
             (Failed::new(error, detail), name)

@@ -26,6 +26,8 @@ pub(crate) enum How {
     Passkey,
     /// An OpenID provider, by its name in the relay's file.
     Provider(Name),
+    /// A directory that knows the password, by its name in the relay's file.
+    Directory(Name),
 }
 
 impl How {
@@ -36,6 +38,7 @@ impl How {
             Self::Password => "password",
             Self::Passkey => "passkey",
             Self::Provider(_) => "provider",
+            Self::Directory(_) => "directory",
         }
     }
 }

@@ -3,6 +3,7 @@
 mod audit;
 mod database;
 mod document;
+mod ldap;
 mod notify;
 mod oidc;
 mod ssh;
@@ -19,6 +20,7 @@ use gateway_ssh::Texts;
 pub use audit::{Audit, Destination, FileTo, SyslogTo, TlsFiles, To, WebhookTo};
 pub use database::{Database, DatabaseError};
 use document::Section;
+pub use ldap::LdapDirectory;
 pub use notify::{Channel, MailBy, MailSecurity, NotifyBy};
 pub use oidc::OidcProvider;
 pub use tls::{Acme, Challenge, OwnCertificate, Tls};
@@ -44,6 +46,8 @@ pub struct Config {
     pub audit: Audit,
     /// Who else vouches for users.
     pub oidc: Vec<OidcProvider>,
+    /// Who else knows people's passwords.
+    pub ldap: Vec<LdapDirectory>,
     /// Who is told of requests for access.
     pub notify: Vec<Channel>,
 }
@@ -168,6 +172,7 @@ fn resolve(root: &mut Section<'_>, folder: &Path) -> Option<Config> {
     let telemetry = root.section("telemetry", telemetry);
     let audit = root.section("audit", |section| audit::audit(section, folder));
     let oidc = oidc::oidc(root, folder);
+    let ldap = ldap::ldap(root, folder);
     let notify = notify::notify(root, folder);
     Some(Config {
         data: folder.join(data?.unwrap_or_else(|| PathBuf::from("."))),
@@ -183,6 +188,7 @@ fn resolve(root: &mut Section<'_>, folder: &Path) -> Option<Config> {
         telemetry: telemetry?,
         audit: audit?,
         oidc: oidc?,
+        ldap: ldap?,
         notify: notify?,
     })
 }

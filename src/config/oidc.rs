@@ -93,12 +93,12 @@ fn scope(text: &str) -> Option<String> {
     (!text.is_empty() && text.bytes().all(good)).then(|| text.to_owned())
 }
 
-fn mapped(text: &str) -> Option<(String, Name)> {
+pub(super) fn mapped(text: &str) -> Option<(String, Name)> {
     let (theirs, ours) = text.rsplit_once('=')?;
     Some((short(theirs.trim(), 256)?, ours.trim().parse().ok()?))
 }
 
-fn short(text: &str, most: usize) -> Option<String> {
+pub(super) fn short(text: &str, most: usize) -> Option<String> {
     let fits = !text.is_empty() && text.chars().count() <= most;
     (fits && !text.chars().any(char::is_control)).then(|| text.to_owned())
 }

@@ -88,9 +88,9 @@ pub(super) async fn decide(
     shown(title, true, &asking, main)
 }
 
-/// A machine stays signed in for a month: whoever sits at a browser that somebody left must not be
+/// Whether the sign-in is a recent one. A machine stays signed in for a month: whoever sits at a browser that somebody left must not be
 /// able to bring one.
-fn is_fresh(state: &AppState, asking: &Asking) -> bool {
+pub(super) fn is_fresh(state: &AppState, asking: &Asking) -> bool {
     let Some(who) = &asking.who else { return false };
     let Credential::SignIn { id } = who.credential() else { return false };
     state.authn.browsers().is_fresh(*id, SystemTime::now())

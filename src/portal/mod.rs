@@ -8,6 +8,7 @@
 mod ask;
 mod asking;
 mod device;
+mod directory;
 mod go;
 mod oidc;
 mod pages;
@@ -15,6 +16,7 @@ mod passkey;
 mod password;
 mod sign_in;
 mod sign_out;
+mod ssh;
 mod step;
 mod ui;
 
@@ -45,6 +47,7 @@ pub(crate) fn router(state: AppState, rest: Router) -> Router {
         .route("/sign-out", get(sign_out::ask_out).post(sign_out::sign_out))
         .route("/go", get(go::go))
         .route("/device", get(device::show).post(device::decide))
+        .route("/ssh", get(ssh::show).post(ssh::decide))
         .route("/ask", get(ask::show).post(ask::ask))
         .route("/.adit/{file}", get(file))
         .layer(DefaultBodyLimit::max(MOST))

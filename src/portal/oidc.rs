@@ -226,7 +226,7 @@ fn back(state: &AppState, asking: &Asking, name: &str) -> String {
 }
 
 /// A claim as a name of ours: what stands before an `@`, in letters, digits and dashes.
-fn name_of(claim: &str) -> Option<Name> {
+pub(super) fn name_of(claim: &str) -> Option<Name> {
     let local = claim.split('@').next().unwrap_or_default().to_ascii_lowercase();
     let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
     let name: String = local.chars().map(plain).collect();

@@ -5,14 +5,17 @@ use axum::Extension;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
+use secrecy::SecretString;
 use serde::Deserialize;
+use session::AuthnError;
 
 use super::asking::Asking;
+use super::directory;
 use super::pages::{Refused, fields};
 use super::sign_in::{go_on_with, refused};
 use crate::AppState;
 use crate::api::ApiError;
-use crate::authn::{How, Known, Step, TotpKey, Unfinished};
+use crate::authn::{ByPassword, How, Known, Step, TotpKey, Unfinished};
 
 #[derive(Deserialize)]
 struct Form {
@@ -32,13 +35,11 @@ pub(super) async fn sign_in(
     let Some(Form { user, password, next }) = fields(&body) else {
         return Refused::invalid("the form is not readable").with(asking.id).into_response();
     };
-    let tried = state.authn.by_password(&user, password.into_inner(), asking.from).await;
-    let known = match tried {
-        Ok(known) => known,
-        Err(error) => return refused(error, &state, &asking, &next),
-    };
-    let must_change = known.must_change;
-    let known = Known { user: known.user, name: known.name, how: How::Password };
+    let (known, must_change) =
+        match Box::pin(known(&state, &asking, &user, password.into_inner())).await {
+            Ok(known) => known,
+            Err(error) => return refused(error, &state, &asking, &next),
+        };
     let mut steps = match second_factor(&state, &known).await {
         Ok(steps) => steps,
         Err(error) => return Refused::of(&error).with(asking.id).into_response(),
@@ -48,6 +49,22 @@ pub(super) async fn sign_in(
     }
     let begun = Unfinished { known, second: None, steps, next };
     go_on_with(&state, &asking, &headers, begun).await
+}
+
+/// Whose password it is, and whether they have to choose another. Who has one here is not looked for in
+/// directories, so that local admins come in whatever becomes of those.
+async fn known(
+    state: &AppState,
+    asking: &Asking,
+    user: &str,
+    password: SecretString,
+) -> Result<(Known, bool), AuthnError> {
+    if !state.directories.is_empty() && !state.authn.has_password(user).await? {
+        return Ok((directory::ask(state, asking, user, &password).await?, false));
+    }
+    let ByPassword { user, name, must_change } =
+        state.authn.by_password(user, password, asking.from).await?;
+    Ok((Known { user, name, how: How::Password }, must_change))
 }
 
 /// The second factor that somebody is asked for besides a password: the one they have, or one that

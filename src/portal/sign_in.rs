@@ -138,7 +138,7 @@ async fn open(
         browser: browser.clone(),
         provider: match &how {
             How::Provider(name) => Some(name.to_string()),
-            How::Code(_) | How::Password | How::Passkey => None,
+            How::Code(_) | How::Password | How::Passkey | How::Directory(_) => None,
         },
         idle: Duration::from_secs(60 * u64::from(settings.sign_in_idle_minutes)),
         expires: now + Duration::from_secs(3600 * u64::from(settings.sign_in_hours)),
@@ -167,7 +167,7 @@ fn opened(
     let (token, provider) = match how {
         How::Code(token) => (Some(token), None),
         How::Password | How::Passkey => (None, None),
-        How::Provider(name) => (None, Some(name)),
+        How::Provider(name) | How::Directory(name) => (None, Some(name)),
     };
     let second = second.map(Second::as_str);
     AuditEvent::SignInOpened { sign_in, user, from, browser, how: word, second, token, provider }
@@ -231,7 +231,7 @@ fn buttons(state: &AppState, next: &str) -> Html {
 
 /// Where one may go on after signing in: pages of this host that need it, and nowhere else.
 fn place(next: &str) -> Option<&str> {
-    let ours = ["/go?", "/ask?", "/device?"].iter().any(|page| next.starts_with(page));
+    let ours = ["/go?", "/ask?", "/device?", "/ssh?"].iter().any(|page| next.starts_with(page));
     (ours && next.len() <= LONGEST && next.bytes().all(|byte| byte.is_ascii_graphic()))
         .then_some(next)
 }
@@ -251,7 +251,12 @@ mod tests {
 
     #[test]
     fn one_goes_on_to_pages_that_need_a_sign_in_and_nowhere_else() {
-        for good in ["/go?to=wiki-hq.x&path=/", "/ask?to=a", "/device?code=BCDF-GHJK"] {
+        for good in [
+            "/go?to=wiki-hq.x&path=/",
+            "/ask?to=a",
+            "/device?code=BCDF-GHJK",
+            "/ssh?code=BCDF-GHJK",
+        ] {
             assert_eq!(place(good), Some(good));
         }
         let hostile = [

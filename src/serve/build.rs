@@ -39,6 +39,7 @@ use crate::deliver::Deliveries;
 use crate::desktops::Desktops;
 use crate::ends::Ends;
 use crate::host_keys::HostKeyring;
+use crate::ldap::{self, Directories};
 use crate::listen::http01::Http01;
 use crate::listen::https::Https;
 use crate::listen::mysql::Mysql;
@@ -294,16 +295,13 @@ impl Core {
         Ok((core, keeper))
     }
 
-    fn notices(&self, config: &Config, ready: &Ready) -> Arc<Notices> {
-        let port = match ready.https.port() {
-            443 => String::new(),
-            port => format!(":{port}"),
-        };
-        let relay = format!("https://{}{port}", config.domain);
-        Notices::new(self.store.clone(), self.audit.clone(), config.notify.clone(), relay)
+    fn notices(&self, config: &Config, url: String) -> Arc<Notices> {
+        Notices::new(self.store.clone(), self.audit.clone(), config.notify.clone(), url)
     }
 
     fn state(&self, config: &Config, ready: &Ready) -> Result<AppState, ServeError> {
+        let url = url(config, ready);
+        self.authn.reached_at(url.clone());
         let info = RelayInfo {
             name: config.domain.clone(),
             version: env!("CARGO_PKG_VERSION"),
@@ -331,7 +329,8 @@ impl Core {
             certificates: self.certificates.clone(),
             ends: Arc::default(),
             deliveries: self.deliveries.clone(),
-            notices: self.notices(config, ready),
+            notices: self.notices(config, url),
+            directories: Directories::new(config.ldap.clone()),
             recordings: self.recordings.clone(),
             terminals: Terminals::new(
                 self.ssh.clone(),
@@ -506,6 +505,7 @@ impl Doors {
         tasks.spawn(Ends::follow(state.clone(), stop.clone()));
         tasks.spawn(core.deliveries.clone().run(stop.clone()));
         tasks.spawn(state.notices.clone().run(stop.clone()));
+        tasks.spawn(ldap::follow(state.clone(), stop.clone()));
         tasks.spawn(Sightings::follow(state.clone(), stop.clone()));
         tasks.spawn(retention::follow(state.clone(), stop.clone()));
         if let Some(listener) = self.http01 {
@@ -613,3 +613,12 @@ fn listen_tcp(address: SocketAddr) -> std::io::Result<TcpListener> {
 
 /// Connections that wait in the kernel to be accepted.
 const UNACCEPTED: u32 = 1024;
+
+/// Where browsers reach the relay.
+fn url(config: &Config, ready: &Ready) -> String {
+    let port = match ready.https.port() {
+        443 => String::new(),
+        port => format!(":{port}"),
+    };
+    format!("https://{}{port}", config.domain)
+}

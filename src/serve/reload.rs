@@ -232,6 +232,7 @@ impl Reloader {
             telemetry,
             audit: _,
             oidc,
+            ldap,
             notify,
         } = &self.config;
         let differs = [
@@ -258,6 +259,7 @@ impl Reloader {
                 "limits.statement_log_days",
                 limits.statement_log_days != wanted.limits.statement_log_days,
             ),
+            ("ldap", *ldap != wanted.ldap),
             ("notify", *notify != wanted.notify),
             ("oidc", *oidc != wanted.oidc),
             ("tls.acme", tls.acme != wanted.tls.acme),

@@ -25,7 +25,10 @@ fn who_was_told_of_the_next_host_keys_notices_no_rotation() -> Result<()> {
     for turn in 0..2 {
         rotate(&mut world, &[])?;
         let output = connect(&world, &told, ["yes", "yes"])?;
-        assert_eq!((output.text().as_str(), output.stderr.as_str()), ("in\n", ""), "turn {turn}");
+        assert_eq!(output.text(), "in\n", "turn {turn}");
+        // What stands above the prompt is nothing of the host key.
+        let said: Vec<_> = output.stderr.lines().filter(|line| !line.contains(ABOVE)).collect();
+        assert_eq!(said, [""; 0], "turn {turn}");
         let after = lines(&told)?;
         let kept = after.iter().filter(|line| before.contains(line)).count();
         assert_eq!(
@@ -71,3 +74,5 @@ fn lines(known_hosts: &Path) -> Result<Vec<String>> {
 }
 
 const CHANGED: &str = "HOST IDENTIFICATION HAS CHANGED";
+
+const ABOVE: &str = "Leave it empty";

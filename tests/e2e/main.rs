@@ -16,6 +16,7 @@ mod host_keys;
 mod hostile;
 mod interop;
 mod ladder;
+mod ldap;
 mod mysql;
 mod notices;
 mod operation;

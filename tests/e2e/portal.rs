@@ -121,6 +121,11 @@ fn people_sign_in_by_password_app_and_provider_and_bring_a_machine() -> Result<(
 }
 
 #[test]
+fn stock_ssh_is_let_in_by_a_browser_with_a_number_that_its_page_gives() -> Result<()> {
+    Stage::start()?.walk("ssh.mjs")
+}
+
+#[test]
 fn forms_say_all_that_applications_and_grants_have_and_keep_what_they_were_given() -> Result<()> {
     Stage::start()?.walk("forms.mjs")
 }

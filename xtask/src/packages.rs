@@ -63,6 +63,8 @@ pub(crate) const FOR_TESTS: &[Need] = &[
     Need { file: "/usr/bin/javac", package: "default-jdk-headless" },
     Need { file: "/usr/share/java/postgresql.jar", package: "libpostgresql-jdbc-java" },
     Need { file: "/usr/bin/openssl", package: "openssl" },
+    Need { file: "/usr/sbin/slapd", package: "slapd" },
+    Need { file: "/usr/bin/ldapmodify", package: "ldap-utils" },
     Need { file: "/usr/bin/pebble", package: "pebble" },
     Need { file: "/usr/bin/redis-server", package: "redis-server" },
     Need { file: "/usr/bin/redis-cli", package: "redis-tools" },

@@ -340,6 +340,25 @@ pub struct NoticeChannel {
     pub error: Option<String>,
 }
 
+/// One row of `GET /directories`: a directory that knows people's passwords.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct DirectoryRow {
+    pub name: Name,
+    pub url: String,
+    /// How many users it had when it was last looked through.
+    pub users: u64,
+    /// When that was, since the relay's start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub synced_ms: Option<u64>,
+    /// When it last could not be looked through.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed_ms: Option<u64>,
+    /// Why not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
 /// What is wrong with records of the audit log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]

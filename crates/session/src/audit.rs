@@ -248,7 +248,7 @@ pub enum AuditEvent {
         from: IpAddr,
         /// What the browser calls itself.
         browser: String,
-        /// What vouched for its user: `code`, `password` or `provider`.
+        /// What vouched for its user: `code`, `password`, `passkey`, `provider` or `directory`.
         how: &'static str,
         /// What was shown besides: `totp`, or `recovery` for a code that stands in for it.
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -256,7 +256,7 @@ pub enum AuditEvent {
         /// The code that it showed.
         #[serde(skip_serializing_if = "Option::is_none")]
         token: Option<TokenId>,
-        /// The OpenID provider, by its name in the relay's file.
+        /// The OpenID provider or the directory, by its name in the relay's file.
         #[serde(skip_serializing_if = "Option::is_none")]
         provider: Option<Name>,
     },

@@ -21,8 +21,9 @@ pub use broker::{Broker, Ended, Limits, LiveSession, OpenError, Session, WayBack
 pub use did::{Facts, FileChange, FileMode, FileSum, FileUse, OK};
 pub use lease::Lease;
 pub use ports::{
-    Authn, AuthnError, CertificateClaim, Certificates, DialError, DialRequest, Dialer,
-    HostKeyVerdict, HostKeys, Life, SecretError, Secrets, Step, TargetCredential, Witness,
+    AskingBrowser, Authn, AuthnError, BrowserLink, CertificateClaim, Certificates, DialError,
+    DialRequest, Dialer, HostKeyVerdict, HostKeys, Life, SecretError, Secrets, Step,
+    TargetCredential, Witness,
 };
 pub use recording::{About, Entry, Key, RecordingError, Recordings, Screen, Tape, TapeEnd};
 pub use requests::{RequestLog, WebRequest};

@@ -204,9 +204,49 @@ pub trait Authn: Send + Sync {
     /// what they called themselves.
     fn left(&self, user: &str, from: IpAddr);
 
+    /// Has a browser asked whether whoever stands at a connection may go on as its user. `None`: too
+    /// many wait, or nobody can be asked.
+    fn ask_browser(&self, _: AskingBrowser<'_>) -> Option<BrowserLink> {
+        None
+    }
+
+    /// Vouches for whoever has approved that in their browser, to who knows the number that its page
+    /// then gives. [`AuthnError::NotApproved`]: it may be tried again.
+    async fn by_browser(
+        &self,
+        _: &BrowserLink,
+        _: &SecretString,
+        _: IpAddr,
+    ) -> Result<Authenticated, AuthnError> {
+        Err(AuthnError::NotCompleted)
+    }
+
+    /// Nobody waits for that browser any more.
+    fn forget_browser(&self, _: &BrowserLink) {}
+
     /// Whether a signature by this key could be worth asking for: it is registered, or was certified.
     /// Proves nothing.
     fn may_sign_in(&self, fingerprint: &str) -> bool;
+}
+
+/// Who waits for a browser, as its page shows it.
+#[derive(Clone, Copy, Debug)]
+pub struct AskingBrowser<'a> {
+    /// The account at the application, as it was written.
+    pub login: &'a str,
+    /// The application, as it was written.
+    pub application: Option<&'a str>,
+    pub from: IpAddr,
+}
+
+/// How a browser is led to the page that approves.
+#[derive(Debug)]
+pub struct BrowserLink {
+    pub url: String,
+    /// Stands on the page as well.
+    pub code: String,
+    /// Nobody but the connection that waits has it.
+    pub secret: SecretString,
 }
 
 /// What a sound certificate of the relay's user CA says.
@@ -258,6 +298,10 @@ pub enum AuthnError {
     Passkey,
     #[error("the sign-in was not completed in time, or failed too often")]
     NotCompleted,
+    #[error("the directory knows them, and there is no user for them")]
+    NoUser,
+    #[error("nobody has approved it in the browser, or the number is another")]
+    NotApproved,
     #[error("too many failures from this address, for this token or for this name")]
     Throttled,
     #[error("the store does not answer")]
@@ -284,7 +328,9 @@ impl AuthnError {
             | Self::PasswordExpired
             | Self::SecondFactor
             | Self::Passkey
-            | Self::NotCompleted => 401,
+            | Self::NotCompleted
+            | Self::NoUser
+            | Self::NotApproved => 401,
             Self::Throttled => 429,
             Self::Unavailable => 503,
         }
@@ -309,6 +355,8 @@ impl Explain for AuthnError {
             Self::SecondFactor => "authn.second_factor",
             Self::Passkey => "authn.passkey",
             Self::NotCompleted => "sign_in.not_completed",
+            Self::NoUser => "directory.no_user",
+            Self::NotApproved => "ssh.not_approved",
             Self::Throttled => "authn.throttled",
             Self::Unavailable => "store.unavailable",
         })
@@ -333,6 +381,8 @@ impl Explain for AuthnError {
             Self::SecondFactor => "the code is wrong, or was used already",
             Self::Passkey => "this passkey does not sign in here",
             Self::NotCompleted => "this sign-in took too long or failed too often",
+            Self::NoUser => "the directory knows you, and this relay has no user for you",
+            Self::NotApproved => "nobody has approved it in the browser, or the number is another",
             Self::Throttled => {
                 "too many failed sign-ins from your address, for this name or with this token"
             }
@@ -361,6 +411,8 @@ impl Explain for AuthnError {
             Self::SecondFactor => "wait for the next code; or take one of your recovery codes",
             Self::Passkey => "try again; or sign in another way, and look at Security",
             Self::NotCompleted => "begin again",
+            Self::NoUser => "ask your administrator for one",
+            Self::NotApproved => "open the link, approve, and type the number of its page",
             Self::Throttled | Self::Unavailable => "wait a minute and try again",
         }))
     }

@@ -1,12 +1,41 @@
-//! Who users are at OpenID providers, and the groups that those put them in.
+//! Who users are at OpenID providers and in directories, and the groups that those put them in.
 
 use std::time::SystemTime;
 
 use access::{Name, SignInId, UserId};
 
+use sqlx::Row as _;
+
+use crate::columns::Columns;
+use crate::db::Row;
 use crate::{Store, StoreError, clock};
 
+/// A user of ours who is somebody at an issuer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IdentityRow {
+    pub subject: String,
+    pub user: UserId,
+    pub name: Name,
+    pub enabled: bool,
+    /// Whether they are disabled for being gone there.
+    pub gone: bool,
+}
+
 impl Store {
+    /// All who are somebody at an issuer.
+    pub async fn identities(&self, issuer: &str) -> Result<Vec<IdentityRow>, StoreError> {
+        let rows = sqlx::query(LIST).bind(issuer).fetch_all(&self.inner.readers).await?;
+        rows.iter().map(|row| identity(row).map_err(StoreError::from)).collect()
+    }
+
+    /// Notes whether a user is disabled for being gone at an issuer.
+    pub async fn set_gone(&self, user: UserId, issuer: &str, gone: bool) -> Result<(), StoreError> {
+        let noted = sqlx::query(if gone { GONE } else { BACK });
+        let noted = noted.bind(user.to_string()).bind(issuer);
+        noted.execute(&self.inner.writer).await?;
+        Ok(())
+    }
+
     /// The user who is `subject` at an issuer.
     pub async fn user_by_identity(
         &self,
@@ -65,6 +94,27 @@ impl Store {
         Ok(found.flatten())
     }
 }
+
+fn identity(row: &Row) -> Result<IdentityRow, sqlx::Error> {
+    Ok(IdentityRow {
+        subject: row.try_get("subject")?,
+        user: row.parsed("id")?,
+        name: row.parsed("name")?,
+        enabled: row.flag("enabled")?,
+        gone: row.flag("gone")?,
+    })
+}
+
+const LIST: &str = "SELECT subject, users.id AS id, name, enabled,
+    (SELECT COUNT(*) FROM gone_users
+        WHERE gone_users.user_id = users.id AND gone_users.issuer = identities.issuer) AS gone
+    FROM identities JOIN users ON users.id = identities.user_id
+    WHERE identities.issuer = $1 ORDER BY name";
+
+const GONE: &str = "INSERT INTO gone_users (user_id, issuer) VALUES ($1, $2)
+    ON CONFLICT (user_id, issuer) DO NOTHING";
+
+const BACK: &str = "DELETE FROM gone_users WHERE user_id = $1 AND issuer = $2";
 
 const FIND: &str = "SELECT user_id FROM identities WHERE issuer = $1 AND subject = $2";
 

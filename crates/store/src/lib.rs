@@ -43,6 +43,7 @@ pub use config::{
 pub use db::{Engine, Location, Store};
 pub use ends::{Due, DueWhat, Purged};
 pub use error::{Problem, StoreError, UseTokenError};
+pub use identities::IdentityRow;
 pub use machines::AgentQuery;
 pub use notices::{NoticeRow, NoticesWaiting};
 pub use passkeys::PasskeyRow;

@@ -18,6 +18,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
+use crate::browser::BROWSER_DEADLINE;
 use crate::config::{
     HANDSHAKE_DEADLINE, LOGIN_DEADLINE, MAX_CHANNELS, MAX_SERVED, TARGET_LOGIN_DEADLINE,
 };
@@ -53,6 +54,8 @@ pub(crate) struct Connection {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Phase {
     Asked,
+    /// To a browser, which takes a person longer than typing does.
+    Led,
     Proven,
     In,
 }
@@ -345,11 +348,12 @@ impl Owner {
     fn obey(&mut self, order: Order) -> Option<String> {
         match order {
             Order::Phase(phase) => {
-                if !matches!(phase, Phase::Asked) {
+                if !matches!(phase, Phase::Asked | Phase::Led) {
                     self.proven.cancel();
                 }
                 self.deadline = match phase {
                     Phase::Asked => Some(self.accepted + LOGIN_DEADLINE),
+                    Phase::Led => Some(Instant::now() + BROWSER_DEADLINE),
                     Phase::Proven => Some(Instant::now() + TARGET_LOGIN_DEADLINE),
                     Phase::In if self.lease.is_some() => None,
                     Phase::In => Some(Instant::now() + LONELY),

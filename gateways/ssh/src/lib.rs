@@ -5,6 +5,7 @@
 
 mod announced;
 mod bridge;
+mod browser;
 mod ca;
 mod channel;
 mod choose;

@@ -15,6 +15,7 @@ use session::{AuthnError, Door, pace};
 use tokio::time::{Instant, sleep_until};
 
 use crate::Gateway;
+use crate::browser::{Led, MOST_LED};
 use crate::config::{MAX_FAILURES, REFUSAL_TIME, methods, methods_for, typed_methods};
 use crate::connection::{Connection, Phase};
 use crate::dialogue::{Dialogue, Prefer, Question, Step};
@@ -31,6 +32,9 @@ pub(crate) struct Login {
     stage: Stage,
     /// What was shown is good and not enough.
     partly: Option<Partly>,
+    /// The browser that was asked instead of a token, and how often there was one.
+    led: Option<Led>,
+    led_before: u8,
     failures: u32,
     last_failure: String,
     /// When the request that is being answered came.
@@ -85,6 +89,8 @@ impl Login {
             user: None,
             stage: Stage::Token,
             partly: None,
+            led: None,
+            led_before: 0,
             failures: 0,
             last_failure: String::new(),
             asked: Instant::now(),
@@ -170,13 +176,9 @@ impl Login {
         }
         match (&self.stage, answers) {
             (Stage::Token, _) if !self.wants(Proof::Token) => self.reject(),
-            (Stage::Token, None) => Verdict::Ask(Question {
-                name: String::new(),
-                instructions: std::mem::take(&mut self.last_failure),
-                prompts: vec![(self.connection.texts.token_prompt.clone(), false)],
-            }),
+            (Stage::Token, None) => Verdict::Ask(self.first_question()),
             (Stage::Token, Some(answers)) => match answers.into_iter().next() {
-                Some(text) => self.token(text, Way::Interactive).await,
+                Some(text) => self.typed(text).await,
                 None => self.reject(),
             },
             (Stage::Target { question, .. }, None) => Verdict::Ask(question.clone()),
@@ -201,6 +203,63 @@ impl Login {
                     self.connection.phase(Phase::Asked).await;
                 }
                 true
+            }
+        }
+    }
+
+    fn first_question(&mut self) -> Question {
+        let before = std::mem::take(&mut self.last_failure);
+        if let Some(led) = &self.led {
+            return led.question(&before);
+        }
+        let offer = if self.may_be_led() { words::OR_BROWSER } else { "" };
+        let said = [before.as_str(), offer];
+        let said: Vec<_> = said.into_iter().filter(|said| !said.is_empty()).collect();
+        Question {
+            name: String::new(),
+            instructions: said.join("\n"),
+            prompts: vec![(self.connection.texts.token_prompt.clone(), false)],
+        }
+    }
+
+    /// The answer to the first question: a token, nothing, or what the browser's page gives.
+    async fn typed(&mut self, text: SecretString) -> Verdict {
+        let nothing = text.expose_secret().trim().is_empty();
+        match self.led.take() {
+            // They have changed their mind, and are asked for a token again.
+            Some(_) if nothing => self.reject(),
+            Some(led) => self.number(led, text).await,
+            None if nothing && self.may_be_led() => self.lead(text).await,
+            None => self.token(text, Way::Interactive).await,
+        }
+    }
+
+    fn may_be_led(&self) -> bool {
+        self.connection.texts.browser && self.led_before < MOST_LED
+    }
+
+    /// To a page where whoever is signed in says that this is them. Absent and forbidden applications
+    /// are led alike: who may not open it is told there.
+    async fn lead(&mut self, nothing: SecretString) -> Verdict {
+        let (user, from) = (self.user.clone().unwrap_or_default(), self.connection.peer.ip());
+        self.led_before += 1;
+        let Some(led) = Led::ask(&self.connection.gateway, &user, from.to_canonical()) else {
+            // Too many wait: it is what it was, no token.
+            return self.token(nothing, Way::Interactive).await;
+        };
+        self.connection.phase(Phase::Led).await;
+        let question = led.question("");
+        self.led = Some(led);
+        Verdict::Ask(question)
+    }
+
+    async fn number(&mut self, led: Led, text: SecretString) -> Verdict {
+        let started = Instant::now();
+        match led.answer(&text, self.connection.peer.ip()).await {
+            Ok(who) => self.proven(who, Way::Interactive, started).await,
+            Err(error) => {
+                self.led = (error == AuthnError::NotApproved).then_some(led);
+                self.refused(error, started).await
             }
         }
     }

@@ -14,6 +14,8 @@ pub struct Texts {
     pub menu_title: String,
     /// What to do or whom to ask; stands behind each refusal.
     pub help: Option<String>,
+    /// Whether who has no token is led to a browser.
+    pub browser: bool,
 }
 
 impl Default for Texts {
@@ -24,6 +26,7 @@ impl Default for Texts {
             token_prompt: "Access token:".to_owned(),
             menu_title: "Applications you can reach".to_owned(),
             help: None,
+            browser: true,
         }
     }
 }

@@ -6,6 +6,21 @@ use access::{Application, Deny, EndReason, Explain, Shortfall};
 /// Said over the prompt of who has signed in with a key, where a token is asked for too.
 pub(crate) const ONE_MORE: &str = "Your key is right; this application asks for a token too.";
 
+/// Said over the prompt for a token.
+pub(crate) const OR_BROWSER: &str = "Leave it empty to sign in with a browser.";
+
+/// Asked for once a browser has been led to the page.
+pub(crate) const NUMBER_PROMPT: &str = "Number from the page:";
+
+/// How to go on in a browser, behind what was wrong before.
+pub(crate) fn led(before: &str, url: &str, code: &str) -> String {
+    let before = if before.is_empty() { String::new() } else { format!("{before}\n") };
+    format!(
+        "{before}Open this link, see that the page shows {code}, and approve:\n\n  {url}\n\n\
+         Then type the number that it gives you."
+    )
+}
+
 /// Said where the target has more than one way in.
 pub(crate) const AGENT_HINT: &str = "Leave it empty to log in with your forwarded agent (ssh -A).";
 

@@ -172,6 +172,7 @@ async fn an_admin_words_what_users_read() {
         token_prompt: "Token from the portal:".to_owned(),
         menu_title: "Pick a host".to_owned(),
         help: Some("ask #infra".to_owned()),
+        browser: true,
     });
     let mut client = Client::connect(&world).await;
     assert_eq!(client.ask("x+nothing").await, ["Token from the portal:"]);

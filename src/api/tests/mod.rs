@@ -137,6 +137,7 @@ impl Relay {
             ends,
             deliveries,
             notices,
+            directories: crate::Directories::new(Vec::new()),
             recordings,
             terminals,
             desktops,

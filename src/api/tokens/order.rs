@@ -1,5 +1,7 @@
 //! What token is asked for, checked against what its kind allows.
 
+use std::net::IpAddr;
+
 use access::{Code, Name, TokenKind};
 use api::{GrantSpec, IssueToken, Scopes, Span};
 use axum::http::StatusCode;
@@ -32,6 +34,8 @@ pub(in crate::api) struct Order {
     /// What it may be used for. `None`: all its user may do.
     pub(super) scopes: Option<Scopes>,
     pub(super) warnings: Vec<String>,
+    /// Where it will be used, of one that is typed nowhere.
+    pub(super) terminal: Option<IpAddr>,
 }
 
 impl Order {
@@ -85,6 +89,7 @@ impl Order {
             overlap: None,
             scopes: None,
             warnings: Vec::new(),
+            terminal: None,
         }
     }
 
@@ -100,7 +105,13 @@ impl Order {
             overlap: None,
             scopes: None,
             warnings: Vec::new(),
+            terminal: None,
         }
+    }
+
+    /// The same, for a terminal at this address.
+    pub(in crate::api) fn at(self, terminal: IpAddr) -> Self {
+        Self { terminal: Some(terminal), ..self }
     }
 
     /// What signs a machine in that its owner has approved in a browser.
@@ -150,7 +161,19 @@ impl Order {
         };
         let (user, site, warnings) = (Some(user), None, Vec::new());
         let scopes = asked.scopes;
-        Ok(Self { kind, user, application, site, expires, uses, overlap, scopes, warnings })
+        let terminal = None;
+        Ok(Self {
+            kind,
+            user,
+            application,
+            site,
+            expires,
+            uses,
+            overlap,
+            scopes,
+            warnings,
+            terminal,
+        })
     }
 
     fn warn(&mut self, grants: &[store::GrantRow]) {

@@ -1,7 +1,7 @@
-//! `adit admin provisioner add|ls|rm`
+//! `adit admin provisioner add|ls|rm|ldap`
 
 use access::Name;
-use api::{AddProvisioner, AddedProvisioner, ProvisionerRow};
+use api::{AddProvisioner, AddedProvisioner, DirectoryRow, ProvisionerRow};
 use clap::Subcommand;
 
 use super::take_away;
@@ -15,6 +15,8 @@ pub enum ProvisionerCommand {
     Add { name: Name },
     /// List the directories that keep users and groups here
     Ls,
+    /// Show the directories that know people's passwords (LDAP), and how they were last looked through
+    Ldap,
     /// Let a directory in no more; the users and groups it has made stay
     Rm { name: Name },
 }
@@ -23,6 +25,7 @@ pub(super) async fn run(command: ProvisionerCommand, context: &Context) -> Resul
     match command {
         ProvisionerCommand::Add { name } => add(name, context).await,
         ProvisionerCommand::Ls => list(context).await,
+        ProvisionerCommand::Ldap => directories(context).await,
         ProvisionerCommand::Rm { name } => {
             let path = format!("{PATH}/{name}");
             take_away(context, &path, &format!("Removed provisioner {name}")).await
@@ -45,6 +48,22 @@ async fn list(context: &Context) -> Result<(), Failure> {
     let rows: Vec<ProvisionerRow> = context.list(PATH).await?;
     context.ui.list(&rows, "There are no provisioners.", ["name", "since"], |row| {
         [row.name.to_string(), times::utc(row.created)]
+    })
+}
+
+async fn directories(context: &Context) -> Result<(), Failure> {
+    let rows: Vec<DirectoryRow> = context.get("/api/v1/directories").await?;
+    let none = "No directory is asked for passwords: see [[ldap]] in relay.toml.";
+    context.ui.list(&rows, none, ["name", "url", "users", "looked", "failed", "error"], |row| {
+        let at = |ms: Option<u64>| ms.map(|ms| times::to_the_second(ms / 1000));
+        [
+            row.name.to_string(),
+            row.url.clone(),
+            row.users.to_string(),
+            at(row.synced_ms).unwrap_or_default(),
+            at(row.failed_ms).unwrap_or_default(),
+            row.error.clone().unwrap_or_default(),
+        ]
     })
 }
 

@@ -106,6 +106,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (136, "passkeys", include_str!("../../migrations/0136_passkeys.sql")),
     (137, "approvers", include_str!("../../migrations/0137_approvers.sql")),
     (138, "notices", include_str!("../../migrations/0138_notices.sql")),
+    (139, "users who are gone elsewhere", include_str!("../../migrations/0139_gone.sql")),
     (144, "tokens' SCRAM verifiers", include_str!("../../migrations/0144_token_scram.sql")),
     (145, "tokens' native verifiers", include_str!("../../migrations/0145_token_native.sql")),
     (150, "passwords", include_str!("../../migrations/0150_passwords.sql")),

@@ -114,6 +114,7 @@ const ADMIN: &[(&str, &str)] = &[
     ("listAuditDestinations", "audit destinations"),
     ("listCommands", "session commands ID"),
     ("listConnectors", "connector ls"),
+    ("listDirectories", "provisioner ldap"),
     ("listGrants", "grant ls"),
     ("listGroups", "group ls"),
     ("listNoticeChannels", "requests channels"),
