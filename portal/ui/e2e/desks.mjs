@@ -13,6 +13,8 @@ export async function openDesk(page, name) {
   ]);
   watch(desk);
   desk.setDefaultTimeout(30_000);
+  // A tab begins empty.
+  await desk.waitForURL((url) => url.pathname.endsWith('/desktop'));
   return desk;
 }
 
