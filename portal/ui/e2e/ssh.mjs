@@ -122,7 +122,9 @@ await journey(async (browser) => {
     }
     assert.equal(told_[0], told_[1]);
 
-    // The way by a token is as it was.
+    // The way by a token is as it was. Pages like that one may ask nothing.
+    await alice.goto(`${told.url}/#/`);
+    await alice.getByRole('heading', { level: 1, name: 'Applications' }).waitFor();
     const token = await alice.evaluate(async () => {
       const answer = await fetch('./api/v1/me/tokens', { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify({ application: 'web1' }) });
       return (await answer.json()).token;
