@@ -31,14 +31,17 @@ fn a_token_is_all_it_takes_at_the_prompt_and_as_a_password() -> Result<()> {
     Ok(())
 }
 
-/// People look for their token first.
+/// People look for their password first.
 #[test]
-fn a_prompt_waits_for_longer_than_a_connection_is_quiet() -> Result<()> {
-    let world = World::start()?;
-    let (token, slow) = (world.token("web1")?, world.deployment.dir().join("slow"));
-    fs::write(&slow, "#!/bin/sh\nsleep 35\nprintf '%s\\n' \"$TOKEN\"\n")?;
+fn a_targets_prompt_waits_for_longer_than_a_connection_is_quiet() -> Result<()> {
+    let (world, account) = (World::start()?, Account::create()?);
+    let (token, slow) = (world.token("web2")?, world.deployment.dir().join("slow"));
+    let answers = "#!/bin/sh\ncase \"$1\" in *oken*) printf '%s\\n' \"$TOKEN\" ;; \
+         *) sleep 35; printf '%s\\n' \"$PASSWORD\" ;; esac\n";
+    fs::write(&slow, answers)?;
     fs::set_permissions(&slow, fs::Permissions::from_mode(0o755))?;
-    let mut ssh = world.ssh(&world.at("web1"), &token)?;
+    let mut ssh = world.ssh(&format!("{}+web2", account.name()), &token)?;
+    with_password(&mut ssh, &account);
     let output = run(ssh.env("SSH_ASKPASS", &slow).arg("echo in"), SOON * 2)?;
     assert_eq!(output.ok()?.trim(), "in");
     Ok(())

@@ -32,7 +32,8 @@ fn each_client_does_what_it_can() -> Result<()> {
         command.env("ASKPASS", &askpass).env_remove("SSH_AUTH_SOCK");
         let said = run(&mut command, LONG)?.both();
         for case in client.cases {
-            if !said.lines().any(|line| line.trim() == format!("{case} ok")) {
+            // Behind what the door says above its prompt, where a client ends no line there.
+            if !said.lines().any(|line| line.trim().ends_with(&format!("{case} ok"))) {
                 wrong.push(format!("{} × {case}: {said}", client.name));
             }
         }

@@ -27,6 +27,8 @@ impl Screen {
     pub fn start() -> Result<Self> {
         let dir = tempfile::Builder::new().prefix("adit-screen-").tempdir()?;
         let mut server = Command::new("Xvfb");
+        // On a busy machine a key is let go late, and must not come again and again until then.
+        server.arg("-r");
         server.args(["-displayfd", "1", "-screen", "0", "800x600x24", "-nocursor"]);
         server.args(["-nolisten", "tcp", "-fbdir"]).arg(dir.path());
         let log = dir.path().join("log");
