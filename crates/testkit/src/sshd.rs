@@ -144,7 +144,7 @@ AllowAgentForwarding yes
 AcceptEnv *
 MaxStartups 2000
 MaxSessions 1000
-LoginGraceTime 30
+LoginGraceTime 90
 LogLevel VERBOSE
 Subsystem sftp internal-sftp
 "
