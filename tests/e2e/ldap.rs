@@ -122,11 +122,11 @@ impl Browser {
         let mut curl = self.curl("/sign-in/password");
         curl.args(["--data-urlencode", &format!("user={user}")]);
         curl.args(["--data-urlencode", &format!("password={password}")]);
-        Ok(run(&mut curl, SOON)?.ok()?)
+        run(&mut curl, SOON)?.ok()
     }
 
     fn me(&self) -> Result<String> {
-        Ok(run(&mut self.curl("/api/v1/me"), SOON)?.ok()?)
+        run(&mut self.curl("/api/v1/me"), SOON)?.ok()
     }
 }
 

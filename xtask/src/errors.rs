@@ -133,6 +133,7 @@ const AREAS: &[&str] = &[
     "grant",
     "group",
     "machine",
+    "recording",
     "relay",
     "request",
     "session",
