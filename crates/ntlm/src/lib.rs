@@ -3,6 +3,8 @@
 
 mod digests;
 
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
 use secrecy::{ExposeSecret as _, SecretString};
 use zeroize::Zeroizing;
 
@@ -15,6 +17,17 @@ pub struct Login<'a> {
     pub domain: &'a str,
     pub user: &'a str,
     pub password: &'a SecretString,
+}
+
+/// The domain and the user in an account's name, `DOMAIN\\user`. Without one the domain is empty.
+pub fn account(name: &str) -> (&str, &str) {
+    name.split_once('\\').unwrap_or(("", name))
+}
+
+/// A time as Windows counts it: 100 ns since 1601.
+pub fn filetime(at: SystemTime) -> u64 {
+    let since = at.duration_since(UNIX_EPOCH).unwrap_or_default() + FROM_1601_TO_1970;
+    u64::try_from(since.as_nanos() / 100).unwrap_or_default()
 }
 
 /// Why a server's message can not be answered.
@@ -313,6 +326,7 @@ fn signature(key: &[u8; 16], seal: &mut Rc4, number: [u8; 4], message: &[u8]) ->
 const SIGNATURE: &[u8] = b"NTLMSSP\0";
 /// Of Windows 10, revision 15 of NTLM: nobody looks.
 const VERSION: [u8; 8] = [10, 0, 0x61, 0x4a, 0, 0, 0, 15];
+const FROM_1601_TO_1970: Duration = Duration::from_secs(11_644_473_600);
 /// Unicode, the target's name, signing and sealing with a fresh key of 128 bits, sessions that are
 /// protected as they should, version.
 const FLAGS: u32 = 0xe208_8235;

@@ -5,11 +5,12 @@ use std::fmt;
 use std::io;
 use std::net::IpAddr;
 use std::str::FromStr;
+use std::time::SystemTime;
 
 use access::{Code, Explain};
 use data_encoding::BASE64;
 use ipnet::IpNet;
-use ntlm::{Fresh, Login, Ntlm};
+use ntlm::{Fresh, Login, Ntlm, filetime};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -203,13 +204,13 @@ impl Proxy {
         conversation: &mut Conversation<'_>,
     ) -> Result<Answer, ProxyError> {
         let fresh = Fresh { challenge: rand::random(), key: rand::random() };
-        let ntlm = Ntlm::to_proxy(fresh, since_1601(), &self.host);
+        let ntlm = Ntlm::to_proxy(fresh, filetime(SystemTime::now()), &self.host);
         let shown = |message: &[u8]| format!("{scheme} {}", BASE64.encode(message)).into();
         let asked = conversation.ask(Some(shown(&ntlm.negotiate()))).await?;
         let Some(challenge) = asked.challenge(scheme) else { return Ok(asked) };
         conversation.skip(&asked).await?;
         let (account, password) = credentials.expose_secret().split_once(':').unwrap_or_default();
-        let (domain, user) = account.split_once('\\').unwrap_or(("", account));
+        let (domain, user) = ntlm::account(account);
         let password = SecretString::from(password);
         let login = Login { domain, user, password: &password };
         match ntlm.authenticate(&challenge, &login) {
@@ -344,13 +345,6 @@ impl Answer {
     }
 }
 
-/// The time as Windows counts it, in 100 ns.
-fn since_1601() -> u64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    let since = since.unwrap_or_default() + FROM_1601_TO_1970;
-    u64::try_from(since.as_nanos() / 100).unwrap_or_default()
-}
-
 /// The head of the answer, and what came with it; `None` where it is none, or longer than an answer
 /// to CONNECT is.
 async fn read_head(socket: &mut TcpStream) -> io::Result<Option<Vec<u8>>> {
@@ -439,7 +433,6 @@ impl fmt::Debug for Proxy {
 const END: &[u8] = b"\r\n\r\n";
 const MAX_HEAD: usize = 16 * 1024;
 const MAX_PAGE: usize = 256 * 1024;
-const FROM_1601_TO_1970: std::time::Duration = std::time::Duration::from_secs(11_644_473_600);
 
 #[cfg(test)]
 mod tests {

@@ -44,6 +44,12 @@ fn fast_path(bytes: &[u8]) -> Result<Option<usize>, Fault> {
     if length < header { Err(Fault::Frame) } else { Ok(Some(length)) }
 }
 
+/// What follows the head of a frame of the fast path.
+pub(crate) fn fast_body(frame: &[u8]) -> Option<&[u8]> {
+    let is_long = frame.get(1)? & 0x80 != 0;
+    frame.get(if is_long { 3 } else { 2 }..)
+}
+
 /// The length of a message of CredSSP that begins here: a SEQUENCE of DER.
 pub(crate) fn sequence(bytes: &[u8]) -> Result<Option<usize>, Fault> {
     let (content, header) = match bytes {

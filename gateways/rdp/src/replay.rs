@@ -10,7 +10,7 @@ use rustls::pki_types::CertificateDer;
 use crate::cleanpath::{Request, yes};
 use crate::frame::{
     ATTACH, ATTACHED, DISCONNECT, ERECT, FIRST_USER, Fault, JOIN, JOINED, SEND_INDICATION,
-    SEND_REQUEST, Sent, framed, is_fast_path, length, mcs, send_indication, u32_at,
+    SEND_REQUEST, Sent, fast_body, framed, is_fast_path, length, mcs, send_indication, u32_at,
 };
 use crate::negotiation::{Protocols, confirm};
 use crate::settings::{Changes, of_client, response};
@@ -153,12 +153,9 @@ fn first(frames: &[u8]) -> Option<&[u8]> {
 
 /// Whether a frame goes on with what another has begun (MS-RDPBCGR 2.2.9.1.2.1).
 fn is_rest(frame: &[u8]) -> bool {
-    if !is_fast_path(frame) {
-        return false;
-    }
-    let header = if frame.get(1).is_some_and(|length| length & 0x80 != 0) { 3 } else { 2 };
+    let update = fast_body(frame).and_then(<[u8]>::first);
     // Bit by bit: whether something came before, and whether more comes.
-    frame.get(header).is_some_and(|update| matches!(update >> 4 & 3, 1 | 3))
+    is_fast_path(frame) && update.is_some_and(|update| matches!(update >> 4 & 3, 1 | 3))
 }
 
 /// The target among users, and the page, by what is counted from the first user on.

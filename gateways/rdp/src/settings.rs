@@ -18,7 +18,7 @@ pub(crate) struct Account {
 impl Account {
     /// Of `DOMAIN\user`, or of `user`, which may be `user@domain`.
     pub(crate) fn new(account: &str, password: SecretString) -> Self {
-        let (domain, user) = account.split_once('\\').unwrap_or(("", account));
+        let (domain, user) = ntlm::account(account);
         Self { domain: domain.to_owned(), user: user.to_owned(), password }
     }
 

@@ -3,11 +3,11 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use access::{Application, Login};
 use aws_lc_rs::rand;
-use ntlm::Fresh;
+use ntlm::{Fresh, filetime};
 use rustls::client::Resumption;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use session::{Certificates, HostKeyVerdict, Secrets, Session, TargetCredential};
@@ -223,8 +223,7 @@ fn occasion(host: &str) -> Result<Occasion, TargetError> {
     for bytes in [&mut fresh.challenge[..], &mut fresh.key, &mut nonce] {
         rand::fill(bytes).map_err(|_| io::Error::other("the system has no random bytes"))?;
     }
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let now = TO_1970 + u64::try_from(since.as_nanos() / 100).unwrap_or_default();
+    let now = filetime(SystemTime::now());
     Ok(Occasion { fresh, nonce, now, host: host.to_owned() })
 }
 
@@ -252,5 +251,3 @@ async fn frame<T: tokio::io::AsyncRead + Unpin>(
 /// From a stream to the end of the login.
 const DEADLINE: Duration = Duration::from_secs(20);
 const MOST_FRAME: usize = 32 * 1024;
-/// 100 ns from 1601 to 1970.
-const TO_1970: u64 = 116_444_736_000_000_000;

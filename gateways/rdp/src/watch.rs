@@ -6,7 +6,7 @@
 use bytes::Bytes;
 use session::Key;
 
-use crate::frame::{Fault, send_request, u16_at, u32_at};
+use crate::frame::{Fault, fast_body, send_request, u16_at, u32_at};
 
 /// Of one connection.
 #[derive(Default)]
@@ -153,8 +153,7 @@ impl Screen {
 /// The keys in a frame of the fast path.
 fn fast_keys(frame: &[u8], to: &mut Vec<(Key, bool)>) -> Result<(), Fault> {
     let head = frame.first().ok_or(Fault::Cut)?;
-    let long = frame.get(1).is_some_and(|length| length & 0x80 != 0);
-    let mut rest = frame.get(if long { 3 } else { 2 }..).ok_or(Fault::Cut)?;
+    let mut rest = fast_body(frame).ok_or(Fault::Cut)?;
     let mut count = head >> 2 & 0xf;
     if count == 0 {
         let (first, more) = rest.split_first().ok_or(Fault::Cut)?;
