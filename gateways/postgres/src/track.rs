@@ -170,7 +170,7 @@ impl<M: Clone> Tracker<M> {
             b'B' => {
                 let (portal, rest) = named(body, 'B')?;
                 let (statement, rest) = named(rest, 'B')?;
-                let (prepared, types) = self.statement(statement, self.waiting.len());
+                let (prepared, types) = self.statement(statement);
                 let text = self.executed(&prepared, &types, rest);
                 let own = text.text.len() - prepared.text.len();
                 Asked::Bind { portal: portal.to_vec(), text, own, mark: mark() }
@@ -432,8 +432,8 @@ impl<M: Clone> Tracker<M> {
     }
 
     /// What a prepared statement is, as it will be when what is asked so far was done.
-    fn statement(&self, wanted: &[u8], until: usize) -> (Text, Types) {
-        let ahead = self.waiting.range(..until).rev().find_map(|asked| match asked {
+    fn statement(&self, wanted: &[u8]) -> (Text, Types) {
+        let ahead = self.waiting.iter().rev().find_map(|asked| match asked {
             Asked::Parse { name, text, types, .. } if name == wanted => {
                 Some((text.clone(), types.clone()))
             }
