@@ -2,11 +2,10 @@
 
 use std::net::SocketAddr;
 
-use super::browser;
+use super::login;
 use crate::context::Context;
 use crate::exit::{Exit, Failure};
 use crate::forward::{Clients, LocalPort, bind};
-use crate::relay::{self, Device};
 use crate::stop::Stop;
 
 /// Where to wait for the first client after this failure: at the address and port that are this
@@ -37,29 +36,11 @@ pub(super) async fn sign_in(
     context.ui.say(format_args!("not signed in; listening on {at} for whoever needs it"));
     let signing = async {
         let clients = Clients::first(listener).await?;
-        by_browser(context).await?;
+        login::by_own_browser(context).await?;
         Ok(Some(clients))
     };
     tokio::select! {
         () = stop.asked() => Ok(None),
         clients = signing => clients,
     }
-}
-
-async fn by_browser(context: &Context) -> Result<(), Failure> {
-    let (ui, settings) = (&context.ui, &context.settings);
-    let relay = settings.relay()?;
-    let device = Device::ask(&relay, settings).await?;
-    let state = settings.state()?;
-    state.prepare()?;
-    let taken = browser::open(device.url(), &state.sign_in_page()).await;
-    if !taken.is_ok_and(|taken| taken) {
-        ui.say("To sign in, open this link and approve if it shows the same code:");
-        ui.say(device.url());
-    }
-    ui.say(format_args!("Code: {}. Waiting …", device.user_code()));
-    let login = relay::login(&relay, &device.approved().await?, settings).await?;
-    super::ssh_config::refresh(settings)?;
-    ui.say(format_args!("Signed in to {relay} as {}.", login.user));
-    Ok(())
 }

@@ -36,15 +36,34 @@ pub async fn run(args: LoginArgs, context: &Context) -> Result<(), Failure> {
         true => by_browser(&relay, context).await?,
         false => token(args.token_file.as_deref(), context)?,
     };
-    let login = relay::login(&relay, &token, &context.settings).await?;
+    enrol(&relay, &token, context).await?;
+    context.ui.say("`adit ls` lists what you can reach.");
+    Ok(())
+}
+
+/// Signs this machine in, and says as whom.
+async fn enrol(relay: &RelayUrl, token: &TokenText, context: &Context) -> Result<(), Failure> {
+    let login = relay::login(relay, token, &context.settings).await?;
     super::ssh_config::refresh(&context.settings)?;
     let until = match login.expires {
         Some(expires) => format!(" until {}", times::utc(expires)),
         None => String::new(),
     };
     context.ui.say(format_args!("Signed in to {relay} as {}{until}.", login.user));
-    context.ui.say("`adit ls` lists what you can reach.");
     Ok(())
+}
+
+/// Signs this machine in by the browser of whoever sits here, which is opened; where there is none, the
+/// link is said.
+pub(super) async fn by_own_browser(context: &Context) -> Result<(), Failure> {
+    let relay = context.settings.relay()?;
+    let device = relay::Device::ask(&relay, &context.settings).await?;
+    if !super::sign_in::opened(device.url(), context).await? {
+        context.ui.say("To sign in, open this link and approve if it shows the same code:");
+        context.ui.say(device.url());
+    }
+    context.ui.say(format_args!("Code: {}. Waiting …", device.user_code()));
+    enrol(&relay, &signing_in(device.approved().await?)?, context).await
 }
 
 /// The token that the relay gives once a browser has approved.

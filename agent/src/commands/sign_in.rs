@@ -48,7 +48,7 @@ pub async fn sign_in(args: SignInArgs, context: &Context) -> Result<(), Failure>
 
 /// Whether a browser has taken the link. One that can not be had is no failure: the link can be
 /// printed.
-async fn opened(link: &str, context: &Context) -> Result<bool, Failure> {
+pub(super) async fn opened(link: &str, context: &Context) -> Result<bool, Failure> {
     let state = context.settings.state()?;
     state.prepare()?;
     match browser::open(link, &state.sign_in_page()).await {
