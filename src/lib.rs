@@ -27,6 +27,7 @@ mod lobby;
 mod memory;
 pub mod notify;
 pub mod oidc;
+mod owned;
 pub mod playbacks;
 pub mod policy;
 mod portal;

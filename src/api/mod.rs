@@ -60,9 +60,11 @@ pub(crate) use change::Actor;
 pub(crate) use devices::{login_token, terminal_token};
 pub(crate) use error::ApiError;
 pub(crate) use passwords::{Given, give as give_password};
-pub(crate) use provisioning::{provision, remove as remove_provisioned, set_enabled, set_groups};
+pub(crate) use provisioning::{
+    follow_groups, provision, remove as remove_provisioned, set_enabled, set_groups,
+};
 pub(crate) use requests::{ask_access, end_request};
-pub(crate) use rows::{SOON, request as request_row};
+pub(crate) use rows::{SOON, millis, request as request_row};
 pub(crate) use second_factors::{Taken, enrol as enrol_totp};
 pub(crate) use sign_ins::{Reason, end as end_sign_ins};
 pub(crate) use tokens::end_replaced;

@@ -27,6 +27,24 @@ pub(crate) async fn provision(
     change(state, actor, Intent { action: "add", object }, act).await.map(drop)
 }
 
+/// Has a user be in those of our groups that a map names for theirs elsewhere, and in none of the others
+/// that it names. Without a map nothing changes.
+pub(crate) async fn follow_groups(
+    state: &AppState,
+    actor: Actor,
+    user: (UserId, &Name),
+    map: &[(String, Name)],
+    is_theirs: impl Fn(&str) -> bool,
+) -> Result<(), ApiError> {
+    if map.is_empty() {
+        return Ok(());
+    }
+    let is_in = |ours: &Name| map.iter().any(|(theirs, our)| our == ours && is_theirs(theirs));
+    let (within, without): (Vec<Name>, Vec<Name>) =
+        map.iter().map(|(_, ours)| ours.clone()).partition(is_in);
+    set_groups(state, actor, user, (&within, &without)).await
+}
+
 /// Puts a user in some groups and takes them out of others.
 pub(crate) async fn set_groups(
     state: &AppState,

@@ -245,7 +245,7 @@ pub(super) fn session(live: LiveSession) -> SessionRow {
 }
 
 /// Unix milliseconds.
-pub(super) fn millis(at: SystemTime) -> u64 {
+pub(crate) fn millis(at: SystemTime) -> u64 {
     let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

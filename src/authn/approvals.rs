@@ -1,44 +1,33 @@
-//! Connections at the SSH door that wait until a browser approves them. Kept in memory, bounded, for
-//! minutes.
+//! Connections at the SSH door that wait until a browser approves them.
 //!
 //! Whoever connects is led to a page by a link, and the page shows the same code. Who approves there is
 //! shown a number, which has to be typed where the connection is: so a link that a stranger sends opens
 //! nothing for the stranger, whatever the page's reader clicks.
 
-use std::collections::HashMap;
-use std::net::IpAddr;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use access::{Name, sha256};
-use data_encoding::BASE64URL_NOPAD;
 use secrecy::{ExposeSecret as _, SecretString};
 use session::{AskingBrowser, AuthnError};
 use tokio::time::Instant;
 
-use super::devices::{plain, user_code};
-use super::throttle::network;
+use super::by_code::{ByCode, Waits};
 
-/// All that wait, by the hash of what their connection knows them by.
+/// All that wait.
 #[derive(Default)]
-pub(crate) struct Approvals(Mutex<HashMap<[u8; 32], Waits>>);
+pub(crate) struct Approvals(ByCode<Terminal, Decision>);
 
-/// One that waits, as the page shows it.
+/// What somebody wants to open, as the page shows it.
 #[derive(Clone, Debug)]
-pub(crate) struct Waits {
-    pub(crate) code: String,
+pub(crate) struct Terminal {
     /// The account at the application, as it was written.
     pub(crate) login: String,
     /// The application, as it was written.
     pub(crate) application: Option<String>,
-    pub(crate) from: IpAddr,
-    end: Instant,
-    state: State,
 }
 
-#[derive(Clone, Debug)]
-enum State {
-    Waiting,
+enum Decision {
     Approved { by: Name, token: SecretString, number: SecretString, left: u8 },
     Denied { by: Name },
 }
@@ -84,29 +73,14 @@ impl Approvals {
         asked: &AskingBrowser<'_>,
         now: Instant,
     ) -> Option<(SecretString, String)> {
-        let mut table = self.table();
-        table.retain(|_, waits| now < waits.end);
-        let near = |waits: &&Waits| network(waits.from) == network(asked.from);
-        if table.len() >= MOST || table.values().filter(near).count() >= MOST_NEAR {
-            return None;
-        }
-        let secret: [u8; 32] = rand::random();
-        let (secret, code) = (BASE64URL_NOPAD.encode(&secret), user_code());
-        let waits = Waits {
-            code: code.clone(),
-            login: shown(asked.login),
-            application: asked.application.map(shown),
-            from: asked.from,
-            end: now + APPROVAL_LIFE,
-            state: State::Waiting,
-        };
-        table.insert(sha256(secret.as_bytes()), waits);
-        Some((secret.into(), code))
+        let AskingBrowser { login, application, from } = *asked;
+        let what = Terminal { login: shown(login), application: application.map(shown) };
+        self.0.ask(what, from, now, APPROVAL_LIFE)
     }
 
     /// The one that waits under a code, however it was typed.
-    pub(crate) fn find(&self, code: &str, now: Instant) -> Option<Waits> {
-        self.table().values().find(|waits| waits.is(code, now)).cloned()
+    pub(crate) fn find(&self, code: &str, now: Instant) -> Option<Waits<Terminal>> {
+        self.0.find(code, now)
     }
 
     /// Approves one with the token that opens its application, and gives the number to type there.
@@ -118,67 +92,48 @@ impl Approvals {
         token: SecretString,
         now: Instant,
     ) -> Option<SecretString> {
-        let mut table = self.table();
-        let waits = table.values_mut().find(|waits| waits.is(code, now))?;
-        let number = SecretString::from(number());
-        waits.state =
-            State::Approved { by: by.clone(), token, number: number.clone(), left: MOST_WRONG };
-        Some(number)
+        let (by, number) = (by.clone(), SecretString::from(number()));
+        let approved = Decision::Approved { by, token, number: number.clone(), left: MOST_WRONG };
+        self.0.decide(code, approved, now).then_some(number)
     }
 
     /// `false`: it does not wait any more.
     pub(crate) fn deny(&self, code: &str, by: &Name, now: Instant) -> bool {
-        let mut table = self.table();
-        let Some(waits) = table.values_mut().find(|waits| waits.is(code, now)) else {
-            return false;
-        };
-        waits.state = State::Denied { by: by.clone() };
-        true
+        self.0.decide(code, Decision::Denied { by: by.clone() }, now)
     }
 
     /// What opens the application, once, for whoever knows the number.
-    pub(super) fn open(
-        &self,
-        secret: &SecretString,
-        typed: &str,
-        now: Instant,
-    ) -> Result<SecretString, NotOpened> {
-        let key = key(secret);
-        let mut table = self.table();
-        let waits = table.get_mut(&key).filter(|waits| now < waits.end).ok_or(NotOpened::Over)?;
-        let opened = match &mut waits.state {
-            State::Waiting => return Err(NotOpened::Early),
-            State::Denied { by } => Err(NotOpened::Denied { by: by.clone() }),
-            State::Approved { token, number, .. } if same(typed, number) => Ok(token.clone()),
-            State::Approved { by, left, .. } if *left > 1 => {
-                *left -= 1;
-                return Err(NotOpened::Wrong { by: by.clone(), again: true });
-            }
-            State::Approved { by, .. } => Err(NotOpened::Wrong { by: by.clone(), again: false }),
-        };
-        table.remove(&key);
-        opened
+    pub(super) fn open(&self, secret: &SecretString, typed: &str, now: Instant) -> Opened {
+        let opened = self.0.answered(secret, now, |decision| match decision {
+            None => ControlFlow::Continue(Err(NotOpened::Early)),
+            Some(decision) => decision.open(typed),
+        });
+        opened.unwrap_or(Err(NotOpened::Over))
     }
 
     /// Its connection is gone, or wants no browser any more.
     pub(super) fn forget(&self, secret: &SecretString) {
-        self.table().remove(&key(secret));
-    }
-
-    fn table(&self) -> MutexGuard<'_, HashMap<[u8; 32], Waits>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.forget(secret);
     }
 }
 
-impl Waits {
-    /// Whether it waits under this code.
-    fn is(&self, code: &str, now: Instant) -> bool {
-        now < self.end && matches!(self.state, State::Waiting) && plain(&self.code) == plain(code)
-    }
-}
+type Opened = Result<SecretString, NotOpened>;
 
-fn key(secret: &SecretString) -> [u8; 32] {
-    sha256(secret.expose_secret().as_bytes())
+impl Decision {
+    fn open(&mut self, typed: &str) -> ControlFlow<Opened, Opened> {
+        match self {
+            Self::Denied { by } => ControlFlow::Break(Err(NotOpened::Denied { by: by.clone() })),
+            Self::Approved { token, number, .. } if same(typed, number) => {
+                ControlFlow::Break(Ok(token.clone()))
+            }
+            Self::Approved { by, left, .. } => {
+                *left = left.saturating_sub(1);
+                let (by, again) = (by.clone(), *left > 0);
+                let wrong = Err(NotOpened::Wrong { by, again });
+                if again { ControlFlow::Continue(wrong) } else { ControlFlow::Break(wrong) }
+            }
+        }
+    }
 }
 
 /// Six digits, each as likely as the others.
@@ -199,9 +154,6 @@ fn shown(text: &str) -> String {
 
 /// From the link to the number. The SSH door waits as long.
 pub(crate) const APPROVAL_LIFE: Duration = Duration::from_secs(300);
-const MOST: usize = 1024;
-/// From one network at a time.
-const MOST_NEAR: usize = 8;
 /// Numbers that may be wrong.
 const MOST_WRONG: u8 = 3;
 const LONGEST_NAME: usize = 128;
@@ -209,6 +161,7 @@ const LONGEST_NAME: usize = 128;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::authn::by_code::MOST_NEAR;
 
     fn asked(from: [u8; 4]) -> AskingBrowser<'static> {
         AskingBrowser { login: "ubuntu", application: Some("web1\u{1b}"), from: from.into() }
@@ -225,7 +178,7 @@ mod tests {
         let open = |typed: &str, now| approvals.open(&secret, typed, now).map(drop);
         assert_eq!(open("", now), Err(NotOpened::Early));
         let found = approvals.find(&code.to_lowercase().replace('-', " "), now).unwrap();
-        assert!(!found.application.unwrap().contains('\u{1b}'));
+        assert!(!found.what.application.unwrap().contains('\u{1b}'));
         assert!(approvals.find("", now).is_none());
         let number = approvals.approve(&code, &name("alice"), "token".to_owned().into(), now);
         let number = number.unwrap().expose_secret().to_owned();

@@ -2,6 +2,7 @@
 
 mod approvals;
 mod browsers;
+mod by_code;
 mod devices;
 mod failures;
 mod passkeys;
@@ -30,11 +31,12 @@ use tokio::time::Instant;
 use crate::AgentIdentity;
 use crate::seen::Sightings;
 use crate::traces::Traces;
-pub(crate) use approvals::Waits;
+pub(crate) use approvals::Terminal;
 use approvals::{Approvals, NotOpened};
 pub(crate) use browsers::{Browsers, HandOver};
+pub(crate) use by_code::Waits;
 use devices::Devices;
-pub(crate) use devices::{Asked, LIFE, Polled};
+pub(crate) use devices::{LIFE, Polled};
 use failures::Failures;
 use passkeys::Challenges;
 pub(crate) use passkeys::{Purpose, Shown};

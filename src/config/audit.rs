@@ -1,6 +1,5 @@
 //! Where the audit log's records are sent.
 
-use std::collections::BTreeSet;
 use std::fmt;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -103,15 +102,9 @@ impl fmt::Display for To {
 }
 
 pub(super) fn audit(section: &mut Section<'_>, folder: &Path) -> Option<Audit> {
-    let destinations =
-        section.tables("destination", MOST, |section| destination(section, folder))?;
-    let mut names = BTreeSet::new();
-    for (at, destination) in &destinations {
-        if !names.insert(&destination.name) {
-            section.twice(*at, "destination.name", destination.name.as_str());
-        }
-    }
-    Some(Audit { destinations: destinations.into_iter().map(|(_, one)| one).collect() })
+    let one = |section: &mut Section<'_>| destination(section, folder);
+    let destinations = section.named("destination", MOST, one, |destination| &destination.name)?;
+    Some(Audit { destinations })
 }
 
 fn destination(section: &mut Section<'_>, folder: &Path) -> Option<Destination> {
@@ -184,13 +177,24 @@ pub(super) fn a_path(text: &str, folder: &Path) -> Option<PathBuf> {
 }
 
 fn receiver(text: &str) -> Option<(String, u16, bool)> {
+    server(text, |url| match url.scheme_str()? {
+        "tls" => Some((true, 6514)),
+        "tcp" if is_here(url) => Some((false, 514)),
+        _ => None,
+    })
+}
+
+/// The host and the port of an address that has neither a path nor somebody's name in it, and what its
+/// scheme means. `how`: that, and the scheme's usual port.
+pub(super) fn server<T>(
+    text: &str,
+    how: impl Fn(&Uri) -> Option<(T, u16)>,
+) -> Option<(String, u16, T)> {
     let url: Uri = text.parse().ok()?;
     let bare = url.path_and_query().is_none_or(|path| path.as_str() == "/");
-    let tls = url.scheme_str() == Some("tls");
-    let plain = url.scheme_str() == Some("tcp") && is_here(&url);
+    let (how, port) = how(&url)?;
     let host = url.host()?.trim_matches(['[', ']']).to_owned();
-    let fits = bare && (tls || plain) && is_nobodys(&url);
-    fits.then(|| (host, url.port_u16().unwrap_or(if tls { 6514 } else { 514 }), tls))
+    (bare && is_nobodys(&url)).then(|| (host, url.port_u16().unwrap_or(port), how))
 }
 
 fn hook(text: &str) -> Option<Uri> {
@@ -201,7 +205,7 @@ fn hook(text: &str) -> Option<Uri> {
 }
 
 /// Without a name and password, which would be shown here.
-pub(super) fn is_nobodys(url: &Uri) -> bool {
+fn is_nobodys(url: &Uri) -> bool {
     url.authority().is_some_and(|authority| !authority.as_str().contains('@'))
 }
 

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 use std::rc::Rc;
 
+use access::Name;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -155,8 +156,26 @@ impl<'a> Section<'a> {
         each.collect::<Vec<_>>().into_iter().collect()
     }
 
+    /// As [`Self::tables`], of things that are told apart by their names.
+    pub(super) fn named<T>(
+        &mut self,
+        key: &'static str,
+        most: usize,
+        resolve: impl Fn(&mut Section<'a>) -> Option<T>,
+        name: impl Fn(&T) -> &Name,
+    ) -> Option<Vec<T>> {
+        let all = self.tables(key, most, resolve)?;
+        let mut names = BTreeSet::new();
+        for (at, one) in &all {
+            if !names.insert(name(one)) {
+                self.twice(*at, &format!("{key}.name"), name(one).as_str());
+            }
+        }
+        Some(all.into_iter().map(|(_, one)| one).collect())
+    }
+
     /// Says that a value which only one table may have stands in another too.
-    pub(super) fn twice(&self, at: usize, key: &str, value: &str) {
+    fn twice(&self, at: usize, key: &str, value: &str) {
         let text = format!("`{}`: {value:?} is taken by another", self.path(key));
         self.mistakes.borrow_mut().push(Mistake::at(self.text, at, &text));
     }

@@ -1,13 +1,12 @@
 //! Who else knows people's passwords: directories that speak LDAP.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use access::Name;
 use axum::http::Uri;
 
-use super::audit::{FILE, TlsFiles, a_path, is_nobodys, tls_files};
+use super::audit::{FILE, TlsFiles, a_path, server, tls_files};
 use super::document::Section;
 use super::oidc::{mapped, short};
 
@@ -45,21 +44,14 @@ pub struct LdapDirectory {
 }
 
 pub(super) fn ldap(root: &mut Section<'_>, folder: &Path) -> Option<Vec<LdapDirectory>> {
-    let directories = root.tables("ldap", MOST, |section| directory(section, folder))?;
-    let mut names = BTreeSet::new();
-    for (at, directory) in &directories {
-        if !names.insert(&directory.name) {
-            root.twice(*at, "ldap.name", directory.name.as_str());
-        }
-    }
-    Some(directories.into_iter().map(|(_, one)| one).collect())
+    root.named("ldap", MOST, |section| directory(section, folder), |directory| &directory.name)
 }
 
 fn directory(section: &mut Section<'_>, folder: &Path) -> Option<LdapDirectory> {
     let name = section.text("name", NAME, |text| text.parse::<Name>().ok());
     let name = section.required("name", NAME, name);
     let kind = section.text("kind", KIND, |text| KINDS.iter().find(|kind| kind.0 == text));
-    let url = section.secret("url", URL, server);
+    let url = section.secret("url", URL, |text| server(text, scheme));
     let url = section.required("url", URL, url);
     let tls = tls_files(section, folder);
     let bind_dn = section.text("bind_dn", DN, |text| short(text, 1024));
@@ -98,16 +90,13 @@ fn directory(section: &mut Section<'_>, folder: &Path) -> Option<LdapDirectory> 
     })
 }
 
-fn server(text: &str) -> Option<(String, u16, bool)> {
-    let url: Uri = text.parse().ok()?;
-    let bare = url.path_and_query().is_none_or(|path| path.as_str() == "/");
-    let (port, start_tls) = match url.scheme_str()? {
-        "ldaps" => (636, false),
-        "ldap" => (389, true),
-        _ => return None,
-    };
-    let host = url.host()?.trim_matches(['[', ']']).to_owned();
-    (bare && is_nobodys(&url)).then(|| (host, url.port_u16().unwrap_or(port), start_tls))
+/// Whether it is StartTLS.
+fn scheme(url: &Uri) -> Option<(bool, u16)> {
+    match url.scheme_str()? {
+        "ldaps" => Some((false, 636)),
+        "ldap" => Some((true, 389)),
+        _ => None,
+    }
 }
 
 fn attribute(text: &str) -> Option<String> {

@@ -1,6 +1,5 @@
 //! Who is told of requests for access.
 
-use std::collections::BTreeSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -8,7 +7,7 @@ use access::Name;
 use axum::http::Uri;
 
 use super::audit::{
-    FILE, NAME, TlsFiles, To, WebhookTo, a_path, is_here, is_nobodys, tls_files, webhook,
+    FILE, NAME, TlsFiles, To, WebhookTo, a_path, is_here, server, tls_files, webhook,
 };
 use super::document::Section;
 
@@ -81,14 +80,7 @@ impl fmt::Display for NotifyBy {
 }
 
 pub(super) fn notify(root: &mut Section<'_>, folder: &Path) -> Option<Vec<Channel>> {
-    let channels = root.tables("notify", MOST, |section| channel(section, folder))?;
-    let mut names = BTreeSet::new();
-    for (at, channel) in &channels {
-        if !names.insert(&channel.name) {
-            root.twice(*at, "notify.name", channel.name.as_str());
-        }
-    }
-    Some(channels.into_iter().map(|(_, one)| one).collect())
+    root.named("notify", MOST, |section| channel(section, folder), |channel| &channel.name)
 }
 
 fn channel(section: &mut Section<'_>, folder: &Path) -> Option<Channel> {
@@ -108,7 +100,7 @@ fn channel(section: &mut Section<'_>, folder: &Path) -> Option<Channel> {
 }
 
 fn mail(section: &mut Section<'_>, folder: &Path) -> Option<MailBy> {
-    let url = section.secret("url", SERVER, server);
+    let url = section.secret("url", SERVER, |text| server(text, scheme));
     let url = section.required("url", SERVER, url);
     let here = url.as_ref().is_some_and(|(_, _, how)| *how == How::Here);
     let files = if here { Some(TlsFiles::default()) } else { tls_files(section, folder) };
@@ -143,17 +135,13 @@ enum How {
     Here,
 }
 
-fn server(text: &str) -> Option<(String, u16, How)> {
-    let url: Uri = text.parse().ok()?;
-    let bare = url.path_and_query().is_none_or(|path| path.as_str() == "/");
-    let (how, port) = match url.scheme_str()? {
-        "smtps" => (How::Tls, 465),
-        "smtp" if is_here(&url) => (How::Here, 25),
-        "smtp" => (How::StartTls, 587),
-        _ => return None,
-    };
-    let host = url.host()?.trim_matches(['[', ']']).to_owned();
-    (bare && is_nobodys(&url)).then(|| (host, url.port_u16().unwrap_or(port), how))
+fn scheme(url: &Uri) -> Option<(How, u16)> {
+    match url.scheme_str()? {
+        "smtps" => Some((How::Tls, 465)),
+        "smtp" if is_here(url) => Some((How::Here, 25)),
+        "smtp" => Some((How::StartTls, 587)),
+        _ => None,
+    }
 }
 
 /// One that needs no quotes and breaks no line.

@@ -1,6 +1,5 @@
 //! Who else vouches for users: OpenID providers.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use access::Name;
@@ -36,16 +35,7 @@ pub struct OidcProvider {
 }
 
 pub(super) fn oidc(root: &mut Section<'_>, folder: &Path) -> Option<Vec<OidcProvider>> {
-    let providers = root.tables("oidc", MOST, |section| provider(section, folder))?;
-    let mut names = BTreeSet::new();
-    let mut all = Vec::new();
-    for (at, provider) in providers {
-        if !names.insert(provider.name.clone()) {
-            root.twice(at, "oidc.name", provider.name.as_str());
-        }
-        all.push(provider);
-    }
-    Some(all)
+    root.named("oidc", MOST, |section| provider(section, folder), |provider| &provider.name)
 }
 
 fn provider(section: &mut Section<'_>, folder: &Path) -> Option<OidcProvider> {

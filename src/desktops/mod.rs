@@ -21,7 +21,7 @@ use uuid::Uuid;
 use crate::lines::{CLOSE_REFUSED, Seat};
 use book::Book;
 pub(crate) use book::How;
-pub(crate) use socket::bytes;
+pub(crate) use socket::{BOUNDS, PIECES, bytes};
 
 /// Every desktop that is open in a browser, or was a moment ago.
 pub struct Desktops {

@@ -50,6 +50,6 @@ pub(crate) fn bytes(source: Source) -> impl Stream<Item = Bytes> + Send {
 }
 
 /// A frame of RDP is at most half of that.
-const BOUNDS: Bounds = Bounds { frame: 128 * 1024, unwritten: 512 * 1024 };
+pub(crate) const BOUNDS: Bounds = Bounds { frame: 128 * 1024, unwritten: 512 * 1024 };
 /// Pieces on their way to a browser, each at most what a target said at once.
-const PIECES: usize = 4;
+pub(crate) const PIECES: usize = 4;

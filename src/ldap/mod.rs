@@ -10,7 +10,7 @@ mod sync;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use access::Name;
 use api::DirectoryRow;
@@ -100,7 +100,6 @@ impl Directories {
         let Ok(Ok(_permit)) = timeout(DEADLINE, self.at_once.acquire()).await else {
             return Err(NotFound::Busy);
         };
-        let mut away = None;
         for directory in &self.all {
             let looked = timeout(DEADLINE, check(directory, typed, password)).await;
             match looked.unwrap_or(Err(LdapError::Slow)) {
@@ -115,14 +114,10 @@ impl Directories {
                     return Err(NotFound::Wrong(format!("directory {}: {detail}", directory.name)));
                 }
                 // Whoever is there and not here must not be taken for somebody of the next.
-                Err(error) => {
-                    away = Some(error);
-                    break;
-                }
+                Err(error) => return Err(NotFound::Away(error)),
             }
         }
-        let unknown = || NotFound::Wrong("no directory knows the name".to_owned());
-        Err(away.map_or_else(unknown, NotFound::Away))
+        Err(NotFound::Wrong("no directory knows the name".to_owned()))
     }
 
     /// How each is, and was when it was last looked through.
@@ -245,14 +240,6 @@ fn is_disabled(entry: &Entry) -> bool {
 }
 
 impl LdapDirectory {
-    /// Which of our groups somebody is in by the file's map, and which of the others it maps.
-    pub(crate) fn ours(&self, person: &Person) -> (Vec<Name>, Vec<Name>) {
-        let is_in = |ours: &Name| {
-            self.groups.iter().any(|(theirs, our)| our == ours && person.is_in(theirs))
-        };
-        self.groups.iter().map(|(_, ours)| ours.clone()).partition(is_in)
-    }
-
     /// By which its users are remembered.
     pub(crate) fn issuer(&self) -> String {
         format!("ldap:{}", self.name)
@@ -261,7 +248,7 @@ impl LdapDirectory {
 
 impl Person {
     /// By a group's distinguished name, or by the value of its first part.
-    fn is_in(&self, theirs: &str) -> bool {
+    pub(crate) fn is_in(&self, theirs: &str) -> bool {
         let first = |dn: &str| {
             let part = dn.split(',').next().unwrap_or_default();
             part.split_once('=').map(|(_, value)| value.trim().to_owned()).unwrap_or_default()
@@ -270,11 +257,6 @@ impl Person {
             |dn: &String| dn.eq_ignore_ascii_case(theirs) || first(dn).eq_ignore_ascii_case(theirs);
         self.groups.iter().any(same)
     }
-}
-
-fn millis(at: SystemTime) -> u64 {
-    let since = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// What says how an account is, whichever directory it is in.

@@ -11,10 +11,11 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::client::LdapError;
-use super::{Directories, Person, groups, let_in, millis, people, person};
+use super::{Directories, Person, groups, let_in, people, person};
 use crate::AppState;
-use crate::api::{self, Actor, ApiError};
+use crate::api::{self, Actor, ApiError, millis};
 use crate::config::LdapDirectory;
+use crate::owned::owned;
 
 /// Looks through each directory as often as the file says, until `stop`.
 pub(crate) async fn follow(state: AppState, stop: CancellationToken) {
@@ -22,17 +23,7 @@ pub(crate) async fn follow(state: AppState, stop: CancellationToken) {
     for directory in state.directories.all.clone() {
         tasks.spawn(one(state.clone(), directory, stop.clone()));
     }
-    // Without a directory there is nothing to do until then, and the relay goes on.
-    loop {
-        tokio::select! {
-            biased;
-            () = stop.cancelled() => break,
-            Some(ended) = tasks.join_next() => {
-                tracing::error!(panicked = ended.is_err(), "A directory's task ended");
-            }
-        }
-    }
-    while tasks.join_next().await.is_some() {}
+    owned(tasks, &stop, "directory").await;
 }
 
 async fn one(state: AppState, directory: LdapDirectory, stop: CancellationToken) {
@@ -132,11 +123,9 @@ async fn present(
         api::set_enabled(state, actor(directory), &row.name, true).await?;
         state.store.set_gone(row.user, &directory.issuer(), false).await?;
     }
-    if directory.groups.is_empty() {
-        return Ok(());
-    }
-    let (within, without) = directory.ours(person);
-    api::set_groups(state, actor(directory), (row.user, &row.name), (&within, &without)).await
+    let is_theirs = |theirs: &str| person.is_in(theirs);
+    let user = (row.user, &row.name);
+    api::follow_groups(state, actor(directory), user, &directory.groups, is_theirs).await
 }
 
 /// Ends whatever is open in the name of somebody who is gone.

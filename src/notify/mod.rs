@@ -26,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 use crate::api::request_row;
 use crate::config::{Channel, NotifyBy};
 use crate::deliver::SendError;
+use crate::owned::owned;
 use standing::Standings;
 
 /// The channels there are.
@@ -96,17 +97,7 @@ impl Notices {
         for channel in self.channels.clone() {
             tasks.spawn(self.clone().serve(channel, stop.clone()));
         }
-        // Without a channel there is nothing to do until then, and the relay goes on.
-        loop {
-            tokio::select! {
-                biased;
-                () = stop.cancelled() => break,
-                Some(ended) = tasks.join_next() => {
-                    tracing::error!(panicked = ended.is_err(), "A channel's task ended");
-                }
-            }
-        }
-        while tasks.join_next().await.is_some() {}
+        owned(tasks, &stop, "channel").await;
     }
 
     async fn serve(self: Arc<Self>, channel: Channel, stop: CancellationToken) {

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use access::Name;
 use access::text::in_full;
 use api::NoticeChannel;
 use store::NoticesWaiting;
 
+use crate::api::millis;
 use crate::config::Channel;
 use crate::deliver::SendError;
 
@@ -71,9 +72,4 @@ impl Standings {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         how(all.entry(channel.clone()).or_default());
     }
-}
-
-fn millis(at: SystemTime) -> u64 {
-    let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

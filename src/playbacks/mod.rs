@@ -25,8 +25,8 @@ use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
 use crate::ca::Ca;
-use crate::desktops::bytes;
-use crate::lines::{Bounds, CLOSE_REFUSED, FAREWELL, Seat, begin, close, feed};
+use crate::desktops::{BOUNDS, PIECES, bytes};
+use crate::lines::{CLOSE_REFUSED, FAREWELL, Seat, begin, close, feed};
 use crate::listen::afterwards::Line;
 use clock::Clock;
 use reel::{Happened, Reel, ReelError};
@@ -236,6 +236,3 @@ const MOST: usize = 4;
 const FIRST: Duration = Duration::from_secs(10);
 /// How often it is looked whether more of a session was recorded.
 const LOOK: Duration = Duration::from_millis(250);
-const BOUNDS: Bounds = Bounds { frame: 128 * 1024, unwritten: 512 * 1024 };
-/// Pieces on their way to a browser, each at most what a target said at once.
-const PIECES: usize = 4;

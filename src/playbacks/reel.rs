@@ -13,8 +13,7 @@ use tokio::task::spawn_blocking;
 /// A recording that is played.
 pub(super) struct Reel {
     here: Reading,
-    /// Where the frame begins that was read last, and what of it is left.
-    mark: Mark,
+    /// What is left of the frame that was read last.
     events: VecDeque<Happened>,
     index: Index,
     /// What is left out of what comes next.
@@ -93,8 +92,8 @@ impl Reel {
             let (here, ahead) = (read()?, read()?);
             let (starts, repaints) = (Vec::new(), Vec::new());
             let index = Index { ahead, starts, repaints, length_ms: 0 };
-            let (mark, events, skips) = (here.mark(), VecDeque::new(), Skips::Nothing);
-            Ok(Self { here, mark, events, index, skips, jump: None, since: 0, at_ms: 0 })
+            let (events, skips) = (VecDeque::new(), Skips::Nothing);
+            Ok(Self { here, events, index, skips, jump: None, since: 0, at_ms: 0 })
         })
         .await
     }
@@ -147,7 +146,7 @@ impl Reel {
 
     fn go_to(&mut self, place: Place, skips: Skips) {
         self.here.go_to(place.mark);
-        (self.mark, self.skips, self.at_ms) = (place.mark, skips, place.at_ms);
+        (self.skips, self.at_ms) = (skips, place.at_ms);
         self.events.clear();
         self.jump = None;
     }
@@ -215,10 +214,8 @@ impl Reel {
     /// Reads the next frame, if it is there.
     async fn read(mut self) -> Result<Self, ReelError> {
         blocking(move || {
-            let mark = self.here.mark();
             if let Some(lines) = self.here.frame()? {
                 self.events.extend(happened(&lines));
-                self.mark = mark;
             }
             Ok(self)
         })

@@ -1,11 +1,11 @@
 //! Whose password a directory has found right, as a user of ours.
 
-use ::api::{Document, UserSpec};
 use access::Name;
 use secrecy::SecretString;
 use session::AuthnError;
 
 use super::asking::Asking;
+use super::linked::{NotOurs, Stranger, ours};
 use super::oidc::name_of;
 use crate::AppState;
 use crate::api::{self, ApiError};
@@ -17,14 +17,14 @@ use crate::ldap::{Found, NotFound, actor};
 pub(super) async fn ask(
     state: &AppState,
     asking: &Asking,
-    user: &str,
+    typed: &str,
     password: &SecretString,
 ) -> Result<Known, AuthnError> {
     let looking = async {
-        let found = state.directories.find(user, password).await.map_err(not_found)?;
-        ours(state, &found).await
+        let found = state.directories.find(typed, password).await.map_err(not_found)?;
+        user(state, &found).await
     };
-    state.authn.by_directory(user, asking.from, looking).await
+    state.authn.by_directory(typed, asking.from, looking).await
 }
 
 fn not_found(why: NotFound) -> NotVouched {
@@ -37,58 +37,38 @@ fn not_found(why: NotFound) -> NotVouched {
     NotVouched { told, detail, user: None }
 }
 
-/// Our user who the directory's is: by what stays theirs there. At the first time by name, or made,
-/// where the relay's file says so.
-async fn ours(state: &AppState, found: &Found) -> Result<Known, NotVouched> {
+/// Our user who the directory's is.
+async fn user(state: &AppState, found: &Found) -> Result<Known, NotVouched> {
     let Found { directory, person } = found;
-    let no = |detail: &str, user: Option<&Name>| NotVouched {
+    let issuer = directory.issuer();
+    let stranger = Stranger {
+        issuer: &issuer,
+        subject: &person.id,
+        name: name_of(&person.user).ok_or("its name is none of ours"),
+        link: directory.link_users,
+        provision: directory.provision,
+    };
+    let no = |detail: &str, user: Option<Name>| NotVouched {
         told: AuthnError::NoUser,
         detail: format!("{:?} of directory {}: {detail}", person.id, directory.name),
-        user: user.cloned(),
+        user,
     };
-    let issuer = directory.issuer();
-    let id = match state.store.user_by_identity(&issuer, &person.id).await? {
-        Some(id) => id,
-        None => {
-            let name = name_of(&person.user).ok_or_else(|| no("its name is none of ours", None))?;
-            let id = match state.store.user(&name).await? {
-                Some(user) if directory.link_users => user.id,
-                Some(_) => return Err(no("a user of that name is not linked", Some(&name))),
-                None if directory.provision => {
-                    let users = vec![UserSpec::named(name.clone())];
-                    let document = Document { users, ..Document::default() };
-                    let object = format!("user {name}");
-                    api::provision(state, actor(directory), object, &document).await?;
-                    let made = state.store.user(&name).await?;
-                    made.ok_or_else(|| no("the user is gone", Some(&name)))?.id
-                }
-                None => return Err(no("there is no such user, and none is made", None)),
-            };
-            let (pair, now) = ((issuer.as_str(), person.id.as_str()), std::time::SystemTime::now());
-            match state.store.link_identity(pair, id, now).await? {
-                true => id,
-                false => return Err(no("the user is somebody else there", Some(&name))),
-            }
+    let known = ours(state, actor(directory), stranger).await.map_err(|not| match not {
+        NotOurs::NoUser(detail, user) => no(detail, user),
+        NotOurs::Gone(user) => no("the user is gone", Some(user)),
+        NotOurs::Disabled(user) => {
+            let (told, detail) =
+                (AuthnError::UserDisabled, format!("by directory {}", directory.name));
+            NotVouched { told, detail, user: Some(user) }
         }
-    };
-    state.policy.refresh().await;
-    let policy = state.policy.current();
-    let user = policy.user(id).ok_or_else(|| no("its user is gone", None))?;
-    if user.machine {
-        return Err(no("the user is a machine", Some(&user.name)));
-    }
-    if !user.enabled {
-        let detail = format!("by directory {}", directory.name);
-        let (told, user) = (AuthnError::UserDisabled, Some(user.name.clone()));
-        return Err(NotVouched { told, detail, user });
-    }
-    if !directory.groups.is_empty() {
-        let (within, without) = directory.ours(person);
-        let groups = (within.as_slice(), without.as_slice());
-        api::set_groups(state, actor(directory), (id, &user.name), groups).await?;
-    }
-    let how = How::Directory(directory.name.clone());
-    Ok(Known { user: id, name: user.name.clone(), how })
+        NotOurs::Store(error) => error.into(),
+        NotOurs::Failed(error) => error.into(),
+    });
+    let (id, name) = known?;
+    let is_theirs = |theirs: &str| person.is_in(theirs);
+    let groups = &directory.groups;
+    api::follow_groups(state, actor(directory), (id, &name), groups, is_theirs).await?;
+    Ok(Known { user: id, name, how: How::Directory(directory.name.clone()) })
 }
 
 impl From<store::StoreError> for NotVouched {

@@ -7,9 +7,11 @@
 
 mod ask;
 mod asking;
+mod code;
 mod device;
 mod directory;
 mod go;
+mod linked;
 mod oidc;
 mod pages;
 mod passkey;

@@ -1,6 +1,6 @@
 //! To an OpenID provider, and back from it.
 
-use ::api::{Document, UserSpec};
+use access::text::in_full;
 use access::{Code, Explain as _, Name, UserId};
 use axum::Extension;
 use axum::extract::{Path, State};
@@ -11,6 +11,7 @@ use serde::Deserialize;
 use session::AuthnError;
 
 use super::asking::{Asking, cookie_named};
+use super::linked::{NotOurs, Stranger, ours};
 use super::pages::{Refused, fields, redirect, with_cookie};
 use super::sign_in::go_on_with;
 use crate::AppState;
@@ -79,8 +80,7 @@ async fn vouched_for(
 ) -> Response {
     let (user, name) = match who(state, asking, config, &vouched).await {
         Ok(known) => known,
-        Err(Unknown::Told(refused)) => return *refused,
-        Err(Unknown::Failed(error)) => return Refused::of(&error).with(asking.id).into_response(),
+        Err(told) => return *told,
     };
     if let Err(error) = join(state, asking, config, &vouched, (user, &name)).await {
         return Refused::of(&error).with(asking.id).into_response();
@@ -90,87 +90,50 @@ async fn vouched_for(
     go_on_with(state, asking, headers, begun).await
 }
 
-/// Why a provider's user is none here.
-enum Unknown {
-    Told(Box<Response>),
-    Failed(ApiError),
-}
-
-impl From<ApiError> for Unknown {
-    fn from(error: ApiError) -> Self {
-        Self::Failed(error)
-    }
-}
-
-impl From<store::StoreError> for Unknown {
-    fn from(error: store::StoreError) -> Self {
-        Self::Failed(error.into())
-    }
-}
-
-/// Our user who the provider's is: by its own id for them. At the first time by name, or made, where
-/// the relay's file says so.
+/// Our user who the provider's is; else what they are told.
 async fn who(
     state: &AppState,
     asking: &Asking,
     config: &OidcProvider,
     vouched: &Vouched,
-) -> Result<(UserId, Name), Unknown> {
+) -> Result<(UserId, Name), Box<Response>> {
     let Vouched { issuer, subject, claims } = vouched;
-    let no = |name: Option<&Name>, detail: &str| {
-        let detail = format!("{} of {issuer}: {detail}", quoted(subject));
-        state.authn.refused_provider(asking.from, name, (NO_USER, &detail));
-        let told = "the provider knows you, and this relay has no user for you";
-        let hint = "ask your administrator for one";
-        let refused = Refused::new(StatusCode::FORBIDDEN, NO_USER.0, told, Some(hint));
-        Unknown::Told(Box::new(refused.with(asking.id).into_response()))
+    let name = claims[&config.user_claim].as_str().and_then(name_of);
+    let stranger = Stranger {
+        issuer,
+        subject,
+        name: name.ok_or("its claim of a name is none"),
+        link: config.link_users,
+        provision: config.provision,
     };
-    let known = match state.store.user_by_identity(issuer, subject).await? {
-        Some(id) => id,
-        None => {
-            let claim = claims[&config.user_claim].as_str().and_then(name_of);
-            let name = claim.ok_or_else(|| no(None, "its claim of a name is none"))?;
-            let id = match state.store.user(&name).await? {
-                Some(user) if config.link_users => user.id,
-                Some(_) => return Err(no(Some(&name), "a user of that name is not linked")),
-                None if config.provision => provision(state, asking, config, &name).await?,
-                None => return Err(no(None, "there is no such user, and none is made")),
-            };
-            let (pair, now) = ((issuer.as_str(), subject.as_str()), std::time::SystemTime::now());
-            match state.store.link_identity(pair, id, now).await? {
-                true => id,
-                false => return Err(no(Some(&name), "the user is somebody else there")),
-            }
-        }
-    };
-    state.policy.refresh().await;
-    let policy = state.policy.current();
-    match policy.user(known) {
-        Some(user) if user.machine => Err(no(Some(&user.name), "the user is a machine")),
-        Some(user) if !user.enabled => {
-            let told = AuthnError::UserDisabled;
-            let detail = format!("by {}", config.name);
-            state.authn.refused_provider(asking.from, Some(&user.name), (told.code(), &detail));
-            let refused = Refused::explained(StatusCode::UNAUTHORIZED, &told);
-            Err(Unknown::Told(Box::new(refused.with(asking.id).into_response())))
-        }
-        Some(user) => Ok((user.id, user.name.clone())),
-        None => Err(no(None, "its user is gone")),
-    }
+    let found = ours(state, actor(config, asking), stranger).await;
+    found.map_err(|not| Box::new(stranger_is_told(state, asking, (config, vouched), not)))
 }
 
-/// Makes a user whom a provider vouches for.
-async fn provision(
+fn stranger_is_told(
     state: &AppState,
     asking: &Asking,
-    config: &OidcProvider,
-    name: &Name,
-) -> Result<UserId, ApiError> {
-    let document = Document { users: vec![UserSpec::named(name.clone())], ..Document::default() };
-    let object = format!("user {name}");
-    api::provision(state, actor(config, asking), object, &document).await?;
-    let made = state.store.user(name).await?;
-    made.map(|user| user.id).ok_or_else(|| AuthnError::UserDisabled.into())
+    (config, vouched): (&OidcProvider, &Vouched),
+    not: NotOurs,
+) -> Response {
+    let refused = match not {
+        NotOurs::NoUser(detail, user) => {
+            let detail = format!("{} of {}: {detail}", quoted(&vouched.subject), vouched.issuer);
+            state.authn.refused_provider(asking.from, user.as_ref(), (NO_USER, &detail));
+            let told = "the provider knows you, and this relay has no user for you";
+            let hint = "ask your administrator for one";
+            Refused::new(StatusCode::FORBIDDEN, NO_USER.0, told, Some(hint))
+        }
+        NotOurs::Disabled(user) => {
+            let (told, detail) = (AuthnError::UserDisabled, format!("by {}", config.name));
+            state.authn.refused_provider(asking.from, Some(&user), (told.code(), &detail));
+            Refused::explained(StatusCode::UNAUTHORIZED, &told)
+        }
+        NotOurs::Gone(_) => Refused::of(&AuthnError::UserDisabled.into()),
+        NotOurs::Store(error) => Refused::of(&error.into()),
+        NotOurs::Failed(error) => Refused::of(&error),
+    };
+    refused.with(asking.id).into_response()
 }
 
 /// Has the user be in those of our groups that the file maps the provider's to, and in none of the
@@ -180,31 +143,19 @@ async fn join(
     asking: &Asking,
     config: &OidcProvider,
     vouched: &Vouched,
-    (user, name): (UserId, &Name),
+    user: (UserId, &Name),
 ) -> Result<(), ApiError> {
-    if config.groups.is_empty() {
-        return Ok(());
-    }
     let theirs: Vec<&str> = match &vouched.claims[&config.groups_claim] {
         serde_json::Value::Array(all) => all.iter().filter_map(|one| one.as_str()).collect(),
         serde_json::Value::String(only) => vec![only],
         _ => Vec::new(),
     };
-    let is_in = |ours: &Name| {
-        config.groups.iter().any(|(their, our)| our == ours && theirs.contains(&their.as_str()))
-    };
-    let all = config.groups.iter().map(|(_, ours)| ours.clone());
-    let (within, without): (Vec<Name>, Vec<Name>) = all.partition(is_in);
-    api::set_groups(state, actor(config, asking), (user, name), (&within, &without)).await
+    let is_theirs = |group: &str| theirs.contains(&group);
+    api::follow_groups(state, actor(config, asking), user, &config.groups, is_theirs).await
 }
 
 fn refused(state: &AppState, asking: &Asking, name: &str, error: &OidcError) -> Response {
-    let mut detail = format!("by {}: {error}", quoted(name));
-    let mut cause = std::error::Error::source(error);
-    while let Some(next) = cause {
-        detail.push_str(&format!(": {next}"));
-        cause = next.source();
-    }
+    let detail = format!("by {}: {}", quoted(name), in_full(error));
     state.authn.refused_provider(asking.from, None, (error.code(), &detail));
     let status = match error {
         OidcError::Unknown => StatusCode::NOT_FOUND,

@@ -5,26 +5,20 @@ use std::net::IpAddr;
 use access::{Authenticated, Kind};
 use axum::Extension;
 use axum::extract::State;
-use axum::http::{StatusCode, Uri};
+use axum::http::Uri;
 use axum::response::{IntoResponse, Response};
-use gateway_web::{Html, document};
+use gateway_web::Html;
 use secrecy::ExposeSecret as _;
 use serde::Deserialize;
 use tokio::time::Instant;
 
 use super::asking::Asking;
-use super::device::is_fresh;
+use super::code::CodePage;
 use super::go::to_sign_in;
-use super::pages::{Refused, encoded, fields, header, page, shown, warning};
+use super::pages::{Refused, fields, shown, warning};
 use crate::AppState;
 use crate::api;
-use crate::authn::{Waits, network};
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Which {
-    code: String,
-}
+use crate::authn::{Terminal, Waits, network};
 
 #[derive(Deserialize)]
 struct Decided {
@@ -41,17 +35,14 @@ pub(super) async fn show(
     Extension(asking): Extension<Asking>,
     uri: Uri,
 ) -> Response {
-    let Which { code } = fields(uri.query().unwrap_or_default()).unwrap_or_default();
     let Some(who) = &asking.who else { return to_sign_in(&asking) };
-    if !is_fresh(&state, &asking) {
-        return again(&asking, &code);
-    }
-    if code.is_empty() {
-        return ask_for_code(StatusCode::OK, &asking, Html::default());
-    }
+    let code = match PAGE.code(&state, &asking, &uri) {
+        Ok(code) => code,
+        Err(told) => return *told,
+    };
     match state.authn.approvals().find(&code, Instant::now()) {
         Some(waits) => question(&state, &asking, who, &waits),
-        None => nothing(&asking),
+        None => PAGE.nothing(&asking),
     }
 }
 
@@ -65,12 +56,12 @@ pub(super) async fn decide(
     let Some(decided) = fields::<Decided>(&body) else {
         return Refused::invalid("the form is not readable").with(asking.id).into_response();
     };
-    if !is_fresh(&state, &asking) {
-        return again(&asking, &decided.code);
+    if let Err(told) = PAGE.fresh(&state, &asking, &decided.code) {
+        return *told;
     }
     let approvals = state.authn.approvals();
     let Some(waits) = approvals.find(&decided.code, Instant::now()) else {
-        return nothing(&asking);
+        return PAGE.nothing(&asking);
     };
     match decided.which.as_str() {
         "approve" => approve(&state, &asking, who, &waits, &decided.application).await,
@@ -79,7 +70,7 @@ pub(super) async fn decide(
             let main = Html::of("<h1>Denied</h1><p>{}</p>", &[Html::text(text)]);
             shown("Denied", true, &asking, main)
         }
-        _ => nothing(&asking),
+        _ => PAGE.nothing(&asking),
     }
 }
 
@@ -87,16 +78,16 @@ async fn approve(
     state: &AppState,
     asking: &Asking,
     who: &Authenticated,
-    waits: &Waits,
+    waits: &Waits<Terminal>,
     chosen: &str,
 ) -> Response {
-    let application = waits.application.as_deref().unwrap_or(chosen);
+    let application = waits.what.application.as_deref().unwrap_or(chosen);
     let token = match api::terminal_token(state, who, application, waits.from).await {
         Ok(token) => token,
         Err(error) => return Refused::of(&error).with(asking.id).into_response(),
     };
     let approved = state.authn.approvals().approve(&waits.code, who.name(), token, Instant::now());
-    let Some(number) = approved else { return nothing(asking) };
+    let Some(number) = approved else { return PAGE.nothing(asking) };
     let (first, last) = number.expose_secret().split_at(3);
     let main = Html::of(
         "<h1>Type this number in the terminal</h1><p class=\"code mono\">{} {}</p>\
@@ -107,70 +98,30 @@ async fn approve(
     shown("Approved", true, asking, main)
 }
 
-fn again(asking: &Asking, code: &str) -> Response {
-    let next = encoded(&format!("/ssh?code={}", encoded(code)));
-    let main = Html::of(
-        "<h1>Sign in again</h1><p>You signed in a while ago. So that nobody else opens a terminal \
-         in your name, sign in once more. What you have open in this browser ends with that.</p>\
-         <p><a class=\"button\" href=\"/sign-in?next={}\">Sign in</a></p>",
-        &[Html::text(&next)],
-    );
-    shown("Sign in again", true, asking, main)
-}
-
-fn nothing(asking: &Asking) -> Response {
-    let told = warning("no terminal waits under that code", Some("ssh.not_approved"));
-    ask_for_code(StatusCode::NOT_FOUND, asking, told)
-}
-
-fn ask_for_code(status: StatusCode, asking: &Asking, told: Html) -> Response {
-    let main = Html::of(
-        "<h1>Let a terminal in</h1>{}<p class=\"soft\">Connect with <code>ssh</code>, leave the \
-         token empty, and type the code that it shows.</p>\
-         <form method=\"get\" action=\"/ssh\">\
-         <label for=\"code\">Code</label>\
-         <input id=\"code\" name=\"code\" required autofocus spellcheck=\"false\" \
-         autocapitalize=\"characters\" autocomplete=\"off\" maxlength=\"16\">\
-         <button class=\"wide\">Go on</button></form>",
-        &[told],
-    );
-    page(status, document("Let a terminal in", true, header(asking), main))
-}
-
-fn question(state: &AppState, asking: &Asking, who: &Authenticated, waits: &Waits) -> Response {
-    let code = Html::text(&waits.code);
-    let account = match waits.login.is_empty() {
+fn question(
+    state: &AppState,
+    asking: &Asking,
+    who: &Authenticated,
+    waits: &Waits<Terminal>,
+) -> Response {
+    let Terminal { login, application } = &waits.what;
+    let account = match login.is_empty() {
         true => Html::default(),
-        false => {
-            Html::of(", as the account <span class=\"mono\">{}</span>", &[Html::text(&waits.login)])
-        }
+        false => Html::of(", as the account <span class=\"mono\">{}</span>", &[Html::text(login)]),
     };
-    let (what, choice) = match &waits.application {
+    let (application, choice) = match application {
         Some(application) => (Html::text(application), Html::default()),
         None => (Html::text("an application"), choice(state, who)),
     };
-    let parts = [
-        what,
-        account,
-        Html::text(&waits.from.to_string()),
-        elsewhere(waits.from, asking.from),
-        code.clone(),
-        code,
-        choice,
-    ];
-    let main = Html::of(
+    let from = Html::text(&waits.from.to_string());
+    let what = Html::of(
         "<h1>Let this terminal in as you?</h1>\
          <p>Somebody asks to open <strong>{}</strong>{} with <code>ssh</code>, from \
          <span class=\"mono\">{}</span>.</p>{}\
-         <p>Approve only if that is you, just now, and your terminal shows this code:</p>\
-         <p class=\"code mono\">{}</p>\
-         <form method=\"post\" action=\"/ssh\">\
-         <input type=\"hidden\" name=\"code\" value=\"{}\">{}<div class=\"row\">\
-         <button name=\"which\" value=\"approve\">Approve</button>\
-         <button class=\"plain\" name=\"which\" value=\"deny\">Deny</button></div></form>",
-        &parts,
+         <p>Approve only if that is you, just now, and your terminal shows this code:</p>",
+        &[application, account, from, elsewhere(waits.from, asking.from)],
     );
-    shown("Let a terminal in", true, asking, main)
+    PAGE.question(asking, what, &waits.code, choice)
 }
 
 /// What is worth a second look: most people's terminal and browser come from one place.
@@ -196,3 +147,11 @@ fn choice(state: &AppState, who: &Authenticated) -> Html {
         &[Html::all(options)],
     )
 }
+
+const PAGE: CodePage = CodePage {
+    path: "/ssh",
+    title: "Let a terminal in",
+    danger: "opens a terminal",
+    ask: "Connect with <code>ssh</code>, leave the token empty, and type the code that it shows.",
+    waits: ("terminal", "ssh.not_approved"),
+};
