@@ -17,8 +17,9 @@ use crate::inbox::WINDOW;
 /// From accept to the first sign-in request.
 pub(crate) const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
 
-/// From accept to a proven credential.
-pub(crate) const LOGIN_DEADLINE: Duration = Duration::from_secs(30);
+/// From accept to a proven credential: who is asked for a token has to fetch one from the portal first.
+/// Whoever waits here is a guest of the listener's lobby, and gives way when it is full.
+pub(crate) const LOGIN_DEADLINE: Duration = Duration::from_secs(120);
 
 /// From a proven credential to the end of the target's own questions.
 pub(crate) const TARGET_LOGIN_DEADLINE: Duration = Duration::from_secs(90);

@@ -30,12 +30,12 @@ async fn a_peer_that_shakes_hands_and_asks_for_nothing_is_cut_after_ten_seconds(
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_peer_that_does_not_sign_in_is_cut_after_thirty_seconds() {
+async fn a_peer_that_does_not_sign_in_is_cut_after_two_minutes() {
     let (started, stream, mut serving) = connect().await;
     let mut client = Client::over(stream).await;
     assert_eq!(client.ask("anyone").await, ["Access token:"]);
     serving.join_next().await.unwrap().unwrap();
-    assert!((30..33).contains(&started.elapsed().as_secs()), "{:?}", started.elapsed());
+    assert!((120..123).contains(&started.elapsed().as_secs()), "{:?}", started.elapsed());
 }
 
 async fn connect() -> (Instant, DuplexStream, JoinSet<()>) {
