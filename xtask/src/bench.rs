@@ -5,6 +5,7 @@ use std::process::Command;
 use anyhow::Result;
 
 use crate::cargo::{build_programs, cargo, root, step};
+use crate::packages;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -15,6 +16,8 @@ pub(crate) struct Args {
 
 /// Builds the optimised programs and the load generator, then measures.
 pub(crate) fn run(args: &Args) -> Result<()> {
+    packages::ensure(packages::FOR_TESTS)?;
+    packages::ensure(packages::FOR_BENCH)?;
     build_programs(true)?;
     // A workspace of its own: nothing of it is shipped or linted with us.
     step(cargo(&["build", "--release"]).current_dir(root().join("benches/loadgen")))?;

@@ -102,6 +102,9 @@ pub(crate) const FOR_PACKAGES: &[Need] = &[
     Need { file: "/usr/bin/xz", package: "xz-utils" },
 ];
 
+/// What `bench` puts a load on things with, beside what the tests need.
+pub(crate) const FOR_BENCH: &[Need] = &[Need { file: "/usr/bin/wrk", package: "wrk" }];
+
 /// What `soak` breaks things with.
 pub(crate) const FOR_SOAK: &[Need] = &[
     Need { file: "/usr/bin/strace", package: "strace" },
