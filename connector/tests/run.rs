@@ -179,7 +179,8 @@ impl Api {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("https://{}", listener.local_addr().unwrap());
         let (chain, key) = ca.server();
-        let tls = tunnel::tls::server_config(&chain, &key.into(), None).unwrap();
+        let tls = tunnel::tls::server_config(&chain, &key.into(), None, tunnel::tls::Oldest::Tls13)
+            .unwrap();
         let acceptor = TlsAcceptor::from(Arc::new(tls));
         let mut tasks = JoinSet::new();
         tasks.spawn(async move {

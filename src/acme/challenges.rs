@@ -7,7 +7,7 @@ use rcgen::{CertificateParams, CustomExtension, KeyPair};
 use rustls::ServerConfig;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
-use tunnel::tls::TlsError;
+use tunnel::tls::{Oldest, TlsError};
 
 use super::AcmeError;
 use crate::listen::https;
@@ -58,7 +58,7 @@ impl Challenges {
         digest: &[u8],
     ) -> Result<Answering, AcmeError> {
         let certificate = SingleCertAndKey::from(certificate(host, digest)?);
-        let config = https::tls_by_name(Arc::new(certificate), &[ALPN])?;
+        let config = https::tls_by_name(Arc::new(certificate), &[ALPN], Oldest::Tls13)?;
         Ok(self.answer(host, Answer::Tls(config)))
     }
 

@@ -12,6 +12,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_rustls::{LazyConfigAcceptor, TlsAcceptor};
+use tunnel::tls::Oldest;
 
 use super::*;
 use crate::certificates::tests::Stage;
@@ -225,7 +226,7 @@ async fn refusing_ca(dir: &Path, tasks: &mut JoinSet<()>) -> (config::Acme, Arc<
     let file = dir.join("refusing.pem");
     std::fs::write(&file, made.cert.pem()).unwrap();
     let key = made.signing_key.serialize_pem().into();
-    let tls = tunnel::tls::server_config(&made.cert.pem(), &key, None).unwrap();
+    let tls = tunnel::tls::server_config(&made.cert.pem(), &key, None, Oldest::Tls13).unwrap();
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let at = format!("https://localhost:{}", listener.local_addr().unwrap().port());
     let (acceptor, asked) = (TlsAcceptor::from(Arc::new(tls)), Arc::<Mutex<String>>::default());

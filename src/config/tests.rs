@@ -1,5 +1,7 @@
 use std::path::Path;
 
+use tunnel::tls::Oldest;
+
 use super::*;
 
 #[test]
@@ -108,6 +110,22 @@ fn the_packaged_example_has_no_mistakes_and_says_the_defaults() {
     let shown = Config::parse(text, Path::new("/etc/adit")).unwrap();
     let minimal = "data = '/var/lib/adit'\ndomain = 'adit.example.com'";
     assert_eq!(shown, Config::parse(minimal, Path::new("/etc/adit")).unwrap());
+}
+
+#[test]
+fn tls_is_1_3_unless_the_file_says_1_2() {
+    let parse = |lines: &str| {
+        let text = format!("domain = 'adit.example.com'\n[tls]\n{lines}");
+        Config::parse(&text, Path::new("/etc/adit")).map(|config| config.tls.oldest)
+    };
+    assert_eq!(parse("").unwrap(), Oldest::Tls13);
+    assert_eq!(parse("minimum = '1.3'").unwrap(), Oldest::Tls13);
+    assert_eq!(parse("minimum = '1.2'").unwrap(), Oldest::Tls12);
+    for wrong in ["'1.1'", "'TLSv1.2'", "1.2"] {
+        let mistakes = parse(&format!("minimum = {wrong}")).unwrap_err();
+        let said = "`tls.minimum`: expected 1.2 or 1.3";
+        assert!(mistakes[0].text.starts_with(said), "{wrong}: {mistakes:?}");
+    }
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use axum::http::Uri;
+use tunnel::tls::Oldest;
 
 use super::document::Section;
 
@@ -14,6 +15,8 @@ pub struct Tls {
     pub certificates: Vec<OwnCertificate>,
     /// Who issues certificates for the other names; absent: the relay's own CA.
     pub acme: Option<Acme>,
+    /// Of the listeners that stock clients come to. Agents and connectors speak 1.3 with each relay.
+    pub oldest: Oldest,
 }
 
 /// `[tls.acme]`: a CA that issues certificates by itself (RFC 8555).
@@ -53,9 +56,14 @@ pub(super) fn tls(section: &mut Section<'_>, folder: &Path) -> Option<Tls> {
         pair(section, (certificate, key), folder)
     });
     let acme = section.section("acme", |section| acme(section, folder));
+    let oldest = section.text("minimum", MINIMUM, |text| match text {
+        "1.2" => Some(Oldest::Tls12),
+        "1.3" => Some(Oldest::Tls13),
+        _ => None,
+    });
     let mut certificates: Vec<_> = first?.into_iter().collect();
     certificates.extend(more?.into_iter().map(|(_, pair)| pair));
-    Some(Tls { certificates, acme: acme? })
+    Some(Tls { certificates, acme: acme?, oldest: oldest?.unwrap_or_default() })
 }
 
 /// Where there is one, it stands in `[tls]` itself.
@@ -133,6 +141,7 @@ fn file(text: &str) -> Option<PathBuf> {
     (!text.is_empty()).then(|| PathBuf::from(text))
 }
 
+const MINIMUM: &str = "1.2 or 1.3";
 const FILE: &str = "the path of a PEM file";
 const LETS_ENCRYPT: &str = "https://acme-v02.api.letsencrypt.org/directory";
 const DIRECTORY: &str = "the https URL of an ACME directory";

@@ -41,7 +41,7 @@ use tokio_rustls::{LazyConfigAcceptor, TlsAcceptor};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 use tunnel::certificate::Facts;
-use tunnel::tls::TlsError;
+use tunnel::tls::{Oldest, TlsError};
 use tunnel::websocket::{self, WebSocket};
 use tunnel::{ConnectError, Knock, Transport};
 
@@ -542,9 +542,10 @@ pub(crate) fn tls(
     certificate: &ServerCertificate,
     verifier: Option<Arc<dyn ClientCertVerifier>>,
     protocols: &[&[u8]],
+    oldest: Oldest,
 ) -> Result<Arc<ServerConfig>, TlsError> {
     let ServerCertificate { chain_pem, key_pem } = certificate;
-    let mut config = tunnel::tls::server_config(chain_pem, key_pem, verifier)?;
+    let mut config = tunnel::tls::server_config(chain_pem, key_pem, verifier, oldest)?;
     config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
     Ok(Arc::new(config))
 }
@@ -553,8 +554,9 @@ pub(crate) fn tls(
 pub(crate) fn tls_by_name(
     certificates: Arc<dyn ResolvesServerCert>,
     protocols: &[&[u8]],
+    oldest: Oldest,
 ) -> Result<Arc<ServerConfig>, TlsError> {
-    let mut config = tunnel::tls::server_config_by_name(certificates)?;
+    let mut config = tunnel::tls::server_config_by_name(certificates, oldest)?;
     config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
     Ok(Arc::new(config))
 }

@@ -95,7 +95,7 @@ pub async fn build(config: Config, log: Log) -> Result<Relay, ServeError> {
     let doors = Doors::bind(&config, &core, &certificate).await?;
     let (ready, endpoint) = (doors.ready()?, doors.quic.clone());
     let state = core.state(&config, &ready)?;
-    let identity = Identity::new(&core, certificate, &names, endpoint.clone())?;
+    let identity = Identity::new(&core, certificate, &names, config.tls.oldest, endpoint.clone())?;
     identity.warn();
     let lobbies = Lobbies::new(config.limits.max_unauthenticated);
     let deliveries = core.deliveries.clone();

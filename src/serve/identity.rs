@@ -7,7 +7,7 @@ use store::Store;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tunnel::endpoint::Congestion;
-use tunnel::tls::Expiry;
+use tunnel::tls::{Expiry, Oldest};
 
 use super::ServeError;
 use super::build::Core;
@@ -22,6 +22,8 @@ pub(crate) struct Identity {
     ca: Arc<Ca>,
     certificates: Arc<Certificates>,
     tls: watch::Sender<Tls>,
+    /// Of listeners that clients of others come to.
+    oldest: Oldest,
     quic: quinn::Endpoint,
     accepting: CancellationToken,
     /// The chain of the relay's own certificate.
@@ -33,14 +35,15 @@ impl Identity {
         core: &Core,
         certificate: ServerCertificate,
         names: &[String],
+        oldest: Oldest,
         quic: quinn::Endpoint,
     ) -> Result<Self, ServeError> {
         let certificates = core.certificates.clone();
-        let (tls, _) = watch::channel(tls(&core.ca, &certificate, &certificates, names)?);
+        let (tls, _) = watch::channel(tls(&core.ca, &certificate, &certificates, names, oldest)?);
         let shown = Mutex::new(certificate.chain_pem);
         let (store, ca) = (core.store.clone(), core.ca.clone());
         let accepting = core.tokens.accepting.clone();
-        Ok(Self { store, ca, certificates, tls, quic, accepting, shown })
+        Ok(Self { store, ca, certificates, tls, oldest, quic, accepting, shown })
     }
 
     /// What the HTTPS door shows from now on.
@@ -60,7 +63,7 @@ impl Identity {
         let (all, now) = (server_names(domain, names), SystemTime::now());
         let certificate = self.ca.server_certificate(&self.store, &all, now).await?;
         let own = certificates::read(files)?;
-        let tls = tls(&self.ca, &certificate, &self.certificates, &all)?;
+        let tls = tls(&self.ca, &certificate, &self.certificates, &all, self.oldest)?;
         let quic = quic(&self.ca, &certificate)?;
         let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
         // A relay that is stopping has taken its certificate from the QUIC door.
@@ -100,21 +103,22 @@ fn tls(
     certificate: &ServerCertificate,
     certificates: &Arc<Certificates>,
     names: &[String],
+    oldest: Oldest,
 ) -> Result<Tls, ServeError> {
     let verifier = tunnel::tls::client_verifier(ca.certificate_pem(), Expiry::Enforced)?;
     let renewable = tunnel::tls::client_verifier(ca.certificate_pem(), Expiry::ForRenewal)?;
     Ok(Tls {
-        open: https::tls(certificate, None, HTTP)?,
-        applications: https::tls_by_name(certificates.clone(), HTTP)?,
-        agents: https::tls(certificate, Some(verifier), &[wire::ALPN_API])?,
-        machines: https::tls(certificate, Some(renewable), &[wire::ALPN])?,
+        open: https::tls(certificate, None, HTTP, oldest)?,
+        applications: https::tls_by_name(certificates.clone(), HTTP, oldest)?,
+        agents: https::tls(certificate, Some(verifier), &[wire::ALPN_API], Oldest::Tls13)?,
+        machines: https::tls(certificate, Some(renewable), &[wire::ALPN], Oldest::Tls13)?,
         postgres: (
-            https::tls(certificate, None, &[gateway_postgres::ALPN])?,
-            https::tls_by_name(certificates.clone(), &[gateway_postgres::ALPN])?,
+            https::tls(certificate, None, &[gateway_postgres::ALPN], oldest)?,
+            https::tls_by_name(certificates.clone(), &[gateway_postgres::ALPN], oldest)?,
         ),
         redis: (
-            https::tls(certificate, None, &[])?,
-            https::tls_by_name(certificates.clone(), &[])?,
+            https::tls(certificate, None, &[], oldest)?,
+            https::tls_by_name(certificates.clone(), &[], oldest)?,
         ),
         names: names.into(),
     })

@@ -240,6 +240,7 @@ impl Reloader {
             ("database", database.at != wanted.database.at),
             ("database_password_file", database.password_file != wanted.database.password_file),
             ("domain", *domain != wanted.domain),
+            ("tls.minimum", tls.oldest != wanted.tls.oldest),
             ("listen.https", listen.https != wanted.listen.https),
             ("listen.quic", listen.quic != wanted.listen.quic),
             ("listen.ssh", listen.ssh != wanted.listen.ssh),

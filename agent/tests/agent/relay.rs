@@ -68,7 +68,7 @@ impl Relay {
             calls: Mutex::default(),
         });
         let address = https.local_addr().unwrap();
-        let mut tls = tls::server_config(&chain, &key.into(), None).unwrap();
+        let mut tls = tls::server_config(&chain, &key.into(), None, tls::Oldest::Tls13).unwrap();
         tls.alpn_protocols = vec![wire::ALPN_API.to_vec(), b"http/1.1".to_vec()];
         let acceptor = TlsAcceptor::from(Arc::new(tls));
         spawn(

@@ -19,7 +19,7 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use crate::Identity;
 use crate::congestion::AdaptiveConfig;
-use crate::tls::{self, TlsError, Trust};
+use crate::tls::{self, Oldest, TlsError, Trust};
 use crate::window::SendWindow;
 
 /// The congestion control of a connection's sending side.
@@ -88,7 +88,7 @@ pub fn server_config(
     verifier: Arc<dyn ClientCertVerifier>,
     congestion: Congestion,
 ) -> Result<quinn::ServerConfig, TlsError> {
-    let mut tls = tls::server_config(chain_pem, key_pem, Some(verifier))?;
+    let mut tls = tls::server_config(chain_pem, key_pem, Some(verifier), Oldest::Tls13)?;
     tls.alpn_protocols = vec![wire::ALPN.to_vec()];
     let quic = QuicServerConfig::try_from(tls).map_err(|source| TlsError::Quic { source })?;
     let mut config = quinn::ServerConfig::with_crypto(Arc::new(quic));

@@ -117,7 +117,7 @@ pub fn system_roots() -> Result<Arc<dyn ServerCertVerifier>, TlsError> {
 /// A client's configuration, without ALPN. With an identity it shows that certificate.
 pub fn client_config(trust: &Trust, identity: Option<&Identity>) -> Result<ClientConfig, TlsError> {
     let shown = identity.map(|identity| (identity.certificate_pem(), identity.key_pem()));
-    client(trust, shown, &[&rustls::version::TLS13])
+    client(trust, shown, TLS_1_3)
 }
 
 /// As [`client_config`], and who was there instead of the relay.
@@ -138,7 +138,7 @@ pub fn foreign_client_config(
     trust: &Trust,
     shown: Option<(&str, &SecretString)>,
 ) -> Result<ClientConfig, TlsError> {
-    client(trust, shown, &[&rustls::version::TLS13, &rustls::version::TLS12])
+    client(trust, shown, TLS_1_3_AND_1_2)
 }
 
 fn client(
@@ -161,14 +161,38 @@ fn client(
     Ok(config)
 }
 
+/// The oldest version of TLS that a server speaks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Oldest {
+    #[default]
+    Tls13,
+    /// For clients that are older; with forward secrecy and authenticated encryption only, as the
+    /// crypto provider has no other suites.
+    Tls12,
+}
+
+impl Oldest {
+    fn versions(self) -> &'static [&'static SupportedProtocolVersion] {
+        match self {
+            Self::Tls13 => TLS_1_3,
+            Self::Tls12 => TLS_1_3_AND_1_2,
+        }
+    }
+}
+
+static TLS_1_3: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13];
+static TLS_1_3_AND_1_2: &[&SupportedProtocolVersion] =
+    &[&rustls::version::TLS13, &rustls::version::TLS12];
+
 /// A server's configuration, without ALPN. With a verifier it demands a client certificate.
 pub fn server_config(
     chain_pem: &str,
     key_pem: &SecretString,
     verifier: Option<Arc<dyn ClientCertVerifier>>,
+    oldest: Oldest,
 ) -> Result<ServerConfig, TlsError> {
     let builder = ServerConfig::builder_with_provider(provider())
-        .with_protocol_versions(&[&rustls::version::TLS13])?;
+        .with_protocol_versions(oldest.versions())?;
     let builder = match verifier {
         Some(verifier) => builder.with_client_cert_verifier(verifier),
         None => builder.with_no_client_auth(),
@@ -183,9 +207,10 @@ pub fn server_config(
 /// As [`server_config`], with a certificate for each server name.
 pub fn server_config_by_name(
     certificates: Arc<dyn ResolvesServerCert>,
+    oldest: Oldest,
 ) -> Result<ServerConfig, TlsError> {
     let builder = ServerConfig::builder_with_provider(provider())
-        .with_protocol_versions(&[&rustls::version::TLS13])?;
+        .with_protocol_versions(oldest.versions())?;
     let mut config = builder.with_no_client_auth().with_cert_resolver(certificates);
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;

@@ -5,7 +5,7 @@ use std::net::UdpSocket;
 use tokio::net::TcpListener;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 use tunnel::ladder::Ways;
-use tunnel::tls::{client_config, server_config};
+use tunnel::tls::{Oldest, client_config, server_config};
 use tunnel::{Closed, Interception, Ladder, OverTcp, Transport};
 
 use super::*;
@@ -123,7 +123,7 @@ impl Running {
     async fn terminating(&self) -> (u16, JoinSet<()>) {
         let own = rcgen::generate_simple_self_signed(["relay.test".to_owned()]).unwrap();
         let key = own.signing_key.serialize_pem().into();
-        let mut config = server_config(&own.cert.pem(), &key, None).unwrap();
+        let mut config = server_config(&own.cert.pem(), &key, None, Oldest::Tls13).unwrap();
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         let acceptor = TlsAcceptor::from(std::sync::Arc::new(config));
         let trust = Trust::Ca(self.state.ca.certificate_pem().to_owned());
