@@ -53,6 +53,8 @@ pub struct Names {
     /// A wrong `first_kex_packet_follows` guess was received and ignored: the peer's real KEX packet
     /// and everything after it arrive one sequence number later than the strict-kex order expects.
     pub guessed_ignored: bool,
+    /// The ciphers that both have and that stand before `cipher` in our own order.
+    pub(crate) own_ciphers: Vec<cipher::Name>,
     /// Whether `key` was negotiated as a certificate algorithm or not
     pub(crate) host_key_is_certificate: bool,
     // Prevent accidentally contructing [Names] without a [KeyCause]
@@ -387,6 +389,13 @@ pub(crate) trait Select {
         let cipher_list = NameList::decode(&mut r)?;
         let (_cipher_both_first, cipher) =
             Self::select(&pref.cipher, &cipher_list, AlgorithmKind::Cipher)?;
+        let own_ciphers = pref
+            .cipher
+            .iter()
+            .take_while(|ours| **ours != cipher)
+            .filter(|ours| cipher_list.iter().any(|theirs| theirs == ours.as_ref()))
+            .copied()
+            .collect();
         String::decode(&mut r)?; // cipher server-to-client.
 
         // MAC
@@ -446,6 +455,7 @@ pub(crate) trait Select {
             server_mac,
             client_compression,
             server_compression,
+            own_ciphers,
             host_key_is_certificate,
             // Ignore the next packet if (1) it follows and (2) it's not the correct guess.
             ignore_guessed: follows && !(kex_both_first && key_both_first),

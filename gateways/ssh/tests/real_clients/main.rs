@@ -27,6 +27,43 @@ fn openssh_carries_output_errors_and_exit_status() {
     assert!(terminal.text().contains("/dev/pts/"), "{}", terminal.both());
 }
 
+/// OpenSSH puts ChaCha20-Poly1305 before AES-GCM, which takes a third of its CPU.
+#[test]
+fn what_is_long_goes_on_under_aes_gcm_where_the_client_has_it() {
+    let bench = Bench::start();
+    let ciphers = |options: &[&str], bytes: usize, command: &str| {
+        let options = [&["-v"], options].concat();
+        let output = testkit::run_with_input(
+            &mut bench.command(&options, command),
+            &vec![b'x'; bytes],
+            SOON,
+        );
+        let output = output.unwrap();
+        let told =
+            output.stderr.lines().filter_map(|line| line.split("server->client cipher: ").nth(1));
+        let ciphers: Vec<_> =
+            told.filter_map(|told| told.split(' ').next().map(str::to_owned)).collect();
+        (output.text(), ciphers)
+    };
+    let (chacha, gcm) = ("chacha20-poly1305@openssh.com", "aes128-gcm@openssh.com");
+    let long = 40 << 20;
+    let (counted, seen) = ciphers(&[], long, "wc -c");
+    assert_eq!(
+        (counted.trim(), seen),
+        (&*long.to_string(), vec![chacha.to_owned(), gcm.to_owned()])
+    );
+    let (given, seen) = ciphers(&[], 0, "head -c 41943040 /dev/zero | tr '\\0' x");
+    assert_eq!((given.len(), seen), (long, vec![chacha.to_owned(), gcm.to_owned()]));
+    // Neither what is short nor who has nothing else is asked to.
+    let (_, seen) = ciphers(&[], 1 << 20, "cat");
+    assert_eq!(seen, [chacha]);
+    let (counted, seen) = ciphers(&["-c", chacha], long, "wc -c");
+    assert_eq!((counted.trim(), seen), (&*long.to_string(), vec![chacha.to_owned()]));
+    // Keys that the client changes bring back no other cipher.
+    let (_, seen) = ciphers(&["-o", "RekeyLimit=8M"], long, "wc -c");
+    assert!(seen.len() > 3 && seen.iter().skip(1).all(|cipher| cipher == gcm), "{seen:?}");
+}
+
 /// A shared connection's client closes its channel once both outputs have ended.
 #[test]
 fn a_program_that_closes_its_output_early_still_tells_its_status() {

@@ -43,6 +43,7 @@ pub(crate) struct ServerKex {
     cause: KexCause,
     state: ServerKexState,
     config: Arc<Config>,
+    preferred: Preferred,
 }
 
 impl Debug for ServerKex {
@@ -70,6 +71,7 @@ impl Debug for ServerKex {
 impl ServerKex {
     pub fn new(
         config: Arc<Config>,
+        preferred: Preferred,
         client_sshid: &[u8],
         server_sshid: &SshId,
         cause: KexCause,
@@ -77,6 +79,7 @@ impl ServerKex {
         let exchange = Exchange::new(client_sshid, server_sshid.as_kex_hash_bytes());
         Self {
             config,
+            preferred,
             exchange,
             cause,
             state: ServerKexState::Created,
@@ -111,7 +114,7 @@ impl ServerKex {
 
     pub fn kexinit(&mut self, output: &mut PacketWriter) -> Result<(), Error> {
         self.exchange.server_kex_init =
-            negotiation::write_kex(&self.config.preferred, output, Some(self.config.as_ref()))?;
+            negotiation::write_kex(&self.preferred, output, Some(self.config.as_ref()))?;
 
         Ok(())
     }
@@ -139,7 +142,7 @@ impl ServerKex {
                     self.exchange.client_kex_init = input.buffer.clone().into();
                     negotiation::Server::read_kex(
                         &input.buffer,
-                        &self.config.preferred,
+                        &self.preferred,
                         Some(&self.config.keys),
                         Some(&self.config.certificates),
                         &self.cause,

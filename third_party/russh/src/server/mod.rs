@@ -79,6 +79,10 @@ pub struct Config {
     pub certificates: Vec<Certificate>,
     /// The bytes and time limits before key re-exchange.
     pub limits: Limits,
+    /// A cipher that is left by a key re-exchange after that many bytes, either way, where the
+    /// client has one as well that stands before it in `preferred`: the client's order decides, and
+    /// what it has is not known before it is told (RFC 4253 section 7.1).
+    pub leave_cipher: Option<(cipher::Name, usize)>,
     /// The initial size of a channel (used for flow control).
     pub window_size: u32,
     /// The maximal size of a single packet.
@@ -120,6 +124,7 @@ impl Default for Config {
             channel_buffer_size: 100,
             event_buffer_size: 10,
             limits: Limits::default(),
+            leave_cipher: None,
             preferred: Default::default(),
             max_auth_attempts: 10,
             inactivity_timeout: Some(std::time::Duration::from_secs(600)),
@@ -1138,6 +1143,7 @@ where
         channels: HashMap::new(),
         open_global_requests: VecDeque::new(),
         kex: SessionKexState::Idle,
+        own_ciphers: OwnCiphers::default(),
     };
 
     session.begin_rekey()?;
@@ -1270,6 +1276,7 @@ async fn reply<H: Handler + Send>(
                     debug!("kex impl has completed");
                     session.common.strict_kex =
                         session.common.strict_kex || newkeys.names.strict_kex();
+                    session.own_ciphers.negotiated(&newkeys.names, &session.common.config);
 
                     if session.common.encrypted.is_some() {
                         // This is a rekey

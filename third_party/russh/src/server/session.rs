@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::collections::{HashMap, VecDeque};
 use std::io::ErrorKind;
 use std::sync::Arc;
@@ -29,6 +30,46 @@ pub struct Session {
     pub(crate) channels: HashMap<ChannelId, ChannelRef>,
     pub(crate) open_global_requests: VecDeque<GlobalRequestResponse>,
     pub(crate) kex: SessionKexState<ServerKex>,
+    pub(crate) own_ciphers: OwnCiphers,
+}
+
+/// What comes of [`Config::leave_cipher`].
+#[derive(Debug, Default)]
+pub(crate) struct OwnCiphers {
+    /// What is offered from the next key exchange on; empty: all.
+    names: Vec<cipher::Name>,
+    /// After how many bytes that is.
+    after: Option<usize>,
+}
+
+impl OwnCiphers {
+    pub(crate) fn negotiated(&mut self, names: &negotiation::Names, config: &Config) {
+        self.after = None;
+        if let Some((leave, after)) = config.leave_cipher
+            && names.cipher == leave
+            && !names.own_ciphers.is_empty()
+        {
+            self.names.clone_from(&names.own_ciphers);
+            self.after = Some(after);
+        }
+    }
+
+    fn preferred(&self, config: &Config) -> Preferred {
+        let mut preferred = config.preferred.clone();
+        if !self.names.is_empty() {
+            preferred.cipher = Cow::Owned(self.names.clone());
+        }
+        preferred
+    }
+
+    fn limits(&self, config: &Config) -> Limits {
+        let mut limits = config.limits.clone();
+        if let Some(after) = self.after {
+            limits.rekey_read_limit = limits.rekey_read_limit.min(after);
+            limits.rekey_write_limit = limits.rekey_write_limit.min(after);
+        }
+        limits
+    }
 }
 
 #[derive(Debug)]
@@ -749,7 +790,7 @@ impl Session {
                             if kex_was_active && !self.kex.active() {
                                 buffer.bytes = 0;
                             } else if self.automatic_rekey_allowed()
-                                && buffer.bytes >= self.common.config.limits.rekey_read_limit
+                                && buffer.bytes >= self.limits().rekey_read_limit
                             {
                                 debug!("rekey read limit reached after {} inbound bytes", buffer.bytes);
                                 if let Some(enc) = self.common.encrypted.as_mut() {
@@ -909,12 +950,13 @@ impl Session {
 
     /// Flush the session, i.e. encrypt the pending buffer.
     pub fn flush(&mut self) -> Result<(), Error> {
+        let limits = self.limits();
         if let Some(ref mut enc) = self.common.encrypted {
             // Tearing down: get the queued packets (incl. DISCONNECT) out in
             // order, kex or not.
             let is_rekeying = self.kex.active() && !self.common.disconnected;
             if enc.flush(
-                &self.common.config.as_ref().limits,
+                &limits,
                 &mut self.common.packet_writer,
                 is_rekeying,
             )? && self.kex == SessionKexState::Idle
@@ -967,7 +1009,11 @@ impl Session {
         self.common
             .encrypted
             .as_ref()?
-            .rekey_time_remaining(&self.common.config.limits, &self.common.packet_writer)
+            .rekey_time_remaining(&self.limits(), &self.common.packet_writer)
+    }
+
+    fn limits(&self) -> Limits {
+        self.own_ciphers.limits(&self.common.config)
     }
 
     pub fn flush_pending(&mut self, channel: ChannelId) -> Result<usize, Error> {
@@ -1594,6 +1640,7 @@ impl Session {
         self.pending_len = 0;
         let mut kex = ServerKex::new(
             self.common.config.clone(),
+            self.own_ciphers.preferred(&self.common.config),
             &self.common.remote_sshid,
             &self.common.config.server_id,
             match self.common.encrypted {
@@ -1707,6 +1754,7 @@ mod tests {
             channels: HashMap::new(),
             open_global_requests: VecDeque::new(),
             kex: SessionKexState::Idle,
+            own_ciphers: OwnCiphers::default(),
         }
     }
 
