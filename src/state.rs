@@ -15,6 +15,7 @@ use crate::api::Calls;
 use crate::authn::Authn;
 use crate::ca::Ca;
 use crate::certificates::Certificates;
+use crate::config::Proxy;
 use crate::connectors::Connectors;
 use crate::deliver::Deliveries;
 use crate::desktops::Desktops;
@@ -57,6 +58,8 @@ pub struct RelayInfo {
     pub name: String,
     pub version: &'static str,
     pub domain: String,
+    /// What stands in front of the HTTPS port.
+    pub proxy: Proxy,
     /// The ports in use, which may have been chosen by the system.
     pub https_port: u16,
     pub quic_port: u16,
@@ -75,6 +78,39 @@ pub struct RelayInfo {
     pub requests_kept: Duration,
     /// For how long statements at the doors of databases are kept.
     pub statements_kept: Duration,
+}
+
+impl RelayInfo {
+    /// Where people reach the relay's pages: `https://relay.example.com`, with port and path where it
+    /// has them.
+    pub fn url(&self) -> String {
+        match self.https_port {
+            443 => self.url_at(""),
+            port => self.url_at(&format!(":{port}")),
+        }
+    }
+
+    /// The port of an application's host in a link that somebody followed: the relay's own or its
+    /// proxy's, for nobody else's may be led to.
+    pub(crate) fn port_of(&self, authority: &str, asked: &str) -> String {
+        let named = authority.strip_prefix(gateway_web::without_port(authority));
+        let own = match self.https_port {
+            443 => String::new(),
+            port => format!(":{port}"),
+        };
+        match named {
+            Some(named) if self.proxy.url.is_some() && named == own => own,
+            Some(_) | None => asked.to_owned(),
+        }
+    }
+
+    /// The same for a browser that has reached it at this port: `:8443`, or empty.
+    pub fn url_at(&self, port: &str) -> String {
+        match &self.proxy.url {
+            Some(public) => format!("https://{}", public.place()),
+            None => format!("https://{}{port}", self.domain),
+        }
+    }
 }
 
 /// The peer of one HTTPS connection; an extension of each of its requests.

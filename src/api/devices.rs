@@ -19,7 +19,7 @@ use super::extract::Body;
 use super::me::own;
 use super::openapi::Created;
 use super::passwords::owner;
-use super::tokens::{Asked, Order, https_port};
+use super::tokens::{Asked, Order};
 use crate::authn::{LIFE, Polled};
 use crate::{AppState, Peer};
 
@@ -31,12 +31,10 @@ pub(super) async fn ask(
     let from = peer.addr.ip().to_canonical();
     let asked = state.authn.devices().ask(&device, from, Instant::now());
     let (secret, user_code) = asked.ok_or_else(|| ApiError::throttled(CROWDED))?;
-    let info = &state.info;
-    let host = format!("{}{}", info.domain, https_port(info.https_port));
     let expires = SystemTime::now() + LIFE;
     Ok(Created(DeviceLogin {
         device_code: secret.expose_secret().to_owned().into(),
-        url: format!("https://{host}/device?code={user_code}"),
+        url: format!("{}/device?code={user_code}", state.info.url()),
         user_code,
         interval: INTERVAL,
         expires: expires.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs(),

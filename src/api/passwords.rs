@@ -22,7 +22,6 @@ use super::openapi::Created;
 use super::passkeys;
 use super::second_factors::sign_in;
 use super::sign_ins::Reason;
-use super::tokens::https_port;
 use crate::AppState;
 use crate::authn::check_length;
 
@@ -70,7 +69,7 @@ pub(super) async fn reset(
     Ok(Created(OneTimePassword {
         user: name,
         password: password.into(),
-        url: format!("https://{}{}/sign-in", info.domain, https_port(info.https_port)),
+        url: format!("{}/sign-in", info.url()),
         expires: expires.as_secs(),
         signed_out: removed.count,
     }))

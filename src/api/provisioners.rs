@@ -16,7 +16,6 @@ use super::extract::{Body, Param};
 use super::openapi::Created;
 use super::page::{All, Listing};
 use super::passwords::whole;
-use super::tokens::https_port;
 use crate::AppState;
 
 /// The directories that know people's passwords.
@@ -56,7 +55,7 @@ pub(super) async fn add(
     };
     change(&state, (&caller).into(), intent.clone(), act).await?;
     let info = &state.info;
-    let url = format!("https://{}{}/scim/v2", info.domain, https_port(info.https_port));
+    let url = format!("{}/scim/v2", info.url());
     Ok(Created(AddedProvisioner { name, secret: secret.into(), url }))
 }
 

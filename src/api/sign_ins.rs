@@ -18,7 +18,7 @@ use super::error::ApiError;
 use super::extract::Param;
 use super::openapi::Created;
 use super::page::{Listing, Part};
-use super::tokens::{Order, https_port};
+use super::tokens::Order;
 use crate::AppState;
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -64,7 +64,7 @@ pub(super) async fn code(
     let order = Order::to_sign_in(owner);
     let issued = order.issue(&state, (&caller).into()).await?;
     let info = &state.info;
-    let url = format!("https://{}{}/sign-in", info.domain, https_port(info.https_port));
+    let url = format!("{}/sign-in", info.url());
     let expires = issued.expires.unwrap_or_default();
     Ok(Created(SignInCode { id: issued.id, code: issued.token, url, expires }))
 }

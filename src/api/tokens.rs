@@ -231,7 +231,7 @@ impl Order {
             TokenKind::Join => {
                 Some(format!("adit-connector join {url} --token-file FILE --state DIR"))
             }
-            TokenKind::SignIn => Some(format!("{url}/sign-in#CODE")),
+            TokenKind::SignIn => Some(format!("{}/sign-in#CODE", info.url())),
             TokenKind::Admin => None,
         }
     }
@@ -279,6 +279,6 @@ async fn found<'a>(
     Ok((whose.user.as_ref(), application))
 }
 
-pub(super) fn https_port(port: u16) -> String {
+fn https_port(port: u16) -> String {
     if port == 443 { String::new() } else { format!(":{port}") }
 }

@@ -6,6 +6,7 @@ mod document;
 mod ldap;
 mod notify;
 mod oidc;
+mod proxy;
 mod ssh;
 mod tls;
 
@@ -23,6 +24,7 @@ use document::Section;
 pub use ldap::LdapDirectory;
 pub use notify::{Channel, MailBy, MailSecurity, NotifyBy};
 pub use oidc::OidcProvider;
+pub use proxy::{Proxy, PublicUrl};
 pub use tls::{Acme, Challenge, OwnCertificate, Tls};
 
 /// A configuration without mistakes.
@@ -35,6 +37,8 @@ pub struct Config {
     /// More names and addresses for the relay's certificate.
     pub names: Vec<String>,
     pub listen: Listen,
+    /// What stands in front of the HTTPS port.
+    pub proxy: Proxy,
     pub tls: Tls,
     /// What the SSH door says.
     pub ssh: Texts,
@@ -164,6 +168,8 @@ fn resolve(root: &mut Section<'_>, folder: &Path) -> Option<Config> {
     let database = database::database(root, folder);
     let names = root.texts("names", "a DNS name or an IP address", certificate_name);
     let listen = root.section("listen", listen);
+    let own = domain.as_ref().and_then(Option::as_deref);
+    let proxy = root.section("proxy", |section| proxy::proxy(section, own));
     let tls = root.section("tls", |section| tls::tls(section, folder));
     let ssh = root.section("ssh", ssh::ssh);
     let mysql = root.section("mysql", mysql_door);
@@ -180,6 +186,7 @@ fn resolve(root: &mut Section<'_>, folder: &Path) -> Option<Config> {
         domain: root.required("domain", DOMAIN, domain)?,
         names: names?.unwrap_or_default(),
         listen: listen?,
+        proxy: proxy?,
         tls: tls?,
         ssh: ssh?,
         mysql: mysql?,

@@ -25,6 +25,7 @@ use hyper::service::{HttpService, service_fn};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulConnection;
+use ipnet::IpNet;
 use rdgateway::{RdGateway, Visitor};
 use rustls::ServerConfig;
 use rustls::server::danger::ClientCertVerifier;
@@ -48,6 +49,7 @@ use tunnel::{ConnectError, Knock, Transport};
 use super::HANDSHAKE;
 use super::afterwards::{Afterwards, Line, Speak};
 use super::aside::aside;
+use super::forwarded::origin;
 use super::postgres::{Begun, Postgres, end_point};
 use super::presence::Presence;
 use super::quic::{Machines, agent_of};
@@ -96,6 +98,8 @@ pub(crate) struct Https {
     pub(crate) machines: Arc<Machines>,
     pub(crate) store: Store,
     pub(crate) authn: Arc<Authn>,
+    /// Who is believed where a request comes from.
+    pub(crate) proxies: Arc<[IpNet]>,
     pub(crate) tls: watch::Receiver<Tls>,
     pub(crate) challenges: Arc<Challenges>,
     pub(crate) stop: CancellationToken,
@@ -380,6 +384,7 @@ impl Https {
             web,
             rdgateway,
             names,
+            proxies: self.proxies.clone(),
             peer,
             presence,
             client,
@@ -397,6 +402,7 @@ struct Talk {
     web: WebGateway,
     rdgateway: RdGateway,
     names: Arc<[String]>,
+    proxies: Arc<[IpNet]>,
     peer: Peer,
     presence: Presence,
     client: Client,
@@ -458,14 +464,16 @@ impl Talk {
         if own && let Some(response) = self.becomes_tunnel(&request) {
             return response.map(|()| Either::Right(Body::empty()));
         }
+        let addr = origin(self.peer.addr, request.headers(), &self.proxies);
         let (request, leftover) = watch(request);
         let response = match place {
             _ if own && RdGateway::is_for(&request) => {
-                Box::pin(self.desktop(request)).await.map(Either::Right)
+                Box::pin(self.desktop(request, addr)).await.map(Either::Right)
             }
-            _ if own => self.api(request).await.map(Either::Right),
+            _ if own => self.api(request, addr).await.map(Either::Right),
             Place::Application(label) => {
-                self.web.answer(request, &self.client, label).await.map(Either::Left)
+                let client = Client { addr, ..self.client.clone() };
+                self.web.answer(request, &client, label).await.map(Either::Left)
             }
             Place::Elsewhere => {
                 drop(request);
@@ -487,9 +495,9 @@ impl Talk {
     }
 
     /// For Remote Desktop's clients. One of them stays for as long as its session.
-    async fn desktop(&self, request: Request<Watched>) -> Response {
+    async fn desktop(&self, request: Request<Watched>, addr: SocketAddr) -> Response {
         let proven = vec![self.presence.proven()];
-        let visitor = Visitor { addr: self.peer.addr, proven };
+        let visitor = Visitor { addr, proven };
         let (response, switch) = self.rdgateway.answer(request, visitor).await;
         if let Some(switch) = switch {
             self.own.set(|Line { io, early }| switch.carry(io, early));
@@ -502,8 +510,8 @@ impl Talk {
         bare.parse::<IpAddr>().is_ok() || is_listed(&self.names, host)
     }
 
-    async fn api(&self, mut request: Request<Watched>) -> Response {
-        request.extensions_mut().insert(self.peer.clone());
+    async fn api(&self, mut request: Request<Watched>, addr: SocketAddr) -> Response {
+        request.extensions_mut().insert(Peer { addr, ..self.peer.clone() });
         request.extensions_mut().insert(self.presence.clone());
         let afterwards = self.afterwards();
         request.extensions_mut().insert(afterwards.clone());

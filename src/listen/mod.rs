@@ -3,6 +3,7 @@
 pub(crate) mod admin;
 pub(crate) mod afterwards;
 mod aside;
+mod forwarded;
 pub(crate) mod http01;
 pub(crate) mod https;
 pub(crate) mod mysql;

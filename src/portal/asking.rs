@@ -63,7 +63,7 @@ fn asking(state: &AppState, request: &Request, id: Uuid) -> Result<Asking, Box<R
         // One host has the cookie, whatever else the relay is called.
         return match *request.method() {
             Method::GET | Method::HEAD => {
-                let link = format!("https://{}{port}{target}", state.info.domain);
+                let link = format!("{}{target}", state.info.url_at(&port));
                 Err(Box::new(redirect(StatusCode::FOUND, &link)))
             }
             _ => Err(refuse(Refused::foreign())),

@@ -63,7 +63,8 @@ pub(super) async fn go(
     // Of the policy, not of the link.
     let host = host(&onward.to, &application, &state.info.domain);
     let code = code.expose_secret();
-    let link = format!("https://{host}{}/.adit/enter?code={code}", asking.port);
+    let port = state.info.port_of(&onward.to, &asking.port);
+    let link = format!("https://{host}{port}/.adit/enter?code={code}");
     redirect(StatusCode::FOUND, &link)
 }
 

@@ -16,6 +16,7 @@ mod oidc;
 mod pages;
 mod passkey;
 mod password;
+mod place;
 mod sign_in;
 mod sign_out;
 mod ssh;
@@ -31,6 +32,7 @@ use gateway_web::asset;
 
 use crate::AppState;
 pub(crate) use asking::cookie;
+pub(crate) use place::below;
 
 /// The pages, and behind them whatever else this host serves. Each request needs the extension
 /// [`crate::Peer`].

@@ -173,7 +173,7 @@ fn actor(config: &OidcProvider, asking: &Asking) -> Actor {
 
 /// Where the provider sends browsers back to.
 fn back(state: &AppState, asking: &Asking, name: &str) -> String {
-    format!("https://{}{}/sign-in/from/{name}", state.info.domain, asking.port)
+    format!("{}/sign-in/from/{name}", state.info.url_at(&asking.port))
 }
 
 /// A claim as a name of ours: what stands before an `@`, in letters, digits and dashes.

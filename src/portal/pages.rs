@@ -112,8 +112,13 @@ pub(super) fn shown(title: &str, narrow: bool, asking: &Asking, main: Html) -> R
     page(StatusCode::OK, document(title, narrow, header(asking), main))
 }
 
+/// What a page was made of; an extension of its answer, for where its links lead elsewhere.
+#[derive(Clone)]
+pub(super) struct Page(pub(super) Html);
+
 pub(super) fn page(status: StatusCode, text: Html) -> Response {
-    let mut response = Response::new(Body::from(text.into_bytes()));
+    let mut response = Response::new(Body::from(text.clone().into_bytes()));
+    response.extensions_mut().insert(Page(text));
     *response.status_mut() = status;
     let html = HeaderValue::from_static("text/html; charset=utf-8");
     response.headers_mut().insert(CONTENT_TYPE, html);

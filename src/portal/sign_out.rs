@@ -69,7 +69,7 @@ async fn provider(state: &AppState, asking: &Asking) -> Option<(String, String)>
     let Credential::SignIn { id } = asking.who.as_ref()?.credential() else { return None };
     let name = state.store.provider_of(*id).await.ok()??;
     let title = state.oidc.config(&name)?.name.to_string();
-    let back = format!("https://{}{}/sign-in", state.info.domain, asking.port);
+    let back = format!("{}/sign-in", state.info.url_at(&asking.port));
     Some((title, state.oidc.sign_out(&name, &back).await?))
 }
 

@@ -215,7 +215,7 @@ fn shown(state: &AppState, group: &ProvisionedGroup, members: &Members) -> Value
         "displayName": group.display_name,
         "members": members,
         "meta": { "resourceType": "Group",
-            "location": format!("https://{}/scim/v2/Groups/{}", state.info.domain, group.id) },
+            "location": format!("{}/scim/v2/Groups/{}", state.info.url(), group.id) },
     });
     if let Some(external) = &group.external_id {
         shown["externalId"] = external.as_str().into();

@@ -160,7 +160,7 @@ fn shown(state: &AppState, user: &ProvisionedUser) -> Value {
         "displayName": user.name.as_str(),
         "active": user.enabled,
         "meta": { "resourceType": "User",
-            "location": format!("https://{}/scim/v2/Users/{}", state.info.domain, user.id) },
+            "location": format!("{}/scim/v2/Users/{}", state.info.url(), user.id) },
     });
     if let Some(external) = &user.external_id {
         shown["externalId"] = external.as_str().into();

@@ -33,7 +33,7 @@ use crate::api::Calls;
 use crate::authn::{Authn, Browsers};
 use crate::ca::{Ca, ServerCertificate, server_names};
 use crate::certificates::{self, Certificates};
-use crate::config::{Challenge, Config};
+use crate::config::{Challenge, Config, PublicUrl};
 use crate::connectors::Connectors;
 use crate::deliver::Deliveries;
 use crate::desktops::Desktops;
@@ -217,6 +217,7 @@ impl Core {
             authn: authn.clone(),
             sign_ins: authn.clone(),
             domain: config.domain.clone(),
+            public: config.proxy.url.as_ref().map(PublicUrl::place),
             roots: system_roots(),
             signer: signer.clone(),
             log: Arc::new(store.clone()),
@@ -300,12 +301,11 @@ impl Core {
     }
 
     fn state(&self, config: &Config, ready: &Ready) -> Result<AppState, ServeError> {
-        let url = url(config, ready);
-        self.authn.reached_at(url.clone());
         let info = RelayInfo {
             name: config.domain.clone(),
             version: env!("CARGO_PKG_VERSION"),
             domain: config.domain.clone(),
+            proxy: config.proxy.clone(),
             https_port: ready.https.port(),
             quic_port: ready.quic.port(),
             ssh_port: ready.ssh.port(),
@@ -317,6 +317,8 @@ impl Core {
             requests_kept: DAY * config.limits.request_log_days,
             statements_kept: DAY * config.limits.statement_log_days,
         };
+        let url = info.url();
+        self.authn.reached_at(url.clone());
         Ok(AppState {
             store: self.store.clone(),
             authn: self.authn.clone(),
@@ -569,8 +571,14 @@ fn mysql_door(core: &Core, knobs: &Knobs) -> Mysql {
 }
 
 fn https_door(core: &Core, state: &AppState, knobs: &Knobs, machines: Arc<Machines>) -> Https {
+    let proxy = &state.info.proxy;
+    let router = portal::router(state.clone(), api::router(state.clone()));
     Https {
-        router: portal::router(state.clone(), api::router(state.clone())),
+        router: portal::below(
+            proxy.url.as_ref().map_or("", PublicUrl::base),
+            &state.info.domain,
+            router,
+        ),
         web: core.web.clone(),
         ssh: core.ssh.clone(),
         postgres: Arc::new(postgres_door(core, knobs)),
@@ -579,6 +587,7 @@ fn https_door(core: &Core, state: &AppState, knobs: &Knobs, machines: Arc<Machin
         machines,
         store: core.store.clone(),
         authn: core.authn.clone(),
+        proxies: proxy.addresses.clone().into(),
         tls: knobs.identity.tls(),
         challenges: core.challenges.clone(),
         stop: core.tokens.accepting.clone(),
@@ -613,12 +622,3 @@ fn listen_tcp(address: SocketAddr) -> std::io::Result<TcpListener> {
 
 /// Connections that wait in the kernel to be accepted.
 const UNACCEPTED: u32 = 1024;
-
-/// Where browsers reach the relay.
-fn url(config: &Config, ready: &Ready) -> String {
-    let port = match ready.https.port() {
-        443 => String::new(),
-        port => format!(":{port}"),
-    };
-    format!("https://{}{port}", config.domain)
-}

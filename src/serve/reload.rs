@@ -234,6 +234,7 @@ impl Reloader {
             oidc,
             ldap,
             notify,
+            proxy,
         } = &self.config;
         let differs = [
             ("data", *data != wanted.data),
@@ -263,6 +264,7 @@ impl Reloader {
             ("ldap", *ldap != wanted.ldap),
             ("notify", *notify != wanted.notify),
             ("oidc", *oidc != wanted.oidc),
+            ("proxy", *proxy != wanted.proxy),
             ("tls.acme", tls.acme != wanted.tls.acme),
             ("log.format", log.format != wanted.log.format),
             ("telemetry.otlp", telemetry.otlp != wanted.telemetry.otlp),

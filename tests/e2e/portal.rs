@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
-use testkit::{bin_dir, free_port, run};
+use testkit::{Process, bin_dir, free_port, run};
 
 use crate::support::{SOON, World, application, grant};
+use crate::web::nginx;
 
 #[test]
 fn a_person_finds_an_application_connects_to_it_and_rolls_its_key() -> Result<()> {
@@ -121,6 +122,36 @@ fn people_sign_in_by_password_app_and_provider_and_bring_a_machine() -> Result<(
 }
 
 #[test]
+fn the_portal_works_below_a_path_of_a_reverse_proxys_host() -> Result<()> {
+    let mut stage = Stage::start()?;
+    let proxy = stage.behind_nginx()?;
+    let mut told = stage.told()?;
+    told["url"] = json!(proxy.url);
+    stage.walk_told("below.mjs", &told)?;
+    // A proxy that takes the path away itself is answered alike.
+    let mut curl = Command::new("curl");
+    curl.args(["-sSk", "-m", "10", "-i", &proxy.stripping]).arg("-H");
+    let answer = run(curl.arg("Accept: text/html"), SOON)?.ok()?;
+    assert!(answer.contains("location: /adit/sign-in\r\n"), "{answer}");
+    let mut curl = Command::new("curl");
+    curl.args(["-sSk", "-m", "10", &format!("{}sign-in", proxy.stripping)]);
+    let page = run(&mut curl, SOON)?.ok()?;
+    assert!(page.contains("action=\"/adit/sign-in/password\""), "{page}");
+    assert!(!page.contains("=\"/.adit") && page.contains("=\"/adit/.adit"), "{page}");
+    Ok(())
+}
+
+#[test]
+fn people_sign_in_by_every_way_below_a_path_too() -> Result<()> {
+    let mut stage = Stage::start()?;
+    let proxy = stage.behind_nginx()?;
+    let mut told = stage.with_provider()?;
+    told["relay"] = json!(stage.world.deployment.url());
+    told["url"] = json!(proxy.url);
+    stage.walk_told("signin.mjs", &told)
+}
+
+#[test]
 fn stock_ssh_is_let_in_by_a_browser_with_a_number_that_its_page_gives() -> Result<()> {
     Stage::start()?.walk("ssh.mjs")
 }
@@ -206,6 +237,49 @@ impl Stage {
         deployment.start_relay()
     }
 
+    /// nginx in front of the relay at `/adit/`, beside something else.
+    fn behind_nginx(&mut self) -> Result<Proxy> {
+        let deployment = &mut self.world.deployment;
+        let dir = deployment.dir().join("nginx");
+        std::fs::create_dir(&dir)?;
+        let (port, stripping, relay) = (free_port()?, free_port()?, deployment.doors().https);
+        let (certificate, key) = (dir.join("cert.pem"), dir.join("key.pem"));
+        let mut openssl = Command::new("openssl");
+        openssl.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]);
+        openssl.args(["-nodes", "-days", "2", "-subj", "/CN=localhost", "-keyout"]).arg(&key);
+        run(openssl.arg("-out").arg(&certificate), SOON)?.ok()?;
+        let tls = format!(
+            "ssl_certificate {}; ssl_certificate_key {};",
+            certificate.display(),
+            key.display()
+        );
+        let pass = format!(
+            "proxy_http_version 1.1; proxy_set_header Host localhost:{port};\n\
+             proxy_set_header X-Forwarded-For \"203.0.113.1, 198.51.100.7\";\n\
+             proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection $upgrading;\n\
+             proxy_ssl_verify on; proxy_ssl_trusted_certificate {}; proxy_ssl_name localhost;\n\
+             proxy_ssl_server_name on; proxy_ssl_protocols TLSv1.3; proxy_read_timeout 1h;",
+            deployment.ca_file().display()
+        );
+        let both = format!(
+            "listen 127.0.0.1:{port} ssl; {tls}\n\
+             set $upgrading close; if ($http_upgrade) {{ set $upgrading upgrade; }}\n\
+             location /adit {{ proxy_pass https://127.0.0.1:{relay}; {pass} }}\n\
+             location /neighbour {{ return 200 'cookies: $http_cookie'; }} }}\n\
+             server {{ listen 127.0.0.1:{stripping} ssl; {tls}\n\
+             set $upgrading close;\n\
+             location /adit/ {{ proxy_pass https://127.0.0.1:{relay}/; {pass} }}"
+        );
+        let process = nginx::serve(&dir, &format!("127.0.0.1:{stripping}"), &both)?;
+        let url = format!("https://localhost:{port}/adit");
+        let file = deployment.dir().join("relay/relay.toml");
+        let proxy = format!("\n[proxy]\nurl = \"{url}\"\naddresses = [\"127.0.0.1\"]\n");
+        std::fs::write(&file, std::fs::read_to_string(&file)? + &proxy)?;
+        deployment.restart_relay()?;
+        let stripping = format!("https://localhost:{stripping}/adit/");
+        Ok(Proxy { url, stripping, _process: process })
+    }
+
     /// Has an OpenID provider in the relay's file, which the script starts, and people with one-time
     /// passwords.
     fn with_provider(&mut self) -> Result<Value> {
@@ -270,6 +344,15 @@ impl Stage {
             "shots": shots()?,
         }))
     }
+}
+
+/// A reverse proxy in front of the relay.
+struct Proxy {
+    /// Where it hands the path on as it is.
+    url: String,
+    /// Where it takes the path away.
+    stripping: String,
+    _process: Process,
 }
 
 /// Where pictures of all pages are left to be looked at.

@@ -8,7 +8,7 @@ mod grpc;
 pub(crate) mod h2;
 mod http2;
 mod names;
-mod nginx;
+pub(crate) mod nginx;
 mod options;
 pub(crate) mod raw;
 mod schema;

@@ -46,6 +46,9 @@ pub struct WebConfig {
     pub sign_ins: Arc<dyn SignIns>,
     /// Applications are one label below it.
     pub domain: String,
+    /// Where browsers reach the relay's own pages, without `https://`, where that is not its host and
+    /// the port of applications.
+    pub public: Option<String>,
     /// Checks the certificates of origins that have no CA and no pin of their own; `None`: those are
     /// not trusted.
     pub roots: Option<Arc<dyn ServerCertVerifier>>,
@@ -85,6 +88,7 @@ pub(crate) struct Inner {
     pub(crate) sign_ins: Arc<dyn SignIns>,
     pub(crate) sessions: Sessions,
     pub(crate) domain: String,
+    pub(crate) public: Option<String>,
     pub(crate) trust: Trust,
     signer: Arc<Signer>,
     log: Arc<dyn RequestLog>,
@@ -122,10 +126,11 @@ impl From<Refusal> for Turned {
 impl WebGateway {
     /// The door, and what keeps its sessions: it has to run for as long as the door is used.
     pub fn new(config: WebConfig) -> (Self, Keeper) {
-        let WebConfig { broker, authn, sign_ins, domain, roots, signer, log, stop } = config;
+        let WebConfig { broker, authn, sign_ins, domain, public, roots, signer, log, stop } =
+            config;
         let (sessions, keeper) = sessions(stop);
         let trust = Trust::new(roots);
-        let inner = Inner { broker, authn, sign_ins, sessions, domain, trust, signer, log };
+        let inner = Inner { broker, authn, sign_ins, sessions, domain, public, trust, signer, log };
         (Self(Arc::new(inner)), keeper)
     }
 

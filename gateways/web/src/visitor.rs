@@ -76,8 +76,12 @@ impl Inner {
         browser::show(refusal, id, &browser::Next { relay: &self.relay(host), host })
     }
 
-    /// Host and port of the relay's own pages, for who has reached an application at `authority`.
+    /// Host, port and path of the relay's own pages, for who has reached an application at
+    /// `authority`.
     fn relay(&self, authority: &str) -> String {
+        if let Some(public) = &self.public {
+            return public.clone();
+        }
         match authority.strip_prefix(without_port(authority)) {
             Some(port) => format!("{}{port}", self.domain),
             None => self.domain.clone(),

@@ -71,7 +71,7 @@ await journey(async (browser) => {
   await admin.getByRole('heading', { name: 'Choose a password' }).waitFor();
 
   // A machine is signed in as whoever approves the code that it shows.
-  const login = shell(`adit --ca ${told.ca} login --browser ${told.url} && adit status`, { background: true });
+  const login = shell(`adit --ca ${told.ca} login --browser ${told.relay ?? told.url} && adit status`, { background: true });
   const link = await until('a link', () => login.text.match(/https:\S+\/device\?code=\S+/)?.[0]);
   const waiting = await until('its code', () => login.text.match(/Code: (\S+)\./)?.[1]);
   await page.goto(link);

@@ -318,6 +318,7 @@ fn info() -> RelayInfo {
         name: "relay.test".to_owned(),
         version: "0.0.0",
         domain: "relay.test".to_owned(),
+        proxy: crate::config::Proxy::default(),
         https_port: 443,
         quic_port: 443,
         ssh_port: 2222,

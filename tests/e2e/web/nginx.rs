@@ -124,7 +124,7 @@ impl Nginx {
 }
 
 /// nginx with one server, which listens at `address`.
-pub(super) fn serve(dir: &Path, address: &str, server: &str) -> Result<Process> {
+pub(crate) fn serve(dir: &Path, address: &str, server: &str) -> Result<Process> {
     let (file, at) = (dir.join("nginx.conf"), dir.display());
     fs::write(
         &file,

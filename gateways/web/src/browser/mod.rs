@@ -143,7 +143,7 @@ pub(crate) fn show(refusal: Refusal, id: uuid::Uuid, next: &Next<'_>) -> Respons
 
 /// Where a person can go from a refusal.
 pub(crate) struct Next<'a> {
-    /// Host, and port where it is not 443, of the relay.
+    /// Host, port where it is not 443, and path of the relay's pages.
     pub(crate) relay: &'a str,
     /// The host of the application that was asked for.
     pub(crate) host: &'a str,

@@ -65,6 +65,16 @@ impl Html {
         Self(parts.into_iter().map(|part| part.0).collect())
     }
 
+    /// The same where this host's pages are below a path: links and forms lead there.
+    #[must_use]
+    pub fn below(self, base: &str) -> Self {
+        // No text holds a quote, so these stand in the source.
+        let rooted = |text: String, name: &str| {
+            text.replace(&format!(" {name}=\"/"), &format!(" {name}=\"{base}/"))
+        };
+        Self(["href", "src", "action", "formaction"].into_iter().fold(self.0, rooted))
+    }
+
     pub fn into_bytes(self) -> Vec<u8> {
         self.0.into_bytes()
     }
@@ -187,6 +197,27 @@ mod tests {
         assert_eq!(String::from_utf8(page.into_bytes()).unwrap(), expected);
         let told = Html::sentence("run `a <b>` again").0;
         assert_eq!(told, "Run <code>a &lt;b&gt;</code> again.");
+    }
+
+    #[test]
+    fn below_a_path_links_and_forms_lead_there_and_texts_stay() {
+        let hostile = Html::text(" href=\"/x action='/y");
+        let page = Html::of(
+            "<form action=\"/a\"><a href=\"/b\">{}</a><a href=\"https://x/\"><input value=\"{}\">",
+            &[hostile.clone(), Html::text("/go?to=a")],
+        );
+        let expected = format!(
+            "<form action=\"/p/a\"><a href=\"/p/b\">{}</a><a href=\"https://x/\">\
+             <input value=\"/go?to=a\">",
+            hostile.0
+        );
+        assert_eq!(page.below("/p").0, expected);
+        assert!(
+            document("T", true, Html::default(), Html::default())
+                .below("/p")
+                .0
+                .contains("\"/p/.adit/")
+        );
     }
 
     #[test]
