@@ -1,13 +1,15 @@
 //! `adit-connector doctor`: what is wrong between this machine, its relay and its targets.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use tokio::net::TcpStream;
+use tokio::sync::Mutex;
 use tokio::time::timeout;
 use tunnel::doctor::{Finding, Outcome, examine, examine_before};
 use tunnel::tls::Trust;
 use tunnel::{Identity, Ladder};
+use wire::Examined;
 
 use crate::config::Config;
 use crate::join::Join;
@@ -23,6 +25,65 @@ pub async fn doctor(state: &Path) -> Result<Vec<Finding>, RunError> {
     let reached = futures_util::future::join_all(targets.map(reach)).await;
     findings.extend(reached);
     Ok(findings)
+}
+
+/// The same for the relay, and no longer than it takes.
+pub fn told(findings: Vec<Finding>) -> Examined {
+    let more = findings.len().saturating_sub(Examined::MOST_FINDINGS);
+    let kept = if more > 0 { Examined::MOST_FINDINGS - 1 } else { findings.len() };
+    let short = |text: &str| text.chars().take(Examined::LONGEST).collect::<String>();
+    // What is wrong is told first where not everything is.
+    let mut findings = findings;
+    if more > 0 {
+        findings.sort_by_key(|finding| finding.outcome == Outcome::Good);
+    }
+    let told = |finding: &Finding| wire::Finding {
+        check: short(&finding.check),
+        outcome: finding.outcome.as_str().to_owned(),
+        found: short(&finding.found),
+        code: finding.code.map(str::to_owned),
+        fix: finding.fix.as_deref().map(short),
+    };
+    let mut findings: Vec<_> = findings.iter().take(kept).map(told).collect();
+    if more > 0 {
+        let fix = "`adit-connector doctor` on its machine tells them all".to_owned();
+        findings.push(wire::Finding {
+            check: "more".to_owned(),
+            outcome: Outcome::Good.as_str().to_owned(),
+            found: format!("{} more were looked at", more + 1),
+            code: None,
+            fix: Some(fix),
+        });
+    }
+    Examined { findings }
+}
+
+/// Looks when the relay asks, once at a time; those who ask meanwhile are told the same.
+pub struct Examiner {
+    state: PathBuf,
+    /// What was found last, and when looking for it began.
+    last: Mutex<Option<(Instant, Examined)>>,
+}
+
+impl Examiner {
+    pub fn new(state: &Path) -> Self {
+        Self { state: state.to_owned(), last: Mutex::default() }
+    }
+
+    /// What is found from now on.
+    pub async fn look(&self) -> Result<Examined, RunError> {
+        let asked = Instant::now();
+        let mut last = self.last.lock().await;
+        if let Some((began, examined)) = &*last
+            && *began >= asked
+        {
+            return Ok(examined.clone());
+        }
+        let began = Instant::now();
+        let examined = told(doctor(&self.state).await?);
+        *last = Some((began, examined.clone()));
+        Ok(examined)
+    }
 }
 
 /// Looks at the way to a relay that this machine could not join: all that can be seen without having
@@ -58,3 +119,20 @@ async fn reach((host, port): (String, u16)) -> Finding {
 }
 
 const WITHIN: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_relay_is_told_is_bounded_and_what_is_wrong_comes_first() {
+        let mut findings: Vec<_> =
+            (0..60).map(|n| Finding::good(&format!("10.0.0.{n}:22"), "x".repeat(5000))).collect();
+        findings.push(Finding::bad("10.0.0.99:22", "é".repeat(5000), "f".repeat(5000)));
+        let told = told(findings);
+        assert_eq!(told.findings.len(), Examined::MOST_FINDINGS);
+        assert_eq!(told.findings[0].outcome, "bad");
+        assert_eq!(told.findings.last().unwrap().found, "30 more were looked at");
+        assert!(wire::encode(&told).is_ok(), "it fits one frame");
+    }
+}

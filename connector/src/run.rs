@@ -16,6 +16,7 @@ use tunnel::{Closed, ConnectError, Connection, Identity, Ladder, OverTcp, Transp
 use crate::backoff::Backoff;
 use crate::config::{Config, ConfigError, ProxyChoiceError};
 use crate::dial::SystemResolver;
+use crate::doctor::Examiner;
 use crate::serve::{Counts, Ends, Site, serve};
 use crate::status::{State, Status};
 use crate::{SOFTWARE, limits};
@@ -44,6 +45,7 @@ pub async fn run(state: &Path, grace: Duration, stop: CancellationToken) -> Resu
     let site = Arc::new(Site {
         allow: config.allow.clone(),
         resolver: Box::new(SystemResolver),
+        examiner: Some(Examiner::new(state)),
         counts: Counts::default(),
     });
     let worked = worked_before(state);

@@ -16,11 +16,14 @@ use wire::{Dial, Header, Mode, Refusal, Reply};
 
 use crate::allow::AllowList;
 use crate::dial::{DialError, Resolver, dial};
+use crate::doctor::Examiner;
 
 /// What the sessions of every connection share.
 pub struct Site {
     pub allow: AllowList,
     pub resolver: Box<dyn Resolver>,
+    /// Who looks for what is wrong when the relay asks; nobody in tests.
+    pub examiner: Option<Examiner>,
     pub counts: Counts,
 }
 
@@ -142,6 +145,10 @@ async fn open(stream: &mut Stream, site: &Site) -> Option<(Dial, TcpStream)> {
     let (dial, purpose) = match timeout(REQUEST, stream.recv_frame::<Header>()).await {
         Ok(Ok(Header::Dial(dial))) => (dial, Purpose::Session),
         Ok(Ok(Header::Check(dial))) => (dial, Purpose::Check),
+        Ok(Ok(Header::Examine)) => {
+            examine(stream, site).await;
+            return None;
+        }
         Ok(Ok(Header::Open(_) | Header::Unknown)) => {
             refuse(stream, unknown()).await;
             return None;
@@ -178,6 +185,31 @@ async fn open(stream: &mut Stream, site: &Site) -> Option<(Dial, TcpStream)> {
             note_refusal(&dial, &error, site);
             refuse(stream, Refusal::of(&error)).await;
             None
+        }
+    }
+}
+
+/// Tells the relay what is wrong between this machine, the relay and the targets.
+async fn examine(stream: &mut Stream, site: &Site) {
+    let Some(examiner) = &site.examiner else { return refuse(stream, unknown()).await };
+    let reply = Reply::Opened { session: None, mode: Mode::Raw, host_keys: Vec::new() };
+    if !matches!(timeout(REQUEST, stream.send_frame(&reply)).await, Ok(Ok(()))) {
+        return;
+    }
+    let examined = tokio::select! {
+        biased;
+        // Nobody waits for it any more.
+        _ = poll_fn(|cx| stream.poll_gone(cx)) => return,
+        examined = examiner.look() => examined,
+    };
+    match examined {
+        Ok(examined) => {
+            drop(timeout(REQUEST, stream.send_frame(&examined)).await);
+            drop(timeout(REQUEST, stream.deliver()).await);
+        }
+        Err(error) => {
+            tracing::warn!(%error, "Could not look for what is wrong");
+            stream.abort(EndReason::Failed.number());
         }
     }
 }

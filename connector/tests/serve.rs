@@ -262,7 +262,7 @@ impl Rig {
         let entries = allow.iter().map(|text| text.parse().unwrap()).collect::<Vec<_>>();
         let allow = AllowList::new((!entries.is_empty()).then_some(entries));
         let (resolver, counts) = (Box::new(resolver), Counts::default());
-        let site = Arc::new(Site { allow, resolver, counts });
+        let site = Arc::new(Site { allow, resolver, examiner: None, counts });
         let (stop, mut served) = (CancellationToken::new(), JoinSet::new());
         let grace = Duration::from_secs(2);
         let ends = Ends { stop: stop.clone(), grace, retire: CancellationToken::new() };

@@ -1,9 +1,10 @@
 //! Who asks, and whether the route is theirs.
 
+use std::sync::Arc;
 use std::time::SystemTime;
 
-use access::{AgentId, Authenticated, Code, Credential};
-use api::{Scope, Scopes};
+use access::{AgentId, Authenticated, Code, Credential, Name};
+use api::{GrantSpec, Scope, Scopes};
 use axum::Extension;
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::header::AUTHORIZATION;
@@ -13,6 +14,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 use secrecy::SecretString;
 use session::{AuditEvent, Door};
+use store::Within;
 
 use super::browser;
 use super::error::ApiError;
@@ -44,6 +46,8 @@ pub(super) struct Gate {
     /// What a token with scopes needs for it.
     pub(super) scope: Option<Scope>,
     pub(super) cost: Cost,
+    /// Whether it is also for who administers some sites: its handler keeps to those.
+    pub(super) sites: bool,
     /// Whether a browser has to have been signed in a short while ago: what this gives lets somebody
     /// in for longer than the browser is.
     pub(super) fresh: bool,
@@ -57,6 +61,9 @@ pub(super) struct Caller {
     pub(super) admin: bool,
     /// Never where `who` stands on a token that opens applications.
     pub(super) auditor: bool,
+    /// The sites they administer where they are no admin. None where `who` stands on a token that
+    /// opens applications.
+    pub(super) admin_of: Arc<[Name]>,
     /// What their token may be used for. `None`: all they may do.
     pub(super) scopes: Option<Scopes>,
     /// The agent that asks, where one does.
@@ -73,11 +80,48 @@ impl Caller {
         let policy = state.policy.current();
         let user = policy.user(who.user()).filter(|user| user.enabled);
         let user = user.ok_or(session::AuthnError::UserDisabled)?;
-        let (admin, auditor) = match opens_only(&who) {
-            true => (false, false),
-            false => (user.admin, user.auditor),
+        let (admin, auditor, admin_of) = match opens_only(&who) {
+            true => (false, false, Arc::default()),
+            false if user.admin => (true, user.auditor, Arc::default()),
+            false => (false, user.auditor, user.admin_of.as_slice().into()),
         };
-        Ok(Self { who, admin, auditor, scopes, agent })
+        Ok(Self { who, admin, auditor, admin_of, scopes, agent })
+    }
+
+    /// Whether they may see what is of a site.
+    pub(super) fn sees(&self, site: &Name) -> bool {
+        self.admin || self.auditor || self.admin_of.contains(site)
+    }
+
+    /// Whether they may see a grant: who administers some sites, one for an application there.
+    pub(super) fn sees_grant(&self, grant: &GrantSpec) -> bool {
+        let of = |text: &String| {
+            let site = text.split_once('.').and_then(|(_, site)| site.parse().ok());
+            site.is_some_and(|site| self.sees(&site))
+        };
+        self.admin || self.auditor || grant.application.as_ref().is_some_and(of)
+    }
+
+    /// Refuses to change what is of a site that they do not administer. Those who can not see it
+    /// are told that it is not there, by `absent`.
+    pub(super) fn changes(
+        &self,
+        site: &Name,
+        absent: impl FnOnce() -> ApiError,
+    ) -> Result<(), ApiError> {
+        match (self.admin || self.admin_of.contains(site), self.sees(site)) {
+            (true, _) => Ok(()),
+            (false, true) => Err(ApiError::not_of_site(&self.admin_of)),
+            (false, false) => Err(absent()),
+        }
+    }
+
+    /// How far their changes of the configuration may reach.
+    pub(super) fn within(&self) -> Within {
+        match self.admin {
+            true => Within::Everything,
+            false => Within::Sites(self.admin_of.to_vec()),
+        }
     }
 
     /// By what they are signed in, as one text.
@@ -100,11 +144,22 @@ impl Caller {
         }
     }
 
+    /// Refuses what is for who administers all of the relay.
+    fn of_sites(&self, gate: Gate, other: fn() -> ApiError) -> Result<(), ApiError> {
+        match (self.admin_of.is_empty(), gate.sites) {
+            (true, _) => Err(other()),
+            (false, true) => Ok(()),
+            (false, false) => Err(ApiError::not_of_site(&self.admin_of)),
+        }
+    }
+
     /// Refuses what their role or their token does not reach.
     fn may(&self, gate: Gate) -> Result<(), ApiError> {
         match gate.role {
-            Role::Admin if !self.admin => return Err(ApiError::not_admin()),
-            Role::Auditor if !self.admin && !self.auditor => return Err(ApiError::not_auditor()),
+            Role::Admin if !self.admin => self.of_sites(gate, ApiError::not_admin)?,
+            Role::Auditor if !self.admin && !self.auditor => {
+                self.of_sites(gate, ApiError::not_auditor)?;
+            }
             Role::User if opens_only(&self.who) => return Err(ApiError::opens_only()),
             Role::Anonymous | Role::Holder | Role::User | Role::Auditor | Role::Admin => {}
         }

@@ -13,7 +13,7 @@ use super::change::{Intent, change};
 use super::error::ApiError;
 use super::extract::{Body, Param};
 use super::tag::{Changing, Seen, Tagged};
-use super::{connectors, lists};
+use super::{connectors, lists, objects};
 use crate::AppState;
 
 type Shown<T> = Result<Tagged<T>, ApiError>;
@@ -41,9 +41,11 @@ pub(super) async fn group(
 
 pub(super) async fn application(
     State(state): State<AppState>,
+    caller: Caller,
     Param(text): Param<String>,
     seen: Seen,
 ) -> Shown<ApplicationSpec> {
+    let text = objects::named_by(&state, &caller, &text).await?.reference();
     let found = state.store.revised_application(&text).await?;
     let found = found.ok_or_else(|| ApiError::not_found("application", &text))?;
     Ok(Tagged::new(found, seen))
@@ -51,30 +53,36 @@ pub(super) async fn application(
 
 pub(super) async fn grant(
     State(state): State<AppState>,
+    caller: Caller,
     Param(id): Param<RuleId>,
     seen: Seen,
 ) -> Shown<GrantSpec> {
     let found = state.store.revised_grant(id).await?;
+    let found = found.filter(|found| caller.sees_grant(&found.spec));
     let found = found.ok_or_else(|| ApiError::not_found("grant", &id.to_string()))?;
     Ok(Tagged::new(found, seen))
 }
 
 pub(super) async fn site(
     State(state): State<AppState>,
+    caller: Caller,
     Param(name): Param<Name>,
     seen: Seen,
 ) -> Shown<SiteRow> {
     let found = lists::all_sites(&state).await?.into_iter().find(|site| site.name == name);
+    let found = found.filter(|site| caller.sees(&site.name));
     let found = found.ok_or_else(|| ApiError::not_found("site", name.as_str()))?;
     Ok(Tagged::of(found, seen))
 }
 
 pub(super) async fn connector(
     State(state): State<AppState>,
+    caller: Caller,
     Param(id): Param<ConnectorId>,
     seen: Seen,
 ) -> Shown<ConnectorRow> {
     let found = connectors::all(&state).await?.into_iter().find(|connector| connector.id == id);
+    let found = found.filter(|connector| caller.sees(&connector.site));
     let found = found.ok_or_else(|| ApiError::not_found("connector", &id.to_string()))?;
     Ok(Tagged::of(found, seen))
 }
@@ -106,7 +114,9 @@ pub(super) async fn change_application(
     changing: Changing,
     Body(spec): Body<ApplicationSpec>,
 ) -> Changed {
-    let object = format!("application {}.{}", spec.name, spec.site);
+    let row = objects::named_by(&state, &caller, &text).await?;
+    caller.changes(&row.site, || ApiError::not_found("application", &text))?;
+    let (text, object) = (row.reference(), format!("application {}.{}", spec.name, spec.site));
     edit(&state, &caller, object, &Edit::Application(text, Box::new(spec)), changing).await
 }
 
@@ -115,8 +125,10 @@ pub(super) async fn change_grant(
     caller: Caller,
     Param(id): Param<RuleId>,
     changing: Changing,
-    Body(spec): Body<GrantSpec>,
+    Body(mut spec): Body<GrantSpec>,
 ) -> Changed {
+    objects::sees_grant(&state, &caller, id).await?;
+    objects::of_their_sites(&state, &caller, &mut spec).await?;
     edit(&state, &caller, format!("grant {id}"), &Edit::Grant(id, Box::new(spec)), changing).await
 }
 
@@ -129,7 +141,8 @@ pub(super) async fn edit(
 ) -> Changed {
     let intent = Intent { action: "change", object };
     let act = async {
-        let changes = state.store.edit(edit, &expected, SystemTime::now()).await?;
+        let changes =
+            state.store.edit_within(&caller.within(), edit, &expected, SystemTime::now()).await?;
         Ok((changes.clone(), changes))
     };
     let (changes, withdrawn) = change(state, caller.into(), intent, act).await?;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use access::{Code, Explain, Unfound};
+use access::{Code, Explain, Name, Unfound};
 use api::{Fault, Problem};
 use axum::http::header::RETRY_AFTER;
 use axum::http::{HeaderValue, StatusCode};
@@ -102,6 +102,14 @@ impl ApiError {
             .hint("ask an administrator of the relay")
     }
 
+    /// Who administers some sites asks for what is not of those.
+    pub(super) fn not_of_site(sites: &[Name]) -> Self {
+        let named = sites.iter().map(Name::as_str).collect::<Vec<_>>().join(", ");
+        let detail = format!("you administer {named}, and this is not of it alone");
+        Self::new(StatusCode::FORBIDDEN, Code("access.site_only"), detail)
+            .hint("ask an administrator of the relay")
+    }
+
     /// A browser asks for what only one asks for that was just signed in.
     pub(super) fn stale_sign_in() -> Self {
         let detail = "this asks for a sign-in that is not older than 15 minutes";
@@ -197,6 +205,11 @@ impl From<StoreError> for ApiError {
                 let detail = "it was changed since you looked at it; nothing was changed now";
                 Self::new(StatusCode::PRECONDITION_FAILED, Code("request.stale"), detail)
                     .hint("look at it again, and change what it is now")
+            }
+            StoreError::Outside => {
+                let detail = "this reaches beyond the sites that you administer";
+                Self::new(StatusCode::FORBIDDEN, Code("access.site_only"), detail)
+                    .hint("ask an administrator of the relay")
             }
             StoreError::Ambiguous(text) => {
                 Self::explained(StatusCode::UNPROCESSABLE_ENTITY, &Unfound::Ambiguous(text))

@@ -3,20 +3,21 @@
 use api::{HostKey, Removed};
 use axum::Json;
 use axum::extract::State;
-use store::ApplicationRow;
 
 use super::caller::Caller;
 use super::change::{Intent, change, done};
 use super::error::ApiError;
 use super::extract::Param;
+use super::objects::named_by;
 use crate::AppState;
 
 /// What it is known by.
 pub(super) async fn show(
     State(state): State<AppState>,
+    caller: Caller,
     Param(text): Param<String>,
 ) -> Result<Json<HostKey>, ApiError> {
-    let app = found(&state, &text).await?;
+    let app = named_by(&state, &caller, &text).await?;
     let learned = state.store.learned_host_key(app.id).await?;
     Ok(Json(HostKey { application: app.reference(), pinned: app.host_key, learned }))
 }
@@ -27,7 +28,8 @@ pub(super) async fn forget(
     caller: Caller,
     Param(text): Param<String>,
 ) -> Result<Json<Removed>, ApiError> {
-    let app = found(&state, &text).await?;
+    let app = named_by(&state, &caller, &text).await?;
+    caller.changes(&app.site, || ApiError::not_found("application", &text))?;
     let intent =
         Intent { action: "forget", object: format!("host key of application {}", app.reference()) };
     let act = async {
@@ -37,9 +39,4 @@ pub(super) async fn forget(
     };
     let (changes, withdrawn) = change(&state, (&caller).into(), intent.clone(), act).await?;
     Ok(Json(Removed { count: changes.len() as u64, changes, withdrawn }))
-}
-
-async fn found(state: &AppState, text: &str) -> Result<ApplicationRow, ApiError> {
-    let row = state.store.application(text).await?;
-    row.ok_or_else(|| ApiError::not_found("application", text))
 }

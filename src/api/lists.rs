@@ -7,6 +7,7 @@ use axum::extract::State;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::caller::Caller;
 use super::error::ApiError;
 use super::page::{All, Listing};
 use super::{connectors, rows};
@@ -16,9 +17,11 @@ type Listed<T> = Result<Json<Page<T>>, ApiError>;
 
 pub(super) async fn sites(
     State(state): State<AppState>,
+    caller: Caller,
     Listing { only: All {}, part }: Listing<All>,
 ) -> Listed<SiteRow> {
-    Ok(Json(part.of_all("sites", all_sites(&state).await?, |site| site.name.clone())?))
+    let rows = all_sites(&state).await?.into_iter().filter(|site| caller.sees(&site.name));
+    Ok(Json(part.of_all("sites", rows, |site| site.name.clone())?))
 }
 
 pub(super) async fn all_sites(state: &AppState) -> Result<Vec<SiteRow>, ApiError> {
@@ -40,10 +43,11 @@ pub(super) struct Applications {
 
 pub(super) async fn applications(
     State(state): State<AppState>,
+    caller: Caller,
     Listing { only, part }: Listing<Applications>,
 ) -> Listed<ApplicationRow> {
     let rows = state.store.applications().await?.into_iter();
-    let rows = rows.filter(|app| only.has(app)).map(rows::application);
+    let rows = rows.filter(|app| only.has(app) && caller.sees(&app.site)).map(rows::application);
     Ok(Json(part.of_all("applications", rows, |app| (app.name.clone(), app.site.clone()))?))
 }
 
@@ -110,10 +114,13 @@ pub(super) struct Grants {
 
 pub(super) async fn grants(
     State(state): State<AppState>,
+    caller: Caller,
     Listing { only, part }: Listing<Grants>,
 ) -> Listed<GrantRow> {
     let rows = state.store.grants().await?.into_iter();
-    let rows = rows.filter(|grant| only.has(&grant.spec)).map(rows::grant);
+    let rows = rows
+        .filter(|grant| only.has(&grant.spec) && caller.sees_grant(&grant.spec))
+        .map(rows::grant);
     Ok(Json(part.of_all("grants", rows, |row| {
         let api::GrantSpec { user, group, application, tag, .. } = &row.grant;
         // Users come before groups, applications before tags.

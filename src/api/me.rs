@@ -29,6 +29,7 @@ pub(super) async fn show(State(state): State<AppState>, caller: Caller) -> Json<
         admin: caller.admin,
         machine: policy.user(caller.who.user()).is_some_and(|user| user.machine),
         auditor: caller.auditor,
+        admin_of: caller.admin_of.to_vec(),
         scopes: caller.scopes,
         credential: caller.who.credential().word().to_owned(),
         agent: caller.agent,

@@ -7,7 +7,7 @@ use api::{ApplicationSpec, Applied, ApplyRequest, Document, GrantSpec, GroupSpec
 use api::{SiteSpec, UserSpec};
 use axum::Json;
 use axum::extract::State;
-use store::{Apply, Expected, Object};
+use store::{ApplicationRow, Apply, Expected, Object, StoreError};
 
 use super::caller::Caller;
 use super::change::{Intent, change, done, finally};
@@ -43,6 +43,7 @@ pub(super) async fn add_application(
     Body(spec): Body<ApplicationSpec>,
 ) -> Added {
     let object = format!("application {}.{}", spec.name, spec.site);
+    caller.changes(&spec.site, || ApiError::not_of_site(&caller.admin_of))?;
     let document = Document { applications: vec![spec], ..Document::default() };
     create(&state, &caller, object, document).await
 }
@@ -68,8 +69,9 @@ pub(super) async fn add_group(
 pub(super) async fn add_grant(
     State(state): State<AppState>,
     caller: Caller,
-    Body(grant): Body<GrantSpec>,
+    Body(mut grant): Body<GrantSpec>,
 ) -> Added {
+    of_their_sites(&state, &caller, &mut grant).await?;
     let document = Document { grants: vec![grant], ..Document::default() };
     create(&state, &caller, "grant".to_owned(), document).await
 }
@@ -94,8 +96,8 @@ pub(super) async fn remove_application(
     caller: Caller,
     Param(text): Param<String>,
 ) -> Gone {
-    let row = state.store.application(&text).await?;
-    let row = row.ok_or_else(|| ApiError::not_found("application", &text))?;
+    let row = named_by(&state, &caller, &text).await?;
+    caller.changes(&row.site, || ApiError::not_found("application", &text))?;
     let object = format!("application {}", row.reference());
     let what = Object::Application { name: row.name, site: Some(row.site) };
     remove(&state, &caller, object, what).await
@@ -122,7 +124,61 @@ pub(super) async fn remove_grant(
     caller: Caller,
     Param(id): Param<RuleId>,
 ) -> Gone {
+    sees_grant(&state, &caller, id).await?;
     remove(&state, &caller, format!("grant {id}"), Object::Grant(id)).await
+}
+
+/// The application of this name, if its caller may see it. Among those that they see: another site's
+/// does not make a name ambiguous to who does not know that it is there.
+pub(super) async fn named_by(
+    state: &AppState,
+    caller: &Caller,
+    text: &str,
+) -> Result<ApplicationRow, ApiError> {
+    let absent = || ApiError::not_found("application", text);
+    if caller.admin || caller.auditor {
+        return state.store.application(text).await?.ok_or_else(absent);
+    }
+    let all = state.store.applications().await?.into_iter();
+    let is_meant = |row: &ApplicationRow| row.name.as_str() == text || row.reference() == text;
+    let mut seen = all.filter(|row| caller.sees(&row.site) && is_meant(row));
+    match (seen.next(), seen.next()) {
+        (Some(row), None) => Ok(row),
+        (Some(_), Some(_)) => Err(StoreError::Ambiguous(text.to_owned()).into()),
+        (None, _) => Err(absent()),
+    }
+}
+
+/// Refuses a grant of who administers some sites that is not for one application there; whether what
+/// it names is anywhere else is not told.
+pub(super) async fn of_their_sites(
+    state: &AppState,
+    caller: &Caller,
+    grant: &mut GrantSpec,
+) -> Result<(), ApiError> {
+    if caller.admin {
+        return Ok(());
+    }
+    let refused = || ApiError::not_of_site(&caller.admin_of);
+    let named = grant.application.as_ref().filter(|_| grant.tag.is_none()).ok_or_else(refused)?;
+    let row = named_by(state, caller, named).await;
+    let row = row.ok().filter(|row| caller.admin_of.contains(&row.site)).ok_or_else(refused)?;
+    grant.application = Some(row.reference());
+    Ok(())
+}
+
+/// Refuses a grant that its caller may not see as one that is not there.
+pub(super) async fn sees_grant(
+    state: &AppState,
+    caller: &Caller,
+    id: RuleId,
+) -> Result<(), ApiError> {
+    if caller.admin {
+        return Ok(());
+    }
+    let found = state.store.revised_grant(id).await?;
+    let seen = found.is_some_and(|found| caller.sees_grant(&found.spec));
+    if seen { Ok(()) } else { Err(ApiError::not_found("grant", &id.to_string())) }
 }
 
 pub(super) async fn enable_user(
@@ -174,7 +230,10 @@ pub(super) async fn store_document(
     how: Apply,
 ) -> Result<Applied, ApiError> {
     let act = async {
-        let changes = state.store.apply_to(expected, document, how, SystemTime::now()).await?;
+        let changes = state
+            .store
+            .apply_within(&caller.within(), expected, document, (how, SystemTime::now()))
+            .await?;
         Ok((changes.clone(), changes))
     };
     let (changes, withdrawn) = change(state, caller.into(), intent, act).await?;
@@ -184,7 +243,7 @@ pub(super) async fn store_document(
 async fn remove(state: &AppState, caller: &Caller, object: String, what: Object) -> Gone {
     let intent = Intent { action: "remove", object };
     let act = async {
-        let changes = state.store.remove(what).await?;
+        let changes = state.store.remove_within(&caller.within(), what).await?;
         Ok((changes.clone(), changes))
     };
     let (changes, withdrawn) = change(state, caller.into(), intent, act).await?;

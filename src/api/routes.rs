@@ -43,6 +43,12 @@ impl Route {
         self
     }
 
+    /// Opens it to who administers some sites; its handler keeps to what is there.
+    fn of_sites(mut self) -> Self {
+        self.gate.sites = true;
+        self
+    }
+
     /// What it takes out of its caller's bucket, where that is not the usual.
     fn costs(mut self, cost: Cost) -> Self {
         self.gate.cost = cost;
@@ -152,41 +158,45 @@ pub(super) fn routes() -> Vec<Route> {
             doc("revokeRequest", "Takes approved access back before its end", &[p::NO_REQUEST, p::SETTLED, p::PEOPLE])).needs(Requests),
 
         get("/api/v1/sites", Auditor, lists::sites,
-            doc("listSites", "Lists the sites", &[])).needs(Read),
+            doc("listSites", "Lists the sites", &[])).needs(Read).of_sites(),
         post("/api/v1/sites", Admin, objects::add_site,
             doc("addSite", "Adds a site", &[p::SITE])).needs(Configuration),
         get("/api/v1/sites/{name}", Auditor, edit::site,
-            doc("getSite", "Gives a site", &[p::NO_SITE])).needs(Read),
+            doc("getSite", "Gives a site", &[p::NO_SITE])).needs(Read).of_sites(),
         delete("/api/v1/sites/{name}", Admin, objects::remove_site,
             doc("removeSite", "Removes a site with its connectors and applications", &[p::NO_SITE])).needs(Configuration),
         post("/api/v1/sites/{name}/join-tokens", Admin, tokens::issue_join,
-            doc("issueJoinToken", "Issues a token that enrols one connector of the site", &[p::NO_SITE, p::ISSUE])).needs(Configuration).fresh(),
+            doc("issueJoinToken", "Issues a token that enrols one connector of the site", &[p::NO_SITE, p::ISSUE])).needs(Configuration).fresh().of_sites(),
         get("/api/v1/connectors", Auditor, connectors::list,
-            doc("listConnectors", "Lists the enrolled connectors", &[])).needs(Read),
+            doc("listConnectors", "Lists the enrolled connectors", &[])).needs(Read).of_sites(),
         get("/api/v1/connectors/{id}", Auditor, edit::connector,
-            doc("getConnector", "Gives a connector", &[p::NO_CONNECTOR])).needs(Read),
+            doc("getConnector", "Gives a connector", &[p::NO_CONNECTOR])).needs(Read).of_sites(),
         delete("/api/v1/connectors/{id}", Admin, connectors::remove,
-            doc("removeConnector", "Ends the enrolment of a connector", &[p::NO_CONNECTOR])).needs(Configuration),
+            doc("removeConnector", "Ends the enrolment of a connector", &[p::NO_CONNECTOR])).needs(Configuration).of_sites(),
+        get("/api/v1/connectors/{id}/doctor", Auditor, connectors::examined,
+            doc("getConnectorDoctor", "Says what a connector found when it last looked at its ways to the relay and to its targets", &[p::NO_CONNECTOR])).needs(Read).of_sites(),
+        post("/api/v1/connectors/{id}/doctor", Admin, connectors::examine,
+            doc("examineConnector", "Has a connected connector look at its ways to the relay and to its targets", &[p::NO_CONNECTOR, p::EXAMINE])).needs(Configuration).costs(Cost::HIGH).of_sites(),
         get("/api/v1/agents", Auditor, agents::list,
             doc("listAgents", "Lists the enrolled agents: all, or those of a user", &[])).needs(Read),
         delete("/api/v1/agents/{id}", Admin, agents::remove,
             doc("removeAgent", "Ends the enrolment of an agent and cuts its connections", &[p::NO_ENROLMENT])).needs(Configuration),
         get("/api/v1/applications", Auditor, lists::applications,
-            doc("listApplications", "Lists the applications", &[])).needs(Read),
+            doc("listApplications", "Lists the applications", &[])).needs(Read).of_sites(),
         post("/api/v1/applications", Admin, objects::add_application,
-            doc("addApplication", "Adds an application", &[p::APPLICATION])).needs(Configuration),
+            doc("addApplication", "Adds an application", &[p::APPLICATION])).needs(Configuration).of_sites(),
         get("/api/v1/applications/{name}", Auditor, edit::application,
-            doc("getApplication", "Gives an application without its secret; `name` may be `app` or `app.site`", &[p::NO_APPLICATION])).needs(Read),
+            doc("getApplication", "Gives an application without its secret; `name` may be `app` or `app.site`", &[p::NO_APPLICATION])).needs(Read).of_sites(),
         put("/api/v1/applications/{name}", Admin, edit::change_application,
-            doc("changeApplication", "Makes an application what is sent; a secret that is absent stays", &[p::NO_APPLICATION, p::APPLICATION, p::OTHER])).needs(Configuration),
+            doc("changeApplication", "Makes an application what is sent; a secret that is absent stays", &[p::NO_APPLICATION, p::APPLICATION, p::OTHER])).needs(Configuration).of_sites(),
         post("/api/v1/applications/{name}/check", Admin, connectors::check,
-            doc("checkApplication", "Has each connected connector of its site dial each address of an application and close at once", &[p::NO_APPLICATION, p::OFFLINE])).needs(Configuration).costs(Cost::HIGH),
+            doc("checkApplication", "Has each connected connector of its site dial each address of an application and close at once", &[p::NO_APPLICATION, p::OFFLINE])).needs(Configuration).costs(Cost::HIGH).of_sites(),
         get("/api/v1/applications/{name}/host-key", Auditor, host_keys::show,
-            doc("getHostKey", "Says by which host key the relay knows an SSH application's target", &[p::NO_APPLICATION])).needs(Read),
+            doc("getHostKey", "Says by which host key the relay knows an SSH application's target", &[p::NO_APPLICATION])).needs(Read).of_sites(),
         delete("/api/v1/applications/{name}/host-key", Admin, host_keys::forget,
-            doc("forgetHostKey", "Forgets the host key that was learned of a target: the next connection learns anew", &[p::NO_APPLICATION])).needs(Configuration),
+            doc("forgetHostKey", "Forgets the host key that was learned of a target: the next connection learns anew", &[p::NO_APPLICATION])).needs(Configuration).of_sites(),
         delete("/api/v1/applications/{name}", Admin, objects::remove_application,
-            doc("removeApplication", "Removes an application; `name` may be `app` or `app.site`", &[p::NO_APPLICATION])).needs(Configuration),
+            doc("removeApplication", "Removes an application; `name` may be `app` or `app.site`", &[p::NO_APPLICATION])).needs(Configuration).of_sites(),
         get("/api/v1/users", Auditor, lists::users,
             doc("listUsers", "Lists the users", &[])).needs(Read),
         post("/api/v1/users", Admin, objects::add_user,
@@ -232,15 +242,15 @@ pub(super) fn routes() -> Vec<Route> {
         delete("/api/v1/groups/{name}", Admin, objects::remove_group,
             doc("removeGroup", "Removes a group with its grants", &[p::NO_GROUP])).needs(Configuration),
         get("/api/v1/grants", Auditor, lists::grants,
-            doc("listGrants", "Lists the grants", &[])).needs(Read),
+            doc("listGrants", "Lists the grants", &[])).needs(Read).of_sites(),
         post("/api/v1/grants", Admin, objects::add_grant,
-            doc("addGrant", "Adds a grant", &[p::GRANT])).needs(Configuration),
+            doc("addGrant", "Adds a grant", &[p::GRANT])).needs(Configuration).of_sites(),
         get("/api/v1/grants/{id}", Auditor, edit::grant,
-            doc("getGrant", "Gives a grant", &[p::NO_GRANT])).needs(Read),
+            doc("getGrant", "Gives a grant", &[p::NO_GRANT])).needs(Read).of_sites(),
         put("/api/v1/grants/{id}", Admin, edit::change_grant,
-            doc("changeGrant", "Gives a grant other terms; whom it is for and what it opens stay", &[p::NO_GRANT, p::GRANT, p::OTHER])).needs(Configuration),
+            doc("changeGrant", "Gives a grant other terms; whom it is for and what it opens stay", &[p::NO_GRANT, p::GRANT, p::OTHER])).needs(Configuration).of_sites(),
         delete("/api/v1/grants/{id}", Admin, objects::remove_grant,
-            doc("removeGrant", "Removes a grant", &[p::NO_GRANT])).needs(Configuration),
+            doc("removeGrant", "Removes a grant", &[p::NO_GRANT])).needs(Configuration).of_sites(),
         post("/api/v1/apply", Admin, objects::apply,
             doc("apply", "Makes the configuration as a document describes it, or says what that would change", &[p::SETTINGS, p::SITE, p::APPLICATION, p::USER, p::GROUP, p::GRANT, p::DOCUMENT, p::LAST_ADMIN])).needs(Configuration).costs(Cost::HIGH),
         get("/api/v1/export", Auditor, objects::export,
@@ -264,9 +274,9 @@ pub(super) fn routes() -> Vec<Route> {
             doc("revokeToken", "Revokes a token", &[p::NO_TOKEN])).needs(Tokens),
 
         get("/api/v1/sessions", Auditor, sessions::list,
-            doc("listSessions", "Lists the sessions that are open", &[])).needs(Read),
+            doc("listSessions", "Lists the sessions that are open", &[])).needs(Read).of_sites(),
         delete("/api/v1/sessions/{id}", Admin, sessions::kill,
-            doc("killSession", "Ends a session", &[p::NO_SESSION])).needs(Sessions),
+            doc("killSession", "Ends a session", &[p::NO_SESSION])).needs(Sessions).of_sites(),
         get("/api/v1/sign-ins", Auditor, sign_ins::list,
             doc("listSignIns", "Lists the browsers that are signed in: all, or those of a user", &[])).needs(Read),
         delete("/api/v1/sign-ins/{id}", Admin, sign_ins::end_one,
@@ -356,6 +366,6 @@ fn route<H: Described<T>, T: 'static>(
     handler: H,
     doc: Doc,
 ) -> Route {
-    let gate = Gate { role, scope: None, cost: Cost::USUAL, fresh: false };
+    let gate = Gate { role, scope: None, cost: Cost::USUAL, sites: false, fresh: false };
     Route { method, path, gate, doc, describe: H::describe, handler: on(filter, handler) }
 }

@@ -58,6 +58,7 @@ pub(super) fn connector(
         version: live.map(|live| live.version.clone()).or_else(|| seen?.by.clone()),
         sessions: live.map_or(0, |live| live.sessions),
         cloned: live.and_then(|live| live.cloned),
+        doctor: None,
         applications,
     }
 }
@@ -122,6 +123,7 @@ pub(super) fn user(row: store::UserRow, seen: &AllSeen) -> UserRow {
         admin: row.admin,
         auditor: row.auditor,
         approver: row.approver,
+        admin_of: row.admin_of,
         enabled: row.enabled,
         machine: row.machine,
         groups: row.groups,

@@ -29,12 +29,14 @@ pub(super) struct Whose {
 
 pub(super) async fn list(
     State(state): State<AppState>,
+    caller: Caller,
     Listing { only, part }: Listing<Whose>,
 ) -> Result<Json<Page<SessionRow>>, ApiError> {
     let to = |row: &SessionRow, asked: &str| {
         asked == row.application.as_str() || asked == format!("{}.{}", row.application, row.site)
     };
     let live = state.broker.live().into_iter().map(rows::session);
+    let live = live.filter(|row| caller.sees(&row.site));
     let live = live.filter(|row| only.user.as_ref().is_none_or(|user| row.user == *user));
     let live = live.filter(|row| only.application.as_ref().is_none_or(|app| to(row, app)));
     Ok(Json(part.of_all("sessions", live, |row| (row.opened_ms, row.id))?))
@@ -79,6 +81,10 @@ pub(super) async fn kill(
     if words.chars().count() > LONGEST_WORDS {
         let detail = format!("message: {LONGEST_WORDS} characters are the most");
         return Err(ApiError::invalid(detail));
+    }
+    let absent = || ApiError::not_found("session", &id.to_string());
+    if let Some(live) = state.broker.live().into_iter().find(|live| live.id == id) {
+        caller.changes(&live.site, absent)?;
     }
     let withdrawn = change::kill(&state, (&caller).into(), id, &words).await?;
     Ok(Json(Removed { count: 1, withdrawn, ..Removed::default() }))

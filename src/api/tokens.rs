@@ -103,6 +103,7 @@ pub(super) async fn issue_join(
 ) -> Result<Created<Issued>, ApiError> {
     let site = state.store.sites().await?.into_iter().find(|site| site.name == name);
     let site = site.ok_or_else(|| ApiError::not_found("site", name.as_str()))?;
+    caller.changes(&site.name, || ApiError::not_found("site", name.as_str()))?;
     let order = Order::to_join(site, asked.expires);
     Ok(Created(order.issue(&state, (&caller).into()).await?))
 }

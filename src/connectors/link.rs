@@ -18,6 +18,9 @@ pub trait Link: Send + Sync {
     /// stream, and no byte is sent to it.
     async fn check(&self, request: &DialRequest) -> Result<(), DialError>;
 
+    /// What the connector finds wrong on its ways, as it says itself.
+    async fn examine(&self) -> Result<wire::Examined, DialError>;
+
     /// Whether it is worth asking.
     fn is_open(&self) -> bool;
 
@@ -43,6 +46,13 @@ impl Link for Connection {
     async fn check(&self, request: &DialRequest) -> Result<(), DialError> {
         let reached = self.open(&Header::Check(asked(request))).await;
         reached.map(drop).map_err(|error| dial_error(&error))
+    }
+
+    async fn examine(&self) -> Result<wire::Examined, DialError> {
+        let (mut stream, _) =
+            self.open(&Header::Examine).await.map_err(|error| dial_error(&error))?;
+        let said = stream.recv_frame().await;
+        said.map_err(|error| DialError::Tunnel { detail: error.to_string() })
     }
 
     fn is_open(&self) -> bool {

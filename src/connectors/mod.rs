@@ -3,6 +3,7 @@
 mod check;
 mod clones;
 mod dial;
+mod examine;
 mod link;
 mod reach;
 
@@ -15,12 +16,14 @@ use std::time::{Duration, SystemTime};
 use access::{ConnectorId, EndReason, Name, SiteId};
 use serde::Serialize;
 use session::{AuditEvent, AuditLog, DialError, DialRequest};
+use tokio::sync::Semaphore;
 use tunnel::Transport;
 
 use crate::seen::Sightings;
 
 pub use check::{Checked, Hop};
 use clones::Clones;
+pub use examine::{Examined, Finding};
 pub use link::Link;
 use reach::Reach;
 pub use reach::{Dialled, Measured};
@@ -36,6 +39,9 @@ pub struct Connectors {
     /// What dials through each came to; it outlives a connection, not an enrolment.
     reach: Mutex<HashMap<ConnectorId, Reach>>,
     clones: Mutex<Clones>,
+    /// What each said last of its ways; it outlives a connection, not an enrolment.
+    examined: Mutex<HashMap<ConnectorId, Examined>>,
+    examining: Semaphore,
     epochs: AtomicU64,
     audit: Arc<dyn AuditLog>,
 }
@@ -113,7 +119,9 @@ pub struct Membership {
 impl Connectors {
     pub fn new(audit: Arc<dyn AuditLog>) -> Arc<Self> {
         let (sites, reach, clones) = (Mutex::default(), Mutex::default(), Mutex::default());
-        Arc::new(Self { sites, reach, clones, epochs: AtomicU64::new(1), audit })
+        let (examined, examining) = (Mutex::default(), Semaphore::new(examine::AT_ONCE));
+        let epochs = AtomicU64::new(1);
+        Arc::new(Self { sites, reach, clones, examined, examining, epochs, audit })
     }
 
     /// Enters a connection. An older one of the same connector is told to go, unless the same process
@@ -179,6 +187,7 @@ impl Connectors {
     pub fn disconnect(&self, id: ConnectorId) -> bool {
         self.reach.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
         self.clones().forget(id);
+        self.examined.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
         let sites = self.sites.lock().unwrap_or_else(PoisonError::into_inner);
         let own = sites.values().flatten().filter(|member| member.connector.id == id);
         own.map(|member| member.link.close(EndReason::Revoked, "the connector was removed")).count()
@@ -197,6 +206,13 @@ impl Connectors {
         let fit = |member: &&Arc<Member>| !tried.contains(&member.epoch) && member.link.is_open();
         let members = sites.get(&site).map(Vec::as_slice).unwrap_or_default();
         newest(members).filter(fit).min_by_key(|member| member.link.streams()).cloned()
+    }
+
+    /// The connection of a connector that takes sessions, where it has one.
+    fn newest_of(&self, id: ConnectorId) -> Option<Arc<Member>> {
+        let sites = self.sites.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut own = sites.values().flat_map(|members| newest(members));
+        own.find(|member| member.connector.id == id && member.link.is_open()).cloned()
     }
 
     /// The connections of a site that are worth asking.

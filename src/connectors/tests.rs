@@ -255,6 +255,10 @@ impl Link for Fake {
         self.dial(request).await.map(drop)
     }
 
+    async fn examine(&self) -> Result<wire::Examined, DialError> {
+        Err(DialError::Left)
+    }
+
     fn is_open(&self) -> bool {
         !self.closed.load(Relaxed)
     }

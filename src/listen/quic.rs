@@ -166,6 +166,7 @@ impl Machines {
         let closed = tokio::select! {
             closed = connection.closed() => closed,
             never = self.end(&connection) => match never {},
+            never = self.connectors.look_after(id) => match never {},
         };
         tracing::debug!(%peer, %closed, "Connector left");
         self.authn.sightings().connector(id, from, &software);

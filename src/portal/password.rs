@@ -77,7 +77,9 @@ async fn second_factor(state: &AppState, known: &Known) -> Result<Vec<Step>, Api
         return Ok(vec![Step::Second { app, passkeys }]);
     }
     let user = state.store.user(&known.name).await?;
-    let above = user.is_some_and(|user| user.admin || user.auditor || user.approver);
+    let above = user.is_some_and(|user| {
+        user.admin || user.auditor || user.approver || !user.admin_of.is_empty()
+    });
     let wanted = match state.store.settings().await?.second_factor {
         SecondFactorRule::Optional => false,
         SecondFactorRule::Admins => above,

@@ -49,6 +49,40 @@ fn a_connector_whose_udp_is_cut_takes_sessions_within_three_seconds_and_climbs_b
 }
 
 #[test]
+fn the_relay_says_what_a_connector_finds_on_its_ways_and_anew_when_it_falls_back() -> Result<()> {
+    let mut world = World::start()?;
+    let path = world.path()?;
+    world.deployment.lead_by(0, path.port())?;
+    world.wait_for("quic", SOON)?;
+    let deployment = &world.deployment;
+    let told = || -> Option<serde_json::Value> {
+        let told = deployment.admin_json(&["connector", "doctor", "hq-1"]).ok()?;
+        (told["at"].is_u64()).then_some(told)
+    };
+    let of = |told: &serde_json::Value, check: &str| {
+        let mut findings = told["findings"].as_array()?.iter();
+        findings.find(|finding| finding["check"] == check).cloned()
+    };
+    let outcome = |check: &str| Some(of(&told()?, check)?["outcome"].as_str()?.to_owned());
+    eventually(SOON, "it has looked", || outcome("quic").as_deref() == Some("good"))?;
+
+    path.faults().no_udp.store(true, Relaxed);
+    world.wait_for("tls", SOON)?;
+    // Falling back is looked at without anybody asking.
+    eventually(SOON, "QUIC is a warning", || outcome("quic").as_deref() == Some("warning"))?;
+    let quic = of(&told().context("a report")?, "quic").context("a line")?;
+    assert!(quic["fix"].as_str().is_some_and(|fix| fix.contains("let UDP out")), "{quic}");
+    let rows = deployment.admin_json(&["connector", "ls"])?;
+    assert_eq!((&rows[0]["doctor"], &rows[0]["transport"]), (&"warning".into(), &"tls".into()));
+    let shown = deployment.admin(&["connector", "doctor", "hq-1", "--again"])?.ok()?;
+    assert!(shown.contains("let UDP out to port"), "{shown}");
+    let asked = deployment.audit("admin.changed")?;
+    let check = |row: &&serde_json::Value| row["event"]["object"] == "connector hq-1";
+    assert!(asked.iter().any(|row| check(&row)), "{asked:?}");
+    Ok(())
+}
+
+#[test]
 fn an_agent_whose_udp_is_cut_opens_sessions_within_three_seconds() -> Result<()> {
     let world = World::start()?;
     let path = world.path()?;

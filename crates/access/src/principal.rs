@@ -17,6 +17,8 @@ pub struct User {
     pub machine: bool,
     /// Sees what admins see, and changes nothing.
     pub auditor: bool,
+    /// Sites that they administer without being an admin: what is there, and nothing else.
+    pub admin_of: Vec<Name>,
     pub groups: Vec<GroupId>,
     pub ssh_keys: Vec<SshKey>,
 }

@@ -68,9 +68,42 @@ pub struct ConnectorRow {
     /// seconds; forgotten when the relay starts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cloned: Option<u64>,
+    /// The worst of what it said last of its own ways: `good`, `warning` or `bad`; absent where it has
+    /// said nothing since the relay started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub doctor: Option<String>,
     /// What dials through it came to since the relay started, by application.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub applications: Vec<ReachRow>,
+}
+
+/// What a connector found when it last looked at its ways to the relay and to its targets.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct ConnectorDoctor {
+    pub id: ConnectorId,
+    pub name: String,
+    pub site: Name,
+    /// When it looked; absent where it has not since the relay started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<u64>,
+    pub findings: Vec<DoctorRow>,
+}
+
+/// One thing that was looked at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct DoctorRow {
+    /// What: `name`, `proxy`, `quic`, `tls`, `websocket`, `mtu`, `clock`, `certificate`, or a target.
+    pub check: String,
+    /// `good`, `warning` (it works without) or `bad`.
+    pub outcome: String,
+    pub found: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    /// What helps.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fix: Option<String>,
 }
 
 /// What dials to one address of an application through one connector came to.
@@ -190,6 +223,9 @@ pub struct UserRow {
     /// Decides on every request for access but their own, and may nothing else that admins may.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub approver: bool,
+    /// Sites that they administer, and nothing else.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub admin_of: Vec<Name>,
     pub enabled: bool,
     /// Whether it is a program.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]

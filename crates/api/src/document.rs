@@ -50,6 +50,9 @@ pub struct UserSpec {
     /// Decides on every request for access but their own, and may nothing else that admins may.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub approver: bool,
+    /// Sites whose connectors, applications, grants and sessions they administer, and nothing else.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub admin_of: Vec<Name>,
     #[serde(default = "yes")]
     pub enabled: bool,
     /// Whether it is a program. It signs in by token or SSH key only, and decides on no request.
@@ -71,6 +74,7 @@ impl UserSpec {
             admin: false,
             auditor: false,
             approver: false,
+            admin_of: Vec::new(),
             enabled: true,
             machine: false,
             groups: None,

@@ -32,9 +32,9 @@ mod web;
 
 pub use admin::{
     AgentRow, ApplicationRow, Applied, ApplyRequest, AuditCheck, AuditDamage, AuditDestination,
-    AuditPage, AuditRow, CheckRow, Checked, ConnectorRow, DirectoryRow, GrantRow, GroupRow,
-    LastSeen, NoticeChannel, ReachRow, Removed, SessionRow, SiteRow, SshCa, UserRow, Why,
-    Withdrawn,
+    AuditPage, AuditRow, CheckRow, Checked, ConnectorDoctor, ConnectorRow, DirectoryRow, DoctorRow,
+    GrantRow, GroupRow, LastSeen, NoticeChannel, ReachRow, Removed, SessionRow, SiteRow, SshCa,
+    UserRow, Why, Withdrawn,
 };
 pub use certificate::{CertificateRow, CertificateSource};
 pub use desktop::{

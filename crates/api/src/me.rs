@@ -18,6 +18,9 @@ pub struct Me {
     pub machine: bool,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub auditor: bool,
+    /// The sites that the caller administers, where they are no administrator of the relay.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub admin_of: Vec<Name>,
     /// What the token may be used for; absent: all that the user may do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scopes: Option<Scopes>,

@@ -34,6 +34,9 @@ pub enum StoreError {
     /// It is not what whoever changes it last saw; nothing was stored.
     #[error("it was changed meanwhile")]
     Stale,
+    /// It would change what whoever asks may not; nothing was stored.
+    #[error("it reaches beyond the sites that may be changed")]
+    Outside,
     #[error("{0:?} is at several sites; write app.site")]
     Ambiguous(String),
 }
@@ -75,6 +78,7 @@ impl StoreError {
             | Self::Invalid(_)
             | Self::NotFound(_)
             | Self::Stale
+            | Self::Outside
             | Self::Ambiguous(_) => None,
         }
     }

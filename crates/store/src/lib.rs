@@ -38,7 +38,8 @@ pub use acme::{AcmeClaim, AcmeRow, IssuedPair};
 pub use audit::{AuditCheck, AuditPart, AuditQuery, Claimed, Delivery, DeliveryRow};
 pub use chain::{Damage, Head, HeadError};
 pub use config::{
-    Apply, Edit, Expected, KeyEnd, NewSshKey, Object, Revised, Settings, TokenRules, revision,
+    Apply, Edit, Expected, KeyEnd, NewSshKey, Object, Revised, Settings, TokenRules, Within,
+    revision,
 };
 pub use db::{Engine, Location, Store};
 pub use ends::{Due, DueWhat, Purged};

@@ -28,6 +28,7 @@ pub struct UserRow {
     pub admin: bool,
     pub auditor: bool,
     pub approver: bool,
+    pub admin_of: Vec<Name>,
     pub enabled: bool,
     /// Whether it is a program.
     pub machine: bool,

@@ -66,6 +66,8 @@ pub enum Header {
     /// As `Dial`, but the connector closes the connection as soon as it stands: no byte reaches the
     /// target, and none comes back. Its `session` is the check's own number.
     Check(Dial),
+    /// The relay asks a connector what is wrong on its ways; [`Examined`] follows the answer.
+    Examine,
     Open(Open),
     #[serde(other)]
     Unknown,
@@ -79,6 +81,35 @@ pub struct Dial {
     /// A host name or an IP address without brackets, as the site understands it.
     pub host: String,
     pub port: u16,
+}
+
+/// What a connector has looked at, and found.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Examined {
+    /// At most [`MOST_FINDINGS`](Self::MOST_FINDINGS).
+    #[serde(default)]
+    pub findings: Vec<Finding>,
+}
+
+impl Examined {
+    pub const MOST_FINDINGS: usize = 32;
+    /// The longest text of a finding, in characters.
+    pub const LONGEST: usize = 300;
+}
+
+/// One line of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finding {
+    /// What was looked at: `name`, `quic`, a target.
+    pub check: String,
+    /// `good`, `warning` (it works without) or `bad`.
+    pub outcome: String,
+    pub found: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    /// What helps.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fix: Option<String>,
 }
 
 /// An agent asks the relay for an application.

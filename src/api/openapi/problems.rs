@@ -46,7 +46,7 @@ pub(in crate::api) const BEARER: Problems = &[
 pub(super) const BROWSER: Problems = &[(400, "request.invalid"), (403, "web.cross_origin")];
 
 pub(super) const USERS: Problems = &[(403, "token.wrong_kind")];
-pub(super) const ADMINS: Problems = &[(403, "access.admin_required")];
+pub(super) const ADMINS: Problems = &[(403, "access.admin_required"), (403, "access.site_only")];
 
 /// Where something is changed, or may be.
 pub(in crate::api) const CHANGES: Problems =
@@ -93,6 +93,8 @@ pub(in crate::api) const NO_SITE: Problems = &[(404, "site.not_found")];
 pub(in crate::api) const NO_CONNECTOR: Problems = &[(404, "connector.not_found")];
 /// Nobody is there who could dial.
 pub(in crate::api) const OFFLINE: Problems = &[(409, "connector.offline")];
+/// Who is asked how its ways are is not there, or does not say.
+pub(in crate::api) const EXAMINE: Problems = &[(409, "connector.offline"), (502, "connector.mute")];
 pub(in crate::api) const NO_APPLICATION: Problems =
     &[(404, "application.not_found"), (422, "access.ambiguous")];
 pub(in crate::api) const NO_USER: Problems = &[(404, "user.not_found")];
@@ -148,6 +150,7 @@ pub(in crate::api) const USER: Problems = &[
     (409, "user.exists"),
     (422, "group.unknown"),
     (422, "request.refused"),
+    (422, "site.unknown"),
     (422, "user.ssh_key"),
     (422, "user.ssh_key_expiry"),
     (422, "user.ssh_key_limit"),

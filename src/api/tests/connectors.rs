@@ -75,6 +75,31 @@ async fn a_connectors_row_says_what_it_is_and_what_it_reaches() {
     assert_eq!((&row["address"], row["seen"].is_u64()), (&json!("192.0.2.1"), true));
 }
 
+#[tokio::test]
+async fn a_connector_says_how_its_ways_are_and_that_is_kept_until_it_says_it_anew() {
+    let relay = Relay::new().await;
+    let admin = relay.admin().await;
+    let root = Who::Bearer(&admin);
+    let near = connector(&relay, 1, None).await;
+    let far = connector(&relay, 2, Some(DialError::Left)).await;
+    let path = |n| format!("/api/v1/connectors/{}/doctor", id(n));
+    let empty = relay.get(&root, &path(1)).await.good();
+    assert!(empty["at"].is_null() && empty["findings"] == json!([]), "{empty}");
+    let told = relay.call(&root, Method::POST, &path(1), None).await.good();
+    assert_eq!(told["findings"][1]["outcome"], "warning");
+    assert_eq!(told["findings"][1]["fix"], "let UDP out");
+    drop(near);
+    let kept = relay.get(&root, &path(1)).await.good();
+    assert_eq!(kept["findings"], told["findings"]);
+    let row = relay.get(&root, "/api/v1/connectors").await.good()["items"][0].clone();
+    assert_eq!(row["doctor"], "warning");
+    let ask = async |n| relay.call(&root, Method::POST, &path(n), None).await;
+    assert_eq!(ask(1).await.problem(409), "connector.offline");
+    assert_eq!(ask(2).await.problem(502), "connector.mute");
+    assert_eq!(ask(3).await.problem(404), "connector.not_found");
+    drop(far);
+}
+
 /// A connector of hq that is connected: it reaches everything, or fails for this reason.
 async fn connector(relay: &Relay, n: u128, fails: Option<DialError>) -> Membership {
     let sites = relay.state.store.sites().await.unwrap();
@@ -106,6 +131,22 @@ impl Link for Fake {
 
     async fn check(&self, _: &DialRequest) -> Result<(), DialError> {
         self.0.clone().map_or(Ok(()), Err)
+    }
+
+    async fn examine(&self) -> Result<wire::Examined, DialError> {
+        let finding = |check: &str, outcome: &str| wire::Finding {
+            check: check.to_owned(),
+            outcome: outcome.to_owned(),
+            found: "no answer".to_owned(),
+            code: None,
+            fix: Some("let UDP out".to_owned()),
+        };
+        match self.0 {
+            Some(_) => Err(DialError::Left),
+            None => Ok(wire::Examined {
+                findings: vec![finding("tls", "good"), finding("quic", "warning")],
+            }),
+        }
     }
 
     fn is_open(&self) -> bool {

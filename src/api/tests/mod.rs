@@ -29,6 +29,7 @@ mod second_factors;
 mod seen;
 mod settings;
 mod signed_in;
+mod site_admins;
 mod tokens;
 mod why;
 mod withdrawn;

@@ -223,10 +223,10 @@ fn check(
         }
         (TokenKind::Join, _) => Err(ApiError::invalid("join tokens are issued for a site")
             .hint("`adit admin site join-token SITE`")),
-        (TokenKind::Admin, None) if !user.admin && !user.auditor => {
+        (TokenKind::Admin, None) if !user.admin && !user.auditor && user.admin_of.is_empty() => {
             let detail = format!("{} is no administrator and no auditor", user.name);
             Err(ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, Code("token.not_admin"), detail)
-                .hint("admin tokens are for users with `admin = true` or `auditor = true`"))
+                .hint("admin tokens are for users with `admin = true`, `auditor = true` or `admin_of`"))
         }
         (TokenKind::Login | TokenKind::Admin | TokenKind::SignIn, None) => Ok(()),
     }

@@ -1,7 +1,7 @@
-//! `adit admin connector ls|show|rm`
+//! `adit admin connector ls|show|doctor|rm`
 
 use access::{ConnectorId, Name};
-use api::ConnectorRow;
+use api::{ConnectorDoctor, ConnectorRow};
 use clap::Subcommand;
 
 use super::take_away;
@@ -22,6 +22,14 @@ pub enum ConnectorCommand {
         /// Its id, or its name
         connector: String,
     },
+    /// Show what a connector found on its ways to the relay and to its targets, and what helps
+    Doctor {
+        /// Its id, or its name
+        connector: String,
+        /// Have it look now
+        #[arg(long)]
+        again: bool,
+    },
     /// End a connector's enrolment; its sessions end with it
     Rm {
         /// Its id, or its name
@@ -33,6 +41,7 @@ pub(super) async fn run(command: ConnectorCommand, context: &Context) -> Result<
     match command {
         ConnectorCommand::Ls { site } => list(site, context).await,
         ConnectorCommand::Show { connector } => show(&connector, context).await,
+        ConnectorCommand::Doctor { connector, again } => doctor(&connector, again, context).await,
         ConnectorCommand::Rm { connector } => {
             let id = find(&connector, context).await?;
             let path = format!("/api/v1/connectors/{id}");
@@ -94,6 +103,31 @@ async fn show(text: &str, context: &Context) -> Result<(), Failure> {
     })
 }
 
+async fn doctor(text: &str, again: bool, context: &Context) -> Result<(), Failure> {
+    let path = format!("/api/v1/connectors/{}/doctor", find(text, context).await?);
+    let told: ConnectorDoctor = match again {
+        true => context.post(&path, &()).await?,
+        false => context.get(&path).await?,
+    };
+    if context.ui.wants_json() {
+        return context.ui.json(&told);
+    }
+    if let Some(at) = told.at {
+        context.ui.say(format_args!("{} looked at {}", told.name, times::utc(at)));
+    }
+    let none = "It has not looked since the relay started; --again has it look now.";
+    let heads = ["outcome", "check", "found", "what helps", "code"];
+    context.ui.list(&told.findings, none, heads, |finding| {
+        [
+            finding.outcome.clone(),
+            finding.check.clone(),
+            finding.found.clone(),
+            finding.fix.clone().unwrap_or_default(),
+            finding.code.clone().unwrap_or_default(),
+        ]
+    })
+}
+
 fn facts(connector: &ConnectorRow) -> Vec<(&'static str, String)> {
     let state = match (connector.online, connector.since, connector.seen) {
         (true, Some(since), _) => format!("online since {}", times::utc(since)),
@@ -113,6 +147,7 @@ fn facts(connector: &ConnectorRow) -> Vec<(&'static str, String)> {
         ("certificate until", connector.certificate_expires.map(times::utc)),
         ("sessions", Some(connector.sessions.to_string())),
         ("two machines since", connector.cloned.map(times::utc)),
+        ("doctor", connector.doctor.clone()),
     ];
     facts.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
 }

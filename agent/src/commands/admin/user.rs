@@ -116,6 +116,9 @@ pub struct AddArgs {
     /// May decide on every request for access, and nothing else that admins may
     #[arg(long)]
     approver: bool,
+    /// A site whose connectors, applications, grants and sessions they administer; may be repeated
+    #[arg(long, value_name = "SITE")]
+    admin_of: Vec<Name>,
     /// A group the user is in; may be repeated
     #[arg(long = "group", value_name = "GROUP")]
     groups: Vec<Name>,
@@ -136,6 +139,9 @@ pub struct SetArgs {
     /// Whether they decide on every request for access
     #[arg(long, value_name = "YES|NO", value_parser = yes_or_no)]
     approver: Option<bool>,
+    /// The sites they administer; may be repeated
+    #[arg(long, value_name = "SITE")]
+    admin_of: Vec<Name>,
     /// The groups they are in; may be repeated
     #[arg(long = "group", value_name = "GROUP")]
     groups: Vec<Name>,
@@ -149,6 +155,7 @@ pub struct SetArgs {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Clear {
+    AdminOf,
     Groups,
     SshKeys,
 }
@@ -158,6 +165,9 @@ impl SetArgs {
         user.admin = self.admin.unwrap_or(user.admin);
         user.auditor = self.auditor.unwrap_or(user.auditor);
         user.approver = self.approver.unwrap_or(user.approver);
+        let mut sites = Some(std::mem::take(&mut user.admin_of));
+        replace(&mut sites, self.admin_of, self.clear.contains(&Clear::AdminOf));
+        user.admin_of = sites.unwrap_or_default();
         replace(&mut user.groups, self.groups, self.clear.contains(&Clear::Groups));
         let keys = public_keys(&self.ssh_keys)?;
         replace(&mut user.ssh_keys, keys, self.clear.contains(&Clear::SshKeys));
@@ -202,6 +212,7 @@ impl AddArgs {
             admin: self.admin,
             auditor: self.auditor,
             approver: self.approver,
+            admin_of: self.admin_of,
             enabled: true,
             machine: self.machine,
             groups: (!self.groups.is_empty()).then_some(self.groups),
@@ -272,7 +283,7 @@ async fn list(args: ListArgs, context: &Context) -> Result<(), Failure> {
             user.name.to_string(),
             if user.machine { "machine" } else { "human" }.to_owned(),
             if user.enabled { "enabled" } else { "disabled" }.to_owned(),
-            role(user).to_owned(),
+            role(user),
             groups.join(" "),
             user.ssh_keys.len().to_string(),
             user.seen.as_ref().map_or_else(|| "never".to_owned(), seen),
@@ -280,14 +291,15 @@ async fn list(args: ListArgs, context: &Context) -> Result<(), Failure> {
     })
 }
 
-fn role(user: &UserRow) -> &'static str {
-    match (user.admin, user.auditor, user.approver) {
-        (true, ..) => "admin",
-        (false, true, false) => "auditor",
-        (false, true, true) => "auditor, approver",
-        (false, false, true) => "approver",
-        (false, false, false) => "user",
+fn role(user: &UserRow) -> String {
+    if user.admin {
+        return "admin".to_owned();
     }
+    let sites = user.admin_of.iter().map(|site| format!("admin of {site}"));
+    let roles = [(user.auditor, "auditor"), (user.approver, "approver")];
+    let roles = roles.into_iter().filter(|(is, _)| *is).map(|(_, role)| role.to_owned());
+    let all: Vec<String> = roles.chain(sites).collect();
+    if all.is_empty() { "user".to_owned() } else { all.join(", ") }
 }
 
 /// The whole link on stdout, to send to its user.

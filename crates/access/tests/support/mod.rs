@@ -89,6 +89,7 @@ pub(crate) fn user(n: u128, enabled: bool) -> User {
         admin: n == BOB,
         machine: false,
         auditor: false,
+        admin_of: Vec::new(),
         groups,
         ssh_keys: vec![key],
     }

@@ -258,6 +258,7 @@ pub(crate) fn alice() -> User {
         admin: false,
         machine: false,
         auditor: false,
+        admin_of: Vec::new(),
         groups: vec![],
         ssh_keys: vec![],
     }

@@ -19,7 +19,11 @@ impl State {
             state.sites.insert(row.parsed("name")?, row.parsed::<SiteId>("id")?);
         }
         for row in sqlx::query(USERS).fetch_all(&mut *db).await? {
-            state.users.insert(row.parsed("name")?, user(&row)?);
+            let mut user = user(&row)?;
+            let ids: Vec<SiteId> = row.json("admin_of")?;
+            let its = state.sites.iter().filter(|(_, id)| ids.contains(id));
+            user.admin_of = its.map(|(name, _)| name.clone()).collect();
+            state.users.insert(row.parsed("name")?, user);
         }
         for row in sqlx::query(KEYS).fetch_all(&mut *db).await? {
             let key =
@@ -72,6 +76,7 @@ fn user(row: &Row) -> Result<User, sqlx::Error> {
         admin: row.flag("admin")?,
         auditor: row.flag("auditor")?,
         approver: row.flag("approver")?,
+        admin_of: Default::default(),
         enabled: row.flag("enabled")?,
         machine: row.flag("machine")?,
         keys: Default::default(),
@@ -116,7 +121,8 @@ fn grant_name(row: &Row) -> Result<GrantName, sqlx::Error> {
     Ok(GrantName { subject, target })
 }
 
-const USERS: &str = "SELECT id, name, admin, auditor, approver, enabled, machine FROM users";
+const USERS: &str = "SELECT id, name, admin, auditor, approver, enabled, machine, admin_of
+    FROM users";
 
 const KEYS: &str = "SELECT users.name, fingerprint, public_key, expires
     FROM ssh_keys JOIN users ON users.id = user_id";

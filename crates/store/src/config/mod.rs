@@ -13,6 +13,7 @@ mod revision;
 mod settings;
 mod state;
 mod terms;
+mod within;
 mod write;
 
 use std::fmt::Display;
@@ -31,6 +32,7 @@ use plan::Plan;
 pub use revision::{Edit, Expected, Revised, revision};
 pub use settings::{Settings, TokenRules};
 use state::{State, User};
+pub use within::Within;
 
 /// An SSH public key to be registered.
 #[derive(Clone, Debug)]
@@ -83,28 +85,51 @@ impl Store {
         how: Apply,
         now: SystemTime,
     ) -> Result<Vec<Change>, StoreError> {
+        self.apply_within(&Within::Everything, expected, document, (how, now)).await
+    }
+
+    /// The same, where nothing but what is `within` may change.
+    pub async fn apply_within(
+        &self,
+        within: &Within,
+        expected: &Expected,
+        document: &Document,
+        (how, now): (Apply, SystemTime),
+    ) -> Result<Vec<Change>, StoreError> {
         let own = self.own_hosts();
         if how.plan {
             let before = self.state().await?;
             expected.check(|| before.revised().revision)?;
             let after = merge(&before, document, (how, now), (&self.inner.sealer, &own))?;
+            within.check(&before, &after)?;
             return Ok(Plan::between(&before, &after).changes(now));
         }
         let mut change = self.changing().await?;
         let before = State::load(change.db()).await?;
         expected.check(|| before.revised().revision)?;
         let after = merge(&before, document, (how, now), (&self.inner.sealer, &own))?;
+        within.check(&before, &after)?;
         carry_out(change, &before, &after, now).await
     }
 
     /// Removes an object with all that hangs on it, and says what went.
     pub async fn remove(&self, what: Object) -> Result<Vec<Change>, StoreError> {
+        self.remove_within(&Within::Everything, what).await
+    }
+
+    /// The same, where nothing but what is `within` may go.
+    pub async fn remove_within(
+        &self,
+        within: &Within,
+        what: Object,
+    ) -> Result<Vec<Change>, StoreError> {
         let mut change = self.changing().await?;
         let before = State::load(change.db()).await?;
         let mut after = before.clone();
         take_out(&mut after, what)?;
         after.tidy();
         keep_an_admin(&before, &after)?;
+        within.check(&before, &after)?;
         carry_out(change, &before, &after, SystemTime::now()).await
     }
 

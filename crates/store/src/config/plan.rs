@@ -118,6 +118,9 @@ fn user(user: &User) -> Fields {
     if user.approver {
         fields.push(("approver", "yes".to_owned()));
     }
+    if !user.admin_of.is_empty() {
+        fields.push(("admin_of", list(user.admin_of.iter())));
+    }
     if !user.enabled {
         fields.push(("disabled", "yes".to_owned()));
     }

@@ -49,6 +49,7 @@ fn users(state: &State) -> Vec<User> {
         admin: user.admin,
         machine: user.machine,
         auditor: user.auditor,
+        admin_of: user.admin_of.iter().cloned().collect(),
         groups: groups.remove(name).unwrap_or_default(),
         ssh_keys: user
             .keys

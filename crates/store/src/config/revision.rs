@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::merge::merge;
 use super::state::{AppName, GrantName, State, Subject, Target};
+use super::within::Within;
 use super::{Apply, carry_out, list};
 use crate::{Problem, Store, StoreError};
 
@@ -89,12 +90,24 @@ impl Store {
         expected: &Expected,
         now: SystemTime,
     ) -> Result<Vec<Change>, StoreError> {
+        self.edit_within(&Within::Everything, edit, expected, now).await
+    }
+
+    /// The same, where nothing but what is `within` may change.
+    pub async fn edit_within(
+        &self,
+        within: &Within,
+        edit: &Edit,
+        expected: &Expected,
+        now: SystemTime,
+    ) -> Result<Vec<Change>, StoreError> {
         let mut change = self.changing().await?;
         let before = State::load(change.db()).await?;
         let revision = edit.revision(&before)?;
         expected.check(|| revision)?;
         let (how, with) = ((Apply::default(), now), (&self.inner.sealer, &self.own_hosts()));
         let after = merge(&before, &edit.document(), how, with)?;
+        within.check(&before, &after)?;
         carry_out(change, &before, &after, now).await
     }
 }

@@ -27,6 +27,7 @@ pub(crate) struct User {
     pub(crate) admin: bool,
     pub(crate) auditor: bool,
     pub(crate) approver: bool,
+    pub(crate) admin_of: BTreeSet<Name>,
     pub(crate) enabled: bool,
     pub(crate) machine: bool,
     /// By fingerprint.
@@ -130,6 +131,9 @@ impl State {
     pub(crate) fn tidy(&mut self) {
         let Self { settings: _, sites, users, groups, applications, grants } = self;
         applications.retain(|app, _| sites.contains_key(&app.site));
+        for user in users.values_mut() {
+            user.admin_of.retain(|site| sites.contains_key(site));
+        }
         for group in groups.values_mut() {
             group.members.retain(|user| users.contains_key(user));
         }

@@ -21,7 +21,7 @@ impl Plan<'_> {
             }
         }
         for step in &self.users {
-            put_user(db, step).await?;
+            put_user(db, step, self.after).await?;
         }
         for step in &self.groups {
             put_group(db, step, self.after).await?;
@@ -73,8 +73,11 @@ async fn delete(
 async fn put_user(
     db: &mut Connection,
     step: &Step<'_, access::Name, User>,
+    after: &State,
 ) -> Result<(), StoreError> {
     let Some(user) = step.to else { return Ok(()) };
+    let sites = user.admin_of.iter().filter_map(|site| after.sites.get(site));
+    let sites: Vec<String> = sites.map(ToString::to_string).collect();
     sqlx::query(PUT_USER)
         .bind(user.id.to_string())
         .bind(step.name.as_str())
@@ -83,6 +86,7 @@ async fn put_user(
         .bind(i64::from(user.machine))
         .bind(i64::from(user.auditor))
         .bind(i64::from(user.approver))
+        .bind(serde_json::json!(sites).to_string())
         .execute(&mut *db)
         .await?;
     let known =
@@ -243,11 +247,12 @@ fn json(value: &impl serde::Serialize) -> Result<String, sqlx::Error> {
 
 const ADD_SITE: &str = "INSERT INTO sites (id, name) VALUES ($1, $2)";
 
-const PUT_USER: &str = "INSERT INTO users (id, name, admin, enabled, machine, auditor, approver)
-    VALUES ($1, $2, $3, $4, $5, $6, $7)
+const PUT_USER: &str =
+    "INSERT INTO users (id, name, admin, enabled, machine, auditor, approver, admin_of)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
     ON CONFLICT (id) DO UPDATE SET admin = excluded.admin, enabled = excluded.enabled,
         machine = excluded.machine, auditor = excluded.auditor,
-        approver = excluded.approver";
+        approver = excluded.approver, admin_of = excluded.admin_of";
 
 const ADD_KEY: &str = "INSERT INTO ssh_keys (fingerprint, user_id, public_key, expires)
     VALUES ($1, $2, $3, $4)";

@@ -103,6 +103,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (130, "databases", include_str!("../../migrations/0130_databases.sql")),
     (131, "statements", include_str!("../../migrations/0131_statements.sql")),
     (132, "rdp", include_str!("../../migrations/0132_rdp.sql")),
+    (133, "admins of sites", include_str!("../../migrations/0133_site_admins.sql")),
     (136, "passkeys", include_str!("../../migrations/0136_passkeys.sql")),
     (137, "approvers", include_str!("../../migrations/0137_approvers.sql")),
     (138, "notices", include_str!("../../migrations/0138_notices.sql")),

@@ -182,7 +182,8 @@ async fn insert(
 /// How long a token that expired or was revoked is still told apart from one that never was.
 pub const REMEMBERED: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 
-const USER: &str = "SELECT admin + auditor FROM users WHERE id = $1";
+const USER: &str = "SELECT admin + auditor + CASE WHEN admin_of = '[]' THEN 0 ELSE 1 END
+    FROM users WHERE id = $1";
 const APPLICATION: &str = "SELECT allow_api FROM applications WHERE id = $1";
 const SITE: &str = "SELECT 1 FROM sites WHERE id = $1";
 

@@ -1,7 +1,8 @@
 use access::{Clipboard, Level, PolicySnapshot, Recording, SshTerms, Subject, Target};
 use api::{Document, GrantSpec, UserSpec};
+use serde_json::json;
 use sqlx::Row;
-use store::{Apply, Object, StoreError};
+use store::{Apply, Expected, Object, StoreError, Within};
 
 use crate::support::{
     FINGERPRINT, Home, KEY, allow, application, apply, grant, group, name, now, refuse, site,
@@ -311,4 +312,53 @@ async fn an_application_is_found_by_its_name_or_its_name_and_site() {
 async fn stored_version(pool: &sqlx::AnyPool) -> u64 {
     let row = sqlx::query("SELECT value FROM counters WHERE name = 'policy'");
     row.fetch_one(pool).await.unwrap().get::<i64, _>(0).try_into().unwrap()
+}
+
+#[tokio::test]
+async fn a_change_within_sites_touches_nothing_else_whatever_is_asked_for() {
+    let home = Home::new();
+    let store = home.with(&small()).await;
+    let document = |value| serde_json::from_value::<Document>(value).unwrap();
+    let app = |name: &str, site: &str| json!({ "name": name, "site": site, "kind": "tcp", "address": "a.corp:1" });
+    let branch = json!({ "site": [{ "name": "branch" }], "application": [app("till", "branch")] });
+    apply(&store, &document(branch)).await.unwrap();
+    let within = Within::Sites(vec![name("hq")]);
+    let text = async || serde_json::to_string(&store.export().await.unwrap().spec).unwrap();
+    let before = text().await;
+    let ask = async |value, prune| {
+        let how = (Apply { prune, ..Apply::default() }, now());
+        store.apply_within(&within, &Expected::Anything, &document(value), how).await
+    };
+    let grant = |opens: &str, what: &str| json!({ "grant": [{ "user": "alice", opens: what }] });
+    for outside in [
+        json!({ "application": [app("till", "branch"), app("new", "branch")] }),
+        json!({ "application": [{ "name": "till", "site": "branch", "kind": "tcp", "address": "b:1" }] }),
+        json!({ "site": [{ "name": "third" }] }),
+        json!({ "user": [{ "name": "alice", "admin": true }] }),
+        json!({ "user": [{ "name": "mallory" }] }),
+        json!({ "group": [{ "name": "dba", "members": ["alice"] }] }),
+        json!({ "settings": { "ssh_key_days": 1 } }),
+        grant("tag", "a=b"),
+        grant("application", "till.branch"),
+    ] {
+        let answer = ask(outside.clone(), false).await;
+        assert!(matches!(answer, Err(StoreError::Outside)), "{outside}: {answer:?}");
+    }
+    // Nor by what is not named, and so would go.
+    let pruned = ask(json!({ "site": [{ "name": "hq" }] }), true).await;
+    assert!(pruned.is_err(), "{pruned:?}");
+    for what in [
+        Object::Site(name("hq")),
+        Object::User(name("alice")),
+        Object::Application { name: name("till"), site: None },
+    ] {
+        let answer = store.remove_within(&within, what.clone()).await;
+        assert!(matches!(answer, Err(StoreError::Outside)), "{what:?}: {answer:?}");
+    }
+    assert_eq!(text().await, before);
+    ask(json!({ "application": [app("own", "hq")] }), false).await.unwrap();
+    ask(grant("application", "own.hq"), false).await.unwrap();
+    let own = Object::Application { name: name("own"), site: Some(name("hq")) };
+    store.remove_within(&within, own).await.unwrap();
+    assert_eq!(text().await, before);
 }

@@ -303,6 +303,7 @@ impl Policy {
             admin: false,
             machine: false,
             auditor: false,
+            admin_of: Vec::new(),
             groups: Vec::new(),
             ssh_keys: Vec::new(),
         };

@@ -18,8 +18,16 @@ impl Merge<'_> {
             let old = self.after.users.remove(&spec.name);
             let keys = self.keys(spec, old.as_ref());
             let id = old.map_or_else(|| UserId(Uuid::new_v4()), |old| old.id);
+            for site in &spec.admin_of {
+                if self.after.sites.contains_key(site) {
+                    continue;
+                }
+                let detail = format!("there is no site {site}");
+                self.problem(&format!("user {}", spec.name), "site.unknown", detail);
+            }
+            let admin_of = spec.admin_of.iter().cloned().collect();
             let UserSpec { admin, auditor, approver, enabled, machine, .. } = *spec;
-            let user = User { id, admin, auditor, approver, enabled, machine, keys };
+            let user = User { id, admin, auditor, approver, admin_of, enabled, machine, keys };
             self.after.users.insert(spec.name.clone(), user);
         }
     }
