@@ -122,6 +122,11 @@ fn people_sign_in_by_password_app_and_provider_and_bring_a_machine() -> Result<(
 }
 
 #[test]
+fn who_administers_a_site_has_its_pages_and_sees_how_a_connectors_ways_are() -> Result<()> {
+    Stage::start()?.walk("site-admin.mjs")
+}
+
+#[test]
 fn the_portal_works_below_a_path_of_a_reverse_proxys_host() -> Result<()> {
     let mut stage = Stage::start()?;
     let proxy = stage.behind_nginx()?;

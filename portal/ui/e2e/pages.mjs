@@ -4,8 +4,8 @@ import { look, nothingFound } from './look.mjs';
 
 const OWN = [['', 'Applications'], ['sessions', 'My sessions'], ['requests', 'Access requests'], ['keys', 'SSH keys'], ['tokens', 'My tokens'], ['security', 'Security'], ['sign-ins', 'My sign-ins']];
 const ADMIN = [['admin', 'Overview'], ['admin/setup', 'Set up'], ['admin/sites', 'Sites and connectors'], ['admin/applications', 'Applications'], ['admin/users', 'Users'],
-  ['admin/groups', 'Groups'], ['admin/directories', 'Directories'], ['admin/grants', 'Grants'], ['admin/why', 'Why'], ['admin/tokens', 'Tokens'], ['admin/agents', 'Agents'], ['admin/sessions', 'Sessions'],
-  ['admin/recordings', 'Recordings'], ['admin/audit', 'Audit log'], ['admin/destinations', 'Audit destinations'], ['admin/notices', 'Notices'], ['admin/requests', 'Request log'],
+  ['admin/groups', 'Groups'], ['admin/directories', 'Directories'], ['admin/grants', 'Grants'], ['admin/why', 'Why'], ['admin/tokens', 'Tokens'], ['admin/keys', 'SSH keys of users'], ['admin/agents', 'Agents'], ['admin/sign-ins', 'Sign-ins'], ['admin/sessions', 'Sessions'],
+  ['admin/recordings', 'Recordings'], ['admin/audit', 'Audit log'], ['admin/destinations', 'Audit destinations'], ['admin/notices', 'Notices'], ['admin/requests', 'Request log'], ['admin/statements', 'Statements'], ['admin/configuration', 'Configuration'],
   ['admin/certificates', 'TLS certificates'], ['admin/settings', 'Settings'], ['nowhere', 'Nothing is here']];
 /** What is opened on a page to look at its window. */
 const WINDOWS = [
@@ -25,6 +25,8 @@ const WINDOWS = [
   ['admin', 'admin/directories', 'Directories', 'Add a directory', 'new-directory'],
   ['admin', 'admin/sites', 'Sites and connectors', 'Add a connector to hq', 'join'],
   ['admin', 'admin/tokens', 'Tokens', 'Issue a token', 'new-token'],
+  ['admin', 'admin/keys', 'SSH keys of users', 'Register a key', 'new-user-key'],
+  ['admin', 'admin/applications', 'Applications', 'Host key of web1', 'host-key'],
 ];
 
 await journey(async (browser) => {

@@ -27,16 +27,23 @@ export const ADMIN: Page[] = [
   { path: 'admin/directories', title: 'Directories', load: () => import('./admin/Provisioners.svelte') },
   { path: 'admin/grants', title: 'Grants', load: () => import('./admin/Grants.svelte') },
   { path: 'admin/tokens', title: 'Tokens', load: () => import('./admin/Tokens.svelte') },
+  { path: 'admin/keys', title: 'SSH keys of users', load: () => import('./admin/Keys.svelte') },
   { path: 'admin/agents', title: 'Agents', load: () => import('./admin/Agents.svelte') },
+  { path: 'admin/sign-ins', title: 'Sign-ins', load: () => import('./admin/SignIns.svelte') },
   { path: 'admin/sessions', title: 'Sessions', load: () => import('./admin/Sessions.svelte') },
   { path: 'admin/recordings', title: 'Recordings', load: () => import('./admin/Recordings.svelte') },
   { path: 'admin/audit', title: 'Audit log', load: () => import('./admin/Audit.svelte') },
   { path: 'admin/destinations', title: 'Audit destinations', load: () => import('./admin/Destinations.svelte') },
   { path: 'admin/notices', title: 'Notices', load: () => import('./admin/Channels.svelte') },
   { path: 'admin/requests', title: 'Request log', load: () => import('./admin/Requests.svelte') },
+  { path: 'admin/statements', title: 'Statements', load: () => import('./admin/Statements.svelte') },
   { path: 'admin/certificates', title: 'TLS certificates', load: () => import('./admin/Certificates.svelte') },
+  { path: 'admin/configuration', title: 'Configuration', load: () => import('./admin/Configuration.svelte') },
   { path: 'admin/settings', title: 'Settings', load: () => import('./admin/Settings.svelte') },
 ];
+
+/** What is of sites, for who administers some of them. */
+export const OF_SITES = ADMIN.filter(({ path }) => ['admin/sites', 'admin/applications', 'admin/grants', 'admin/sessions'].includes(path));
 
 const TERMINAL: Page = { path: 'terminal', title: 'Terminal', load: () => import('./terminal/Terminal.svelte') };
 
@@ -49,9 +56,9 @@ const BESIDES: Page[] = [
 const NOWHERE: Page = { path: '?', title: 'Nothing is here', load: () => import('./Nowhere.svelte') };
 
 /** The page at a path; those for admins are nowhere for others. */
-export function pageOf(path: string, seesAll: boolean): Page {
+export function pageOf(path: string, sees: { all: boolean; sites: boolean }): Page {
   // What follows is the application.
   if (path === TERMINAL.path || path.startsWith(`${TERMINAL.path}/`)) return TERMINAL;
-  const there = seesAll ? [...OWN, ...ADMIN, ...BESIDES] : OWN;
+  const there = sees.all ? [...OWN, ...ADMIN, ...BESIDES] : sees.sites ? [...OWN, ...OF_SITES] : OWN;
   return there.find((page) => page.path === path) ?? NOWHERE;
 }

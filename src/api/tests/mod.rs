@@ -16,6 +16,7 @@ mod oidc;
 mod once;
 mod openapi;
 mod oracles;
+mod pages;
 mod passkeys;
 mod passwords;
 mod portal;

@@ -1,6 +1,7 @@
 // What forms choose from.
 import { all } from '../lib/api';
 import type { ApplicationRow, GroupRow, UserRow } from '../lib/schema';
+import { seesAll } from '../lib/session.svelte';
 
 export interface Names {
   users: string[];
@@ -10,12 +11,14 @@ export interface Names {
 }
 
 export async function names(): Promise<Names> {
-  const [users, groups, applications] = await Promise.all([all<UserRow>('users'), all<GroupRow>('groups'), all<ApplicationRow>('applications')]);
+  // Who administers some sites sees no users: they name one.
+  const [users, groups] = seesAll() ? await Promise.all([all<UserRow>('users'), all<GroupRow>('groups')]) : [[], []];
+  const applications = await all<ApplicationRow>('applications');
   const tags = applications.flatMap((row) => Object.entries(row.tags ?? {}).map(([key, value]) => `${key}=${value}`));
   return {
     users: users.map((row) => row.name),
     groups: groups.map((row) => row.name),
     applications: applications.map((row) => `${row.name}.${row.site}`),
-    tags: [...new Set(tags)].sort(),
+    tags: seesAll() ? [...new Set(tags)].sort() : [],
   };
 }

@@ -11,6 +11,8 @@ export async function open() {
 }
 
 export const isAdmin = () => session.me?.admin ?? false;
+/** Whether they administer some sites, or all. */
+export const changesSites = () => isAdmin() || (session.me?.admin_of ?? []).length > 0;
 export const seesAll = () => isAdmin() || (session.me?.auditor ?? false);
 
 /** `https://relay.example.com`, with its port where that is not the usual. */
