@@ -2,12 +2,13 @@
 
 use std::fs;
 use std::process::Command;
+use std::time::SystemTime;
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use testkit::{Process, eventually, free_port, run};
 
-use crate::support::{SOON, World, certificates};
+use crate::support::{SOON, World, assert_says, certificates};
 
 #[test]
 fn an_approver_hears_of_a_request_decides_by_command_line_and_whoever_asked_hears_of_that()
@@ -43,6 +44,39 @@ fn an_approver_hears_of_a_request_decides_by_command_line_and_whoever_asked_hear
     let reached = adit(&world, "bob", &["ls"])?.to_string();
     assert!(reached.contains("web1"), "{reached}");
     seen_by_the_admin(&world, &id)
+}
+
+#[test]
+fn approved_access_ends_by_itself_with_a_live_session_and_leaves_its_record() -> Result<()> {
+    let world = World::start()?;
+    let deployment = &world.deployment;
+    deployment.admin(&["app", "set", "web1", "--requestable", "yes"])?.ok()?;
+    deployment.login("bob")?;
+    let asked = adit(&world, "bob", &["request", "web1", "--reason", "on call", "--for", "8s"])?;
+    let id = asked["id"].as_str().context("an id")?.to_owned();
+    let approved = ["admin", "requests", "approve", &id, "--json"];
+    let approved: Value = serde_json::from_str(&deployment.admin(&approved[1..])?.ok()?)?;
+    let ends = approved["ends"].as_u64().context("an end")?;
+    let token = deployment.token("bob", "web1", &[])?;
+    let mut ssh = world.ssh(&world.at("web1"), &token)?;
+    ssh.args(["echo up; sleep 60"]);
+    let output = run(&mut ssh, SOON)?;
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_secs_f64();
+    assert_says(&output, "up");
+    assert!(!output.status.success());
+    let late = now - f64::from(u32::try_from(ends)?);
+    // The end is told in whole seconds; within one after it the session is over.
+    assert!((0.0..2.5).contains(&late), "{late} s after its end: {}", output.stderr);
+    let receipts = || deployment.audit("access.withdrawn").unwrap_or_default();
+    let receipt = |row: &Value| {
+        row["event"]["change"] == "expire" && row["event"]["object"].to_string().contains(&id)
+    };
+    eventually(SOON, "a receipt", || receipts().iter().any(receipt))?;
+    let receipt = receipts().into_iter().find(receipt).context("a receipt")?;
+    assert_eq!(receipt["event"]["ended"], 1, "{receipt}");
+    assert!(receipt["event"]["millis"].as_u64() < Some(1000), "{receipt}");
+    let over = || adit(&world, "bob", &["requests"]).is_ok_and(|all| all[0]["state"] == "ended");
+    eventually(SOON, "the request has ended", over)
 }
 
 /// What was told is in the audit log with who decided, and what can not be told is shown.

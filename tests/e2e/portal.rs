@@ -122,8 +122,42 @@ fn people_sign_in_by_password_app_and_provider_and_bring_a_machine() -> Result<(
 }
 
 #[test]
+fn connect_has_every_client_of_each_kind() -> Result<()> {
+    Stage::start()?.walk("clients.mjs")
+}
+
+#[test]
 fn who_administers_a_site_has_its_pages_and_sees_how_a_connectors_ways_are() -> Result<()> {
     Stage::start()?.walk("site-admin.mjs")
+}
+
+#[test]
+fn a_scanner_finds_nothing_at_any_operation_or_page() -> Result<()> {
+    let mut stage = Stage::start()?;
+    let deployment = &mut stage.world.deployment;
+    // It asks faster than any person, and is to be answered, not told to wait.
+    let file = deployment.dir().join("relay/relay.toml");
+    let text = std::fs::read_to_string(&file)? + "\n[limits]\napi_calls = 100000\n";
+    std::fs::write(&file, text)?;
+    deployment.restart_relay()?;
+    let told = stage.told()?;
+    let code = |user: &str| {
+        let link = told["links"][user].as_str().unwrap_or_default();
+        link.rsplit('#').next().unwrap_or_default().to_owned()
+    };
+    let deployment = &stage.world.deployment;
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let zap = json!({
+        "url": deployment.url(), "ca": deployment.ca_file(), "token": deployment.admin_token(),
+        "codes": { "admin": code("admin"), "alice": code("alice") },
+        "router": std::fs::read_to_string(root.join("src/portal/mod.rs"))?,
+        "alone": false,
+    });
+    let mut node = Command::new("node");
+    node.arg(root.join("tests/e2e/zap.mjs")).env("ADIT_ZAP", zap.to_string());
+    let said = run(&mut node, JOURNEY)?.ok()?;
+    anyhow::ensure!(said.contains(" requests\n"), "{said}");
+    Ok(())
 }
 
 #[test]

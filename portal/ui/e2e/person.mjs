@@ -81,6 +81,21 @@ await journey(async (browser) => {
   assert.match(ended.text, /you ended it from elsewhere/, ended.text);
   await page.getByRole('button', { name: 'End session at web1' }).waitFor({ state: 'detached' });
 
+  // A key that has come to its end signs in no more, and the page says so.
+  await page.evaluate(async (key) => {
+    const answer = await fetch('api/v1/me/ssh-keys', { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify({ key, expires: '1s' }) });
+    if (!answer.ok) throw new Error(await answer.text());
+  }, execFileSync('ssh-keygen', ['-y', '-f', join(home, 'key')], { encoding: 'utf8' }));
+  const expired = await until('the key is refused', async () => {
+    const tried = await shell(`${line} true`);
+    // One that is open when the key ends is told so; the next is not let in.
+    return tried.code !== 0 && /Permission denied/.test(tried.text) && tried;
+  });
+  assert.equal(expired.code, 255, expired.text);
+  await open(page, 'keys', 'SSH keys');
+  await page.reload();
+  await page.getByText('expired', { exact: true }).waitFor();
+
   // Signed out, the portal is closed, and leads back to where one was.
   await open(page, 'sign-ins', 'My sign-ins');
   await page.getByRole('button', { name: /^Sign out the browser/ }).click();

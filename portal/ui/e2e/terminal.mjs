@@ -48,6 +48,17 @@ await journey(async (browser) => {
   await shows(alice, 'still 42');
   assert.deepEqual((await sessions()).map(({ id }) => id), [before.id]);
 
+  // It takes the whole screen, and its program is told of the size.
+  const rows = () => alice.locator('.pane:not(.off) .xterm-accessibility-tree > div').count();
+  await shows(alice, 'still 42');
+  const small = await rows();
+  await alice.getByRole('button', { name: 'Full screen' }).first().click();
+  await until('the terminal has the whole screen', () => alice.evaluate(() => document.fullscreenElement?.className.includes('terminal') ?? false));
+  await alice.screenshot({ path: join(told.shots, 'terminal-full.png'), ...PLAIN });
+  await alice.getByRole('button', { name: 'Full screen' }).first().click();
+  await until('it gives it back', () => alice.evaluate(() => document.fullscreenElement === null));
+  assert.ok(small > 5, `${small} rows`);
+
   // A key leaves the terminal, where Tab belongs to the program.
   await type(alice, '\t');
   assert.equal(await alice.evaluate(() => document.activeElement?.className.includes('xterm')), true);
