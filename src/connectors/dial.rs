@@ -38,7 +38,7 @@ impl Connectors {
         loop {
             if std::mem::take(&mut ask_next) {
                 patience = Instant::now() + PATIENCE;
-                match self.choose(site.id, &tried) {
+                match self.choose(request, &tried, SystemTime::now()) {
                     Some(member) => {
                         tried.push(member.epoch);
                         asked.push(self.ask(member, request));

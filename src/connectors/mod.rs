@@ -200,12 +200,18 @@ impl Connectors {
         sites.values().flatten().for_each(|member| member.link.drain());
     }
 
-    /// The connection of `site` that carries the fewest streams, but none of `tried`.
-    fn choose(&self, site: SiteId, tried: &[u64]) -> Option<Arc<Member>> {
-        let sites = self.sites.lock().unwrap_or_else(PoisonError::into_inner);
-        let fit = |member: &&Arc<Member>| !tried.contains(&member.epoch) && member.link.is_open();
-        let members = sites.get(&site).map(Vec::as_slice).unwrap_or_default();
-        newest(members).filter(fit).min_by_key(|member| member.link.streams()).cloned()
+    /// The connection of the request's site that should carry it, but none of `tried`: the one with the
+    /// fewest streams, where a connector that takes long to dial counts as one with more, and one that
+    /// has just failed to reach this target comes last.
+    fn choose(&self, request: &DialRequest, tried: &[u64], now: SystemTime) -> Option<Arc<Member>> {
+        let members = self.of_site(request.application.site.id);
+        let reach = self.reach.lock().unwrap_or_else(PoisonError::into_inner);
+        let fit = members.into_iter().filter(|member| !tried.contains(&member.epoch));
+        fit.min_by_key(|member| {
+            let known = reach.get(&member.connector.id);
+            let measured = known.and_then(|reach| reach.of(request)).unwrap_or_default();
+            measured.cost(member.link.streams(), now)
+        })
     }
 
     /// The connection of a connector that takes sessions, where it has one.

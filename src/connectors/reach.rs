@@ -50,6 +50,11 @@ impl Reach {
         }
     }
 
+    /// What is known of the address that a request is for.
+    pub(super) fn of(&self, request: &DialRequest) -> Option<Measured> {
+        self.0.get(&(request.application.id, request.address.clone())).copied()
+    }
+
     pub(super) fn all(&self) -> impl Iterator<Item = (Dialled, Measured)> {
         self.0.iter().map(|(dialled, measured)| (dialled.clone(), *measured))
     }
@@ -61,9 +66,31 @@ impl Measured {
         self.reached >= self.failed.map(|(_, at)| at)
     }
 
+    /// What one more session costs by a connector that has `streams`; the least is the best. After
+    /// whether the target was out of reach a moment ago comes what a session has to wait for: as many
+    /// dials as there would be sessions. Connectors that all dial within [`ALIKE`] differ by their
+    /// sessions alone, and then by which is the quicker.
+    pub(super) fn cost(&self, streams: usize, now: SystemTime) -> impl Ord + use<> {
+        let is_recent =
+            |at: SystemTime, within| now.duration_since(at).unwrap_or_default() < within;
+        let failed = self.failed.filter(|_| !self.is_reachable());
+        let unreachable =
+            failed.is_some_and(|(code, at)| is_recent(at, SHUNNED) && says_of_site(code));
+        // What was measured long ago is measured again.
+        let fresh = self.reached.is_some_and(|at| is_recent(at, FRESH));
+        let usual = self.usual.filter(|_| fresh).unwrap_or_default();
+        let sessions = u32::try_from(streams).unwrap_or(u32::MAX).saturating_add(1);
+        (unreachable, usual.max(ALIKE).saturating_mul(sessions), usual)
+    }
+
     fn latest(&self) -> Option<SystemTime> {
         self.reached.max(self.failed.map(|(_, at)| at))
     }
+}
+
+/// Whether a failure may come from where the connector is, so that another one may do better.
+fn says_of_site(code: Code) -> bool {
+    matches!(code.0, "dial.unreachable" | "dial.timeout" | "dial.unresolved" | "dial.not_allowed")
 }
 
 /// A quarter of the new, three quarters of the old.
@@ -71,6 +98,12 @@ fn blend(usual: Duration, took: Duration) -> Duration {
     (usual * 3 + took) / 4
 }
 
+/// Dials that are this quick are all alike: what a network of one site takes.
+const ALIKE: Duration = Duration::from_millis(10);
+/// How long a measured time stands for the next one.
+const FRESH: Duration = Duration::from_secs(600);
+/// How long a connector that did not reach a target comes last for it.
+const SHUNNED: Duration = Duration::from_secs(60);
 /// Addresses that are remembered of a connector.
 const MOST: usize = 256;
 
@@ -91,6 +124,49 @@ mod tests {
         assert!(!measured.is_reachable());
         reach.note(&app, Ok(Duration::from_millis(10)), at(4));
         assert!(reach.all().next().unwrap().1.is_reachable());
+    }
+
+    #[test]
+    fn a_session_goes_where_it_waits_least() {
+        let now = at(10_000);
+        let dials = |millis, ago: u64| Measured {
+            usual: Some(Duration::from_millis(millis)),
+            reached: Some(at(10_000 - ago)),
+            failed: None,
+        };
+        let fails = |code, ago: u64| Measured {
+            failed: Some((Code(code), at(10_000 - ago))),
+            ..dials(1, 600)
+        };
+        let unknown = Measured::default();
+        // Each row: the one that is taken, and the one that is not, with their sessions.
+        let table = [
+            ("fewest sessions", (dials(1, 1), 4), (dials(1, 1), 5)),
+            ("a quicker one of two alike counts only at a tie", (dials(9, 1), 4), (dials(1, 1), 5)),
+            ("at a tie the quicker", (dials(1, 1), 4), (dials(9, 1), 4)),
+            (
+                "ten times as slow, less than ten times the sessions",
+                (dials(10, 1), 8),
+                (dials(100, 1), 0),
+            ),
+            (
+                "ten times as slow, more than ten times the sessions",
+                (dials(100, 1), 0),
+                (dials(10, 1), 10),
+            ),
+            ("what is not known is tried", (unknown, 0), (dials(1, 1), 0)),
+            ("what was slow long ago is tried", (dials(900, 600), 0), (dials(20, 1), 0)),
+            (
+                "what did not reach it just now comes last",
+                (dials(1, 1), 9),
+                (fails("dial.unreachable", 59), 0),
+            ),
+            ("and not for ever", (fails("dial.unreachable", 60), 0), (dials(1, 1), 9)),
+            ("who was refused would be by all", (fails("dial.refused", 1), 0), (dials(1, 1), 9)),
+        ];
+        for (why, (taken, its), (other, others)) in table {
+            assert!(taken.cost(its, now) < other.cost(others, now), "{why}");
+        }
     }
 
     #[test]

@@ -1,4 +1,4 @@
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::time::Duration;
 
 use access::{Application, Explain, Kind, Login, SessionId, Site};
@@ -98,6 +98,40 @@ async fn the_connector_with_the_fewest_streams_is_asked() {
     let _places = (join(&connectors, 1, &busy), join(&connectors, 2, &free));
     assert!(connectors.dial(request()).await.is_ok());
     assert_eq!((busy.asked(), free.asked()), (0, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connector_that_takes_long_to_dial_gets_what_the_others_have_no_room_for() {
+    let connectors = Connectors::new(Arc::new(NoAudit));
+    let (far, near) = (Fake::dialling(Duration::from_millis(300)), Fake::dialling(Duration::ZERO));
+    let _places = (join(&connectors, 1, &far), join(&connectors, 2, &near));
+    // Each is measured once, and nobody has a session.
+    for _ in 0..8 {
+        assert!(connectors.dial(request()).await.is_ok());
+    }
+    assert_eq!((far.asked(), near.asked()), (1, 7));
+    // The near one has thirty times the sessions.
+    near.streams.store(40, Relaxed);
+    assert!(connectors.dial(request()).await.is_ok());
+    assert_eq!((far.asked(), near.asked()), (2, 7));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connector_that_does_not_reach_a_target_comes_last_for_it() {
+    let connectors = Connectors::new(Arc::new(NoAudit));
+    let lost = Fake::answering(Answer::Fails(DialError::Unreachable));
+    let _lost = join(&connectors, 1, &lost);
+    assert!(connectors.dial(request()).await.is_err());
+    let busy = Fake::new(Answer::Opens, 9);
+    let _busy = join(&connectors, 2, &busy);
+    for _ in 0..3 {
+        assert!(connectors.dial(request()).await.is_ok());
+    }
+    assert_eq!((lost.asked(), busy.asked()), (1, 3));
+    let mut other = request();
+    other.address = "10.0.0.8:80".parse().unwrap();
+    drop(connectors.dial(other).await);
+    assert_eq!(lost.asked(), 2, "of another target nothing is known");
 }
 
 #[tokio::test(start_paused = true)]
@@ -214,7 +248,8 @@ async fn what_dials_came_to_is_remembered_until_the_connector_is_removed() {
 
 struct Fake {
     answer: Answer,
-    streams: usize,
+    streams: AtomicUsize,
+    takes: Duration,
     asked: AtomicU64,
     closed: AtomicBool,
 }
@@ -232,7 +267,16 @@ impl Fake {
     }
 
     fn new(answer: Answer, streams: usize) -> Arc<Self> {
-        Arc::new(Self { answer, streams, asked: AtomicU64::new(0), closed: AtomicBool::new(false) })
+        Arc::new(Self::of(answer, streams, Duration::ZERO))
+    }
+
+    fn dialling(takes: Duration) -> Arc<Self> {
+        Arc::new(Self::of(Answer::Opens, 0, takes))
+    }
+
+    fn of(answer: Answer, streams: usize, takes: Duration) -> Self {
+        let (asked, closed) = (AtomicU64::new(0), AtomicBool::new(false));
+        Self { answer, streams: AtomicUsize::new(streams), takes, asked, closed }
     }
 
     fn asked(&self) -> u64 {
@@ -244,6 +288,9 @@ impl Fake {
 impl Link for Fake {
     async fn dial(&self, _: &DialRequest) -> Result<BoxStream, DialError> {
         self.asked.fetch_add(1, Relaxed);
+        if !self.takes.is_zero() {
+            tokio::time::sleep(self.takes).await;
+        }
         match &self.answer {
             Answer::Opens => Ok(Box::new(FromIo::new(tokio::io::duplex(1).0))),
             Answer::Fails(error) => Err(error.clone()),
@@ -264,7 +311,7 @@ impl Link for Fake {
     }
 
     fn streams(&self) -> usize {
-        self.streams
+        self.streams.load(Relaxed)
     }
 
     fn drain(&self) {}
