@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Breaks a relay in the ways machines break, and prints the tables of docs/reliability.md.
 
-  run.py [--parts kill power disk sessions crowd api] [--bin target/release] [--kills 200]
-         [--cuts 50] [--ssh 5000] [--tcp 1000] [--strangers 10000] [--new 500] [--examples 1000]
+  run.py [--parts kill power disk sessions crowd fleet api] [--bin target/release] [--kills 200]
+         [--cuts 50] [--ssh 5000] [--tcp 1000] [--strangers 10000] [--connectors 2000] [--new 500] [--examples 1000]
          [--roles admin] [--schemathesis PROGRAM]
 
 Needs root (mounts, strace, limits). `cargo xtask soak` builds what it needs and calls it."""
@@ -11,7 +11,7 @@ import os
 import sys
 from pathlib import Path
 
-PARTS = ["kill", "power", "disk", "sessions", "crowd", "api"]
+PARTS = ["kill", "power", "disk", "sessions", "crowd", "fleet", "api"]
 
 options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 options.add_argument("--parts", nargs="+", default=PARTS, choices=PARTS)
@@ -21,6 +21,7 @@ options.add_argument("--cuts", type=int, default=50, help="power cuts of each fi
 options.add_argument("--ssh", type=int, default=5000, help="idle SSH sessions")
 options.add_argument("--tcp", type=int, default=1000, help="idle sessions through a tunnel")
 options.add_argument("--strangers", type=int, default=10_000, help="silent connections at a door")
+options.add_argument("--connectors", type=int, default=2000, help="connectors that come back")
 options.add_argument("--new", type=int, default=500, help="of them that come and go each second")
 options.add_argument("--examples", type=int, default=1000, help="cases made up for each operation of the API")
 options.add_argument("--roles", nargs="+", default=["admin", "auditor", "user"], help="who calls the API")

@@ -39,7 +39,7 @@ class World:
     """A relay whose data folder may be a mount of the caller's, and with more in its configuration
     where that is given."""
 
-    def __init__(self, bins, data=None, more=""):
+    def __init__(self, bins, data=None, more="", metrics=False):
         self.bins = Path(bins)
         self.root = Path(tempfile.mkdtemp(prefix="adit-soak-"))
         self.data = Path(data) if data else self.root / "relay"
@@ -50,6 +50,11 @@ class World:
         setup = self.run("adit-relay", "init", "--data", self.data, "--domain", "localhost", *listen)
         with open(self.data / "relay.toml", "a") as configuration:
             configuration.write(more)
+        if metrics:
+            self.ports["admin"] = free_port()
+            file = self.data / "relay.toml"
+            listen = f'[listen]\nadmin = "127.0.0.1:{self.ports["admin"]}"'
+            file.write_text(file.read_text().replace("[listen]", listen, 1))
         self.log = self.root / "relay.log"
         self.start()
         (self.root / "setup").write_text(setup)

@@ -5,7 +5,7 @@ use std::process::Command;
 use anyhow::Result;
 use testkit::{SCHEMATHESIS, python_with};
 
-use crate::cargo::{build_programs, root, step};
+use crate::cargo::{build_programs, cargo, root, step};
 use crate::packages;
 
 #[derive(Debug, clap::Args)]
@@ -19,6 +19,10 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<()> {
     packages::ensure(packages::FOR_SOAK)?;
     build_programs(true)?;
+    if args.has("fleet") || !args.has("--parts") {
+        let example = ["build", "--release", "-p", "adit-connector", "--example", "fleet"];
+        step(&mut cargo(&example))?;
+    }
     let mut soak = Command::new("python3");
     soak.current_dir(root()).arg("benches/soak/run.py");
     if args.has("api") || !args.has("--parts") {
