@@ -134,7 +134,13 @@ impl Agents {
     ) {
         let open = match timeout(HEADER_DEADLINE, stream.recv_frame()).await {
             Ok(Ok(Header::Open(open))) => open,
-            Ok(Ok(Header::Dial(_) | Header::Check(_) | Header::Examine | Header::Unknown)) => {
+            Ok(Ok(
+                Header::Dial(_)
+                | Header::Check(_)
+                | Header::Examine
+                | Header::Fetch(_)
+                | Header::Unknown,
+            )) => {
                 return refuse(stream, Instant::now(), &NotServed).await;
             }
             Ok(Err(error)) => {

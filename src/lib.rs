@@ -42,6 +42,7 @@ pub mod statements;
 pub mod terminals;
 pub mod tokens;
 mod traces;
+mod updates;
 
 pub use certificates::{Certificates, PairError};
 pub use deliver::Deliveries;

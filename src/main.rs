@@ -10,7 +10,7 @@ use std::time::SystemTime;
 
 use access::Code;
 use adit_relay::commands::{
-    Audit, Backup, CommandError, Migrate, RestoreArgs, RotateHostKey, RotateKey,
+    Audit, Backup, CommandError, Migrate, RestoreArgs, RotateHostKey, RotateKey, Update,
 };
 use adit_relay::config::Config;
 use adit_relay::init::Init;
@@ -57,6 +57,9 @@ enum Command {
     RotateKey(RotateKey),
     /// Give the SSH door new host keys, from its next start on
     RotateHostKey(RotateHostKey),
+    /// Publish updates of the connector, which relays hand on
+    #[command(subcommand)]
+    Update(Update),
     /// The audit log, from the database itself
     #[command(subcommand)]
     Audit(Audit),
@@ -119,6 +122,12 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::RotateKey(rotate) => done(rotate.run().await, "the master key was not changed"),
         Command::RotateHostKey(rotate) => {
             done(rotate.run().await, "the host keys were not changed")
+        }
+        Command::Update(update) => {
+            let (told, data) = update.run(SystemTime::now()).context("nothing was published")?;
+            tell(&told);
+            data.iter().for_each(|data| print(data));
+            Ok(ExitCode::SUCCESS)
         }
         Command::Audit(Audit::Verify(verify)) => {
             let end = verify.run().await?;

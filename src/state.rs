@@ -74,6 +74,8 @@ pub struct RelayInfo {
     pub ssh_target_ca: String,
     /// The JWK set that checks what the web door says of users.
     pub statement_keys: serde_json::Value,
+    /// The publisher's key, and whether connectors that join update by themselves.
+    pub updates: (Option<update::PublicKey>, bool),
     /// For how long requests at the web door are kept.
     pub requests_kept: Duration,
     /// For how long statements at the doors of databases are kept.

@@ -14,15 +14,18 @@ use tokio_util::sync::CancellationToken;
 use tunnel::https::{ApiError, CallError};
 
 use crate::allow::Entry;
-use crate::config::ProxyChoice;
+use crate::config::{Config, ProxyChoice};
+use crate::control::{Ask, Said, ask};
 use crate::doctor::{before_joining, doctor, is_well};
 use crate::join::{Join, JoinError, join};
-use crate::run::run;
+use crate::key;
+use crate::run::{Ended, run, ways};
 use crate::status::{State, Status};
+use crate::update::{Step, trial, trial_said};
 
 /// Connects a private network to its Adit relay, from the inside out.
 #[derive(Debug, Parser)]
-#[command(name = "adit-connector", version)]
+#[command(name = "adit-connector", version = crate::version_text())]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -42,6 +45,28 @@ enum Command {
     Run(RunArgs),
     /// Say how the running connector is. Exit code 0: connected; 3: not.
     Status(StatusArgs),
+    /// Have the running connector take no new sessions, and wait until those under way have ended.
+    /// Exit code 0: all ended by themselves; 3: some were cut. It stays so until it is restarted, or
+    /// told to resume.
+    Drain(DrainArgs),
+    /// Update to the version that the relay hands on, when sessions have ended: checked by the
+    /// publisher's key, and taken back where it does not reach the relay. Exit code 0: updated, or
+    /// nothing to do; 1: not updated.
+    Update(UpdateArgs),
+    /// Say whether this program can read the state. What an update starts.
+    #[command(hide = true)]
+    SelfTest {
+        #[arg(long)]
+        state: PathBuf,
+    },
+    /// Reach the relay as one of this connector's processes, and leave. What an update starts.
+    #[command(hide = true)]
+    Trial {
+        #[arg(long)]
+        state: PathBuf,
+        #[arg(long)]
+        instance: String,
+    },
     /// Write the manual pages and the shells' completions below FOLDER, as packages carry them.
     #[command(hide = true)]
     Manual { folder: PathBuf },
@@ -94,6 +119,36 @@ struct RunArgs {
 }
 
 #[derive(Debug, Args)]
+struct DrainArgs {
+    #[arg(long)]
+    state: PathBuf,
+    /// How long sessions may go on before they are cut, for example 30m.
+    #[arg(long, default_value = "30m", value_name = "SPAN")]
+    within: api::Span,
+    /// Take sessions again instead.
+    #[arg(long, conflicts_with = "within")]
+    resume: bool,
+    /// Print what the connector says as lines of JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+struct UpdateArgs {
+    #[arg(long)]
+    state: PathBuf,
+    /// Only say what is there.
+    #[arg(long)]
+    check: bool,
+    /// How long sessions may go on before they are cut, for example 30m.
+    #[arg(long, default_value = "30m", value_name = "SPAN")]
+    within: api::Span,
+    /// Print what the connector says as lines of JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
 struct StatusArgs {
     #[arg(long)]
     state: PathBuf,
@@ -119,8 +174,24 @@ pub fn main(cli: Cli) -> ExitCode {
 fn execute(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Join(args) => runtime()?.block_on(handle_join(args)),
-        Command::Run(args) => runtime()?.block_on(handle_run(args)),
+        Command::Run(args) => {
+            let runtime = runtime()?;
+            let ended = runtime.block_on(handle_run(args))?;
+            // Its threads and sockets are gone before another program has the process.
+            drop(runtime);
+            match ended {
+                Ran::Ended(code) => Ok(code),
+                Ran::Replaced(program) => Err(start(&program)),
+            }
+        }
         Command::Status(args) => handle_status(&args),
+        Command::Update(args) => runtime()?.block_on(handle_update(args)),
+        Command::SelfTest { state } => {
+            self_test(&state)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Trial { state, instance } => runtime()?.block_on(handle_trial(&state, &instance)),
+        Command::Drain(args) => runtime()?.block_on(handle_drain(args)),
         Command::Manual { folder } => {
             manual::write(&Cli::command(), &folder).context("no manual was written")?;
             Ok(ExitCode::SUCCESS)
@@ -159,7 +230,13 @@ async fn not_joined(error: JoinError, how: &Join) -> ExitCode {
     ExitCode::FAILURE
 }
 
-async fn handle_run(args: RunArgs) -> anyhow::Result<ExitCode> {
+/// How `run` ended.
+enum Ran {
+    Ended(ExitCode),
+    Replaced(PathBuf),
+}
+
+async fn handle_run(args: RunArgs) -> anyhow::Result<Ran> {
     let stop = CancellationToken::new();
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -171,14 +248,64 @@ async fn handle_run(args: RunArgs) -> anyhow::Result<ExitCode> {
     };
     let mut running = Box::pin(run(&args.state, args.grace.duration(), stop.clone()));
     tokio::select! {
-        ended = &mut running => return Ok(ended.map(|()| ExitCode::SUCCESS)?),
+        ended = &mut running => return Ok(ran(ended?)),
         () = signals() => stop.cancel(),
     }
     tracing::info!("Stopping; a second signal cuts what is still open");
     tokio::select! {
-        ended = &mut running => Ok(ended.map(|()| ExitCode::SUCCESS)?),
-        () = signals() => Ok(ExitCode::FAILURE),
+        // Whatever is in this program's place: it was told to stop.
+        ended = &mut running => Ok(ended.map(|_| Ran::Ended(ExitCode::SUCCESS))?),
+        () = signals() => Ok(Ran::Ended(ExitCode::FAILURE)),
     }
+}
+
+fn ran(ended: Ended) -> Ran {
+    match ended {
+        Ended::Stopped => Ran::Ended(ExitCode::SUCCESS),
+        Ended::Replaced { program } => Ran::Replaced(program),
+    }
+}
+
+/// Gives this process to the program that is in this one's place, with the same arguments: whoever
+/// looks after the process notices nothing. Gives why that did not work.
+fn start(program: &Path) -> anyhow::Error {
+    use std::os::unix::process::CommandExt;
+    let failed = std::process::Command::new(program).args(std::env::args_os().skip(1)).exec();
+    anyhow::Error::from(failed).context(format!("can not start {}", program.display()))
+}
+
+fn self_test(state: &Path) -> anyhow::Result<()> {
+    let config = Config::load(state)?;
+    key::identity(state)?;
+    for relay in &config.relays {
+        ways(&config, relay)?;
+    }
+    Ok(())
+}
+
+#[expect(clippy::print_stdout, reason = "what was asked for is data")]
+async fn handle_trial(state: &Path, instance: &str) -> anyhow::Result<ExitCode> {
+    trial(state, instance).await?;
+    println!("{}", trial_said(&crate::version()));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Ctrl-C leaves the update going on.
+#[expect(clippy::print_stdout, reason = "what was asked for is data")]
+async fn handle_update(args: UpdateArgs) -> anyhow::Result<ExitCode> {
+    let question = match args.check {
+        true => Ask::Look,
+        false => Ask::Update { within: args.within.seconds() },
+    };
+    let tell = |said: &Said| match args.json {
+        true => println!("{}", serde_json::to_string(said).unwrap_or_default()),
+        false => println!("{}", told(said)),
+    };
+    Ok(match ask(&args.state, &question, tell).await? {
+        Said::Updated { .. } | Said::Available { .. } => ExitCode::SUCCESS,
+        Said::Unchanged { why } if why != "failed" => ExitCode::SUCCESS,
+        _ => ExitCode::FAILURE,
+    })
 }
 
 #[expect(clippy::print_stdout, reason = "status is data")]
@@ -192,8 +319,60 @@ fn handle_status(args: &StatusArgs) -> anyhow::Result<ExitCode> {
     } else {
         println!("{}", describe(status.as_ref(), current, &args.state));
     }
-    let connected = current && status.is_some_and(|status| status.state == State::Connected);
+    let connected = |status: Status| matches!(status.state, State::Connected | State::Draining);
+    let connected = current && status.is_some_and(connected);
     Ok(if connected { ExitCode::SUCCESS } else { ExitCode::from(NOT_CONNECTED) })
+}
+
+/// Ctrl-C leaves the connector draining.
+#[expect(clippy::print_stdout, reason = "what was asked for is data")]
+async fn handle_drain(args: DrainArgs) -> anyhow::Result<ExitCode> {
+    let question = match args.resume {
+        true => Ask::Resume,
+        false => Ask::Drain { within: args.within.seconds() },
+    };
+    let tell = |said: &Said| match args.json {
+        true => println!("{}", serde_json::to_string(said).unwrap_or_default()),
+        false => println!("{}", told(said)),
+    };
+    let said = ask(&args.state, &question, tell).await?;
+    Ok(match said {
+        Said::Drained { cut: 0 } => ExitCode::SUCCESS,
+        Said::Serving if args.resume => ExitCode::SUCCESS,
+        // Or somebody else had it resume meanwhile.
+        Said::Drained { .. } | Said::Serving => ExitCode::from(NOT_CONNECTED),
+        _ => ExitCode::FAILURE,
+    })
+}
+
+fn told(said: &Said) -> String {
+    match said {
+        Said::Draining { sessions, seconds_left } => {
+            let left = api::Span::from_seconds(*seconds_left);
+            let left = left.map_or_else(|| "no time".to_owned(), |left| left.to_string());
+            format!("{sessions} sessions go on, {left} at most")
+        }
+        Said::Drained { cut: 0 } => "drained: all sessions have ended".to_owned(),
+        Said::Drained { cut } => format!("drained: {cut} sessions were cut"),
+        Said::Serving => "it takes sessions".to_owned(),
+        Said::Updating { step: Step::Fetching { version, bytes } } => {
+            format!("fetching {version}, {bytes} bytes")
+        }
+        Said::Updating { step: Step::Draining { sessions, seconds_left } } => {
+            told(&Said::Draining { sessions: *sessions, seconds_left: *seconds_left })
+        }
+        Said::Updating { step: Step::Trying } => "trying whether it reaches the relay".to_owned(),
+        Said::Updated { version, cut: 0 } => format!("updated to {version}"),
+        Said::Updated { version, cut } => format!("updated to {version}; {cut} sessions were cut"),
+        Said::Available { version } => format!("{version} can be had"),
+        Said::Unchanged { why } => match why.as_str() {
+            "current" => "it is the newest version",
+            "later" => "a newer version has not come to this connector's ring yet",
+            _ => "the newest version was tried before, and did not reach the relay",
+        }
+        .to_owned(),
+        Said::Refused { code, message, hint } => format!("{message} [{code}]\nhint: {hint}"),
+    }
 }
 
 #[expect(clippy::print_stdout, reason = "findings are data")]
@@ -224,6 +403,9 @@ fn describe(status: Option<&Status>, current: bool, state: &Path) -> String {
     }
     if let Some(error) = &status.last_error {
         text.push_str(&format!("\nlast error: {error}"));
+    }
+    for relay in status.relays.iter().filter(|_| status.relays.len() > 1) {
+        text.push_str(&format!("\n{}: {}", relay.relay, relay.state.as_str()));
     }
     text
 }

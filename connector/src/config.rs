@@ -2,7 +2,9 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use ::update::Ring;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use toml::Spanned;
@@ -11,23 +13,33 @@ use tunnel::endpoint::Congestion;
 use tunnel::proxy::{Proxies, Proxy, ProxyUrlError};
 
 use crate::allow::{AllowList, Entry};
+use crate::update::Settings;
 
 /// A connector's configuration, checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// The relay's HTTPS URL, as it was joined.
-    pub relay: String,
-    /// The name in the relay's certificate.
-    pub domain: String,
-    /// `host:port` of the relay's QUIC listener.
-    pub quic: String,
-    /// `host:port` of its HTTPS listener.
-    pub https: String,
+    /// The relay, as it was joined, and then others that serve the same organisation. A connection is
+    /// kept to each.
+    pub relays: Vec<Relay>,
     pub congestion: Congestion,
     /// How the relay is reached where UDP does not get through.
     pub proxy: ProxyChoice,
     pub tls_interception: Interception,
     pub allow: AllowList,
+    pub update: Settings,
+}
+
+/// Where a relay is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Relay {
+    /// Its HTTPS URL.
+    pub url: String,
+    /// The name in its certificate.
+    pub domain: String,
+    /// `host:port` of its QUIC listener.
+    pub quic: String,
+    /// `host:port` of its HTTPS listener.
+    pub https: String,
 }
 
 /// Which HTTP proxy leads to the relay.
@@ -116,12 +128,20 @@ impl Config {
                 return Err(ConfigError::Mistakes(mistakes.found));
             }
         };
-        if !is_host_and_port(file.quic.get_ref()) {
-            mistakes.add(file.quic.span().start, "quic is host:port".to_owned());
-        }
-        let https = tunnel::https::address(file.relay.get_ref());
-        if https.is_none() {
-            mistakes.add(file.relay.span().start, "relay is https://host[:port]".to_owned());
+        let first = At { relay: file.relay, domain: Some(file.domain), quic: Some(file.quic) };
+        let mut relays = vec![first.resolve(&mut mistakes)];
+        for also in file.also {
+            if relays.len() == MOST_RELAYS {
+                let text = format!("a connector has {MOST_RELAYS} relays at most");
+                mistakes.add(also.relay.span().start, text);
+                break;
+            }
+            let start = also.relay.span().start;
+            let relay = also.resolve(&mut mistakes);
+            if relays.iter().any(|other| other.https == relay.https) {
+                mistakes.add(start, format!("{:?} stands here already", relay.url));
+            }
+            relays.push(relay);
         }
         if let Some(url) = file.proxy.as_ref().filter(|url| url.get_ref() != "none")
             && let Err(error) = url.get_ref().parse::<Proxy>()
@@ -129,20 +149,19 @@ impl Config {
             mistakes.add(url.span().start, format!("proxy: {error}"));
         }
         let allow = file.allow.map(|entries| kept(entries, &mut mistakes));
+        let update = file.update.resolve(&mut mistakes);
         if !mistakes.found.is_empty() {
             return Err(ConfigError::Mistakes(mistakes.found));
         }
         let credentials = file.proxy_credentials;
         let proxy = file.proxy.map(|url| ProxyChoice::named(url.get_ref(), credentials));
         Ok(Self {
-            relay: file.relay.into_inner(),
-            domain: file.domain,
-            quic: file.quic.into_inner(),
-            https: https.unwrap_or_default(),
+            relays,
             congestion: file.congestion,
             proxy: proxy.unwrap_or_default(),
             tls_interception: file.tls_interception,
             allow: AllowList::new(allow),
+            update,
         })
     }
 }
@@ -183,7 +202,9 @@ pub fn template(
          {proxy}\n\
          \n\
          {ALLOW_COMMENT}\
-         {allow}\n",
+         {allow}\n\
+         \n\
+         {ALSO_COMMENT}",
         quoted(relay),
         quoted(domain),
         quoted(quic),
@@ -203,6 +224,70 @@ struct File {
     #[serde(default)]
     tls_interception: Interception,
     allow: Option<Vec<Spanned<String>>>,
+    #[serde(default)]
+    also: Vec<At>,
+    #[serde(default)]
+    update: Update,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Update {
+    key: Option<Spanned<String>>,
+    #[serde(default)]
+    automatic: bool,
+    #[serde(default)]
+    ring: Ring,
+    every: Option<api::Span>,
+    within: Option<api::Span>,
+    reach: Option<api::Span>,
+}
+
+impl Update {
+    fn resolve(self, mistakes: &mut Mistakes<'_>) -> Settings {
+        let key = self.key.and_then(|key| {
+            let parsed = key.get_ref().parse();
+            parsed
+                .map_err(|error| mistakes.add(key.span().start, format!("update.key: {error}")))
+                .ok()
+        });
+        let span = |span: Option<api::Span>, usual| span.map_or(usual, api::Span::duration);
+        Settings {
+            key,
+            automatic: self.automatic,
+            ring: self.ring,
+            every: span(self.every, Duration::from_secs(3600)),
+            within: span(self.within, Duration::from_secs(1800)),
+            reach: span(self.reach, Duration::from_secs(60)),
+        }
+    }
+}
+
+/// One relay, as the file says it. What it leaves out is as the URL says.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct At {
+    relay: Spanned<String>,
+    domain: Option<String>,
+    quic: Option<Spanned<String>>,
+}
+
+impl At {
+    fn resolve(self, mistakes: &mut Mistakes<'_>) -> Relay {
+        let Self { relay, domain, quic } = self;
+        if let Some(quic) = quic.as_ref().filter(|quic| !is_host_and_port(quic.get_ref())) {
+            mistakes.add(quic.span().start, "quic is host:port".to_owned());
+        }
+        let https = tunnel::https::address(relay.get_ref());
+        if https.is_none() {
+            mistakes.add(relay.span().start, "relay is https://host[:port]".to_owned());
+        }
+        let https = https.unwrap_or_default();
+        let host = https.rsplit_once(':').map_or("", |(host, _)| host);
+        let domain = domain.unwrap_or_else(|| host.trim_matches(['[', ']']).to_owned());
+        let quic = quic.map_or_else(|| https.clone(), Spanned::into_inner);
+        Relay { url: relay.into_inner(), domain, quic, https }
+    }
 }
 
 /// Collects what is wrong with a file.
@@ -248,6 +333,15 @@ fn list(mistakes: &[Mistake]) -> String {
     mistakes.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
+/// The lines by which a connector takes the updates of this publisher.
+pub fn update_section(key: &str, automatic: bool) -> String {
+    let key = toml::Value::from(key);
+    format!("{UPDATE_COMMENT}[update]\nkey = {key}\nautomatic = {automatic}\n")
+}
+
+/// Each is a connection, and a door that is tried again and again.
+const MOST_RELAYS: usize = 8;
+
 pub(crate) const FILE: &str = "connector.toml";
 
 const PROXY_COMMENT: &str = "\
@@ -261,6 +355,19 @@ const ALLOW_COMMENT: &str = "\
 # Without the list: everything but loopback, link-local, multicast and cloud metadata addresses.
 # Those are dialled only where an entry names a network inside them, such as 127.0.0.1/32:5432, or
 # the name localhost. A host name never opens them, whatever it resolves to. An empty list: nothing.
+";
+
+const UPDATE_COMMENT: &str = "
+# Updates that the relay hands on, signed by this key. automatic: taken without being asked for, as
+# soon as they have come to this connector's ring (\"first\", \"early\" or \"all\"), when its sessions
+# have ended or been cut (within = \"30m\").
+";
+
+const ALSO_COMMENT: &str = "\
+# Further relays of the same organisation, up to seven: a connection is kept to each. At the end of the
+# file. Without domain and quic: the URL's host, and its port.
+# [[also]]
+# relay = \"https://relay2.example.com\"
 ";
 
 #[cfg(test)]
@@ -278,12 +385,51 @@ mod tests {
         for (allow, proxy) in [&entries[..], &[], &entries[..]].into_iter().zip(choices) {
             let text = template(url, "r.example", "r.example:443", &proxy, allow);
             let config = Config::parse(&text, Path::new(FILE)).unwrap();
-            assert_eq!((&*config.quic, &*config.https), ("r.example:443", "r.example:443"));
+            let [relay] = &config.relays[..] else { panic!("{:?}", config.relays) };
+            assert_eq!((&*relay.quic, &*relay.https), ("r.example:443", "r.example:443"));
             assert_eq!(config.proxy, proxy);
             assert_eq!(config.tls_interception, Interception::Refuse);
             let expected = (!allow.is_empty()).then(|| allow.to_vec());
             assert_eq!(config.allow, AllowList::new(expected));
         }
+    }
+
+    #[test]
+    fn further_relays_are_where_their_urls_say_unless_the_file_says_more() {
+        let proxy = ProxyChoice::None;
+        let text = template("https://r.example", "r.example", "r.example:443", &proxy, &[]);
+        let more = "[[also]]\nrelay = \"https://[2001:db8::1]:8443\"\n[[also]]\n\
+                    relay = \"https://b.example\"\ndomain = \"r.example\"\nquic = \"b.example:444\"\n";
+        let config = Config::parse(&format!("{text}{more}"), Path::new(FILE)).unwrap();
+        let told: Vec<_> =
+            config.relays.iter().map(|r| (&*r.domain, &*r.quic, &*r.https)).collect();
+        let expected = [
+            ("r.example", "r.example:443", "r.example:443"),
+            ("2001:db8::1", "[2001:db8::1]:8443", "[2001:db8::1]:8443"),
+            ("r.example", "b.example:444", "b.example:443"),
+        ];
+        assert_eq!(told, expected);
+        let again = "[[also]]\nrelay = \"https://r.example:443\"\n";
+        let twice = Config::parse(&format!("{text}{again}"), Path::new(FILE)).unwrap_err();
+        assert!(twice.to_string().contains("stands here already"), "{twice}");
+        let many: String =
+            (0..8).map(|n| format!("[[also]]\nrelay = \"https://r{n}.example\"\n")).collect();
+        let many = Config::parse(&format!("{text}{many}"), Path::new(FILE)).unwrap_err();
+        assert!(many.to_string().contains("8 relays at most"), "{many}");
+    }
+
+    #[test]
+    fn a_publishers_key_is_taken_as_joining_writes_it() {
+        let (signer, _) = ::update::Signer::generate().unwrap();
+        let key = signer.public();
+        let text = template("https://r.example", "r", "r:443", &ProxyChoice::None, &[]);
+        assert_eq!(Config::parse(&text, Path::new(FILE)).unwrap().update.key, None);
+        let joined = text.clone() + &update_section(&key.to_string(), true) + "ring = \"early\"\n";
+        let update = Config::parse(&joined, Path::new(FILE)).unwrap().update;
+        assert_eq!((update.key, update.automatic, update.ring), (Some(key), true, Ring::Early));
+        let wrong = text + "[update]\nkey = \"AAAA\"\n";
+        let wrong = Config::parse(&wrong, Path::new(FILE)).unwrap_err();
+        assert!(wrong.to_string().contains("update.key"), "{wrong}");
     }
 
     #[test]

@@ -6,21 +6,32 @@ use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
 use tokio::sync::Mutex;
 use tokio::time::timeout;
+use tunnel::Ladder;
 use tunnel::doctor::{Finding, Outcome, examine, examine_before};
 use tunnel::tls::Trust;
-use tunnel::{Identity, Ladder};
 use wire::Examined;
 
 use crate::config::Config;
 use crate::join::Join;
+use crate::key;
 use crate::run::{RunError, ways};
 
 /// Looks at everything a connector needs. Fails where there is no connector to look at.
 pub async fn doctor(state: &Path) -> Result<Vec<Finding>, RunError> {
     let config = Config::load(state)?;
-    let identity = Identity::load(state)?;
-    let ladder = Ladder::new(ways(&config)?, None);
-    let mut findings = examine(&ladder, &identity).await;
+    let identity = key::identity(state)?;
+    let mut findings = Vec::new();
+    for (place, relay) in config.relays.iter().enumerate() {
+        let ladder = Ladder::new(ways(&config, relay)?, None);
+        let mut found = examine(&ladder, &identity).await;
+        if place > 0 {
+            // Of which relay it is said.
+            found.iter_mut().for_each(|finding| {
+                finding.check = format!("{} of {}", finding.check, relay.https);
+            });
+        }
+        findings.append(&mut found);
+    }
     let targets = config.allow.targets();
     let reached = futures_util::future::join_all(targets.map(reach)).await;
     findings.extend(reached);

@@ -98,7 +98,11 @@ pub async fn join(how: &Join) -> Result<Joined, JoinError> {
     let mut identity = Identity::new(&key, joined.certificate_pem.clone(), joined.ca_pem.clone())?;
     identity.save(&how.state)?;
     let quic = client.beside(joined.quic_port);
-    let text = config::template(&how.url, &joined.domain, &quic, &how.proxy, &how.allow);
+    let mut text = config::template(&how.url, &joined.domain, &quic, &how.proxy, &how.allow);
+    // The relay vouches for the publisher once, now: what it says later changes nothing.
+    if let Some(key) = &joined.update_key {
+        text.push_str(&config::update_section(key, joined.update_automatically));
+    }
     // Last, so that a directory with a configuration holds all that it needs.
     write_file(&how.state.join(config::FILE), text.as_bytes(), 0o644)?;
     Ok(joined)

@@ -1,27 +1,31 @@
 //! `adit-connector run`: stay connected, serve, stop in order.
 
 mod report;
+mod uplink;
 
+use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, timeout};
+use futures_util::future::join_all;
 use tokio_util::sync::CancellationToken;
 use tunnel::identity::IdentityError;
 use tunnel::ladder::Ways;
-use tunnel::{Closed, ConnectError, Connection, Identity, Ladder, OverTcp, Transport};
+use tunnel::{Ladder, OverTcp, Transport};
 
 use crate::backoff::Backoff;
-use crate::config::{Config, ConfigError, ProxyChoiceError};
+use crate::config::{Config, ConfigError, ProxyChoiceError, Relay};
+use crate::control::{Asked, Control};
 use crate::dial::SystemResolver;
 use crate::doctor::Examiner;
-use crate::serve::{Counts, Ends, Site, serve};
-use crate::status::{State, Status};
-use crate::{SOFTWARE, limits};
+use crate::serve::Site;
+use crate::status::Status;
+use crate::update::{Gate, Updater};
+use crate::{SOFTWARE, key, limits};
 
 use report::Report;
+use uplink::{Shared, Uplink};
 
 /// Why a connector does not run.
 #[derive(Debug, thiserror::Error)]
@@ -37,206 +41,136 @@ pub enum RunError {
     },
 }
 
-/// Runs until `stop`, and then until its sessions have ended or `grace` is over.
-pub async fn run(state: &Path, grace: Duration, stop: CancellationToken) -> Result<(), RunError> {
+/// How a connector's run ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ended {
+    Stopped,
+    /// Another program is in the place of the one that ran, and is to be started.
+    Replaced {
+        program: PathBuf,
+    },
+}
+
+/// Runs until `stop`, and then until its sessions have ended or `grace` is over; or until another
+/// program has taken the place of this one.
+pub async fn run(
+    state: &Path,
+    grace: Duration,
+    stop: CancellationToken,
+) -> Result<Ended, RunError> {
     limits::raise_open_files();
     let config = Config::load(state)?;
-    let identity = Identity::load(state)?;
-    let site = Arc::new(Site {
-        allow: config.allow.clone(),
-        resolver: Box::new(SystemResolver),
-        examiner: Some(Examiner::new(state)),
-        counts: Counts::default(),
-    });
-    let worked = worked_before(state);
-    let report = Report::new(state, &config.relay, identity.not_after(), worked, Arc::clone(&site));
-    let ladder = Arc::new(Ladder::new(ways(&config)?, worked));
-    let mut connector = Connector { state: state.to_owned(), ladder, site, grace, stop, report };
-    telemetry::manager::ready();
-    tokio::select! {
-        () = connector.stay_connected() => {}
-        never = telemetry::manager::keep_alive() => match never {},
+    let identity = key::identity(state)?;
+    let gate = match Gate::at_start(state) {
+        Ok(gate) => gate,
+        Err(program) => return Ok(Ended::Replaced { program }),
+    };
+    let site = Site::new(config.allow.clone(), Box::new(SystemResolver));
+    let site = Arc::new(site.examined_by(Examiner::new(state)));
+    let worked = Worked::read(state);
+    let relays = config.relays.iter().map(|relay| (&*relay.url, worked.by(relay)));
+    let report = Arc::new(Report::new(state, relays, identity.not_after(), Arc::clone(&site)));
+    let instance = Ladder::draw_instance();
+    // Where it is now: once another is in its place, the kernel calls it something else.
+    let program = std::env::current_exe().unwrap_or_else(|_| PathBuf::from(crate::PROGRAM));
+    let updater = Updater::new(state, config.update.clone(), program, instance.clone());
+    let updater = Arc::new(updater);
+    let ending = stop.child_token();
+    let shared = Shared {
+        state: state.to_owned(),
+        site: Arc::clone(&site),
+        report: Arc::clone(&report),
+        links: Arc::clone(&updater.links),
+        grace,
+        stop: ending.clone(),
+        lost: Arc::default(),
+    };
+    let mut uplinks = Vec::new();
+    for (place, relay) in config.relays.iter().enumerate() {
+        let ladder = Ladder::new(ways(&config, relay)?, worked.by(relay)).of_process(&instance);
+        let ladder = Arc::new(ladder);
+        let (shared, others_lost) = (shared.clone(), shared.lost.subscribe());
+        uplinks.push(Uplink { shared, place, ladder, backoff: Backoff::default(), others_lost });
     }
-    Ok(())
+    telemetry::manager::ready();
+    let all = join_all(uplinks.iter_mut().map(|uplink| Box::pin(uplink.stay_connected())));
+    let asked = Asked { site: Arc::clone(&site), updater: Arc::clone(&updater) };
+    let mut replaced = None;
+    tokio::select! {
+        _ = all => {}
+        never = telemetry::manager::keep_alive() => match never {},
+        never = listen(state, asked) => match never {},
+        never = say_stopping(stop) => match never {},
+        never = replace(&updater, gate, &site, ending, &mut replaced) => match never {},
+    }
+    report.stopped().await;
+    Ok(replaced.map_or(Ended::Stopped, |program| Ended::Replaced { program }))
 }
 
-/// By which way the connector that ran last reached the relay.
-fn worked_before(state: &Path) -> Option<Transport> {
-    Status::read(state).ok()??.transport?.parse().ok()
+/// Ends everything for another program: one that an update has put here, or the one before where
+/// this one does not reach the relay.
+async fn replace(
+    updater: &Updater,
+    gate: Gate,
+    site: &Site,
+    ending: CancellationToken,
+    replaced: &mut Option<PathBuf>,
+) -> Infallible {
+    let program = match Box::pin(gate.pass(updater)).await {
+        Some(before) => before,
+        None => {
+            tokio::select! {
+                () = Box::pin(updater.follow(site)) => {}
+                () = updater.replaced.cancelled() => {}
+            }
+            updater.program.clone()
+        }
+    };
+    *replaced = Some(program);
+    ending.cancel();
+    std::future::pending().await
 }
 
-pub(crate) fn ways(config: &Config) -> Result<Ways, ProxyChoiceError> {
+/// Lets the command line speak to this process. Where it can not, sessions are served all the same.
+async fn listen(state: &Path, asked: Asked) -> Infallible {
+    match Control::listen(state) {
+        Ok(control) => Box::pin(control.serve(asked)).await,
+        Err(error) => {
+            tracing::warn!(%error, "No command will find this connector");
+            std::future::pending().await
+        }
+    }
+}
+
+async fn say_stopping(stop: CancellationToken) -> Infallible {
+    stop.cancelled().await;
+    telemetry::manager::stopping();
+    std::future::pending().await
+}
+
+/// By which ways the connector that ran last reached its relays.
+struct Worked(Option<Status>);
+
+impl Worked {
+    fn read(state: &Path) -> Self {
+        Self(Status::read(state).ok().flatten())
+    }
+
+    fn by(&self, relay: &Relay) -> Option<Transport> {
+        let status = self.0.as_ref()?;
+        let own = status.relays.iter().find(|other| other.relay == relay.url);
+        let before = (status.relay == relay.url).then_some(&status.transport);
+        own.map(|own| &own.transport).or(before)?.as_ref()?.parse().ok()
+    }
+}
+
+pub(crate) fn ways(config: &Config, relay: &Relay) -> Result<Ways, ProxyChoiceError> {
     Ok(Ways {
-        quic: config.quic.clone(),
-        https: config.https.clone(),
-        domain: config.domain.clone(),
+        quic: relay.quic.clone(),
+        https: relay.https.clone(),
+        domain: relay.domain.clone(),
         software: SOFTWARE,
         congestion: config.congestion,
         over_tcp: OverTcp { proxies: config.proxy.read()?, interception: config.tls_interception },
     })
 }
-
-struct Connector {
-    state: PathBuf,
-    ladder: Arc<Ladder>,
-    site: Arc<Site>,
-    grace: Duration,
-    stop: CancellationToken,
-    report: Report,
-}
-
-impl Connector {
-    /// One connection at a time takes sessions; those that drain, or that a better one has replaced,
-    /// stay until theirs have ended.
-    async fn stay_connected(&mut self) {
-        let mut connections = JoinSet::new();
-        let mut backoff = Backoff::default();
-        let stop = self.stop.clone();
-        while let Some(connection) = stop.run_until_cancelled(self.connect(&mut backoff)).await {
-            let since = Instant::now();
-            let stopped = self.serve_in_turn(connection, &mut connections).await;
-            if stopped {
-                break;
-            }
-            if since.elapsed() >= STABLE {
-                backoff.reset();
-            }
-            let wait = backoff.next(rand::random());
-            stop.run_until_cancelled(sleep(wait)).await;
-        }
-        telemetry::manager::stopping();
-        self.report.write(State::Draining, None).await;
-        // Each ends by itself within its grace period; this bound is for what must not happen.
-        let all = async { while connections.join_next().await.is_some() {} };
-        if timeout(self.grace + MARGIN, all).await.is_err() {
-            tracing::error!("Connections did not end in time");
-        }
-        self.report.write(State::Stopped, None).await;
-    }
-
-    /// Serves a connection, and the one that takes its place, and so on. Whether `stop` was the end.
-    async fn serve_in_turn(
-        &mut self,
-        mut connection: Connection,
-        connections: &mut JoinSet<Closed>,
-    ) -> bool {
-        let stop = self.stop.clone();
-        loop {
-            let retire = CancellationToken::new();
-            let ends = Ends { stop: stop.clone(), grace: self.grace, retire: retire.clone() };
-            connections.spawn(serve(connection.clone(), Arc::clone(&self.site), ends));
-            let next = stop.run_until_cancelled(self.attend(&connection)).await;
-            while connections.try_join_next().is_some() {}
-            match next {
-                None => return true,
-                Some(None) => return false,
-                Some(Some(next)) => {
-                    let (from, to) = (connection.transport(), next.transport());
-                    tracing::info!(%from, %to, "Reached the relay by another way");
-                    retire.cancel();
-                    connection = next;
-                }
-            }
-        }
-    }
-
-    /// Dials until the relay accepts.
-    async fn connect(&mut self, backoff: &mut Backoff) -> Connection {
-        loop {
-            self.report.write(State::Connecting, None).await;
-            match self.dial().await {
-                Ok(connection) => {
-                    tracing::info!(
-                        relay = %connection.remote_address(),
-                        transport = %connection.transport(),
-                        software = connection.peer().software,
-                        "Connected"
-                    );
-                    return connection;
-                }
-                Err(error) => {
-                    let error = told(&error);
-                    let wait = backoff.next(rand::random());
-                    tracing::warn!(error, again_in = ?wait, "Could not connect to the relay");
-                    self.report.failed(error);
-                    sleep(wait).await;
-                }
-            }
-        }
-    }
-
-    async fn dial(&mut self) -> Result<Connection, DialOutError> {
-        // Read anew each time: the certificate may have been renewed since.
-        let identity = Identity::load(&self.state)?;
-        self.report.certificate_expires(identity.not_after());
-        Ok(self.ladder.dial(&identity).await?)
-    }
-
-    /// Keeps the report until the connection takes no more sessions; or until another one should,
-    /// which is given.
-    async fn attend(&mut self, connection: &Connection) -> Option<Connection> {
-        let (ladder, state) = (Arc::clone(&self.ladder), self.state.clone());
-        let identity = move || Identity::load(&state).ok();
-        let mut replacement = Box::pin(ladder.replacement(connection, identity));
-        let ended = loop {
-            self.report.write(State::Connected, Some(connection)).await;
-            tokio::select! {
-                closed = connection.closed() => break closed,
-                () = connection.draining() => {
-                    tracing::info!("The relay is stopping; dialling again");
-                    return None;
-                }
-                next = &mut replacement => return Some(next),
-                () = sleep(crate::status::EVERY) => {}
-            }
-        };
-        match &ended {
-            Closed::Peer { .. } | Closed::Here => tracing::info!(why = %ended, "Disconnected"),
-            Closed::Silent | Closed::Restarted | Closed::Broken { .. } => {
-                tracing::warn!(why = %ended, "Lost the relay");
-            }
-        }
-        self.report.failed(ended.to_string());
-        None
-    }
-}
-
-#[derive(Debug, thiserror::Error)]
-enum DialOutError {
-    #[error("this machine's key and certificate are not usable")]
-    Identity {
-        #[from]
-        source: IdentityError,
-    },
-    #[error(transparent)]
-    Connect(#[from] ConnectError),
-}
-
-/// Why the relay was not reached, and what helps where that is known.
-fn told(error: &DialOutError) -> String {
-    let DialOutError::Connect(failed) = error else { return chain(error) };
-    match failed.explain() {
-        Some(why) => {
-            let hint = why.hint().unwrap_or_default();
-            format!("{}: {hint} [{}]", chain(error), why.code())
-        }
-        None => chain(error),
-    }
-}
-
-/// An error and what caused it, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        source = error.source();
-    }
-    text
-}
-
-/// A connection that lived this long was a good one: the next attempt comes soon.
-const STABLE: Duration = Duration::from_secs(10);
-/// Beyond the grace period, for cutting and saying goodbye.
-const MARGIN: Duration = Duration::from_secs(10);

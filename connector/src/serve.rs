@@ -17,6 +17,7 @@ use wire::{Dial, Header, Mode, Refusal, Reply};
 use crate::allow::AllowList;
 use crate::dial::{DialError, Resolver, dial};
 use crate::doctor::Examiner;
+use crate::orders::{Order, Orders};
 
 /// What the sessions of every connection share.
 pub struct Site {
@@ -25,6 +26,20 @@ pub struct Site {
     /// Who looks for what is wrong when the relay asks; nobody in tests.
     pub examiner: Option<Examiner>,
     pub counts: Counts,
+    pub orders: Orders,
+}
+
+impl Site {
+    pub fn new(allow: AllowList, resolver: Box<dyn Resolver>) -> Self {
+        let (counts, orders) = (Counts::default(), Orders::default());
+        Self { allow, resolver, examiner: None, counts, orders }
+    }
+
+    /// Has `examiner` look for what is wrong when the relay asks.
+    #[must_use]
+    pub fn examined_by(self, examiner: Examiner) -> Self {
+        Self { examiner: Some(examiner), ..self }
+    }
 }
 
 /// How often what happened, since the process began.
@@ -32,6 +47,8 @@ pub struct Site {
 pub struct Counts {
     pub opened: AtomicU64,
     pub ended: AtomicU64,
+    /// Those of `ended` that draining did not wait for any longer.
+    pub cut: AtomicU64,
     pub refused: AtomicU64,
 }
 
@@ -48,12 +65,24 @@ pub struct Ends {
 /// Serves the relay's requests until the connection is over, or ends as `ends` says.
 pub async fn serve(connection: Connection, site: Arc<Site>, ends: Ends) -> Closed {
     let Ends { stop, grace, retire } = ends;
+    let mut orders = site.orders.subscribe();
     let mut sessions = JoinSet::new();
-    let mut settled = None;
+    let (mut settled, mut draining) = (None, None);
+    let cut = CancellationToken::new();
     loop {
+        if let Order::Drain { until } = *orders.borrow_and_update() {
+            let since = draining.map_or_else(Instant::now, |(since, _)| since);
+            draining = Some((since, until));
+            connection.drain();
+        }
+        let limit = draining.map(|(_, until)| until);
         tokio::select! {
             biased;
             () = stop.cancelled() => return drain(connection, site, sessions, grace).await,
+            // The orders live as long as the site.
+            _ = orders.changed() => {}
+            () = sleep_until(limit.unwrap_or_else(Instant::now)),
+                if limit.is_some() && !cut.is_cancelled() => cut.cancel(),
             () = retire.cancelled(), if settled.is_none() => {
                 connection.drain();
                 settled = Some(Instant::now() + SETTLE);
@@ -66,7 +95,8 @@ pub async fn serve(connection: Connection, site: Arc<Site>, ends: Ends) -> Close
             }
             Some(ended) = sessions.join_next() => note(ended),
             stream = connection.accept() => match stream {
-                Ok(stream) => { sessions.spawn(session(stream, Arc::clone(&site))); }
+                Ok(stream) if is_over(draining) => { sessions.spawn(decline(stream)); }
+                Ok(stream) => { sessions.spawn(session(stream, Arc::clone(&site), cut.clone())); }
                 Err(closed) => {
                     finish(sessions).await;
                     return closed;
@@ -74,6 +104,21 @@ pub async fn serve(connection: Connection, site: Arc<Site>, ends: Ends) -> Close
             },
         }
     }
+}
+
+/// Whether the relay has had the time to hear that this connection takes no more sessions.
+fn is_over(draining: Option<(Instant, Instant)>) -> bool {
+    draining.is_some_and(|(since, until)| since.elapsed() >= SETTLE || Instant::now() >= until)
+}
+
+/// The relay asks another connector then.
+async fn decline(mut stream: Stream) {
+    let refusal = Refusal {
+        code: "connector.draining".to_owned(),
+        message: "this connector takes no more sessions".to_owned(),
+        hint: Some("`adit-connector drain --resume` on its machine ends that".to_owned()),
+    };
+    refuse(&mut stream, refusal).await;
 }
 
 /// Takes what the relay still sends before it has heard, lets sessions end by themselves, and cuts
@@ -98,7 +143,7 @@ async fn drain(
         match step.await {
             Ok(None) => {}
             Ok(Some(Ok(stream))) => {
-                sessions.spawn(session(stream, Arc::clone(&site)));
+                sessions.spawn(session(stream, Arc::clone(&site), CancellationToken::new()));
             }
             Ok(Some(Err(closed))) => {
                 finish(sessions).await;
@@ -133,12 +178,21 @@ fn note(ended: Result<(), JoinError>) {
     }
 }
 
-async fn session(mut stream: Stream, site: Arc<Site>) {
+async fn session(mut stream: Stream, site: Arc<Site>, cut: CancellationToken) {
     // Boxed so that a session which is open does not carry what opening one took.
     let Some((dial, socket)) = Box::pin(open(&mut stream, &site)).await else { return };
     site.counts.opened.fetch_add(1, Relaxed);
-    carry(stream, socket, &dial).await;
+    if carry(stream, socket, &dial, cut).await == Carried::Cut {
+        site.counts.cut.fetch_add(1, Relaxed);
+    }
     site.counts.ended.fetch_add(1, Relaxed);
+}
+
+/// How a session ended for this side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Carried {
+    ByItself,
+    Cut,
 }
 
 async fn open(stream: &mut Stream, site: &Site) -> Option<(Dial, TcpStream)> {
@@ -149,7 +203,7 @@ async fn open(stream: &mut Stream, site: &Site) -> Option<(Dial, TcpStream)> {
             examine(stream, site).await;
             return None;
         }
-        Ok(Ok(Header::Open(_) | Header::Unknown)) => {
+        Ok(Ok(Header::Open(_) | Header::Fetch(_) | Header::Unknown)) => {
             refuse(stream, unknown()).await;
             return None;
         }
@@ -259,16 +313,32 @@ async fn answer(stream: &mut Stream, reply: Reply) {
     }
 }
 
-async fn carry(mut stream: Stream, socket: TcpStream, dial: &Dial) {
+async fn carry(
+    mut stream: Stream,
+    socket: TcpStream,
+    dial: &Dial,
+    cut: CancellationToken,
+) -> Carried {
     let mut target = match Tcp::new(socket) {
         Ok(target) => target,
         Err(error) => {
             tracing::debug!(session = %dial.session, %error, "The target is gone");
-            return;
+            return Carried::ByItself;
         }
     };
     let counters = Counters::default();
-    match splice::join(&mut stream, &mut target, &counters).await {
+    let joined = tokio::select! {
+        biased;
+        () = cut.cancelled() => None,
+        finish = splice::join(&mut stream, &mut target, &counters) => Some(finish),
+    };
+    let Some(finish) = joined else {
+        stream.abort(EndReason::Drained.number());
+        target.abort(EndReason::Drained.number());
+        tracing::info!(session = %dial.session, "Cut a session that did not end in time");
+        return Carried::Cut;
+    };
+    match finish {
         Finish::Closed(_) => {}
         // Each side learns that the other broke, and does not take it for the end of the data.
         Finish::Broken(Joined::First, error) => {
@@ -283,6 +353,7 @@ async fn carry(mut stream: Stream, socket: TcpStream, dial: &Dial) {
     tracing::debug!(
         session = %dial.session, up = counters.up(), down = counters.down(), "Session ended"
     );
+    Carried::ByItself
 }
 
 fn unknown() -> Refusal {
@@ -293,12 +364,12 @@ fn unknown() -> Refusal {
     }
 }
 
-/// For a stream's request to arrive, and for an answer to leave.
 /// The answer to who dials: what follows is the target's.
 fn opened(session: SessionId) -> Reply {
     Reply::Opened { session: Some(session), mode: Mode::Raw, host_keys: Vec::new() }
 }
 
+/// For a stream's request to arrive, and for an answer to leave.
 const REQUEST: Duration = Duration::from_secs(10);
 /// For sessions to end once their connection has.
 const FINISH: Duration = Duration::from_secs(5);

@@ -28,6 +28,20 @@ pub struct Status {
     pub last_error: Option<String>,
     pub certificate_expires: u64,
     pub written: u64,
+    /// Each of its relays; what stands above is the first that is connected.
+    #[serde(default)]
+    pub relays: Vec<RelayStatus>,
+}
+
+/// How it stands with one relay.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RelayStatus {
+    pub relay: String,
+    pub state: State,
+    pub relay_software: Option<String>,
+    pub rtt_micros: Option<u64>,
+    pub transport: Option<String>,
+    pub last_error: Option<String>,
 }
 
 /// Where a connector stands.
@@ -118,6 +132,7 @@ mod tests {
             last_error: None,
             certificate_expires: written + 86_400,
             written,
+            relays: Vec::new(),
         }
     }
 }

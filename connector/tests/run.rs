@@ -11,16 +11,18 @@ use std::time::Duration;
 use access::{CaPin, EndReason, TokenKind, TokenText};
 use adit_connector::config;
 use adit_connector::config::ProxyChoice;
+use adit_connector::control::{Ask, AskError, Said, ask};
 use adit_connector::doctor::{before_joining, is_well};
 use adit_connector::join::{Join, JoinError, join};
 use adit_connector::run::run;
 use adit_connector::status::{State, Status};
 use relay::{TestCa, TestRelay, within};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UnixStream};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
+use tunnel::Connection;
 use tunnel::doctor::Finding;
 use tunnel::https::CallError;
 
@@ -48,6 +50,123 @@ async fn a_connector_dials_again_while_its_relay_drains() {
     first.drain();
     let second = within(relay.welcome()).await;
     assert!(first.is_open() && second.is_open());
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_connector_that_is_told_to_drains_tells_how_far_it_is_and_serves_again() {
+    let relay = TestRelay::start();
+    let state = state_of(&relay);
+    let running = Running::start(state.path());
+    let first = within(relay.welcome()).await;
+    within(wait_for(state.path(), State::Connected)).await;
+    let mut told = Vec::new();
+    let drain = Ask::Drain { within: 60 };
+    let said = within(ask(state.path(), &drain, |said| told.push(said.clone()))).await.unwrap();
+    assert_eq!(said, Said::Drained { cut: 0 });
+    assert!(matches!(told[0], Said::Draining { sessions: 0, .. }), "{told:?}");
+    assert!(first.is_open() && first.is_draining());
+    within(wait_for(state.path(), State::Draining)).await;
+    // A connection that is made while it drains takes nothing either.
+    first.close(EndReason::Drained, "restarting");
+    let second = within(relay.welcome()).await;
+    within(second.draining()).await;
+    let resumed = within(ask(state.path(), &Ask::Resume, |_| {})).await.unwrap();
+    assert_eq!(resumed, Said::Serving);
+    let third = within(relay.welcome()).await;
+    within(wait_for(state.path(), State::Connected)).await;
+    assert!(third.is_open() && !third.is_draining());
+    running.stop().await;
+    let gone = within(ask(state.path(), &Ask::Resume, |_| {})).await;
+    assert!(matches!(gone, Err(AskError::NotRunning { .. })), "{gone:?}");
+}
+
+#[tokio::test]
+async fn a_socket_that_a_killed_connector_left_is_in_nobodys_way() {
+    let relay = TestRelay::start();
+    let state = state_of(&relay);
+    drop(std::os::unix::net::UnixListener::bind(state.path().join("control.sock")).unwrap());
+    let gone = within(ask(state.path(), &Ask::Resume, |_| {})).await;
+    assert!(matches!(gone, Err(AskError::NotRunning { .. })), "{gone:?}");
+    let running = Running::start(state.path());
+    within(wait_for(state.path(), State::Connecting)).await;
+    assert_eq!(within(ask(state.path(), &Ask::Resume, |_| {})).await.unwrap(), Said::Serving);
+    assert_eq!(mode(&state.path().join("control.sock")), 0o600);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_no_question_is_refused_and_the_connector_goes_on() {
+    let relay = TestRelay::start();
+    let state = state_of(&relay);
+    let running = Running::start(state.path());
+    within(wait_for(state.path(), State::Connecting)).await;
+    for question in ["{}\n", "{\"do\":\"explode\"}\n", "\0\0\n", &format!("{}\n", "x".repeat(5000))]
+    {
+        let mut socket = UnixStream::connect(state.path().join("control.sock")).await.unwrap();
+        // It may stop reading in the middle of one that is too long.
+        drop(socket.write_all(question.as_bytes()).await);
+        let mut answer = Vec::new();
+        drop(within(socket.read_to_end(&mut answer)).await);
+        let answer = String::from_utf8(answer).unwrap();
+        assert!(answer.is_empty() || answer.contains("control.unknown"), "{answer}");
+    }
+    assert_eq!(within(ask(state.path(), &Ask::Resume, |_| {})).await.unwrap(), Said::Serving);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_connector_keeps_a_connection_to_each_of_its_relays() {
+    let ca = Arc::new(TestCa::new());
+    let listen = |address: &str| TestRelay::listen(Arc::clone(&ca), address.parse().unwrap());
+    let (one, two) = (listen("127.0.0.1:0"), listen("127.0.0.1:0"));
+    let state = state_of(&one);
+    also(state.path(), &two.address());
+    let running = Running::start(state.path());
+    let (first, second) = within(async { tokio::join!(one.welcome(), two.welcome()) }).await;
+    assert_eq!(first.peer().instance, second.peer().instance, "they are one process's");
+    // One goes: the other stands, and the one that went gets its connection when it is back.
+    let address = one.address();
+    gone(one, first).await;
+    within(wait_until(state.path(), |status| {
+        status.relays[0].state == State::Connecting && status.relays[1].state == State::Connected
+    }))
+    .await;
+    let status = Status::read(state.path()).unwrap().unwrap();
+    assert_eq!((status.state, &*status.relay), (State::Connected, "https://other.test"));
+    assert!(second.is_open() && !second.is_draining());
+    let back = listen_again(&ca, &address).await;
+    let again = within(back.welcome()).await;
+    // Draining is told to both.
+    drop(within(ask(state.path(), &Ask::Drain { within: 60 }, |_| {})).await.unwrap());
+    within(async { tokio::join!(again.draining(), second.draining()) }).await;
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_relay_that_takes_over_is_dialled_as_soon_as_the_other_is_lost() {
+    let ca = Arc::new(TestCa::new());
+    let listen = |address: &str| TestRelay::listen(Arc::clone(&ca), address.parse().unwrap());
+    let (active, standby) = (listen("127.0.0.1:0"), listen("127.0.0.1:0"));
+    let address = standby.address();
+    standby.endpoint.close(0u32.into(), b"");
+    drop(standby);
+    let state = state_of(&active);
+    also(state.path(), &address);
+    let running = Running::start(state.path());
+    let first = within(active.welcome()).await;
+    // Long enough that the second is waited for longer than this test may take to reach it.
+    within(wait_until(state.path(), |status| status.relays[1].last_error.is_some())).await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let standby = listen_again(&ca, &address).await;
+    let lost = std::time::Instant::now();
+    gone(active, first).await;
+    within(async {
+        // What was on its way before may be given up.
+        while tunnel::accept(standby.endpoint.accept().await.unwrap()).await.is_err() {}
+    })
+    .await;
+    assert!(lost.elapsed() < Duration::from_secs(3), "{:?}", lost.elapsed());
     running.stop().await;
 }
 
@@ -137,7 +256,7 @@ impl Running {
         let (stop, mut tasks) = (CancellationToken::new(), JoinSet::new());
         let (state, stopped) = (state.to_owned(), stop.clone());
         tasks.spawn(async move {
-            run(&state, Duration::from_secs(2), stopped).await.unwrap();
+            run(&state, Duration::from_secs(2), stopped).await.map(drop).unwrap();
         });
         Self { stop, tasks }
     }
@@ -162,8 +281,40 @@ fn state_of(relay: &TestRelay) -> tempfile::TempDir {
     state
 }
 
+/// Names one more relay in a connector's configuration.
+fn also(state: &Path, quic: &str) {
+    let file = state.join("connector.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let also = format!(
+        "[[also]]\nrelay = \"https://other.test\"\ndomain = \"relay.test\"\nquic = {quic:?}\n"
+    );
+    std::fs::write(file, text + &also).unwrap();
+}
+
+/// A relay that ends without a word.
+async fn gone(relay: TestRelay, connection: Connection) {
+    connection.close(EndReason::Broken, "gone");
+    relay.endpoint.close(0u32.into(), b"");
+    within(relay.endpoint.wait_idle()).await;
+}
+
+/// Where one was until a moment ago.
+async fn listen_again(ca: &Arc<TestCa>, address: &str) -> TestRelay {
+    within(async {
+        while std::net::UdpSocket::bind(address).is_err() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+    TestRelay::listen(Arc::clone(ca), address.parse().unwrap())
+}
+
 async fn wait_for(state: &Path, wanted: State) {
-    while Status::read(state).unwrap().is_none_or(|status| status.state != wanted) {
+    wait_until(state, |status| status.state == wanted).await;
+}
+
+async fn wait_until(state: &Path, wanted: impl Fn(&Status) -> bool) {
+    while !Status::read(state).unwrap().is_some_and(|status| wanted(&status)) {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

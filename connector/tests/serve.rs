@@ -15,16 +15,18 @@ use std::time::Duration;
 use access::{EndReason, SessionId};
 use adit_connector::allow::AllowList;
 use adit_connector::dial::{Resolver, SystemResolver};
-use adit_connector::serve::{Counts, Ends, Site, serve};
+use adit_connector::orders::{Drained, Order};
+use adit_connector::serve::{Ends, Site, serve};
 use async_trait::async_trait;
 use relay::{TestRelay, how, within};
 use splice::{Io, Stream as _};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tunnel::{Closed, Connection, OpenError, Stream, end_reason};
-use wire::{Dial, Header, Open, Reply};
+use wire::{Dial, Header, Open, Reply, VERSIONS, VersionRange};
 
 #[tokio::test]
 async fn a_relay_that_lies_gets_a_refusal_and_the_target_no_packet() {
@@ -243,6 +245,62 @@ async fn a_session_that_does_not_end_is_cut_after_the_grace() {
     assert!(within(socket.read_u8()).await.is_err());
 }
 
+#[tokio::test]
+async fn a_connector_serves_sessions_of_a_relay_one_version_older_and_newer() {
+    let (newest, before) = (wire::VERSIONS.max, wire::VERSIONS.max - 1);
+    let of = |min, max| VersionRange { min, max };
+    let target = listener().await;
+    for (connector, relay, agreed) in
+        [(of(before, before), VERSIONS, before), (VERSIONS, of(before, before), before)]
+    {
+        let versions = Versions { connector, relay };
+        let rig = Rig::speaking(&["127.0.0.1/32:*"], SystemResolver, versions).await;
+        assert_eq!(rig.relay.peer().version, agreed);
+        assert!(agreed < newest);
+        let (stream, mut socket) = rig.session(&target).await;
+        let mut stream = Io::new(stream);
+        within(stream.write_all(b"over")).await.unwrap();
+        within(stream.shutdown()).await.unwrap();
+        let mut over = String::new();
+        within(socket.read_to_string(&mut over)).await.unwrap();
+        assert_eq!(over, "over");
+        rig.stop.cancel();
+        within(rig.relay.draining()).await;
+    }
+}
+
+#[tokio::test]
+async fn a_draining_connector_refuses_the_new_and_lets_the_old_go_on_until_the_limit() {
+    let target = listener().await;
+    let rig = Rig::start(&["127.0.0.1/32:*"], SystemResolver).await;
+    let (mut stays, mut cut) = rig.session(&target).await;
+    let (ends, socket) = rig.session(&target).await;
+    let hour = Duration::from_secs(3600);
+    rig.site.orders.give(Order::Drain { until: Instant::now() + hour });
+    within(rig.relay.draining()).await;
+    // What was asked for before the relay had heard is served; afterwards nothing is.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let port = target.local_addr().unwrap().port();
+    assert_eq!(rig.refused("127.0.0.1", port).await, "connector.draining");
+    let still = within(async {
+        tokio::join!(poll_fn(|cx| stays.poll_send(cx, &mut "still".into())), cut.read_u8())
+    });
+    assert_eq!(still.await.1.unwrap(), b's');
+    drop((ends, socket));
+    within(async {
+        while Drained::of(&rig.site.counts).left > 1 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+    rig.site.orders.give(Order::Drain { until: Instant::now() });
+    let error = within(poll_fn(|cx| stays.poll_recv(cx))).await.unwrap_err();
+    assert_eq!(end_reason(&error), Some(EndReason::Drained));
+    rig.settles().await;
+    assert_eq!(Drained::of(&rig.site.counts), Drained { left: 0, cut: 1 });
+    assert!(rig.relay.is_open(), "the connection was cut with the session");
+}
+
 /// A relay, and one connection of a connector with this list.
 struct Rig {
     relay: Connection,
@@ -252,17 +310,37 @@ struct Rig {
     _test: TestRelay,
 }
 
+/// What each side speaks.
+struct Versions {
+    connector: VersionRange,
+    relay: VersionRange,
+}
+
 impl Rig {
     async fn start(allow: &[&str], resolver: impl Resolver + 'static) -> Self {
+        let versions = Versions { connector: VERSIONS, relay: VERSIONS };
+        Self::speaking(allow, resolver, versions).await
+    }
+
+    async fn speaking(
+        allow: &[&str],
+        resolver: impl Resolver + 'static,
+        versions: Versions,
+    ) -> Self {
         let test = TestRelay::start();
         let address = test.address();
         let identity = test.ca.identity("connector:1");
-        let dial = tunnel::dial_out(how(&address, identity));
-        let (relay, machine) = within(async { tokio::join!(test.welcome(), dial) }).await;
+        let dial = tunnel::dial_out_speaking(how(&address, identity), versions.connector);
+        let welcome = async {
+            let incoming = test.endpoint.accept().await.unwrap();
+            let knock = tunnel::accept_speaking(incoming, versions.relay).await.unwrap();
+            let signer = Arc::new(relay::Signer(Arc::clone(&test.ca)));
+            knock.welcome("adit-relay test", signer).await.unwrap()
+        };
+        let (relay, machine) = within(async { tokio::join!(welcome, dial) }).await;
         let entries = allow.iter().map(|text| text.parse().unwrap()).collect::<Vec<_>>();
         let allow = AllowList::new((!entries.is_empty()).then_some(entries));
-        let (resolver, counts) = (Box::new(resolver), Counts::default());
-        let site = Arc::new(Site { allow, resolver, examiner: None, counts });
+        let site = Arc::new(Site::new(allow, Box::new(resolver)));
         let (stop, mut served) = (CancellationToken::new(), JoinSet::new());
         let grace = Duration::from_secs(2);
         let ends = Ends { stop: stop.clone(), grace, retire: CancellationToken::new() };

@@ -108,6 +108,8 @@ pub(super) async fn join(
         quic_port: state.info.quic_port,
         certificate_pem,
         ca_pem: state.ca.certificate_pem().to_owned(),
+        update_key: state.info.updates.0.map(|key| key.to_string()),
+        update_automatically: state.info.updates.1,
     }))
 }
 

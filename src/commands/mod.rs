@@ -6,6 +6,7 @@ mod migrate;
 mod restore;
 mod rotate_host_key;
 mod rotate_key;
+mod update;
 
 use std::path::{Path, PathBuf};
 
@@ -22,6 +23,7 @@ pub use migrate::Migrate;
 pub use restore::RestoreArgs;
 pub use rotate_host_key::RotateHostKey;
 pub use rotate_key::RotateKey;
+pub use update::{Update, UpdateError};
 
 /// Why a command did not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +56,8 @@ pub enum CommandError {
          place afterwards"
     )]
     KeyElsewhere,
+    #[error(transparent)]
+    Update(#[from] UpdateError),
 }
 
 impl CommandError {
@@ -71,7 +75,8 @@ impl CommandError {
             | Self::Read { .. }
             | Self::Write { .. }
             | Self::Edit { .. }
-            | Self::KeyElsewhere => 1,
+            | Self::KeyElsewhere
+            | Self::Update(_) => 1,
         }
     }
 
@@ -92,7 +97,8 @@ impl CommandError {
             | Self::Read { .. }
             | Self::Write { .. }
             | Self::Edit { .. }
-            | Self::KeyElsewhere => None,
+            | Self::KeyElsewhere
+            | Self::Update(_) => None,
         }
     }
 }

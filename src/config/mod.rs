@@ -9,6 +9,7 @@ mod oidc;
 mod proxy;
 mod ssh;
 mod tls;
+mod updates;
 
 use std::fmt;
 use std::io;
@@ -26,6 +27,7 @@ pub use notify::{Channel, MailBy, MailSecurity, NotifyBy};
 pub use oidc::OidcProvider;
 pub use proxy::{Proxy, PublicUrl};
 pub use tls::{Acme, Challenge, OwnCertificate, Tls};
+pub use updates::Updates;
 
 /// A configuration without mistakes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,6 +56,8 @@ pub struct Config {
     pub ldap: Vec<LdapDirectory>,
     /// Who is told of requests for access.
     pub notify: Vec<Channel>,
+    /// What connectors update themselves from.
+    pub updates: Updates,
 }
 
 /// How the MySQL door shows itself.
@@ -180,6 +184,7 @@ fn resolve(root: &mut Section<'_>, folder: &Path) -> Option<Config> {
     let oidc = oidc::oidc(root, folder);
     let ldap = ldap::ldap(root, folder);
     let notify = notify::notify(root, folder);
+    let updates = root.section("updates", |section| updates::updates(section, folder));
     Some(Config {
         data: folder.join(data?.unwrap_or_else(|| PathBuf::from("."))),
         database: database?,
@@ -197,6 +202,7 @@ fn resolve(root: &mut Section<'_>, folder: &Path) -> Option<Config> {
         oidc: oidc?,
         ldap: ldap?,
         notify: notify?,
+        updates: updates?,
     })
 }
 

@@ -13,7 +13,7 @@ use store::{Store, StoreError};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tunnel::certificate::{self, Facts};
-use tunnel::{ConnectError, Connection, Knock, Renewer};
+use tunnel::{Closed, ConnectError, Connection, Knock, Renewer};
 use wire::Refusal;
 
 use super::note;
@@ -23,6 +23,7 @@ use crate::authn::Authn;
 use crate::ca::Ca;
 use crate::connectors::{CertificateEnd, ConnectorIdentity, Connectors, Shown};
 use crate::lobby::{Guest, Lobby};
+use crate::updates::Updates;
 
 /// Whom machines are handed to, however they came.
 pub(crate) struct Machines {
@@ -31,6 +32,7 @@ pub(crate) struct Machines {
     pub(crate) agents: Arc<Agents>,
     pub(crate) connectors: Arc<Connectors>,
     pub(crate) ca: Arc<Ca>,
+    pub(crate) updates: Arc<Updates>,
     /// When every connection is to end.
     pub(crate) stop: CancellationToken,
 }
@@ -164,13 +166,31 @@ impl Machines {
             connection.close(EndReason::Revoked, "the connector was removed");
         }
         let closed = tokio::select! {
-            closed = connection.closed() => closed,
+            closed = self.answer(&connection) => closed,
             never = self.end(&connection) => match never {},
             never = self.connectors.look_after(id) => match never {},
         };
         tracing::debug!(%peer, %closed, "Connector left");
         self.authn.sightings().connector(id, from, &software);
         drop(place);
+    }
+
+    /// Answers what a connector asks for by itself, a little at a time, until its connection is over.
+    async fn answer(&self, connection: &Connection) -> Closed {
+        let mut asked = JoinSet::new();
+        loop {
+            tokio::select! {
+                Some(done) = asked.join_next() => note(done),
+                stream = connection.accept(), if asked.len() < ASKED_AT_ONCE => match stream {
+                    Ok(stream) => {
+                        let updates = self.updates.clone();
+                        asked.spawn(async move { updates.serve(stream).await });
+                    }
+                    Err(closed) => return closed,
+                },
+                closed = connection.closed() => return closed,
+            }
+        }
     }
 
     async fn agent(&self, agent: AgentIdentity, knock: Knock) {
@@ -310,6 +330,9 @@ impl Explain for BadRequest {
         "the certificate request can not be signed".into()
     }
 }
+
+/// Streams of one connector that are answered at a time.
+const ASKED_AT_ONCE: usize = 2;
 
 const LONGEST_SAID: usize = 64;
 

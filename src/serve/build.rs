@@ -55,6 +55,7 @@ use crate::policy::PolicyPublisher;
 use crate::seen::Sightings;
 use crate::terminals::Terminals;
 use crate::traces::Traces;
+use crate::updates::Updates;
 use crate::{AppState, RelayInfo, api, database, host_keys, portal, retention, statements};
 
 /// A relay that listens.
@@ -165,6 +166,7 @@ pub(super) struct Core {
     dials: Arc<Dials>,
     deliveries: Arc<Deliveries>,
     recordings: Archive,
+    updates: Arc<Updates>,
     pub(super) tokens: Tokens,
 }
 
@@ -291,6 +293,7 @@ impl Core {
             dials,
             deliveries,
             recordings,
+            updates: Updates::new(&config.updates),
             tokens,
         };
         Ok((core, keeper))
@@ -314,6 +317,7 @@ impl Core {
             ssh_host_ca: self.host_ca.line().map_err(host_keys::HostKeyError::Key)?,
             ssh_target_ca: self.target_ca.line().map_err(host_keys::HostKeyError::Key)?,
             statement_keys: self.signer.key_set(),
+            updates: (config.updates.key, config.updates.automatic),
             requests_kept: DAY * config.limits.request_log_days,
             statements_kept: DAY * config.limits.statement_log_days,
         };
@@ -382,6 +386,7 @@ impl Core {
             agents: self.agents.clone(),
             connectors: self.connectors.clone(),
             ca: self.ca.clone(),
+            updates: self.updates.clone(),
             stop: self.tokens.stop.clone(),
         }
     }

@@ -235,6 +235,7 @@ impl Reloader {
             ldap,
             notify,
             proxy,
+            updates,
         } = &self.config;
         let differs = [
             ("data", *data != wanted.data),
@@ -265,6 +266,7 @@ impl Reloader {
             ("notify", *notify != wanted.notify),
             ("oidc", *oidc != wanted.oidc),
             ("proxy", *proxy != wanted.proxy),
+            ("updates", *updates != wanted.updates),
             ("tls.acme", tls.acme != wanted.tls.acme),
             ("log.format", log.format != wanted.log.format),
             ("telemetry.otlp", telemetry.otlp != wanted.telemetry.otlp),

@@ -49,6 +49,94 @@ fn a_dial_uses_the_connector_that_is_left() -> Result<()> {
 }
 
 #[test]
+fn a_drained_connector_keeps_its_sessions_until_they_end_and_the_other_takes_the_new() -> Result<()>
+{
+    let mut world = World::start()?;
+    let (long, end) = until_told(&mut world, "long")?;
+    world.deployment.join(Deployment::SITE, "second", &loopback())?;
+    let mut drain = drain(&world, 0, "5m")?;
+    drain.wait_for_log(" sessions go on", SOON)?;
+    let opened = status(&world, 0)?["opened"].clone();
+    for _ in 0..3 {
+        assert_eq!(world.exec("web1", "echo new")?.ok()?, "new\n");
+    }
+    let status = status(&world, 0)?;
+    assert_eq!((&status["state"], &status["opened"]), (&"draining".into(), &opened), "{status}");
+    assert!(drain.is_running(), "{}", drain.log());
+
+    std::fs::write(&end, "")?;
+    let mut long = long;
+    assert!(long.wait(SOON)?.success(), "{}", long.log());
+    assert!(long.log().contains("ended"), "{}", long.log());
+    assert!(drain.wait(SOON)?.success(), "{}", drain.log());
+    assert!(drain.log().contains("all sessions have ended"), "{}", drain.log());
+
+    // It takes sessions again when it is told to, and there is no other.
+    resume(&world, 0)?;
+    world.deployment.connectors()[1].process.stop(SOON)?;
+    assert_eq!(world.exec("web1", "echo back")?.ok()?, "back\n");
+    let ended = world.deployment.connectors()[0].process.stop(SOON)?;
+    assert!(ended.success(), "{ended:?}");
+    Ok(())
+}
+
+#[test]
+fn what_has_not_ended_within_the_limit_of_a_drain_is_cut_and_counted() -> Result<()> {
+    let mut world = World::start()?;
+    let (mut long, _end) = until_told(&mut world, "cut")?;
+    let mut drain = drain(&world, 0, "2s")?;
+    assert_eq!(drain.wait(SOON)?.code(), Some(3), "{}", drain.log());
+    assert!(drain.log().contains(" sessions were cut"), "{}", drain.log());
+    assert_eq!(long.wait(SOON)?.code(), Some(255), "{}", long.log());
+    eventually(SOON, "the session ended at its target's side", || {
+        let ended = world.deployment.audit("session.ended").unwrap_or_default();
+        ended.len() == 1 && ended[0].to_string().contains("\"target\"")
+    })
+}
+
+/// An ssh session that has begun, and ends when the file is there.
+fn until_told(world: &mut World, name: &str) -> Result<(Process, std::path::PathBuf)> {
+    let end = std::env::temp_dir().join(format!("adit-{name}-{}", std::process::id()));
+    drop(std::fs::remove_file(&end));
+    let token = world.token("web1")?;
+    let mut ssh = world.ssh(&world.at("web1"), &token)?;
+    let wait = format!("while [ ! -e {} ]; do sleep 0.1; done", end.display());
+    ssh.arg(format!("echo started; {wait}; echo ended"));
+    let log = world.deployment.dir().join(format!("{name}.log"));
+    let mut client = Process::start("ssh", ssh, &log)?;
+    client.wait_for_log("started", SOON)?;
+    Ok((client, end))
+}
+
+fn connector(world: &World, index: usize, command: &str) -> Result<std::process::Command> {
+    let state = match index {
+        0 => world.deployment.dir().join(format!("connector-{}-1", Deployment::SITE)),
+        _ => world.deployment.dir().join("connector-second"),
+    };
+    let mut program = std::process::Command::new(testkit::bin_dir()?.join("adit-connector"));
+    program.arg(command).arg("--state").arg(state);
+    Ok(program)
+}
+
+fn drain(world: &World, index: usize, within: &str) -> Result<Process> {
+    let mut drain = connector(world, index, "drain")?;
+    drain.args(["--within", within]);
+    Process::start("drain", drain, &world.deployment.dir().join("drain.log"))
+}
+
+fn resume(world: &World, index: usize) -> Result<()> {
+    let mut resume = connector(world, index, "drain")?;
+    run(resume.arg("--resume"), SOON)?.ok().map(drop)
+}
+
+fn status(world: &World, index: usize) -> Result<serde_json::Value> {
+    let mut status = connector(world, index, "status")?;
+    let shown: serde_json::Value =
+        serde_json::from_slice(&run(status.arg("--json"), SOON)?.stdout)?;
+    Ok(shown["status"].clone())
+}
+
+#[test]
 fn a_connector_that_vanished_without_a_word_is_missed_within_ten_seconds() -> Result<()> {
     let mut world = World::start()?;
     world.deployment.connectors()[0].process.freeze();

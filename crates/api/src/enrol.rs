@@ -58,6 +58,13 @@ pub struct Joined {
     pub quic_port: u16,
     pub certificate_pem: String,
     pub ca_pem: String,
+    /// What updates of the connector are signed with: an Ed25519 public key in Base64. Absent: the
+    /// relay serves none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub update_key: Option<String>,
+    /// Whether the connector is to update by itself.
+    #[serde(default)]
+    pub update_automatically: bool,
 }
 
 /// `POST /agents/login`, with a login or admin token as Bearer.

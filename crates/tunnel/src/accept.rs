@@ -10,7 +10,7 @@ use rustls::pki_types::CertificateDer;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 use tokio_rustls::server::TlsStream;
-use wire::{Control, Refusal, VERSIONS};
+use wire::{Control, Refusal, VERSIONS, VersionRange};
 
 use crate::carried::Stream;
 use crate::carrier::{Carrier, Transport};
@@ -38,12 +38,20 @@ pub struct Knock {
 
 /// Takes an incoming connection through the handshake and its hello, within a deadline.
 pub async fn accept(incoming: quinn::Incoming) -> Result<Knock, ConnectError> {
+    accept_speaking(incoming, VERSIONS).await
+}
+
+/// As [`accept()`], speaking these versions of the protocol: what an older or a newer build does.
+pub async fn accept_speaking(
+    incoming: quinn::Incoming,
+    versions: VersionRange,
+) -> Result<Knock, ConnectError> {
     let heard = async {
         let quic = incoming.await.map_err(|source| ConnectError::Handshake { source })?;
         let chain = quic.peer_identity().and_then(|any| any.downcast::<Vec<CertificateDer>>().ok());
         let leaf = chain.as_ref().and_then(|chain| chain.first());
         let certificate = facts(leaf)?;
-        hear(Carrier::quic(quic, None), certificate).await
+        hear(Carrier::quic(quic, None), certificate, versions).await
     };
     within(heard).await
 }
@@ -60,7 +68,7 @@ where
 {
     let certificate = facts(stream.get_ref().1.peer_certificates().and_then(<[_]>::first))?;
     let way = Way { remote, transport, side: Side::Listener };
-    within(hear(Mux::start(stream, way).into(), certificate)).await
+    within(hear(Mux::start(stream, way).into(), certificate, VERSIONS)).await
 }
 
 async fn within(
@@ -129,14 +137,18 @@ fn facts(leaf: Option<&CertificateDer<'_>>) -> Result<Facts, ConnectError> {
     Facts::of(leaf).map_err(|source| ConnectError::Certificate { source })
 }
 
-async fn hear(carrier: Carrier, certificate: Facts) -> Result<Knock, ConnectError> {
+async fn hear(
+    carrier: Carrier,
+    certificate: Facts,
+    ours: VersionRange,
+) -> Result<Knock, ConnectError> {
     let over = |source| ConnectError::Closed { source };
     let mut control = carrier.accept(&Arc::default()).await.map_err(over)?;
     let hello = control.recv_frame().await.map_err(|source| ConnectError::Greeting { source })?;
     let Control::Hello { versions, software, capabilities, instance } = hello else {
         return Err(ConnectError::Protocol);
     };
-    let agreed = VERSIONS.agree(versions);
+    let agreed = ours.agree(versions);
     let version = agreed.unwrap_or_default();
     let instance = Some(instance).filter(|instance| (1..=MAX_INSTANCE).contains(&instance.len()));
     let peer = Peer { version, software, capabilities, instance };
@@ -144,18 +156,31 @@ async fn hear(carrier: Carrier, certificate: Facts) -> Result<Knock, ConnectErro
     match agreed {
         Some(_) => Ok(knock),
         None => {
-            knock.refuse(no_version()).await;
-            Err(ConnectError::Refused { source: no_version() })
+            let source = no_version(ours, versions);
+            knock.refuse(source.clone()).await;
+            Err(ConnectError::Refused { source })
         }
     }
 }
 
-fn no_version() -> Refusal {
-    let (min, max) = (VERSIONS.min, VERSIONS.max);
+/// Says which of the two is too old, and what to install where.
+fn no_version(ours: VersionRange, theirs: VersionRange) -> Refusal {
+    let release = env!("CARGO_PKG_VERSION");
+    let (which, hint) = match theirs.is_older_than(ours) {
+        true => ("old", format!("install Adit {release}, which the relay has, on this machine")),
+        false => (
+            "new",
+            format!(
+                "update the relay first, or install Adit {release}, which it has, on this machine"
+            ),
+        ),
+    };
     Refusal {
         code: "wire.version".into(),
-        message: format!("this relay speaks versions {min} to {max} of the protocol"),
-        hint: Some("install the version of Adit that the relay has".into()),
+        message: format!(
+            "this program is too {which} for its relay: it speaks {theirs} of the protocol, and the relay {ours}"
+        ),
+        hint: Some(hint),
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
-use wire::{Control, VERSIONS};
+use wire::{Control, VERSIONS, VersionRange};
 
 use crate::Identity;
 use crate::carried::Stream;
@@ -39,13 +39,22 @@ pub(crate) struct Hello<'a> {
     pub(crate) capabilities: &'a [String],
     /// Of the process, where it may have several connections at a time.
     pub(crate) instance: &'a str,
+    pub(crate) versions: VersionRange,
 }
 
 /// Dials the relay by QUIC and greets it, within a deadline. An expired certificate is renewed before
 /// the connection is handed out.
 pub async fn dial_out(how: DialOut<'_>) -> Result<Connection, ConnectError> {
+    dial_out_speaking(how, VERSIONS).await
+}
+
+/// As [`dial_out`], speaking these versions of the protocol: what an older or a newer build does.
+pub async fn dial_out_speaking(
+    how: DialOut<'_>,
+    versions: VersionRange,
+) -> Result<Connection, ConnectError> {
     let DialOut { identity, software, capabilities, .. } = &how;
-    let hello = Hello { identity, software, capabilities, instance: "" };
+    let hello = Hello { identity, software, capabilities, instance: "", versions };
     let dialled = async { greet(hello, quic(&how).await?).await };
     match timeout(DEADLINE, dialled).await {
         Ok(connection) => connection,
@@ -90,13 +99,13 @@ pub(crate) async fn greet(said: Hello<'_>, carrier: Carrier) -> Result<Connectio
     let greeting = |source| ConnectError::Greeting { source };
     let mut stream = carrier.open(&Arc::default()).await.map_err(greeting)?;
     let hello = Control::Hello {
-        versions: VERSIONS,
+        versions: said.versions,
         software: said.software.to_owned(),
         capabilities: said.capabilities.to_vec(),
         instance: said.instance.to_owned(),
     };
     let (peer, renew_now) = match ask(&mut stream, &hello).await? {
-        Control::Welcome { version, relay, renew_now } => {
+        Control::Welcome { version, relay, renew_now } if said.versions.contains(version) => {
             let (capabilities, instance) = (Vec::new(), None);
             (Peer { version, software: relay, capabilities, instance }, renew_now)
         }

@@ -86,7 +86,12 @@ impl Identity {
 
     /// Reads `key.pem`, `certificate.pem` and `ca.pem`. A renewed certificate goes back there.
     pub fn load(directory: &Path) -> Result<Self, IdentityError> {
-        let key = Key::from_pem(&read(&directory.join(KEY))?.into())?;
+        Self::load_with_key(directory, &directory.join(KEY))
+    }
+
+    /// As [`load`](Self::load), with the key from another file.
+    pub fn load_with_key(directory: &Path, key: &Path) -> Result<Self, IdentityError> {
+        let key = Key::from_pem(&read(key)?.into())?;
         let certificate_pem = read(&directory.join(CERTIFICATE))?;
         let mut identity = Self::new(&key, certificate_pem, read(&directory.join(CA))?)?;
         identity.directory = Some(directory.to_owned());

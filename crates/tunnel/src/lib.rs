@@ -27,12 +27,12 @@ pub mod tls;
 pub mod websocket;
 mod window;
 
-pub use accept::{Knock, Renewer, accept, accept_tls};
+pub use accept::{Knock, Renewer, accept, accept_speaking, accept_tls};
 pub use carried::{Stream, StreamError, end_reason};
 pub use carrier::Transport;
 pub use closed::{Closed, ConnectError, OpenError};
 pub use connection::{Connection, Opened, Peer};
-pub use dial::{DialOut, dial_out};
+pub use dial::{DialOut, dial_out, dial_out_speaking};
 pub use identity::Identity;
 pub use ladder::Ladder;
 pub use tcp::{Interception, OverTcp, prepare};

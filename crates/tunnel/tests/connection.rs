@@ -16,7 +16,7 @@ use std::sync::Arc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tunnel::endpoint::{self, Congestion};
 use tunnel::{Closed, ConnectError, Connection, OpenError, Stream, end_reason};
-use wire::{Control, Header, Inbox, Mode, Open, Refusal, Reply, VERSIONS};
+use wire::{Control, Header, Inbox, Mode, Open, Refusal, Reply, VERSIONS, VersionRange};
 
 #[tokio::test]
 async fn two_sides_greet_and_carry_bytes_both_ways() {
@@ -325,6 +325,49 @@ async fn a_version_nobody_speaks_is_refused_in_words() {
     assert!(matches!(accepted, Err(ConnectError::Refused { .. })));
     let Control::Refused(refusal) = heard else { panic!("{heard:?}") };
     assert_eq!(refusal.code, "wire.version");
+}
+
+#[tokio::test]
+async fn a_build_speaks_with_the_one_before_and_tells_others_which_side_to_update() {
+    let relay = TestRelay::start();
+    let address = relay.address();
+    let signer = || Arc::new(Signer(Arc::clone(&relay.ca)));
+    let greet = async |machine: VersionRange, ours: VersionRange| {
+        let accept = async {
+            let incoming = relay.endpoint.accept().await.unwrap();
+            let knock = tunnel::accept_speaking(incoming, ours).await?;
+            knock.welcome("adit-relay test", signer()).await
+        };
+        let identity = relay.ca.identity("connector:1");
+        let dial = tunnel::dial_out_speaking(how(&address, identity), machine);
+        within(async { tokio::join!(accept, dial) }).await
+    };
+    let (newest, before) = (VERSIONS.max, VERSIONS.max - 1);
+    let of = |min, max| VersionRange { min, max };
+    let table = [
+        (of(before - 1, before), VERSIONS, before),
+        (VERSIONS, of(before - 1, before), before),
+        (of(newest, newest + 1), VERSIONS, newest),
+        (VERSIONS, of(newest, newest + 1), newest),
+    ];
+    for (machine, ours, agreed) in table {
+        let (server, machine) = greet(machine, ours).await;
+        let (server, machine) = (server.unwrap(), machine.unwrap());
+        assert_eq!((server.peer().version, machine.peer().version), (agreed, agreed));
+        let (near, far) = within(open_pair(&server, &machine)).await;
+        drop((near, far));
+    }
+    let ours = of(8, 9);
+    for (machine, too, fix) in
+        [(of(6, 7), "too old", "install Adit"), (of(10, 11), "too new", "update the relay first")]
+    {
+        let (refused, told) = greet(machine, ours).await;
+        assert!(refused.is_err());
+        let Err(ConnectError::Refused { source }) = told else { panic!("{told:?}") };
+        assert_eq!(source.code, "wire.version");
+        assert!(source.message.contains(too), "{source}");
+        assert!(source.hint.as_deref().is_some_and(|hint| hint.contains(fix)), "{source:?}");
+    }
 }
 
 #[tokio::test]

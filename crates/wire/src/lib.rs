@@ -10,5 +10,5 @@ mod version;
 
 pub use frame::{FrameError, Inbox, MAX_FRAME, encode};
 pub use liveness::{Action, Liveness};
-pub use message::{Control, Dial, Examined, Finding, Header, Mode, Open, Refusal, Reply};
-pub use version::{ALPN, ALPN_API, VERSIONS, VersionRange};
+pub use message::{Control, Dial, Examined, Fetch, Finding, Header, Mode, Open, Refusal, Reply};
+pub use version::{ALPN, ALPN_API, VERSIONS, VersionRange, WITH_UPDATES};

@@ -69,6 +69,9 @@ pub enum Header {
     /// The relay asks a connector what is wrong on its ways; [`Examined`] follows the answer.
     Examine,
     Open(Open),
+    /// A connector asks its relay for something of the update that is published; in version 2 and
+    /// later.
+    Fetch(Fetch),
     #[serde(other)]
     Unknown,
 }
@@ -110,6 +113,20 @@ pub struct Finding {
     /// What helps.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fix: Option<String>,
+}
+
+/// What a connector asks for. After `Opened` comes one frame, the signed manifest, or the bytes of the
+/// file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "what", rename_all = "snake_case")]
+pub enum Fetch {
+    Manifest,
+    /// One of the files that the manifest names, by its SHA-256 in hexadecimal.
+    File {
+        sha256: String,
+    },
+    #[serde(other)]
+    Unknown,
 }
 
 /// An agent asks the relay for an application.
@@ -240,6 +257,10 @@ mod tests {
                 r#"{"kind":"check","session":"00000000-0000-0000-0000-000000000000","application":"web1","host":"10.0.0.7","port":22}"#,
             ),
             (serde_json::to_string(&opened).unwrap(), r#"{"kind":"opened","mode":"raw"}"#),
+            (
+                serde_json::to_string(&Header::Fetch(Fetch::File { sha256: "00".into() })).unwrap(),
+                r#"{"kind":"fetch","what":"file","sha256":"00"}"#,
+            ),
             (serde_json::to_string(&Control::Drain).unwrap(), r#"{"kind":"drain"}"#),
         ];
         for (text, expected) in written {
@@ -258,6 +279,8 @@ mod tests {
         }
         let header: Header = serde_json::from_str(r#"{"kind":"bind","port":1}"#).unwrap();
         assert_eq!(header, Header::Unknown);
+        let fetch: Header = serde_json::from_str(r#"{"kind":"fetch","what":"map"}"#).unwrap();
+        assert_eq!(fetch, Header::Fetch(Fetch::Unknown));
         let open: Header =
             serde_json::from_str(r#"{"kind":"open","application":"db","via":"x"}"#).unwrap();
         assert_eq!(open, Header::Open(Open { application: "db".into(), raw: false }));

@@ -329,6 +329,7 @@ fn info() -> RelayInfo {
         ssh_host_ca: "ssh-ed25519 BBBB adit hosts of relay.test".to_owned(),
         ssh_target_ca: "ssh-ed25519 AAAA adit relay.test".to_owned(),
         statement_keys: serde_json::json!({ "keys": [] }),
+        updates: (None, false),
         requests_kept: std::time::Duration::from_secs(86400),
         statements_kept: std::time::Duration::from_secs(86400),
     }

@@ -58,9 +58,20 @@ struct Memory {
 impl Ladder {
     /// `worked` is the way that was good the last time, where that is known.
     pub fn new(ways: Ways, worked: Option<Transport>) -> Self {
-        let instance = format!("{:032x}", rand::random::<u128>());
+        let instance = Self::draw_instance();
         let memory = Mutex::new(Memory { worked, climb: Climb::default() });
         Self { ways, instance, memory }
+    }
+
+    /// As one of several of a process, all of which tell their relays that.
+    pub fn of_process(mut self, instance: &str) -> Self {
+        instance.clone_into(&mut self.instance);
+        self
+    }
+
+    /// What tells one process from another.
+    pub fn draw_instance() -> String {
+        format!("{:032x}", rand::random::<u128>())
     }
 
     pub(crate) fn ways(&self) -> &Ways {
@@ -209,7 +220,8 @@ impl Ladder {
     ) -> (Transport, Result<Connection, ConnectError>) {
         let rung = carrier.transport();
         let (software, instance) = (self.ways.software, self.instance.as_str());
-        let hello = Hello { identity, software, capabilities: &[], instance };
+        let versions = wire::VERSIONS;
+        let hello = Hello { identity, software, capabilities: &[], instance, versions };
         (rung, dial::greet(hello, carrier).await)
     }
 
