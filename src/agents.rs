@@ -7,9 +7,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use access::{
-    AgentId, ApplicationId, Authenticated, Code, Context, Deny, EndReason, Explain, Keeps, Kind,
-    PolicySnapshot, Shortfall,
+    AgentId, ApplicationId, Authenticated, Code, Context, Deny, EndReason, Explain, Grant, Keeps,
+    Kind, PolicySnapshot, Shortfall,
 };
+use gateway_rdp::RdpGateway;
 use gateway_ssh::SshGateway;
 use session::{Broker, Door, pace};
 use splice::Io;
@@ -29,6 +30,7 @@ pub struct Agents {
     authn: Arc<Authn>,
     broker: Broker,
     ssh: SshGateway,
+    rdp: RdpGateway,
     policy: watch::Receiver<Arc<PolicySnapshot>>,
     drain: CancellationToken,
     connections: Mutex<HashMap<AgentId, Vec<(u64, Connection)>>>,
@@ -39,12 +41,12 @@ impl Agents {
     pub fn new(
         authn: Arc<Authn>,
         broker: Broker,
-        ssh: SshGateway,
+        (ssh, rdp): (SshGateway, RdpGateway),
         policy: watch::Receiver<Arc<PolicySnapshot>>,
         drain: CancellationToken,
     ) -> Arc<Self> {
         let (connections, epochs) = (Mutex::default(), AtomicU64::new(1));
-        Arc::new(Self { authn, broker, ssh, policy, drain, connections, epochs })
+        Arc::new(Self { authn, broker, ssh, rdp, policy, drain, connections, epochs })
     }
 
     /// Cuts the connections of an agent that was revoked. Whether it had any.
@@ -156,27 +158,37 @@ impl Agents {
             Err(error) => return refuse(stream, asked, &error).await,
         };
         match self.door(&who, &open) {
-            Some(application) => self.hand_to_ssh(who, application, peer, stream).await,
+            Some(Way::Ssh(application)) => self.hand_to_ssh(who, application, peer, stream).await,
+            Some(Way::Desktop(grant)) => self.hand_to_rdp(*grant, asked, stream).await,
             None => self.carry_raw(&who, &open, asked, stream).await,
         }
     }
 
-    /// The application, where the relay logs in to it for its user, by its own protocol.
-    fn door(&self, who: &Authenticated, open: &Open) -> Option<ApplicationId> {
+    /// How an application is reached where the relay logs in to it for its user, by its own protocol.
+    fn door(&self, who: &Authenticated, open: &Open) -> Option<Way> {
         if open.raw {
             return None;
         }
         let policy = self.broker.policy();
         let application = policy.find(&open.application, who).ok()?;
-        if application.kind != Kind::Ssh || !application.login.is_ours() {
+        if !application.login.is_ours() {
+            return None;
+        }
+        if application.kind == Kind::Rdp {
+            // Who could open nothing there is answered, and recorded, by the raw way.
+            let context = Context::native(who.from(), application);
+            let grant = policy.authorize(who, application, context, SystemTime::now());
+            return grant.ok().map(|grant| Way::Desktop(Box::new(grant)));
+        }
+        if application.kind != Kind::Ssh {
             return None;
         }
         // The door authorises with the login that is named there. Who could open nothing there gets
         // the one answer for the absent and the forbidden, from the raw way.
         let context = Context { from: who.from(), login: None, database: None, keeps: Keeps::SSH };
         match policy.authorize(who, application, context, SystemTime::now()) {
-            Ok(_) => Some(application.id),
-            Err(Deny::Short(_, term)) if shown_there(term) => Some(application.id),
+            Ok(_) => Some(Way::Ssh(application.id)),
+            Err(Deny::Short(_, term)) if shown_there(term) => Some(Way::Ssh(application.id)),
             Err(_) => None,
         }
     }
@@ -194,6 +206,19 @@ impl Agents {
             let (io, vouched) = (Io::new(stream), Some((who, application)));
             self.ssh.serve(io, peer, vouched, self.drain.clone()).await;
         }
+    }
+
+    /// A native client signs in with a login that is good once; its desktop gets the relay's account.
+    async fn hand_to_rdp(&self, grant: Grant, asked: Instant, mut stream: Stream) {
+        let session = match self.broker.open(grant, Door::Agent, SystemTime::now()).await {
+            Ok(session) => session,
+            Err(error) => return refuse(stream, asked, &error).await,
+        };
+        let (id, host_keys) = (Some(session.id()), Vec::new());
+        let opened = Reply::Opened { session: id, mode: Mode::Raw, host_keys };
+        // As there, what is broken breaks again.
+        drop(stream.send_frame(&opened).await);
+        self.rdp.serve(session, Io::new(stream), CancellationToken::new()).await;
     }
 
     async fn carry_raw(
@@ -225,6 +250,12 @@ impl Agents {
     }
 }
 
+/// By which door of the relay an application is reached.
+enum Way {
+    Ssh(ApplicationId),
+    Desktop(Box<Grant>),
+}
+
 /// A connection's place in the table of agents.
 struct Place<'a> {
     agents: &'a Agents,
@@ -254,6 +285,8 @@ fn shown_there(term: Shortfall) -> bool {
         | Shortfall::Databases => true,
         Shortfall::Session
         | Shortfall::Clipboard
+        | Shortfall::Printer
+        | Shortfall::Audio
         | Shortfall::Recording
         | Shortfall::Source
         | Shortfall::Hours

@@ -1,7 +1,9 @@
-//! Deletes recordings once they were kept for as long as the setting `recording_days` says.
+//! Deletes recordings once they were kept for as long as the settings `recording_days` and
+//! `desktop_recording_days` say.
 
 use std::time::{Duration, SystemTime};
 
+use record::Since;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
@@ -26,14 +28,16 @@ pub(crate) async fn follow(state: AppState, stop: CancellationToken) {
 /// What fails is tried again at the next look.
 async fn look(state: &AppState, now: SystemTime) {
     let kept = match state.store.settings().await {
-        Ok(settings) => settings.recording_life(),
+        Ok(settings) => settings,
         Err(error) => {
             tracing::warn!(%error, "Could not read for how long recordings are kept");
             return;
         }
     };
-    let Some(before) = kept.and_then(|life| now.checked_sub(life)) else { return };
-    match state.recordings.remove_before(before).await {
+    let since = |life: Option<Duration>| life.and_then(|life| now.checked_sub(life));
+    let desktops = since(kept.desktop_recording_life());
+    let since = Since { desktops, others: since(kept.recording_life()) };
+    match state.recordings.remove_before(since).await {
         Ok(0) => {}
         Ok(removed) => tracing::info!(removed, "Deleted recordings that were kept long enough"),
         Err(error) => {

@@ -1,7 +1,7 @@
 //! Desktops: what pages and targets say.
 
 use access::Clipboard;
-use gateway_rdp::fuzzing::{Conversation, before};
+use gateway_rdp::fuzzing::{Conversation, Setting, before};
 
 /// What comes before a desktop is there.
 pub(super) fn first(bytes: &[u8]) {
@@ -18,8 +18,11 @@ pub(super) fn recorded(bytes: &[u8]) {
 pub(super) fn conversation(bytes: &[u8]) {
     let Some((setting, parts)) = bytes.split_first() else { return };
     let clipboard = Clipboard::ALL[usize::from(setting & 3)];
-    let (files, nla, managed) = (setting & 4 != 0, setting & 8 != 0, setting & 16 != 0);
-    let conversation = || Conversation::new(clipboard, files, nla, managed);
+    let is = |bit: u8| setting & bit != 0;
+    let (files, nla, managed, native) = (is(4), is(8), is(16), is(32));
+    let (printer, audio) = (!is(64), !is(128));
+    let setting = Setting { clipboard, files, printer, audio, native, nla, managed };
+    let conversation = || Conversation::new(&setting);
     let (mut whole, mut cut) = (conversation(), conversation());
     let mut rest = parts;
     while let [side, length, more @ ..] = rest {

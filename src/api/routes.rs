@@ -95,6 +95,8 @@ pub(super) fn routes() -> Vec<Route> {
             doc("revokeMyToken", "Revokes one of the caller's own tokens", &[p::NO_TOKEN])).needs(Tokens),
         post("/api/v1/me/rdp-files", User, rdp_files::make,
             doc("makeMyRdpFile", "Makes the caller a signed file by which Remote Desktop's clients open a desktop", &[p::ISSUE, p::ISSUE_OWN, p::RDP_FILE])).needs(Tokens),
+        post("/api/v1/me/rdp-logins", User, rdp_files::login,
+            doc("makeMyRdpLogin", "Makes the caller a login for one connection of a Remote Desktop client to a desktop where the relay signs in", &[p::ISSUE_OWN, p::RDP_LOGIN])).needs(Tokens),
         get("/api/v1/me/ssh-keys", User, keys::mine,
             doc("listMySshKeys", "Lists the caller's own SSH keys", &[])).needs(Read),
         post("/api/v1/me/ssh-keys", User, keys::add_mine,

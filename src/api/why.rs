@@ -149,6 +149,7 @@ fn words(term: Shortfall, spec: Option<&GrantSpec>) -> String {
         Shortfall::Level => spec.level.map(|level| format!("{level}: {UNMAPPED}")),
         Shortfall::Databases => Some(format!("{}: {UNKEPT}", list(&spec.databases))),
         Shortfall::Clipboard => Some(format!("{}: {UNKEPT}", spec.clipboard)),
+        Shortfall::Printer | Shortfall::Audio => Some(format!("no: {UNKEPT}")),
         Shortfall::Recording => Some("required: no door for it records yet".to_owned()),
         Shortfall::Authentication => Some(match &spec.ssh.authentication {
             Some(ways) if !ways.is_empty() => {

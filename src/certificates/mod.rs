@@ -101,6 +101,11 @@ impl Certificates {
         shown.own(&self.domain).unwrap_or_else(|| shown.relay.clone()).key.clone()
     }
 
+    /// What is shown to somebody who asks for this host, which is in lower case.
+    pub(crate) fn key_for(&self, host: &str, now: SystemTime) -> Option<Arc<CertifiedKey>> {
+        self.find(host, now).map(|pair| pair.key.clone())
+    }
+
     /// Shows what a CA has issued.
     pub(crate) fn issued(&self, rows: &[AcmeRow]) {
         let mut issued = self.issued.write().unwrap_or_else(PoisonError::into_inner);
@@ -227,7 +232,7 @@ impl Shown {
 impl ResolvesServerCert for Certificates {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let host = hello.server_name()?.to_ascii_lowercase();
-        self.find(&host, SystemTime::now()).map(|pair| pair.key.clone())
+        self.key_for(&host, SystemTime::now())
     }
 }
 

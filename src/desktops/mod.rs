@@ -4,15 +4,16 @@
 //! that went it asks afterwards: what the decoder in the page is told is only a number.
 
 mod book;
+mod native;
 mod socket;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use access::{Application, Clipboard, Code, EndReason, Explain as _};
+use access::{Application, ApplicationId, Authenticated, Clipboard, Code, EndReason, Explain as _};
 use axum::body::Bytes;
 use futures_util::Stream;
-use gateway_rdp::{Ending, Line, RdpGateway, Refused, Request, Visitor};
+use gateway_rdp::{Ending, Line, NoPass, Pass, RdpGateway, Refused, Request, Visitor};
 use secrecy::SecretString;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
@@ -21,6 +22,7 @@ use uuid::Uuid;
 use crate::lines::{CLOSE_REFUSED, Seat};
 use book::Book;
 pub(crate) use book::How;
+pub(crate) use native::Native;
 pub(crate) use socket::{BOUNDS, PIECES, bytes};
 
 /// Every desktop that is open in a browser, or was a moment ago.
@@ -71,6 +73,15 @@ impl Desktops {
         let offered = self.book().offer(seat, named, &secret, Instant::now());
         let (id, ticket) = offered.ok_or(NoOffer::TooMany)?;
         Ok(Offer { id, ticket, application, clipboard })
+    }
+
+    /// A login for one connection of a native client, to a desktop where the relay signs in.
+    pub(crate) fn pass(
+        &self,
+        who: &Authenticated,
+        application: ApplicationId,
+    ) -> Result<Pass, NoPass> {
+        self.rdp.pass(who.name(), application)
     }
 
     /// How a desktop is; `None`: there is none of this browser's.

@@ -20,6 +20,16 @@ pub(crate) struct RdpFile<'a> {
     pub(crate) once: bool,
     /// The account at the desktop, where it is known.
     pub(crate) login: Option<&'a str>,
+    pub(crate) shares: Shares,
+}
+
+/// What a client is told that it may share. It may be told otherwise: what holds it to that is the door.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shares {
+    pub(crate) clipboard: bool,
+    pub(crate) drives: bool,
+    pub(crate) printers: bool,
+    pub(crate) audio: bool,
 }
 
 impl RdpFile<'_> {
@@ -54,8 +64,27 @@ impl RdpFile<'_> {
             ("gatewaycredentialssource:i:", "5".to_owned()),
             ("promptcredentialonce:i:", "0".to_owned()),
             ("authentication level:i:", "2".to_owned()),
-            ("gatewayaccesstoken:s:", on_one_line(self.token.expose_secret())),
         ];
+        let Shares { clipboard, drives, printers, audio } = self.shares;
+        let is = |may: bool| if may { "1" } else { "0" }.to_owned();
+        // 0: it sounds here; 2: nowhere.
+        let mode = if audio { "0" } else { "2" };
+        all.push(("audiomode:i:", mode.to_owned()));
+        if !audio {
+            all.push(("audiocapturemode:i:", is(false)));
+        }
+        if !drives {
+            all.push(("redirectdrives:i:", is(false)));
+        }
+        all.push(("redirectprinters:i:", is(printers)));
+        if !drives {
+            all.push(("redirectcomports:i:", is(false)));
+        }
+        all.push(("redirectclipboard:i:", is(clipboard)));
+        if !drives {
+            all.push(("drivestoredirect:s:", String::new()));
+        }
+        all.push(("gatewayaccesstoken:s:", on_one_line(self.token.expose_secret())));
         if let Some(login) = self.login {
             all.push(("username:s:", on_one_line(login)));
         }
@@ -94,6 +123,12 @@ const SIGNED: &[(&str, &str)] = &[
     ("gatewaycredentialssource:i:", "GatewayCredentialsSource"),
     ("promptcredentialonce:i:", "PromptCredentialOnce"),
     ("authentication level:i:", "Authentication Level"),
+    ("audiomode:i:", "AudioMode"),
+    ("redirectdrives:i:", "RedirectDrives"),
+    ("redirectprinters:i:", "RedirectPrinters"),
+    ("redirectcomports:i:", "RedirectCOMPorts"),
+    ("redirectclipboard:i:", "RedirectClipboard"),
+    ("drivestoredirect:s:", "DrivesToRedirect"),
 ];
 
 #[cfg(test)]

@@ -9,7 +9,8 @@ use rcgen::{
 use super::*;
 
 fn file<'a>(target: &'a str, login: Option<&'a str>, token: &'a SecretString) -> RdpFile<'a> {
-    RdpFile { target, gateway: ("relay.test", 443), token, once: true, login }
+    let shares = Shares { clipboard: true, drives: true, printers: true, audio: true };
+    RdpFile { target, gateway: ("relay.test", 443), token, once: true, login, shares }
 }
 
 /// A key with a certificate that signs itself, and that certificate.
@@ -59,7 +60,7 @@ fn no_value_begins_another_line() {
     for evil in ["a\r\nalternate shell:s:calc", "a\nb", "a\u{85}b", "a\u{2028}b", "a\0b", "a\rb"] {
         let text = file(evil, Some(evil), &token).signed(&key).unwrap();
         let text = text.expose_secret();
-        assert_eq!(text.lines().count(), 14, "{text}");
+        assert_eq!(text.lines().count(), 17, "{text}");
         assert!(text.split("\r\n").all(|line| !line.contains(char::is_control)), "{text:?}");
         let named = |name: &str| text.lines().filter(|line| line.starts_with(name)).count();
         assert_eq!((named("alternate shell"), named("gatewayhostname:s:relay.test")), (0, 1));
@@ -89,4 +90,39 @@ fn a_file_names_the_gateway_its_token_and_the_desktop() {
     assert!(!format!("{file:?}").contains("adit_access_x"));
     let scope = text.lines().find(|line| line.starts_with("signscope")).unwrap();
     assert!(scope.contains("GatewayHostname,GatewayUsageMethod"), "{scope}");
+}
+
+#[test]
+fn a_file_says_what_its_rule_lets_a_client_share_and_that_is_signed() {
+    let token = SecretString::from("adit_access_x");
+    let (key, _) = signer(&PKCS_ECDSA_P256_SHA256);
+    let text = |shares: Shares| {
+        let file = RdpFile { shares, ..file("desk-hq.relay.test", None, &token) };
+        file.signed(&key).unwrap().expose_secret().to_owned()
+    };
+    let all = Shares { clipboard: true, drives: true, printers: true, audio: true };
+    let shared = text(all);
+    let has = |text: &str, line: &str| text.lines().any(|found| found == line);
+    for line in ["redirectclipboard:i:1", "redirectprinters:i:1", "audiomode:i:0"] {
+        assert!(has(&shared, line), "{line} in {shared}");
+    }
+    // Whether a drive is shared is for the client to ask.
+    assert!(!shared.contains("drive"), "{shared}");
+    let none = Shares { clipboard: false, drives: false, printers: false, audio: false };
+    let withheld = text(none);
+    for line in [
+        "redirectclipboard:i:0",
+        "redirectprinters:i:0",
+        "redirectdrives:i:0",
+        "redirectcomports:i:0",
+        "drivestoredirect:s:",
+        "audiomode:i:2",
+        "audiocapturemode:i:0",
+    ] {
+        assert!(has(&withheld, line), "{line} in {withheld}");
+    }
+    let scope = withheld.lines().find(|line| line.starts_with("signscope")).unwrap();
+    for name in ["AudioMode", "RedirectPrinters", "RedirectClipboard", "DrivesToRedirect"] {
+        assert!(scope.contains(name), "{name} in {scope}");
+    }
 }

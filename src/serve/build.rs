@@ -36,7 +36,7 @@ use crate::certificates::{self, Certificates};
 use crate::config::{Challenge, Config, PublicUrl};
 use crate::connectors::Connectors;
 use crate::deliver::Deliveries;
-use crate::desktops::Desktops;
+use crate::desktops::{Desktops, Native};
 use crate::ends::Ends;
 use crate::host_keys::HostKeyring;
 use crate::ldap::{self, Directories};
@@ -241,11 +241,20 @@ impl Core {
             domain: config.domain.clone(),
             roots: system_roots(),
         });
+        let rdp = RdpGateway::new(RdpConfig {
+            broker: broker.clone(),
+            secrets: Arc::new(store.clone()),
+            certificates: Arc::new(store.clone()),
+            shown: certificates.clone(),
+            domain: config.domain.clone(),
+            roots: system_roots(),
+        });
         let rdgateway = RdGateway::new(RdGatewayConfig {
             broker: broker.clone(),
             authn: authn.clone(),
             domain: config.domain.clone(),
             drain: drain.clone(),
+            desks: Arc::new(Native(rdp.clone())),
         });
         let mysql = MysqlGateway::new(MysqlConfig {
             broker: broker.clone(),
@@ -257,16 +266,10 @@ impl Core {
             version: config.mysql.version.clone(),
             native_password: config.mysql.native_password,
         });
-        let rdp = RdpGateway::new(RdpConfig {
-            broker: broker.clone(),
-            secrets: Arc::new(store.clone()),
-            certificates: Arc::new(store.clone()),
-            roots: system_roots(),
-        });
         let destinations = config.audit.destinations.clone();
         let deliveries = Deliveries::new(store.clone(), &config.domain, destinations);
-        let agents =
-            Agents::new(authn.clone(), broker.clone(), ssh.clone(), policy.subscribe(), drain);
+        let doors = (ssh.clone(), rdp.clone());
+        let agents = Agents::new(authn.clone(), broker.clone(), doors, policy.subscribe(), drain);
         let core = Self {
             store,
             ca,

@@ -1,6 +1,7 @@
 //! The RD Gateway door, with FreeRDP on both ends.
 
 mod attacks;
+mod managed;
 pub(crate) mod raw;
 mod refused;
 

@@ -3,16 +3,18 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use api::{MyApplication, MyRdpFile, RdpFile, Span};
+use access::Kind;
+use api::{MyApplication, MyRdpFile, MyRdpLogin, RdpFile, RdpLogin, Secret, Span};
 use clap::Args;
 
-use super::db::{beside, ended, find};
+use super::db::{beside, ended, find, spawn};
 use super::tunnel::{called, fixed};
 use crate::context::Context;
 use crate::exit::{Exit, Failure};
 use crate::files;
 use crate::stop::Stop;
 use crate::times;
+use crate::ui::Ui;
 
 #[derive(Debug, Args)]
 pub struct RdpArgs {
@@ -59,12 +61,14 @@ pub async fn run(args: &RdpArgs, context: &Context) -> Result<(), Failure> {
         (None, Some(path)) => {
             files::replace(path, &encoded(made.text.expose()))?;
             context.ui.say(format_args!("Wrote {}: {}", path.display(), good(&made)));
+            show(made.login.as_ref(), &context.ui);
             Ok(())
         }
         (None, None) if context.ui.wants_json() => context.ui.json(&made),
         (None, None) => {
             context.ui.data(made.text.expose().trim_end())?;
             context.ui.say(good(&made));
+            show(made.login.as_ref(), &context.ui);
             Ok(())
         }
     }
@@ -83,8 +87,10 @@ async fn start(
     files::replace(&file.0, &encoded(made.text.expose()))?;
     // Whoever ends this ends the client; and the file is gone either way.
     let mut stop = Stop::new()?;
-    let mut command = tokio::process::Command::from(client.opens(&file.0));
-    let mut child = command.args(&args.rest).kill_on_drop(true).spawn()?;
+    let mut command = client.opens(&file.0);
+    let password = hand_over(client, made.login.as_ref(), &mut command, &context.ui);
+    command.args(&args.rest);
+    let mut child = spawn(tokio::process::Command::from(command), password).await?;
     tokio::select! {
         status = child.wait() => ended(status?),
         () = stop.asked() => Ok(()),
@@ -97,11 +103,57 @@ async fn by_tunnel(args: &RdpArgs, context: &Context) -> Result<(), Failure> {
     let mine: Vec<MyApplication> = context.list("/api/v1/me/applications").await?;
     let found = called(&args.application, &mine)?;
     let address = fixed(found, PORT, context)?;
-    let mut command = client.reaches(&address.to_string(), args.user.as_deref())?;
-    command.args(&args.rest);
     let name = format!("{}.{}", found.name, found.site);
-    let status = Box::pin(beside(command, address, &name, context)).await?;
+    let login = match found.kind == Kind::Rdp && found.login.is_ours() {
+        true => {
+            let wanted = MyRdpLogin { application: name.clone() };
+            Some(context.post::<_, RdpLogin>("/api/v1/me/rdp-logins", &wanted).await?)
+        }
+        false => None,
+    };
+    let user = login.as_ref().map(|login| login.user.as_str()).or(args.user.as_deref());
+    let mut command = client.reaches(&address.to_string(), user)?;
+    hand_over(&client, login.as_ref(), &mut command, &context.ui);
+    command.args(&args.rest);
+    let password = login.as_ref().map(|login| &login.password);
+    let status = Box::pin(beside(command, address, &name, password, context)).await?;
     ended(status)
+}
+
+/// Has a client signed in with a login that is good once: the password that it is to be handed, where it
+/// takes one on its standard input. Any other asks, and its user is told what to answer.
+fn hand_over<'a>(
+    client: &Client,
+    login: Option<&'a RdpLogin>,
+    command: &mut Command,
+    ui: &Ui,
+) -> Option<&'a Secret> {
+    let login = login?;
+    if client.kind != ClientKind::FreeRdp {
+        show(Some(login), ui);
+        return None;
+    }
+    // It asks for what it was not given, and trusts nothing of itself where it can not ask.
+    let known = login.certificates.iter().map(|hash| format!("fingerprint:sha256:{}", pairs(hash)));
+    let known = known.collect::<Vec<_>>().join(",");
+    command.args(["/d:adit", "/from-stdin"]).arg(format!("/cert:{known}"));
+    Some(&login.password)
+}
+
+fn show(login: Option<&RdpLogin>, ui: &Ui) {
+    if let Some(RdpLogin { user, password, expires, .. }) = login {
+        let (password, end) = (password.expose(), times::utc(*expires));
+        ui.say(format_args!(
+            "The client asks for a login. It is good once, until {end}:\n  user      {user}\n  \
+             password  {password}"
+        ));
+    }
+}
+
+/// `aa:bb:cc`.
+fn pairs(hex: &str) -> String {
+    let pairs = hex.as_bytes().chunks(2).map(|pair| String::from_utf8_lossy(pair).into_owned());
+    pairs.collect::<Vec<_>>().join(":")
 }
 
 /// A file that holds a token: gone with this value.
@@ -225,6 +277,24 @@ mod tests {
         assert_eq!(words(&free), ["/v:127.0.0.2:3389", "/u:alice"]);
         assert_eq!(words(&reaches(ClientKind::Mstsc).unwrap()), ["/v:127.0.0.2:3389"]);
         assert!(reaches(ClientKind::Open).is_err());
+    }
+
+    #[test]
+    fn a_password_is_handed_over_where_nobody_sees_it() {
+        let client = Client { program: "client".into(), kind: ClientKind::FreeRdp };
+        let login = RdpLogin {
+            user: "adit-x".to_owned(),
+            password: "only once".to_owned().into(),
+            certificates: vec!["aabbcc".to_owned()],
+            expires: 0,
+        };
+        let mut command = client.opens(Path::new("desk.rdp"));
+        let ui = crate::testing::Paper::default().ui(false);
+        let password = hand_over(&client, Some(&login), &mut command, &ui);
+        assert_eq!(password.map(Secret::expose), Some("only once"));
+        let words = format!("{command:?}");
+        assert!(words.contains("/from-stdin") && words.contains("sha256:aa:bb:cc"), "{words}");
+        assert!(!words.contains("only once"), "{words}");
     }
 
     #[test]

@@ -142,6 +142,11 @@ impl Way {
     pub fn raw(link: Arc<Link>, application: &str) -> Self {
         Self { link, header: header(application, true) }
     }
+
+    /// By the door of the relay that speaks the application's protocol, where there is one.
+    pub fn door(link: Arc<Link>, application: &str) -> Self {
+        Self { link, header: header(application, false) }
+    }
 }
 
 impl Opener for Way {

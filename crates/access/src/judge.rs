@@ -55,7 +55,7 @@ pub(crate) fn widest(rules: &[Arc<Rule>], now: SystemTime) -> Option<Arc<Rule>> 
         let terms = &rule.terms;
         let lasts = [terms.valid_until(), terms.closes(now)].into_iter().flatten().min();
         (
-            (terms.channels().width(), terms.clipboard.ways()),
+            (terms.channels().width(), terms.clipboard.ways(), terms.printer, terms.audio),
             (most(terms.level), count(&terms.databases)),
             (open(terms.max_session), open(terms.idle)),
             (Reverse(terms.recording), !terms.require_active_session),
@@ -89,6 +89,8 @@ pub(crate) fn no_narrower(
         && most(terms.level) >= most(then.level)
         && covers(terms.databases.as_deref(), then.databases.as_deref())
         && terms.clipboard.covers(then.clipboard)
+        && terms.printer >= then.printer
+        && terms.audio >= then.audio
         && terms.recording <= then.recording
         && (!terms.require_active_session || then.require_active_session)
         && open(terms.max_session) >= open(then.max_session)

@@ -77,19 +77,33 @@ pub struct Keeps {
     pub clipboard: bool,
     /// It carries files only where it may. Of desktops; at the others it is known by the protocol.
     pub files: bool,
+    /// It opens printers and sound only where they may be. Of desktops.
+    pub devices: bool,
 }
 
 impl Keeps {
     /// Over raw bytes.
     pub const NOTHING: Self =
-        Self { recording: false, databases: false, clipboard: false, files: false };
+        Self { recording: false, databases: false, clipboard: false, files: false, devices: false };
     /// At the SSH door, where its protocol is spoken.
     pub const SSH: Self = Self { recording: true, ..Self::NOTHING };
     /// Where a desktop's protocol is spoken.
     pub const DESKTOP: Self =
-        Self { recording: true, clipboard: true, files: true, ..Self::NOTHING };
+        Self { recording: true, clipboard: true, files: true, devices: true, ..Self::NOTHING };
+    /// Where it is spoken with a native client: what that one shows can not be shown again, so it is
+    /// not recorded.
+    pub const NATIVE: Self = Self { recording: false, ..Self::DESKTOP };
     /// At a door that speaks a database's protocol and logs in itself.
     pub const DATABASE: Self = Self { recording: true, databases: true, ..Self::NOTHING };
+}
+
+impl Context {
+    /// Of a native client of a desktop: where the relay signs in there, it speaks its protocol.
+    pub fn native(from: IpAddr, application: &Application) -> Self {
+        let login = application.login.fixed().map(str::to_owned);
+        let keeps = if application.login.is_ours() { Keeps::NATIVE } else { Keeps::NOTHING };
+        Self { from, login, database: None, keeps }
+    }
 }
 
 /// Proof that access was allowed. Spent by opening one session.

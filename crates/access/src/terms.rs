@@ -34,6 +34,12 @@ pub struct Terms {
     pub databases: Option<Vec<String>>,
     #[serde(skip_serializing_if = "is_default")]
     pub clipboard: Clipboard,
+    /// Whether a desktop may print at its user's printers.
+    #[serde(skip_serializing_if = "is_true")]
+    pub printer: bool,
+    /// Whether a desktop's sound is heard by its user, and their microphone by the desktop.
+    #[serde(skip_serializing_if = "is_true")]
+    pub audio: bool,
     #[serde(skip_serializing_if = "is_default")]
     pub recording: Recording,
     /// Whether the user must be signed in for as long as the session lasts.
@@ -109,6 +115,8 @@ impl Default for Terms {
             level: None,
             databases: None,
             clipboard: Clipboard::Both,
+            printer: true,
+            audio: true,
             recording: Recording::Off,
             require_active_session: false,
             sources: None,
@@ -147,6 +155,8 @@ impl Terms {
             (foreign, Shortfall::Source),
             (unrecorded, Shortfall::Recording),
             (self.clipboard != Clipboard::Both && !facts.keeps_clipboard(), Shortfall::Clipboard),
+            (!self.printer && !facts.keeps_devices(), Shortfall::Printer),
+            (!self.audio && !facts.keeps_devices(), Shortfall::Audio),
             (!facts.opens_one_of(self.databases.as_deref()), Shortfall::Databases),
             (!facts.keeps_level(self.level), Shortfall::Level),
             (raw && self.ssh.limits(), Shortfall::Ssh),
@@ -355,6 +365,10 @@ impl<'a> Facts<'a> {
     fn keeps_clipboard(&self) -> bool {
         self.application.kind != Kind::Rdp || self.keeps.clipboard
     }
+
+    fn keeps_devices(&self) -> bool {
+        self.application.kind != Kind::Rdp || self.keeps.devices
+    }
 }
 
 /// By which term a rule fell short. In the order of what it takes to meet them: signing in, another
@@ -371,6 +385,8 @@ pub enum Shortfall {
     Level,
     Databases,
     Clipboard,
+    Printer,
+    Audio,
     Recording,
     Source,
     Hours,
@@ -389,6 +405,8 @@ impl Shortfall {
             Self::Level => "level",
             Self::Databases => "databases",
             Self::Clipboard => "clipboard",
+            Self::Printer => "printer",
+            Self::Audio => "audio",
             Self::Recording => "recording",
             Self::Source => "source",
             Self::Hours => "hours",
@@ -410,4 +428,9 @@ fn unix(seconds: u64) -> SystemTime {
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands it over so")]
+fn is_true(value: &bool) -> bool {
+    *value
 }

@@ -67,6 +67,8 @@ fn narrowed_terms_end_the_session_and_widened_ones_do_not() {
         (none(), clipboard(Clipboard::ToTarget)),
         (clipboard(Clipboard::ToTarget), clipboard(Clipboard::FromTarget)),
         (clipboard(Clipboard::FromTarget), clipboard(Clipboard::Off)),
+        (none(), Terms { printer: false, ..none() }),
+        (none(), Terms { audio: false, ..none() }),
         (none(), recorded()),
         (recorded(), Terms { recording: Recording::WithInput, ..none() }),
         (none(), signed_in()),
@@ -101,6 +103,8 @@ fn the_rule_that_allows_more_is_chosen_whatever_the_order() {
         ),
         (none(), Terms { databases: Some(vec!["a".into()]), ..none() }),
         (none(), Terms { clipboard: Clipboard::ToTarget, ..none() }),
+        (none(), Terms { printer: false, ..none() }),
+        (none(), Terms { audio: false, ..none() }),
         (none(), Terms { recording: Recording::Required, ..none() }),
         (
             Terms { recording: Recording::Required, ..none() },
@@ -126,8 +130,14 @@ fn the_rule_that_allows_more_is_chosen_whatever_the_order() {
 }
 
 #[test]
-fn files_and_the_clipboard_of_a_desktop_are_kept_from_where_its_protocol_is_spoken() {
-    let terms = Terms { clipboard: Clipboard::Off, file_transfer: false, ..Terms::default() };
+fn what_a_desktop_shares_is_held_where_its_protocol_is_spoken() {
+    let terms = Terms {
+        clipboard: Clipboard::Off,
+        file_transfer: false,
+        printer: false,
+        audio: false,
+        ..Terms::default()
+    };
     let policy = PolicySnapshot::new(only(Kind::Rdp, terms));
     let opens = |keeps| {
         let context = Context { login: None, keeps, ..context() };
@@ -260,12 +270,14 @@ fn two_proofs() -> SshTerms {
     SshTerms { authentication, ..SshTerms::default() }
 }
 
-fn kept_by_some() -> [(&'static str, Terms); 8] {
+fn kept_by_some() -> [(&'static str, Terms); 10] {
     let none = Terms::default;
     [
         ("level", Terms { level: Some(Level::Viewer), ..none() }),
         ("databases", Terms { databases: Some(vec!["orders".into()]), ..none() }),
         ("clipboard", Terms { clipboard: Clipboard::ToTarget, ..none() }),
+        ("printer", Terms { printer: false, ..none() }),
+        ("audio", Terms { audio: false, ..none() }),
         ("files", Terms { file_transfer: false, ..none() }),
         ("recording", Terms { recording: Recording::Required, ..none() }),
         ("ssh", Terms { ssh: SshTerms { shell: false, ..SshTerms::default() }, ..none() }),
@@ -275,7 +287,8 @@ fn kept_by_some() -> [(&'static str, Terms); 8] {
 }
 
 fn doors() -> [(&'static str, Option<&'static str>, Keeps); 4] {
-    let all = Keeps { recording: true, databases: true, clipboard: true, files: true };
+    let all =
+        Keeps { recording: true, databases: true, clipboard: true, files: true, devices: true };
     [
         ("raw", None, Keeps::NOTHING),
         ("ssh", Some("ubuntu"), Keeps::SSH),
@@ -335,7 +348,8 @@ fn is_incomparable(one: &Terms, other: &Terms) -> bool {
 }
 
 fn open(policy: &PolicySnapshot) -> Result<Grant, Deny> {
-    let keeps = Keeps { recording: true, databases: true, clipboard: true, files: true };
+    let keeps =
+        Keeps { recording: true, databases: true, clipboard: true, files: true, devices: true };
     policy.authorize(&alice(), &Arc::new(app(1)), Context { keeps, ..context() }, now())
 }
 

@@ -481,7 +481,7 @@ pub struct Why {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request: Option<AccessRequest>,
     /// By which of its terms the nearest grant fell short, the hardest to meet first: `valid-until`,
-    /// `valid-from`, `hours`, `source`, `recording`, `clipboard`, `databases`, `level`,
+    /// `valid-from`, `hours`, `source`, `recording`, `audio`, `printer`, `clipboard`, `databases`, `level`,
     /// `file-transfer`, `login`, `session`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub short_by: Vec<String>,

@@ -209,7 +209,7 @@ pub struct GrantSpec {
     pub logins: Option<Vec<String>>,
     #[serde(default)]
     pub forwarding: bool,
-    /// Whether sftp, scp and rsync are allowed.
+    /// Whether sftp, scp and rsync are allowed, and a desktop is shown drives and files.
     #[serde(default = "yes", skip_serializing_if = "is_yes")]
     pub file_transfer: bool,
     /// What may be done on an SSH connection, one by one.
@@ -223,6 +223,12 @@ pub struct GrantSpec {
     pub databases: Option<Vec<String>>,
     #[serde(default, skip_serializing_if = "is_default")]
     pub clipboard: Clipboard,
+    /// Whether a desktop may print at its user's printers.
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    pub printer: bool,
+    /// Whether a desktop's sound is heard by its user, and their microphone by the desktop.
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    pub audio: bool,
     #[serde(default, skip_serializing_if = "is_default")]
     pub recording: Recording,
     /// Whether the user must be signed in for as long as the session lasts.
@@ -265,6 +271,8 @@ impl Default for GrantSpec {
             level: None,
             databases: None,
             clipboard: Clipboard::Both,
+            printer: true,
+            audio: true,
             recording: Recording::Off,
             require_active_session: false,
             sources: None,

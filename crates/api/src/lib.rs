@@ -46,7 +46,7 @@ pub use document::{
 };
 pub use enrol::{Health, Info, JoinRequest, Joined, LoggedIn, LoginRequest};
 pub use key::{AddSshKey, HostKey, MySshKey, SignSshKey, SshCertificate, SshKeyRow};
-pub use me::{Me, MyApplication, MyRdpFile, MyToken, RdpFile};
+pub use me::{Me, MyApplication, MyRdpFile, MyRdpLogin, MyToken, RdpFile, RdpLogin};
 pub use page::Page;
 pub use passkey::{AddPasskey, PasskeyOffer, PasskeyState};
 pub use password::{ChangePassword, OneTimePassword, PasswordState, SignInMethods};

@@ -89,6 +89,31 @@ pub struct RdpFile {
     /// `None`: without limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uses: Option<u32>,
+    /// What its client signs in with, where the relay signs in at the desktop.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub login: Option<RdpLogin>,
+}
+
+/// `POST /me/rdp-logins`: a login for one connection of a Remote Desktop client through the agent.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct MyRdpLogin {
+    /// `app` or `app.site`.
+    pub application: String,
+}
+
+/// A user's name and a password that are good for one connection to a desktop where the relay signs in.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct RdpLogin {
+    pub user: String,
+    pub password: Secret,
+    /// SHA-256, in hex, of the certificates that the relay shows its client: for the gateway and for the
+    /// desktop, where they are two.
+    pub certificates: Vec<String>,
+    /// Not from then on, in Unix seconds.
+    pub expires: u64,
 }
 
 /// `POST /me/tokens`: a token for oneself.

@@ -25,9 +25,13 @@ pub struct SettingsSpec {
     /// Hours after which a browser is signed in no more, whatever it does, 1 to 720.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sign_in_hours: Option<u32>,
-    /// Days that recordings are kept after their end, up to 3650; 0: nothing deletes them.
+    /// Days that recordings are kept after their end, but those of desktops, up to 3650; 0: nothing
+    /// deletes them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub recording_days: Option<u32>,
+    /// The same of desktops, whose recordings are large.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub desktop_recording_days: Option<u32>,
     /// Seconds that a terminal in a browser goes on after its line broke, 0 to 3600.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub terminal_grace_seconds: Option<u32>,
@@ -81,7 +85,7 @@ pub enum DoorKind {
 pub enum SettingError {
     #[error(
         "there is no setting {0}; there are ssh_key_days, ssh_certificate_hours, sign_in_idle_minutes, \
-         sign_in_hours, recording_days, terminal_grace_seconds, second_factor, tokens.DOOR.hours and tokens.DOOR.reusable, where DOOR is ssh, rdp, database, web or tcp"
+         sign_in_hours, recording_days, desktop_recording_days, terminal_grace_seconds, second_factor, tokens.DOOR.hours and tokens.DOOR.reusable, where DOOR is ssh, rdp, database, web or tcp"
     )]
     Unknown(String),
     #[error("{key}: {value:?} is not a whole number")]
@@ -101,6 +105,7 @@ impl SettingsSpec {
             ("sign_in_idle_minutes", self.sign_in_idle_minutes),
             ("sign_in_hours", self.sign_in_hours),
             ("recording_days", self.recording_days),
+            ("desktop_recording_days", self.desktop_recording_days),
             ("terminal_grace_seconds", self.terminal_grace_seconds),
         ];
         let numbers = numbers.into_iter();
@@ -124,6 +129,7 @@ impl SettingsSpec {
             ["sign_in_idle_minutes"] => self.sign_in_idle_minutes = Some(number(key, value)?),
             ["sign_in_hours"] => self.sign_in_hours = Some(number(key, value)?),
             ["recording_days"] => self.recording_days = Some(number(key, value)?),
+            ["desktop_recording_days"] => self.desktop_recording_days = Some(number(key, value)?),
             ["terminal_grace_seconds"] => self.terminal_grace_seconds = Some(number(key, value)?),
             ["second_factor"] => self.second_factor = Some(value.parse()?),
             ["tokens", door, "hours"] => {
@@ -228,6 +234,7 @@ mod tests {
             ("sign_in_idle_minutes", "15"),
             ("sign_in_hours", "10"),
             ("recording_days", "180"),
+            ("desktop_recording_days", "7"),
             ("second_factor", "admins"),
             ("tokens.ssh.hours", "8"),
             ("tokens.ssh.reusable", "true"),

@@ -1,7 +1,10 @@
-//! NTLM, version 2, as a client speaks it (MS-NLMP): a login by password that shows the password to
-//! nobody who does not know it, and keys for what is said after.
+//! NTLM, version 2 (MS-NLMP), as a client speaks it, and as a server does that knows the password: a
+//! login that shows the password to nobody who does not know it, and keys for what is said after.
 
 mod digests;
+mod server;
+
+pub use server::{Claim, Proven, Server};
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -273,12 +276,20 @@ fn known(facts: &[u8]) -> Result<(&[u8], Option<u64>), NtlmError> {
 }
 
 impl Keys {
+    /// As a client has them.
     fn new(key: &[u8; 16]) -> Self {
+        Self::towards(key, TO_SERVER, TO_CLIENT)
+    }
+
+    fn of_server(key: &[u8; 16]) -> Self {
+        Self::towards(key, TO_CLIENT, TO_SERVER)
+    }
+
+    fn towards(key: &[u8; 16], out: &str, into: &str) -> Self {
         let of = |way: &str, what: &str| {
             let text = format!("session key to {way} {what} key magic constant\0");
             md5(&[key, text.as_bytes()])
         };
-        let (out, into) = ("client-to-server", "server-to-client");
         Self {
             seal_out: Rc4::new(&of(out, "sealing")),
             seal_in: Rc4::new(&of(into, "sealing")),
@@ -289,7 +300,7 @@ impl Keys {
         }
     }
 
-    /// A message that only the server can read.
+    /// A message that only the other side can read.
     pub fn seal(&mut self, message: &[u8]) -> Vec<u8> {
         let number = self.sent.to_le_bytes();
         self.sent = self.sent.wrapping_add(1);
@@ -299,7 +310,7 @@ impl Keys {
         [&sum[..], &sealed].concat()
     }
 
-    /// A message of the server's; `None`: it is not the server's.
+    /// A message of the other side's; `None`: it is not.
     pub fn open(&mut self, message: &[u8]) -> Option<Vec<u8>> {
         let (shown, sealed) = message.split_at_checked(16)?;
         let number = self.received.to_le_bytes();
@@ -309,6 +320,23 @@ impl Keys {
         let sum = signature(&self.sign_in, &mut self.seal_in, number, &opened);
         let same = aws_lc_rs::constant_time::verify_slices_are_equal(&sum, shown);
         same.ok().map(|()| opened)
+    }
+}
+
+impl Keys {
+    /// What is beside a message that is not sealed (GSS_GetMIC).
+    pub fn sign(&mut self, message: &[u8]) -> [u8; 16] {
+        let number = self.sent.to_le_bytes();
+        self.sent = self.sent.wrapping_add(1);
+        signature(&self.sign_out, &mut self.seal_out, number, message)
+    }
+
+    /// Whether the other side has signed it.
+    pub fn is_signed(&mut self, message: &[u8], shown: &[u8]) -> bool {
+        let number = self.received.to_le_bytes();
+        self.received = self.received.wrapping_add(1);
+        let wanted = signature(&self.sign_in, &mut self.seal_in, number, message);
+        aws_lc_rs::constant_time::verify_slices_are_equal(&wanted, shown).is_ok()
     }
 }
 
@@ -323,6 +351,8 @@ fn signature(key: &[u8; 16], seal: &mut Rc4, number: [u8; 4], message: &[u8]) ->
     made
 }
 
+const TO_SERVER: &str = "client-to-server";
+const TO_CLIENT: &str = "server-to-client";
 const SIGNATURE: &[u8] = b"NTLMSSP\0";
 /// Of Windows 10, revision 15 of NTLM: nobody looks.
 const VERSION: [u8; 8] = [10, 0, 0x61, 0x4a, 0, 0, 0, 15];

@@ -26,7 +26,7 @@ pub use frame::RecordingsKey;
 #[doc(hidden)]
 pub use line::Lines;
 pub use reading::{Mark, ReadError, Reading};
-pub use retain::RetainError;
+pub use retain::{RetainError, Since};
 pub use scan::{Bounds, Part, Waiting};
 pub use search::{SearchPlace, Sought};
 pub use shown::LONGEST_TEXT;

@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 use std::{fs, io};
 
-use access::SessionId;
+use access::{Kind, SessionId};
+use api::RecordingEvent;
 use session::AuditEvent;
 use tokio::task::spawn_blocking;
 
@@ -20,12 +21,19 @@ pub enum RetainError {
     Audit(#[from] session::AuditError),
 }
 
+/// Since when recordings are kept; `None`: since ever.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Since {
+    pub desktops: Option<SystemTime>,
+    pub others: Option<SystemTime>,
+}
+
 impl Archive {
-    /// Deletes the recordings to which nothing was written since `before`, each after the audit log
+    /// Deletes the recordings to which nothing was written since then, each after the audit log
     /// has it; how many. One that is being written is not touched, however long that takes.
-    pub async fn remove_before(&self, before: SystemTime) -> Result<u64, RetainError> {
-        let root = self.root().to_owned();
-        let due = spawn_blocking(move || due(&root, before)).await;
+    pub async fn remove_before(&self, since: Since) -> Result<u64, RetainError> {
+        let archive = self.clone();
+        let due = spawn_blocking(move || due(&archive, since)).await;
         let due = due.unwrap_or_else(|error| Err((self.root().to_owned(), error.into())));
         let mut removed = 0;
         for Due { session, path, bytes } in due.map_err(file)? {
@@ -44,17 +52,22 @@ struct Due {
 }
 
 /// Folders of days that have become empty go with it.
-fn due(root: &Path, before: SystemTime) -> Result<Vec<Due>, (PathBuf, io::Error)> {
-    let mut due = Vec::new();
+fn due(archive: &Archive, since: Since) -> Result<Vec<Due>, (PathBuf, io::Error)> {
+    let (mut due, root) = (Vec::new(), archive.root());
+    let last = [since.desktops, since.others].into_iter().flatten().min();
     for day in place::days(root).map_err(|error| (root.to_owned(), error))? {
         let recordings = place::entries(&day).map_err(|error| (day.clone(), error))?;
-        if recordings.is_empty() && is_before(&day, before) {
+        if recordings.is_empty() && is_before(&day, last) {
             // Somebody may be faster, with a session of that day.
             drop(fs::remove_dir(&day));
         }
         for path in recordings {
             let Some(session) = place::closed_session_of(&path) else { continue };
-            if is_before(&path, before) {
+            let is_due = match (is_before(&path, since.desktops), is_before(&path, since.others)) {
+                (desktops, others) if desktops == others => others,
+                (desktops, _) => is_desktop(archive, session).is_some_and(|is| is == desktops),
+            };
+            if is_due {
                 let bytes = fs::metadata(&path).map_err(|error| (path.clone(), error))?.len();
                 due.push(Due { session, path, bytes });
             }
@@ -63,7 +76,18 @@ fn due(root: &Path, before: SystemTime) -> Result<Vec<Due>, (PathBuf, io::Error)
     Ok(due)
 }
 
-fn is_before(path: &Path, before: SystemTime) -> bool {
+/// What a recording is of; `None`: it can not be read, and stays.
+fn is_desktop(archive: &Archive, session: SessionId) -> Option<bool> {
+    let first = archive.read(session).ok()??.frame().ok()??;
+    let line = first.split(|byte| *byte == b'\n').next()?;
+    let RecordingEvent::Session { kind, .. } = serde_json::from_slice(line).ok()? else {
+        return None;
+    };
+    Some(kind == Kind::Rdp)
+}
+
+fn is_before(path: &Path, before: Option<SystemTime>) -> bool {
+    let Some(before) = before else { return false };
     fs::metadata(path).and_then(|file| file.modified()).is_ok_and(|written| written < before)
 }
 

@@ -12,7 +12,7 @@ use access::{Kind, SessionId};
 use api::RecordingEvent;
 use async_trait::async_trait;
 use bytes::Bytes;
-use record::{Archive, Bounds, ReadError, RecordingsKey, SearchPlace, Sought};
+use record::{Archive, Bounds, ReadError, RecordingsKey, SearchPlace, Since, Sought};
 use session::{
     About, AuditError, AuditEvent, AuditLog, ClosingSlot, Entry, Key, Recordings, Screen, Tape,
 };
@@ -101,7 +101,10 @@ async fn recordings_are_deleted_when_they_are_due_and_never_before_it_is_recorde
         file.set_modified(at(ended)).unwrap();
     }
     // Kept for three days, looked at after two, four and six.
-    let kept = |days: u64| at(days) - Duration::from_secs(3 * 24 * 3600);
+    let kept = |days: u64| {
+        let before = Some(at(days) - Duration::from_secs(3 * 24 * 3600));
+        Since { desktops: None, others: before }
+    };
     assert_eq!(world.archive.remove_before(kept(2)).await.unwrap(), 0);
     world.audit.stop(true);
     assert!(world.archive.remove_before(kept(4)).await.is_err(), "no record, no deletion");
@@ -115,6 +118,43 @@ async fn recordings_are_deleted_when_they_are_due_and_never_before_it_is_recorde
     assert_eq!(world.removed(), [old, new]);
     assert!(world.file(going_on, "part").exists(), "it is still being written");
     drop(tape);
+}
+
+/// Half a year for the others, and a month for desktops; by a clock of the test's.
+#[tokio::test]
+async fn recordings_of_desktops_are_kept_for_as_long_as_their_own_setting_says() {
+    let world = World::new().await;
+    let now = SystemTime::now();
+    let days = |days: u64| Duration::from_secs(days * 24 * 3600);
+    let [desktop, shell, young] = [(); 3].map(|()| SessionId(Uuid::now_v7()));
+    for (session, kind) in [(desktop, Kind::Rdp), (shell, Kind::Ssh), (young, Kind::Rdp)] {
+        let about = About { kind, ..about(session) };
+        drop(world.archive.begin(about).await.unwrap());
+    }
+    while world.recorded().len() < 3 {
+        sleep(Duration::from_millis(20)).await;
+    }
+    let file = fs::File::options().write(true).open(world.file(young, "rec")).unwrap();
+    file.set_modified(now + days(5)).unwrap();
+    let look = async |at: SystemTime| {
+        let since = Since { desktops: Some(at - days(30)), others: Some(at - days(180)) };
+        world.archive.remove_before(since).await.unwrap()
+    };
+    assert_eq!(look(now + days(29)).await, 0);
+    assert_eq!(look(now + days(31)).await, 1);
+    assert_eq!(world.removed(), [desktop]);
+    assert_eq!(look(now + days(36)).await, 1);
+    assert_eq!(world.removed(), [desktop, young]);
+    assert_eq!(look(now + days(179)).await, 0);
+    assert_eq!(look(now + days(181)).await, 1);
+    // And the other way round, for ever.
+    let last = SessionId(Uuid::now_v7());
+    drop(world.archive.begin(About { kind: Kind::Rdp, ..about(last) }).await.unwrap());
+    while world.recorded().len() < 4 {
+        sleep(Duration::from_millis(20)).await;
+    }
+    let since = Since { desktops: None, others: Some(now + days(9999)) };
+    assert_eq!(world.archive.remove_before(since).await.unwrap(), 0);
 }
 
 #[tokio::test]

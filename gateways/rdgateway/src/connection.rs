@@ -5,20 +5,27 @@ use std::time::Duration;
 
 use access::{EndReason, Explain as _, Side};
 use secrecy::SecretString;
-use session::{Door, Lease, Session, pace};
-use splice::{BoxStream, Finish, Joined, Stream as _, join};
+use session::{Door, Session, pace};
+use splice::{BoxStream, Finish, Io, Joined, Stream as _, join};
 use tokio::time::{Instant, timeout};
 
 use crate::enter::{self, Refused};
 use crate::line::{Line, LineError};
 use crate::proto::{self, Packet, Status};
-use crate::{Gateway, Visitor, words};
+use crate::{Gateway, Over, Visitor, words};
 
-/// A session whose target has answered.
+/// A session whose client was told that its desktop is there.
 struct Opened {
     session: Session,
-    target: BoxStream,
+    desktop: Desktop,
     takes_messages: bool,
+}
+
+enum Desktop {
+    /// It has answered, and what is said passes as it is.
+    There(BoxStream),
+    /// The relay signs in there, once the client has.
+    Managed,
 }
 
 /// Why nothing was opened.
@@ -40,7 +47,7 @@ impl Gateway {
             () = self.drain.cancelled() => return,
         };
         match entered {
-            Ok(Ok(opened)) => Box::pin(carry(opened, line)).await,
+            Ok(Ok(opened)) => Box::pin(self.carry(opened, line)).await,
             Ok(Err(error)) => {
                 tracing::debug!(peer = %visitor.addr, error = &error as &dyn std::error::Error, "No desktop");
                 drop(timeout(GOODBYE, line.hang_up()).await);
@@ -69,7 +76,8 @@ impl Gateway {
         visitor.proven();
         say(line, proto::tunnel_response(Status::OK)).await?;
         let Packet::TunnelAuth { .. } = line.next().await? else { return undue() };
-        say(line, proto::tunnel_auth_response(Status::OK)).await?;
+        let withheld = enter::withheld(&self.broker.policy(), &who);
+        say(line, proto::tunnel_auth_response(Status::OK, withheld)).await?;
         let Packet::ChannelCreate { names, .. } = line.next().await? else { return undue() };
         let asked = Instant::now();
         let session = match enter::open(&self.broker, &who, &names, &self.domain).await {
@@ -81,7 +89,34 @@ impl Gateway {
             }
         };
         let takes_messages = proto::takes_messages(capabilities);
+        if session.application().login.is_ours() {
+            say(line, proto::channel_response(Status::OK)).await?;
+            return Ok(Opened { session, desktop: Desktop::Managed, takes_messages });
+        }
         reach(line, session, takes_messages).await
+    }
+
+    /// Carries to the session's end, and says why it is over.
+    async fn carry(&self, opened: Opened, mut line: Line) {
+        let Opened { session, desktop, takes_messages } = opened;
+        let lease = session.lease();
+        let over = match desktop {
+            Desktop::There(target) => pass(session, target, &mut line).await,
+            Desktop::Managed => {
+                let left = line.ends().client;
+                let io = Io::new(&mut line);
+                self.desks.serve(session, Box::new(io), left).await
+            }
+        };
+        let Over { reason, side, .. } = over;
+        // What did not open has its own words, on whichever side it was.
+        let words = match reason {
+            EndReason::Failed => Some(words::failed(&over)),
+            _ if side == Side::Relay => Some(words::over(reason, lease.last_words().as_deref())),
+            _ => None,
+        };
+        let words = words.filter(|_| takes_messages);
+        drop(timeout(GOODBYE, goodbye(&mut line, (reason, side), words)).await);
     }
 
     async fn vouched(&self, token: &SecretString, from: IpAddr) -> Option<access::Authenticated> {
@@ -109,7 +144,7 @@ async fn reach(
                 session.end(EndReason::Broken, Side::Client);
                 return Err(error);
             }
-            Ok(Opened { session, target, takes_messages })
+            Ok(Opened { session, desktop: Desktop::There(target), takes_messages })
         }
         Err(error) => {
             tracing::debug!(session = %session.id(), code = %error.code(), "No way to a desktop");
@@ -120,35 +155,31 @@ async fn reach(
     }
 }
 
-/// Carries bytes until either side or the session ends, and says why.
-async fn carry(opened: Opened, mut line: Line) {
-    let Opened { session, mut target, takes_messages } = opened;
+/// Carries bytes as they are until either side or the session ends.
+async fn pass(session: Session, mut target: BoxStream, line: &mut Line) -> Over {
     let (mut lease, ends) = (session.lease(), line.ends());
     let (reason, side) = tokio::select! {
         biased;
         reason = lease.ended() => (reason, Side::Relay),
-        finish = join(&mut line, &mut target, session.counters()) => outcome(&finish),
+        finish = join(line, &mut target, session.counters()) => outcome(&finish),
         () = ends.client.cancelled() => (EndReason::Closed, Side::Client),
         () = ends.target.cancelled() => (EndReason::Closed, Side::Target),
     };
     // The bytes have stopped; what is said now may take its time.
     target.abort(reason.number());
     session.end(reason, side);
-    let goodbye = goodbye(&mut line, (reason, side), &lease, takes_messages);
-    drop(timeout(GOODBYE, goodbye).await);
+    Over { reason, side, words: reason.public().into_owned(), code: reason.code() }
 }
 
 async fn goodbye(
     line: &mut Line,
     (reason, side): (EndReason, Side),
-    lease: &Lease,
-    takes_messages: bool,
+    words: Option<String>,
 ) -> Result<(), std::io::Error> {
-    if side == Side::Relay && takes_messages {
-        let text = words::over(reason, lease.last_words().as_deref());
-        line.say(proto::service_message(&text)).await?;
+    if let Some(words) = words {
+        line.say(proto::service_message(&words)).await?;
     }
-    if side != Side::Client {
+    if side != Side::Client || reason == EndReason::Failed {
         line.say(proto::close_channel(closing(reason))).await?;
     }
     line.hang_up().await

@@ -5,9 +5,12 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use access::{
-    Application, Authenticated, Code, Context, Deny, Explain, Grant, Keeps, Kind, PolicySnapshot,
+    Application, Authenticated, Clipboard, Code, Context, Deny, Explain, Grant, Kind,
+    PolicySnapshot,
 };
 use session::{AuditEvent, Broker, Door, OpenError, Session, with_cause};
+
+use crate::proto::Withheld;
 
 /// Why no session opened.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +45,17 @@ pub(crate) async fn open(
     }
 }
 
+/// What the grant that would open withholds, before a client has said what it wants; nothing where none
+/// would.
+pub(crate) fn withheld(policy: &PolicySnapshot, who: &Authenticated) -> Withheld {
+    let grant = own(policy, who).map_err(Refused::from);
+    let grant = grant.and_then(|application| granted(policy, who, &application, SystemTime::now()));
+    let Ok(grant) = grant else { return Withheld::default() };
+    let terms = grant.terms();
+    let clipboard = terms.clipboard == Clipboard::Off;
+    Withheld { drives: !terms.file_transfer, printers: !terms.printer, clipboard }
+}
+
 fn decide(
     policy: &PolicySnapshot,
     who: &Authenticated,
@@ -52,8 +66,17 @@ fn decide(
     if !names.iter().any(|name| is_called(&application, name, domain)) {
         return Err(Refused::Other);
     }
-    let context = Context { from: who.from(), login: None, database: None, keeps: Keeps::NOTHING };
-    let grant = policy.authorize(who, &application, context, now)?;
+    granted(policy, who, &application, now)
+}
+
+fn granted(
+    policy: &PolicySnapshot,
+    who: &Authenticated,
+    application: &Arc<Application>,
+    now: SystemTime,
+) -> Result<Grant, Refused> {
+    let context = Context::native(who.from(), application);
+    let grant = policy.authorize(who, application, context, now)?;
     // Told only to whom a rule opens it.
     if application.kind == Kind::Rdp { Ok(grant) } else { Err(Refused::Kind) }
 }

@@ -15,14 +15,16 @@ mod websocket;
 mod words;
 
 use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
 use std::sync::Arc;
 
+use access::{Code, EndReason, Side};
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Empty, Full, combinators::UnsyncBoxBody};
 use hyper::body::Body;
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Request, Response, StatusCode, Version};
-use session::{Authn, Broker};
+use session::{Authn, Broker, Session};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
 
@@ -38,6 +40,33 @@ pub struct RdGatewayConfig {
     pub domain: String,
     /// Cancelled when the relay ends what is open.
     pub drain: CancellationToken,
+    /// For desktops where the relay signs in.
+    pub desks: Arc<dyn Desks>,
+}
+
+/// Speaks RDP with clients of managed desktops.
+pub trait Desks: Send + Sync {
+    /// Serves a client to the session's end, of which it tells. `left` says that the client is gone.
+    fn serve<'a>(
+        &'a self,
+        session: Session,
+        client: Box<dyn Duplex + 'a>,
+        left: CancellationToken,
+    ) -> Pin<Box<dyn Future<Output = Over> + Send + 'a>>;
+}
+
+/// Bytes both ways.
+pub trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
+
+/// How a desktop came to its end, and what its user is told of it.
+#[derive(Clone, Debug)]
+pub struct Over {
+    pub reason: EndReason,
+    pub side: Side,
+    pub words: String,
+    pub code: Code,
 }
 
 /// The RD Gateway door. Cheap to clone.
@@ -49,6 +78,7 @@ pub(crate) struct Gateway {
     pub(crate) authn: Arc<dyn Authn>,
     pub(crate) domain: String,
     pub(crate) drain: CancellationToken,
+    pub(crate) desks: Arc<dyn Desks>,
     waiting: Waiting,
 }
 
@@ -72,8 +102,9 @@ pub struct Switch {
 
 impl RdGateway {
     pub fn new(config: RdGatewayConfig) -> Self {
-        let RdGatewayConfig { broker, authn, domain, drain } = config;
-        Self(Arc::new(Gateway { broker, authn, domain, drain, waiting: Waiting::default() }))
+        let RdGatewayConfig { broker, authn, domain, drain, desks } = config;
+        let waiting = Waiting::default();
+        Self(Arc::new(Gateway { broker, authn, domain, drain, desks, waiting }))
     }
 
     /// Whether a request at the relay's host is for this door.

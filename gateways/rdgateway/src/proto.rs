@@ -219,15 +219,36 @@ pub fn tunnel_response(status: Status) -> Bytes {
     })
 }
 
-/// Nothing that a client may share is switched off here: it would be asked, not held to it.
-pub fn tunnel_auth_response(status: Status) -> Bytes {
+/// What a client is asked not to share (HTTP_TUNNEL_REDIR_*): an honest one does not. What holds another
+/// one to it is whoever looks at its channels.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Withheld {
+    pub drives: bool,
+    pub printers: bool,
+    pub clipboard: bool,
+}
+
+impl Withheld {
+    fn flags(self) -> u32 {
+        let drives = DISABLE_DRIVE | DISABLE_PORT | DISABLE_PNP;
+        let all = [
+            (self.drives, drives),
+            (self.printers, DISABLE_PRINTER),
+            (self.clipboard, DISABLE_CLIPBOARD),
+        ];
+        let flags = all.iter().filter(|(is, _)| *is).fold(0, |flags, (_, flag)| flags | flag);
+        if flags == 0 { EVERYTHING_ON } else { flags }
+    }
+}
+
+pub fn tunnel_auth_response(status: Status, withheld: Withheld) -> Bytes {
     framed(TUNNEL_AUTH_RESPONSE, |body| {
         body.put_u32_le(status.0);
         let flags_and_idle_time = if status == Status::OK { 0x1 | 0x2 } else { 0 };
         body.put_u16_le(flags_and_idle_time);
         body.put_u16_le(0);
         if status == Status::OK {
-            body.put_u32_le(EVERYTHING_ON);
+            body.put_u32_le(withheld.flags());
             // Minutes; none, for sessions have limits of their own.
             body.put_u32_le(0);
         }
@@ -344,3 +365,8 @@ const IDLE_TIMEOUT: u32 = 0x2;
 const SERVICE_MESSAGES: u32 = 0x8;
 /// HTTP_TUNNEL_REDIR_ENABLE_ALL.
 const EVERYTHING_ON: u32 = 0x8000_0000;
+const DISABLE_DRIVE: u32 = 0x1;
+const DISABLE_PRINTER: u32 = 0x2;
+const DISABLE_PORT: u32 = 0x4;
+const DISABLE_CLIPBOARD: u32 = 0x8;
+const DISABLE_PNP: u32 = 0x10;

@@ -2,7 +2,7 @@ use bytes::{BufMut as _, Bytes, BytesMut};
 use proptest::prelude::*;
 use secrecy::ExposeSecret as _;
 
-use crate::proto::{self, Fault, Packet, Status, packet};
+use crate::proto::{self, Fault, Packet, Status, Withheld, packet};
 
 fn one(bytes: &[u8]) -> Result<Option<Packet>, Fault> {
     packet(&mut BytesMut::from(bytes))
@@ -94,7 +94,7 @@ fn answers_say_their_length_and_a_refusal_has_no_more_fields() {
         (proto::handshake_response(Status::OK), 18, 8),
         (proto::tunnel_response(Status::OK), 26, 10),
         (proto::tunnel_response(Status::BAD_TOKEN), 18, 10),
-        (proto::tunnel_auth_response(Status::OK), 24, 8),
+        (proto::tunnel_auth_response(Status::OK, Withheld::default()), 24, 8),
         (proto::channel_response(Status::OK), 20, 8),
         (proto::channel_response(Status::NO_ACCESS), 16, 8),
         (proto::close_channel(Status::TIME_OVER), 12, 8),
@@ -106,6 +106,26 @@ fn answers_say_their_length_and_a_refusal_has_no_more_fields() {
         assert_eq!(answer[4..8], u32::try_from(length).unwrap().to_le_bytes());
         let failed = answer.get(status + 3).is_some_and(|byte| status > 0 && *byte == 0x80);
         assert_eq!(failed, [18, 16].contains(&length) && status > 0 && answer[0] != 2);
+    }
+}
+
+/// MS-TSGU 2.2.5.3.7: what is switched off, bit by bit.
+#[test]
+fn a_client_is_asked_not_to_share_what_its_rule_withholds() {
+    let flags = |withheld| {
+        let answer = proto::tunnel_auth_response(Status::OK, withheld);
+        u32::from_le_bytes(answer[16..20].try_into().unwrap())
+    };
+    let none = Withheld::default();
+    let cases = [
+        (none, 0x8000_0000),
+        (Withheld { drives: true, ..none }, 0x15),
+        (Withheld { printers: true, ..none }, 0x2),
+        (Withheld { clipboard: true, ..none }, 0x8),
+        (Withheld { drives: true, printers: true, clipboard: true }, 0x1f),
+    ];
+    for (withheld, wanted) in cases {
+        assert_eq!(flags(withheld), wanted, "{withheld:?}");
     }
 }
 

@@ -1,7 +1,9 @@
-//! Which way a clipboard carries (MS-RDPECLIP), and which dynamic channels open (MS-RDPEDYC).
+//! What a rule lets channels carry, and which way a clipboard carries (MS-RDPECLIP).
 
-use access::Clipboard;
+use access::{Clipboard, Terms};
 
+use crate::channel::{FIRST, LAST, PART_HEAD, Passage, SHOWN, ends};
+use crate::dynamic::{SHOWING, SOUNDING};
 use crate::frame::{Fault, u16_at, u32_at};
 
 /// Which way a message goes.
@@ -15,17 +17,33 @@ pub(crate) enum Way {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Rules {
     pub(crate) clipboard: Clipboard,
-    /// Files on the clipboard.
+    /// Files on the clipboard, drives and ports.
     pub(crate) files: bool,
+    pub(crate) printer: bool,
+    /// Sound, and the microphone.
+    pub(crate) audio: bool,
+    pub(crate) client: Client,
 }
 
-/// What becomes of a part of a message.
+/// What the client is, and so which channels it may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Passage {
-    Passes,
-    Dropped,
-    /// In its place goes a list of nothing, so that who sent it is answered.
-    Emptied,
+pub(crate) enum Client {
+    /// A page of the portal: a clipboard, and what shows and steers.
+    Page,
+    /// A program: whatever it has.
+    Native,
+}
+
+/// What becomes of a channel by its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Clipboard,
+    Devices,
+    Dynamic,
+    /// It carries what it does.
+    Open,
+    /// Nobody is there.
+    Closed,
 }
 
 /// Where one direction of the clipboard's channel is.
@@ -38,9 +56,41 @@ pub(crate) enum Within {
 }
 
 impl Rules {
+    pub(crate) fn of(terms: &Terms, client: Client) -> Self {
+        let Terms { clipboard, file_transfer: files, printer, audio, .. } = *terms;
+        Self { clipboard, files, printer, audio, client }
+    }
+
     /// Whether anything is held back, so that all has to be readable.
     pub(crate) fn restrict(self) -> bool {
-        self.clipboard != Clipboard::Both || !self.files
+        self.clipboard != Clipboard::Both || !self.files || !self.printer || !self.audio
+    }
+
+    /// Whether devices of one type are shared and others are not.
+    pub(crate) fn restrict_devices(self) -> bool {
+        !self.files || !self.printer
+    }
+
+    /// What becomes of a static channel of this name, in lower case.
+    pub(crate) fn channel(self, name: &str) -> Kind {
+        let native = self.client == Client::Native;
+        match name {
+            "cliprdr" if self.clipboard != Clipboard::Off => Kind::Clipboard,
+            "drdynvc" => Kind::Dynamic,
+            "rdpdr" if native && (self.files || self.printer) => Kind::Devices,
+            "rdpsnd" if native && self.audio => Kind::Open,
+            // The last is the target's own, and no client's to name (CVE-2019-0708).
+            "cliprdr" | "rdpdr" | "rdpsnd" | "ms_t120" => Kind::Closed,
+            _ if native && !self.restrict() => Kind::Open,
+            _ => Kind::Closed,
+        }
+    }
+
+    /// Whether a dynamic channel of this name opens: where something is held back, those that show and
+    /// steer, and sound where it may be.
+    pub(crate) fn opens_dynamic(self, name: &[u8]) -> bool {
+        let is_one_of = |names: &[&str]| names.iter().any(|known| known.as_bytes() == name);
+        !self.restrict() || is_one_of(&SHOWING) || (self.audio && is_one_of(&SOUNDING))
     }
 
     fn carries(self, way: Way) -> bool {
@@ -109,45 +159,6 @@ pub(crate) fn empty_list(like: &[u8]) -> Result<Vec<u8>, Fault> {
     Ok(part)
 }
 
-/// Whether a target's message on the channel of dynamic channels passes: one that opens a channel does
-/// for those that only show and steer.
-pub(crate) fn opens_dynamic(part: &[u8]) -> Result<bool, Fault> {
-    let (first, last) = ends(part)?;
-    let [head, rest @ ..] = part.get(PART_HEAD..).unwrap_or_default() else {
-        return Err(Fault::Unreadable);
-    };
-    if !first || head >> 4 != CREATE {
-        return Ok(true);
-    }
-    let number = match head & 3 {
-        0 => 1,
-        1 => 2,
-        _ => 4,
-    };
-    let name = rest.get(number..).ok_or(Fault::Unreadable)?;
-    let name = name.split(|byte| *byte == 0).next().unwrap_or_default();
-    match last {
-        true => Ok(DYNAMIC.iter().any(|open| open.as_bytes() == name)),
-        false => Err(Fault::Unreadable),
-    }
-}
-
-/// Whether a part begins and whether it ends a message.
-fn ends(part: &[u8]) -> Result<(bool, bool), Fault> {
-    let flags = u32_at(part, 4)?;
-    match flags & COMPRESSED {
-        0 => Ok((flags & FIRST != 0, flags & LAST != 0)),
-        _ => Err(Fault::Unreadable),
-    }
-}
-
-/// Length of the whole message, and flags.
-const PART_HEAD: usize = 8;
-const FIRST: u32 = 1;
-const LAST: u32 = 2;
-const SHOWN: u32 = 0x10;
-const COMPRESSED: u32 = 0x00e0_0000;
-
 const READY: u16 = 1;
 const LIST: u16 = 2;
 const LIST_ANSWER: u16 = 3;
@@ -160,19 +171,17 @@ const FILE: u16 = 9;
 const LOCK: u16 = 10;
 const UNLOCK: u16 = 11;
 
-const CREATE: u8 = 1;
-/// Dynamic channels that carry pictures, their size and input.
-const DYNAMIC: [&str; 5] = [
-    "Microsoft::Windows::RDS::DisplayControl",
-    "Microsoft::Windows::RDS::Graphics",
-    "Microsoft::Windows::RDS::Geometry::v08.01",
-    "Microsoft::Windows::RDS::CoreInput",
-    "Microsoft::Windows::RDS::Input",
-];
-
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+
+    const ALL: Rules = Rules {
+        clipboard: Clipboard::Both,
+        files: true,
+        printer: true,
+        audio: true,
+        client: Client::Page,
+    };
 
     /// A message of the clipboard's in one part.
     pub(crate) fn message(kind: u16, content: &[u8]) -> Vec<u8> {
@@ -218,11 +227,11 @@ pub(crate) mod tests {
             (Both, 99, Drop, Drop),
         ];
         for (clipboard, kind, to, from) in cases {
-            let rules = Rules { clipboard, files: true };
+            let rules = Rules { clipboard, ..ALL };
             let found = [Way::ToTarget, Way::FromTarget].map(|way| rules.judge(way, kind));
             assert_eq!(found, [to, from], "{clipboard:?} {kind}");
         }
-        let rules = Rules { clipboard: Both, files: false };
+        let rules = Rules { files: false, ..ALL };
         for kind in [FILE, FILE_REQUEST, FOLDER, LOCK, UNLOCK] {
             assert_eq!(rules.judge(Way::ToTarget, kind), Drop, "{kind}");
             assert_eq!(rules.judge(Way::FromTarget, kind), Drop, "{kind}");
@@ -231,7 +240,7 @@ pub(crate) mod tests {
 
     #[test]
     fn a_message_in_parts_is_one_message() {
-        let rules = Rules { clipboard: Clipboard::ToTarget, files: true };
+        let rules = Rules { clipboard: Clipboard::ToTarget, ..ALL };
         let mut within = Within::default();
         let mut look = |part: &[u8]| within.look(rules, Way::FromTarget, part);
         assert_eq!(look(&part(DATA, b"se", FIRST)), Ok(Passage::Dropped));
@@ -244,7 +253,7 @@ pub(crate) mod tests {
 
     #[test]
     fn what_can_not_be_read_is_refused() {
-        let rules = Rules { clipboard: Clipboard::Off, files: true };
+        let rules = Rules { clipboard: Clipboard::Off, ..ALL };
         let look = |part: &[u8]| Within::default().look(rules, Way::ToTarget, part);
         let compressed = part(LIST, b"", FIRST | LAST | 0x0020_0000);
         assert_eq!(look(&compressed), Err(Fault::Unreadable));
@@ -258,17 +267,36 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn only_dynamic_channels_that_show_and_steer_open() {
-        let open = |name: &str| {
-            let content = [&[0x10, 7][..], name.as_bytes(), &[0]].concat();
-            let length = u32::try_from(content.len()).unwrap();
-            let flags = FIRST | LAST;
-            opens_dynamic(&[&length.to_le_bytes()[..], &flags.to_le_bytes(), &content].concat())
-        };
-        assert_eq!(open("Microsoft::Windows::RDS::DisplayControl"), Ok(true));
-        assert_eq!(open("URBDRC"), Ok(false));
-        assert_eq!(open(""), Ok(false));
-        let data = [&[0, 0, 0, 0, 3, 0, 0, 0, 0x30, 7][..], b"Microsoft"].concat();
-        assert_eq!(opens_dynamic(&data), Ok(true), "what goes on in one");
+    fn channels_are_there_by_their_names_and_the_client_they_are_for() {
+        let native = Rules { client: Client::Native, ..ALL };
+        let cases = [
+            ("all", native, ["clipboard", "devices", "open", "dynamic", "open", "closed"]),
+            ("a page", ALL, ["clipboard", "closed", "closed", "dynamic", "closed", "closed"]),
+            (
+                "no audio",
+                Rules { audio: false, ..native },
+                ["clipboard", "devices", "closed", "dynamic", "closed", "closed"],
+            ),
+            (
+                "no printer",
+                Rules { printer: false, ..native },
+                ["clipboard", "devices", "open", "dynamic", "closed", "closed"],
+            ),
+            (
+                "neither files nor printer",
+                Rules { printer: false, files: false, ..native },
+                ["clipboard", "closed", "open", "dynamic", "closed", "closed"],
+            ),
+            (
+                "no clipboard",
+                Rules { clipboard: Clipboard::Off, ..native },
+                ["closed", "devices", "open", "dynamic", "closed", "closed"],
+            ),
+        ];
+        for (what, rules, wanted) in cases {
+            let names = ["cliprdr", "rdpdr", "rdpsnd", "drdynvc", "rail", "ms_t120"];
+            let found = names.map(|name| format!("{:?}", rules.channel(name)).to_lowercase());
+            assert_eq!(found, wanted, "{what}");
+        }
     }
 }

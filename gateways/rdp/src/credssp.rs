@@ -139,30 +139,30 @@ impl<'a> Credssp<'a> {
     }
 }
 
-fn tokens(token: Vec<u8>) -> Result<Vec<Token>, der::Error> {
+pub(crate) fn tokens(token: Vec<u8>) -> Result<Vec<Token>, der::Error> {
     Ok(vec![Token { token: OctetString::new(token)? }])
 }
 
 /// `TSRequest`.
 #[derive(der::Sequence)]
 #[asn1(tag_mode = "EXPLICIT")]
-struct Message {
+pub(crate) struct Message {
     #[asn1(context_specific = "0")]
-    version: u32,
+    pub(crate) version: u32,
     #[asn1(context_specific = "1", optional = "true")]
-    nego_tokens: Option<Vec<Token>>,
+    pub(crate) nego_tokens: Option<Vec<Token>>,
     #[asn1(context_specific = "2", optional = "true")]
-    auth_info: Option<OctetString>,
+    pub(crate) auth_info: Option<OctetString>,
     #[asn1(context_specific = "3", optional = "true")]
-    pub_key_auth: Option<OctetString>,
+    pub(crate) pub_key_auth: Option<OctetString>,
     #[asn1(context_specific = "4", optional = "true")]
-    error_code: Option<der::asn1::Int>,
+    pub(crate) error_code: Option<der::asn1::Int>,
     #[asn1(context_specific = "5", optional = "true")]
-    client_nonce: Option<OctetString>,
+    pub(crate) client_nonce: Option<OctetString>,
 }
 
 impl Message {
-    fn of(version: u32) -> Self {
+    pub(crate) fn of(version: u32) -> Self {
         Self {
             version,
             nego_tokens: None,
@@ -177,9 +177,9 @@ impl Message {
 /// `NegoData`.
 #[derive(der::Sequence)]
 #[asn1(tag_mode = "EXPLICIT")]
-struct Token {
+pub(crate) struct Token {
     #[asn1(context_specific = "0")]
-    token: OctetString,
+    pub(crate) token: OctetString,
 }
 
 /// `TSCredentials`.
@@ -204,12 +204,12 @@ struct Password {
     password: OctetString,
 }
 
-const VERSION: u32 = 6;
+pub(crate) const VERSION: u32 = 6;
 /// From this version on both sides bind what they say to a fresh value too.
-const BOUND: u32 = 5;
+pub(crate) const BOUND: u32 = 5;
 const BY_PASSWORD: u32 = 1;
-const TO_TARGET: &[u8] = b"CredSSP Client-To-Server Binding Hash\0";
-const FROM_TARGET: &[u8] = b"CredSSP Server-To-Client Binding Hash\0";
+pub(crate) const TO_TARGET: &[u8] = b"CredSSP Client-To-Server Binding Hash\0";
+pub(crate) const FROM_TARGET: &[u8] = b"CredSSP Server-To-Client Binding Hash\0";
 
 /// Takes what a target might say; for fuzzing.
 pub(crate) fn fuzz(bytes: &[u8]) {

@@ -19,7 +19,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::Gateway;
 use crate::cleanpath::{Request, no, yes};
-use crate::clipboard::Rules;
+use crate::clipboard::{Client, Rules};
 use crate::frame::Fault;
 use crate::guard::Guard;
 use crate::target::{Means, Target, Wire};
@@ -39,7 +39,8 @@ pub struct Desktop {
     session: Session,
     wire: Wire,
     guard: Guard,
-    answer: Bytes,
+    /// What the client is told first.
+    answer: Option<Bytes>,
 }
 
 /// How a desktop came to its end.
@@ -121,7 +122,7 @@ impl Gateway {
             Ok((answer.map_err(|_| Fault::Settings)?, target))
         });
         match answered {
-            Ok((answer, target)) => Ok(Desktop::new(session, target, answer)),
+            Ok((answer, target)) => Ok(Desktop::new(session, target, Client::Page, Some(answer))),
             Err(error) => {
                 session.note("target.login_failed", &in_full(&error));
                 let cause = &error as &dyn std::error::Error;
@@ -149,9 +150,14 @@ fn decide(visitor: &Visitor, policy: &PolicySnapshot, now: SystemTime) -> Result
 }
 
 impl Desktop {
-    fn new(session: Session, target: Target, answer: Bytes) -> Self {
+    pub(crate) fn new(
+        session: Session,
+        target: Target,
+        client: Client,
+        answer: Option<Bytes>,
+    ) -> Self {
         let terms = session.terms();
-        let rules = Rules { clipboard: terms.clipboard, files: terms.file_transfer };
+        let rules = Rules::of(terms, client);
         let guard = Guard::new(rules, target.protocol, target.account);
         let watch = session.tape().map(|tape| Watch::new(tape.takes_input()));
         let guard = guard.watched(watch);
@@ -177,7 +183,9 @@ impl Desktop {
         };
         let Line { up, down } = line;
         let both = async {
-            if down.send(answer).await.is_err() {
+            if let Some(answer) = answer
+                && down.send(answer).await.is_err()
+            {
                 return Over::Broken(Side::Client);
             }
             tokio::select! {

@@ -4,7 +4,7 @@ use access::Clipboard;
 use bytes::{Bytes, BytesMut};
 
 use crate::cleanpath::Request;
-use crate::clipboard::Rules;
+use crate::clipboard::{Client, Rules};
 use crate::guard::Guard;
 use crate::negotiation::{Protocols, confirmed};
 use crate::replay::{Replay, forget, from_demand, from_whole};
@@ -18,12 +18,28 @@ pub struct Conversation {
     down: BytesMut,
 }
 
+/// How a connection is.
+pub struct Setting {
+    pub clipboard: Clipboard,
+    pub files: bool,
+    pub printer: bool,
+    pub audio: bool,
+    /// A program, and no page.
+    pub native: bool,
+    /// The target asks for a login first.
+    pub nla: bool,
+    /// The relay signs in.
+    pub managed: bool,
+}
+
 impl Conversation {
-    /// `nla`: the target asks for a login first; `managed`: the relay signs in.
-    pub fn new(clipboard: Clipboard, files: bool, nla: bool, managed: bool) -> Self {
+    pub fn new(setting: &Setting) -> Self {
+        let Setting { clipboard, files, printer, audio, native, nla, managed } = *setting;
+        let client = if native { Client::Native } else { Client::Page };
         let protocol = if nla { Protocols::ALL } else { Protocols::TLS };
         let account = managed.then(|| Account::new("D\\u", "p".into()));
-        let guard = Guard::new(Rules { clipboard, files }, protocol, account);
+        let guard =
+            Guard::new(Rules { clipboard, files, printer, audio, client }, protocol, account);
         Self { guard, up: BytesMut::new(), down: BytesMut::new() }
     }
 
@@ -52,6 +68,7 @@ pub fn before(bytes: &[u8]) {
     drop(Request::parse(bytes));
     let _ = confirmed(bytes);
     crate::credssp::fuzz(bytes);
+    crate::host::fuzz(bytes);
 }
 
 /// What a target has said, as it is kept and shown again, and what a page says that is shown it.

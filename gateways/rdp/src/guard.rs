@@ -3,10 +3,12 @@
 //!
 //! INVARIANT: every byte that passes is part of a frame whose channel is known.
 
-use access::Clipboard;
 use bytes::{Buf as _, Bytes, BytesMut};
 
-use crate::clipboard::{Passage, Rules, Way, Within, empty_list, opens_dynamic};
+use crate::channel::Passage;
+use crate::clipboard::{Kind, Rules, Way, Within, empty_list};
+use crate::devices::{Devices, Shared};
+use crate::dynamic::{Dynamic, Opens};
 use crate::frame::{
     ATTACH, ATTACHED, DISCONNECT, ERECT, Fault, JOIN, JOINED, SEND_INDICATION, SEND_REQUEST,
     SEQUENCE, Sent, TPKT, is_fast_path, length, mcs, sequence,
@@ -30,6 +32,8 @@ pub(crate) struct Guard {
     user: u16,
     clipboard_up: Within,
     clipboard_down: Within,
+    devices: Devices,
+    dynamic: Dynamic,
     /// Of a desktop that is recorded.
     watch: Option<Watch>,
 }
@@ -58,14 +62,6 @@ enum Down {
 struct Channel {
     kind: Kind,
     number: Option<u16>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    Clipboard,
-    Dynamic,
-    /// Nobody is there.
-    Closed,
 }
 
 /// What becomes of a frame.
@@ -97,6 +93,8 @@ impl Guard {
             user,
             clipboard_up,
             clipboard_down,
+            devices: Devices::default(),
+            dynamic: Dynamic::default(),
             watch: None,
         }
     }
@@ -173,16 +171,22 @@ impl Guard {
 
     fn client_settings(&mut self, frame: &[u8]) -> Result<Verdict, Fault> {
         mcs(frame)?;
-        let clipboard = self.rules.clipboard != Clipboard::Off;
-        let opens = |name: &str| match name {
-            CLIPBOARD => clipboard,
-            DYNAMIC => true,
-            _ => false,
-        };
+        let rules = self.rules;
+        let opens = |name: &str| rules.channel(name) != Kind::Closed;
         let mut changed = frame.to_vec();
         let changes = Changes { protocol: self.protocol, opens: &opens };
         let named = of_client(&mut changed, &changes)?;
-        self.channels = named.iter().map(|name| Channel::named(name.as_deref())).collect();
+        let kind = |name: &str| rules.channel(name);
+        let kinds = named.iter().map(|name| name.as_deref().map_or(Kind::Closed, kind));
+        for kind in kinds {
+            // Of those that are looked into there is one, for each is at one place of what it says.
+            let again = !matches!(kind, Kind::Closed | Kind::Open)
+                && self.channels.iter().any(|channel| channel.kind == kind);
+            if again {
+                return Err(Fault::Settings);
+            }
+            self.channels.push(Channel { kind, number: None });
+        }
         self.up = Up::Joins;
         Ok(Verdict::Replace(changed.into()))
     }
@@ -208,8 +212,15 @@ impl Guard {
             watch.asked(sent.data);
         }
         match self.kind(sent.channel) {
-            None | Some(Kind::Dynamic) => Ok(Verdict::Pass),
+            None | Some(Kind::Open) => Ok(Verdict::Pass),
             Some(Kind::Closed) => Ok(Verdict::Drop),
+            Some(Kind::Dynamic) if self.rules.restrict() => {
+                opened(self.dynamic.up(sent.data)?, &sent)
+            }
+            Some(Kind::Devices) if self.rules.restrict_devices() => {
+                shared(self.devices.up(self.rules, sent.data)?, &sent)
+            }
+            Some(Kind::Dynamic | Kind::Devices) => Ok(Verdict::Pass),
             Some(Kind::Clipboard) => {
                 clipboard(&mut self.clipboard_up, self.rules, Way::ToTarget, &sent)
             }
@@ -256,12 +267,15 @@ impl Guard {
             watch.said(frame, sent.data);
         }
         match self.kind(sent.channel) {
-            None => Ok(Verdict::Pass),
+            None | Some(Kind::Open) => Ok(Verdict::Pass),
             Some(Kind::Closed) => Ok(Verdict::Drop),
-            Some(Kind::Dynamic) if !self.rules.restrict() || opens_dynamic(sent.data)? => {
-                Ok(Verdict::Pass)
+            Some(Kind::Dynamic) if self.rules.restrict() => {
+                opened(self.dynamic.down(self.rules, sent.data)?, &sent)
             }
-            Some(Kind::Dynamic) => Ok(Verdict::Drop),
+            Some(Kind::Devices) if self.rules.restrict_devices() => {
+                shared(Shared::As(self.devices.down(sent.data)?), &sent)
+            }
+            Some(Kind::Dynamic | Kind::Devices) => Ok(Verdict::Pass),
             Some(Kind::Clipboard) => {
                 clipboard(&mut self.clipboard_down, self.rules, Way::FromTarget, &sent)
             }
@@ -275,14 +289,22 @@ impl Guard {
     }
 }
 
-impl Channel {
-    fn named(name: Option<&str>) -> Self {
-        let kind = match name {
-            Some(CLIPBOARD) => Kind::Clipboard,
-            Some(DYNAMIC) => Kind::Dynamic,
-            Some(_) | None => Kind::Closed,
-        };
-        Self { kind, number: None }
+fn opened(opens: Opens, sent: &Sent<'_>) -> Result<Verdict, Fault> {
+    Ok(match opens {
+        Opens::Passes => Verdict::Pass,
+        Opens::Dropped => Verdict::Drop,
+        Opens::Changed(data) => Verdict::Replace(sent.with(&data)?.into()),
+    })
+}
+
+fn shared(shared: Shared, sent: &Sent<'_>) -> Result<Verdict, Fault> {
+    match shared {
+        Shared::As(Passage::Passes) => Ok(Verdict::Pass),
+        Shared::As(Passage::Dropped | Passage::Emptied) => Ok(Verdict::Drop),
+        Shared::Made(parts) => {
+            let frames = parts.iter().map(|part| sent.with(part));
+            Ok(Verdict::Replace(frames.collect::<Result<Vec<_>, _>>()?.concat().into()))
+        }
     }
 }
 
@@ -353,8 +375,6 @@ fn passing(bytes: &[u8], length: Option<usize>) -> Result<Option<(usize, Verdict
     Ok(first(bytes, length).map(|frame| (frame.len(), Verdict::Pass)))
 }
 
-const CLIPBOARD: &str = "cliprdr";
-const DYNAMIC: &str = "drdynvc";
 /// How long the target's word on a login by NLA is.
 const RESULT: usize = 4;
 

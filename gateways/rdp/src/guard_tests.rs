@@ -1,12 +1,22 @@
+use access::Clipboard;
 use proptest::prelude::*;
 use session::Key;
 
 use super::*;
+use crate::clipboard::Client;
 use crate::clipboard::tests::message;
+use crate::devices::tests::{list, whole};
 use crate::settings::tests::{client, frame, info, target};
 use crate::settings::utf16;
 
-const ALL: Rules = Rules { clipboard: Clipboard::Both, files: true };
+const ALL: Rules = Rules {
+    clipboard: Clipboard::Both,
+    files: true,
+    printer: true,
+    audio: true,
+    client: Client::Page,
+};
+const NATIVE: Rules = Rules { client: Client::Native, ..ALL };
 
 /// What a client and a target say to each other, through a guard.
 struct Line(Guard);
@@ -92,7 +102,7 @@ fn a_client_is_signed_in_as_the_relays_account() {
 /// As the page sends them.
 #[test]
 fn input_of_each_kind_passes_as_it_is() {
-    let mut line = Line::open(Rules { clipboard: Clipboard::Off, files: false });
+    let mut line = Line::open(Rules { clipboard: Clipboard::Off, files: false, ..ALL });
     let many = [&[0, 0x80, 0x84, 64][..], &[1, 0x1c].repeat(64)].concat();
     let kinds: [(&str, &[u8]); 7] = [
         ("locks", &[0x04, 3, 0x60]),
@@ -119,9 +129,47 @@ fn drives_are_nobodys_whatever_is_sent_there() {
     assert_eq!(line.up(&dynamic).unwrap(), dynamic);
 }
 
+/// A drive and a printer, as a native client tells of them.
+#[test]
+fn a_printer_passes_where_drives_may_not_and_the_other_way_round() {
+    const BOTH: [(u32, u32); 2] = [(8, 1), (4, 2)];
+    let told = sent(SEND_REQUEST, 1005, &whole(&list(&BOTH)));
+    let cases = [
+        (NATIVE, &BOTH[..]),
+        (Rules { files: false, ..NATIVE }, &BOTH[1..]),
+        (Rules { printer: false, ..NATIVE }, &BOTH[..1]),
+    ];
+    for (rules, wanted) in cases {
+        let wanted = sent(SEND_REQUEST, 1005, &whole(&list(wanted)));
+        assert_eq!(Line::open(rules).up(&told).unwrap(), wanted, "{rules:?}");
+    }
+    let neither = Rules { files: false, printer: false, ..NATIVE };
+    assert_eq!(Line::open(neither).up(&told).unwrap(), b"", "the channel is not there");
+}
+
+#[test]
+fn sound_is_a_channel_that_a_rule_closes_by_both_of_its_names() {
+    let silent = Rules { audio: false, ..NATIVE };
+    for (rules, is_there) in [(NATIVE, true), (silent, false)] {
+        let mut line = Line::new(rules, Protocols::TLS, None);
+        let named = line.up(&client(&["rdpsnd"])).unwrap();
+        assert_eq!(named.windows(6).any(|part| part == b"rdpsnd"), is_there);
+        let dynamic = message(0, b"");
+        let asked = [&dynamic[..8], &b"\x10\x07AUDIO_PLAYBACK_DVC\0"[..]].concat();
+        let asked = sent(SEND_INDICATION, 1006, &asked);
+        assert_eq!(Line::open(rules).down(&asked).unwrap() == asked, is_there);
+    }
+}
+
+#[test]
+fn a_client_names_a_channel_that_is_looked_into_once() {
+    let mut line = Line::new(NATIVE, Protocols::TLS, None);
+    assert_eq!(line.up(&client(&["rdpdr", "RDPDR"])), Err(Fault::Settings));
+}
+
 #[test]
 fn a_clipboard_carries_the_way_it_may() {
-    let rules = Rules { clipboard: Clipboard::ToTarget, files: true };
+    let rules = Rules { clipboard: Clipboard::ToTarget, ..ALL };
     let mut line = Line::open(rules);
     let list = sent(SEND_REQUEST, 1004, &message(2, b"text"));
     assert_eq!(line.up(&list).unwrap(), list);
@@ -135,8 +183,7 @@ fn a_clipboard_carries_the_way_it_may() {
 
 #[test]
 fn a_clipboard_that_is_off_is_not_there() {
-    let mut line =
-        Line::new(Rules { clipboard: Clipboard::Off, files: true }, Protocols::TLS, None);
+    let mut line = Line::new(Rules { clipboard: Clipboard::Off, ..ALL }, Protocols::TLS, None);
     let named = line.up(&client(&["CLIPRDR"])).unwrap();
     assert!(!named.to_ascii_lowercase().windows(7).any(|part| part == b"cliprdr"));
     line.down(&target(&[1004], 0)).unwrap();
@@ -164,7 +211,7 @@ proptest! {
             sent(SEND_REQUEST, 1003, &info()),
             [sent(SEND_REQUEST, 1004, &message(2, b"x")), vec![4, 9, 0, 0, 0, 0, 0, 0, 0]].concat(),
         ];
-        let rules = Rules { clipboard: Clipboard::FromTarget, files: false };
+        let rules = Rules { clipboard: Clipboard::FromTarget, files: false, ..ALL };
         let talk = |cuts: &[usize]| {
             let mut guard = Guard::new(rules, Protocols::TLS, None);
             let mut out = Vec::new();

@@ -102,6 +102,13 @@ pub(crate) fn confirm(flags: u8, protocol: Protocols) -> Vec<u8> {
     frame
 }
 
+/// That a login by NLA is needed.
+pub(crate) fn needs_nla() -> Vec<u8> {
+    let mut frame = head(CONNECTION_CONFIRM);
+    frame.extend([FAILURE, 0, 8, 0, 5, 0, 0, 0]);
+    frame
+}
+
 fn head(kind: u8) -> Vec<u8> {
     vec![TPKT, 0, 0, 19, 14, kind, 0, 0, 0, 0, 0]
 }

@@ -253,7 +253,7 @@ pub(crate) fn utf16(text: &str) -> Vec<u8> {
 }
 
 /// An element of BER with this tag, and what follows.
-fn element(bytes: &[u8], tag: u8) -> Result<(&[u8], &[u8]), Fault> {
+pub(crate) fn element(bytes: &[u8], tag: u8) -> Result<(&[u8], &[u8]), Fault> {
     let (first, rest) = bytes.split_first().ok_or(Fault::Cut)?;
     if *first != tag {
         return Err(Fault::Settings);

@@ -228,7 +228,7 @@ fn occasion(host: &str) -> Result<Occasion, TargetError> {
 }
 
 /// Reads one frame, and nothing beyond it.
-async fn frame<T: tokio::io::AsyncRead + Unpin>(
+pub(crate) async fn frame<T: tokio::io::AsyncRead + Unpin>(
     io: &mut T,
     length: impl Fn(&[u8]) -> Result<Option<usize>, Fault>,
 ) -> Result<Vec<u8>, TargetError> {

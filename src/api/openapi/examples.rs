@@ -41,6 +41,7 @@ pub(super) fn of(id: &str) -> Option<Value> {
         "removeMyTotp" | "renewMyRecoveryCodes" => json!({ "code": "123456" }),
         "issueToken" => json!({ "user": "alice", "application": "orders-db", "kind": "api" }),
         "issueMyToken" => json!({ "application": "web1", "expires": "4h", "uses": 1 }),
+        "makeMyRdpLogin" => json!({ "application": "desk1" }),
         "makeMyRdpFile" => json!({ "application": "desk1", "login": "CORP\\alice" }),
         "openDesktop" => json!({ "application": "desk1" }),
         "issueJoinToken" => json!({ "expires": "2h" }),

@@ -236,7 +236,11 @@ pub(in crate::api) const ISSUE_OWN: Problems = &[
 ];
 
 /// A desktop that Remote Desktop's own clients may not open, or no desktop.
-pub(in crate::api) const RDP_FILE: Problems = &[(403, "rdp.terms"), (422, "rdp.kind")];
+pub(in crate::api) const RDP_FILE: Problems =
+    &[(403, "rdp.terms"), (409, "desktop.too_many"), (422, "rdp.kind")];
+/// Where a client's login is asked for.
+pub(in crate::api) const RDP_LOGIN: Problems =
+    &[(403, "rdp.terms"), (409, "desktop.too_many"), (422, "rdp.kind"), (422, "rdp.transparent")];
 
 /// Enrolling a machine.
 pub(in crate::api) const ENROL: Problems = &[(400, "request.csr"), (422, "machine.key_taken")];

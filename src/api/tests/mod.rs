@@ -297,18 +297,34 @@ fn agents(
         domain: "relay.test".to_owned(),
         texts: Default::default(),
     });
+    let doors = (ssh.clone(), rdp(store, broker));
     let agents =
-        Agents::new(authn.clone(), broker.clone(), ssh.clone(), policy.subscribe(), drain.clone());
+        Agents::new(authn.clone(), broker.clone(), doors, policy.subscribe(), drain.clone());
     (agents, Terminals::new(ssh, store.clone(), drain.clone()))
 }
 
 fn desktops(store: &Store, broker: &Broker) -> Arc<Desktops> {
-    Desktops::new(RdpGateway::new(RdpConfig {
+    Desktops::new(rdp(store, broker))
+}
+
+fn rdp(store: &Store, broker: &Broker) -> RdpGateway {
+    RdpGateway::new(RdpConfig {
         broker: broker.clone(),
         secrets: Arc::new(store.clone()),
         certificates: Arc::new(store.clone()),
+        shown: Arc::new(Nothing),
+        domain: "relay.test".to_owned(),
         roots: None,
-    }))
+    })
+}
+
+/// Shows native clients nothing.
+struct Nothing;
+
+impl gateway_rdp::Shown for Nothing {
+    fn shown(&self, _host: &str) -> Option<Arc<rustls::sign::CertifiedKey>> {
+        None
+    }
 }
 
 fn user_ca() -> Arc<gateway_ssh::UserCa> {

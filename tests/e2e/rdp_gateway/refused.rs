@@ -86,6 +86,8 @@ fn a_rule_that_can_not_be_held_to_opens_nothing_here() -> Result<()> {
     for terms in [
         "clipboard = \"to-target\"\n",
         "file_transfer = false\n",
+        "printer = false\n",
+        "audio = false\n",
         "recording = \"required\"\n",
         "logins = [\"alice\"]\n",
     ] {

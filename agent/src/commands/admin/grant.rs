@@ -183,6 +183,8 @@ fn terms(grant: &GrantSpec) -> String {
         grant.level.map(|level| level.to_string()),
         grant.databases.as_ref().map(|names| format!("databases {}", names.join(" "))),
         (grant.clipboard != Clipboard::Both).then(|| format!("clipboard {}", grant.clipboard)),
+        (!grant.printer).then(|| "no printer".to_owned()),
+        (!grant.audio).then(|| "no audio".to_owned()),
         match grant.recording {
             Recording::Off => None,
             Recording::Required => Some("recorded".to_owned()),

@@ -17,8 +17,8 @@ pub(super) struct TermArgs {
     #[arg(long, value_name = "YES|NO", value_parser = yes_or_no, num_args = 0..=1,
         default_missing_value = "yes")]
     forwarding: Option<bool>,
-    /// Whether sftp, scp and rsync are allowed; a shell or a command can still print a file
-    /// [default: yes]
+    /// Whether sftp, scp and rsync are allowed, and drives and files at desktops; a shell or a command
+    /// can still print a file [default: yes]
     #[arg(long, value_name = "YES|NO", value_parser = yes_or_no)]
     file_transfer: Option<bool>,
     #[command(flatten)]
@@ -32,6 +32,12 @@ pub(super) struct TermArgs {
     /// Which way the clipboard may carry: off, to-target, from-target or both [default: both]
     #[arg(long, value_name = "WAY")]
     clipboard: Option<Clipboard>,
+    /// Whether a desktop may print at its user's printers [default: yes]
+    #[arg(long, value_name = "YES|NO", value_parser = yes_or_no)]
+    printer: Option<bool>,
+    /// Whether a desktop is heard, and hears its user's microphone [default: yes]
+    #[arg(long, value_name = "YES|NO", value_parser = yes_or_no)]
+    audio: Option<bool>,
     /// Whether sessions are recorded: off; required: nothing is done that is not recorded; or
     /// with-input: what is typed at terminals is kept too, as far as they show it [default: off]
     #[arg(long, value_name = "WHETHER")]
@@ -74,6 +80,8 @@ impl TermArgs {
         grant.level = self.level.or(grant.level);
         replace(&mut grant.databases, self.databases, false);
         grant.clipboard = self.clipboard.unwrap_or(grant.clipboard);
+        grant.printer = self.printer.unwrap_or(grant.printer);
+        grant.audio = self.audio.unwrap_or(grant.audio);
         grant.recording = self.recording.unwrap_or(grant.recording);
         let signed_in = self.require_active_session;
         grant.require_active_session = signed_in.unwrap_or(grant.require_active_session);

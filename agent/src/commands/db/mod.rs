@@ -11,8 +11,9 @@ use std::process::{Command, ExitStatus};
 use std::sync::Arc;
 
 use access::Kind;
-use api::{Issued, MyApplication, MyToken};
+use api::{Issued, MyApplication, MyToken, Secret};
 use clap::Args;
+use tokio::io::AsyncWriteExt as _;
 
 pub(crate) use self::product::Product;
 use self::route::{Client, Route, Target};
@@ -76,7 +77,8 @@ pub async fn run(args: &DbArgs, context: &Context) -> Result<(), Failure> {
         }
         Route::Tunnel(address) => {
             let address = *address;
-            let status = Box::pin(beside(command, address, &target.application, context)).await?;
+            let beside = beside(command, address, &target.application, None, context);
+            let status = Box::pin(beside).await?;
             ended(status)
         }
     }
@@ -143,11 +145,13 @@ pub(super) fn find(name: &str, path: &OsStr) -> Option<PathBuf> {
     std::env::split_paths(path).map(|dir| dir.join(name)).find(|file| file.is_file())
 }
 
-/// Runs a client beside a tunnel, which ends with it.
+/// Runs a client beside a tunnel, which ends with it. With a password, which the client is given on
+/// its standard input, it goes by the door that asks for that.
 pub(super) async fn beside(
     command: Command,
     address: SocketAddr,
     application: &str,
+    password: Option<&Secret>,
     context: &Context,
 ) -> Result<ExitStatus, Failure> {
     let listener = bind(address)?;
@@ -156,8 +160,12 @@ pub(super) async fn beside(
     let enrolled = Arc::new(Box::pin(Enrolled::new(&context.settings)).await?);
     let link = Arc::new(Link::new(Arc::clone(&enrolled), context.ui.clone()).await?);
     let board = Arc::new(Board::new(context.ui.clone(), application));
-    let way = Arc::new(Way::raw(Arc::clone(&link), application));
-    let mut child = tokio::process::Command::from(command).kill_on_drop(true).spawn()?;
+    let way = match password {
+        Some(_) => Way::door(Arc::clone(&link), application),
+        None => Way::raw(Arc::clone(&link), application),
+    };
+    let way = Arc::new(way);
+    let mut child = spawn(tokio::process::Command::from(command), password).await?;
     let ended = tokio::select! {
         status = child.wait() => Ok(status?),
         failure = link.refused() => Err(failure),
@@ -169,6 +177,22 @@ pub(super) async fn beside(
     }
     enrolled.end().await;
     ended
+}
+
+/// Starts a client, which ends with what is given, and hands it a password.
+pub(super) async fn spawn(
+    mut command: tokio::process::Command,
+    password: Option<&Secret>,
+) -> Result<tokio::process::Child, Failure> {
+    if password.is_some() {
+        command.stdin(std::process::Stdio::piped());
+    }
+    let mut child = command.kill_on_drop(true).spawn()?;
+    if let Some((password, mut input)) = password.zip(child.stdin.take()) {
+        // One that asks for nothing has ended, and says itself why.
+        let _ = input.write_all(format!("{}\n", password.expose()).as_bytes()).await;
+    }
+    Ok(child)
 }
 
 /// The client has said itself what was wrong.

@@ -241,6 +241,12 @@ fn grant(grant: &Grant) -> Fields {
     if spec.clipboard != Clipboard::Both {
         fields.push(("clipboard", spec.clipboard.to_string()));
     }
+    if !spec.printer {
+        fields.push(("printer", "no".to_owned()));
+    }
+    if !spec.audio {
+        fields.push(("audio", "no".to_owned()));
+    }
     if spec.recording != Recording::Off {
         fields.push(("recording", spec.recording.as_str().to_owned()));
     }

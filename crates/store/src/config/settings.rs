@@ -22,8 +22,10 @@ pub struct Settings {
     pub sign_in_idle_minutes: u32,
     /// Hours after which a browser is signed in no more, whatever it does.
     pub sign_in_hours: u32,
-    /// Days that recordings are kept after their end; 0: nothing deletes them.
+    /// Days that recordings are kept after their end, but those of desktops; 0: nothing deletes them.
     pub recording_days: u32,
+    /// The same of desktops.
+    pub desktop_recording_days: u32,
     /// Seconds that a terminal in a browser goes on after its line broke.
     pub terminal_grace_seconds: u32,
     /// Who has to show a second factor besides a password.
@@ -65,8 +67,12 @@ impl Settings {
 
     /// How long a recording is kept after its end; `None`: for ever.
     pub fn recording_life(&self) -> Option<Duration> {
-        let days = u64::from(self.recording_days);
-        (days > 0).then(|| Duration::from_secs(days * 24 * 3600))
+        life(self.recording_days)
+    }
+
+    /// The same of a desktop's.
+    pub fn desktop_recording_life(&self) -> Option<Duration> {
+        life(self.desktop_recording_days)
     }
 
     /// All of them, as documents have them.
@@ -81,6 +87,7 @@ impl Settings {
             sign_in_idle_minutes: Some(self.sign_in_idle_minutes),
             sign_in_hours: Some(self.sign_in_hours),
             recording_days: Some(self.recording_days),
+            desktop_recording_days: Some(self.desktop_recording_days),
             terminal_grace_seconds: Some(self.terminal_grace_seconds),
             second_factor: Some(self.second_factor),
             tokens: self.tokens.iter().map(|(door, own)| (*door, rules(own))).collect(),
@@ -95,6 +102,8 @@ impl Settings {
         self.sign_in_idle_minutes = spec.sign_in_idle_minutes.unwrap_or(self.sign_in_idle_minutes);
         self.sign_in_hours = spec.sign_in_hours.unwrap_or(self.sign_in_hours);
         self.recording_days = spec.recording_days.unwrap_or(self.recording_days);
+        self.desktop_recording_days =
+            spec.desktop_recording_days.unwrap_or(self.desktop_recording_days);
         self.terminal_grace_seconds =
             spec.terminal_grace_seconds.unwrap_or(self.terminal_grace_seconds);
         self.second_factor = spec.second_factor.unwrap_or(self.second_factor);
@@ -135,11 +144,16 @@ impl Default for Settings {
             sign_in_idle_minutes: 60,
             sign_in_hours: 8,
             recording_days: 0,
+            desktop_recording_days: 30,
             terminal_grace_seconds: 60,
             second_factor: SecondFactorRule::Optional,
             tokens,
         }
     }
+}
+
+fn life(days: u32) -> Option<Duration> {
+    (days > 0).then(|| Duration::from_secs(u64::from(days) * 24 * 3600))
 }
 
 impl Default for TokenRules {
@@ -164,6 +178,8 @@ pub(super) fn check(spec: &SettingsSpec, problems: &mut Vec<Problem>) {
     check("sign_in_idle_minutes".to_owned(), idle, 1..=MOST_HOURS * 60);
     check("sign_in_hours".to_owned(), spec.sign_in_hours, 1..=MOST_HOURS);
     check("recording_days".to_owned(), spec.recording_days, 0..=MOST_DAYS);
+    let desktops = spec.desktop_recording_days;
+    check("desktop_recording_days".to_owned(), desktops, 0..=MOST_DAYS);
     let grace = spec.terminal_grace_seconds;
     check("terminal_grace_seconds".to_owned(), grace, 0..=MOST_GRACE);
     for (door, rules) in &spec.tokens {

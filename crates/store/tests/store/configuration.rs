@@ -45,6 +45,8 @@ async fn every_term_and_option_comes_back_as_it_was_stored() {
         level: Some(Level::Editor),
         databases: Some(vec!["orders".into(), "Orders 2026".into()]),
         clipboard: Clipboard::FromTarget,
+        printer: false,
+        audio: false,
         recording: Recording::Required,
         require_active_session: true,
         hours: Some(vec!["mon-fri 08:00-18:00".into()]),
@@ -57,9 +59,9 @@ async fn every_term_and_option_comes_back_as_it_was_stored() {
         told,
         [
             "application web1.hq: require_active_session yes",
-            "grant group dba → env=prod: clipboard from-target; databases orders, Orders 2026; \
+            "grant group dba → env=prod: audio no; clipboard from-target; databases orders, Orders 2026; \
              file_transfer no; forwarding yes; hours mon-fri 08:00-18:00 Europe/Berlin; \
-             level editor; logins none; recording required; require_active_session yes; \
+             level editor; logins none; printer no; recording required; require_active_session yes; \
              ssh shell no",
         ]
     );
@@ -67,6 +69,7 @@ async fn every_term_and_option_comes_back_as_it_was_stored() {
     let terms = &policy.rules[1].terms;
     assert_eq!((terms.level, terms.clipboard), (Some(Level::Editor), Clipboard::FromTarget));
     assert_eq!(terms.recording, Recording::Required);
+    assert!(!terms.printer && !terms.audio);
     assert!(terms.require_active_session);
     let asks = |app: &access::Application| app.require_active_session;
     assert_eq!(policy.applications.iter().filter(|app| asks(app)).count(), 1);

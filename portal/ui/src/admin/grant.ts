@@ -23,6 +23,8 @@ export interface Draft {
   level: '' | Level;
   databases: string;
   clipboard: Clipboard;
+  printer: boolean;
+  audio: boolean;
   ways: string;
   shell: boolean;
   exec: string;
@@ -58,6 +60,8 @@ export function draft(before?: GrantSpec): Draft {
     level: before?.level ?? '',
     databases: (before?.databases ?? []).join(', '),
     clipboard: before?.clipboard ?? 'both',
+    printer: before?.printer ?? true,
+    audio: before?.audio ?? true,
     ways: (ssh.authentication ?? []).join('\n'),
     shell: ssh.shell ?? true,
     exec: listed(ssh.exec ?? 'all'),
@@ -94,6 +98,8 @@ export function spec(form: Draft, before?: GrantSpec): GrantSpecInput {
     level: form.level || null,
     databases: some(words(form.databases), before?.databases),
     clipboard: form.clipboard,
+    printer: form.printer,
+    audio: form.audio,
     ssh: ssh(form, before?.ssh),
   };
 }
@@ -153,6 +159,8 @@ export function terms(grant: GrantSpec): string[] {
     [grant.level, `level ${grant.level}`],
     [grant.databases?.length, `databases ${grant.databases?.join(', ')}`],
     [grant.clipboard && grant.clipboard !== 'both', `clipboard ${grant.clipboard}`],
+    [grant.printer === false, 'no printer'],
+    [grant.audio === false, 'no audio'],
     ...sshTerms(grant.ssh ?? {}),
   ];
   return all.filter(([there]) => there).map(([, text]) => text);

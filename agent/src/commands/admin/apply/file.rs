@@ -203,6 +203,8 @@ struct GrantEntry {
     databases: Option<Vec<String>>,
     #[serde(default)]
     clipboard: Clipboard,
+    printer: Option<bool>,
+    audio: Option<bool>,
     #[serde(default)]
     recording: Recording,
     #[serde(default)]
@@ -264,6 +266,8 @@ impl From<GrantEntry> for GrantSpec {
             level: entry.level,
             databases: entry.databases,
             clipboard: entry.clipboard,
+            printer: entry.printer.unwrap_or(true),
+            audio: entry.audio.unwrap_or(true),
             recording: entry.recording,
             require_active_session: entry.require_active_session,
             sources: entry.sources,

