@@ -151,7 +151,7 @@ for (const { id, method, path, role, socket, taking, query } of operations) {
     // Each WebSocket asks for the sign-in and its own origin, whatever else is right.
     const shake = { connection: 'Upgrade', upgrade: 'websocket', 'sec-websocket-version': '13', 'sec-websocket-key': 'dGhlIHNhbXBsZSBub25jZQ==' };
     // With what it asks for, so that it is refused for nothing else.
-    const line = query.length > 0 ? `${path}?${query.map((name) => `${name}=1`).join('&')}` : path;
+    const line = query.length > 0 ? `${path}?${query.map((name) => `${name}=${UUID}`).join('&')}` : path;
     const by = { nobody: undefined, admin };
     for (const [name, who] of Object.entries(by)) {
       for (const from of [undefined, 'null', 'https://evil.example', `https://web1-hq.${hostname}:${port}`, `http://${hostname}:${port}`]) {

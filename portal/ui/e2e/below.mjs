@@ -47,7 +47,7 @@ await journey(async (browser) => {
   await page.keyboard.press('Escape');
 
   // The terminal: a WebSocket of the same path.
-  await page.getByRole('link', { name: 'Terminal at web1.hq' }).click();
+  await page.getByRole('link', { name: 'Terminal at web1.hq' }).first().click();
   await page.locator('.pane:not(.off) [data-state="open"]').waitFor();
   await type(page, 'echo said $((40 + 2))\n');
   await shows(page, 'said 42');
@@ -68,7 +68,7 @@ await journey(async (browser) => {
   // ssh without a token leads to the page here.
   const options = `-F none -o UserKnownHostsFile=${told.knownHosts} -o PreferredAuthentications=keyboard-interactive -o NumberOfPasswordPrompts=1`;
   const line = `/usr/bin/ssh ${options} -p ${told.sshPort} ${told.account}+web1@127.0.0.1 true`;
-  const asked = shell(`(sleep 3; echo; sleep 20) | script -qfec '${line}' /dev/null`, { background: true });
+  const asked = shell(`(sleep 3; echo; sleep 25) | env -u SSH_ASKPASS -u SSH_ASKPASS_REQUIRE script -qfec '${line}' /dev/null`, { background: true });
   const link = await until('a link', () => asked.text.match(/https:\S+\/ssh\?code=[A-Z-]+/)?.[0]);
   assert.ok(link.startsWith(`${told.url}/ssh?code=`), link);
   await page.goto(link);

@@ -4,10 +4,13 @@
 //! `UPDATE_GOLDEN=1 cargo nextest run -p adit-relay site_admins` writes it anew.
 
 use std::path::Path;
+use std::time::SystemTime;
 
-use access::ConnectorId;
+use access::{ConnectorId, Context, EndReason, Keeps, SessionId, Side};
 use axum::http::{Method, StatusCode};
 use serde_json::{Value, json};
+use session::Door;
+use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use super::{Answer, Relay, Who};
@@ -118,6 +121,23 @@ async fn an_admin_token_of_who_administers_a_site_reaches_as_far_as_they_do() {
     assert_eq!(answer.problem(422), "site.unknown");
 }
 
+#[tokio::test]
+async fn sessions_at_other_sites_are_neither_seen_nor_ended() {
+    let stage = Stage::new().await;
+    let sam = Who::Agent(&stage.sam);
+    let (own, own_ended) = stage.session("web1", Some("ubuntu")).await;
+    let (other, other_ended) = stage.session("till", None).await;
+    let listed = stage.relay.get(&sam, "/api/v1/sessions").await.good();
+    let ids: Vec<_> = listed["items"].as_array().unwrap().iter().map(|row| &row["id"]).collect();
+    assert_eq!(ids, [&json!(own)]);
+    let end =
+        async |id: SessionId| stage.relay.delete(&sam, &format!("/api/v1/sessions/{id}")).await;
+    assert_eq!(end(other).await.problem(404), "session.not_found");
+    assert_eq!(end(own).await.good()["count"], 1);
+    assert_eq!(own_ended.await.unwrap(), EndReason::Killed);
+    assert!(!other_ended.is_finished());
+}
+
 /// Whose something is that is asked for.
 #[derive(Clone, Copy)]
 enum Place {
@@ -211,6 +231,31 @@ impl Stage {
         let sends = [Method::POST, Method::PUT, Method::PATCH].contains(&route.method);
         let sam = Who::Agent(&self.sam);
         self.relay.call(&sam, route.method.clone(), &path, sends.then_some(body)).await
+    }
+
+    /// A session of alice at an application, which ends as its lease says.
+    async fn session(
+        &self,
+        application: &str,
+        login: Option<&str>,
+    ) -> (SessionId, JoinHandle<EndReason>) {
+        let (state, now) = (&self.relay.state, SystemTime::now());
+        let agent = self.relay.agent("alice").await;
+        let who = state.authn.agent_at(Door::Agent, &agent, [192, 0, 2, 9].into()).unwrap();
+        let policy = state.policy.current();
+        let application = policy.find(application, &who).unwrap();
+        let login = login.map(str::to_owned);
+        let context = Context { from: who.from(), login, database: None, keeps: Keeps::SSH };
+        let grant = policy.authorize(&who, application, context, now).unwrap();
+        let session = state.broker.open(grant, Door::Agent, now).await.unwrap();
+        let id = session.id();
+        #[expect(clippy::disallowed_methods, reason = "the test waits for it, or ends with it")]
+        let ended = tokio::spawn(async move {
+            let reason = session.lease().ended().await;
+            session.end(reason, Side::Relay);
+            reason
+        });
+        (id, ended)
     }
 
     async fn export(&self) -> String {
