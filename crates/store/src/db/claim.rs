@@ -175,6 +175,8 @@ async fn alive(mut connection: Connection) -> Option<Connection> {
 /// A connection that holds the lock; `None`: another holds it.
 async fn lock(options: &AnyConnectOptions) -> Result<Option<Connection>, sqlx::Error> {
     let locked = async {
+        // A claim may be the first thing that a command does with a database.
+        sqlx::any::install_default_drivers();
         let mut connection = options.connect().await?;
         connection.execute(SETTINGS).await?;
         let lock = sqlx::query_scalar("SELECT pg_try_advisory_lock($1)").bind(SERVING);

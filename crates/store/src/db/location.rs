@@ -60,8 +60,6 @@ impl Location {
 
     /// How the driver reaches it.
     pub(crate) fn options(&self) -> Result<AnyConnectOptions, StoreError> {
-        // Whoever asks first: a command may move a database before it has opened one.
-        sqlx::any::install_default_drivers();
         match &self.0 {
             Place::File(path) => file_url(path),
             Place::Server(options) => Ok(options.as_ref().clone()),
