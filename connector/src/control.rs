@@ -184,8 +184,8 @@ async fn answer(stream: UnixStream, of: Asked) {
         Ok(None) | Err(_) => {
             let message = "this connector does not know that question";
             let hint = "restart the connector: another version of it runs".to_owned();
-            let (code, message) = ("control.unknown".to_owned(), message.to_owned());
-            let refused = Said::Refused { code, message, hint };
+            let message = message.to_owned();
+            let refused = Said::Refused { code: "control.unknown".to_owned(), message, hint };
             return say(&mut write, &refused).await.unwrap_or_default();
         }
     };

@@ -56,7 +56,7 @@ pub enum UpdateError {
     #[error("no relay is connected that could give an update")]
     NotConnected,
     #[error(transparent)]
-    Refused(#[from] Refused),
+    Refused(Box<Refused>),
     #[error(transparent)]
     Fetch(#[from] FetchError),
     #[error("the new program does not do what it should: {detail}")]
@@ -67,6 +67,12 @@ pub enum UpdateError {
     Swap(#[from] SwapError),
     #[error("another update is under way")]
     Busy,
+}
+
+impl From<Refused> for UpdateError {
+    fn from(refused: Refused) -> Self {
+        Self::Refused(Box::new(refused))
+    }
 }
 
 impl UpdateError {
@@ -224,7 +230,7 @@ impl Updater {
             site.orders.give(before);
             return Err(error);
         }
-        swap(&self.state, &self.program, next, (&self.version, &version))
+        swap(&self.state, &self.program, &next, (&self.version, &version))
             .inspect_err(|_| site.orders.give(before))?;
         tracing::info!(%version, "The new program is in its place");
         Ok(Done::Swapped { version, cut })

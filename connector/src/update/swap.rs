@@ -43,7 +43,7 @@ pub(super) fn next(program: &Path) -> Result<Next, SwapError> {
 pub fn swap(
     state: &Path,
     program: &Path,
-    next: Next,
+    next: &Next,
     (from, to): (&Version, &Version),
 ) -> Result<(), SwapError> {
     let previous = with(program, ".previous");
@@ -98,7 +98,7 @@ mod tests {
         let new = next(&program).unwrap();
         std::fs::write(&new.0, "new").unwrap();
         let place = new.0.clone();
-        swap(state, &program, new, (&one, &two)).unwrap();
+        swap(state, &program, &new, (&one, &two)).unwrap();
         assert!(!place.exists());
         assert_eq!(std::fs::read_to_string(&program).unwrap(), "new");
         assert_eq!(Kept::read(state).swapped.unwrap().to, two);
