@@ -79,6 +79,7 @@ pub(crate) const FOR_TESTS: &[Need] = &[
     Need { file: "/usr/bin/xclip", package: "xclip" },
     Need { file: "/usr/bin/rpmbuild", package: "rpm" },
     Need { file: "/usr/bin/lintian", package: "lintian" },
+    Need { file: "/usr/bin/rpmlint", package: "rpmlint" },
     Need { file: "/usr/sbin/debootstrap", package: "debootstrap" },
     Need { file: "/usr/bin/systemd-analyze", package: "systemd" },
     Need { file: "/usr/sbin/squid", package: "squid" },

@@ -4,7 +4,9 @@
 //! Packages of the same programs are the same bytes: every time in them is `SOURCE_DATE_EPOCH`, or
 //! that of the last commit.
 
+mod boot;
 mod deb;
+mod reproduce;
 mod rpm;
 mod sbom;
 mod stage;
@@ -27,9 +29,18 @@ pub(crate) struct Args {
     /// Where the packages go
     #[arg(long, value_name = "DIR", default_value = "target/package")]
     out: PathBuf,
+    /// Instead, build the programs of the last commit twice, in two folders, and compare them
+    #[arg(long, conflicts_with = "programs")]
+    reproducible: bool,
+    /// Afterwards, boot a Debian with the packages and look at the services (root, systemd-nspawn)
+    #[arg(long)]
+    boot: bool,
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
+    if args.reproducible {
+        return reproduce::run(&args.out.join("reproducible"), source_date()?);
+    }
     packages::ensure(packages::FOR_PACKAGES)?;
     let programs = match &args.programs {
         Some(programs) => programs.clone(),
@@ -38,10 +49,12 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             target()?.join("release")
         }
     };
-    for file in make(&programs, &args.out, source_date()?, Effort::Best)? {
-        println!("{}", file.display());
+    let files = make(&programs, &args.out, source_date()?, Effort::Best)?;
+    files.iter().for_each(|file| println!("{}", file.display()));
+    match args.boot {
+        true => boot::run(&files, &args.out.canonicalize()?),
+        false => Ok(()),
     }
-    Ok(())
 }
 
 /// What is packaged: one program each.

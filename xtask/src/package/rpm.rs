@@ -51,7 +51,10 @@ pub(super) fn build(
 }
 
 fn text(package: &Package, tree: &Path, date: SourceDate) -> Result<String> {
-    let (name, summary) = (package.name, package.summary);
+    let name = package.name;
+    // Debian begins a summary with a small letter, and this family with a capital one.
+    let (first, rest) = package.summary.split_at(1);
+    let summary = first.to_uppercase() + rest;
     let description = package.description.join("\n");
     let files = files(tree)?;
     let (requires, scripts) =

@@ -21,6 +21,7 @@ fn packages_are_the_same_bytes_each_time_and_clean_and_go_in_and_out_of_a_debian
     assert_eq!(sums.lines().count(), 7, "three packages of two kinds and what is in them:\n{sums}");
     lintian(&first);
     rpm(&first);
+    rpmlint(&first);
     let debian = Debian::make(&folder.join("debian"));
     debian.install_use_and_remove(&first);
 }
@@ -33,6 +34,31 @@ fn services_are_confined() {
         let offline = ["security", "--no-pager", "--offline=true", "--threshold=20"];
         read(analyze.args(offline).arg(&unit)).expect("an exposure of 2.0 or less");
     }
+}
+
+#[test]
+fn units_say_nothing_that_systemd_does_not_know() {
+    let folder = tempfile::tempdir().expect("folder");
+    let units = ["adit-relay.service", "adit-relay.socket", "adit-connector.service"];
+    let files = units.map(|unit| {
+        let from = root().join("packaging/systemd").join(unit);
+        let text = std::fs::read_to_string(from).expect("a unit");
+        // The programs are not installed here.
+        let text = text.replace("ExecStart=/usr/bin/adit-relay", "ExecStart=/bin/true");
+        let text = text.replace("ExecStart=/usr/bin/adit-connector", "ExecStart=/bin/true");
+        let file = folder.path().join(unit);
+        std::fs::write(&file, text).expect("written");
+        file
+    });
+    let verify = |files: &[PathBuf]| {
+        let mut verify = Command::new("systemd-analyze");
+        verify.args(["verify", "--man=no", "--recursive-errors=no"]).args(files);
+        read(&mut verify)
+    };
+    verify(&files).expect("nothing to say");
+    let text = std::fs::read_to_string(&files[2]).expect("a unit");
+    std::fs::write(&files[2], text.replace("ProtectClock=", "ProtectClocks=")).expect("written");
+    assert!(verify(&files).is_err(), "a mistake is not seen");
 }
 
 #[test]
@@ -105,6 +131,32 @@ fn rpm(files: &[PathBuf]) {
         assert_eq!(config, expected, "{}", package.name);
     }
 }
+
+/// At error and warning level, beside what is said of each package that is not Fedora's own.
+fn rpmlint(files: &[PathBuf]) {
+    let folder = tempfile::tempdir().expect("folder");
+    let config = folder.path().join("adit.toml");
+    let filters: Vec<_> = NOT_FEDORAS.iter().map(|tag| format!("{tag:?}")).collect();
+    std::fs::write(&config, format!("Filters = [{}]\n", filters.join(", "))).expect("written");
+    let rpms = files.iter().filter(|file| file.extension().is_some_and(|end| end == "rpm"));
+    let mut rpmlint = Command::new("rpmlint");
+    let said = read(rpmlint.arg("--strict").arg("--config").arg(&config).args(rpms));
+    said.expect("rpmlint has nothing to say");
+}
+
+/// What rpmlint says of every package of this kind that is made on a Debian.
+const NOT_FEDORAS: [&str; 6] = [
+    // Whoever serves a repository signs what is in it.
+    "no-signature",
+    // Debian's rpmlint knows another family's compression of pages and names of licences.
+    "manpage-not-compressed",
+    "no-manual-page-for-binary",
+    "invalid-license",
+    // Units of systemd belong there.
+    "only-non-binary-in-usr-lib",
+    // The program is called what the product is called.
+    "name-repeated-in-summary",
+];
 
 /// A Debian with nothing in it but what each has.
 struct Debian {

@@ -1,0 +1,90 @@
+//! Two release builds of the programs, from two folders, compared byte by byte.
+//!
+//! What would differ is where the sources and the registry lie, so paths are written as if they lay in
+//! `/adit` and `/cargo`; no build looks at the time or at the repository's state.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use super::{PACKAGES, SourceDate, read, remove};
+use crate::cargo::{root, step};
+
+/// Builds the programs of the last commit twice below `out`, and compares them.
+///
+/// # Errors
+/// When a build fails or the programs differ.
+pub(super) fn run(out: &Path, date: SourceDate) -> Result<()> {
+    std::fs::create_dir_all(out).with_context(|| format!("make {}", out.display()))?;
+    let out = out.canonicalize()?;
+    // Of different lengths: a path that is left shows by more than its text.
+    let builds = ["one", "another-one"].map(|name| build(&out.join(name), date));
+    let [first, second] = builds;
+    let (first, second) = (first?, second?);
+    for package in &PACKAGES {
+        let sums = [&first, &second].map(|programs| sum(&programs.join(package.program)));
+        let [one, other] = sums;
+        let (one, other) = (one?, other?);
+        if one != other {
+            bail!(
+                "{} differs: {one} and {other}; both are kept in {}",
+                package.program,
+                out.display()
+            );
+        }
+        println!("{one}  {}", package.program);
+    }
+    Ok(())
+}
+
+/// The folder of the programs.
+fn build(folder: &Path, date: SourceDate) -> Result<PathBuf> {
+    remove(folder)?;
+    let sources = folder.join("sources");
+    std::fs::create_dir_all(&sources)?;
+    // What is committed, so that nothing else can make a difference.
+    let archive = "git archive HEAD | tar -x -C \"$1\"";
+    step(Command::new("sh").args(["-ec", archive, "sh"]).arg(&sources).current_dir(root()))?;
+    let portal = root().join("portal/ui/node_modules");
+    if portal.exists() {
+        let to = sources.join("portal/ui/node_modules");
+        step(Command::new("cp").arg("-a").args([&portal, &to]))?;
+    }
+    step(Command::new("node").arg("portal/ui/make.mjs").current_dir(&sources))?;
+    let target = folder.join("target");
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.args(["build", "--release", "--locked", "--workspace", "--exclude", "xtask", "--bins"]);
+    cargo.current_dir(&sources).env("CARGO_TARGET_DIR", &target);
+    for (name, value) in environment(&sources, date)? {
+        cargo.env(name, value);
+    }
+    step(&mut cargo)?;
+    Ok(target.join("release"))
+}
+
+/// What a build is told, so that it tells nothing of its machine.
+pub(super) fn environment(sources: &Path, date: SourceDate) -> Result<Vec<(&'static str, String)>> {
+    let cargo = match std::env::var_os("CARGO_HOME") {
+        Some(home) => PathBuf::from(home),
+        None => PathBuf::from(std::env::var_os("HOME").context("HOME is not set")?).join(".cargo"),
+    };
+    let (sources, cargo) = (sources.display(), cargo.display());
+    // The last that fits counts, and the sources may lie below the other.
+    let rust = [
+        format!("--remap-path-prefix={cargo}=/cargo"),
+        format!("--remap-path-prefix={sources}=/adit"),
+    ];
+    let c = format!("-ffile-prefix-map={cargo}=/cargo -ffile-prefix-map={sources}=/adit");
+    Ok(vec![
+        ("CARGO_ENCODED_RUSTFLAGS", rust.join("\u{1f}")),
+        ("CFLAGS", c.clone()),
+        ("CXXFLAGS", c),
+        ("SOURCE_DATE_EPOCH", date.0.to_string()),
+    ])
+}
+
+fn sum(file: &Path) -> Result<String> {
+    let text = read(Command::new("sha256sum").arg(file))?;
+    text.split_whitespace().next().map(str::to_owned).context("sha256sum says nothing")
+}
