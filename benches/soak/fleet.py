@@ -61,7 +61,7 @@ class Fleet:
         line = world.api()
         tokens = []
         for _ in range(self.count):
-            status, answer = world.call(line, "POST", "sites/hq/join-tokens", {})
+            status, answer = world.call(line, "POST", "sites/hq/join-tokens", {"expires": "1h"})
             if status not in (200, 201):
                 raise RuntimeError(f"no join token: {status} {answer[:200]}")
             tokens.append(json.loads(answer)["token"])
