@@ -22,7 +22,7 @@ use tunnel::doctor::{Outcome, examine};
 use tunnel::endpoint::Congestion;
 use tunnel::ladder::Ways;
 use tunnel::proxy::{Proxies, Proxy};
-use tunnel::tls::{Expiry, client_verifier, server_config};
+use tunnel::tls::{Expiry, Oldest, client_verifier, server_config};
 use tunnel::{
     Closed, ConnectError, Connection, Interception, Ladder, OverTcp, Stream, Transport, end_reason,
 };
@@ -381,7 +381,7 @@ async fn serve_quic(relay: TestRelay, come: mpsc::Sender<Connection>) {
 async fn serve_tls(ca: Arc<TestCa>, listener: TcpListener, come: mpsc::Sender<Connection>) {
     let (chain, key) = ca.server();
     let verifier = client_verifier(&ca.pem, Expiry::ForRenewal).unwrap();
-    let mut config = server_config(&chain, &key.into(), Some(verifier)).unwrap();
+    let mut config = server_config(&chain, &key.into(), Some(verifier), Oldest::Tls13).unwrap();
     config.alpn_protocols = vec![wire::ALPN.to_vec()];
     let acceptor = TlsAcceptor::from(Arc::new(config));
     let mut tasks = JoinSet::new();
@@ -408,7 +408,7 @@ async fn welcome(
 /// Somebody who ends TLS, with a certificate of their own.
 async fn terminating(ca: &TestCa, protocols: &[&[u8]]) -> (SocketAddr, JoinSet<()>) {
     let (listener, (chain, key)) = (listener().await, ca.server());
-    let mut config = server_config(&chain, &key.into(), None).unwrap();
+    let mut config = server_config(&chain, &key.into(), None, Oldest::Tls13).unwrap();
     config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
     let (address, acceptor) = (listener.local_addr().unwrap(), TlsAcceptor::from(Arc::new(config)));
     let mut tasks = JoinSet::new();

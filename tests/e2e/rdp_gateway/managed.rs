@@ -1,6 +1,6 @@
 //! Native clients of a desktop where the relay signs in: they have a login that is good once.
 
-use std::io::{Read as _, Seek as _, SeekFrom};
+use std::io::{BufRead as _, Read as _, Seek as _, SeekFrom};
 
 use super::*;
 
@@ -157,14 +157,12 @@ fn holds(id: u32) -> Result<(bool, bool)> {
 fn says(memory: &[u8], text: &str) -> bool {
     let wide: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
     [text.as_bytes(), &wide].iter().any(|text| {
-        let first = text[0];
         let mut rest = memory;
-        while let Some(at) = rest.iter().position(|byte| *byte == first) {
-            rest = &rest[at..];
-            if rest.starts_with(text) {
+        // Quick without optimisation too, and there is much memory.
+        while rest.skip_until(text[0]).is_ok_and(|skipped| skipped > 0) {
+            if rest.starts_with(&text[1..]) {
                 return true;
             }
-            rest = &rest[1..];
         }
         false
     })
