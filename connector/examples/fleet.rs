@@ -5,6 +5,7 @@
 //! many are connected.
 
 #![allow(
+    clippy::panic,
     clippy::print_stdout,
     clippy::unwrap_used,
     reason = "a tool of measurements, which ends where something is not as it should be"

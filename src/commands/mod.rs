@@ -57,7 +57,13 @@ pub enum CommandError {
     )]
     KeyElsewhere,
     #[error(transparent)]
-    Update(#[from] UpdateError),
+    Update(Box<UpdateError>),
+}
+
+impl From<UpdateError> for CommandError {
+    fn from(error: UpdateError) -> Self {
+        Self::Update(Box::new(error))
+    }
 }
 
 impl CommandError {

@@ -38,14 +38,14 @@ impl Examined {
             .unwrap_or("good")
     }
 
-    fn said(at: SystemTime, said: wire::Examined) -> Self {
-        let findings = said.findings.into_iter().take(wire::Examined::MOST_FINDINGS);
+    fn said(at: SystemTime, said: &wire::Examined) -> Self {
+        let findings = said.findings.iter().take(wire::Examined::MOST_FINDINGS);
         Self { at, findings: findings.map(finding).collect() }
     }
 }
 
 /// A machine's word: cut, and without what turns lines or terminals around.
-fn finding(said: wire::Finding) -> Finding {
+fn finding(said: &wire::Finding) -> Finding {
     let fit = |text: &str| visible(text).chars().take(wire::Examined::LONGEST).collect::<String>();
     let known = OUTCOMES.iter().find(|known| **known == said.outcome);
     Finding {
@@ -75,7 +75,7 @@ impl Connectors {
             Err(_) => Err(DialError::TimedOut { after: WITHIN }),
         };
         Some(said.map(|said| {
-            let examined = Examined::said(SystemTime::now(), said);
+            let examined = Examined::said(SystemTime::now(), &said);
             let mut all = self.examined.lock().unwrap_or_else(PoisonError::into_inner);
             all.insert(id, examined.clone());
             examined
@@ -117,7 +117,7 @@ mod tests {
             fix: Some("let UDP\u{202e} out".to_owned()),
         };
         let said = wire::Examined { findings: vec![said; 100] };
-        let kept = Examined::said(SystemTime::UNIX_EPOCH, said);
+        let kept = Examined::said(SystemTime::UNIX_EPOCH, &said);
         assert_eq!(kept.findings.len(), wire::Examined::MOST_FINDINGS);
         let first = &kept.findings[0];
         assert_eq!(first.found.len(), wire::Examined::LONGEST);

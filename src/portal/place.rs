@@ -53,7 +53,7 @@ async fn stand(State(base): State<Arc<str>>, mut request: Request, next: Next) -
     }
     let mark = take_in(request.headers_mut());
     let mut response = next.run(request).await;
-    give_out(&base, mark, response.headers_mut());
+    give_out(&base, &mark, response.headers_mut());
     if let Some(Page(text)) = response.extensions_mut().remove() {
         response.headers_mut().remove(CONTENT_LENGTH);
         *response.body_mut() = Body::from(text.below(&base).into_bytes());
@@ -119,7 +119,7 @@ fn fresh() -> Mark {
     Mark { text: BASE64URL_NOPAD.encode(&bytes), fresh: true }
 }
 
-fn give_out(base: &str, mark: Mark, headers: &mut HeaderMap) {
+fn give_out(base: &str, mark: &Mark, headers: &mut HeaderMap) {
     let link = headers.get(LOCATION).and_then(|link| link.to_str().ok());
     let ours = link.filter(|link| link.starts_with('/') && !link.starts_with("//"));
     let ours = ours.filter(|link| !link.starts_with(&format!("{base}/")));
@@ -236,7 +236,7 @@ mod tests {
             headers.append(SET_COOKIE, cookie.parse().unwrap());
         }
         headers.insert(LOCATION, HeaderValue::from_static("/sign-in?next=/go"));
-        give_out("/adit", Mark { text: M.to_owned(), fresh: true }, &mut headers);
+        give_out("/adit", &Mark { text: M.to_owned(), fresh: true }, &mut headers);
         let set: Vec<_> = headers.get_all(SET_COOKIE).iter().map(|v| v.to_str().unwrap()).collect();
         let here = "Path=/adit; Secure; HttpOnly; SameSite=Lax";
         let expected = [
@@ -249,7 +249,7 @@ mod tests {
         assert_eq!(headers[LOCATION], "/adit/sign-in?next=/go");
         for elsewhere in ["https://provider.example/", "//evil.example"] {
             headers.insert(LOCATION, elsewhere.parse().unwrap());
-            give_out("/adit", Mark { text: M.to_owned(), fresh: false }, &mut headers);
+            give_out("/adit", &Mark { text: M.to_owned(), fresh: false }, &mut headers);
             assert_eq!(headers[LOCATION], elsewhere);
         }
     }

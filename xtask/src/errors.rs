@@ -128,6 +128,7 @@ const AREAS: &[&str] = &[
     "authn",
     "certificate",
     "connector",
+    "control",
     "dial",
     "document",
     "grant",

@@ -37,55 +37,39 @@ pub trait Stream: Send + Unpin {
 /// A stream that changes hands.
 pub type BoxStream = Box<dyn Stream>;
 
+macro_rules! hand_on {
+    () => {
+        fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<Bytes>>> {
+            (**self).poll_recv(cx)
+        }
+
+        fn poll_send(&mut self, cx: &mut Context<'_>, data: &mut Bytes) -> Poll<io::Result<()>> {
+            (**self).poll_send(cx, data)
+        }
+
+        fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+            (**self).poll_flush(cx)
+        }
+
+        fn poll_finish(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+            (**self).poll_finish(cx)
+        }
+
+        fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
+            (**self).poll_gone(cx)
+        }
+
+        fn abort(&mut self, code: u32) {
+            (**self).abort(code);
+        }
+    };
+}
+
 /// For who lends one out.
 impl<S: Stream + ?Sized> Stream for &mut S {
-    fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<Bytes>>> {
-        (**self).poll_recv(cx)
-    }
-
-    fn poll_send(&mut self, cx: &mut Context<'_>, data: &mut Bytes) -> Poll<io::Result<()>> {
-        (**self).poll_send(cx, data)
-    }
-
-    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        (**self).poll_flush(cx)
-    }
-
-    fn poll_finish(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        (**self).poll_finish(cx)
-    }
-
-    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
-        (**self).poll_gone(cx)
-    }
-
-    fn abort(&mut self, code: u32) {
-        (**self).abort(code);
-    }
+    hand_on!();
 }
 
 impl<S: Stream + ?Sized> Stream for Box<S> {
-    fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<Bytes>>> {
-        (**self).poll_recv(cx)
-    }
-
-    fn poll_send(&mut self, cx: &mut Context<'_>, data: &mut Bytes) -> Poll<io::Result<()>> {
-        (**self).poll_send(cx, data)
-    }
-
-    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        (**self).poll_flush(cx)
-    }
-
-    fn poll_finish(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        (**self).poll_finish(cx)
-    }
-
-    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
-        (**self).poll_gone(cx)
-    }
-
-    fn abort(&mut self, code: u32) {
-        (**self).abort(code);
-    }
+    hand_on!();
 }
