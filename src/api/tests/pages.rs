@@ -58,7 +58,7 @@ fn what_takes_something_away_asks_first() {
 }
 
 /// Operations without a page. A list that only shrinks.
-const WITHOUT: [(&str, &str); 14] = [
+const WITHOUT: [(&str, &str); 15] = [
     ("askDeviceLogin", "of `adit login --browser`, whose page is /device"),
     ("getConnector", "the list of connectors says the same of each"),
     ("getSite", "the list of sites says the same of each"),
@@ -70,6 +70,7 @@ const WITHOUT: [(&str, &str); 14] = [
     ("listSessionEvents", "the audit log by session says the same"),
     ("login", "of `adit login`"),
     ("logout", "of `adit logout`; a browser signs out at /sign-out"),
+    ("makeMyRdpLogin", "of `adit rdp --tunnel`; the file that the page gives has one in it"),
     ("openapi", "for programs"),
     ("pollDeviceLogin", "of `adit login --browser`"),
     ("signMySshKey", "of an agent's key"),
