@@ -146,7 +146,7 @@ const AREAS: &[&str] = &[
     "user",
     "wire",
 ];
-const FILES: &[&str] = &[".toml", ".json", ".pem", ".db", ".log", ".crt", ".corp"];
+const FILES: &[&str] = &[".toml", ".json", ".pem", ".db", ".log", ".sock", ".crt", ".corp"];
 /// How an audit event's action is declared, and how a session notes what it did.
 const ACTION: &str = "#[serde(rename =";
 const NOTE: &str = "note(";
