@@ -22,6 +22,15 @@ pub struct Login<'a> {
     pub password: &'a SecretString,
 }
 
+impl Login<'_> {
+    /// What the password and the account come to (NTOWFv2, MS-NLMP 3.3.2).
+    fn key(&self) -> Zeroizing<[u8; 16]> {
+        let password = Zeroizing::new(utf16(self.password.expose_secret()));
+        let key = Zeroizing::new(md4(&password));
+        Zeroizing::new(hmac_md5(&key, &[&utf16(&(self.user.to_uppercase() + self.domain))]))
+    }
+}
+
 /// The domain and the user in an account's name, `DOMAIN\\user`. Without one the domain is empty.
 pub fn account(name: &str) -> (&str, &str) {
     name.split_once('\\').unwrap_or(("", name))
@@ -141,10 +150,7 @@ impl Ntlm {
 
     /// Shows the knowledge of the password for this challenge.
     fn proof(&self, asked: &Challenge<'_>, login: &Login<'_>) -> Result<Proof, NtlmError> {
-        let password = Zeroizing::new(utf16(login.password.expose_secret()));
-        let key = Zeroizing::new(md4(&password));
-        let name = utf16(&(login.user.to_uppercase() + login.domain));
-        let key = Zeroizing::new(hmac_md5(&key, &[&name]));
+        let key = login.key();
         let time = asked.time.unwrap_or(self.now);
         let mut blob = vec![1, 1, 0, 0, 0, 0, 0, 0];
         blob.extend(time.to_le_bytes());

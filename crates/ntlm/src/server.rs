@@ -1,12 +1,12 @@
 //! A server's half of a login: asks, and checks the answer against a password that it knows.
 
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::SecretString;
 use zeroize::Zeroizing;
 
-use crate::digests::{Rc4, hmac_md5, md4};
+use crate::digests::{Rc4, hmac_md5};
 use crate::{
-    AV_END, AV_FLAGS, AV_TIME, BODY, FLAGS, Keys, MIC, NEEDED, NtlmError, OWN_KEY, SIGNATURE,
-    TARGET_INFO, VERSION, u16_at, u32_at, utf16,
+    AV_END, AV_FLAGS, AV_TIME, BODY, FLAGS, Keys, Login, MIC, NEEDED, NtlmError, OWN_KEY,
+    SIGNATURE, TARGET_INFO, VERSION, u16_at, u32_at, utf16,
 };
 
 /// A server's half of a login, from the client's first message to its last.
@@ -83,9 +83,7 @@ impl Server {
         if !blob.starts_with(&[1, 1]) || answer.len() < BODY {
             return Err(NtlmError::NotOne);
         }
-        let password = Zeroizing::new(utf16(password.expose_secret()));
-        let key = Zeroizing::new(md4(&password));
-        let key = Zeroizing::new(hmac_md5(&key, &[&utf16(&(user.to_uppercase() + &domain))]));
+        let key = Login { domain: &domain, user: &user, password }.key();
         let wanted = hmac_md5(&key, &[&self.challenge, blob]);
         let is_theirs = aws_lc_rs::constant_time::verify_slices_are_equal(&wanted, proof);
         let shown = part(answer, 52)?.first_chunk::<16>().ok_or(NtlmError::NotOne)?;
@@ -174,7 +172,7 @@ const MOST_NAME: usize = 1024;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Fresh, Login, Ntlm};
+    use crate::{Fresh, Ntlm};
 
     const FRESH: Fresh = Fresh { challenge: [0xaa; 8], key: [0x55; 16] };
 
