@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use crate::process::Process;
 use crate::run::{Output, run};
 use crate::wait::until;
-use crate::{free_port, free_udp_port};
+use crate::{free_port, free_udp_port, is_listening};
 
 /// A relay with one site and its connectors, run by the programs as they are shipped.
 #[derive(Debug)]
@@ -288,8 +288,8 @@ impl Deployment {
         command.args(["tunnel", application, "--listen", &listen]);
         let log = self.dir.path().join(format!("tunnel-{port}.log"));
         let mut process = Process::start("adit tunnel", command, &log)?;
-        let taken = || std::net::TcpListener::bind(("127.0.0.1", port)).is_err();
-        until(SOON, "adit tunnel listens", || (taken() || !process.is_running()).then_some(()))?;
+        let heard = || (is_listening(port) || !process.is_running()).then_some(());
+        until(SOON, "adit tunnel listens", heard)?;
         anyhow::ensure!(process.is_running(), "adit tunnel ended\n{}", process.tail());
         Ok((process, port))
     }

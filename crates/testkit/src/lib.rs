@@ -38,7 +38,7 @@ pub use npm::node_with;
 pub use path::{Faults, Path};
 pub use pebble::{Pebble, PebbleOptions};
 pub use picture::Picture;
-pub use ports::{free_port, free_udp_port};
+pub use ports::{free_port, free_udp_port, is_listening};
 pub use postgres::{Postgres, PostgresOptions, postgres_binaries};
 pub use process::Process;
 pub use pypi::{SCHEMATHESIS, python_with};

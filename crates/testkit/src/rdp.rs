@@ -1,5 +1,4 @@
 use std::fs;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -7,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use tempfile::TempDir;
 
-use crate::free_port;
+use crate::{free_port, is_listening};
 use crate::picture::Picture;
 use crate::process::Process;
 use crate::run::{Output, run};
@@ -184,7 +183,7 @@ fn shadow(screen: &Screen, port: u16, security: RdpSecurity) -> Result<Process> 
     };
     let mut process = Process::start("freerdp-shadow", server, &screen.dir().join("shadow.log"))
         .context("install freerdp2-shadow-x11 (`cargo xtask test` does)")?;
-    let listens = || TcpListener::bind(("127.0.0.1", port)).is_err() || !process.is_running();
+    let listens = || is_listening(port) || !process.is_running();
     eventually(SOON, "the desktop's server listens", listens)?;
     anyhow::ensure!(process.is_running(), "the desktop's server ended\n{}", process.tail());
     Ok(process)

@@ -1,5 +1,4 @@
 use std::fs;
-use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -11,7 +10,7 @@ use tempfile::TempDir;
 use crate::process::Process;
 use crate::run::{Output, run};
 use crate::wait::eventually;
-use crate::{free_port, is_root};
+use crate::{free_port, is_listening, is_root};
 
 /// xrdp with a desktop of its own per login (xorgxrdp): a terminal with a shell that runs in the folder
 /// [`XrdpTarget::dir`]. It speaks TLS without NLA, and carries a clipboard.
@@ -44,7 +43,7 @@ impl XrdpTarget {
         let log = dir.path().join("sesman.log");
         let begun =
             || fs::read_to_string(&log).is_ok_and(|log| log.contains("starting xrdp-sesman"));
-        let listens = || (begun() && is_heard(port)) || !server.is_running();
+        let listens = || (begun() && is_listening(port)) || !server.is_running();
         eventually(SOON, "xrdp listens", listens)?;
         anyhow::ensure!(server.is_running(), "xrdp ended\n{}", server.tail());
         Ok(Self { server, port, display, dir })
@@ -84,11 +83,6 @@ impl Drop for XrdpTarget {
             drop(fs::remove_file(left));
         }
     }
-}
-
-/// Whether somebody listens, without a connection, of which xrdp makes a process.
-fn is_heard(port: u16) -> bool {
-    TcpListener::bind(("127.0.0.1", port)).is_err()
 }
 
 fn files(dir: &Path, [port, sesman, display]: [u16; 3]) -> Result<()> {

@@ -186,8 +186,7 @@ impl Rsyslog {
         let mut command = Command::new("/usr/sbin/rsyslogd");
         command.args(["-n", "-f", &at("rsyslog.conf"), "-i", &at("pid")]);
         let mut process = Process::start("rsyslogd", command, &dir.join("log"))?;
-        let taken = || std::net::TcpListener::bind(("127.0.0.1", port)).is_err();
-        eventually(SOON, "rsyslog listens", || taken() || !process.is_running())?;
+        eventually(SOON, "rsyslog listens", || testkit::is_listening(port) || !process.is_running())?;
         anyhow::ensure!(process.is_running(), "rsyslogd ended\n{}", process.tail());
         Ok(Self { port, ca: dir.join("ca.pem"), received, _process: process })
     }
