@@ -10,7 +10,7 @@ use access::SessionId;
 use async_trait::async_trait;
 use session::{AuditError, Statement, StatementLog};
 use sqlx::{AssertSqlSafe, FromRow, Row as _};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -26,12 +26,15 @@ pub(crate) struct Statements {
     waiting: mpsc::Sender<Waiting>,
     room: Arc<Semaphore>,
     dropped: Arc<AtomicU64>,
+    /// Told when what waits is to be stored at once.
+    urgent: Arc<Notify>,
 }
 
 /// Stores statements. Runs until it is stopped and has stored what waited.
 pub(crate) struct Keeper {
     waiting: mpsc::Receiver<Waiting>,
     dropped: Arc<AtomicU64>,
+    urgent: Arc<Notify>,
     engine: Engine,
     database: Pool,
     fence: Fence,
@@ -90,11 +93,11 @@ impl Statements {
         stop: CancellationToken,
     ) -> (Self, Keeper) {
         let (send, waiting) = mpsc::channel(WAITING);
-        let dropped = Arc::<AtomicU64>::default();
+        let (dropped, urgent) = (Arc::<AtomicU64>::default(), Arc::<Notify>::default());
         let inserts = Inserts::new(engine, "statements", COLUMNS, AGAIN);
-        let counted = dropped.clone();
-        let keeper = Keeper { waiting, dropped: counted, engine, database, fence, stop, inserts };
-        (Self { waiting: send, room: Arc::new(Semaphore::new(ROOM)), dropped }, keeper)
+        let room = Arc::new(Semaphore::new(ROOM));
+        let own = Self { waiting: send, room, dropped: dropped.clone(), urgent: urgent.clone() };
+        (own, Keeper { waiting, dropped, urgent, engine, database, fence, stop, inserts })
     }
 
     /// Waits for room as long as somebody who must not be left out does.
@@ -107,8 +110,14 @@ impl Statements {
         let permits = u32::try_from(bytes.min(ROOM)).unwrap_or(u32::MAX);
         let room = self.room.clone().acquire_many_owned(permits).await;
         let room = room.map_err(|_| AuditError::Stopped)?;
+        let is_awaited = stored.is_some();
         let waiting = Waiting { statements, stored, _room: room };
-        self.waiting.send(waiting).await.map_err(|_| AuditError::Stopped)
+        self.waiting.send(waiting).await.map_err(|_| AuditError::Stopped)?;
+        let waiting = self.waiting.max_capacity() - self.waiting.capacity();
+        if is_awaited || waiting >= BATCH || self.room.available_permits() < ROOM / 2 {
+            self.urgent.notify_one();
+        }
+        Ok(())
     }
 }
 
@@ -196,19 +205,21 @@ impl Keeper {
         }
     }
 
-    /// Waits a moment for more, unless somebody waits: a commit costs the same for many.
+    /// Waits a moment for more, as a commit costs the same for many, unless somebody waits for one of
+    /// them; and sleeps meanwhile, as being woken for each costs as much as storing it.
     async fn fill(&mut self, batch: &mut Vec<Waiting>) {
-        let more = async {
-            while batch.len() < BATCH && !batch.iter().any(|one| one.stored.is_some()) {
-                let room = BATCH - batch.len();
-                if self.waiting.recv_many(batch, room).await == 0 {
-                    break;
-                }
+        let is_awaited = batch.iter().any(|one| one.stored.is_some());
+        if !is_awaited && batch.len() + self.waiting.len() < BATCH {
+            tokio::select! {
+                () = self.stop.cancelled() => {}
+                () = self.urgent.notified() => {}
+                () = sleep(LINGER) => {}
             }
-        };
-        tokio::select! {
-            () = self.stop.cancelled() => {}
-            _ = timeout(LINGER, more) => {}
+        }
+        while batch.len() < BATCH
+            && let Ok(one) = self.waiting.try_recv()
+        {
+            batch.push(one);
         }
     }
 

@@ -6,11 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lc_rs::hmac;
+#[cfg(not(unix))]
+use quinn::TokioRuntime as Runtime;
 use quinn::congestion::{BbrConfig, CubicConfig};
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use quinn::{
     AckFrequencyConfig, ConnectionId, ConnectionIdGenerator, EndpointConfig, IdleTimeout,
-    TokioRuntime, TransportConfig, VarInt,
+    TransportConfig, VarInt,
 };
 use rustls::server::danger::ClientCertVerifier;
 use secrecy::SecretString;
@@ -19,6 +21,8 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use crate::Identity;
 use crate::congestion::AdaptiveConfig;
+#[cfg(unix)]
+use crate::socket::Quiet as Runtime;
 use crate::tls::{self, Oldest, TlsError, Trust};
 use crate::window::SendWindow;
 
@@ -111,7 +115,7 @@ pub fn listen(
     let key = hmac::Key::new(hmac::HMAC_SHA256, reset_key);
     let mut endpoint = EndpointConfig::new(Arc::new(key));
     endpoint.cid_generator(|| Box::new(RandomIds));
-    quinn::Endpoint::new(endpoint, Some(config), socket, Arc::new(TokioRuntime))
+    quinn::Endpoint::new(endpoint, Some(config), socket, Arc::new(Runtime))
 }
 
 /// A socket to dial `remote` from.
@@ -122,7 +126,7 @@ pub fn dialler(remote: SocketAddr) -> io::Result<quinn::Endpoint> {
     };
     let (socket, granted) = bind_udp(any)?;
     tracing::info!(%remote, recv = granted.recv, send = granted.send, "Dialling over QUIC");
-    quinn::Endpoint::new(EndpointConfig::default(), None, socket, Arc::new(TokioRuntime))
+    quinn::Endpoint::new(EndpointConfig::default(), None, socket, Arc::new(Runtime))
 }
 
 /// A UDP socket with buffers as large as the kernel allows, up to 8 MiB.

@@ -21,6 +21,8 @@ pub mod ladder;
 mod local;
 mod mux;
 pub mod proxy;
+#[cfg(unix)]
+mod socket;
 mod stream;
 mod tcp;
 pub mod tls;
