@@ -28,6 +28,8 @@ options.add_argument("--parts", nargs="+", default=PARTS, choices=PARTS)
 options.add_argument("--bin", default=str(HERE.parent / "target/release"))
 options.add_argument("--reps", type=int, default=5)
 options.add_argument("--gb", type=float, default=2.0)
+options.add_argument("--quiet-limit", type=float, default=10,
+                     help="longest wait for a quiet machine before a sample, in seconds; 0: take it as it comes")
 options.add_argument("--pin", default="1", help="CPU for everything that takes part; empty: all CPUs")
 options.add_argument("--memory-gib", type=int, default=10, help="of one body each way, for web-memory")
 options.add_argument("--memory-steps", type=int, nargs="+", default=[1000, 3000])
@@ -144,7 +146,8 @@ class Deployment:
 
 def bench(script, *args):
     env = dict(os.environ, LOADGEN=str(HERE / "loadgen/target/release/loadgen"))
-    common = ["--reps", opts.reps, "--quiet-limit", "10"] + (["--pin", opts.pin] if opts.pin else [])
+    quiet = ["--quiet-limit", opts.quiet_limit] if opts.quiet_limit else ["--quiet", 0, "--tries", 1]
+    common = ["--reps", opts.reps, *quiet] + (["--pin", opts.pin] if opts.pin else [])
     subprocess.run([sys.executable, HERE / script, *map(str, common + list(args))], env=env, check=False)
 
 
@@ -166,8 +169,11 @@ def loopback(deployment):
         bench("bulk.py", *ways, "--gb", opts.gb)
 
 
-def ssh(deployment):
+def throw_away_sshd():
+    """Its folder with the keys `user` and `host`, its port, and the process."""
     home, port = root / "sshd", free_port()
+    if home.exists():
+        return throw_away_sshd.running
     home.mkdir()
     for key in ("host", "user"):
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", home / key], check=True)
@@ -179,6 +185,12 @@ def ssh(deployment):
     Path("/run/sshd").mkdir(exist_ok=True)
     sshd = start("sshd", "/usr/sbin/sshd", "-D", "-e", "-f", home / "config")
     wait_for("sshd", answers(port))
+    throw_away_sshd.running = home, port, sshd
+    return throw_away_sshd.running
+
+
+def ssh(deployment):
+    home, port, sshd = throw_away_sshd()
     user = pwd.getpwuid(os.getuid()).pw_name
     deployment.application("web1", "ssh", port, "--account", user, "--key-file", home / "user")
     token = deployment.adit("admin", "token", "issue", "--user", "admin", "--application", "web1",
@@ -205,6 +217,17 @@ Host door
           "--via", f"ssh door=door@{deployment.pids()}", "--gb", 1)
 
 
+def ssh_forward(port):
+    """`ssh -L` to this port: where it listens, and what takes part."""
+    home, ssh_port, sshd = throw_away_sshd()
+    local = free_port()
+    client = start("ssh-forward", "ssh", "-N", "-F", "none", "-i", home / "user", "-p", ssh_port,
+                   "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null",
+                   "-L", f"127.0.0.1:{local}:127.0.0.1:{port}", "127.0.0.1")
+    wait_for("ssh -L", answers(local))
+    return local, f"{client.pid},{sshd.pid}"
+
+
 def postgres(deployment):
     binaries = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
     if not binaries:
@@ -216,8 +239,12 @@ def postgres(deployment):
     as_postgres = {"user": "postgres", "group": "postgres", "cwd": "/"}
     subprocess.run([binaries[-1] / "initdb", "-D", home / "data", "-A", "trust", "-U", "bench"],
                    check=True, stdout=subprocess.DEVNULL, **as_postgres)
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
+                    "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1", "-keyout", home / "data/server.key",
+                    "-out", home / "data/server.crt"], check=True, capture_output=True, **as_postgres)
     server = start("postgres", binaries[-1] / "postgres", "-D", home / "data", "-p", port, "-k", home,
-                   "-c", "listen_addresses=127.0.0.1", "-c", "max_connections=1100", **as_postgres)
+                   "-c", "listen_addresses=127.0.0.1", "-c", "max_connections=1100", "-c", "ssl=on",
+                   **as_postgres)
     wait_for("PostgreSQL", lambda: subprocess.run(
         ["pg_isready", "-q", "-h", "127.0.0.1", "-p", str(port)]).returncode == 0)
     subprocess.run(["pgbench", "-q", "-i", "-s", "10", "-h", "127.0.0.1", "-p", str(port), "-U", "bench",
@@ -232,11 +259,15 @@ def postgres(deployment):
         subprocess.run(["psql", "-q", "-h", "127.0.0.1", "-p", str(port), "-U", "bench", "postgres", "-c",
                         "create unlogged table copied (line text)"], check=True)
         os.environ["PG_TOKEN"] = token
+    # Beside what others do in the same run: TLS alone, and ssh -L.
+    forward, forwarders = ssh_forward(port) if "pg" in opts.parts else (port, "")
     # Every statement is recorded, and the client's side is TLS.
     for more in ([], ["--reconnect", "--clients", "1"]) if "pg" in opts.parts else ():
         bench("pg.py", "--direct", f"127.0.0.1:{port}@{server.pid}", "--via",
               f"adit tunnel=127.0.0.1:{local}@{deployment.pids(agent)}",
               "--via", f"PostgreSQL door=127.0.0.1:{deployment.https}@{deployment.pids()}",
+              "--via", f"direct with TLS=127.0.0.1:{port}@", "--via",
+              f"ssh -L=127.0.0.1:{forward}@{forwarders}", "--conn", "direct with TLS=sslmode=require",
               "--conn", "=user=bench,dbname=postgres", "--conn",
               f"PostgreSQL door=user=bench,dbname=postgres,sslmode=require,password={token}", *more)
 

@@ -9,6 +9,7 @@ use std::io::{self, IoSliceMut};
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
@@ -43,13 +44,16 @@ impl Runtime for Quiet {
 struct UdpSocket {
     state: UdpSocketState,
     readable: AsyncFd<std::net::UdpSocket>,
+    /// Whether it could not be written when it was last tried.
+    full: AtomicBool,
 }
 
 impl UdpSocket {
     fn new(socket: std::net::UdpSocket) -> io::Result<Self> {
         let state = UdpSocketState::new((&socket).into())?;
         socket.set_nonblocking(true)?;
-        Ok(Self { state, readable: watch(socket, Interest::READABLE)? })
+        let (readable, full) = (watch(socket, Interest::READABLE)?, AtomicBool::new(false));
+        Ok(Self { state, readable, full })
     }
 }
 
@@ -59,7 +63,11 @@ impl AsyncUdpSocket for UdpSocket {
     }
 
     fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
-        self.state.send(self.readable.get_ref().into(), transmit)
+        let sent = self.state.send(self.readable.get_ref().into(), transmit);
+        if sent.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock) {
+            self.full.store(true, Relaxed);
+        }
+        sent
     }
 
     fn poll_recv(
@@ -99,7 +107,7 @@ impl AsyncUdpSocket for UdpSocket {
 }
 
 /// Waits until a full socket can be written, at a descriptor of its own that is open as long as
-/// somebody waits.
+/// somebody waits. quinn asks before each datagram.
 #[derive(Debug)]
 struct Writable {
     socket: Arc<UdpSocket>,
@@ -109,6 +117,9 @@ struct Writable {
 impl UdpPoller for Writable {
     fn poll_writable(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.waiting.is_none() {
+            if !self.socket.full.load(Relaxed) {
+                return Poll::Ready(Ok(()));
+            }
             let socket = self.socket.readable.get_ref().try_clone()?;
             self.waiting = Some(watch(socket, Interest::WRITABLE)?);
         }
@@ -116,6 +127,7 @@ impl UdpPoller for Writable {
             ready!(waiting.poll_write_ready(cx))?.clear_ready();
         }
         self.waiting = None;
+        self.socket.full.store(false, Relaxed);
         Poll::Ready(Ok(()))
     }
 }
@@ -142,6 +154,7 @@ mod tests {
 
     use tokio::io::AsyncReadExt as _;
     use tokio::runtime::Handle;
+    use tokio::task::yield_now;
     use tokio::time::timeout;
 
     use super::*;
@@ -204,16 +217,33 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_waits_until_a_socket_can_be_written_keeps_no_descriptor() {
-        let here = socket();
-        let files = || std::fs::read_dir("/proc/self/fd").unwrap().count();
+    async fn only_who_could_not_write_waits_and_at_a_descriptor_for_that_long() {
+        let here = std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let here = Arc::new(UdpSocket::new(here).unwrap());
         let mut poller = here.clone().create_io_poller();
-        let before = files();
+        let mut ask = || poll_now(|cx| poller.as_mut().poll_writable(cx));
+        let before = open_files();
+        assert!(ask().is_ready());
+        assert_eq!(open_files(), before);
         for _ in 0..ROUNDS {
-            let writable = poll_fn(|cx| poller.as_mut().poll_writable(cx));
-            timeout(Duration::from_secs(20), writable).await.unwrap().unwrap();
+            here.full.store(true, Relaxed);
+            // The kernel has not been asked yet.
+            assert!(ask().is_pending());
+            assert_eq!(open_files(), before + 1);
+            while ask().is_pending() {
+                yield_now().await;
+            }
+            assert!(!here.full.load(Relaxed));
+            assert_eq!(open_files(), before);
         }
-        assert_eq!(files(), before);
+    }
+
+    fn poll_now<T>(mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>) -> Poll<T> {
+        poll(&mut Context::from_waker(std::task::Waker::noop()))
+    }
+
+    fn open_files() -> usize {
+        std::fs::read_dir("/proc/self/fd").unwrap().count()
     }
 
     fn socket() -> Arc<dyn AsyncUdpSocket> {
