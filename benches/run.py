@@ -209,12 +209,16 @@ Host *
 Host direct
   Port {port}
   IdentityFile {home}/user
+Host jump
+  Port {port}
+  IdentityFile {home}/user
+  ProxyJump direct
 Host door
   Port {deployment.ssh}
   PubkeyAuthentication no
 """)
     bench("ssh.py", "--config", home / "ssh_config", "--direct", f"x=direct@{sshd.pid}",
-          "--via", f"ssh door=door@{deployment.pids()}", "--gb", 1)
+          "--via", f"ssh door=door@{deployment.pids()}", "--via", f"ssh -J=jump@{sshd.pid}", "--gb", 1)
 
 
 def ssh_forward(port):
