@@ -36,6 +36,9 @@ impl Sweeper {
                 () = sleep(LOOK) => {}
             }
             // Ended in the middle, an account stands or it does not.
+            if !self.state.leads() {
+                continue;
+            }
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return,
@@ -80,10 +83,7 @@ impl Sweeper {
 
     async fn accounts(&self, application: &Arc<Application>) -> Result<Swept, SweepError> {
         let way = Upkeep { dialer: &*self.dialer, application };
-        let broker = self.state.broker.clone();
-        let live = move || -> HashSet<SessionId> {
-            broker.live().into_iter().map(|session| session.id).collect()
-        };
+        let live = self.state.live_everywhere();
         Ok(match application.kind {
             Kind::Postgres => self.postgres.sweep(application, &way, live).await?,
             Kind::Mysql => self.mysql.sweep(application, &way, live).await?,

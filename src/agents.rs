@@ -140,6 +140,8 @@ impl Agents {
                 Header::Dial(_)
                 | Header::Check(_)
                 | Header::Examine
+                | Header::Forward(_)
+                | Header::Reaching
                 | Header::Fetch(_)
                 | Header::Unknown,
             )) => {

@@ -34,12 +34,25 @@ struct Watch {
 impl Watch {
     async fn look(&mut self, now: SystemTime) {
         self.see(now);
-        for (id, idle) in self.state.authn.browsers().all(now) {
-            self.judge(id, idle, now).await;
-        }
-        if self.stored.elapsed() >= STORE {
+        let browsers = self.state.authn.browsers();
+        let store = if self.state.cluster.is_some() { STORE_FOR_OTHERS } else { STORE };
+        if self.stored.elapsed() >= store {
             self.stored = Instant::now();
-            self.state.authn.browsers().flush(&self.state.store).await;
+            browsers.flush(&self.state.store).await;
+        }
+        let mut all = browsers.all(now);
+        if self.state.cluster.is_some() && all.iter().any(|(_, idle)| *idle) {
+            // Whoever seems to be away may be at another relay, which has stored it within its time.
+            match browsers.learn(&self.state.store).await {
+                Ok(()) => all = browsers.all(now - STORE_FOR_OTHERS - MARGIN),
+                Err(error) => {
+                    tracing::debug!(%error, "Could not look who is at other relays");
+                    return;
+                }
+            }
+        }
+        for (id, idle) in all {
+            self.judge(id, idle, now).await;
         }
     }
 
@@ -83,7 +96,7 @@ impl Watch {
         let user = policy.user(sign_in.user);
         if now >= sign_in.expires {
             browsers.forget(id);
-            if let Some(user) = user {
+            if let Some(user) = user.filter(|_| self.state.leads()) {
                 let (user, reason) = (user.name.clone(), Reason::Expired.as_str());
                 let event =
                     AuditEvent::SignInEnded { sign_in: id, user, reason, by: RELAY.to_owned() };
@@ -107,3 +120,7 @@ impl Watch {
 const RELAY: &str = "the relay";
 const LOOK: Duration = Duration::from_millis(250);
 const STORE: Duration = Duration::from_secs(60);
+/// Where other relays want to know it.
+const STORE_FOR_OTHERS: Duration = Duration::from_secs(10);
+/// For storing, and for the difference of two clocks.
+const MARGIN: Duration = Duration::from_secs(5);

@@ -65,6 +65,9 @@ impl Watch {
 
     async fn look(&mut self, now: SystemTime) {
         self.record_expired(now).await;
+        if !self.state.leads() {
+            return;
+        }
         if let Err(error) = self.end_due(now).await {
             tracing::warn!(%error, "Could not end what is over; trying again");
         }

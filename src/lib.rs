@@ -10,6 +10,7 @@ pub mod authn;
 mod browsers;
 pub mod ca;
 mod certificates;
+pub mod cluster;
 pub mod commands;
 pub mod config;
 pub mod connectors;

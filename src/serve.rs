@@ -17,6 +17,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::ca::CaError;
 use crate::certificates::PairError;
+use crate::cluster::ClusterError;
 use crate::config::Config;
 use crate::database::OpenError;
 use crate::host_keys::HostKeyError;
@@ -38,6 +39,8 @@ pub enum ServeError {
     Read { path: PathBuf, source: io::Error },
     #[error("the store could not be read")]
     Store(#[from] StoreError),
+    #[error("the relay could not join the others")]
+    Cluster(#[from] ClusterError),
     #[error("the relay's own certificate is not usable")]
     Ca(#[from] CaError),
     #[error("the relay's TLS settings are not usable")]
@@ -66,6 +69,7 @@ impl ServeError {
         match self {
             Self::Open(error) => error.advice(),
             Self::Store(error) => error.advice(),
+            Self::Cluster(error) => error.advice(),
             Self::Write { .. }
             | Self::Read { .. }
             | Self::Ca(_)

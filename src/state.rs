@@ -1,10 +1,11 @@
 //! What the HTTPS API is handed.
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use access::{AgentId, Name, UserId};
+use access::{AgentId, Name, SessionId, UserId};
 use gateway_ssh::UserCa;
 use record::Archive;
 use session::Broker;
@@ -15,6 +16,7 @@ use crate::api::Calls;
 use crate::authn::Authn;
 use crate::ca::Ca;
 use crate::certificates::Certificates;
+use crate::cluster::Cluster;
 use crate::config::Proxy;
 use crate::connectors::Connectors;
 use crate::deliver::Deliveries;
@@ -31,6 +33,8 @@ use crate::terminals::Terminals;
 #[derive(Clone)]
 pub struct AppState {
     pub store: Store,
+    /// The other relays; absent: this one serves alone.
+    pub cluster: Option<Arc<Cluster>>,
     pub authn: Arc<Authn>,
     pub broker: Broker,
     pub policy: Arc<PolicyPublisher>,
@@ -50,6 +54,23 @@ pub struct AppState {
     pub oidc: Arc<Providers>,
     pub calls: Arc<Calls>,
     pub info: Arc<RelayInfo>,
+}
+
+impl AppState {
+    /// Whether this relay does what one of all must do, and one only.
+    pub(crate) fn leads(&self) -> bool {
+        self.cluster.as_ref().is_none_or(|cluster| cluster.leads())
+    }
+
+    /// The sessions that are open at any relay. `None`: it can not be told now.
+    pub(crate) async fn live_everywhere(&self) -> Option<HashSet<SessionId>> {
+        let elsewhere = match &self.cluster {
+            Some(_) => self.store.live_ids().await.ok()?,
+            None => Vec::new(),
+        };
+        let here = self.broker.live().into_iter().map(|session| session.id);
+        Some(here.chain(elsewhere).collect())
+    }
 }
 
 /// What a relay says about itself.

@@ -203,7 +203,13 @@ async fn open(stream: &mut Stream, site: &Site) -> Option<(Dial, TcpStream)> {
             examine(stream, site).await;
             return None;
         }
-        Ok(Ok(Header::Open(_) | Header::Fetch(_) | Header::Unknown)) => {
+        Ok(Ok(
+            Header::Open(_)
+            | Header::Forward(_)
+            | Header::Reaching
+            | Header::Fetch(_)
+            | Header::Unknown,
+        )) => {
             refuse(stream, unknown()).await;
             return None;
         }

@@ -10,13 +10,15 @@ use access::{
 };
 use api::{Change, Withdrawn};
 use axum::http::StatusCode;
-use futures_util::future::try_join_all;
+use futures_util::future::{join, try_join_all};
 use session::{AuditEvent, AuditLog, Broker, ClosingSlot, Stamped};
+use store::StoreError;
 use tokio::time::{Instant, sleep};
 
 use super::caller::Caller;
 use super::error::ApiError;
 use crate::AppState;
+use crate::cluster::EndedElsewhere;
 
 /// Who changes something, as records name them.
 #[derive(Clone, Debug)]
@@ -45,6 +47,7 @@ pub(super) async fn change<T>(
 ) -> Result<(T, Withdrawn), ApiError> {
     let pending = Pending::begin(state, actor, intent).await?;
     let before = state.broker.standings();
+    let known = *state.store.changed().borrow();
     let (value, changes) = match act.await {
         Ok(done) => done,
         Err(error) => return Err(pending.nothing(error)),
@@ -54,7 +57,14 @@ pub(super) async fn change<T>(
     let stored = *state.store.changed().borrow();
     let in_force = state.policy.refresh().await >= stored;
     let doomed = doomed(&state.policy.current(), &before, SystemTime::now());
-    let withdrawn = until_ended(&state.broker, &doomed, start).await;
+    let elsewhere = async {
+        match &state.cluster {
+            Some(cluster) if stored > known => cluster.in_force(stored, start).await,
+            Some(_) | None => EndedElsewhere::default(),
+        }
+    };
+    let (withdrawn, elsewhere) = join(until_ended(&state.broker, &doomed, start), elsewhere).await;
+    let withdrawn = both(withdrawn, elsewhere);
     pending.record(&changes, withdrawn).await?;
     match in_force {
         true => Ok((value, withdrawn)),
@@ -72,12 +82,47 @@ pub(super) async fn kill(
     let intent = Intent { action: "kill", object: format!("session {session}") };
     let pending = Pending::begin(state, actor, intent.clone()).await?;
     let start = Instant::now();
-    if !state.policy.kill(session, words).await {
-        return Err(pending.nothing(ApiError::not_found("session", &session.to_string())));
-    }
-    let withdrawn = until_ended(&state.broker, &HashSet::from([session]), start).await;
+    let withdrawn = if state.policy.kill(session, words).await {
+        until_ended(&state.broker, &HashSet::from([session]), start).await
+    } else {
+        match kill_elsewhere(state, session, words, start).await {
+            Ok(Some(ended)) => both(Withdrawn::default(), ended),
+            Ok(None) => {
+                return Err(pending.nothing(ApiError::not_found("session", &session.to_string())));
+            }
+            Err(error) => return Err(pending.nothing(error.into())),
+        }
+    };
     pending.record(&[done(&intent, words)], withdrawn).await?;
     Ok(withdrawn)
+}
+
+async fn kill_elsewhere(
+    state: &AppState,
+    session: SessionId,
+    words: &str,
+    start: Instant,
+) -> Result<Option<EndedElsewhere>, StoreError> {
+    match &state.cluster {
+        Some(cluster) => cluster.kill(session, words, start).await,
+        None => Ok(None),
+    }
+}
+
+/// What was ended here and at other relays.
+fn both(here: Withdrawn, elsewhere: EndedElsewhere) -> Withdrawn {
+    let took = u64::try_from(elsewhere.took.as_millis()).unwrap_or(u64::MAX);
+    match elsewhere.ended {
+        0 => here,
+        ended => Withdrawn { ended: here.ended + ended, millis: here.millis.max(took) },
+    }
+}
+
+/// Waits until the sessions have ended that the policy now in force ends, of those that stood before
+/// it, and says how many. What somebody has changed elsewhere is theirs to record.
+pub(crate) async fn ended_by_policy(state: &AppState, before: &[(SessionId, Standing)]) -> u64 {
+    let doomed = doomed(&state.policy.current(), before, SystemTime::now());
+    until_ended(&state.broker, &doomed, Instant::now()).await.ended
 }
 
 /// The one change that an intent named, as done.

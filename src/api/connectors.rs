@@ -18,6 +18,7 @@ use super::extract::Param;
 use super::page::Listing;
 use super::{objects, rows};
 use crate::AppState;
+use crate::cluster::Cluster;
 use crate::connectors::{Examined, Finding};
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -160,6 +161,29 @@ fn offline(site: &access::Name) -> ApiError {
         .hint("`adit admin connector ls` says since when; look at the connector's log")
 }
 
+/// Adds at which relays it is. What is shown of its connection is this relay's, else another's.
+fn at_relays(row: &mut ConnectorRow, id: ConnectorId, cluster: &Cluster) {
+    let others = cluster.others();
+    if row.online {
+        row.relays.push(cluster.name().clone());
+    }
+    for place in others.of(id) {
+        row.relays.extend(others.name(place.relay).cloned());
+        if !row.online {
+            let shown = &place.shown;
+            row.online = true;
+            row.address = Some(shown.address.clone());
+            row.transport = Some(shown.transport.clone());
+            row.since = Some(shown.since);
+            row.version = Some(shown.version.clone());
+            row.certificate_expires = Some(shown.certificate_expires);
+            row.sessions = shown.sessions;
+        }
+        row.cloned = row.cloned.or(place.shown.cloned);
+    }
+    row.relays.sort();
+}
+
 pub(super) async fn all(state: &AppState) -> Result<Vec<ConnectorRow>, ApiError> {
     let live = state.connectors.list();
     let seen = state.authn.sightings().all().await?;
@@ -179,7 +203,12 @@ pub(super) async fn all(state: &AppState) -> Result<Vec<ConnectorRow>, ApiError>
     let row = |row: store::ConnectorRow| {
         let reach = reach(row.id);
         let doctor = state.connectors.examined(row.id).map(|examined| examined.worst().to_owned());
-        ConnectorRow { doctor, ..rows::connector(row, &live, &seen, reach) }
+        let id = row.id;
+        let mut row = ConnectorRow { doctor, ..rows::connector(row, &live, &seen, reach) };
+        if let Some(cluster) = &state.cluster {
+            at_relays(&mut row, id, cluster);
+        }
+        row
     };
     Ok(rows.into_iter().map(row).collect())
 }

@@ -221,6 +221,8 @@ impl From<StoreError> for ApiError {
             | StoreError::Newer(_)
             | StoreError::Older(_)
             | StoreError::InUse
+            | StoreError::NameTaken(_)
+            | StoreError::OneRelay
             | StoreError::WrongKey
             | StoreError::Sealed { .. }
             | StoreError::Corrupt { .. } => {

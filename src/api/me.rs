@@ -44,7 +44,11 @@ pub(super) async fn applications(
     Listing { only: All {}, part }: Listing<All>,
 ) -> Result<Json<Page<MyApplication>>, ApiError> {
     let connected = state.connectors.list();
-    let online = |app: &Application| connected.iter().any(|live| live.site == app.site.name);
+    let elsewhere = state.cluster.as_ref().map(|cluster| cluster.others());
+    let online = |app: &Application| {
+        connected.iter().any(|live| live.site == app.site.name)
+            || elsewhere.as_ref().is_some_and(|others| others.has(app.site.id))
+    };
     let policy = state.policy.current();
     let reachable = policy.reachable(&caller.who);
     let rows = reachable.into_iter().map(|app| listed(app, online(app), &state.info));

@@ -56,7 +56,7 @@ use axum::middleware::{from_fn, from_fn_with_state};
 
 use crate::{AppState, scim};
 use caller::Role;
-pub(crate) use change::Actor;
+pub(crate) use change::{Actor, ended_by_policy};
 pub(crate) use devices::{login_token, terminal_token};
 pub(crate) use error::ApiError;
 pub(crate) use passwords::{Given, give as give_password};

@@ -57,6 +57,7 @@ pub(super) fn connector(
         seen: seen.map(|seen| seen.at),
         version: live.map(|live| live.version.clone()).or_else(|| seen?.by.clone()),
         sessions: live.map_or(0, |live| live.sessions),
+        relays: Vec::new(),
         cloned: live.and_then(|live| live.cloned),
         doctor: None,
         applications,
@@ -243,6 +244,25 @@ pub(super) fn session(live: LiveSession) -> SessionRow {
         opened_ms: live.opened,
         up: live.up,
         down: live.down,
+        relay: None,
+    }
+}
+
+/// One that another relay has.
+pub(super) fn session_elsewhere(row: store::LiveRow) -> SessionRow {
+    SessionRow {
+        id: row.session,
+        user: row.user,
+        application: row.application,
+        site: row.site,
+        kind: row.kind,
+        door: row.door,
+        from: row.from,
+        login: row.login,
+        opened_ms: row.opened_ms,
+        up: 0,
+        down: 0,
+        relay: Some(row.relay),
     }
 }
 

@@ -35,11 +35,20 @@ pub(super) async fn list(
     let to = |row: &SessionRow, asked: &str| {
         asked == row.application.as_str() || asked == format!("{}.{}", row.application, row.site)
     };
-    let live = state.broker.live().into_iter().map(rows::session);
+    let live = all(&state).await?.into_iter();
     let live = live.filter(|row| caller.sees(&row.site));
     let live = live.filter(|row| only.user.as_ref().is_none_or(|user| row.user == *user));
     let live = live.filter(|row| only.application.as_ref().is_none_or(|app| to(row, app)));
     Ok(Json(part.of_all("sessions", live, |row| (row.opened_ms, row.id))?))
+}
+
+/// The sessions of all relays.
+async fn all(state: &AppState) -> Result<Vec<SessionRow>, ApiError> {
+    let live = state.broker.live().into_iter().map(rows::session);
+    let Some(cluster) = &state.cluster else { return Ok(live.collect()) };
+    let here = live.map(|row| SessionRow { relay: Some(cluster.name().clone()), ..row });
+    let elsewhere = state.store.live_elsewhere().await?.into_iter().map(rows::session_elsewhere);
+    Ok(here.chain(elsewhere).collect())
 }
 
 pub(super) async fn mine(
@@ -47,8 +56,8 @@ pub(super) async fn mine(
     caller: Caller,
     Listing { only: All {}, part }: Listing<All>,
 ) -> Result<Json<Page<SessionRow>>, ApiError> {
-    let own = state.broker.live().into_iter().filter(|live| live.user == *caller.who.name());
-    Ok(Json(part.of_all("my sessions", own.map(rows::session), |row| (row.opened_ms, row.id))?))
+    let own = all(&state).await?.into_iter().filter(|live| live.user == *caller.who.name());
+    Ok(Json(part.of_all("my sessions", own, |row| (row.opened_ms, row.id))?))
 }
 
 pub(super) async fn end_mine(
@@ -56,7 +65,7 @@ pub(super) async fn end_mine(
     caller: Caller,
     Param(id): Param<SessionId>,
 ) -> Result<Json<Removed>, ApiError> {
-    let live = state.broker.live();
+    let live = all(&state).await?;
     if !live.iter().any(|live| live.id == id && live.user == *caller.who.name()) {
         return Err(ApiError::not_found("session", &id.to_string()));
     }
@@ -83,7 +92,7 @@ pub(super) async fn kill(
         return Err(ApiError::invalid(detail));
     }
     let absent = || ApiError::not_found("session", &id.to_string());
-    if let Some(live) = state.broker.live().into_iter().find(|live| live.id == id) {
+    if let Some(live) = all(&state).await?.into_iter().find(|live| live.id == id) {
         caller.changes(&live.site, absent)?;
     }
     let withdrawn = change::kill(&state, (&caller).into(), id, &words).await?;

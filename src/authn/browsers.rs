@@ -82,6 +82,26 @@ impl Browsers {
         Ok(browsers)
     }
 
+    /// Takes in what other relays have stored: whom they signed in, and who was there since.
+    pub(crate) async fn learn(&self, store: &Store) -> Result<(), StoreError> {
+        let live_at = Some(SystemTime::now());
+        for row in store.sign_ins(SignInQuery { live_at, ..SignInQuery::default() }).await? {
+            let [since, seen] =
+                [row.created, row.seen].map(|at| SystemTime::UNIX_EPOCH + Duration::from_secs(at));
+            let mut known = self.known();
+            if let Some(browser) = known.browsers.get_mut(&row.id) {
+                if seen > browser.seen {
+                    (browser.seen, browser.from) = (seen, row.seen_from);
+                }
+                continue;
+            }
+            let (digest, from) = (row.digest, row.seen_from);
+            let idle = Duration::from_secs(row.idle);
+            known.add(row.id, Browser { digest, idle, since, seen, from, stored: true });
+        }
+        Ok(())
+    }
+
     /// A browser was signed in.
     pub(crate) fn opened(&self, new: &NewSignIn, now: SystemTime) {
         let NewSignIn { id, digest, idle, from, .. } = *new;

@@ -1,6 +1,7 @@
 //! The relay's configuration: one TOML file, checked as a whole.
 
 mod audit;
+mod cluster;
 mod database;
 mod document;
 mod ldap;
@@ -20,6 +21,7 @@ use axum::http::Uri;
 use gateway_ssh::Texts;
 
 pub use audit::{Audit, Destination, FileTo, SyslogTo, TlsFiles, To, WebhookTo};
+pub use cluster::Cluster;
 pub use database::{Database, DatabaseError};
 use document::Section;
 pub use ldap::LdapDirectory;
@@ -35,6 +37,8 @@ pub struct Config {
     /// Where the database, keys and `ready.json` are.
     pub data: PathBuf,
     pub database: Database,
+    /// Absent: this relay serves alone.
+    pub cluster: Option<Cluster>,
     pub domain: String,
     /// More names and addresses for the relay's certificate.
     pub names: Vec<String>,
@@ -170,6 +174,7 @@ fn resolve(root: &mut Section<'_>, folder: &Path) -> Option<Config> {
     let data = root.text("data", "the path of the relay's data folder", directory);
     let domain = root.text("domain", DOMAIN, domain_name);
     let database = database::database(root, folder);
+    let cluster = root.section("cluster", cluster::cluster);
     let names = root.texts("names", "a DNS name or an IP address", certificate_name);
     let listen = root.section("listen", listen);
     let own = domain.as_ref().and_then(Option::as_deref);
@@ -188,6 +193,7 @@ fn resolve(root: &mut Section<'_>, folder: &Path) -> Option<Config> {
     Some(Config {
         data: folder.join(data?.unwrap_or_else(|| PathBuf::from("."))),
         database: database?,
+        cluster: cluster?,
         domain: root.required("domain", DOMAIN, domain)?,
         names: names?.unwrap_or_default(),
         listen: listen?,

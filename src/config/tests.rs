@@ -311,3 +311,23 @@ fn a_door_of_redis_is_in_the_clear_on_this_machine_only() {
         assert!(mistakes[0].text.contains("`listen.redis_tls`"), "{mistakes:?}");
     }
 }
+
+#[test]
+fn one_of_several_relays_has_a_name_and_a_host() {
+    let parse = |lines: &str| {
+        Config::parse(&format!("domain = 'adit.example.com'\n{lines}"), Path::new("."))
+    };
+    assert_eq!(parse("").unwrap().cluster, None);
+    let config = parse("[cluster]\nname = 'relay-1'\nhost = '2001:db8::1'\n").unwrap();
+    let cluster = config.cluster.unwrap();
+    assert_eq!((cluster.name.as_str(), cluster.host.as_str()), ("relay-1", "2001:db8::1"));
+    for (bad, lines) in [
+        ("[cluster]\n", 2),
+        ("[cluster]\nname = 'Not A Name'\nhost = 'x y'\n", 2),
+        ("[cluster]\nname = 'a'\nhost = '*.example.com'\n", 1),
+        ("[cluster]\nname = 'a'\nhost = '10.0.0.1:443'\n", 1),
+        ("[cluster]\nname = 'a'\nhost = 'b'\nkey = 'c'\n", 1),
+    ] {
+        assert_eq!(parse(bad).unwrap_err().len(), lines, "{bad}");
+    }
+}

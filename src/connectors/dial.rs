@@ -81,7 +81,7 @@ impl Connectors {
 }
 
 /// From the request to the connector's answer, over all connectors asked.
-pub(super) const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
+pub(crate) const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Between two looks for another connector, while one that is asked says nothing.
 const LOOK_AGAIN: Duration = Duration::from_millis(250);

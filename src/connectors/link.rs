@@ -81,7 +81,7 @@ fn asked(request: &DialRequest) -> Dial {
     }
 }
 
-fn dial_error(error: &OpenError) -> DialError {
+pub(crate) fn dial_error(error: &OpenError) -> DialError {
     match error {
         OpenError::Refused { source } => refused(source),
         OpenError::Broken { source } => DialError::Tunnel { detail: source.to_string() },

@@ -23,8 +23,10 @@ use crate::seen::Sightings;
 
 pub use check::{Checked, Hop};
 use clones::Clones;
+pub(crate) use dial::DIAL_TIMEOUT;
 pub use examine::{Examined, Finding};
 pub use link::Link;
+pub(crate) use link::dial_error;
 use reach::Reach;
 pub use reach::{Dialled, Measured};
 
@@ -98,6 +100,8 @@ pub struct LiveConnector {
     pub id: ConnectorId,
     pub name: String,
     pub site: Name,
+    #[serde(skip)]
+    pub site_id: SiteId,
     pub address: SocketAddr,
     pub transport: &'static str,
     /// Unix seconds.
@@ -311,6 +315,7 @@ impl Member {
             id: self.connector.id,
             name: self.connector.name.clone(),
             site: self.connector.site_name.clone(),
+            site_id: self.connector.site,
             address: self.shown.address,
             transport: self.shown.transport.as_str(),
             since: seconds(self.since),

@@ -28,10 +28,12 @@ pub(crate) async fn follow(state: AppState, stop: CancellationToken) {
 
 async fn one(state: AppState, directory: LdapDirectory, stop: CancellationToken) {
     loop {
-        tokio::select! {
-            biased;
-            () = stop.cancelled() => return,
-            () = look(&state, &directory) => {}
+        if state.leads() {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                () = look(&state, &directory) => {}
+            }
         }
         tokio::select! {
             biased;

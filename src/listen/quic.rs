@@ -9,7 +9,7 @@ use access::text::is_hidden;
 use access::{Code, EndReason, Explain};
 use async_trait::async_trait;
 use session::Door;
-use store::{Store, StoreError};
+use store::{RelayRow, Store, StoreError};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tunnel::certificate::{self, Facts};
@@ -18,9 +18,11 @@ use wire::Refusal;
 
 use super::note;
 use crate::AgentIdentity;
+use crate::AppState;
 use crate::agents::Agents;
 use crate::authn::Authn;
 use crate::ca::Ca;
+use crate::cluster::{self, Cluster};
 use crate::connectors::{CertificateEnd, ConnectorIdentity, Connectors, Shown};
 use crate::lobby::{Guest, Lobby};
 use crate::updates::Updates;
@@ -33,6 +35,8 @@ pub(crate) struct Machines {
     pub(crate) connectors: Arc<Connectors>,
     pub(crate) ca: Arc<Ca>,
     pub(crate) updates: Arc<Updates>,
+    /// What answers other relays, where there are any.
+    pub(crate) cluster: Option<(Arc<Cluster>, AppState)>,
     /// When every connection is to end.
     pub(crate) stop: CancellationToken,
 }
@@ -76,6 +80,8 @@ pub(crate) async fn accept(
 pub(super) enum Machine {
     Connector(ConnectorIdentity, Knock),
     Agent(AgentIdentity, Knock),
+    /// Another relay of the same database.
+    Relay(RelayRow, Knock),
 }
 
 impl Machines {
@@ -114,6 +120,7 @@ impl Machines {
         match machine {
             Machine::Connector(connector, knock) => self.connector(connector, knock).await,
             Machine::Agent(agent, knock) => self.agent(agent, knock).await,
+            Machine::Relay(relay, knock) => self.relay(relay, knock).await,
         }
     }
 
@@ -127,7 +134,11 @@ impl Machines {
                     Ok(()) => return Some(Machine::Agent(agent, knock)),
                     Err(refusal) => refusal,
                 },
-                Ok(None) => Refusal::of(&UnknownKey),
+                Ok(None) => match self.relay_of(&knock).await {
+                    Ok(Some(relay)) => return Some(Machine::Relay(relay, knock)),
+                    Ok(None) => Refusal::of(&UnknownKey),
+                    Err(error) => unavailable(&error),
+                },
                 Err(error) => unavailable(&error),
             },
             Err(error) => unavailable(&error),
@@ -139,6 +150,17 @@ impl Machines {
         }
         knock.refuse(refusal).await;
         None
+    }
+
+    /// The relay whose key this is. The certificate has to say so too: one that was signed for another
+    /// kind of machine opens nothing here, whatever stands in the database.
+    async fn relay_of(&self, knock: &Knock) -> Result<Option<RelayRow>, StoreError> {
+        let certificate = knock.certificate();
+        let row = match &self.cluster {
+            Some(_) => self.store.relay_by_key(certificate.spki).await?,
+            None => None,
+        };
+        Ok(row.filter(|row| certificate.name == cluster::machine(&row.name)))
     }
 
     fn may_enter(&self, agent: &AgentIdentity, knock: &Knock) -> Result<(), Refusal> {
@@ -198,6 +220,31 @@ impl Machines {
         let Some(connection) = welcome(knock, renewer).await else { return };
         tokio::select! {
             () = self.agents.clone().serve(agent, connection.clone()) => {}
+            never = self.end(&connection) => match never {},
+        }
+    }
+
+    async fn relay(&self, relay: RelayRow, knock: Knock) {
+        let renewer = Renewal::new(self, cluster::machine(&relay.name), &Arc::default());
+        let Some((cluster, state)) = self.cluster.clone() else { return };
+        let Some(connection) = welcome(knock, renewer).await else { return };
+        cluster.host(relay.epoch, &connection);
+        let mut asked = JoinSet::new();
+        let answer = async {
+            loop {
+                tokio::select! {
+                    Some(done) = asked.join_next() => note(done),
+                    stream = connection.accept() => match stream {
+                        Ok(stream) => {
+                            asked.spawn(cluster.clone().answer(state.clone(), stream));
+                        }
+                        Err(closed) => return closed,
+                    },
+                }
+            }
+        };
+        tokio::select! {
+            closed = answer => tracing::debug!(relay = %relay.name, %closed, "Another relay left"),
             never = self.end(&connection) => match never {},
         }
     }
@@ -271,7 +318,8 @@ impl Renewal {
 
     async fn still_known(&self, key: [u8; 32]) -> Result<bool, StoreError> {
         Ok(self.store.connector_by_key(key).await?.is_some()
-            || self.store.agent_by_key(key).await?.is_some())
+            || self.store.agent_by_key(key).await?.is_some()
+            || self.store.relay_by_key(key).await?.is_some())
     }
 }
 

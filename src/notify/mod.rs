@@ -91,21 +91,31 @@ impl Notices {
     }
 
     /// Tells until `stop`.
-    pub(crate) async fn run(self: Arc<Self>, stop: CancellationToken) {
+    pub(crate) async fn run(
+        self: Arc<Self>,
+        leads: impl Fn() -> bool + Clone + Send + Sync + 'static,
+        stop: CancellationToken,
+    ) {
         self.forget_old(SystemTime::now()).await;
         let mut tasks = JoinSet::new();
         for channel in self.channels.clone() {
-            tasks.spawn(self.clone().serve(channel, stop.clone()));
+            tasks.spawn(self.clone().serve(channel, leads.clone(), stop.clone()));
         }
         owned(tasks, &stop, "channel").await;
     }
 
-    async fn serve(self: Arc<Self>, channel: Channel, stop: CancellationToken) {
+    async fn serve(
+        self: Arc<Self>,
+        channel: Channel,
+        leads: impl Fn() -> bool + Send + Sync,
+        stop: CancellationToken,
+    ) {
         let mut added = self.added.subscribe();
         loop {
             added.mark_unchanged();
             let turn = async {
-                if !self.turn(&channel).await {
+                // One of several relays tells, so that nobody is told twice.
+                if !leads() || !self.turn(&channel).await {
                     tokio::select! {
                         _ = added.changed() => {}
                         () = sleep(POLL) => {}

@@ -207,7 +207,7 @@ async fn a_relay_that_tells_nobody_goes_on() {
     let home = Home::new().await;
     let notices = Notices::new(home.store.clone(), home.store.audit(), Vec::new(), String::new());
     let stop = CancellationToken::new();
-    let mut running = Box::pin(notices.run(stop.clone()));
+    let mut running = Box::pin(notices.run(|| true, stop.clone()));
     assert!(timeout(Duration::from_millis(200), &mut running).await.is_err());
     stop.cancel();
     timeout(Duration::from_secs(20), running).await.unwrap();
@@ -281,7 +281,7 @@ impl Home {
     fn run(&self, text: &str) -> Running {
         let notices = self.notices(text);
         let (stop, mut tasks) = (CancellationToken::new(), JoinSet::new());
-        tasks.spawn(notices.clone().run(stop.clone()));
+        tasks.spawn(notices.clone().run(|| true, stop.clone()));
         Running { notices, stop, tasks }
     }
 

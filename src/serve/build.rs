@@ -13,7 +13,7 @@ use gateway_web::{Keeper, Signer, WebConfig, WebGateway};
 use rdgateway::{RdGateway, RdGatewayConfig};
 use record::{Archive, RecordingsKey};
 use rustls::client::danger::ServerCertVerifier;
-use session::{Broker, Limits};
+use session::{Broker, Dialer, Limits};
 use store::Store;
 use telemetry::Log;
 use tokio::net::{TcpListener, TcpSocket};
@@ -33,6 +33,7 @@ use crate::api::Calls;
 use crate::authn::{Authn, Browsers};
 use crate::ca::{Ca, ServerCertificate, server_names};
 use crate::certificates::{self, Certificates};
+use crate::cluster::{Cluster, Forwarding};
 use crate::config::{Challenge, Config, PublicUrl};
 use crate::connectors::Connectors;
 use crate::deliver::Deliveries;
@@ -85,16 +86,28 @@ pub(super) struct Tokens {
 pub async fn build(config: Config, log: Log) -> Result<Relay, ServeError> {
     let now = SystemTime::now();
     let store = database::open(&config).await?;
-    let abandoned = store.close_abandoned(now).await?;
+    let (ca, cluster, abandoned) = match &config.cluster {
+        None => {
+            let abandoned = store.close_abandoned(now).await?;
+            (Arc::new(Ca::load(&store).await?), None, abandoned)
+        }
+        Some(own) => {
+            let ca = Arc::new(Ca::load(&store).await?);
+            let joined = Cluster::join(&config, own, &store, ca.clone(), now).await?;
+            (ca, Some(joined.0), joined.1)
+        }
+    };
     if abandoned > 0 {
         tracing::warn!(abandoned, "Closed sessions that the last run left open");
     }
-    let ca = Arc::new(Ca::load(&store).await?);
     let names = server_names(&config.domain, &config.names);
     let certificate = ca.server_certificate(&store, &names, now).await?;
-    let (core, keeper) = Core::start(&config, store, ca, &certificate).await?;
+    let (core, keeper) = Core::start(&config, store, ca, cluster, &certificate).await?;
     let doors = Doors::bind(&config, &core, &certificate).await?;
     let (ready, endpoint) = (doors.ready()?, doors.quic.clone());
+    if let Some(cluster) = &core.cluster {
+        cluster.announce(ready.quic.port(), ready.https.port()).await?;
+    }
     let state = core.state(&config, &ready)?;
     let identity = Identity::new(&core, certificate, &names, config.tls.oldest, endpoint.clone())?;
     identity.warn();
@@ -142,6 +155,7 @@ fn trace(config: &Config, core: &Core, tasks: &mut JoinSet<()>) {
 pub(super) struct Core {
     pub(super) store: Store,
     pub(super) ca: Arc<Ca>,
+    cluster: Option<Arc<Cluster>>,
     pub(super) certificates: Arc<Certificates>,
     challenges: Arc<Challenges>,
     policy: Arc<PolicyPublisher>,
@@ -175,6 +189,7 @@ impl Core {
         config: &Config,
         store: Store,
         ca: Arc<Ca>,
+        cluster: Option<Arc<Cluster>>,
         certificate: &ServerCertificate,
     ) -> Result<(Self, Keeper), ServeError> {
         let tokens = Tokens::default();
@@ -190,7 +205,11 @@ impl Core {
         let authn = Arc::new(authn.knowing(Browsers::load(&store).await?));
         let connectors = Connectors::new(audit.clone());
         let limits = Limits { max_sessions: config.limits.max_sessions };
-        let (dials, drain) = (Dials::new(connectors.clone()), tokens.drain.clone());
+        let dialer: Arc<dyn Dialer> = match cluster.clone() {
+            Some(cluster) => Arc::new(Forwarding { connectors: connectors.clone(), cluster }),
+            None => connectors.clone(),
+        };
+        let (dials, drain) = (Dials::new(dialer), tokens.drain.clone());
         let broker =
             Broker::new(audit.clone(), dials.clone(), policy.subscribe(), drain.clone(), limits);
         policy.watch_sessions(broker.clone());
@@ -273,6 +292,7 @@ impl Core {
         let core = Self {
             store,
             ca,
+            cluster,
             certificates,
             challenges: Arc::default(),
             policy,
@@ -328,6 +348,7 @@ impl Core {
         self.authn.reached_at(url.clone());
         Ok(AppState {
             store: self.store.clone(),
+            cluster: self.cluster.clone(),
             authn: self.authn.clone(),
             broker: self.broker.clone(),
             policy: self.policy.clone(),
@@ -382,7 +403,7 @@ const RECORDINGS_KEY: &str = "recordings-key";
 const RESET_KEY: &str = "quic-reset-key";
 
 impl Core {
-    fn machines(&self) -> Machines {
+    fn machines(&self, state: &AppState) -> Machines {
         Machines {
             store: self.store.clone(),
             authn: self.authn.clone(),
@@ -390,6 +411,7 @@ impl Core {
             connectors: self.connectors.clone(),
             ca: self.ca.clone(),
             updates: self.updates.clone(),
+            cluster: self.cluster.clone().map(|cluster| (cluster, state.clone())),
             stop: self.tokens.stop.clone(),
         }
     }
@@ -481,7 +503,7 @@ impl Doors {
     fn open(self, core: &Core, state: &AppState, knobs: &Knobs) -> JoinSet<()> {
         let (lobbies, mut tasks) = (&knobs.lobbies, JoinSet::new());
         let Tokens { accepting, drain, stop } = core.tokens.clone();
-        let machines = Arc::new(core.machines());
+        let machines = Arc::new(core.machines(state));
         let served = Arc::new(https_door(core, state, knobs, machines.clone()));
         let handle = move |socket, peer, guest| served.clone().serve(socket, peer, guest);
         let entrance = (lobbies.https.clone(), Some(Spare::keep()));
@@ -514,7 +536,12 @@ impl Doors {
         tasks.spawn(async move { policy.follow(until).await });
         tasks.spawn(Ends::follow(state.clone(), stop.clone()));
         tasks.spawn(core.deliveries.clone().run(stop.clone()));
-        tasks.spawn(state.notices.clone().run(stop.clone()));
+        let leader = state.clone();
+        let leads = move || leader.leads();
+        tasks.spawn(state.notices.clone().run(leads, stop.clone()));
+        if let Some(cluster) = &core.cluster {
+            tasks.spawn(cluster.clone().follow(state.clone(), stop.clone()));
+        }
         tasks.spawn(ldap::follow(state.clone(), stop.clone()));
         tasks.spawn(Sightings::follow(state.clone(), stop.clone()));
         tasks.spawn(retention::follow(state.clone(), stop.clone()));

@@ -221,6 +221,7 @@ impl Reloader {
         let Config {
             data,
             database,
+            cluster,
             domain,
             names: _,
             listen,
@@ -241,6 +242,7 @@ impl Reloader {
             ("data", *data != wanted.data),
             ("database", database.at != wanted.database.at),
             ("database_password_file", database.password_file != wanted.database.password_file),
+            ("cluster", *cluster != wanted.cluster),
             ("domain", *domain != wanted.domain),
             ("tls.minimum", tls.oldest != wanted.tls.oldest),
             ("listen.https", listen.https != wanted.listen.https),

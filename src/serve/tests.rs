@@ -24,6 +24,7 @@ use uuid::Uuid;
 
 mod kept_alive;
 mod operation;
+mod relays;
 mod tunnels;
 
 use super::reload::Knobs;
@@ -255,6 +256,11 @@ impl Running {
         let mut config = Config::read(&dir.path().join("relay.toml")).unwrap();
         config.limits.max_unauthenticated = 64;
         config.listen.admin = Some(([127, 0, 0, 1], 0).into());
+        Self::of(dir, config).await
+    }
+
+    /// One with this configuration.
+    async fn of(dir: TempDir, config: Config) -> Self {
         let relay = build(config, telemetry::Log::silent()).await.unwrap();
         relay.announce().unwrap();
         let (state, ready) = (relay.state.clone(), relay.ready());

@@ -62,8 +62,12 @@ pub struct ConnectorRow {
     /// Its software, as it says itself, or said last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
+    /// Of one relay, where it is connected to several.
     #[serde(default)]
     pub sessions: usize,
+    /// The relays that it is connected to, where there are several.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub relays: Vec<Name>,
     /// Since when it is known that two machines have its key: somebody copied its state. In Unix
     /// seconds; forgotten when the relay starts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -272,6 +276,10 @@ pub struct SessionRow {
     pub up: u64,
     /// Bytes from the target to the client.
     pub down: u64,
+    /// The relay that has it, where there are several. Of one that another relay has than the one
+    /// asked, `up` and `down` are 0: that relay counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub relay: Option<Name>,
 }
 
 /// One record of the audit log. `event` holds all its fields.

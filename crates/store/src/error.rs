@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use access::{Code, TokenId};
+use access::{Code, Name, TokenId};
 use serde::Serialize;
 
 /// Why the store did not do what was asked.
@@ -20,6 +20,10 @@ pub enum StoreError {
     Location,
     #[error("another relay serves from this database")]
     InUse,
+    #[error("another relay of the name {0} serves from this database")]
+    NameTaken(Name),
+    #[error("several relays need a PostgreSQL server; a database in a file serves one")]
+    OneRelay,
     #[error("this is not the master key that the database was sealed with")]
     WrongKey,
     #[error("the sealed record {record} can not be opened: it was changed")]
@@ -60,7 +64,16 @@ impl StoreError {
             }
             Self::InUse => Some((
                 Code("store.in_use"),
-                "stop the other relay first (systemctl stop adit-relay)",
+                "stop the other relay first (systemctl stop adit-relay); several at a time each have \
+                 [cluster] in their relay.toml",
+            )),
+            Self::NameTaken(_) => Some((
+                Code("store.name_taken"),
+                "give each relay a name of its own, as `name` in [cluster]",
+            )),
+            Self::OneRelay => Some((
+                Code("store.one_relay"),
+                "take [cluster] out of relay.toml, or move to PostgreSQL (adit-relay migrate)",
             )),
             Self::WrongKey => Some((
                 Code("store.wrong_key"),

@@ -6,6 +6,7 @@
 mod acme;
 mod audit;
 mod clock;
+mod cluster;
 mod columns;
 mod config;
 mod db;
@@ -37,6 +38,7 @@ mod writer;
 pub use acme::{AcmeClaim, AcmeRow, IssuedPair};
 pub use audit::{AuditCheck, AuditPart, AuditQuery, Claimed, Delivery, DeliveryRow};
 pub use chain::{Damage, Head, HeadError};
+pub use cluster::{Joined, LiveRow, NewRelay, Place, RelayRow, Wakes};
 pub use config::{
     Apply, Edit, Expected, KeyEnd, NewSshKey, Object, Revised, Settings, TokenRules, Within,
     revision,

@@ -10,5 +10,7 @@ mod version;
 
 pub use frame::{FrameError, Inbox, MAX_FRAME, encode};
 pub use liveness::{Action, Liveness};
-pub use message::{Control, Dial, Examined, Fetch, Finding, Header, Mode, Open, Refusal, Reply};
+pub use message::{
+    Control, Dial, Examined, Fetch, Finding, Forward, Header, Mode, Open, Refusal, Reply,
+};
 pub use version::{ALPN, ALPN_API, VERSIONS, VersionRange, WITH_UPDATES};

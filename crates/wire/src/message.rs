@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use access::{Name, SessionId};
+use access::{ApplicationId, Name, SessionId};
 use serde::{Deserialize, Serialize};
 
 use crate::VersionRange;
@@ -69,6 +69,10 @@ pub enum Header {
     /// The relay asks a connector what is wrong on its ways; [`Examined`] follows the answer.
     Examine,
     Open(Open),
+    /// A relay asks another one for a target that a connector of that one reaches.
+    Forward(Forward),
+    /// A relay that does not reach the store asks another one whether it does. No more is said.
+    Reaching,
     /// A connector asks its relay for something of the update that is published; in version 2 and
     /// later.
     Fetch(Fetch),
@@ -82,6 +86,15 @@ pub struct Dial {
     pub session: SessionId,
     pub application: Name,
     /// A host name or an IP address without brackets, as the site understands it.
+    pub host: String,
+    pub port: u16,
+}
+
+/// What a relay asks another one for: an address of an application, as both know it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Forward {
+    pub session: SessionId,
+    pub application: ApplicationId,
     pub host: String,
     pub port: u16,
 }

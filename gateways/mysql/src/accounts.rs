@@ -111,7 +111,7 @@ impl Accounts<'_> {
     pub(crate) async fn sweep(
         &self,
         relay: &str,
-        live: impl FnOnce() -> HashSet<SessionId>,
+        live: impl Future<Output = Option<HashSet<SessionId>>>,
     ) -> Result<Swept, ServerError> {
         let mut desk = self.log_in(self.credential).await?;
         let prefix = prefix(relay);
@@ -122,7 +122,8 @@ impl Accounts<'_> {
         );
         let found = desk.ask(&ours).await?;
         // Looked at after that: what began meanwhile is among them.
-        let live: HashSet<String> = live().into_iter().map(|id| account(relay, id)).collect();
+        let Some(live) = live.await else { return Ok(Swept::default()) };
+        let live: HashSet<String> = live.into_iter().map(|id| account(relay, id)).collect();
         let mut swept = Swept::default();
         for account in found.into_iter().flatten().filter(|account| !live.contains(account)) {
             swept.count(&account, self.remove(&mut desk, &account).await);

@@ -134,7 +134,7 @@ impl MysqlGateway {
         &self,
         application: &Application,
         way: &dyn Way,
-        live: impl FnOnce() -> HashSet<SessionId> + Send,
+        live: impl Future<Output = Option<HashSet<SessionId>>> + Send,
     ) -> Result<Swept, SweepError> {
         let gateway = &*self.0;
         let tls = database::tls(application, &gateway.trust, &*gateway.secrets).await;

@@ -67,7 +67,7 @@ impl Accounts<'_> {
     /// Takes away the accounts whose sessions are not among those that `live` gives.
     pub(crate) async fn sweep(
         &self,
-        live: impl FnOnce() -> HashSet<SessionId>,
+        live: impl Future<Output = Option<HashSet<SessionId>>>,
     ) -> Result<Swept, ServerError> {
         let mut desk = self.log_in(EVERYWHERE).await?;
         let comment = self.comment("");
@@ -79,7 +79,7 @@ impl Accounts<'_> {
         );
         let found = desk.ask(&ours).await?;
         // Looked at after that: what began meanwhile is among them.
-        let live = live();
+        let Some(live) = live.await else { return Ok(Swept::default()) };
         let mut swept = Swept::default();
         for account in found.into_iter().flatten() {
             if owner(&account).is_none_or(|session| live.contains(&session)) {

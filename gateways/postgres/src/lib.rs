@@ -91,7 +91,7 @@ impl PostgresGateway {
         &self,
         application: &Application,
         way: &dyn Way,
-        live: impl FnOnce() -> HashSet<SessionId> + Send,
+        live: impl Future<Output = Option<HashSet<SessionId>>> + Send,
     ) -> Result<Swept, SweepError> {
         let gateway = &*self.0;
         let tls = database::tls(application, &gateway.trust, &*gateway.secrets).await;

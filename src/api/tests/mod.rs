@@ -128,6 +128,7 @@ impl Relay {
         let calls = Arc::new(super::Calls::new(50));
         let state = AppState {
             store,
+            cluster: None,
             authn,
             broker,
             policy,

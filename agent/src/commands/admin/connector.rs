@@ -72,7 +72,7 @@ async fn list(site: Option<Name>, context: &Context) -> Result<(), Failure> {
             connector.name.clone(),
             connector.site.to_string(),
             state.to_owned(),
-            connector.transport.clone().unwrap_or_default(),
+            by(connector),
             connector.address.clone().unwrap_or_default(),
             connector.since.map(times::utc).unwrap_or_default(),
             connector.seen.map_or_else(|| "never".to_owned(), times::utc),
@@ -80,6 +80,20 @@ async fn list(site: Option<Name>, context: &Context) -> Result<(), Failure> {
             connector.version.clone().unwrap_or_default(),
         ]
     })
+}
+
+/// What carries its connection, and where there are several relays to which of them.
+fn by(connector: &ConnectorRow) -> String {
+    let transport = connector.transport.clone().unwrap_or_default();
+    match relays(connector) {
+        Some(relays) => format!("{transport} at {relays}"),
+        None => transport,
+    }
+}
+
+fn relays(connector: &ConnectorRow) -> Option<String> {
+    let names: Vec<_> = connector.relays.iter().map(ToString::to_string).collect();
+    (!names.is_empty()).then(|| names.join(", "))
 }
 
 async fn show(text: &str, context: &Context) -> Result<(), Failure> {
@@ -141,6 +155,7 @@ fn facts(connector: &ConnectorRow) -> Vec<(&'static str, String)> {
         ("site", Some(connector.site.to_string())),
         ("state", Some(state)),
         ("by", connector.transport.clone()),
+        ("relays", relays(connector)),
         ("address", connector.address.clone()),
         ("version", connector.version.clone()),
         ("key", Some(connector.key.clone())),

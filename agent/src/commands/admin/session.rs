@@ -82,7 +82,10 @@ pub(in crate::commands) fn table(
             session.id.to_string(),
             session.user.to_string(),
             format!("{}.{}", session.application, session.site),
-            session.door.clone(),
+            match &session.relay {
+                Some(relay) => format!("{} at {relay}", session.door),
+                None => session.door.clone(),
+            },
             session.from.to_string(),
             session.login.clone().unwrap_or_default(),
             times::utc(session.opened_ms / 1000),

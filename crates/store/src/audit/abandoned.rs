@@ -9,6 +9,7 @@ use session::{AuditEvent, Door, Stamped};
 use super::table::Row;
 use super::{append, free_deliveries, without_second_ends};
 use crate::acme::free_claims;
+use crate::cluster::forget_relays;
 use crate::db::Connection;
 use crate::{Store, StoreError, clock};
 
@@ -23,18 +24,43 @@ impl Store {
         let mut tx = self.inner.engine.begin_change(&self.inner.writer).await?;
         let fence = &self.inner.fence;
         let number = if claim.is_numbered() { Some(fence.raise(&mut tx).await?) } else { None };
-        let ends = unclosed(&mut tx, now).await?;
-        let rows = ends.iter().map(Row::of).collect::<Result<Vec<_>, _>>();
-        let rows = rows.map_err(|error| corrupt(&error))?;
-        let rows = without_second_ends(&mut tx, rows.iter().collect()).await?;
-        append((self.inner.engine, &mut tx), &self.inner.head_key, None, &rows).await?;
-        sqlx::query(LOOKED).execute(&mut *tx).await?;
-        // The relay that held them has lost its claim.
-        free_deliveries(&mut tx).await?;
-        free_claims(&mut tx).await?;
+        let closed = self.close_all(&mut tx, now).await?;
         tx.commit().await?;
         number.inspect(|number| fence.stand(*number));
         self.hold(claim);
+        Ok(closed)
+    }
+
+    /// Closes every session that has no end, and takes from other relays what they held: there is
+    /// none.
+    pub(crate) async fn close_all(
+        &self,
+        db: &mut Connection,
+        now: SystemTime,
+    ) -> Result<u64, StoreError> {
+        let opened: Vec<(i64, String)> = sqlx::query_as(UNCLOSED).fetch_all(&mut *db).await?;
+        let closed = self.close_opened(db, opened, now).await?;
+        sqlx::query(LOOKED).execute(&mut *db).await?;
+        // The relay that held them has lost its claim.
+        free_deliveries(db).await?;
+        free_claims(db).await?;
+        forget_relays(db).await?;
+        Ok(closed)
+    }
+
+    /// Writes the ends of sessions whose opening records these are, where they have none.
+    pub(crate) async fn close_opened(
+        &self,
+        db: &mut Connection,
+        opened: Vec<(i64, String)>,
+        now: SystemTime,
+    ) -> Result<u64, StoreError> {
+        let ends = opened.into_iter().map(|(at_ms, event)| end(at_ms, &event, now));
+        let ends = ends.collect::<Result<Vec<_>, _>>()?;
+        let rows = ends.iter().map(Row::of).collect::<Result<Vec<_>, _>>();
+        let rows = rows.map_err(|error| corrupt(&error))?;
+        let rows = without_second_ends(db, rows.iter().collect()).await?;
+        append((self.inner.engine, db), &self.inner.head_key, None, &rows).await?;
         Ok(u64::try_from(rows.len()).unwrap_or(u64::MAX))
     }
 }
@@ -47,11 +73,6 @@ struct Opened {
     application: Name,
     site: Name,
     door: Door,
-}
-
-async fn unclosed(db: &mut Connection, now: SystemTime) -> Result<Vec<Stamped>, StoreError> {
-    let opened: Vec<(i64, String)> = sqlx::query_as(UNCLOSED).fetch_all(db).await?;
-    opened.into_iter().map(|(at_ms, event)| end(at_ms, &event, now)).collect()
 }
 
 fn end(at_ms: i64, event: &str, now: SystemTime) -> Result<Stamped, StoreError> {

@@ -21,13 +21,21 @@ pub(crate) struct End {
 
 impl End {
     pub(crate) async fn read(db: &mut Connection, key: &HeadKey) -> Result<Self, sqlx::Error> {
-        let (head, mac) = noted(db).await?;
+        Ok(Self::of(noted(db).await?, key))
+    }
+
+    /// As [`read`](Self::read), and keeps others from moving it.
+    async fn hold(db: &mut Connection, key: &HeadKey) -> Result<Self, sqlx::Error> {
+        Ok(Self::of(noted_by(db, HELD).await?, key))
+    }
+
+    fn of((head, mac): (Head, String), key: &HeadKey) -> Self {
         let broken = (!key.vouches(&head, &mac)).then_some(mac);
         if broken.is_some() {
             let seq = head.seq;
             tracing::error!(seq, "The end of the audit log is not the one this relay noted");
         }
-        Ok(Self { head, broken })
+        Self { head, broken }
     }
 
     pub(crate) fn seq(&self) -> u64 {
@@ -76,7 +84,11 @@ pub(crate) async fn append(
             insert((engine, db), &placed).await?;
             return Ok(next);
         }
-        end = End::read(db, key).await?;
+        end = match engine {
+            Engine::Sqlite => End::read(db, key).await?,
+            // From here on nobody else moves it.
+            Engine::Postgres => End::hold(db, key).await?,
+        };
     }
     Err(sqlx::Error::Protocol("the end of the audit chain does not stand still".to_owned()))
 }
@@ -146,7 +158,14 @@ pub(crate) async fn vouch_anew(
 
 /// What is noted as the end, and the word for it.
 pub(crate) async fn noted(db: &mut Connection) -> Result<(Head, String), sqlx::Error> {
-    let (seq, hash, mac): (i64, String, String) = sqlx::query_as(NOTED).fetch_one(db).await?;
+    noted_by(db, NOTED).await
+}
+
+async fn noted_by(
+    db: &mut Connection,
+    statement: &'static str,
+) -> Result<(Head, String), sqlx::Error> {
+    let (seq, hash, mac): (i64, String, String) = sqlx::query_as(statement).fetch_one(db).await?;
     Ok((head(seq, &hash)?, mac))
 }
 
@@ -162,6 +181,7 @@ pub(crate) fn head(seq: i64, hash: &str) -> Result<Head, sqlx::Error> {
 const TRIES: u32 = 16;
 
 const NOTED: &str = "SELECT seq, hash, mac FROM audit_head WHERE one = 1";
+const HELD: &str = "SELECT seq, hash, mac FROM audit_head WHERE one = 1 FOR UPDATE";
 
 const MOVE: &str = "UPDATE audit_head SET seq = $1, hash = $2, mac = $3
     WHERE one = 1 AND seq = $4 AND hash = $5";

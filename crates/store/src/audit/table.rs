@@ -22,6 +22,7 @@ pub(crate) struct Row {
     event: String,
     /// The session it ends: each has one end.
     ends: Option<SessionId>,
+    opens: Option<SessionId>,
 }
 
 /// What the log is searched by beside its user, taken out of the event.
@@ -50,12 +51,18 @@ impl Row {
             about: About::of(&value),
             event: canonical(&value)?,
             ends: event.session().filter(|_| matches!(event, AuditEvent::SessionEnded { .. })),
+            opens: event.session().filter(|_| matches!(event, AuditEvent::SessionOpened { .. })),
         })
     }
 
     /// The session whose end this is.
     pub(crate) fn ends(&self) -> Option<SessionId> {
         self.ends
+    }
+
+    /// The session whose opening this is.
+    pub(crate) fn opens(&self) -> Option<SessionId> {
+        self.opens
     }
 
     /// The row as the one after the record with this number and hash.

@@ -1,6 +1,7 @@
 //! Changes of what policy is made of, one after the other.
 
 use super::{Connection, Transaction};
+use crate::cluster::wake;
 use crate::{Store, StoreError, clock};
 
 impl Store {
@@ -40,6 +41,9 @@ impl Changing {
         let stored = tasks.spawn(async move {
             let next = sqlx::query_scalar(NEXT_VERSION).fetch_one(&mut *tx).await?;
             let next = clock::number(next, "policy version")?;
+            if store.inner.fence.epoch().is_some() {
+                wake(&mut tx).await?;
+            }
             tx.commit().await?;
             store.inner.version.send_if_modified(|version| {
                 let newer = next > *version;

@@ -114,6 +114,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (151, "second factors", include_str!("../../migrations/0151_second_factors.sql")),
     (152, "identities", include_str!("../../migrations/0152_identities.sql")),
     (153, "provisioners", include_str!("../../migrations/0153_provisioners.sql")),
+    (160, "relays", include_str!("../../migrations/0160_relays.sql")),
 ];
 
 /// The migration that has the audit log chained.

@@ -127,6 +127,7 @@ impl Store {
         self.inner.stop_requests.cancel();
         self.inner.tasks.close();
         self.inner.tasks.wait().await;
+        self.leave_relays().await;
         // The writer goes last: the last connection to close folds the log into the file.
         self.inner.readers.close().await;
         self.inner.recorder.close().await;
@@ -160,6 +161,10 @@ impl Store {
             return Ok(None);
         }
         Claim::take(&self.inner.at, &self.inner.fence).await.map(Some)
+    }
+
+    pub(crate) fn at(&self) -> &Location {
+        &self.inner.at
     }
 
     /// Makes a claim last.

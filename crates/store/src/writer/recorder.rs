@@ -9,6 +9,7 @@ use tokio::time::timeout;
 
 use super::Work;
 use crate::audit::{End, Row, append, append_at_once, first_ends, without_second_ends};
+use crate::cluster::note_live;
 use crate::db::{Connection, Engine, Fence, Pool};
 
 /// Stores batches, each in one transaction.
@@ -136,6 +137,9 @@ impl Recorder {
             rows = without_second_ends(&mut tx, rows).await?;
         }
         let end = append((self.engine, &mut tx), &self.key, known, &rows).await?;
+        if let Some(epoch) = self.fence.epoch() {
+            note_live(&mut tx, epoch, &rows).await?;
+        }
         tx.commit().await?;
         Ok((end, uses))
     }

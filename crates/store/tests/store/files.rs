@@ -3,9 +3,9 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use store::{MasterKey, Store, StoreError};
+use store::{MasterKey, NewRelay, Store, StoreError};
 
-use crate::support::{Home, PASSWORD, now, small};
+use crate::support::{Home, PASSWORD, name, now, small};
 
 #[tokio::test]
 async fn only_its_owner_can_read_the_files() {
@@ -43,4 +43,14 @@ async fn nothing_sealed_stands_in_the_files_as_it_is() {
     assert!(!seen(home.folder.path()), "in the write-ahead log");
     store.close().await;
     assert!(!seen(home.folder.path()), "in the database file");
+}
+
+#[tokio::test]
+async fn a_file_serves_one_relay_and_says_so() {
+    let home = Home::new();
+    let (store, relay) = (home.open().await, name("relay-1"));
+    let new = NewRelay { name: &relay, spki: [1; 32], version: "1" };
+    let refused = store.join_relays(new, now()).await.unwrap_err();
+    assert!(matches!(refused, StoreError::OneRelay), "{refused:?}");
+    assert_eq!(refused.advice().unwrap().0.0, "store.one_relay");
 }

@@ -14,6 +14,7 @@ mod keys;
 mod machines;
 mod opening;
 mod passwords;
+mod relays;
 mod requests;
 mod second_factors;
 mod secrets;
