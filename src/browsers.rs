@@ -13,7 +13,7 @@ use crate::api::{self, Actor, Reason};
 
 /// Follows the browsers until `stop`, and then stores what is not stored yet.
 pub(crate) async fn follow(state: AppState, stop: CancellationToken) {
-    let mut watch = Watch { state, carried: HashMap::new(), stored: Instant::now() };
+    let mut watch = Watch { state, carried: HashMap::new(), stored: Instant::now(), learned: None };
     loop {
         tokio::select! {
             biased;
@@ -29,6 +29,8 @@ struct Watch {
     /// What each session on a sign-in had brought from its browser at the last look.
     carried: HashMap<SessionId, u64>,
     stored: Instant,
+    /// When it was last looked who is at other relays.
+    learned: Option<Instant>,
 }
 
 impl Watch {
@@ -43,13 +45,14 @@ impl Watch {
         let mut all = browsers.all(now);
         if self.state.cluster.is_some() && all.iter().any(|(_, idle)| *idle) {
             // Whoever seems to be away may be at another relay, which has stored it within its time.
-            match browsers.learn(&self.state.store).await {
-                Ok(()) => all = browsers.all(now - STORE_FOR_OTHERS - MARGIN),
-                Err(error) => {
+            if self.learned.is_none_or(|at| at.elapsed() >= LEARN) {
+                if let Err(error) = browsers.learn(&self.state.store).await {
                     tracing::debug!(%error, "Could not look who is at other relays");
                     return;
                 }
+                self.learned = Some(Instant::now());
             }
+            all = browsers.all(now - STORE_FOR_OTHERS - LEARN - MARGIN);
         }
         for (id, idle) in all {
             self.judge(id, idle, now).await;
@@ -122,5 +125,6 @@ const LOOK: Duration = Duration::from_millis(250);
 const STORE: Duration = Duration::from_secs(60);
 /// Where other relays want to know it.
 const STORE_FOR_OTHERS: Duration = Duration::from_secs(10);
+const LEARN: Duration = Duration::from_secs(5);
 /// For storing, and for the difference of two clocks.
 const MARGIN: Duration = Duration::from_secs(5);

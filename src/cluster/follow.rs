@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use access::{ConnectorId, SessionId};
 use store::{Place, RelayRow, StoreError, Wakes};
 use tokio::sync::Notify;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::{Cluster, Others, Placed, ShownElsewhere};
@@ -75,9 +75,14 @@ impl Watch {
 
     async fn run(&mut self, woken: &Notify) {
         loop {
-            if let Err(error) = self.look().await {
-                tracing::debug!(%error, "Could not look what other relays have");
-                self.doubt().await;
+            match timeout(PATIENCE, self.look()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => {
+                    tracing::debug!(%error, "Could not look what other relays have");
+                    self.doubt().await;
+                }
+                // A database that vanished says nothing.
+                Err(_) => self.doubt().await,
             }
             tokio::select! {
                 () = woken.notified() => {}
@@ -246,8 +251,15 @@ impl Cluster {
 
 /// How often it is looked, without having been told to.
 const LOOK: Duration = Duration::from_millis(300);
-const BEAT: Duration = Duration::from_secs(2);
+/// For one look.
+const PATIENCE: Duration = paced(5000, 1000);
+const BEAT: Duration = paced(2000, 500);
 /// A relay that does not beat for so long is gone.
-pub(super) const LEASE: Duration = Duration::from_secs(10);
+const LEASE: Duration = paced(10_000, 3000);
 /// A relay that could not look for so long does not know whether others beat.
-pub(super) const GAP: Duration = Duration::from_secs(3);
+pub(super) const GAP: Duration = paced(3000, 1500);
+
+/// In milliseconds; tests of this crate do not wait as long.
+const fn paced(usual: u64, in_tests: u64) -> Duration {
+    Duration::from_millis(if cfg!(test) { in_tests } else { usual })
+}

@@ -39,8 +39,8 @@ pub struct Cluster {
     /// By which the others know it; it never leaves this process.
     key: Key,
     others: Mutex<Arc<Others>>,
-    /// Connections made to other relays, by their epochs.
-    links: tokio::sync::Mutex<HashMap<i64, Connection>>,
+    /// Connections made to other relays, by their epochs, the one that takes sessions last.
+    links: tokio::sync::Mutex<HashMap<i64, Vec<Connection>>>,
     /// Connections that other relays made, by their epochs.
     guests: Mutex<HashMap<i64, Vec<Connection>>>,
     /// When the store last answered.

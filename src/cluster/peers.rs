@@ -2,7 +2,6 @@
 //! and is known by the key that stands in its row: nobody else has the one or writes the other.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use access::EndReason;
@@ -11,37 +10,57 @@ use store::RelayRow;
 use tokio::time::timeout;
 use tunnel::endpoint::Congestion;
 use tunnel::ladder::Ways;
-use tunnel::{Connection, Identity, Ladder, OverTcp};
+use tunnel::{ConnectError, Connection, Identity, Ladder, OverTcp};
 use wire::Header;
 
 use super::follow::GAP;
 use super::{Cluster, machine};
 
+/// Why another relay was not reached.
+#[derive(Debug, thiserror::Error)]
+enum LinkError {
+    #[error("this relay can not show who it is")]
+    Identity(#[source] Box<dyn std::error::Error + Send + Sync>),
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    #[error("no answer within {REACH:?}")]
+    Silent,
+}
+
+impl LinkError {
+    /// Whether the other one has found no row of this relay: it has been taken for gone.
+    fn says_gone(&self) -> bool {
+        matches!(self, Self::Connect(ConnectError::Refused { source }) if source.code == UNKNOWN)
+    }
+}
+
 impl Cluster {
-    /// The connection to another relay, made where there is none.
+    /// The connection to another relay, made where there is none that is good. One that is not
+    /// carries what it carries.
     pub(super) async fn link(&self, relay: &RelayRow) -> Option<Connection> {
-        let mut links = self.links.lock().await;
-        let good = |link: &&Connection| link.is_open() && !link.is_doubted() && !link.is_draining();
-        if let Some(link) = links.get(&relay.epoch).filter(good) {
-            return Some(link.clone());
-        }
-        match timeout(REACH, self.dial(relay)).await {
-            Ok(Some(link)) => {
-                links.insert(relay.epoch, link.clone());
-                Some(link)
-            }
-            Ok(None) => None,
-            Err(_) => {
-                tracing::warn!(relay = %relay.name, "Another relay does not answer");
-                None
-            }
-        }
+        let reached = self.reach(relay).await.inspect_err(|error| {
+            let error: &dyn std::error::Error = error;
+            tracing::warn!(relay = %relay.name, error, "Could not reach another relay");
+        });
+        reached.ok()
     }
 
-    async fn dial(&self, relay: &RelayRow) -> Option<Connection> {
-        let identity = self.identity().inspect_err(|error| {
-            tracing::error!(%error, "Can not show other relays who this is");
-        });
+    async fn reach(&self, relay: &RelayRow) -> Result<Connection, LinkError> {
+        let mut links = self.links.lock().await;
+        let own = links.entry(relay.epoch).or_default();
+        own.retain(Connection::is_open);
+        let good = |link: &&Connection| !link.is_doubted() && !link.is_draining();
+        if let Some(link) = own.last().filter(good) {
+            return Ok(link.clone());
+        }
+        let link = timeout(REACH, self.dial(relay)).await.map_err(|_| LinkError::Silent)??;
+        own.retain(|old| old.streams() > 0);
+        own.push(link.clone());
+        Ok(link)
+    }
+
+    async fn dial(&self, relay: &RelayRow) -> Result<Connection, LinkError> {
+        let identity = self.identity().map_err(LinkError::Identity)?;
         let ways = Ways {
             quic: relay.quic.clone(),
             https: relay.https.clone(),
@@ -50,12 +69,7 @@ impl Cluster {
             congestion: Congestion::default(),
             over_tcp: OverTcp::default(),
         };
-        let dialled = Ladder::new(ways, None).dial(&identity.ok()?).await;
-        dialled
-            .inspect_err(|error| {
-                tracing::warn!(relay = %relay.name, %error, "Could not reach another relay");
-            })
-            .ok()
+        Ok(Ladder::new(ways, None).dial(&identity).await?)
     }
 
     fn identity(&self) -> Result<Identity, Box<dyn std::error::Error + Send + Sync>> {
@@ -86,23 +100,29 @@ impl Cluster {
         });
         // A link that is being made is looked at the next time.
         let Ok(mut links) = self.links.try_lock() else { return };
-        let links: &mut HashMap<i64, Connection> = &mut links;
-        links.retain(|epoch, link| {
+        let links: &mut HashMap<i64, Vec<Connection>> = &mut links;
+        links.retain(|epoch, own| {
+            own.retain(Connection::is_open);
             if !is_there(epoch) {
-                cut(link);
+                own.iter().for_each(cut);
             }
-            is_there(epoch) && link.is_open()
+            is_there(epoch) && !own.is_empty()
         });
     }
 
-    /// Whether another relay says that the store answers it.
-    pub(super) async fn is_reached_elsewhere(self: &Arc<Self>) -> bool {
+    /// Whether another relay says that the store answers it, or that this one is gone from there.
+    pub(super) async fn is_reached_elsewhere(&self) -> bool {
         let others = self.others();
         let asked = others.relays.iter().map(|relay| async move {
-            let link = self.link(relay).await?;
-            timeout(REACH, link.open(&Header::Reaching)).await.ok()?.ok()
+            match self.reach(relay).await {
+                Ok(link) => {
+                    let answer = timeout(REACH, link.open(&Header::Reaching)).await;
+                    matches!(answer, Ok(Ok(_)))
+                }
+                Err(error) => error.says_gone(),
+            }
         });
-        join_all(asked).await.iter().any(Option::is_some)
+        join_all(asked).await.contains(&true)
     }
 
     /// Whether the store answers this relay.
@@ -111,6 +131,8 @@ impl Cluster {
     }
 }
 
+/// What a relay says to a key that it does not know.
+const UNKNOWN: &str = "machine.unknown";
 /// For a connection to another relay.
 const REACH: Duration = Duration::from_secs(4);
 const SOFTWARE: &str = concat!("adit-relay ", env!("CARGO_PKG_VERSION"));

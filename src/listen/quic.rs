@@ -4,6 +4,7 @@
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use access::text::is_hidden;
 use access::{Code, EndReason, Explain};
@@ -11,6 +12,7 @@ use async_trait::async_trait;
 use session::Door;
 use store::{RelayRow, Store, StoreError};
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tunnel::certificate::{self, Facts};
 use tunnel::{Closed, ConnectError, Connection, Knock, Renewer};
@@ -247,6 +249,11 @@ impl Machines {
             closed = answer => tracing::debug!(relay = %relay.name, %closed, "Another relay left"),
             never = self.end(&connection) => match never {},
         }
+        // Each tells its target that it broke, and does not leave it with half of something.
+        let all = async { while asked.join_next().await.is_some() {} };
+        if timeout(FAREWELL, all).await.is_err() {
+            tracing::warn!(relay = %relay.name, "Dropped what went for another relay");
+        }
     }
 
     /// Closes a connection when the relay stops; who serves it sees it end.
@@ -378,6 +385,9 @@ impl Explain for BadRequest {
         "the certificate request can not be signed".into()
     }
 }
+
+/// For what went over a connection to end once that has.
+const FAREWELL: Duration = Duration::from_secs(5);
 
 /// Streams of one connector that are answered at a time.
 const ASKED_AT_ONCE: usize = 2;

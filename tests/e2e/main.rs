@@ -26,6 +26,7 @@ mod rdp_gateway;
 mod recorded_terminals;
 mod recording;
 mod redis;
+mod relays;
 mod secrets;
 mod ssh;
 mod ssh_certificates;

@@ -15,18 +15,7 @@ fn a_relay_that_stands_by_has_the_sites_when_the_other_is_killed() -> Result<()>
     let (mut world, postgres) = (World::start()?, Postgres::start()?);
     let token = world.token("web1")?;
     postgres.admin("postgres", "CREATE DATABASE adit ENCODING 'UTF8' TEMPLATE template0")?;
-    world.deployment.relay().stop(SOON)?;
-    let config = world.deployment.dir().join("relay/relay.toml");
-    let mut migrate = Command::new(testkit::bin_dir()?.join("adit-relay"));
-    let url = postgres.url("adit");
-    let (account, rest) = url.split_once('@').context("a URL with an account")?;
-    let (account, password) = account.rsplit_once(':').context("a password")?;
-    let password_file = world.deployment.dir().join("database-password");
-    fs::write(&password_file, password)?;
-    let to = format!("{account}@{rest}");
-    migrate.args(["migrate", "--write", "--to", &to, "--password-file"]).arg(password_file);
-    migrate.arg("--config").arg(&config);
-    run(&mut migrate, SOON)?.ok()?;
+    move_to(&mut world, &postgres.url("adit"))?;
     world.deployment.start_relay()?;
 
     let standby = Standby::of(&world)?;
@@ -63,21 +52,42 @@ fn a_relay_that_stands_by_has_the_sites_when_the_other_is_killed() -> Result<()>
     });
     let took = answered.with_context(|| fs::read_to_string(&log).unwrap_or_default())?;
     println!("a session by the other relay after {took:?}, {tries} tries");
+    // That a peer is dead is noticed within ten seconds at the latest.
+    assert!(took < Duration::from_secs(10), "{took:?}, {tries} tries");
     eventually(SOON, "what the killed relay left open is closed", || {
         fs::read_to_string(&log).is_ok_and(|log| log.contains("Connector"))
     })
 }
 
+/// Ends the relay and moves what it has to a server's database.
+pub(crate) fn move_to(world: &mut World, url: &str) -> Result<()> {
+    world.deployment.relay().stop(SOON)?;
+    let config = world.deployment.dir().join("relay/relay.toml");
+    let mut migrate = Command::new(testkit::bin_dir()?.join("adit-relay"));
+    let (account, rest) = url.split_once('@').context("a URL with an account")?;
+    migrate.args(["migrate", "--write", "--to"]);
+    match account.rsplit_once(':').filter(|(scheme, _)| scheme.contains("//")) {
+        Some((account, password)) => {
+            let password_file = world.deployment.dir().join("database-password");
+            fs::write(&password_file, password)?;
+            migrate.arg(format!("{account}@{rest}")).arg("--password-file").arg(password_file);
+        }
+        None => drop(migrate.arg(url)),
+    }
+    migrate.arg("--config").arg(&config);
+    run(&mut migrate, SOON)?.ok().map(drop)
+}
+
 /// The second relay: the same data, other ports.
-struct Standby {
-    config: std::path::PathBuf,
-    https: u16,
-    quic: u16,
-    ssh: u16,
+pub(crate) struct Standby {
+    pub(crate) config: std::path::PathBuf,
+    pub(crate) https: u16,
+    pub(crate) quic: u16,
+    pub(crate) ssh: u16,
 }
 
 impl Standby {
-    fn of(world: &World) -> Result<Self> {
+    pub(crate) fn of(world: &World) -> Result<Self> {
         let folder = world.deployment.dir().join("standby");
         fs::create_dir(&folder)?;
         let from = world.deployment.dir().join("relay");
@@ -100,7 +110,7 @@ impl Standby {
         Ok(Self { config, https, quic, ssh })
     }
 
-    fn serve(&self) -> Result<Command> {
+    pub(crate) fn serve(&self) -> Result<Command> {
         let mut serve = Command::new(testkit::bin_dir()?.join("adit-relay"));
         serve.arg("serve").arg("--config").arg(&self.config);
         Ok(serve)

@@ -275,6 +275,17 @@ mod tests {
                 r#"{"kind":"fetch","what":"file","sha256":"00"}"#,
             ),
             (serde_json::to_string(&Control::Drain).unwrap(), r#"{"kind":"drain"}"#),
+            (
+                serde_json::to_string(&Header::Forward(Forward {
+                    session: SessionId(uuid::Uuid::nil()),
+                    application: ApplicationId(uuid::Uuid::nil()),
+                    host: "10.0.0.7".into(),
+                    port: 22,
+                }))
+                .unwrap(),
+                r#"{"kind":"forward","session":"00000000-0000-0000-0000-000000000000","application":"00000000-0000-0000-0000-000000000000","host":"10.0.0.7","port":22}"#,
+            ),
+            (serde_json::to_string(&Header::Reaching).unwrap(), r#"{"kind":"reaching"}"#),
         ];
         for (text, expected) in written {
             assert_eq!(text, expected);

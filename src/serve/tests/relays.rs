@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 use adit_connector::allow::AllowList;
 use adit_connector::dial::SystemResolver;
@@ -185,11 +186,37 @@ async fn a_relay_reaches_for_another_what_is_an_applications_and_nothing_else() 
     pair.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_relay_that_alone_does_not_reach_the_store_ends_its_sessions_and_no_other_does() {
+    let mut pair = Pair::start().await;
+    pair.one.document(([127, 0, 0, 1], 9).into()).await;
+    pair.two.until_policy(&pair.one).await;
+    let (here, there) = (pair.one.open("echo").await, pair.two.open("echo").await);
+    let (id, mut lease) = (there.id(), there.lease());
+    pair.way_of_two.faults().no_tcp.store(true, Relaxed);
+    let reason = timeout(Duration::from_secs(20), lease.ended()).await.unwrap();
+    assert_eq!(reason, EndReason::Drained);
+    assert_eq!(here.lease().refusal(), None);
+    // What it can not write, the other one does.
+    let store = pair.one.state.store.clone();
+    let booked = async {
+        while store.is_live(id).await.unwrap() {
+            sleep(Duration::from_millis(50)).await;
+        }
+    };
+    timeout(Duration::from_secs(20), booked).await.unwrap();
+    assert_eq!(store.live_ids().await.unwrap(), [here.id()]);
+    drop((here, there));
+    pair.one.stop().await;
+}
+
 /// Two relays, `one` and `two`.
 struct Pair {
     one: Running,
     two: Running,
     connector: Option<Identity>,
+    /// From the second to the database.
+    way_of_two: testkit::Path,
     // Gone when they are.
     _database: Database,
 }
@@ -208,18 +235,27 @@ impl Pair {
         for file in ["relay.toml", "master.key"] {
             std::fs::copy(first.path().join(file), second.path().join(file)).unwrap();
         }
-        let relay = async |dir: TempDir, name: &str| {
+        let server: SocketAddr = {
+            let url = database.url();
+            let (_, host) = url.split_once('@').unwrap();
+            host.split_once('/').unwrap().0.parse().unwrap()
+        };
+        let way_of_two = testkit::Path::to(server, server).unwrap();
+        let port = format!(":{}/", server.port());
+        let by_way = database.url().replacen(&port, &format!(":{}/", way_of_two.port()), 1);
+        let relay = async |dir: TempDir, name: &str, at: &str| {
             let mut config = Config::read(&dir.path().join("relay.toml")).unwrap();
             config.data = dir.path().to_owned();
-            config.database.at = Some(to.clone());
+            config.database.at = Some(at.parse().unwrap());
             let (name, host) = (name.parse().unwrap(), "127.0.0.1".to_owned());
             config.cluster = Some(Cluster { name, host });
             Running::of(dir, config).await
         };
-        let (one, two) = (relay(first, "one").await, relay(second, "two").await);
+        let (one, two) =
+            (relay(first, "one", &database.url()).await, relay(second, "two", &by_way).await);
         one.until(|state| others(state) == 1).await;
         two.until(|state| others(state) == 1).await;
-        Self { one, two, connector: None, _database: database }
+        Self { one, two, connector: None, way_of_two, _database: database }
     }
 
     async fn stop(&mut self) {
