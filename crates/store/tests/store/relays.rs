@@ -51,7 +51,7 @@ async fn a_relay_that_starts_again_closes_its_own_sessions_and_nobody_elses() {
         loop {
             match join(&again, "one").await {
                 Err(StoreError::NameTaken(_)) => {
-                    tokio::time::sleep(Duration::from_millis(20)).await
+                    tokio::time::sleep(Duration::from_millis(20)).await;
                 }
                 joined => return joined.unwrap(),
             }
