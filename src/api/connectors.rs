@@ -178,6 +178,7 @@ fn at_relays(row: &mut ConnectorRow, id: ConnectorId, cluster: &Cluster) {
             row.version = Some(shown.version.clone());
             row.certificate_expires = Some(shown.certificate_expires);
             row.sessions = shown.sessions;
+            row.draining = shown.draining;
         }
         row.cloned = row.cloned.or(place.shown.cloned);
     }

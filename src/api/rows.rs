@@ -57,6 +57,7 @@ pub(super) fn connector(
         seen: seen.map(|seen| seen.at),
         version: live.map(|live| live.version.clone()).or_else(|| seen?.by.clone()),
         sessions: live.map_or(0, |live| live.sessions),
+        draining: live.is_some_and(|live| live.draining),
         relays: Vec::new(),
         cloned: live.and_then(|live| live.cloned),
         doctor: None,

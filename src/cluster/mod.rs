@@ -75,6 +75,7 @@ pub(crate) struct ShownElsewhere {
     pub(crate) version: String,
     pub(crate) certificate_expires: u64,
     pub(crate) sessions: usize,
+    pub(crate) draining: bool,
     pub(crate) cloned: Option<u64>,
 }
 
@@ -234,6 +235,7 @@ impl From<&LiveConnector> for ShownElsewhere {
             version: live.version.clone(),
             certificate_expires: live.certificate_expires,
             sessions: live.sessions,
+            draining: live.draining,
             cloned: live.cloned,
         }
     }

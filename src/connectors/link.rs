@@ -24,6 +24,11 @@ pub trait Link: Send + Sync {
     /// Whether it is worth asking.
     fn is_open(&self) -> bool;
 
+    /// Whether the connector has said that it takes no more sessions.
+    fn is_draining(&self) -> bool {
+        false
+    }
+
     /// Streams open or being opened.
     fn streams(&self) -> usize;
 
@@ -57,6 +62,10 @@ impl Link for Connection {
 
     fn is_open(&self) -> bool {
         Self::is_open(self) && !self.is_draining()
+    }
+
+    fn is_draining(&self) -> bool {
+        Self::is_draining(self)
     }
 
     fn streams(&self) -> usize {

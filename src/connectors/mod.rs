@@ -110,6 +110,8 @@ pub struct LiveConnector {
     /// When its certificate expires, in Unix seconds.
     pub certificate_expires: u64,
     pub sessions: usize,
+    /// Whether it takes no more sessions.
+    pub draining: bool,
     /// Since when it is known that two machines have its key, in Unix seconds.
     pub cloned: Option<u64>,
 }
@@ -322,6 +324,7 @@ impl Member {
             version: self.shown.version.clone(),
             certificate_expires: self.shown.certificate.get(),
             sessions,
+            draining: self.link.is_draining(),
             cloned: None,
         }
     }

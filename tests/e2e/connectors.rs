@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use testkit::{Deployment, Process, eventually, run};
 
 use crate::support::{SOON, World};
@@ -63,6 +63,11 @@ fn a_drained_connector_keeps_its_sessions_until_they_end_and_the_other_takes_the
     let status = status(&world, 0)?;
     assert_eq!((&status["state"], &status["opened"]), (&"draining".into(), &opened), "{status}");
     assert!(drain.is_running(), "{}", drain.log());
+    let listed = world.deployment.admin_json(&["connector", "ls"])?;
+    let listed = listed.as_array().context("a list")?;
+    let draining: Vec<_> = listed.iter().filter(|row| row["draining"] == true).collect();
+    assert_eq!(draining.len(), 1, "{listed:?}");
+    assert_eq!(draining[0]["name"], world.deployment.connectors()[0].name, "{listed:?}");
 
     std::fs::write(&end, "")?;
     let mut long = long;

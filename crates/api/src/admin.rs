@@ -65,6 +65,9 @@ pub struct ConnectorRow {
     /// Of one relay, where it is connected to several.
     #[serde(default)]
     pub sessions: usize,
+    /// Whether it is there and takes no more sessions.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub draining: bool,
     /// The relays that it is connected to, where there are several.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub relays: Vec<Name>,

@@ -66,7 +66,11 @@ async fn list(site: Option<Name>, context: &Context) -> Result<(), Failure> {
         "version",
     ];
     context.ui.list(&connectors, "There are no connectors.", heads, |connector| {
-        let state = if connector.online { "online" } else { "offline" };
+        let state = match (connector.online, connector.draining) {
+            (true, true) => "draining",
+            (true, false) => "online",
+            (false, _) => "offline",
+        };
         [
             connector.id.to_string(),
             connector.name.clone(),
@@ -144,6 +148,9 @@ async fn doctor(text: &str, again: bool, context: &Context) -> Result<(), Failur
 
 fn facts(connector: &ConnectorRow) -> Vec<(&'static str, String)> {
     let state = match (connector.online, connector.since, connector.seen) {
+        (true, Some(since), _) if connector.draining => {
+            format!("draining: takes no more sessions; online since {}", times::utc(since))
+        }
         (true, Some(since), _) => format!("online since {}", times::utc(since)),
         (true, None, _) => "online".to_owned(),
         (false, _, Some(seen)) => format!("offline since {}", times::utc(seen)),
