@@ -28,7 +28,7 @@ pub(super) async fn offer(
     Body(asked): Body<OpenDesktop>,
 ) -> Result<Created<DesktopTicket>, ApiError> {
     let (seat, began) = (seat(caller)?, Instant::now());
-    match state.desktops.offer(&seat, &asked.application) {
+    match state.desktops.offer(&seat, &asked.application, asked.layout) {
         Ok(Offer { id, ticket, application, clipboard }) => Ok(Created(DesktopTicket {
             id,
             ticket: ticket.expose_secret().to_owned(),

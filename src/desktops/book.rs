@@ -21,12 +21,20 @@ struct One {
     /// The only browser that it is for.
     sign_in: SignInId,
     user: UserId,
-    /// `app.site`.
-    application: String,
+    wanted: Wanted,
     how: How,
     since: Instant,
     /// The hash of the ticket's secret.
     secret: [u8; 32],
+}
+
+/// What a page asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Wanted {
+    /// `app.site`.
+    pub(super) application: String,
+    /// Of the keyboard, as Windows numbers them.
+    pub(super) layout: Option<u32>,
 }
 
 /// How a desktop is.
@@ -45,7 +53,7 @@ impl Book {
     pub(super) fn offer(
         &mut self,
         seat: &Seat,
-        application: String,
+        wanted: Wanted,
         secret: &[u8; 32],
         now: Instant,
     ) -> Option<(Uuid, SecretString)> {
@@ -60,7 +68,7 @@ impl Book {
         let one = One {
             sign_in: seat.sign_in,
             user: seat.who.user(),
-            application,
+            wanted,
             how: How::Offered,
             since: now,
             secret: sha256(text.as_bytes()),
@@ -69,14 +77,14 @@ impl Book {
         Some((id, format!("{}.{text}", id.simple()).into()))
     }
 
-    /// Takes a ticket, once: which desktop it is for, and the application. One that is shown by another
+    /// Takes a ticket, once: which desktop it is for, and what was asked for. One that is shown by another
     /// browser is worth nothing from then on.
     pub(super) fn spend(
         &mut self,
         ticket: &SecretString,
         seat: &Seat,
         now: Instant,
-    ) -> Option<(Uuid, String)> {
+    ) -> Option<(Uuid, Wanted)> {
         let (id, secret) = ticket.expose_secret().split_once('.')?;
         let id = Uuid::try_parse(id).ok()?;
         let one = self.0.get_mut(&id)?;
@@ -85,7 +93,7 @@ impl Book {
         let own = one.sign_in == seat.sign_in && one.user == seat.who.user();
         if good && own {
             one.how = How::Opening;
-            return Some((id, one.application.clone()));
+            return Some((id, one.wanted.clone()));
         }
         if matches!(one.how, How::Offered) {
             one.how = How::Over(Over::gone());
@@ -145,14 +153,18 @@ mod tests {
     }
 
     fn offered(book: &mut Book, seat: &Seat) -> (Uuid, SecretString) {
-        book.offer(seat, "desk.hq".to_owned(), &[7; 32], Instant::now()).unwrap()
+        book.offer(seat, wanted(), &[7; 32], Instant::now()).unwrap()
+    }
+
+    fn wanted() -> Wanted {
+        Wanted { application: "desk.hq".to_owned(), layout: Some(0x407) }
     }
 
     #[test]
     fn a_ticket_is_good_once_and_soon_and_for_its_own_browser() {
         let (mut book, own, now) = (Book::default(), seat(1, 1), Instant::now());
         let (id, ticket) = offered(&mut book, &own);
-        assert_eq!(book.spend(&ticket, &own, now), Some((id, "desk.hq".to_owned())));
+        assert_eq!(book.spend(&ticket, &own, now), Some((id, wanted())));
         assert_eq!(book.spend(&ticket, &own, now), None, "again");
         let (_, ticket) = offered(&mut book, &own);
         assert_eq!(book.spend(&ticket, &own, now + GOOD * 2), None, "too late");
@@ -174,14 +186,14 @@ mod tests {
     fn a_browser_has_only_so_many() {
         let (mut book, own, now) = (Book::default(), seat(1, 1), Instant::now());
         let ids: Vec<_> = (0..MOST).map(|_| offered(&mut book, &own)).collect();
-        assert!(book.offer(&own, String::new(), &[0; 32], now).is_none());
-        assert!(book.offer(&seat(1, 2), String::new(), &[0; 32], now).is_some(), "another may");
+        assert!(book.offer(&own, wanted(), &[0; 32], now).is_none());
+        assert!(book.offer(&seat(1, 2), wanted(), &[0; 32], now).is_some(), "another may");
         let (id, ticket) = &ids[0];
         book.spend(ticket, &own, now).unwrap();
         book.over(*id, Over::gone(), now);
-        assert!(book.offer(&own, String::new(), &[0; 32], now).is_some(), "one is over");
+        assert!(book.offer(&own, wanted(), &[0; 32], now).is_some(), "one is over");
         let later = now + REMEMBERED * 2;
-        assert!(book.offer(&own, String::new(), &[0; 32], later).is_some());
+        assert!(book.offer(&own, wanted(), &[0; 32], later).is_some());
         assert!(book.how(*id, &own).is_none(), "it is forgotten");
     }
 }

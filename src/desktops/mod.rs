@@ -20,8 +20,8 @@ use tokio::time::{Instant, timeout};
 use uuid::Uuid;
 
 use crate::lines::{CLOSE_REFUSED, Seat};
-use book::Book;
 pub(crate) use book::How;
+use book::{Book, Wanted};
 pub(crate) use native::Native;
 pub(crate) use socket::{BOUNDS, PIECES, bytes};
 
@@ -63,14 +63,20 @@ impl Desktops {
     }
 
     /// A ticket for an application, if it would open.
-    pub(crate) fn offer(&self, seat: &Seat, application: &str) -> Result<Offer, NoOffer> {
-        let visitor = visitor(seat, application.to_owned());
+    pub(crate) fn offer(
+        &self,
+        seat: &Seat,
+        application: &str,
+        layout: Option<u32>,
+    ) -> Result<Offer, NoOffer> {
+        let visitor = visitor(seat, Wanted { application: application.to_owned(), layout });
         let (application, clipboard) = self.rdp.look(&visitor).map_err(NoOffer::Refused)?;
         let mut secret = [0; 32];
         aws_lc_rs::rand::fill(&mut secret).map_err(|_| NoOffer::Random)?;
         // The one that was looked at, whatever is called so when it opens.
         let named = format!("{}.{}", application.name, application.site.name);
-        let offered = self.book().offer(seat, named, &secret, Instant::now());
+        let wanted = Wanted { application: named, layout };
+        let offered = self.book().offer(seat, wanted, &secret, Instant::now());
         let (id, ticket) = offered.ok_or(NoOffer::TooMany)?;
         Ok(Offer { id, ticket, application, clipboard })
     }
@@ -100,14 +106,14 @@ impl Desktops {
             Err(_) => return Over::invalid("nothing was asked for in time"),
         };
         let spent = self.book().spend(&request.ticket, seat, Instant::now());
-        let Some((id, application)) = spent else {
+        let Some((id, wanted)) = spent else {
             // Who has left is told nothing.
             drop(timeout(LAST, down.send(RdpGateway::forbidden())).await);
             return Over::gone();
         };
         // Whatever becomes of this, its page may ask.
         let mut entry = Entry { desktops: self, id, over: Over::of(EndReason::Broken) };
-        let visitor = visitor(seat, application);
+        let visitor = visitor(seat, wanted);
         entry.over = match self.rdp.open(&visitor, &request, &down).await {
             Ok(desktop) => {
                 self.book().opened(id, desktop.session());
@@ -136,8 +142,9 @@ impl Drop for Entry<'_> {
     }
 }
 
-fn visitor(seat: &Seat, application: String) -> Visitor {
-    Visitor { who: seat.who.clone(), application }
+fn visitor(seat: &Seat, wanted: Wanted) -> Visitor {
+    let Wanted { application, layout } = wanted;
+    Visitor { who: seat.who.clone(), application, layout }
 }
 
 impl Over {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
-use testkit::{Deployment, RdpSecurity, RdpTarget, XrdpTarget, bin_dir, free_port, run};
+use testkit::{Deployment, RdpSecurity, RdpTarget, Screen, XrdpTarget, bin_dir, free_port, run};
 
 use crate::support::{SOON, application, grant};
 
@@ -59,12 +59,35 @@ fn a_recorded_desktop_is_watched_ended_and_played_again() -> Result<()> {
 
 #[test]
 fn a_person_works_at_xrdp_and_its_clipboard_carries_the_way_it_may() -> Result<()> {
-    let mut stage = Stage::start()?;
-    stage.xrdp = Some(XrdpTarget::start()?);
-    fs::write(stage.deployment.dir().join("xrdp.password"), XrdpTarget::PASSWORD)?;
-    stage.deployment.apply(&stage.document())?.ok()?;
-    let walked = stage.walk("desktop-xrdp.mjs");
-    walked.with_context(|| stage.xrdp.as_ref().map(XrdpTarget::log).unwrap_or_default())
+    Stage::with_xrdp()?.walk_at_xrdp("desktop-xrdp.mjs")
+}
+
+/// In a Chromium with a screen, whose keys are those of a German and of a French keyboard.
+#[test]
+fn keys_mean_what_they_do_on_the_persons_own_keyboard_and_text_needs_none() -> Result<()> {
+    let mut stage = Stage::with_xrdp()?;
+    stage.screen = Some(Screen::start()?);
+    stage.walk_at_xrdp("desktop-keys.mjs")?;
+    // Whatever the target makes of them, these are the characters that it was sent.
+    let recorded = stage.deployment.audit("session.recorded")?;
+    let mut units = Vec::new();
+    for row in &recorded {
+        let session = row["session"].as_str().context("a session")?;
+        let lines = stage.deployment.admin(&["session", "recording", session])?.ok()?;
+        for line in lines.lines() {
+            let key: Value = serde_json::from_str(line)?;
+            let unit = key["unit"].as_u64().filter(|_| key["pressed"] == true);
+            units.extend(unit.and_then(|unit| u16::try_from(unit).ok()));
+        }
+    }
+    let text = String::from_utf16(&units)?;
+    assert!(text.contains("zyä@éß中😀"), "{text:?}");
+    Ok(())
+}
+
+#[test]
+fn a_desktop_follows_its_window_and_is_the_same_after_a_break() -> Result<()> {
+    Stage::with_xrdp()?.walk_at_xrdp("desktop-window.mjs")
 }
 
 #[test]
@@ -114,6 +137,8 @@ struct Stage {
     nla: RdpTarget,
     tls: RdpTarget,
     xrdp: Option<XrdpTarget>,
+    /// Where Chromium shows itself, and keys can be pressed.
+    screen: Option<Screen>,
     /// Where a script leads to one of them.
     swapped: u16,
 }
@@ -122,10 +147,23 @@ impl Stage {
     fn start() -> Result<Self> {
         let (nla, tls) = (RdpTarget::start(RdpSecurity::Nla)?, RdpTarget::start(RdpSecurity::Tls)?);
         let (deployment, swapped) = (Deployment::start()?, free_port()?);
-        let stage = Self { deployment, nla, tls, xrdp: None, swapped };
+        let stage = Self { deployment, nla, tls, xrdp: None, screen: None, swapped };
         fs::write(stage.deployment.dir().join("desktop.password"), RdpTarget::PASSWORD)?;
         stage.deployment.apply(&stage.document())?.ok()?;
         Ok(stage)
+    }
+
+    fn with_xrdp() -> Result<Self> {
+        let mut stage = Self::start()?;
+        stage.xrdp = Some(XrdpTarget::start()?);
+        fs::write(stage.deployment.dir().join("xrdp.password"), XrdpTarget::PASSWORD)?;
+        stage.deployment.apply(&stage.document())?.ok()?;
+        Ok(stage)
+    }
+
+    fn walk_at_xrdp(&self, script: &str) -> Result<()> {
+        let log = || self.xrdp.as_ref().map(XrdpTarget::log).unwrap_or_default();
+        self.walk(script).with_context(log)
     }
 
     fn document(&self) -> String {
@@ -166,9 +204,13 @@ impl Stage {
             desk("desk7"),
             desk("desk8") + &managed,
             desk("desk9") + &managed,
+            desk("desk10") + &managed,
+            desk("desk11") + &managed,
             grant("alice", "desk7"),
             grant("alice", "desk8") + "clipboard = \"to-target\"\n",
             grant("alice", "desk9") + "clipboard = \"from-target\"\n",
+            grant("alice", "desk10"),
+            grant("alice", "desk11") + "recording = \"with-input\"\n",
         ]
         .concat()
     }
@@ -204,6 +246,7 @@ impl Stage {
             "tls": target(&self.tls),
             "xrdp": self.xrdp.as_ref().map(|target| json!({ "dir": target.dir(),
                 "user": XrdpTarget::USER, "password": XrdpTarget::PASSWORD })),
+            "display": self.screen.as_ref().map(Screen::display),
             "swapped": self.swapped,
             "dir": deployment.dir(),
             "shots": shots()?,

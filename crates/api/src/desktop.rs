@@ -11,6 +11,10 @@ use uuid::Uuid;
 pub struct OpenDesktop {
     /// `app` or `app.site`.
     pub application: String,
+    /// The layout of the user's keyboard, as Windows numbers them (0x407 is German); absent: what the
+    /// desktop takes by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub layout: Option<u32>,
 }
 
 /// What a page needs to open it.

@@ -144,7 +144,7 @@ new_cursors=true
 use_fastpath=both
 [Logging]
 LogFile=DIR/xrdp.log
-LogLevel=INFO
+LogLevel=DEBUG
 EnableSyslog=false
 [Channels]
 cliprdr=true
@@ -176,7 +176,7 @@ MaxSessions=10
 Policy=Default
 [Logging]
 LogFile=DIR/sesman.log
-LogLevel=INFO
+LogLevel=DEBUG
 EnableSyslog=false
 [Xorg]
 param=/usr/lib/xorg/Xorg
@@ -190,13 +190,14 @@ param=DIR/xorg.log
 [Chansrv]
 EnableFuseMount=false
 [ChansrvLogging]
-LogLevel=INFO
+LogLevel=DEBUG
 EnableSyslog=false
 ";
 
 /// What a login starts.
 const WINDOWS: &str = "#!/bin/sh
 cd DIR/home
+export LANG=C.UTF-8
 exec xterm -geometry 200x70+0+0 -fn fixed -bg white -fg black -e sh
 ";
 

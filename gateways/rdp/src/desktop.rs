@@ -32,6 +32,8 @@ pub struct Visitor {
     pub who: Authenticated,
     /// `app` or `app.site`.
     pub application: String,
+    /// Of the keyboard, as Windows numbers them; `None`: the target's own.
+    pub layout: Option<u32>,
 }
 
 /// A session whose target is ready for a client.
@@ -69,7 +71,7 @@ impl Gateway {
     fn decide(&self, visitor: &Visitor, policy: &PolicySnapshot) -> Result<Grant, Refused> {
         let decided = decide(visitor, policy, SystemTime::now());
         decided.inspect_err(|error| {
-            let Visitor { who, application } = visitor;
+            let Visitor { who, application, .. } = visitor;
             let why = (error.code(), with_cause(error));
             self.broker.audit().note(AuditEvent::denied(Door::Desktop, who, application, why));
         })
@@ -122,7 +124,10 @@ impl Gateway {
             Ok((answer.map_err(|_| Fault::Settings)?, target))
         });
         match answered {
-            Ok((answer, target)) => Ok(Desktop::new(session, target, Client::Page, Some(answer))),
+            Ok((answer, target)) => {
+                let desktop = Desktop::new(session, target, Client::Page, Some(answer));
+                Ok(desktop.with_layout(visitor.layout))
+            }
             Err(error) => {
                 session.note("target.login_failed", &in_full(&error));
                 let cause = &error as &dyn std::error::Error;
@@ -162,6 +167,11 @@ impl Desktop {
         let watch = session.tape().map(|tape| Watch::new(tape.takes_input()));
         let guard = guard.watched(watch);
         Self { session, wire: target.wire, guard, answer }
+    }
+
+    /// The same, and the target is told that the client's keyboard has this layout.
+    fn with_layout(self, layout: Option<u32>) -> Self {
+        Self { guard: self.guard.with_layout(layout), ..self }
     }
 
     pub fn session(&self) -> SessionId {

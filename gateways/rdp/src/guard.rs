@@ -6,7 +6,7 @@
 use bytes::{Buf as _, Bytes, BytesMut};
 
 use crate::channel::Passage;
-use crate::clipboard::{Kind, Rules, Way, Within, empty_list};
+use crate::clipboard::{Client, Kind, Rules, Way, Within, empty_list};
 use crate::devices::{Devices, Shared};
 use crate::dynamic::{Dynamic, Opens};
 use crate::frame::{
@@ -22,6 +22,8 @@ pub(crate) struct Guard {
     rules: Rules,
     protocol: Protocols,
     account: Option<Account>,
+    /// Of the keyboard, where the client does not say it itself.
+    layout: Option<u32>,
     up: Up,
     down: Down,
     /// The client's channels in their order.
@@ -86,6 +88,7 @@ impl Guard {
             rules,
             protocol,
             account,
+            layout: None,
             up,
             down,
             channels,
@@ -102,6 +105,11 @@ impl Guard {
     /// The same, and `watch` is shown what passes.
     pub(crate) fn watched(self, watch: Option<Watch>) -> Self {
         Self { watch, ..self }
+    }
+
+    /// The same, and the target is told of this layout of the client's keyboard.
+    pub(crate) fn with_layout(self, layout: Option<u32>) -> Self {
+        Self { layout, ..self }
     }
 
     /// What is kept of the desktop, where something is.
@@ -174,7 +182,12 @@ impl Guard {
         let rules = self.rules;
         let opens = |name: &str| rules.channel(name) != Kind::Closed;
         let mut changed = frame.to_vec();
-        let changes = Changes { protocol: self.protocol, opens: &opens };
+        let changes = Changes {
+            protocol: self.protocol,
+            layout: self.layout,
+            coloured: rules.client == Client::Page,
+            opens: &opens,
+        };
         let named = of_client(&mut changed, &changes)?;
         let kind = |name: &str| rules.channel(name);
         let kinds = named.iter().map(|name| name.as_deref().map_or(Kind::Closed, kind));

@@ -78,7 +78,12 @@ impl Replay {
         match self.at {
             At::Settings => {
                 mcs(frame)?;
-                let changes = Changes { protocol: Protocols::TLS, opens: &|_| false };
+                let changes = Changes {
+                    protocol: Protocols::TLS,
+                    layout: None,
+                    coloured: false,
+                    opens: &|_| false,
+                };
                 let channels = of_client(&mut frame.to_vec(), &changes)?.len();
                 self.at = At::Joins;
                 response(self.channel, channels).map(Some)

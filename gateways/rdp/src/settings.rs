@@ -31,6 +31,10 @@ impl Account {
 pub(crate) struct Changes<'a> {
     /// What the target has chosen: the client may have been told something else.
     pub(crate) protocol: Protocols,
+    /// The layout of the keyboard that the target is told of; `None`: what the client says.
+    pub(crate) layout: Option<u32>,
+    /// Whether the target is asked for all colours, as the client's decoder can do and does not say.
+    pub(crate) coloured: bool,
     /// Whether the target may have this channel, by its name in lower case.
     pub(crate) opens: &'a dyn Fn(&str) -> bool,
 }
@@ -53,7 +57,7 @@ pub(crate) fn of_client(
         let block = frame.get_mut(at..at + length).filter(|block| block.len() >= BLOCK_HEAD);
         let block = block.ok_or(Fault::Cut)?;
         match u16_at(block, 0)? {
-            CS_CORE if core.is_none() => core = Some(change_core(block, changes.protocol)?),
+            CS_CORE if core.is_none() => core = Some(change_core(block, changes)?),
             CS_NETWORK if network.is_none() => network = Some(change_channels(block, changes)?),
             // Graphics over UDP would not come by here.
             CS_MULTITRANSPORT => block[BLOCK_HEAD..].fill(0),
@@ -66,9 +70,17 @@ pub(crate) fn of_client(
     Ok(network.unwrap_or_default())
 }
 
-fn change_core(block: &mut [u8], protocol: Protocols) -> Result<(), Fault> {
+fn change_core(block: &mut [u8], changes: &Changes<'_>) -> Result<(), Fault> {
+    let Changes { protocol, layout, coloured, .. } = *changes;
     let selected = block.get_mut(SELECTED..SELECTED + 4).ok_or(Fault::Settings)?;
     selected.copy_from_slice(&protocol.bits().to_le_bytes());
+    if coloured {
+        block[DEPTH..DEPTH + 2].copy_from_slice(&24_u16.to_le_bytes());
+        block[EARLY] |= WANTS_32;
+    }
+    if let Some(layout) = layout {
+        block[LAYOUT..LAYOUT + 4].copy_from_slice(&layout.to_le_bytes());
+    }
     Ok(())
 }
 
@@ -310,6 +322,12 @@ const CS_MULTITRANSPORT: u16 = 0xc00a;
 const SC_SECURITY: u16 = 0x0c02;
 const SC_NETWORK: u16 = 0x0c03;
 const BLOCK_HEAD: usize = 4;
+/// Where a client says which layout its keyboard has; before [`SELECTED`].
+const LAYOUT: usize = 16;
+/// Where a client says how many bits a pixel should have, and that 24 may be 32.
+const DEPTH: usize = 140;
+const EARLY: usize = 144;
+const WANTS_32: u8 = 2;
 /// Where a client says what the target has chosen.
 const SELECTED: usize = 212;
 const MOST_CHANNELS: usize = 31;
@@ -418,7 +436,8 @@ pub(crate) mod tests {
         let mut frame = client(&["RDPDR", "cliprdr", "drdynvc"]);
         let before = frame.clone();
         let opens = |name: &str| name != "rdpdr";
-        let changes = Changes { protocol: Protocols::ALL, opens: &opens };
+        let changes =
+            Changes { protocol: Protocols::ALL, layout: None, coloured: false, opens: &opens };
         let named = of_client(&mut frame, &changes).unwrap();
         let wanted = [None, Some("cliprdr".to_owned()), Some("drdynvc".to_owned())];
         assert_eq!(named, wanted);
@@ -437,8 +456,19 @@ pub(crate) mod tests {
     fn what_the_page_and_freerdps_server_say_is_understood() {
         let hex = |text: &str| data_encoding::HEXLOWER.decode(text.trim().as_bytes()).unwrap();
         let mut client = hex(include_str!("testdata/client-settings.hex"));
-        let changes = Changes { protocol: Protocols::NLA, opens: &|_| true };
+        let changes = Changes {
+            protocol: Protocols::NLA,
+            layout: Some(0x407),
+            coloured: true,
+            opens: &|_| true,
+        };
         assert_eq!(of_client(&mut client, &changes), Ok(vec![Some("drdynvc".to_owned())]));
+        // Behind the version, the measures, the colours and the word for SAS.
+        let sas = client.windows(2).position(|two| two == [0x03, 0xaa]).unwrap();
+        assert_eq!(client[sas + 2..sas + 6], [0x07, 0x04, 0, 0]);
+        let core = sas - 14;
+        assert_eq!(client[core + DEPTH..core + DEPTH + 2], [24, 0]);
+        assert_eq!(client[core + EARLY] & WANTS_32, WANTS_32);
         let target = hex(include_str!("testdata/target-settings.hex"));
         let answer = Answer { channels: vec![1004], own: 1003 };
         assert_eq!(of_target(&target), Ok(Some(answer)));
@@ -447,7 +477,8 @@ pub(crate) mod tests {
     #[test]
     fn settings_that_are_cut_or_doubled_are_refused() {
         let whole = client(&["cliprdr"]);
-        let changes = Changes { protocol: Protocols::TLS, opens: &|_| true };
+        let changes =
+            Changes { protocol: Protocols::TLS, layout: None, coloured: false, opens: &|_| true };
         for length in 0..whole.len() {
             let mut cut = whole[..length].to_vec();
             assert!(of_client(&mut cut, &changes).is_err(), "{length}");

@@ -14,12 +14,13 @@ const complaints = [];
 const endings = [];
 
 /** Runs a journey, and fails if any page complained on the way of anything but what is expected. */
-export async function journey(walk, more = [], expected = []) {
+export async function journey(walk, more = [], expected = [], options = {}) {
   const browser = await chromium.launch({
     executablePath: '/usr/bin/chromium',
     headless: true,
     args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
       '--disable-component-update', '--disable-sync', '--no-proxy-server', ...more],
+    ...options,
   });
   endings.push(() => browser.close());
   let failed;

@@ -130,6 +130,57 @@ fn rules_about_what_is_shared_open_where_the_relay_speaks_the_protocol() -> Resu
     Ok(())
 }
 
+/// By the names that the host itself reads in its client's settings. Which devices of the one channel for
+/// all of them it is told of, tests of `gateways/rdp` say.
+#[test]
+fn a_host_has_the_channels_that_a_rule_shares_and_no_other() -> Result<()> {
+    let (deployment, target, screen) =
+        (Deployment::start()?, testkit::XrdpTarget::start()?, Screen::start()?);
+    let password = deployment.dir().join("xrdp.password");
+    fs::write(&password, testkit::XrdpTarget::PASSWORD)?;
+    let login =
+        format!("account = {:?}\npassword_file = {password:?}\n", testkit::XrdpTarget::USER);
+    let cases = [
+        ("all", "", [true, true, true]),
+        ("devices", "file_transfer = false\nprinter = false\n", [false, true, true]),
+        ("audio", "audio = false\n", [true, false, true]),
+        ("clipboard", "clipboard = \"off\"\n", [true, true, false]),
+    ];
+    let desks = cases.map(|(name, terms, _)| {
+        application(name, "rdp", &target.address()) + &login + &grant("alice", name) + terms
+    });
+    deployment.apply(&("[[user]]\nname = \"alice\"\n".to_owned() + &desks.concat()))?.ok()?;
+    deployment.login("alice")?;
+    let seen = |text: &str| target.log().matches(text).count();
+    for (name, _, wanted) in cases {
+        let mut adit = deployment.adit("alice");
+        let made = run(adit.args(["--json", "rdp", name]), SOON)?.ok()?;
+        let made: Value = serde_json::from_str(&made)?;
+        let file = deployment.dir().join("shared.rdp");
+        fs::write(&file, made["text"].as_str().context("a file")?)?;
+        let mut client = screen.program("xfreerdp");
+        client.arg(&file).arg(format!("/p:{}", made["login"]["password"].as_str().unwrap_or("")));
+        // Whatever the file advises.
+        client.args(["/cert:ignore", "/size:640x480", "/sound", "/drive:share,/tmp"]);
+        client.args(["/printer:paper,driver", "+clipboard"]);
+        let channels =
+            ["rdpdr", "rdpsnd", "cliprdr"].map(|name| format!("Adding channel: name {name},"));
+        let before = channels.each_ref().map(|name| seen(name));
+        let ready = seen("login successful for user");
+        let client = Process::start("xfreerdp", client, &screen.dir().join("shared.log"))?;
+        // Only then it knows all of them.
+        eventually(SOON, "the host lets its client in", || {
+            seen("login successful for user") > ready
+        })
+        .with_context(|| format!("{name}\n{}\n{}", client.tail(), target.log()))?;
+        let after = channels.each_ref().map(|name| seen(name));
+        let has = std::array::from_fn(|nth| after[nth] > before[nth]);
+        assert_eq!(has, wanted, "{name}: {}", target.log());
+        drop(client);
+    }
+    Ok(())
+}
+
 /// Whether the desktop's password stands in the memory of a program or of those that it has started, and
 /// whether what it signed in with does.
 fn holds(id: u32) -> Result<(bool, bool)> {

@@ -3,7 +3,8 @@
 import { get, part, post, Refusal } from '../lib/api';
 import type { DesktopRow, DesktopTicket, Problem } from '../lib/schema';
 import { fromTarget, give, own, taken, toTarget } from './clipboard';
-import { Backend, type Clip, displayControl, enableCredssp, failure, load, type Session } from './rdp';
+import { pointers } from './pointers';
+import { Backend, type Clip, displayControl, enableCredssp, failure, load, overheard, type Session } from './rdp';
 
 /** Where a person signs in themselves. Held here and nowhere else, as long as the page is there. */
 export interface Login {
@@ -25,6 +26,16 @@ export interface Size {
 
 export type Phase = 'asks' | 'opening' | 'open' | 'lost' | 'over';
 
+interface Ways {
+  canvas: () => HTMLCanvasElement | undefined;
+  /** What there is room for. */
+  size: () => Size;
+  /** The layout of the keyboard; 0: the desktop's own. */
+  layout: () => Promise<number>;
+  /** It is there, and keys are its. */
+  opened: () => void;
+}
+
 export class Line {
   phase = $state<Phase>('asks');
   /** Why it is over, or why the person is asked again. */
@@ -40,10 +51,13 @@ export class Line {
   private asked = false;
   private tries = 0;
   private timer = 0;
+  private fitting = 0;
+  /** What the host does about a size that it is asked for. */
+  private host?: 'follows' | 'begins' | 'fixed';
   /** Grows with every line: what an older one says later does not count. */
   private number = 0;
 
-  constructor(private readonly application: string, private readonly canvas: () => HTMLCanvasElement | undefined, private readonly size: () => Size) {}
+  constructor(private readonly application: string, private readonly ways: Ways) {}
 
   /** Opens it. Without a login the relay signs in. */
   async open(login?: Login) {
@@ -55,6 +69,15 @@ export class Line {
   /** Tries again at once. */
   async again() {
     clearInterval(this.timer);
+    await this.begin();
+  }
+
+  /** The same desktop in a new line, for what a line says at its beginning only. */
+  async anew() {
+    this.number += 1;
+    this.session?.shutdown();
+    this.session = undefined;
+    this.tries = 0;
     await this.begin();
   }
 
@@ -73,8 +96,25 @@ export class Line {
   }
 
   resize() {
-    const { width, height } = this.size();
-    if (this.phase === 'open') this.session?.resize(width, height, Math.round(devicePixelRatio * 100));
+    if (this.phase !== 'open' || this.fits()) return;
+    const { width, height } = this.ways.size();
+    this.session?.resize(width, height, Math.round(devicePixelRatio * 100));
+    clearTimeout(this.fitting);
+    const number = this.number;
+    this.fitting = setTimeout(() => { if (number === this.number) this.fit(); }, FIT);
+  }
+
+  /** Whether the picture is as large as there is room. */
+  private fits() {
+    const [canvas, { width, height }] = [this.ways.canvas(), this.ways.size()];
+    return canvas?.width === width && canvas.height === height;
+  }
+
+  /** Hosts that do not change a desktop's size while it is shown may do it at its beginning. */
+  private fit() {
+    if (this.phase !== 'open' || this.host === 'fixed' || this.host === 'follows') return;
+    if (this.fits()) this.host = 'follows';
+    else void this.anew();
   }
 
   /**
@@ -96,12 +136,14 @@ export class Line {
     this.asked = false;
     let ticket: DesktopTicket | undefined;
     let session: Session;
+    const { width, height } = this.ways.size();
     try {
       await load();
-      ticket = await post<DesktopTicket>('me/desktops', { application: this.application });
+      ticket = await post<DesktopTicket>('me/desktops', { application: this.application, layout: (await this.ways.layout()) || null });
       if (!current()) return;
       this.ticket = ticket;
-      session = await this.builder(ticket).connect();
+      const builder = this.builder(ticket, { width, height });
+      session = await overheard(pointers((cursor) => this.point(cursor)), () => builder.connect());
     } catch (error) {
       if (!current()) return;
       if (error instanceof Refusal) this.refused(error.problem);
@@ -110,6 +152,8 @@ export class Line {
       return;
     }
     if (!current()) return session.shutdown();
+    const given = session.desktopSize();
+    if (this.host !== 'follows') this.host = given.width === width && given.height === height ? 'begins' : 'fixed';
     await this.carry(session, ticket, number);
   }
 
@@ -122,10 +166,9 @@ export class Line {
     if (number === this.number) await this.ended(ticket);
   }
 
-  private builder(ticket: DesktopTicket) {
-    const canvas = this.canvas();
+  private builder(ticket: DesktopTicket, { width, height }: Size) {
+    const canvas = this.ways.canvas();
     if (!canvas) throw new Error('there is no place for the desktop');
-    const { width, height } = this.size();
     const address = new URL('api/v1/me/desktop', document.baseURI);
     address.protocol = 'wss:';
     const builder = new Backend.SessionBuilder()
@@ -139,9 +182,8 @@ export class Line {
       .desktopSize(new Backend.DesktopSize(width, height))
       .renderCanvas(canvas)
       .setCursorStyleCallbackContext(null)
-      .setCursorStyleCallback((kind: string, data?: string, x?: number, y?: number) => {
-        canvas.style.cursor = kind === 'url' ? `url(${data}) ${Math.round(x ?? 0)} ${Math.round(y ?? 0)}, default` : kind === 'hidden' ? 'none' : 'default';
-      })
+      // It is made to ask for one, and tells it nothing.
+      .setCursorStyleCallback(() => undefined)
       .extension(displayControl(true))
       // Where the relay signs in, nobody else does.
       .extension(enableCredssp(this.login !== undefined));
@@ -151,11 +193,16 @@ export class Line {
       .forceClipboardUpdateCallback(() => void this.offer());
   }
 
+  private point(cursor: string) {
+    const canvas = this.ways.canvas();
+    if (canvas) canvas.style.cursor = cursor;
+  }
+
   private opened(session: Session) {
     this.session = session;
     this.tries = 0;
     this.phase = 'open';
-    this.canvas()?.focus();
+    this.ways.opened();
   }
 
   /** What the desktop has copied goes to this machine's clipboard. */
@@ -261,5 +308,7 @@ const CLOSED = 'session.closed';
 /** Ends after which the same person has the same desktop again. */
 const PASSING = ['session.broken', 'session.drained', 'relay.failed'];
 const MOST_TRIES = 10;
+/** For a host to change the size. */
+const FIT = 2500;
 /** Between two looks at how it is. */
 const LOOK = 10_000;

@@ -10,6 +10,28 @@ let ready: Promise<void> | undefined;
 
 export const load = () => (ready ??= init('OFF'));
 
+/** Opens a line by `open`, and has `hear` told what comes on it: the decoder keeps it to itself. */
+export async function overheard<T>(hear: (bytes: Uint8Array) => void, open: () => Promise<T>): Promise<T> {
+  const Plain = WebSocket;
+  let first = true;
+  class Heard extends Plain {
+    constructor(url: string | URL, protocols?: string | string[]) {
+      super(url, protocols);
+      // What comes first is the relay's word on the line, not the target's.
+      this.addEventListener('message', ({ data }) => {
+        if (data instanceof ArrayBuffer && !first) hear(new Uint8Array(data));
+        first = false;
+      });
+    }
+  }
+  globalThis.WebSocket = Heard;
+  try {
+    return await open();
+  } finally {
+    globalThis.WebSocket = Plain;
+  }
+}
+
 /** Why the decoder gave up, as it says. */
 export const FAILURES = ['general', 'password', 'logon', 'denied', 'relay', 'line', 'negotiation'] as const;
 
