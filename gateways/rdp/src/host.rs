@@ -221,7 +221,11 @@ mod tests {
 
     /// Has our client sign in, which is held to vectors and to other servers, and says how far it came.
     fn login(client_key: &[u8], password: &str) -> Result<bool, LoginError> {
-        let account = Account::new("adit-x", password.to_owned().into());
+        login_as("adit-x", client_key, password)
+    }
+
+    fn login_as(user: &str, client_key: &[u8], password: &str) -> Result<bool, LoginError> {
+        let account = Account::new(user, password.to_owned().into());
         let mut client = client(&account, client_key);
         let mut host = Host::new(KEY, [7; 8], 99);
         let known = |user: &str| (user == "adit-x").then(|| SecretString::from("once"));
@@ -236,7 +240,8 @@ mod tests {
                     return Ok(false);
                 }
             };
-            said = match client.answered(&sent)? {
+            // It is the host that has to see what is wrong.
+            said = match client.answered(&sent).expect("the client finds nothing wrong") {
                 Next::Send(next) => host.answered(&next, &known)?,
                 Next::Last(next) => host.answered(&next, &known)?,
             };
@@ -248,6 +253,59 @@ mod tests {
         assert!(login(KEY, "once").unwrap());
         assert!(!login(KEY, "twice").unwrap());
         assert!(matches!(login(b"another's", "once"), Err(LoginError::Unbound)));
+        assert!(!login_as("adit-y", KEY, "nobody's").unwrap(), "nobody has a password either");
+    }
+
+    #[test]
+    fn a_login_that_windows_wraps_is_let_in_unless_its_signature_is_wrong() {
+        for (mic, is_let_in) in [(None, true), (Some(&[0_u8; 16][..]), false)] {
+            let account = Account::new("adit-x", "once".to_owned().into());
+            let (mut client, mut host) = (client(&account, KEY), Host::new(KEY, [7; 8], 99));
+            let known = |_: &str| Some(SecretString::from("once"));
+            let wrapped = |sent: &[u8], wrap: &dyn Fn(&[u8]) -> Vec<u8>| {
+                let message = Message::from_der(sent).unwrap();
+                let bytes = wrap(token(&message).unwrap().unwrap());
+                Message { nego_tokens: Some(tokens(bytes).unwrap()), ..message }.to_der().unwrap()
+            };
+            let first = wrapped(&client.first().unwrap(), &spnego::tests::begins);
+            let Said::Send(asked) = host.answered(&first, &known).unwrap() else { panic!() };
+            let asked = wrapped(&asked, &|bytes| {
+                let Ok(Token::Next { token: Some(token), .. }) = spnego::read(bytes) else {
+                    panic!()
+                };
+                token.to_vec()
+            });
+            let Next::Send(proves) = client.answered(&asked).unwrap() else { panic!() };
+            let proves = wrapped(&proves, &|bytes| spnego::tests::goes_on(bytes, mic));
+            let said = host.answered(&proves, &known).unwrap();
+            assert_eq!(matches!(said, Said::Send(_)), is_let_in, "{mic:?}");
+            assert_eq!(matches!(said, Said::Refuse(_)), !is_let_in, "{mic:?}");
+        }
+    }
+
+    #[test]
+    fn what_a_client_says_last_has_to_be_sealed_by_it_and_its_nonce_there() {
+        let account = Account::new("adit-x", "once".to_owned().into());
+        let known = |_: &str| Some(SecretString::from("once"));
+        for breaks in [None, Some("seal"), Some("nonce")] {
+            let (mut client, mut host) = (client(&account, KEY), Host::new(KEY, [7; 8], 99));
+            let Said::Send(asked) = host.answered(&client.first().unwrap(), &known).unwrap() else {
+                panic!()
+            };
+            let Next::Send(proves) = client.answered(&asked).unwrap() else { panic!() };
+            if breaks == Some("nonce") {
+                let message = Message::from_der(&proves).unwrap();
+                let without = Message { client_nonce: None, ..message }.to_der().unwrap();
+                assert!(matches!(host.answered(&without, &known), Err(LoginError::Unbound)));
+                continue;
+            }
+            let Said::Send(bound) = host.answered(&proves, &known).unwrap() else { panic!() };
+            let Next::Last(mut last) = client.answered(&bound).unwrap() else { panic!() };
+            if let Some(byte) = last.last_mut().filter(|_| breaks.is_some()) {
+                *byte ^= 1;
+            }
+            assert_eq!(host.answered(&last, &known).is_ok(), breaks.is_none(), "{breaks:?}");
+        }
     }
 
     #[test]

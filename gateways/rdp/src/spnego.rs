@@ -125,10 +125,19 @@ const INCOMPLETE: u8 = 1;
 const REQUEST_MIC: u8 = 3;
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
     /// As Windows begins: NTLM and nothing else.
+    pub(crate) fn begins(token: &[u8]) -> Vec<u8> {
+        first(&[NTLM], token)
+    }
+
+    /// As Windows goes on, with what is beside the ways.
+    pub(crate) fn goes_on(token: &[u8], mic: Option<&[u8]>) -> Vec<u8> {
+        next(INCOMPLETE, false, Some(token), mic)
+    }
+
     fn first(ways: &[&[u8]], token: &[u8]) -> Vec<u8> {
         let ways: Vec<u8> = ways.iter().flat_map(|way| tagged(OID, way)).collect();
         let ways = tagged(FIELD, &tagged(SEQUENCE, &ways));
