@@ -12,7 +12,7 @@ import statistics
 import struct
 import time
 
-from common import arguments, mmm, rounds, table
+from common import arguments, memory_kb, mmm, rounds, table
 
 p = arguments(__doc__)
 p.add_argument("--door", default="RDP door", help="the route that is the door")
@@ -20,6 +20,7 @@ p.add_argument("--token", required=True)
 p.add_argument("--name", default="desk")
 p.add_argument("--count", type=int, default=5_000)
 p.add_argument("--size", type=int, default=64, help="bytes of one message")
+p.add_argument("--held", type=int, default=100, help="channels for the memory")
 p.add_argument("--mb", type=int, default=500)
 o = p.parse_args()
 
@@ -130,6 +131,26 @@ def download(route):
     return {"rate": o.mb / (time.perf_counter() - began)}
 
 
+def held(route):
+    """Memory of what is between for each of some channels that have carried a megabyte, in KB."""
+    before, lines = memory_kb(route.pids)[0], []
+    for _ in range(o.held):
+        line, left = opened(route), 1_000_000
+        line.send(b"D" + struct.pack("<Q", left))
+        while left > 0:
+            left -= line.receive()
+        lines.append(line)
+    time.sleep(2)
+    each = (memory_kb(route.pids)[0] - before) / o.held
+    for line in lines:
+        line.close()
+    return each
+
+
+# Freshly, as an allocator keeps what a load took.
+print(f"### Memory of all programs between for each of {o.held} open channels\n")
+table(["route", "KB"], [[route.name, f"{held(route):.0f}"] for route in o.via])
+print()
 got = rounds(o, ping, "a key press")
 print(f"### Echo of {o.size} bytes through a channel, {o.count} round trips a sample, microseconds: median (min-max)\n")
 table(["route", "n", "p50", "p99", "added p50", "CPU us/ping"],

@@ -7,7 +7,7 @@ of `loadgen`, a throw-away sshd and (where Debian's PostgreSQL, MariaDB and Redi
 databases.
 Needs root for pinning and for the SSH part. `cargo xtask bench` builds what it needs and calls it.
 
-  run.py [--parts bulk latency connect memory ssh pg mysql redis db-memory rdp web web-memory small] [--reps 5] [--pin 1] [--gb 2]"""
+  run.py [--parts bulk latency connect memory ssh pg mysql redis db-memory rdp desktop web web-memory small] [--reps 5] [--pin 1] [--gb 2]"""
 import argparse
 import json
 import os
@@ -21,7 +21,7 @@ import time
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-PARTS = ["bulk", "latency", "connect", "memory", "ssh", "pg", "mysql", "redis", "db-memory", "rdp", "web", "web-memory", "small"]
+PARTS = ["bulk", "latency", "connect", "memory", "ssh", "pg", "mysql", "redis", "db-memory", "rdp", "desktop", "web", "web-memory", "small"]
 
 options = argparse.ArgumentParser(description=__doc__)
 options.add_argument("--parts", nargs="+", default=PARTS, choices=PARTS)
@@ -355,6 +355,33 @@ def rdp(deployment):
           "--via", f"RDP door=127.0.0.1:{deployment.https}@{deployment.pids()}", "--token", token)
 
 
+def desktop(deployment):
+    """FreeRDP's server, which shows an X server's screen, and a terminal on that which does not stop."""
+    if not all(map(shutil.which, ["Xvfb", "xterm", "freerdp-shadow-cli", "chromium", "node"])):
+        print("Xvfb, xterm, FreeRDP's server, Chromium or Node is not installed: no table\n")
+        return
+    port, home = free_port(), root / "screen"
+    home.mkdir()
+    number = next(n for n in range(60, 200) if not Path(f"/tmp/.X{n}-lock").exists())
+    env = dict(os.environ, DISPLAY=f":{number}", HOME=str(home))
+    screen = start("screen", "Xvfb", f":{number}", "-screen", "0", "1280x752x24", "-nolisten", "tcp")
+    wait_for("Xvfb", lambda: Path(f"/tmp/.X11-unix/X{number}").exists())
+    lines = "while :; do seq -f '%.0f a line of a terminal that scrolls and does not stop, with some words on it' 40; sleep 0.02; done"
+    terminal = start("xterm", "xterm", "-geometry", "212x57+0+0", "-fn", "fixed", "-e", "sh", "-c", lines, env=env)
+    host = start("host", "freerdp-shadow-cli", f"/port:{port}", "/bind-address:127.0.0.1", "/sec:tls", "-auth",
+                 env=env)
+    wait_for("FreeRDP's server", answers(port))
+    (root / "desktop-password").write_text("any")
+    deployment.application("screen", "rdp", port, "--account", "any", "--password-file", root / "desktop-password")
+    link = next(line for line in deployment.adit("admin", "user", "sign-in-link", "admin").splitlines()
+                if line.startswith("https://"))
+    url = f"https://localhost:{deployment.https}"
+    # On all CPUs: the browser decodes, and the host encodes, at the same time.
+    subprocess.run([sys.executable, HERE / "desktop.py", "--link", link, "--url", url, "--name", "screen.hq",
+                    "--relay", str(deployment.relay.pid), "--connector", str(deployment.connector.pid),
+                    "--target", f"{host.pid},{terminal.pid},{screen.pid}"], check=False)
+
+
 def web(deployment):
     """nginx as a reverse proxy with TLS and kept connections, before the origin that we reach too."""
     home, origin, sink, proxy = root / "web", free_port(), free_port(), free_port()
@@ -464,6 +491,8 @@ def main():
         redis(deployment)
     if "rdp" in opts.parts:
         rdp(deployment)
+    if "desktop" in opts.parts:
+        desktop(deployment)
     if {"web", "web-memory"} & set(opts.parts):
         web(deployment)
     if "small" in opts.parts:

@@ -1,0 +1,52 @@
+// Desktops in Chromium, for desktop.py: opens as many as it is told, counts the frames that the first one
+// shows, and waits for a line on its standard input before it closes them.
+import { createInterface } from 'node:readline';
+import { chromium } from '../portal/ui/node_modules/playwright-core/index.mjs';
+
+const { link, url, name, count, seconds } = JSON.parse(process.argv[2]);
+const browser = await chromium.launch({
+  executablePath: '/usr/bin/chromium', headless: true,
+  args: ['--no-sandbox', '--disable-gpu', '--no-first-run', '--no-proxy-server', '--disable-quic', '--disable-background-networking'],
+});
+const context = await browser.newContext({ ignoreHTTPSErrors: true, viewport: { width: 1280, height: 800 } });
+// A frame is one of the browser's in which something was drawn.
+await context.addInitScript(() => {
+  let drawn = false;
+  globalThis.frames_shown = 0;
+  const { putImageData } = CanvasRenderingContext2D.prototype;
+  CanvasRenderingContext2D.prototype.putImageData = function (...what) {
+    drawn = true;
+    return putImageData.apply(this, what);
+  };
+  const look = () => {
+    if (drawn) globalThis.frames_shown += 1;
+    drawn = false;
+    requestAnimationFrame(look);
+  };
+  requestAnimationFrame(look);
+});
+const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
+const say = (what) => console.log(JSON.stringify(what));
+const page = await context.newPage();
+await page.goto(link);
+await page.getByRole('heading', { level: 1, name: 'Applications', exact: true }).waitFor();
+say({ ready: true });
+await lines.next();
+let first;
+for (let n = 0; n < count; n++) {
+  const desk = await context.newPage();
+  await desk.goto(`${url}/desktop#${name}`);
+  await desk.getByRole('toolbar', { name: 'Desktop' }).waitFor({ timeout: 120_000 });
+  first ??= desk;
+  if (n > 0) continue;
+  await desk.waitForTimeout(2000);
+  const shown = () => desk.evaluate(() => globalThis.frames_shown);
+  const [before, began] = [await shown(), performance.now()];
+  say({ counting: true });
+  await desk.waitForTimeout(seconds * 1000);
+  say({ fps: (await shown() - before) / ((performance.now() - began) / 1000) });
+  await lines.next();
+}
+say({ open: count });
+// Until it is ended: Chromium goes with it.
+await lines.next();
