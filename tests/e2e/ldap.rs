@@ -170,7 +170,9 @@ impl Slapd {
         let listen = format!("ldap://127.0.0.1:{ldap} ldaps://127.0.0.1:{ldaps}");
         command.args(["-d", "0", "-f", &at("slapd.conf"), "-h", &listen]);
         let mut process = Process::start("slapd", command, &dir.join("log"))?;
-        eventually(SOON, "slapd listens", || testkit::is_listening(ldaps) || !process.is_running())?;
+        eventually(SOON, "slapd listens", || {
+            testkit::is_listening(ldaps) || !process.is_running()
+        })?;
         anyhow::ensure!(process.is_running(), "slapd ended\n{}", process.tail());
         Ok(Self { dir, ldap, ldaps, _process: process })
     }

@@ -6,11 +6,11 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use tempfile::TempDir;
 
-use crate::{free_port, is_listening};
 use crate::picture::Picture;
 use crate::process::Process;
 use crate::run::{Output, run};
 use crate::wait::{eventually, until};
+use crate::{free_port, is_listening};
 
 /// An X server of its own, whose screen is a file.
 #[derive(Debug)]

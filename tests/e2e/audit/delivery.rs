@@ -186,7 +186,9 @@ impl Rsyslog {
         let mut command = Command::new("/usr/sbin/rsyslogd");
         command.args(["-n", "-f", &at("rsyslog.conf"), "-i", &at("pid")]);
         let mut process = Process::start("rsyslogd", command, &dir.join("log"))?;
-        eventually(SOON, "rsyslog listens", || testkit::is_listening(port) || !process.is_running())?;
+        eventually(SOON, "rsyslog listens", || {
+            testkit::is_listening(port) || !process.is_running()
+        })?;
         anyhow::ensure!(process.is_running(), "rsyslogd ended\n{}", process.tail());
         Ok(Self { port, ca: dir.join("ca.pem"), received, _process: process })
     }
