@@ -214,6 +214,18 @@ mod tests {
     }
 
     #[test]
+    fn who_says_nothing_of_vouching_for_the_messages_does_not() {
+        let (time, end) = ([7, 0, 8, 0, 1, 2, 3, 4, 5, 6, 7, 8], [0; 4]);
+        let flags = |value: u8| [AV_FLAGS, 0, 4, 0, value, 0, 0, 0];
+        let vouch = |parts: &[&[u8]]| facts_vouch(&parts.concat());
+        assert!(vouch(&[&time, &flags(2), &end]).unwrap());
+        assert!(!vouch(&[&time, &end]).unwrap());
+        assert!(!vouch(&[&time, &flags(1), &end]).unwrap(), "another flag");
+        assert!(!vouch(&[&end, &flags(2)]).unwrap(), "what stands behind the end is no fact");
+        assert!(vouch(&[&time]).is_err(), "no end");
+    }
+
+    #[test]
     fn a_message_that_is_cut_or_protects_nothing_is_refused() {
         let (server, answer, _) = answered("p");
         for length in 0..answer.len() {
