@@ -8,7 +8,10 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
-use testkit::{Deployment, RdpSecurity, RdpTarget, Screen, XrdpTarget, bin_dir, free_port, run};
+use testkit::{
+    Deployment, Process, RdpSecurity, RdpTarget, Screen, XrdpTarget, bin_dir, eventually,
+    free_port, run,
+};
 
 use crate::support::{SOON, application, grant};
 
@@ -130,6 +133,60 @@ fn lines_are_opened_by_pages_of_the_portal_only() -> Result<()> {
     Ok(())
 }
 
+/// What a target does, what its user is told, and whether a desktop has opened before that.
+const HARMS: &[&[(&str, &str, bool)]] = &[
+    &[("zeroes", "target.handshake", false)],
+    &[("lines", "target.handshake", false)],
+    &[("huge", "target.handshake", false)],
+    &[("unoffered", "target.handshake", false)],
+    &[("handshake", "target.tls", false)],
+    &[("frames", "protocol.violation", true)],
+    &[("frames-cut", "protocol.violation", true)],
+    &[("login-long", "target.handshake", false)],
+    &[("login-deep", "target.login_refused", false)],
+    &[("login-again", "target.login_refused", false)],
+    &[("silent", "target.timeout", false), ("no-handshake", "target.timeout", false)],
+];
+
+#[test]
+fn a_target_that_means_harm_costs_its_own_desktop_and_little_memory() -> Result<()> {
+    let deployment = Deployment::start()?;
+    let [certificate, key] = ["hostile.crt", "hostile.key"].map(|name| deployment.dir().join(name));
+    let mut openssl = Command::new("openssl");
+    openssl.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]);
+    openssl.args(["-nodes", "-days", "2", "-subj", "/CN=desk", "-out"]).arg(&certificate);
+    run(openssl.arg("-keyout").arg(&key), SOON)?.ok()?;
+    let harms = || HARMS.iter().copied().flatten().map(|(harm, ..)| *harm);
+    let mut python = Command::new("/usr/bin/python3");
+    python.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/e2e/hostile_desktop.py"));
+    python.args([certificate, key]).args(harms());
+    let mut targets = Process::start("hostile", python, &deployment.dir().join("hostile.log"))?;
+    targets.wait_for_log("no-handshake ", SOON)?;
+    let said = targets.log();
+    let password = deployment.dir().join("hostile.password");
+    fs::write(&password, "any")?;
+    let mut document = "[[user]]\nname = \"alice\"\n".to_owned();
+    for harm in harms() {
+        let port = said.lines().find_map(|line| line.strip_prefix(harm)?.strip_prefix(' '));
+        let address = format!("127.0.0.1:{}", port.context(harm)?);
+        let managed = format!("account = \"alice\"\npassword_file = {password:?}\n");
+        document += &(application(harm, "rdp", &address) + &managed + &grant("alice", harm));
+    }
+    deployment.apply(&document)?.ok()?;
+    let told = json!({
+        "url": deployment.url(),
+        "domain": deployment.domain(),
+        "links": { "alice": link(&deployment, "alice")? },
+        "harms": HARMS,
+        "relay": deployment.relay_id(),
+        "shots": shots()?,
+    });
+    walk("desktop-hostile.mjs", &told)?;
+    eventually(SOON, "all of their sessions are over", || {
+        deployment.sessions().is_ok_and(|open| open.is_empty())
+    })
+}
+
 /// Two desktops: one that asks for NLA, and one that does not. Each is an application where people sign
 /// in, and one where the relay does.
 struct Stage {
@@ -216,17 +273,11 @@ impl Stage {
     }
 
     fn link(&self, user: &str) -> Result<String> {
-        let printed = self.deployment.admin(&["user", "sign-in-link", user])?.ok()?;
-        let line = printed.lines().find(|line| line.starts_with("https://"));
-        Ok(line.context("a link")?.to_owned())
+        link(&self.deployment, user)
     }
 
-    /// Runs a journey; it fails with what it says.
     fn walk(&self, script: &str) -> Result<()> {
-        let portal = Path::new(env!("CARGO_MANIFEST_DIR")).join("portal/ui/e2e");
-        let mut node = Command::new("node");
-        node.arg(portal.join(script)).env("ADIT_E2E", self.told()?.to_string());
-        run(&mut node, JOURNEY)?.ok().context(script.to_owned()).map(drop)
+        walk(script, &self.told()?)
     }
 
     fn told(&self) -> Result<Value> {
@@ -252,6 +303,22 @@ impl Stage {
             "shots": shots()?,
         }))
     }
+}
+
+/// Runs a journey; it fails with what it says.
+fn walk(script: &str, told: &Value) -> Result<()> {
+    let portal = Path::new(env!("CARGO_MANIFEST_DIR")).join("portal/ui/e2e");
+    let mut node = Command::new("node");
+    node.arg(portal.join(script)).env("ADIT_E2E", told.to_string());
+    let said = run(&mut node, JOURNEY)?.ok().context(script.to_owned())?;
+    eprint!("{said}");
+    Ok(())
+}
+
+fn link(deployment: &Deployment, user: &str) -> Result<String> {
+    let printed = deployment.admin(&["user", "sign-in-link", user])?.ok()?;
+    let line = printed.lines().find(|line| line.starts_with("https://"));
+    Ok(line.context("a link")?.to_owned())
 }
 
 /// Where pictures are left to be looked at.
