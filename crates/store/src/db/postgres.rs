@@ -35,7 +35,9 @@ const WRITERS: u32 = 4;
 const ACQUIRE: Duration = Duration::from_secs(10);
 
 // A server that is set to lose commits at a crash is told that these must not be lost.
+// What a relay that is cut off has begun and not stored keeps its rows locked, and the others wait to
+// take its place: no longer than until they take it for gone.
 const WRITER: &str = "SET synchronous_commit = on; SET statement_timeout = '15s';
-    SET idle_in_transaction_session_timeout = '60s'; SET client_min_messages = warning;";
+    SET idle_in_transaction_session_timeout = '10s'; SET client_min_messages = warning;";
 const READER: &str = "SET default_transaction_read_only = on; SET statement_timeout = '15s';
     SET idle_in_transaction_session_timeout = '60s'; SET client_min_messages = warning;";
