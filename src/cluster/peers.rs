@@ -14,7 +14,7 @@ use tunnel::{ConnectError, Connection, Identity, Ladder, OverTcp};
 use wire::Header;
 
 use super::follow::GAP;
-use super::{Cluster, machine};
+use super::{Cluster, Others, machine};
 
 /// Why another relay was not reached.
 #[derive(Debug, thiserror::Error)]
@@ -88,26 +88,11 @@ impl Cluster {
     /// Ends the connections with relays that are gone, and with them what went over them.
     pub(super) async fn forget_gone(&self) {
         let others = self.others();
-        let is_there = |epoch: &i64| others.relays.iter().any(|relay| relay.epoch == *epoch);
-        let cut =
-            |connection: &Connection| connection.close(EndReason::Closed, "the relay is gone");
-        self.guests().retain(|epoch, own| {
-            own.retain(Connection::is_open);
-            if !is_there(epoch) {
-                own.iter().for_each(cut);
-            }
-            is_there(epoch) && !own.is_empty()
-        });
+        cut_gone(&mut self.guests(), &others);
         // A link that is being made is looked at the next time.
-        let Ok(mut links) = self.links.try_lock() else { return };
-        let links: &mut HashMap<i64, Vec<Connection>> = &mut links;
-        links.retain(|epoch, own| {
-            own.retain(Connection::is_open);
-            if !is_there(epoch) {
-                own.iter().for_each(cut);
-            }
-            is_there(epoch) && !own.is_empty()
-        });
+        if let Ok(mut links) = self.links.try_lock() {
+            cut_gone(&mut links, &others);
+        }
     }
 
     /// Whether another relay says that the store answers it, or that this one is gone from there.
@@ -129,6 +114,18 @@ impl Cluster {
     pub(super) fn reaches(&self) -> bool {
         self.silent() < GAP
     }
+}
+
+/// Ends the connections with relays that are none of these, and forgets those that are closed.
+fn cut_gone(connections: &mut HashMap<i64, Vec<Connection>>, others: &Others) {
+    connections.retain(|epoch, own| {
+        own.retain(Connection::is_open);
+        let is_there = others.relays.iter().any(|relay| relay.epoch == *epoch);
+        if !is_there {
+            own.iter().for_each(|one| one.close(EndReason::Closed, "the relay is gone"));
+        }
+        is_there && !own.is_empty()
+    });
 }
 
 /// What a relay says to a key that it does not know.

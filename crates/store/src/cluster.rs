@@ -11,12 +11,11 @@ use std::time::{Duration, SystemTime};
 use access::{ConnectorId, Kind, Name, SessionId, SiteId};
 use data_encoding::HEXLOWER;
 use serde::Deserialize;
-use session::Door;
 use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
 use sqlx::{FromRow, Row as _};
 use tokio::time::{sleep, timeout};
 
-use crate::audit::Row as AuditRecord;
+use crate::audit::{Opened, Row as AuditRecord};
 use crate::columns::Columns;
 use crate::db::{Claim, Connection, Row};
 use crate::{Store, StoreError, clock};
@@ -437,30 +436,27 @@ impl FromRow<'_, Row> for Place {
 
 /// What is shown of a session that is open elsewhere: its opening record has it.
 #[derive(Deserialize)]
-struct Opened {
-    session: SessionId,
-    user: Name,
-    application: Name,
-    site: Name,
+struct Shown {
+    #[serde(flatten)]
+    opened: Opened,
     kind: Kind,
-    door: Door,
     from: IpAddr,
     login: Option<String>,
 }
 
 impl FromRow<'_, Row> for LiveRow {
     fn from_row(row: &Row) -> Result<Self, sqlx::Error> {
-        let opened: Opened = row.json("event")?;
+        let Shown { opened, kind, from, login } = row.json("event")?;
         Ok(Self {
             relay: row.parsed("name")?,
             session: opened.session,
             user: opened.user,
             application: opened.application,
             site: opened.site,
-            kind: opened.kind,
+            kind,
             door: opened.door.as_str().to_owned(),
-            from: opened.from,
-            login: opened.login,
+            from,
+            login,
             opened_ms: row.number("at_ms")?,
         })
     }

@@ -5,6 +5,7 @@
 
 mod acme;
 mod audit;
+mod batch;
 mod clock;
 mod cluster;
 mod columns;

@@ -15,6 +15,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use crate::batch::fill_up;
 use crate::columns::Columns;
 use crate::db::{Connection, Engine, Fence, Pool, Row};
 use crate::inserts::Inserts;
@@ -216,11 +217,7 @@ impl Keeper {
                 () = sleep(LINGER) => {}
             }
         }
-        while batch.len() < BATCH
-            && let Ok(one) = self.waiting.try_recv()
-        {
-            batch.push(one);
-        }
+        fill_up(batch, &mut self.waiting, BATCH);
     }
 
     async fn store(&mut self, batch: &mut Vec<Waiting>) {

@@ -14,6 +14,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use crate::batch::fill_up;
 use crate::columns::Columns;
 use crate::db::{Connection, Engine, Fence, Pool, Row};
 use crate::inserts::Inserts;
@@ -168,11 +169,7 @@ impl Keeper {
                 () = sleep(LINGER) => {}
             }
         }
-        while batch.len() < BATCH
-            && let Ok(request) = self.waiting.try_recv()
-        {
-            batch.push(request);
-        }
+        fill_up(batch, &mut self.waiting, BATCH);
     }
 
     async fn store(&mut self, batch: &mut Vec<WebRequest>) {

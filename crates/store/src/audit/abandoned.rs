@@ -67,12 +67,12 @@ impl Store {
 
 /// What a closing record takes over from the opening one.
 #[derive(Deserialize)]
-struct Opened {
-    session: SessionId,
-    user: Name,
-    application: Name,
-    site: Name,
-    door: Door,
+pub(crate) struct Opened {
+    pub(crate) session: SessionId,
+    pub(crate) user: Name,
+    pub(crate) application: Name,
+    pub(crate) site: Name,
+    pub(crate) door: Door,
 }
 
 fn end(at_ms: i64, event: &str, now: SystemTime) -> Result<Stamped, StoreError> {

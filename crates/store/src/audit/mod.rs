@@ -10,6 +10,7 @@ mod read;
 mod table;
 mod verify;
 
+pub(crate) use abandoned::Opened;
 pub(crate) use adopt::adopt;
 pub(crate) use deliver::free_deliveries;
 pub use deliver::{Claimed, Delivery, DeliveryRow};

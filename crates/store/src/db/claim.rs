@@ -166,8 +166,8 @@ impl Fence {
                 latest == Some(number)
             }
             Some(Ours::OneOfSeveral(epoch)) => {
-                let row = sqlx::query_scalar(looks.of([ROW, ROW_OF_WRITERS])).bind(epoch);
-                row.fetch_optional(db).await?.is_some_and(|row: i64| row == epoch)
+                let row = sqlx::query(looks.of([ROW, ROW_OF_WRITERS])).bind(epoch);
+                row.fetch_optional(db).await?.is_some()
             }
         };
         if !is_ours {
