@@ -9,6 +9,7 @@ Needs root for pinning and for the SSH part. `cargo xtask bench` builds what it 
 
   run.py [--parts bulk latency connect memory ssh pg mysql redis db-memory rdp desktop web web-memory small] [--reps 5] [--pin 1] [--gb 2]"""
 import argparse
+import functools
 import json
 import os
 import pwd
@@ -169,11 +170,10 @@ def loopback(deployment):
         bench("bulk.py", *ways, "--gb", opts.gb)
 
 
+@functools.cache
 def throw_away_sshd():
     """Its folder with the keys `user` and `host`, its port, and the process."""
     home, port = root / "sshd", free_port()
-    if home.exists():
-        return throw_away_sshd.running
     home.mkdir()
     for key in ("host", "user"):
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", home / key], check=True)
@@ -185,8 +185,7 @@ def throw_away_sshd():
     Path("/run/sshd").mkdir(exist_ok=True)
     sshd = start("sshd", "/usr/sbin/sshd", "-D", "-e", "-f", home / "config")
     wait_for("sshd", answers(port))
-    throw_away_sshd.running = home, port, sshd
-    return throw_away_sshd.running
+    return home, port, sshd
 
 
 def ssh(deployment):

@@ -9,10 +9,11 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use testkit::{
-    Deployment, Process, RdpSecurity, RdpTarget, Screen, XrdpTarget, bin_dir, eventually,
-    free_port, run,
+    Deployment, RdpSecurity, RdpTarget, Screen, XrdpTarget, bin_dir, eventually, free_port, run,
+    self_signed,
 };
 
+use crate::hostile::Targets;
 use crate::support::{SOON, application, grant};
 
 #[test]
@@ -152,25 +153,17 @@ const HARMS: &[&[(&str, &str, bool)]] = &[
 fn a_target_that_means_harm_costs_its_own_desktop_and_little_memory() -> Result<()> {
     let deployment = Deployment::start()?;
     let [certificate, key] = ["hostile.crt", "hostile.key"].map(|name| deployment.dir().join(name));
-    let mut openssl = Command::new("openssl");
-    openssl.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]);
-    openssl.args(["-nodes", "-days", "2", "-subj", "/CN=desk", "-out"]).arg(&certificate);
-    run(openssl.arg("-keyout").arg(&key), SOON)?.ok()?;
-    let harms = || HARMS.iter().copied().flatten().map(|(harm, ..)| *harm);
-    let mut python = Command::new("/usr/bin/python3");
-    python.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/e2e/hostile_desktop.py"));
-    python.args([certificate, key]).args(harms());
-    let mut targets = Process::start("hostile", python, &deployment.dir().join("hostile.log"))?;
-    targets.wait_for_log("no-handshake ", SOON)?;
-    let said = targets.log();
+    let mut openssl = self_signed(&certificate, &key);
+    run(openssl.args(["-subj", "/CN=desk"]), SOON)?.ok()?;
+    let harms: Vec<&str> = HARMS.iter().copied().flatten().map(|(harm, ..)| *harm).collect();
+    let targets = Targets::start(&deployment, "hostile_desktop.py", &[certificate, key], &harms)?;
     let password = deployment.dir().join("hostile.password");
     fs::write(&password, "any")?;
     let mut document = "[[user]]\nname = \"alice\"\n".to_owned();
-    for harm in harms() {
-        let port = said.lines().find_map(|line| line.strip_prefix(harm)?.strip_prefix(' '));
-        let address = format!("127.0.0.1:{}", port.context(harm)?);
+    for harm in harms {
         let managed = format!("account = \"alice\"\npassword_file = {password:?}\n");
-        document += &(application(harm, "rdp", &address) + &managed + &grant("alice", harm));
+        document +=
+            &(application(harm, "rdp", &targets.address(harm)?) + &managed + &grant("alice", harm));
     }
     deployment.apply(&document)?.ok()?;
     let told = json!({
@@ -310,9 +303,7 @@ fn walk(script: &str, told: &Value) -> Result<()> {
     let portal = Path::new(env!("CARGO_MANIFEST_DIR")).join("portal/ui/e2e");
     let mut node = Command::new("node");
     node.arg(portal.join(script)).env("ADIT_E2E", told.to_string());
-    let said = run(&mut node, JOURNEY)?.ok().context(script.to_owned())?;
-    eprint!("{said}");
-    Ok(())
+    run(&mut node, JOURNEY)?.ok().context(script.to_owned()).map(drop)
 }
 
 fn link(deployment: &Deployment, user: &str) -> Result<String> {

@@ -2,11 +2,12 @@
 //! memory, and a session to another target beside it never notices.
 
 use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use testkit::{Process, eventually, run};
+use testkit::{Deployment, Process, eventually, peak, run};
 
 use crate::support::{SOON, World, application, grant};
 
@@ -28,19 +29,8 @@ const HARMS: &[(&str, &str)] = &[
 #[test]
 fn a_target_that_means_harm_costs_one_session_and_little_memory() -> Result<()> {
     let world = World::start()?;
-    let log = world.deployment.dir().join("hostile.log");
-    let mut python = Command::new("/usr/bin/python3");
-    python.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/e2e/hostile_target.py"));
-    python.args(HARMS.iter().map(|(harm, _)| harm));
-    let mut targets = Process::start("hostile", python, &log)?;
-    let last = HARMS.last().context("harms")?.0;
-    targets.wait_for_log(&format!("{last} "), SOON)?;
-    let port = |harm: &str| {
-        let begins = format!("{harm} ");
-        let said = targets.log();
-        let port = said.lines().find_map(|line| line.strip_prefix(&begins)).map(str::to_owned);
-        port.context("a port")
-    };
+    let harms: Vec<&str> = HARMS.iter().map(|(harm, _)| *harm).collect();
+    let targets = Targets::start(&world.deployment, "hostile_target.py", &[], &harms)?;
     let (password, token) = (world.deployment.dir().join("hostile-password"), world.token("web1")?);
     fs::write(&password, "any")?;
     let mut honest = world.ssh(&world.at("web1"), &token)?;
@@ -49,7 +39,7 @@ fn a_target_that_means_harm_costs_one_session_and_little_memory() -> Result<()> 
     let mut honest = Process::start("honest", honest, &honest_log)?;
     let mut costs = Vec::new();
     for (harm, told) in HARMS {
-        let address = format!("127.0.0.1:{}", port(harm)?);
+        let address = targets.address(harm)?;
         let managed = format!("account = \"ubuntu\"\npassword_file = {password:?}\n");
         let document = application(harm, "ssh", &address) + &managed + &grant("alice", harm);
         world.deployment.apply(&document)?.ok()?;
@@ -57,7 +47,7 @@ fn a_target_that_means_harm_costs_one_session_and_little_memory() -> Result<()> 
         let before = forget_peak(world.deployment.relay_id())?;
         let started = Instant::now();
         let output = run(ssh.arg("anything"), LONG)?;
-        let cost = peak(world.deployment.relay_id())?.saturating_sub(before);
+        let cost = (peak(world.deployment.relay_id())? << 10).saturating_sub(before);
         costs.push((*harm, cost >> 20, started.elapsed()));
         assert!(output.both().contains(told), "{harm}: {}", output.both());
         assert!(cost < MOST, "{costs:?}");
@@ -73,18 +63,37 @@ fn a_target_that_means_harm_costs_one_session_and_little_memory() -> Result<()> 
     Ok(())
 }
 
+/// Servers of a script beside this one that mean harm, one for each word.
+pub(crate) struct Targets(Process);
+
+impl Targets {
+    /// The script is told `first`, and then the words.
+    pub(crate) fn start(
+        deployment: &Deployment,
+        script: &str,
+        first: &[PathBuf],
+        harms: &[&str],
+    ) -> Result<Self> {
+        let mut python = Command::new("/usr/bin/python3");
+        python.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/e2e").join(script));
+        python.args(first).args(harms);
+        let mut targets = Process::start("hostile", python, &deployment.dir().join("hostile.log"))?;
+        let last = harms.last().context("harms")?;
+        targets.wait_for_log(&format!("{last} "), SOON)?;
+        Ok(Self(targets))
+    }
+
+    pub(crate) fn address(&self, harm: &str) -> Result<String> {
+        let (begins, said) = (format!("{harm} "), self.0.log());
+        let port = said.lines().find_map(|line| line.strip_prefix(&begins));
+        Ok(format!("127.0.0.1:{}", port.context("a port")?))
+    }
+}
+
 /// Has the kernel forget how much memory a process once had; how much it has now, in bytes.
 fn forget_peak(process: u32) -> Result<u64> {
     fs::write(format!("/proc/{process}/clear_refs"), "5")?;
-    peak(process)
-}
-
-/// The most memory that a process had.
-fn peak(process: u32) -> Result<u64> {
-    let status = fs::read_to_string(format!("/proc/{process}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("VmHWM")?;
-    let kib: u64 = line.trim().trim_end_matches(" kB").trim().parse()?;
-    Ok(kib << 10)
+    Ok(peak(process)? << 10)
 }
 
 const MOST: u64 = 64 << 20;

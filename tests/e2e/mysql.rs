@@ -13,9 +13,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use serde_json::Value;
-use testkit::{Deployment, MariaDb, Output, Process, eventually, free_port, run};
+use testkit::{Deployment, MariaDb, Output, Process, eventually, free_port, resident, run};
 
-use crate::postgres::resident;
 use crate::support::{SOON, application, assert_says, grant};
 
 /// A deployment with a database behind it that speaks TLS and logs all. The application `orders-db`

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
-use testkit::{Process, bin_dir, free_port, run};
+use testkit::{Process, bin_dir, free_port, run, self_signed};
 
 use crate::support::{SOON, World, application, grant};
 use crate::web::nginx;
@@ -283,10 +283,8 @@ impl Stage {
         std::fs::create_dir(&dir)?;
         let (port, stripping, relay) = (free_port()?, free_port()?, deployment.doors().https);
         let (certificate, key) = (dir.join("cert.pem"), dir.join("key.pem"));
-        let mut openssl = Command::new("openssl");
-        openssl.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]);
-        openssl.args(["-nodes", "-days", "2", "-subj", "/CN=localhost", "-keyout"]).arg(&key);
-        run(openssl.arg("-out").arg(&certificate), SOON)?.ok()?;
+        let mut openssl = self_signed(&certificate, &key);
+        run(openssl.args(["-subj", "/CN=localhost"]), SOON)?.ok()?;
         let tls = format!(
             "ssl_certificate {}; ssl_certificate_key {};",
             certificate.display(),

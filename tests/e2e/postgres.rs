@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use serde_json::Value;
-use testkit::{Deployment, Output, Postgres, PostgresOptions, Process, eventually, run};
+use testkit::{Deployment, Output, Postgres, PostgresOptions, Process, eventually, resident, run};
 
 use crate::support::{SOON, application, assert_says, grant};
 
@@ -331,13 +331,6 @@ fn pgbench_and_many_at_once_are_as_without_us() -> Result<()> {
         assert_eq!(got.trim(), n.to_string());
     }
     Ok(())
-}
-
-/// KiB of memory that a process has.
-pub(crate) fn resident(process: u32) -> Result<u64> {
-    let status = fs::read_to_string(format!("/proc/{process}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("VmRSS")?;
-    Ok(line.trim().trim_end_matches(" kB").trim().parse()?)
 }
 
 /// A client that asks for something that takes a while, says goodbye and goes.

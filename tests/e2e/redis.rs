@@ -10,9 +10,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use serde_json::Value;
-use testkit::{Deployment, Output, Process, Redis, eventually, run};
+use testkit::{Deployment, Output, Process, Redis, eventually, resident, run};
 
-use crate::postgres::resident;
 use crate::support::{SOON, application, assert_says, grant};
 
 /// A deployment with a Redis behind it that speaks TLS. The application `cache` has an account for

@@ -10,7 +10,7 @@ use serde_json::Value;
 use testkit::{Database, Process, eventually, run, until};
 
 use crate::support::{SOON, World};
-use crate::takeover::{Standby, move_to};
+use crate::takeover::{Standby, also, move_to};
 
 #[test]
 fn two_relays_are_one_to_whoever_comes_to_either_and_one_goes_on_when_the_other_is_killed()
@@ -61,10 +61,7 @@ fn two_relays_are_one_to_whoever_comes_to_either_and_one_goes_on_when_the_other_
     assert!(receipt["event"]["millis"].as_u64() < Some(1000), "{receipt}");
 
     // The second dies; what it had is booked, and the connector is at the first.
-    let also = format!(
-        "\n[[also]]\nrelay = \"https://localhost:{}\"\nquic = \"localhost:{}\"\n",
-        doors.https, doors.quic
-    );
+    let also = also(doors.https, doors.quic);
     drop(through);
     world.deployment.reconfigure(0, |text| text.to_owned() + &also)?;
     eventually(SOON, "the connector is at both", || {

@@ -19,10 +19,7 @@ fn a_relay_that_stands_by_has_the_sites_when_the_other_is_killed() -> Result<()>
     world.deployment.start_relay()?;
 
     let standby = Standby::of(&world)?;
-    let also = format!(
-        "\n[[also]]\nrelay = \"https://localhost:{}\"\nquic = \"localhost:{}\"\n",
-        standby.https, standby.quic
-    );
+    let also = also(standby.https, standby.quic);
     world.deployment.reconfigure(0, |text| text.to_owned() + &also)?;
     world.deployment.wait_for_connectors(1)?;
     assert_eq!(world.exec("web1", "echo before")?.ok()?, "before\n");
@@ -57,6 +54,11 @@ fn a_relay_that_stands_by_has_the_sites_when_the_other_is_killed() -> Result<()>
     eventually(SOON, "what the killed relay left open is closed", || {
         fs::read_to_string(&log).is_ok_and(|log| log.contains("Connector"))
     })
+}
+
+/// Has a connector keep a connection to the relay at these ports too.
+pub(crate) fn also(https: u16, quic: u16) -> String {
+    format!("\n[[also]]\nrelay = \"https://localhost:{https}\"\nquic = \"localhost:{quic}\"\n")
 }
 
 /// Ends the relay and moves what it has to a server's database.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
+use crate::openssl::self_signed;
 use crate::run::run;
 
 /// A CA that signs clients' certificates for a database.
@@ -17,11 +18,9 @@ impl ClientCa {
     /// Makes one in this folder.
     pub(crate) fn make(dir: &Path) -> Result<Self> {
         let ca = Self::of(dir);
-        let mut openssl = Command::new("openssl");
-        openssl.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]);
-        openssl.args(["-nodes", "-days", "2", "-subj", "/CN=clients"]);
+        let mut openssl = self_signed(&ca.certificate(), &ca.file("clients.key"));
+        openssl.args(["-subj", "/CN=clients"]);
         openssl.args(["-addext", "basicConstraints=critical,CA:TRUE"]);
-        openssl.arg("-keyout").arg(ca.file("clients.key")).arg("-out").arg(ca.certificate());
         run(&mut openssl, SOON)?.ok().context("a CA for clients")?;
         Ok(ca)
     }

@@ -9,6 +9,7 @@ use tempfile::TempDir;
 
 use crate::account::id;
 use crate::client_ca::ClientCa;
+use crate::openssl::self_signed;
 use crate::process::Process;
 use crate::run::run;
 use crate::wait::eventually;
@@ -122,12 +123,10 @@ fn initialise(owner: &Owner, dir: &Path) -> Result<()> {
 
 fn certificate(owner: &Owner, dir: &Path) -> Result<()> {
     let (key, certificate) = (dir.join("server.key"), dir.join("server.crt"));
-    let mut openssl = Command::new("openssl");
-    openssl.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]);
-    openssl.args(["-nodes", "-days", "2", "-subj", "/CN=localhost"]);
+    let mut openssl = self_signed(&certificate, &key);
+    openssl.args(["-subj", "/CN=localhost"]);
     openssl.args(["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]);
     openssl.args(["-addext", "basicConstraints=critical,CA:FALSE"]);
-    openssl.arg("-keyout").arg(&key).arg("-out").arg(&certificate);
     run(&mut openssl, SOON)?.ok().context("a certificate for MariaDB")?;
     owner.give(&key)?;
     owner.give(&certificate)

@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use serde_json::json;
 
+use crate::openssl::self_signed;
 use crate::process::Process;
 use crate::run::run;
 use crate::wait::eventually;
@@ -95,12 +96,13 @@ fn names(dir: &Path, port: u16) -> Result<Process> {
 }
 
 fn certify(dir: &Path) -> Result<()> {
-    let mut openssl = Command::new("openssl");
-    openssl.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]);
-    fs::write(dir.join("openssl.conf"), OPENSSL)?;
-    openssl.args(["-nodes", "-days", "2", "-config"]).arg(dir.join("openssl.conf"));
-    openssl.arg("-keyout").arg(dir.join("key.pem")).arg("-out").arg(dir.join("cert.pem"));
-    run(&mut openssl, SOON)?.ok().map(drop).context("a certificate for pebble")
+    let config = dir.join("openssl.conf");
+    fs::write(&config, OPENSSL)?;
+    let mut openssl = self_signed(&dir.join("cert.pem"), &dir.join("key.pem"));
+    run(openssl.arg("-config").arg(&config), SOON)?
+        .ok()
+        .map(drop)
+        .context("a certificate for pebble")
 }
 
 /// Its own root, which is none that could vouch for others.

@@ -9,6 +9,7 @@ use tempfile::TempDir;
 
 use crate::account::{id, random_hex};
 use crate::client_ca::ClientCa;
+use crate::openssl::self_signed;
 use crate::process::{Process, end_group};
 use crate::run::{Output, run};
 use crate::wait::eventually;
@@ -257,13 +258,10 @@ fn open_to_all(access: &Path) -> Result<()> {
 
 fn certificate(owner: &Owner, dir: &Path) -> Result<()> {
     let (key, certificate) = (dir.join("server.key"), dir.join("server.crt"));
-    let mut openssl = Command::new("openssl");
-    openssl.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]);
     let config = dir.join("openssl.conf");
     fs::write(&config, OPENSSL)?;
-    openssl.args(["-nodes", "-days", "2", "-config"]).arg(&config);
-    openssl.arg("-keyout").arg(&key).arg("-out").arg(&certificate);
-    run(&mut openssl, SOON)?.ok().context("a certificate for PostgreSQL")?;
+    let mut openssl = self_signed(&certificate, &key);
+    run(openssl.arg("-config").arg(&config), SOON)?.ok().context("a certificate for PostgreSQL")?;
     owner.give(&key)?;
     owner.give(&certificate)
 }

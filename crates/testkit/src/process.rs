@@ -106,10 +106,7 @@ impl Process {
 
     /// Its resident memory in KiB.
     pub fn resident(&self) -> Result<u64> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.id()))?;
-        let line = status.lines().find(|line| line.starts_with("VmRSS:")).context("VmRSS")?;
-        let number = line.split_ascii_whitespace().nth(1).context("VmRSS")?;
-        Ok(number.parse()?)
+        resident(self.id())
     }
 
     /// The end of its output, for a failure's message.
@@ -119,6 +116,33 @@ impl Process {
         let last = lines[lines.len().saturating_sub(TAIL)..].join("\n");
         format!("--- last lines of {}:\n{last}", self.name)
     }
+}
+
+/// The resident memory of a process in KiB.
+pub fn resident(process: u32) -> Result<u64> {
+    memory(process, "VmRSS:")
+}
+
+/// The most that a process has had of it, in KiB.
+pub fn peak(process: u32) -> Result<u64> {
+    memory(process, "VmHWM:")
+}
+
+/// A line of proc_pid_status(5) that counts memory.
+fn memory(process: u32, what: &str) -> Result<u64> {
+    let status = fs::read_to_string(format!("/proc/{process}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix(what)).context(what.to_owned())?;
+    Ok(line.split_ascii_whitespace().next().context(what.to_owned())?.parse()?)
+}
+
+/// How many file descriptors this process has open.
+///
+/// # Panics
+///
+/// Where there is no `/proc`.
+#[expect(clippy::unwrap_used, reason = "there is no going on without it")]
+pub fn open_files() -> usize {
+    fs::read_dir("/proc/self/fd").unwrap().count()
 }
 
 impl Drop for Process {

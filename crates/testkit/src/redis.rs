@@ -8,6 +8,7 @@ use tempfile::TempDir;
 
 use crate::account::random_hex;
 use crate::free_port;
+use crate::openssl::self_signed;
 use crate::process::Process;
 use crate::run::{Output, run};
 use crate::wait::eventually;
@@ -89,11 +90,11 @@ impl Redis {
 fn certificate(dir: &Path) -> Result<()> {
     let config = dir.join("openssl.conf");
     fs::write(&config, OPENSSL)?;
-    let mut openssl = Command::new("openssl");
-    openssl.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]);
-    openssl.args(["-nodes", "-days", "2", "-config"]).arg(&config);
-    openssl.arg("-keyout").arg(dir.join("server.key")).arg("-out").arg(dir.join("server.crt"));
-    run(&mut openssl, SOON)?.ok().context("a certificate for Redis").map(drop)
+    let mut openssl = self_signed(&dir.join("server.crt"), &dir.join("server.key"));
+    run(openssl.arg("-config").arg(&config), SOON)?
+        .ok()
+        .context("a certificate for Redis")
+        .map(drop)
 }
 
 /// One that signs itself, and nothing else.

@@ -51,7 +51,6 @@ struct UdpSocket {
 impl UdpSocket {
     fn new(socket: std::net::UdpSocket) -> io::Result<Self> {
         let state = UdpSocketState::new((&socket).into())?;
-        socket.set_nonblocking(true)?;
         let (readable, full) = (watch(socket, Interest::READABLE)?, AtomicBool::new(false));
         Ok(Self { state, readable, full })
     }
@@ -152,6 +151,7 @@ mod tests {
     use std::net::Ipv4Addr;
     use std::time::Duration;
 
+    use testkit::open_files;
     use tokio::io::AsyncReadExt as _;
     use tokio::runtime::Handle;
     use tokio::task::yield_now;
@@ -240,10 +240,6 @@ mod tests {
 
     fn poll_now<T>(mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>) -> Poll<T> {
         poll(&mut Context::from_waker(std::task::Waker::noop()))
-    }
-
-    fn open_files() -> usize {
-        std::fs::read_dir("/proc/self/fd").unwrap().count()
     }
 
     fn socket() -> Arc<dyn AsyncUdpSocket> {

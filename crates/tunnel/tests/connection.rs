@@ -13,6 +13,7 @@ use bytes::Bytes;
 use relay::{Signer, TestCa, TestRelay, how, within};
 use splice::{Counters, Finish, Io, Joined, Stream as _};
 use std::sync::Arc;
+use testkit::{open_files, resident};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tunnel::endpoint::{self, Congestion};
 use tunnel::{Closed, ConnectError, Connection, OpenError, Stream, end_reason};
@@ -40,11 +41,12 @@ async fn coming_back_time_and_again_keeps_no_descriptor_and_no_memory() {
     let relay = TestRelay::start();
     come_back(&relay, 100).await;
     settle(0, 50).await;
-    let (files, mut memory, mut grown) = (open_files(), resident_kib(), u64::MAX);
+    let (files, mut memory, mut grown) =
+        (open_files(), resident(std::process::id()).unwrap(), u64::MAX);
     // An allocator grows by leaps; what is lost with each connection is lost in every round.
     for _ in 0..ROUNDS {
         come_back(&relay, times.unwrap_or(400) / ROUNDS).await;
-        let now = resident_kib();
+        let now = resident(std::process::id()).unwrap();
         grown = grown.min(now.saturating_sub(memory));
         memory = now;
     }
@@ -78,16 +80,6 @@ async fn settle(files: usize, tenths: usize) {
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-}
-
-fn open_files() -> usize {
-    std::fs::read_dir("/proc/self/fd").unwrap().count()
-}
-
-fn resident_kib() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    line.trim().trim_end_matches(" kB").parse().unwrap()
 }
 
 #[tokio::test]

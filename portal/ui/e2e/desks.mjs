@@ -1,6 +1,6 @@
 // What journeys to desktops need: opening one, and comparing what it shows with the screen behind it.
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { told, until, watch } from './lib.mjs';
 
@@ -18,8 +18,8 @@ export async function openDesk(page, name) {
   return desk;
 }
 
-export async function signIn(desk, password = told.password) {
-  await desk.getByLabel('User name').fill(told.user);
+export async function signIn(desk, password = told.password, user = told.user) {
+  await desk.getByLabel('User name').fill(user);
   await desk.getByLabel('Password').fill(password);
   await desk.getByRole('button', { name: 'Connect' }).click();
 }
@@ -40,6 +40,20 @@ export async function types(desk, target, word) {
   await desk.locator('canvas').click({ position: { x: 150, y: 200 } });
   await desk.keyboard.type(`touch there-${word}\n`, { delay: 20 });
   await until('a command was typed and run', () => existsSync(join(target.dir, `there-${word}`)));
+}
+
+/** Types a line into the terminal on an xrdp desktop until it has written this file, and gives what is in
+    that: what comes before the terminal is there is lost. */
+export async function typed(desk, line, file) {
+  const path = join(told.xrdp.dir, file);
+  rmSync(path, { force: true });
+  await until(`${line} has run`, async () => {
+    await desk.locator('canvas').click({ position: { x: 150, y: 200 } });
+    await desk.keyboard.type(`${line}\n`, { delay: 20 });
+    await desk.waitForTimeout(1500);
+    return existsSync(path);
+  }, 60);
+  return readFileSync(path, 'utf8');
 }
 
 /** What the canvas holds: measures, and pixels of four bytes. */

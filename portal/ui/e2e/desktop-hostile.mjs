@@ -30,5 +30,4 @@ await journey(async (browser) => {
     }
     assert.ok(cost < MOST_MIB, JSON.stringify(costs));
   }
-  console.log('MiB, milliseconds and end of each:', JSON.stringify(costs));
 }, [], [/Failed to load resource/]);

@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { isOpen, openDesk } from './desks.mjs';
+import { isOpen, openDesk, signIn } from './desks.mjs';
 import { journey, PLAIN, signedIn, told, until } from './lib.mjs';
 
 const { dir } = told.xrdp;
@@ -49,9 +49,7 @@ await journey(async (browser) => {
   const layout = (desk) => desk.getByLabel('Keyboard layout').locator('option:checked').innerText();
 
   const german = await openDesk(alice, 'desk7');
-  await german.getByLabel('User name').fill(told.xrdp.user);
-  await german.getByLabel('Password').fill(told.xrdp.password);
-  await german.getByRole('button', { name: 'Connect' }).click();
+  await signIn(german, told.xrdp.password, told.xrdp.user);
   await isOpen(german);
   assert.equal(await layout(german), 'German');
   assert.equal(await reads(german, () => { strike(Y, Z, QUOTE, SEMICOLON, MINUS); level3(Q); strike(EQUAL, E); }), 'zyäöß@é');

@@ -1,9 +1,9 @@
 // xrdp in a window: the desktop takes its size, also that of a full screen; it has the pointers of its
 // programs; and after the network broke it is the same desktop, with all that runs on it.
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { isOpen, openDesk } from './desks.mjs';
+import { isOpen, openDesk, typed } from './desks.mjs';
 import { journey, network, signedIn, told, until } from './lib.mjs';
 
 const { dir } = told.xrdp;
@@ -18,16 +18,7 @@ await journey(async (browser) => {
   const desk = await openDesk(alice, 'desk10');
   await isOpen(desk);
   const canvas = desk.locator('canvas');
-  const run = async (line, file) => {
-    rmSync(join(dir, file), { force: true });
-    await until(`${line} has run`, async () => {
-      await canvas.click({ position: { x: 150, y: 200 } });
-      await desk.keyboard.type(`${line}\n`, { delay: 20 });
-      await desk.waitForTimeout(1500);
-      return existsSync(join(dir, file));
-    }, 60);
-    return readFileSync(join(dir, file), 'utf8');
-  };
+  const run = (line, file) => typed(desk, line, file);
   /** What the desktop's own programs hold for its size, once that is what there is room for. */
   const fits = async (name) => {
     const room = () => desk.evaluate(() => {

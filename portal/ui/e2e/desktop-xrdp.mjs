@@ -1,9 +1,9 @@
 // xrdp, which speaks TLS without NLA: signed in with what a person types and by the relay, a terminal that
 // is typed into, and a clipboard that carries the way it may and no other.
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { isOpen, openDesk } from './desks.mjs';
+import { isOpen, openDesk, signIn, typed } from './desks.mjs';
 import { journey, PLAIN, signedIn, told, until } from './lib.mjs';
 
 const { dir, user, password } = told.xrdp;
@@ -13,25 +13,12 @@ writeFileSync(join(dir, 'put'), 'printf from-there-$1 | xclip -selection clipboa
 
 await journey(async (browser) => {
   const alice = await signedIn(browser, 'alice');
-  for (const [name, way, typed] of [['desk7', 'both', true], ['desk8', 'to-target', false], ['desk9', 'from-target', false]]) {
+  for (const [name, way, asked] of [['desk7', 'both', true], ['desk8', 'to-target', false], ['desk9', 'from-target', false]]) {
     const desk = await openDesk(alice, name);
-    if (typed) {
-      await desk.getByLabel('User name').fill(user);
-      await desk.getByLabel('Password').fill(password);
-      await desk.getByRole('button', { name: 'Connect' }).click();
-    }
+    if (asked) await signIn(desk, password, user);
     await isOpen(desk);
     const canvas = desk.locator('canvas');
-    const run = async (line, file) => {
-      await until(`${line} has run`, async () => {
-        await canvas.click({ position: { x: 150, y: 200 } });
-        // What comes before the terminal is there is lost.
-        await desk.keyboard.type(`${line}\n`, { delay: 20 });
-        await desk.waitForTimeout(1500);
-        return existsSync(join(dir, file));
-      }, 60);
-      return readFileSync(join(dir, file), 'utf8');
-    };
+    const run = (line, file) => typed(desk, line, file);
     await run(`touch there-${name}`, `there-${name}`);
     await desk.screenshot({ path: join(told.shots, `xrdp-${name}.png`), ...PLAIN });
 
@@ -54,9 +41,7 @@ await journey(async (browser) => {
     await desk.close();
   }
   const wrong = await openDesk(alice, 'desk7');
-  await wrong.getByLabel('User name').fill(user);
-  await wrong.getByLabel('Password').fill('wrong');
-  await wrong.getByRole('button', { name: 'Connect' }).click();
+  await signIn(wrong, 'wrong', user);
   await isOpen(wrong);
   // Without NLA it is the host that says so, on its screen.
   await wrong.waitForTimeout(3000);

@@ -19,10 +19,8 @@ use crate::config::Cluster;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_at_one_relay_goes_by_the_connector_of_the_other() {
-    let mut pair = Pair::start().await;
     let (target, _echo) = echo().await;
-    pair.two.document(target).await;
-    pair.one.until_policy(&pair.two).await;
+    let mut pair = Pair::with(target).await;
     let _connector = pair.connector_at_two().await;
     pair.one.until(|state| elsewhere(state) == 1).await;
     let session = pair.one.open("echo").await;
@@ -48,9 +46,7 @@ async fn a_session_at_one_relay_goes_by_the_connector_of_the_other() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_one_relay_withdraws_ends_at_the_other_within_a_second_and_its_receipt_counts_it() {
-    let mut pair = Pair::start().await;
-    pair.one.document(([127, 0, 0, 1], 9).into()).await;
-    pair.two.until_policy(&pair.one).await;
+    let mut pair = Pair::with(([127, 0, 0, 1], 9).into()).await;
     let (here, there) = (pair.one.open("echo").await, pair.two.open("echo").await);
     let mut watched = JoinSet::new();
     for session in [here, there] {
@@ -64,14 +60,7 @@ async fn what_one_relay_withdraws_ends_at_the_other_within_a_second_and_its_rece
     let token = pair.one.token(TokenKind::Admin).await;
     pair.two.until_policy(&pair.one).await;
     let began = Instant::now();
-    let call = tunnel::https::Call::<()> {
-        method: tunnel::https::Method::DELETE,
-        path: "/api/v1/applications/echo.hq",
-        body: None,
-        headers: Vec::new(),
-    };
-    let removed: api::Removed =
-        pair.one.client(None).send(&call, Some(&token)).await.unwrap().value;
+    let removed = pair.one.delete("/api/v1/applications/echo.hq", &token).await.unwrap();
     assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
     assert_eq!(removed.withdrawn.ended, 2, "{removed:?}");
     assert!(removed.withdrawn.millis < 1000, "{removed:?}");
@@ -83,9 +72,7 @@ async fn what_one_relay_withdraws_ends_at_the_other_within_a_second_and_its_rece
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_at_the_other_relay_is_listed_and_killed_with_a_receipt() {
-    let mut pair = Pair::start().await;
-    pair.one.document(([127, 0, 0, 1], 9).into()).await;
-    pair.two.until_policy(&pair.one).await;
+    let mut pair = Pair::with(([127, 0, 0, 1], 9).into()).await;
     let session = pair.two.open("echo").await;
     let (id, mut lease) = (session.id(), session.lease());
     let mut ended = JoinSet::new();
@@ -101,18 +88,12 @@ async fn a_session_at_the_other_relay_is_listed_and_killed_with_a_receipt() {
     assert_eq!(listed.items.len(), 1);
     assert_eq!((listed.items[0].id, &listed.items[0].relay), (id, &Some("two".parse().unwrap())));
     let path = format!("/api/v1/sessions/{id}?message=lunch");
-    let call = tunnel::https::Call::<()> {
-        method: tunnel::https::Method::DELETE,
-        path: &path,
-        body: None,
-        headers: Vec::new(),
-    };
-    let removed: api::Removed = client.send(&call, Some(&token)).await.unwrap().value;
+    let removed = pair.one.delete(&path, &token).await.unwrap();
     assert_eq!(removed.withdrawn.ended, 1, "{removed:?}");
     assert!(removed.withdrawn.millis < 1000, "{removed:?}");
     let (reason, words) = timeout(SOON, ended.join_next()).await.unwrap().unwrap().unwrap();
     assert_eq!((reason, words.as_deref()), (EndReason::Killed, Some("lunch")));
-    let again = client.send::<api::Removed>(&call, Some(&token)).await.unwrap_err();
+    let again = pair.one.delete(&path, &token).await.unwrap_err();
     assert!(again.to_string().contains("session"), "{again}");
     pair.stop().await;
 }
@@ -136,9 +117,8 @@ async fn a_connector_that_one_relay_removes_is_cut_at_the_other() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_but_a_relay_that_serves_is_taken_for_one() {
-    let mut pair = Pair::start().await;
     let (target, _echo) = echo().await;
-    pair.two.document(target).await;
+    let mut pair = Pair::with(target).await;
     let _connector = pair.connector_at_two().await;
     let application = pair.two.state.policy.current();
     let application = application.applications().next().unwrap().id;
@@ -167,10 +147,8 @@ async fn nobody_but_a_relay_that_serves_is_taken_for_one() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_relay_reaches_for_another_what_is_an_applications_and_nothing_else() {
-    let mut pair = Pair::start().await;
     let (target, _echo) = echo().await;
-    pair.two.document(target).await;
-    pair.one.until_policy(&pair.two).await;
+    let mut pair = Pair::with(target).await;
     let _connector = pair.connector_at_two().await;
     pair.one.until(|state| elsewhere(state) == 1).await;
     let cluster = pair.one.state.cluster.clone().unwrap();
@@ -188,9 +166,7 @@ async fn a_relay_reaches_for_another_what_is_an_applications_and_nothing_else() 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_relay_that_alone_does_not_reach_the_store_ends_its_sessions_and_no_other_does() {
-    let mut pair = Pair::start().await;
-    pair.one.document(([127, 0, 0, 1], 9).into()).await;
-    pair.two.until_policy(&pair.one).await;
+    let mut pair = Pair::with(([127, 0, 0, 1], 9).into()).await;
     let (here, there) = (pair.one.open("echo").await, pair.two.open("echo").await);
     let (id, mut lease) = (there.id(), there.lease());
     pair.way_of_two.faults().no_tcp.store(true, Relaxed);
@@ -258,6 +234,14 @@ impl Pair {
         Self { one, two, connector: None, way_of_two, _database: database }
     }
 
+    /// Both know of an application `echo` at this address, which the admin may open.
+    async fn with(target: SocketAddr) -> Self {
+        let pair = Box::pin(Self::start()).await;
+        pair.two.document(target).await;
+        pair.one.until_policy(&pair.two).await;
+        pair
+    }
+
     async fn stop(&mut self) {
         self.one.stop().await;
         self.two.stop().await;
@@ -283,6 +267,16 @@ impl Running {
             GRANTED.replace("127.0.0.1:7", &target.to_string())
         ))
         .await;
+    }
+
+    async fn delete(
+        &self,
+        path: &str,
+        token: &SecretString,
+    ) -> Result<api::Removed, tunnel::https::CallError> {
+        let (method, headers) = (tunnel::https::Method::DELETE, Vec::new());
+        let call = tunnel::https::Call::<()> { method, path, body: None, headers };
+        Ok(self.client(None).send(&call, Some(token)).await?.value)
     }
 
     async fn until_policy(&self, of: &Self) {

@@ -3,7 +3,8 @@
 use std::fs::OpenOptions;
 use std::net::{IpAddr, SocketAddr};
 
-use super::web::resident;
+use testkit::resident;
+
 use super::*;
 use crate::web::raw::{Connection, Raw};
 use crate::web::stage::Stage;

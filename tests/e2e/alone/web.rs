@@ -2,7 +2,7 @@
 
 use std::io::Read;
 
-use testkit::Process;
+use testkit::{Process, resident};
 
 use super::*;
 use crate::web::raw::Raw;
@@ -84,11 +84,4 @@ fn download(stage: &Stage, token: &str, round: usize) -> Result<Process> {
     let version = if round.is_multiple_of(3) { "--http1.1" } else { "--http2" };
     curl.args([version, "-H", &format!("X-Adit-Key: {token}"), "-o", "/dev/null"]);
     Process::start("curl", curl, &stage.deployment.dir().join(format!("curl-{round}.log")))
-}
-
-/// Kibibytes.
-pub(super) fn resident(process: u32) -> Result<u64> {
-    let status = std::fs::read_to_string(format!("/proc/{process}/status"))?;
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).context("VmRSS")?;
-    line.split_whitespace().nth(1).context("a number")?.parse().context("a number")
 }

@@ -8,10 +8,9 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::thread;
 
 use anyhow::Result;
-use testkit::run;
+use testkit::{resident, run};
 
 use super::{SOON, Stage};
-use crate::postgres::resident;
 
 #[test]
 fn what_is_compressed_is_short_on_the_way_and_whole_at_both_ends() -> Result<()> {

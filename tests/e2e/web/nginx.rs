@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
-use testkit::{Process, free_port, run};
+use testkit::{Process, free_port, run, self_signed};
 
 use super::stage::Stage;
 use crate::support::{SOON, application, assert_says};
@@ -148,11 +148,8 @@ pub(crate) fn serve(dir: &Path, address: &str, server: &str) -> Result<Process> 
 fn certify(dir: &Path, certificate: &Path, key: &Path) -> Result<()> {
     let config = dir.join("openssl.conf");
     fs::write(&config, OPENSSL)?;
-    let mut openssl = Command::new("openssl");
-    openssl.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]);
-    openssl.args(["-nodes", "-days", "2", "-config"]).arg(config);
-    openssl.arg("-keyout").arg(key).arg("-out").arg(certificate);
-    run(&mut openssl, SOON)?.ok().map(drop)
+    let mut openssl = self_signed(certificate, key);
+    run(openssl.arg("-config").arg(config), SOON)?.ok().map(drop)
 }
 
 const OPENSSL: &str = "[req]\ndistinguished_name = dn\nx509_extensions = ext\nprompt = no\n\

@@ -34,9 +34,7 @@ async fn relays_with_names_serve_together_and_none_beside_one_that_serves_alone(
 #[tokio::test]
 async fn a_relay_that_starts_again_closes_its_own_sessions_and_nobody_elses() {
     let home = Home::new();
-    let (one, two) = (home.open().await, home.open().await);
-    join(&one, "one").await.unwrap();
-    join(&two, "two").await.unwrap();
+    let (one, two) = joined(home.open().await, home.open().await).await;
     let (mine, theirs, over) = (session(), session(), session());
     one.append(opened(mine)).await.unwrap();
     two.append(opened(theirs)).await.unwrap();
@@ -68,9 +66,7 @@ async fn a_relay_that_starts_again_closes_its_own_sessions_and_nobody_elses() {
 #[tokio::test]
 async fn a_relay_that_is_taken_for_gone_writes_nothing_more_and_learns_of_it() {
     let home = Home::new();
-    let (one, two) = (home.open().await, home.with(&small()).await);
-    join(&one, "one").await.unwrap();
-    join(&two, "two").await.unwrap();
+    let (one, two) = joined(home.open().await, home.with(&small()).await).await;
     let lost = session();
     one.append(opened(lost)).await.unwrap();
     let row = two.relays().await.unwrap().remove(0);
@@ -90,9 +86,7 @@ async fn a_relay_that_is_taken_for_gone_writes_nothing_more_and_learns_of_it() {
 #[tokio::test]
 async fn what_one_changes_wakes_the_others_which_say_what_it_ended() {
     let home = Home::new();
-    let (one, two) = (home.with(&small()).await, home.open().await);
-    join(&one, "one").await.unwrap();
-    join(&two, "two").await.unwrap();
+    let (one, two) = joined(home.with(&small()).await, home.open().await).await;
     let mut wakes = two.wakes().unwrap();
     // It listens now.
     timeout(Duration::from_secs(10), wakes.next()).await.unwrap();
@@ -112,9 +106,7 @@ async fn what_one_changes_wakes_the_others_which_say_what_it_ended() {
 #[tokio::test]
 async fn a_session_is_ended_at_the_relay_that_has_it() {
     let home = Home::new();
-    let (one, two) = (home.open().await, home.open().await);
-    join(&one, "one").await.unwrap();
-    join(&two, "two").await.unwrap();
+    let (one, two) = joined(home.open().await, home.open().await).await;
     let id = session();
     let slot = two.reserve().await.unwrap();
     two.append(opened(id)).await.unwrap();
@@ -148,9 +140,7 @@ async fn relays_know_where_connectors_are_until_their_relay_is_gone() {
 #[tokio::test]
 async fn several_relays_that_record_at_once_make_one_chain() {
     let home = Home::new();
-    let (one, two) = (home.open().await, home.open().await);
-    join(&one, "one").await.unwrap();
-    join(&two, "two").await.unwrap();
+    let (one, two) = joined(home.open().await, home.open().await).await;
     let many = |store: Store| async move {
         for _ in 0..100 {
             store.append(opened(session())).await.unwrap();
@@ -175,6 +165,13 @@ async fn a_relay_alone_keeps_no_list_of_what_is_live() {
     let again = home.open().await;
     assert_eq!(again.close_abandoned(now()).await.unwrap(), 1);
     assert_eq!(again.live_ids().await.unwrap(), []);
+}
+
+/// Both serve, by the names `one` and `two`.
+async fn joined(one: Store, two: Store) -> (Store, Store) {
+    join(&one, "one").await.unwrap();
+    join(&two, "two").await.unwrap();
+    (one, two)
 }
 
 async fn join(store: &Store, relay: &str) -> Result<Joined, StoreError> {
