@@ -11,12 +11,13 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::task::{Context, Poll, ready};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use quinn::udp::{RecvMeta, Transmit, UdpSocketState};
 use quinn::{AsyncTimer, AsyncUdpSocket, Runtime, TokioRuntime, UdpPoller};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
+use tokio::time::{Sleep, sleep};
 
 /// Tokio, with these sockets.
 #[derive(Debug)]
@@ -110,21 +111,41 @@ impl AsyncUdpSocket for UdpSocket {
 #[derive(Debug)]
 struct Writable {
     socket: Arc<UdpSocket>,
-    waiting: Option<AsyncFd<std::net::UdpSocket>>,
+    waiting: Option<Waiting>,
+}
+
+#[derive(Debug)]
+enum Waiting {
+    Told(AsyncFd<std::net::UdpSocket>),
+    /// Where no descriptor is left. An error here would end every connection of the socket.
+    Moment(Pin<Box<Sleep>>),
+}
+
+impl Waiting {
+    fn new(own: io::Result<std::net::UdpSocket>) -> Self {
+        match own.and_then(|own| watch(own, Interest::WRITABLE)) {
+            Ok(own) => Self::Told(own),
+            Err(_) => Self::Moment(Box::pin(sleep(MOMENT))),
+        }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Told(own) => ready!(own.poll_write_ready(cx))?.clear_ready(),
+            Self::Moment(moment) => ready!(Future::poll(moment.as_mut(), cx)),
+        }
+        Poll::Ready(Ok(()))
+    }
 }
 
 impl UdpPoller for Writable {
     fn poll_writable(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.waiting.is_none() {
-            if !self.socket.full.load(Relaxed) {
-                return Poll::Ready(Ok(()));
-            }
-            let socket = self.socket.readable.get_ref().try_clone()?;
-            self.waiting = Some(watch(socket, Interest::WRITABLE)?);
+        let this = &mut *self;
+        if this.waiting.is_none() && !this.socket.full.load(Relaxed) {
+            return Poll::Ready(Ok(()));
         }
-        if let Some(waiting) = &self.waiting {
-            ready!(waiting.poll_write_ready(cx))?.clear_ready();
-        }
+        let own = || this.socket.readable.get_ref().try_clone();
+        ready!(this.waiting.get_or_insert_with(|| Waiting::new(own())).poll(cx))?;
         self.waiting = None;
         self.socket.full.store(false, Relaxed);
         Poll::Ready(Ok(()))
@@ -142,6 +163,8 @@ fn watch(
     watched.map_err(Into::into)
 }
 
+/// A full socket has long been emptied by then.
+const MOMENT: Duration = Duration::from_millis(1);
 const IN_BATCHES: bool = cfg!(any(target_os = "linux", target_os = "android"));
 
 #[cfg(test)]
@@ -149,7 +172,6 @@ mod tests {
     use std::future::poll_fn;
     use std::io::Write as _;
     use std::net::Ipv4Addr;
-    use std::time::Duration;
 
     use testkit::open_files;
     use tokio::io::AsyncReadExt as _;
@@ -238,6 +260,15 @@ mod tests {
         }
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn who_could_not_write_and_has_no_descriptor_to_wait_at_tries_again_in_a_moment() {
+        let mut waiting = Waiting::new(Err(io::Error::from_raw_os_error(EMFILE)));
+        assert!(poll_now(|cx| waiting.poll(cx)).is_pending());
+        let begun = tokio::time::Instant::now();
+        poll_fn(|cx| waiting.poll(cx)).await.unwrap();
+        assert_eq!(begun.elapsed(), MOMENT);
+    }
+
     fn poll_now<T>(mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>) -> Poll<T> {
         poll(&mut Context::from_waker(std::task::Waker::noop()))
     }
@@ -263,4 +294,6 @@ mod tests {
     }
 
     const ROUNDS: u64 = 100;
+    /// Too many open files.
+    const EMFILE: i32 = 24;
 }
