@@ -13,8 +13,29 @@ pub(crate) fn root() -> PathBuf {
 pub(crate) fn cargo(args: &[&str]) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(root()).args(args);
+    if std::env::var_os(INCREMENTAL).is_none() && !is_built_upon(&target()) {
+        command.env(INCREMENTAL, "0");
+    }
     command
 }
+
+/// Where cargo builds.
+fn target() -> PathBuf {
+    let own = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
+    root().join(own.unwrap_or_else(|| "target".into()))
+}
+
+/// Whether somebody who works on the code has built there, with what makes the next build quicker. It
+/// takes several gigabytes, and is of no use to who builds once.
+fn is_built_upon(target: &Path) -> bool {
+    let kept = std::fs::read_dir(target.join("debug/incremental"));
+    kept.into_iter()
+        .flatten()
+        .flatten()
+        .any(|kept| kept.file_name().to_string_lossy().starts_with("adit_relay-"))
+}
+
+const INCREMENTAL: &str = "CARGO_INCREMENTAL";
 
 /// Builds the three programs. One way for all tasks, so that none undoes the other's work.
 pub(crate) fn build_programs(release: bool) -> Result<()> {
@@ -38,4 +59,21 @@ pub(crate) fn step(command: &mut Command) -> Result<()> {
         bail!("{line} failed ({status})");
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_who_works_on_the_code_keeps_what_makes_the_next_build_quicker() {
+        let target = tempfile::tempdir().unwrap();
+        assert!(!is_built_upon(target.path()));
+        let kept = target.path().join("debug/incremental");
+        // Cargo builds the tasks themselves that way.
+        std::fs::create_dir_all(kept.join("xtask-1a2b")).unwrap();
+        assert!(!is_built_upon(target.path()));
+        std::fs::create_dir(kept.join("adit_relay-3c4d")).unwrap();
+        assert!(is_built_upon(target.path()));
+    }
 }
