@@ -126,6 +126,7 @@ impl ApiError {
     pub(super) fn too_large() -> Self {
         let detail = "the request's body is larger than it may be";
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, Code("request.too_large"), detail)
+            .hint("send at most 1 MiB, or 32 MiB of a configuration to be applied")
     }
 
     pub(super) fn throttled(pause: Duration) -> Self {

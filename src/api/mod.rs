@@ -51,11 +51,10 @@ mod web;
 mod why;
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
+use axum::extract::{DefaultBodyLimit, State};
 use axum::middleware::{from_fn, from_fn_with_state};
 
 use crate::{AppState, scim};
-use caller::Role;
 pub(crate) use change::{Actor, ended_by_policy};
 pub(crate) use devices::{login_token, terminal_token};
 pub(crate) use error::ApiError;
@@ -102,8 +101,11 @@ pub fn router(state: AppState) -> Router {
     let mut router = Router::new();
     for route in routes::routes() {
         let guard = from_fn_with_state((state.clone(), route.gate), caller::guard);
-        let most = if route.gate.role == Role::Anonymous { MAX_STRANGERS_BODY } else { MAX_BODY };
-        let once = from_fn_with_state(state.clone(), once::once);
+        let most = route.most;
+        let once = move |State(state), caller, request, next| {
+            once::once(state, caller, request, next, most)
+        };
+        let once = from_fn_with_state(state.clone(), once);
         let makes = route.takes_key();
         let handler = route.handler.layer(DefaultBodyLimit::max(most));
         let handler = if makes { handler.layer(once) } else { handler };
@@ -118,6 +120,9 @@ pub fn router(state: AppState) -> Router {
         .merge(scim::router(state).layer(from_fn(envelope::envelope)))
 }
 
+/// Bytes of a request's body.
 const MAX_BODY: usize = 1 << 20;
+/// Of a configuration with tens of thousands of users.
+const MAX_DOCUMENT: usize = 32 << 20;
 /// Of somebody nobody has vouched for: a token and a certificate request.
 const MAX_STRANGERS_BODY: usize = 16 << 10;

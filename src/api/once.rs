@@ -15,7 +15,7 @@ use access::Code;
 use api::Problem;
 use aws_lc_rs::digest::{SHA256, digest};
 use axum::body::{Body, to_bytes};
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::middleware::Next;
@@ -25,7 +25,6 @@ use store::{Sent, Store};
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
-use super::MAX_BODY;
 use super::caller::Caller;
 use super::error::ApiError;
 use crate::AppState;
@@ -64,16 +63,18 @@ impl Drop for Running {
     }
 }
 
-/// Carries a request with a key out once; one without a key goes its way.
+/// Carries a request with a key out once; one without a key goes its way. A body has at most `most`
+/// bytes.
 pub(super) async fn once(
-    State(state): State<AppState>,
+    state: AppState,
     caller: Caller,
     request: Request,
     next: Next,
+    most: usize,
 ) -> Result<Response, ApiError> {
     let Some(key) = key(request.headers())? else { return Ok(next.run(request).await) };
     let (parts, body) = request.into_parts();
-    let body = to_bytes(body, MAX_BODY).await.map_err(|_| ApiError::too_large())?;
+    let body = to_bytes(body, most).await.map_err(|_| ApiError::too_large())?;
     let target = parts.uri.path_and_query().map(ToString::to_string).unwrap_or_default();
     let told = told(parts.method.as_str(), &target, &body);
     let id = id(&caller.credential(), &key);

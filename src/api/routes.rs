@@ -10,6 +10,7 @@ use super::caller::Role::{self, Admin, Anonymous, Auditor, Holder, User};
 use super::openapi::problems as p;
 use super::openapi::{self, Described, Doc, Operation, Schemas, doc};
 use super::rates::Cost;
+use super::{MAX_BODY, MAX_DOCUMENT, MAX_STRANGERS_BODY};
 use super::{
     agents, audit, certificates, connectors, desktop, devices, edit, enrol, host_keys, keys, lists,
     me, objects, passkeys, passwords, playbacks, provisioners,
@@ -28,12 +29,20 @@ pub(super) struct Route {
     pub(super) doc: Doc,
     pub(super) describe: fn(&mut Operation, &mut Schemas),
     pub(super) handler: MethodRouter<AppState>,
+    /// Bytes of a request's body.
+    pub(super) most: usize,
 }
 
 impl Route {
     /// What a token with scopes needs for it.
     fn needs(mut self, scope: Scope) -> Self {
         self.gate.scope = Some(scope);
+        self
+    }
+
+    /// Takes a whole configuration.
+    fn takes_much(mut self) -> Self {
+        self.most = MAX_DOCUMENT;
         self
     }
 
@@ -254,7 +263,7 @@ pub(super) fn routes() -> Vec<Route> {
         delete("/api/v1/grants/{id}", Admin, objects::remove_grant,
             doc("removeGrant", "Removes a grant", &[p::NO_GRANT])).needs(Configuration).of_sites(),
         post("/api/v1/apply", Admin, objects::apply,
-            doc("apply", "Makes the configuration as a document describes it, or says what that would change", &[p::SETTINGS, p::SITE, p::APPLICATION, p::USER, p::GROUP, p::GRANT, p::DOCUMENT, p::LAST_ADMIN])).needs(Configuration).costs(Cost::HIGH),
+            doc("apply", "Makes the configuration as a document describes it, or says what that would change", &[p::SETTINGS, p::SITE, p::APPLICATION, p::USER, p::GROUP, p::GRANT, p::DOCUMENT, p::LAST_ADMIN])).needs(Configuration).costs(Cost::HIGH).takes_much(),
         get("/api/v1/export", Auditor, objects::export,
             doc("export", "Gives the whole configuration as a document, without secrets", &[])).needs(Read).costs(Cost::HIGH),
         get("/api/v1/ssh-ca", Auditor, ssh_ca::show,
@@ -369,5 +378,6 @@ fn route<H: Described<T>, T: 'static>(
     doc: Doc,
 ) -> Route {
     let gate = Gate { role, scope: None, cost: Cost::USUAL, sites: false, fresh: false };
-    Route { method, path, gate, doc, describe: H::describe, handler: on(filter, handler) }
+    let most = if role == Anonymous { MAX_STRANGERS_BODY } else { MAX_BODY };
+    Route { method, path, gate, doc, describe: H::describe, handler: on(filter, handler), most }
 }

@@ -12,7 +12,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use schemars::JsonSchema;
 use serde::Deserialize;
-use store::{NewToken, TokenQuery};
+use store::{ApplicationRow, NewToken, TokenQuery};
 
 use super::caller::Caller;
 use super::change::{Actor, Intent, change, done};
@@ -21,7 +21,7 @@ use super::extract::{Body, Param, Params};
 use super::openapi::Created;
 use super::page::{Listing, Part};
 use super::rows;
-use crate::AppState;
+use crate::{AppState, RelayInfo};
 pub(super) use order::{Asked, Order};
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -225,7 +225,9 @@ impl Order {
             TokenKind::Api | TokenKind::Access => match self.ssh(state) {
                 Some(login) => Some(login.command()),
                 None => self.application.as_ref().map(|app| {
-                    format!("ADIT_TOKEN=TOKEN adit --relay {url} tunnel {}", app.reference())
+                    by_its_own_client(app, info).unwrap_or_else(|| {
+                        format!("ADIT_TOKEN=TOKEN adit --relay {url} tunnel {}", app.reference())
+                    })
                 }),
             },
             TokenKind::Login => Some(format!("adit login {url} --token-file FILE")),
@@ -248,6 +250,33 @@ impl Order {
             user: application.login.fixed().map(str::to_owned),
             prompt: state.agents.ssh_prompt(),
         })
+    }
+}
+
+/// The command of a client that needs no agent, where a door of the relay speaks to it.
+fn by_its_own_client(app: &ApplicationRow, info: &RelayInfo) -> Option<String> {
+    let mapped = app.database.as_ref().is_some_and(|database| !database.accounts.is_empty());
+    let has_account = mapped || app.login.fixed().is_some();
+    let (host, port, named) = (&info.domain, info.https_port, app.reference());
+    match app.kind {
+        Kind::Web => {
+            let at = format!("{}.{host}{}", app.label, https_port(port));
+            Some(format!("curl -H 'X-Adit-Key: TOKEN' https://{at}/"))
+        }
+        Kind::Postgres if has_account => Some(format!(
+            "PGPASSWORD=TOKEN psql \"host={host} port={port} user=me+{named} dbname=DATABASE \
+             sslmode=verify-full sslrootcert=relay-ca.pem\""
+        )),
+        Kind::Mysql if has_account => Some(format!(
+            "MYSQL_PWD=TOKEN mariadb -h {host} -P {} -u me+{named} --ssl-ca=relay-ca.pem \
+             --ssl-verify-server-cert DATABASE",
+            info.mysql_port?
+        )),
+        Kind::Redis if has_account => Some(format!(
+            "REDISCLI_AUTH=TOKEN redis-cli -h {host} -p {port} --tls --cacert relay-ca.pem \
+             --user me+{named}"
+        )),
+        Kind::Ssh | Kind::Rdp | Kind::Tcp | Kind::Postgres | Kind::Mysql | Kind::Redis => None,
     }
 }
 

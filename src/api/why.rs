@@ -85,8 +85,12 @@ fn answer(why: Why, explanation: &Explanation) -> Why {
         (None, Some(request)) => ("request", asked(request)),
         (None, None) => ("grant", "that is just being changed".to_owned()),
     };
-    let listed = |terms: &[Shortfall]| -> Vec<String> {
-        terms.iter().map(|term| words(*term, spec)).collect()
+    let listed = |terms: &[Shortfall], say: fn(Shortfall, &GrantSpec) -> Option<String>| {
+        let told = |term: &Shortfall| match spec.and_then(|spec| say(*term, spec)) {
+            Some(value) => format!("{} ({value})", term.as_str()),
+            None => term.as_str().to_owned(),
+        };
+        terms.iter().map(told).collect::<Vec<_>>()
     };
     let names = |terms: &[Shortfall]| -> Vec<String> {
         terms.iter().map(|term| term.as_str().to_owned()).collect()
@@ -106,14 +110,14 @@ fn answer(why: Why, explanation: &Explanation) -> Why {
         Explanation::Short { by, .. } => {
             let answer = format!(
                 "{user} may not reach {application}: the nearest {noun}, {title}, falls short by {}",
-                listed(by).join(" and by ")
+                listed(by, missing).join(" and by ")
             );
             Why { answer, short_by: names(by), ..why }
         }
         Explanation::Allowed { provided, ends, .. } => {
             let mut answer = format!("{user} may reach {application} by the {noun} {title}");
             if !provided.is_empty() {
-                answer.push_str(&format!(", within {}", listed(provided).join(" and ")));
+                answer.push_str(&format!(", within {}", listed(provided, value).join(" and ")));
             }
             if let Some(ends) = ends {
                 answer.push_str(&format!("; a session ends by {}", told(*ends)));
@@ -130,13 +134,9 @@ fn asked(request: &AccessRequest) -> String {
     format!("{} ({}) that {by} approved", request.id, request.reason)
 }
 
-/// A term with its value: `hours (mon-fri 08:00-18:00 Europe/Berlin)`.
-fn words(term: Shortfall, spec: Option<&GrantSpec>) -> String {
-    let list = |list: &Option<Vec<String>>| match list.as_deref().unwrap_or_default() {
-        [] => "none".to_owned(),
-        items => items.join(", "),
-    };
-    let value = spec.and_then(|spec| match term {
+/// What a term says: `mon-fri 08:00-18:00 Europe/Berlin` of hours.
+fn value(term: Shortfall, spec: &GrantSpec) -> Option<String> {
+    match term {
         Shortfall::Login => Some(list(&spec.logins)),
         Shortfall::Source => Some(list(&spec.sources)),
         Shortfall::Hours => {
@@ -144,29 +144,51 @@ fn words(term: Shortfall, spec: Option<&GrantSpec>) -> String {
         }
         Shortfall::NotYetValid => spec.valid_from.clone(),
         Shortfall::NoLongerValid => spec.valid_until.clone(),
-        Shortfall::FileTransfer => Some("raw bytes do not show it".to_owned()),
-        Shortfall::Ssh => Some(format!("{}: raw bytes do not show it", spec.ssh)),
-        Shortfall::Level => spec.level.map(|level| format!("{level}: {UNMAPPED}")),
-        Shortfall::Databases => Some(format!("{}: {UNKEPT}", list(&spec.databases))),
-        Shortfall::Clipboard => Some(format!("{}: {UNKEPT}", spec.clipboard)),
-        Shortfall::Printer | Shortfall::Audio => Some(format!("no: {UNKEPT}")),
-        Shortfall::Recording => Some("required: no door for it records yet".to_owned()),
+        Shortfall::FileTransfer | Shortfall::Printer | Shortfall::Audio => Some("no".to_owned()),
+        Shortfall::Ssh => Some(spec.ssh.to_string()),
+        Shortfall::Level => spec.level.map(|level| level.to_string()),
+        Shortfall::Databases => Some(list(&spec.databases)),
+        Shortfall::Clipboard => Some(spec.clipboard.to_string()),
+        Shortfall::Recording | Shortfall::Session => Some("required".to_owned()),
         Shortfall::Authentication => Some(match &spec.ssh.authentication {
             Some(ways) if !ways.is_empty() => {
                 ways.iter().map(ToString::to_string).collect::<Vec<_>>().join(" or ")
             }
             Some(_) | None => "no way of signing in".to_owned(),
         }),
-        Shortfall::Session => Some("required: the user is signed in nowhere".to_owned()),
-    });
-    match value {
-        Some(value) => format!("{} ({value})", term.as_str()),
-        None => term.as_str().to_owned(),
     }
 }
 
-const UNMAPPED: &str = "no door for it keeps that, or it has no account for it";
-const UNKEPT: &str = "no door for it keeps that yet";
+/// The same, with why it is not met where that is not plain.
+fn missing(term: Shortfall, spec: &GrantSpec) -> Option<String> {
+    let value = value(term, spec)?;
+    let why = match term {
+        Shortfall::FileTransfer | Shortfall::Ssh => "raw bytes do not show it",
+        Shortfall::Level => UNMAPPED,
+        Shortfall::Databases | Shortfall::Clipboard | Shortfall::Printer | Shortfall::Audio => {
+            UNKEPT
+        }
+        Shortfall::Recording => "no door for its kind records",
+        Shortfall::Session => "the user is signed in nowhere",
+        Shortfall::Login
+        | Shortfall::Source
+        | Shortfall::Hours
+        | Shortfall::NotYetValid
+        | Shortfall::NoLongerValid
+        | Shortfall::Authentication => return Some(value),
+    };
+    Some(format!("{value}: {why}"))
+}
+
+fn list(items: &Option<Vec<String>>) -> String {
+    match items.as_deref().unwrap_or_default() {
+        [] => "none".to_owned(),
+        items => items.join(", "),
+    }
+}
+
+const UNMAPPED: &str = "no door for its kind keeps that, or it has no account for it";
+const UNKEPT: &str = "no door for its kind keeps that";
 
 fn rule(explanation: &Explanation) -> Option<RuleId> {
     match explanation {

@@ -30,6 +30,8 @@ pub async fn run(context: &Context) -> Result<(), Failure> {
 
 fn login(app: &MyApplication) -> String {
     match &app.login {
+        // Which of its accounts, the rules say.
+        _ if app.has_account => "the relay's".to_owned(),
         Login::Transparent => "your own".to_owned(),
         Login::Managed { account } | Login::Certificate { account: Some(account) } => {
             format!("as {account}")

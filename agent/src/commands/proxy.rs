@@ -4,7 +4,8 @@ use std::path::Path;
 use std::pin::pin;
 use std::time::Duration;
 
-use access::EndReason;
+use access::{EndReason, Kind};
+use api::MyApplication;
 use clap::Args;
 use splice::{Counters, Finish, Joined, Stream, join};
 use tokio::time::{sleep, timeout};
@@ -12,6 +13,7 @@ use tunnel::Opened;
 use wire::Mode;
 
 use super::ssh_config::SUFFIX;
+use super::tunnel::called;
 use crate::context::Context;
 use crate::exit::{Exit, Failure};
 use crate::files;
@@ -33,7 +35,8 @@ pub async fn run(args: &ProxyArgs, context: &Context) -> Result<(), Failure> {
     let name = &args.application;
     let application = name.strip_suffix(SUFFIX).unwrap_or(name);
     let enrolled = Box::pin(Enrolled::new(&context.settings)).await?;
-    let carried = connect(application, &enrolled, stop, |opened| {
+    let carried = connect(application, &enrolled, stop, async |opened: Opened| {
+        speaks_ssh(name, opened.mode, context).await?;
         vouch(name, &opened, &enrolled, context.settings.state()?)
     });
     let ended = carried.await;
@@ -45,15 +48,32 @@ async fn connect(
     application: &str,
     enrolled: &Enrolled,
     stop: Stop,
-    before: impl FnOnce(Opened) -> Result<(), Failure>,
+    before: impl AsyncFnOnce(Opened) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let connection = enrolled.dial().await?;
     let (remote, opened) = open_once(&connection, application).await?;
-    before(opened)?;
+    before(opened).await?;
     let ended = carry(standard_streams()?, remote, stop).await;
     connection.close(EndReason::Closed, "goodbye");
     sleep(LAST_WORD).await;
     ended
+}
+
+/// Refuses what is no SSH server where it is ssh that asks: the two would wait for each other.
+async fn speaks_ssh(host: &str, mode: Mode, context: &Context) -> Result<(), Failure> {
+    let Some(name) = host.strip_suffix(SUFFIX).filter(|_| mode == Mode::Raw) else { return Ok(()) };
+    // Without a sign-in, by a token alone, nobody says.
+    let mine: Result<Vec<MyApplication>, _> = context.list("/api/v1/me/applications").await;
+    let mine = mine.unwrap_or_default();
+    let Ok(application) = called(name, &mine) else { return Ok(()) };
+    let way = match application.kind {
+        Kind::Ssh | Kind::Tcp => return Ok(()),
+        Kind::Postgres | Kind::Mysql | Kind::Redis => format!("run `adit db {name}`"),
+        Kind::Rdp => format!("run `adit rdp {name}`"),
+        Kind::Web => format!("run `adit tunnel {name}`, or open it in a browser"),
+    };
+    Err(Failure::usage(format!("it is a {} application, no SSH server", application.kind))
+        .hint(way))
 }
 
 async fn carry(

@@ -1,7 +1,7 @@
 //! Every text a user of the door reads.
 
 use access::text::visible;
-use access::{Application, Deny, EndReason, Explain, Shortfall};
+use access::{Application, Deny, EndReason, Explain, Kind, Shortfall};
 
 /// Said over the prompt of who has signed in with a key, where a token is asked for too.
 pub(crate) const ONE_MORE: &str = "Your key is right; this application asks for a token too.";
@@ -56,7 +56,7 @@ pub(crate) fn explain(failure: &dyn Explain) -> String {
 pub(crate) fn over(reason: EndReason, said: Option<&str>) -> String {
     let hint = reason.hint().map(|hint| format!("; {hint}")).unwrap_or_default();
     let said = said.map(|said| format!(": {}", visible(said))).unwrap_or_default();
-    format!("adit: {}{said}{hint}", reason.public())
+    format!("adit: {}{said} ({}){hint}", reason.public(), reason.code())
 }
 
 /// Why access was denied. All that another login, place or time would change is told alike.
@@ -84,11 +84,14 @@ pub(crate) fn password_prompt(login: &str, application: &Application) -> String 
 }
 
 pub(crate) fn not_ssh(application: &Application) -> String {
-    format!(
-        "adit: {name} is a {kind} application; reach it with `adit tunnel {name}` or ssh -W/-L",
-        name = application.name,
-        kind = application.kind,
-    )
+    let (name, kind) = (&application.name, application.kind);
+    let way = match kind {
+        Kind::Postgres | Kind::Mysql | Kind::Redis => format!("`adit db {name}` or its own client"),
+        Kind::Web => "a browser or curl".to_owned(),
+        Kind::Rdp => format!("a browser or `adit rdp {name}`"),
+        Kind::Ssh | Kind::Tcp => format!("`adit tunnel {name}`"),
+    };
+    format!("adit: {name} is a {kind} application; reach it with {way}, or with ssh -W/-L")
 }
 
 /// The account at an application that was picked from the list, asked as login(1) asks for it.

@@ -32,6 +32,19 @@ async fn a_plan_says_what_applying_does_and_changes_nothing() {
 }
 
 #[tokio::test]
+async fn the_configuration_of_a_large_organisation_is_taken_whole() {
+    let relay = Relay::new().await;
+    let admin = relay.admin().await;
+    let names: Vec<_> = (0..10_000).map(|n| format!("person-{n}-{}", "x".repeat(45))).collect();
+    let users: Vec<_> = names.iter().map(|name| json!({ "name": name })).collect();
+    let document = json!({ "user": users, "group": [{ "name": "all", "members": names }] });
+    let body = json!({ "document": document, "plan": true });
+    assert!(body.to_string().len() > 1 << 20);
+    let planned = relay.post(&Who::Bearer(&admin), "/api/v1/apply", body).await.good();
+    assert_eq!(planned["changes"].as_array().unwrap().len(), 10_001);
+}
+
+#[tokio::test]
 async fn one_mistake_leaves_everything_as_it_was() {
     let relay = Relay::new().await;
     let admin = relay.admin().await;

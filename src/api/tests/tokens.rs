@@ -30,6 +30,45 @@ async fn an_issued_token_opens_until_it_is_revoked() {
 }
 
 #[tokio::test]
+async fn a_token_comes_with_the_command_of_a_client_that_takes_it() {
+    let relay = Relay::new().await;
+    let admin = relay.admin().await;
+    let root = Who::Bearer(&admin);
+    let application = |name: &str, kind: &str, account: bool| {
+        let mut spec = json!({ "name": name, "site": "hq", "kind": kind, "address": "db:1",
+            "allow_api": true });
+        if account {
+            spec.as_object_mut().unwrap().extend([
+                ("account".to_owned(), json!("app")),
+                ("password".to_owned(), json!("p")),
+            ]);
+        }
+        spec
+    };
+    let document = json!({ "application": [
+        application("wiki", "web", false), application("stock", "postgres", true),
+        application("own", "postgres", false), application("cache", "redis", true),
+    ]});
+    relay.post(&root, "/api/v1/apply", json!({ "document": document })).await.good();
+    let port = relay.state.info.https_port;
+    let psql = format!("PGPASSWORD=TOKEN psql \"host=relay.test port={port} user=me+stock.hq ");
+    let redis = format!("REDISCLI_AUTH=TOKEN redis-cli -h relay.test -p {port} --tls ");
+    let cases = [
+        ("wiki", "curl -H 'X-Adit-Key: TOKEN' https://wiki-hq.relay.test"),
+        ("stock", &psql),
+        ("cache", &redis),
+        ("own", "ADIT_TOKEN=TOKEN adit --relay https://relay.test"),
+    ];
+    for (name, start) in cases {
+        let asked = json!({ "user": "alice", "application": name, "kind": "api" });
+        let issued = relay.post(&root, "/api/v1/tokens", asked).await.good();
+        let command = issued["command"].as_str().unwrap();
+        assert!(command.starts_with(start), "{command}");
+        assert!(!command.contains(issued["token"].as_str().unwrap()));
+    }
+}
+
+#[tokio::test]
 async fn a_second_api_token_ends_the_first() {
     let relay = Relay::new().await;
     let admin = relay.admin().await;

@@ -36,19 +36,29 @@ async fn the_nearest_grant_is_named_with_what_it_lacks() {
 }
 
 #[tokio::test]
+async fn what_a_door_will_compare_is_told_as_it_is() {
+    let relay = Relay::with_terms().await;
+    relay.with_a_database().await;
+    let why = relay.why("user=bob&application=stock").await;
+    let told = "bob may reach stock.hq by the grant bob → stock.hq, within databases (orders)";
+    assert_eq!(why["answer"], told);
+    assert_eq!(why["provided"], json!(["databases"]));
+}
+
+#[tokio::test]
 async fn a_term_that_nothing_keeps_and_a_sign_in_are_told_in_words() {
     let relay = Relay::with_terms().await;
     let admin = relay.admin().await;
     let cases = [
         (
             json!({ "level": "viewer" }),
-            "level (viewer: no door for it keeps that, or it has no account for it)",
+            "level (viewer: no door for its kind keeps that, or it has no account for it)",
         ),
         (
             json!({ "databases": ["orders", "stock"] }),
-            "databases (orders, stock: no door for it keeps that yet)",
+            "databases (orders, stock: no door for its kind keeps that)",
         ),
-        (json!({ "recording": "required" }), "recording (required: no door for it records yet)"),
+        (json!({ "recording": "required" }), "recording (required: no door for its kind records)"),
         (
             json!({ "require_active_session": true }),
             "session (required: the user is signed in nowhere)",
@@ -114,6 +124,18 @@ impl Relay {
         let body = json!({ "document": document });
         relay.post(&Who::Bearer(&admin), "/api/v1/apply", body).await.good();
         relay
+    }
+
+    /// Bob may reach this database, and only `orders` in it.
+    async fn with_a_database(&self) {
+        let document = json!({
+            "application": [{ "name": "stock", "site": "hq", "kind": "postgres",
+                "address": "db.corp:5432", "account": "app", "password": "p" }],
+            "grant": [{ "user": "bob", "application": "stock", "databases": ["orders"] }],
+        });
+        let admin = self.admin().await;
+        let body = json!({ "document": document });
+        self.post(&Who::Bearer(&admin), "/api/v1/apply", body).await.good();
     }
 
     async fn why(&self, query: &str) -> Value {

@@ -165,6 +165,9 @@ pub struct SetArgs {
     /// Whether API tokens are issued and used for it
     #[arg(long, value_name = "YES|NO", value_parser = yes_or_no)]
     allow_api: Option<bool>,
+    /// Whether API tokens open it only while their user is signed in
+    #[arg(long, value_name = "YES|NO", value_parser = yes_or_no)]
+    require_active_session: Option<bool>,
     /// Whether users may ask for access to it
     #[arg(long, value_name = "YES|NO", value_parser = yes_or_no)]
     requestable: Option<bool>,
@@ -231,6 +234,8 @@ impl SetArgs {
         app.host_key = self.host_key.or(app.host_key.take());
         app.legacy_algorithms = self.legacy_algorithms.unwrap_or(app.legacy_algorithms);
         app.allow_api = self.allow_api.unwrap_or(app.allow_api);
+        app.require_active_session =
+            self.require_active_session.unwrap_or(app.require_active_session);
         app.requestable = self.requestable.unwrap_or(app.requestable);
         if !self.approvers.is_empty() {
             app.approvers = self.approvers;

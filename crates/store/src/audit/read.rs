@@ -103,17 +103,30 @@ impl Search {
         let _ = write!(self.sql, " AND {condition} ${}", self.values.len());
     }
 
+    /// What a session did is an action of its own within `session.action`.
     fn action(&mut self, action: Option<&str>) {
         let Some(action) = action else { return };
         let stem = action.strip_suffix('*').unwrap_or(action);
-        match stem.strip_suffix('.') {
+        let next = self.values.len() + 1;
+        let (named, within) = match stem.strip_suffix('.') {
             // As a range, which an index serves; `/` comes right after `.`.
             Some(family) => {
-                self.text("action >=", Some(stem.to_owned()));
-                self.text("action <", Some(format!("{family}/")));
+                self.values.extend([stem.to_owned(), format!("{family}/")].map(Bound::Text));
+                (format!("action >= ${next} AND action < ${}", next + 1), stem)
             }
-            None => self.text("action =", Some(stem.to_owned())),
-        }
+            None => {
+                self.values.push(Bound::Text(stem.to_owned()));
+                (format!("action = ${next}"), stem)
+            }
+        };
+        let whole = if within.ends_with('.') { "" } else { "\"" };
+        // What somebody else wrote has no bare quotes in there.
+        self.values.push(Bound::Text(format!("%\"what\":\"{}{whole}%", literally(within))));
+        let _ = write!(
+            self.sql,
+            " AND (({named}) OR (action = 'session.action' AND event LIKE ${} ESCAPE '\\'))",
+            self.values.len()
+        );
     }
 
     fn application(&mut self, application: Option<&str>) {
@@ -134,6 +147,13 @@ impl Search {
 }
 
 type Columns = (i64, i64, String, Option<String>, Option<String>, String, String);
+
+/// A text for LIKE that stands for itself.
+fn literally(text: &str) -> String {
+    text.chars()
+        .flat_map(|c| matches!(c, '%' | '_' | '\\').then_some('\\').into_iter().chain([c]))
+        .collect()
+}
 
 const COLUMNS: &str = "seq, at_ms, action, session, user_name, event, hash";
 const MAX_ROWS: u32 = 10_000;

@@ -5,27 +5,62 @@ use std::path::Path;
 use sqlx::Connection as _;
 
 use super::copy::{Count, clear, copy, count};
-use super::{TransferError, begin_file, beside, connect, put_in_place, schema};
+use super::{
+    Existing, TransferError, begin_file, beside, connect, forget_file, put_in_place, schema,
+    suffixed,
+};
 use crate::db::{Connection, Engine, Location, migrate};
 
-/// Writes everything that is kept into a new `file`, as it is at one moment. A file of that name is
-/// replaced when the new one is whole.
+/// Writes everything that is kept into a new `file`, as it is at one moment. An earlier backup of that
+/// name is replaced when the new one is whole; nothing else is.
 pub async fn backup(of: &Location, file: &Path) -> Result<Vec<Count>, TransferError> {
     if of.file().is_some_and(|path| !path.exists()) {
         return Err(TransferError::Absent(of.clone()));
     }
+    if !is_free(of, file).await {
+        return Err(TransferError::Occupied(file.to_owned()));
+    }
     let mut from = connect(of).await?;
     migrate::check_version(&mut from).await?;
     let partial = beside(file);
-    drop(begin_file(&partial)?);
-    let counts = match of.engine() {
-        Engine::Sqlite => vacuum(&mut from, &partial).await?,
-        Engine::Postgres => export(&mut from, &partial).await?,
-    };
-    put_in_place(&partial, file)?;
+    let written = write(of, &mut from, &partial).await;
+    let placed = written.and_then(|counts| put_in_place(&partial, file).map(|()| counts));
+    if placed.is_err() {
+        // It holds everything, and nobody would look for it.
+        drop(forget_file(&partial));
+    }
     // It only read.
     drop(from.close().await);
-    Ok(counts)
+    placed
+}
+
+/// Whether a backup may take this name: nothing is there, or an earlier one, or a file that somebody
+/// made for it.
+async fn is_free(of: &Location, file: &Path) -> bool {
+    let is_own = of.file().is_some_and(|own| is_same(own, file));
+    match Existing::at(file).await {
+        Existing::Nothing | Existing::Empty => true,
+        // One that is served from has a log beside it.
+        Existing::Database => !is_own && !suffixed(file, "-wal").exists(),
+        Existing::Other => false,
+    }
+}
+
+fn is_same(one: &Path, other: &Path) -> bool {
+    let real = |path: &Path| path.canonicalize();
+    real(one).is_ok_and(|one| real(other).is_ok_and(|other| one == other))
+}
+
+async fn write(
+    of: &Location,
+    from: &mut Connection,
+    partial: &Path,
+) -> Result<Vec<Count>, TransferError> {
+    drop(begin_file(partial)?);
+    match of.engine() {
+        Engine::Sqlite => vacuum(from, partial).await,
+        Engine::Postgres => export(from, partial).await,
+    }
 }
 
 async fn vacuum(from: &mut Connection, file: &Path) -> Result<Vec<Count>, TransferError> {

@@ -2,12 +2,15 @@
 
 use std::fs::File;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use sqlx::Connection as _;
 
 use super::copy::{Count, clear, copy, count};
-use super::{TransferError, begin_file, beside, connect, put_in_place, schema};
+use super::{
+    Existing, TransferError, begin_file, beside, connect, forget_file, put_in_place, schema,
+    suffixed,
+};
 use crate::db::{Claim, Connection, Engine, Fence, Location, migrate};
 use crate::{MasterKey, Store, StoreError};
 
@@ -35,7 +38,7 @@ pub async fn restore(what: Restore<'_>, key: MasterKey) -> Result<Vec<Count>, Tr
     };
     let restored = restore_from(&what, &staged, key).await;
     // In place by now, or of no use.
-    drop(begin_file(&staged).map(|_| std::fs::remove_file(&staged)));
+    drop(forget_file(&staged));
     claim.release().await;
     restored
 }
@@ -49,6 +52,9 @@ async fn restore_from(
     let failed = |source| TransferError::Write { path: staged.to_owned(), source };
     let mut backup = File::open(what.backup).map_err(failed)?;
     io::copy(&mut backup, &mut copied).map_err(failed)?;
+    if Existing::at(staged).await != Existing::Database || !is_whole(staged).await {
+        return Err(TransferError::NoBackup(what.backup.to_owned()));
+    }
     // An older release's tables are brought up to date, and another key's are refused.
     Store::open(staged, key).await?.close().await;
     match what.to.file() {
@@ -58,6 +64,18 @@ async fn restore_from(
             fill(&mut from, what.to, what.force).await
         }
     }
+}
+
+/// Whether every page of a database in a file is there and is what it should be.
+async fn is_whole(file: &Path) -> bool {
+    let checked = async {
+        let mut database = connect(&file.into()).await?;
+        let said: String =
+            sqlx::query_scalar("PRAGMA quick_check(1)").fetch_one(&mut database).await?;
+        database.close().await?;
+        Ok::<_, StoreError>(said == "ok")
+    };
+    checked.await.unwrap_or(false)
 }
 
 /// Carries a database in a file over to an empty one on a server. Neither may be served from.
@@ -106,11 +124,10 @@ async fn replace(
     }
     // Its log would be taken for the new file's.
     for suffix in ["-wal", "-shm"] {
-        let mut log = path.as_os_str().to_owned();
-        log.push(suffix);
+        let log = suffixed(path, suffix);
         match std::fs::remove_file(&log) {
             Err(source) if source.kind() != io::ErrorKind::NotFound => {
-                return Err(TransferError::Write { path: PathBuf::from(log), source });
+                return Err(TransferError::Write { path: log, source });
             }
             Ok(()) | Err(_) => {}
         }

@@ -156,8 +156,21 @@ async fn events_are_read_in_pages_and_by_what_they_are_about() {
     assert_eq!(read(AuditQuery { action, ..all.clone() }).await.len(), 2);
     let of_user = read(AuditQuery { user: Some("mallory".into()), ..all.clone() }).await;
     assert_eq!(of_user[0].event["user"], "mallory");
-    let both = AuditQuery { session: Some(id), action: Some("session.action".into()), ..all };
-    assert_eq!(read(both).await[0].event["detail"], "ls");
+    let both =
+        AuditQuery { session: Some(id), action: Some("session.action".into()), ..all.clone() };
+    let row = read(both).await.remove(0);
+    assert_eq!(row.event["detail"], "ls");
+    // What it did is an action, too, and nothing that somebody wrote passes for one.
+    let what = row.event["what"].as_str().unwrap().to_owned();
+    let family = format!("{}.*", what.split_once('.').unwrap().0);
+    let forged = did(id, &format!("\"what\":\"{what}\" \"what\":\"x.y\""));
+    store.append(forged).await.unwrap();
+    for (action, found) in
+        [(&*what, 2), (&family, 2), (&what[..what.len() - 1], 0), ("x.y", 0), ("%", 0)]
+    {
+        let query = AuditQuery { action: Some(action.to_owned()), ..all.clone() };
+        assert_eq!(read(query).await.len(), found, "{action}");
+    }
 }
 
 #[tokio::test]
@@ -232,7 +245,7 @@ pub(crate) fn did(session: SessionId, detail: &str) -> AuditEvent {
         session,
         user: name("alice"),
         application: name("web1"),
-        what: "exec".into(),
+        what: "ssh.exec".into(),
         detail: detail.into(),
         facts: None,
     }

@@ -3,6 +3,7 @@
 use access::{AgentId, Application, ConnectorId, Login, Site, TokenKind};
 use serde_json::Value;
 use session::{AuditLog, HostKeys, Stamped};
+use sqlx::Connection as _;
 use store::{
     AgentQuery, AuditQuery, Engine, MasterKey, NewToken, Restore, Rotation, Store, StoreError,
     TokenQuery, TransferError, backup, migrate_to, restore,
@@ -43,15 +44,88 @@ async fn only_its_owner_can_read_a_backup_and_a_failed_one_leaves_the_last() {
     let home = Home::new();
     let store = home.open().await;
     let file = home.folder.path().join("backup.db");
-    std::fs::write(&file, "the last one").unwrap();
+    // As `mktemp` makes it.
+    std::fs::write(&file, "").unwrap();
+    backup(&home.at(), &file).await.unwrap();
+    let last = std::fs::read(&file).unwrap();
     let gone = Home::new();
     backup(&gone.at(), &file).await.unwrap_err();
-    assert_eq!(std::fs::read(&file).unwrap(), b"the last one");
+    assert_eq!(std::fs::read(&file).unwrap(), last);
+    store.append(opened(session())).await.unwrap();
     backup(&home.at(), &file).await.unwrap();
+    assert_ne!(std::fs::read(&file).unwrap(), last);
     assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
     let partial = home.folder.path().join("backup.db.partial");
     assert!(!partial.exists());
     store.close().await;
+}
+
+#[tokio::test]
+async fn a_backup_takes_the_place_of_an_earlier_one_and_of_nothing_else() {
+    let home = Home::of(Engine::Sqlite);
+    let store = home.with(&small()).await;
+    let folder = home.folder.path();
+    let own = home.at().file().unwrap().to_owned();
+    let (key, foreign, earlier) =
+        (folder.join("master.key"), folder.join("foreign.db"), folder.join("earlier.db"));
+    std::fs::write(&key, "a key").unwrap();
+    std::fs::write(&foreign, [b"SQLite format 3\0".as_slice(), &[7; 5000]].concat()).unwrap();
+    std::os::unix::fs::symlink("earlier.db", folder.join("link.db")).unwrap();
+    std::fs::create_dir(folder.join("folder")).unwrap();
+    backup(&home.at(), &earlier).await.unwrap();
+    let kept = |file: &std::path::Path| std::fs::read(file).unwrap();
+    let before = [kept(&key), kept(&foreign)];
+    let taken = [own.as_path(), &key, &foreign, &folder.join("link.db"), &folder.join("folder")];
+    for file in taken.into_iter().chain([std::path::Path::new("/dev/full")]) {
+        let refused = backup(&home.at(), file).await;
+        assert!(
+            matches!(refused, Err(TransferError::Occupied(_))),
+            "{}: {refused:?}",
+            file.display()
+        );
+        assert!(!folder.join(format!("{}.partial", file.file_name().unwrap().display())).exists());
+    }
+    assert_eq!([kept(&key), kept(&foreign)], before);
+    // Another deployment that is served from.
+    let other = Home::of(Engine::Sqlite);
+    let served = other.with(&small()).await;
+    let refused = backup(&home.at(), other.at().file().unwrap()).await;
+    assert!(matches!(refused, Err(TransferError::Occupied(_))), "{refused:?}");
+    backup(&home.at(), &earlier).await.unwrap();
+    assert_eq!(store.users().await.unwrap().len(), served.users().await.unwrap().len());
+}
+
+#[tokio::test]
+async fn what_is_no_backup_takes_the_place_of_nothing() {
+    let home = Home::new();
+    let store = home.with(&small()).await;
+    let before = everything(&store).await;
+    store.close().await;
+    let file = home.folder.path().join("backup.db");
+    let others: [&[u8]; 2] = [b"", &[7; 9000]];
+    for content in others {
+        std::fs::write(&file, content).unwrap();
+        refused_and_kept(&file, &home).await;
+    }
+    std::fs::remove_file(&file).unwrap();
+    sqlx::any::install_default_drivers();
+    let url = format!("sqlite://{}?mode=rwc", file.display());
+    let mut foreign = sqlx::AnyConnection::connect(&url).await.unwrap();
+    sqlx::query("CREATE TABLE secrets (name TEXT)").execute(&mut foreign).await.unwrap();
+    foreign.close().await.unwrap();
+    refused_and_kept(&file, &home).await;
+    let empty = Home { key: home.key.clone(), ..Home::new() };
+    std::fs::write(&file, "").unwrap();
+    let refused = restore(back(&file, &empty, &empty.at(), false), home.key.clone()).await;
+    assert!(matches!(refused, Err(TransferError::NoBackup(_))), "{refused:?}");
+    assert_eq!(everything(&home.open().await).await, before);
+}
+
+async fn refused_and_kept(file: &std::path::Path, home: &Home) {
+    let held = std::fs::read(file).unwrap();
+    let refused = restore(back(file, home, &home.at(), true), home.key.clone()).await;
+    assert!(matches!(refused, Err(TransferError::NoBackup(_))), "{refused:?}");
+    assert_eq!(std::fs::read(file).unwrap(), held);
 }
 
 #[tokio::test]
@@ -94,7 +168,8 @@ async fn a_backup_of_another_key_or_a_damaged_one_changes_nothing() {
     assert!(matches!(refused, Err(TransferError::Store(StoreError::WrongKey))), "{refused:?}");
     let whole = std::fs::read(&file).unwrap();
     std::fs::write(&file, &whole[..whole.len() / 2]).unwrap();
-    again().await.unwrap_err();
+    let refused = again().await;
+    assert!(matches!(refused, Err(TransferError::NoBackup(_))), "{refused:?}");
     assert_eq!(everything(&home.open().await).await, before);
 }
 

@@ -3,16 +3,18 @@
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::fs;
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use access::{
     Address, Clipboard, DatabaseOptions, Kind, Level, Name, RdpOptions, Recording, SshTerms,
     WebOptions,
 };
-use api::{ApplicationSpec, Document, GrantSpec, GroupSpec, SettingsSpec, SiteSpec, UserSpec};
+use api::{ApplicationSpec, Document, GrantSpec};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use toml::Spanned;
+use toml::de::{DeTable, DeValue, ValueDeserializer};
 
 use crate::commands::admin::secrets;
 use crate::exit::Failure;
@@ -20,40 +22,107 @@ use crate::exit::Failure;
 /// Reads the file and the files it names, which stand beside it. Every mistake is told with its
 /// line.
 pub(super) fn read(path: &Path) -> Result<Document, Failure> {
-    let text = match path {
-        stdin if stdin == Path::new("-") => {
-            let mut text = String::new();
-            std::io::stdin().take(LONGEST).read_to_string(&mut text).map(|_| text)
-        }
-        file => fs::read_to_string(file),
+    let opened: io::Result<Box<dyn Read>> = match path {
+        stdin if stdin == Path::new("-") => Ok(Box::new(io::stdin())),
+        file => fs::File::open(file).map(|file| Box::new(file) as Box<dyn Read>),
     };
+    let text = opened.and_then(whole);
     let text = text
         .map_err(|error| Failure::usage(format!("{} can not be read: {error}", path.display())))?;
     parse(path, &text)
 }
 
-fn parse(path: &Path, text: &str) -> Result<Document, Failure> {
-    let source = Source { path, text };
-    let file: File = toml::from_str(text).map_err(|error| {
-        let at = error.span().map_or(0, |span| span.start);
-        Failure::usage(source.told(at, error.message()))
-    })?;
-    let mut faults = Vec::new();
-    let entries = file.applications.into_iter();
-    let applications = entries.filter_map(|entry| entry.resolve(&source, &mut faults)).collect();
-    let mut faults = faults.into_iter();
-    match faults.next() {
-        Some(first) => Err(Failure::usage(first).details(faults)),
-        None => Ok(Document {
-            settings: file.settings,
-            sites: file.sites,
-            users: file.users,
-            groups: file.groups,
-            applications,
-            grants: file.grants.into_iter().map(GrantSpec::from).collect(),
-        }),
+/// All of it or nothing: what was cut off would be taken for removed.
+fn whole(source: impl Read) -> io::Result<String> {
+    let mut text = String::new();
+    source.take(LONGEST + 1).read_to_string(&mut text)?;
+    match text.len() as u64 > LONGEST {
+        true => Err(io::Error::other(format!("it is longer than {} MiB", LONGEST >> 20))),
+        false => Ok(text),
     }
 }
+
+fn parse(path: &Path, text: &str) -> Result<Document, Failure> {
+    let source = Source { path, text };
+    let mut faults = Faults { source: &source, found: Vec::new() };
+    let document = match DeTable::parse(text) {
+        Ok(tables) => faults.document(tables.into_inner()),
+        Err(error) => {
+            faults.parsed(&error, 0);
+            Document::default()
+        }
+    };
+    faults.found.sort_by_key(|(at, _)| *at);
+    let mut found = faults.found.into_iter().map(|(_, fault)| fault);
+    match found.next() {
+        Some(first) => Err(Failure::usage(first).details(found)),
+        None => Ok(document),
+    }
+}
+
+/// Every mistake in a text, with where it is.
+struct Faults<'a> {
+    source: &'a Source<'a>,
+    found: Vec<(usize, String)>,
+}
+
+impl Faults<'_> {
+    fn add(&mut self, at: usize, what: impl Display) {
+        self.found.push((at, self.source.told(at, what)));
+    }
+
+    fn parsed(&mut self, error: &toml::de::Error, within: usize) {
+        self.add(error.span().map_or(within, |span| span.start), error.message());
+    }
+
+    fn document(&mut self, tables: DeTable<'_>) -> Document {
+        let mut document = Document::default();
+        for (key, value) in tables {
+            match &**key.get_ref() {
+                "settings" => document.settings = self.read(value),
+                "site" => document.sites = self.each(value),
+                "user" => document.users = self.each(value),
+                "group" => document.groups = self.each(value),
+                "application" => {
+                    let entries: Vec<ApplicationEntry> = self.each(value);
+                    let entries = entries.into_iter();
+                    document.applications =
+                        entries.filter_map(|entry| entry.resolve(self)).collect();
+                }
+                "grant" => {
+                    let entries: Vec<GrantEntry> = self.each(value);
+                    document.grants = entries.into_iter().map(GrantSpec::from).collect();
+                }
+                unknown => {
+                    let what = format!("unknown field `{unknown}`, expected one of {TABLES}");
+                    self.add(key.span().start, what);
+                }
+            }
+        }
+        document
+    }
+
+    fn each<T: DeserializeOwned>(&mut self, value: Spanned<DeValue<'_>>) -> Vec<T> {
+        let at = value.span().start;
+        match value.into_inner() {
+            DeValue::Array(entries) => {
+                entries.into_iter().filter_map(|entry| self.read(entry)).collect()
+            }
+            _ => {
+                self.add(at, "a list was expected: tables in double brackets");
+                Vec::new()
+            }
+        }
+    }
+
+    fn read<T: DeserializeOwned>(&mut self, value: Spanned<DeValue<'_>>) -> Option<T> {
+        let at = value.span().start;
+        let read = T::deserialize(ValueDeserializer::from(value));
+        read.map_err(|error| self.parsed(&error, at)).ok()
+    }
+}
+
+const TABLES: &str = "`settings`, `site`, `user`, `group`, `application`, `grant`";
 
 /// Where a text came from, for telling its lines.
 struct Source<'a> {
@@ -72,22 +141,6 @@ impl Source<'_> {
     fn beside(&self, named: &Path) -> PathBuf {
         self.path.parent().unwrap_or(Path::new("")).join(named)
     }
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct File {
-    settings: Option<SettingsSpec>,
-    #[serde(rename = "site")]
-    sites: Vec<SiteSpec>,
-    #[serde(rename = "user")]
-    users: Vec<UserSpec>,
-    #[serde(rename = "group")]
-    groups: Vec<GroupSpec>,
-    #[serde(rename = "application")]
-    applications: Vec<ApplicationEntry>,
-    #[serde(rename = "grant")]
-    grants: Vec<GrantEntry>,
 }
 
 /// [`ApplicationSpec`], with its secrets in files if wanted.
@@ -129,16 +182,16 @@ struct ApplicationEntry {
 
 impl ApplicationEntry {
     /// Reads its files; a mistake is added to `faults`.
-    fn resolve(self, source: &Source<'_>, faults: &mut Vec<String>) -> Option<ApplicationSpec> {
-        let before = faults.len();
+    fn resolve(self, faults: &mut Faults<'_>) -> Option<ApplicationSpec> {
+        let before = faults.found.len();
         if let (Some(_), Some(file)) = (&self.password, &self.password_file) {
             let twice = "a password stands here or in a file, not both";
-            faults.push(source.told(file.span().start, twice));
+            faults.add(file.span().start, twice);
         }
         let mut secret = |file: Option<Spanned<PathBuf>>, read: Reader| {
             let file = file?;
-            let text = read(&source.beside(file.get_ref()));
-            text.map_err(|fault| faults.push(source.told(file.span().start, fault))).ok()
+            let text = read(&faults.source.beside(file.get_ref()));
+            text.map_err(|fault| faults.add(file.span().start, fault)).ok()
         };
         let password = secret(self.password_file, secrets::read);
         let key = secret(self.key_file, secrets::read_key);
@@ -156,7 +209,7 @@ impl ApplicationEntry {
                 Kind::Ssh | Kind::Tcp | Kind::Web => web.get_or_insert_default().ca = Some(ca),
             }
         }
-        (faults.len() == before).then(|| ApplicationSpec {
+        (faults.found.len() == before).then(|| ApplicationSpec {
             name: self.name,
             site: self.site,
             kind: self.kind,
@@ -281,8 +334,8 @@ impl From<GrantEntry> for GrantSpec {
     }
 }
 
-/// More than any relay's configuration.
-const LONGEST: u64 = 1 << 20;
+/// As much as a relay takes.
+const LONGEST: u64 = 32 << 20;
 
 #[cfg(test)]
 mod tests {
@@ -320,10 +373,35 @@ mod tests {
             assert_eq!(failure.exit(), Exit::Usage);
             assert!(failure.to_string().starts_with(expected), "{failure}");
         }
+        let unlike = "[site]\nname = \"hq\"\n[[sites]]\nname = \"hq\"\n";
+        let failure = parse(Path::new("relay.toml"), unlike).unwrap_err();
+        assert!(failure.to_string().starts_with("relay.toml:1: a list was expected"), "{failure}");
+        let second = &failure.all_details()[0];
+        assert!(second.starts_with("relay.toml:3: unknown field `sites`"), "{second}");
         let missing = FULL.replace("\"pw\"", "\"absent\"");
         let failure = parse(Path::new("/nowhere/relay.toml"), &missing).unwrap_err();
         let text = failure.to_string();
         assert!(text.starts_with("/nowhere/relay.toml:9: /nowhere/absent "), "{text}");
+    }
+
+    #[test]
+    fn every_mistake_is_told_at_once() {
+        let text = "[[grant]]\nusr = \"bob\"\n[[user]]\nname = \"Zed\"\n[[user]]\nname = \"bob\"\n\
+            [[user]]\nnme = \"x\"\n[[application]]\nname = \"web1\"\nsite = \"hq\"\nkind = \"ssh\"\n\
+            address = \"web1:22\"\npassword_file = \"absent\"\n";
+        let failure = parse(Path::new("/nowhere/relay.toml"), text).unwrap_err();
+        let told = std::iter::once(failure.to_string()).chain(failure.all_details().to_vec());
+        let lines: Vec<_> = told.map(|line| line.split(": ").next().unwrap().to_owned()).collect();
+        let at = ["2", "4", "8", "14"].map(|line| format!("/nowhere/relay.toml:{line}"));
+        assert_eq!(lines, at, "{failure}");
+    }
+
+    #[test]
+    fn a_file_is_read_to_its_end_or_not_at_all() {
+        let long = "x".repeat(3 << 20);
+        assert!(whole(long.as_bytes()).unwrap() == long);
+        let error = whole(io::repeat(b'x')).unwrap_err().to_string();
+        assert_eq!(error, "it is longer than 32 MiB");
     }
 
     const FULL: &str = r#"

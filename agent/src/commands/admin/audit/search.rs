@@ -26,7 +26,7 @@ pub(super) struct Filter {
     /// Only records about this site
     #[arg(long)]
     site: Option<Name>,
-    /// Only records with this action or of this family: session.opened, session.*
+    /// Only records with this action or of this family: session.opened, session.*, ssh.exec
     #[arg(long)]
     action: Option<String>,
     /// Only records of this session
@@ -140,7 +140,8 @@ fn cells(row: &AuditRow) -> [String; 7] {
     [
         row.seq.to_string(),
         times::to_the_second(row.at_ms / 1000),
-        row.action.clone(),
+        // What a session did has a name of its own.
+        field("what").filter(|_| row.action == "session.action").unwrap_or(&row.action).to_owned(),
         row.user.clone().unwrap_or_default(),
         application,
         row.session.map(|id| id.to_string()).unwrap_or_default(),

@@ -106,6 +106,15 @@ async fn an_application_can_let_its_api_tokens_work_only_while_their_user_is_sig
     let added = run(&format!("{start} --allow-api --require-active-session"), [applied()]).await;
     assert_eq!(added.body()["require_active_session"], true);
     assert!(parse(&format!("{start} --require-active-session")).is_err());
+    let stored = |required: bool| {
+        json!({ "name": "orders", "site": "hq", "kind": "postgres", "address": "db:5432",
+            "allow_api": true, "require_active_session": required })
+    };
+    for (word, required) in [("yes", true), ("no", false)] {
+        let set = format!("app set orders --require-active-session {word}");
+        let set = run(&set, [stored(!required), applied()]).await;
+        assert_eq!(set.body()["require_active_session"] == true, required, "{}", set.body());
+    }
 }
 
 #[tokio::test]
