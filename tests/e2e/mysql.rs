@@ -285,6 +285,11 @@ fn a_session_that_ends_says_so_within_a_second() -> Result<()> {
         let said = client.tail();
         let expected = if withdraw == "kill" { "session.killed" } else { "session.revoked" };
         assert!(said.contains(expected) && said.contains("1053"), "{said}");
+        eventually(SOON, "what was under way is in the log", || {
+            let rows = stage.deployment.admin_json(&["query", "ls", "--failed"]);
+            let text = format!("select sleep(100) /* {withdraw} */");
+            rows.is_ok_and(|rows| rows[0]["text"] == text && rows[0]["error"] == expected)
+        })?;
     }
     Ok(())
 }

@@ -10,7 +10,7 @@ mod way;
 
 pub use finish::{Finish, traffic};
 pub use knock::{Knock, Refused};
-pub use record::{Mark, Masks, Recorder, Text, Transcript, scope};
+pub use record::{Done, Mark, Masks, Recorder, Text, Transcript};
 pub use server::{
     Credential, CredentialError, Maker, Tls, TlsOptionsError, credential, keeper, maker, tls,
 };

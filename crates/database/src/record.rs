@@ -3,13 +3,14 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use access::{Application, ApplicationId, Mask};
 use bytes::Bytes;
 use session::{
     AuditError, Entry, Outcome, Screen, Session, Statement, StatementLog, StatementScope, Tape,
 };
+use tokio::time::timeout;
 use uuid::Uuid;
 
 /// A statement's text.
@@ -59,10 +60,21 @@ impl Mark {
     }
 
     /// How a statement went that ends now.
-    pub fn outcome(&self, rows: Option<u64>, error: Option<String>) -> Outcome {
+    fn outcome(&self, rows: Option<u64>, error: Option<String>) -> Outcome {
         let micros = u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX);
         Outcome { micros, rows, error }
     }
+}
+
+/// What became of a statement. `M` is what its owner remembers of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Done<M> {
+    pub mark: M,
+    pub text: Text,
+    pub rows: Option<u64>,
+    /// Why it failed: the server's code, the one by which the door refused it, or that of its
+    /// session's end where nobody has told how it went.
+    pub error: Option<String>,
 }
 
 /// A door's manner in the transcripts that recordings hold.
@@ -78,18 +90,19 @@ pub struct Transcript {
 
 impl Transcript {
     /// Begins a transcript with what the session is in.
-    pub async fn begin(&self, tape: &Tape, detail: String) {
+    async fn begin(&self, tape: &Tape, detail: String) {
         let terminal = Some(Screen { term: "xterm".to_owned(), columns: 120, rows: 40 });
         tape.write(Entry::Began { channel: 0, program: self.program, detail, terminal }).await;
     }
 
     /// Adds what was asked and how it went, for who plays the recording.
-    pub async fn add(&self, tape: &Tape, database: &str, text: &Text, outcome: &Outcome) {
+    async fn add(&self, tape: &Tape, statement: &Statement) {
         let Self { prompt, rows: counted, .. } = self;
-        let Outcome { micros, rows, error } = outcome;
+        let Some(Outcome { micros, rows, error }) = &statement.outcome else { return };
         let rows = rows.map(|rows| format!("{rows} {counted}, ")).unwrap_or_default();
         let error = error.as_ref().map(|error| format!("error {error}, ")).unwrap_or_default();
-        let shown = access::text::visible_lines(&text.text).replace('\n', "\r\n");
+        let (database, text) = (&statement.scope.database, &statement.text);
+        let shown = access::text::visible_lines(text).replace('\n', "\r\n");
         let line = format!("{database}{prompt} {shown}\r\n-- {rows}{error}{micros} us\r\n");
         tape.write(Entry::Output { channel: 0, bytes: Bytes::from(line) }).await;
     }
@@ -170,19 +183,47 @@ impl Recorder {
         self.log.keep(statements.collect()).await
     }
 
-    /// Records a statement that has ended.
-    pub async fn done(&self, text: Text, mark: Mark, rows: Option<u64>, error: Option<String>) {
-        let (text, outcome) = (text.masked(&self.mask), mark.outcome(rows, error));
+    /// Records a statement whose end will not be known.
+    pub async fn unfollowed(&self, (text, mark): (Text, Mark)) {
+        self.log.note(self.statement(text.masked(&self.mask), mark, None)).await;
+    }
+
+    /// Records a statement that has ended. Who gives up waiting for that may say it again.
+    pub async fn done(&self, done: Done<Mark>) {
+        let statement = self.ended(done);
+        self.log.note(statement.clone()).await;
         if let Some(tape) = &self.tape {
-            let scope = self.lock().scope.clone();
-            self.transcript.add(tape, &scope.database, &text, &outcome).await;
+            self.transcript.add(tape, &statement).await;
         }
-        self.log.note(self.statement(text, mark, Some(outcome))).await;
+    }
+
+    /// A statement that has ended, as it is recorded.
+    pub fn ended(&self, done: Done<Mark>) -> Statement {
+        let Done { mark, text, rows, error } = done;
+        let outcome = mark.outcome(rows, error);
+        self.statement(text.masked(&self.mask), mark, Some(outcome))
+    }
+
+    /// Records what was still to be recorded when the session ended: all at once, for nobody waits
+    /// for its end as long as a store may take for each.
+    pub async fn last(&self, ended: Vec<Statement>) {
+        if ended.is_empty() {
+            return;
+        }
+        self.log.note_all(ended.clone()).await;
+        let Some(tape) = &self.tape else { return };
+        let adding = async {
+            for statement in &ended {
+                self.transcript.add(tape, statement).await;
+            }
+        };
+        // What keeps it is slower than this only where it fails.
+        drop(timeout(LAST, adding).await);
     }
 
     /// The client calls itself so now.
     pub fn named(&self, client: String) {
-        self.lock().client = Some(client.into());
+        self.lock().client = Some(client.into()).filter(|client: &Arc<str>| !client.is_empty());
     }
 
     /// What follows is done in another database.
@@ -206,7 +247,7 @@ impl Recorder {
 }
 
 /// What a session's statements in one database have in common.
-pub fn scope(session: &Session, database: &str) -> StatementScope {
+fn scope(session: &Session, database: &str) -> StatementScope {
     StatementScope {
         session: session.id(),
         user: session.user().clone(),
@@ -215,3 +256,10 @@ pub fn scope(session: &Session, database: &str) -> StatementScope {
         role: session.login().unwrap_or_default().to_owned(),
     }
 }
+
+/// How long a transcript is waited for when its session has ended.
+const LAST: Duration = Duration::from_secs(2);
+
+#[cfg(test)]
+#[path = "record_tests.rs"]
+mod tests;

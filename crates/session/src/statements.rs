@@ -45,7 +45,8 @@ pub struct Outcome {
     pub micros: u64,
     /// Rows given or changed, where it was of that kind.
     pub rows: Option<u64>,
-    /// The database's own code of why it failed: its SQLSTATE.
+    /// The database's own code of why it failed (its SQLSTATE), the door's where that refused it, or
+    /// that of the session's end where nobody has told how it went.
     pub error: Option<String>,
 }
 
@@ -54,7 +55,12 @@ pub struct Outcome {
 pub trait StatementLog: Send + Sync {
     /// Records the statement within a second. Waits a moment for room, and counts it as dropped if
     /// there is none.
-    async fn note(&self, statement: Statement);
+    async fn note(&self, statement: Statement) {
+        self.note_all(vec![statement]).await;
+    }
+
+    /// The same of several, which are waited for and counted together.
+    async fn note_all(&self, statements: Vec<Statement>);
 
     /// Stores the statements durably before it returns.
     async fn keep(&self, statements: Vec<Statement>) -> Result<(), AuditError>;

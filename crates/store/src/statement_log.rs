@@ -124,11 +124,11 @@ impl Statements {
 
 #[async_trait]
 impl StatementLog for Store {
-    async fn note(&self, statement: Statement) {
-        let statements = &self.inner.statements;
-        let sent = timeout(PATIENCE, statements.send(vec![statement], None)).await;
+    async fn note_all(&self, noted: Vec<Statement>) {
+        let (statements, count) = (&self.inner.statements, noted.len() as u64);
+        let sent = timeout(PATIENCE, statements.send(noted, None)).await;
         if !matches!(sent, Ok(Ok(()))) {
-            statements.dropped.fetch_add(1, Relaxed);
+            statements.dropped.fetch_add(count, Relaxed);
         }
     }
 

@@ -18,7 +18,7 @@ use crate::client::{Shown, agreed, hello, refuse};
 use crate::flow::End;
 use crate::proto::{First, Hello, Told, capability, packet, who};
 use crate::pump::{Line, Talk};
-use crate::record::TRANSCRIPT;
+use crate::record::{Events, TRANSCRIPT};
 use crate::scan::Writer;
 use crate::server::{Server, ServerError, Wanted, log_in};
 use crate::threads::Thread;
@@ -223,6 +223,7 @@ impl Gateway {
             tracker: Tracker::new(server.capabilities)
                 .with_values(session.application().database.values),
             recorder,
+            events: Events::new(),
             counters: session.counters().clone(),
             known,
             databases: session.terms().databases.clone(),

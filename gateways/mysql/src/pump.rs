@@ -7,7 +7,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use access::{EndReason, Side};
+use access::{EndReason, Explain as _, Side};
 use bytes::{Buf as _, BytesMut};
 use database::{Credential, Mark, Recorder};
 use session::Session;
@@ -19,7 +19,7 @@ use crate::flow::End;
 use crate::judge::{Asking, Verdict};
 use crate::kill::{self, Answer};
 use crate::proto::{Change, QUIT, Told, done_body, error, error_body, packet};
-use crate::record::record;
+use crate::record::{Events, record, record_last};
 use crate::scan::{Fault, Message};
 use crate::threads::Known;
 use crate::track::{Tracker, Turn};
@@ -38,6 +38,7 @@ pub(crate) struct Talk {
     pub(crate) server: End,
     pub(crate) tracker: Tracker<Mark>,
     pub(crate) recorder: Recorder,
+    pub(crate) events: Events,
     pub(crate) counters: Arc<Counters>,
     pub(crate) known: Known,
     /// The databases that may be opened; `None`: all.
@@ -83,6 +84,7 @@ impl Line<'_> {
             }
             finish = traffic => finish.outcome(),
         };
+        talk.record_last(reason).await;
         match told {
             Some(told) => talk.tell(&told).await,
             // In order, also for TLS: clients take a broken end for a failure.
@@ -270,19 +272,17 @@ impl Talk {
     /// Takes an answer to the client, to its end.
     async fn answer(&mut self) -> Result<(), Finish> {
         self.server.scanner.expect(self.client.scanner.next_number());
-        let mut events = Vec::new();
         loop {
-            let (count, turn) = self
-                .look_at_answer(&mut events)
-                .map_err(|fault| Finish::Fault(Side::Target, fault))?;
+            let (count, turn) =
+                self.look_at_answer().map_err(|fault| Finish::Fault(Side::Target, fault))?;
             let strict = self.recorder.is_strict();
             if strict {
-                record(&self.recorder, &mut events).await;
+                record(&self.recorder, &mut self.events).await;
             }
             self.number = self.server.scanner.next_number();
             self.counters.add_down(count as u64);
             let sent = self.server.pass(&mut self.client, count).await;
-            record(&self.recorder, &mut events).await;
+            record(&self.recorder, &mut self.events).await;
             sent.map_err(|_| Finish::Broken(Side::Client))?;
             match turn {
                 Turn::Client if self.server.buffer.is_empty() => return Ok(()),
@@ -301,26 +301,24 @@ impl Talk {
             Answer::Theirs(failure) => body.extend_from_slice(failure),
             Answer::Ours(told) => error_body(&mut body, told),
         }
-        let (message, mut events) = (Message { body: &body, length: body.len() }, Vec::new());
-        let taken = self.tracker.server(message, |event| events.push(event));
+        let message = Message { body: &body, length: body.len() };
+        let Self { tracker, events, .. } = self;
+        let taken = tracker.server(message, |event| events.push_back(event));
         taken.map_err(|fault| Finish::Fault(Side::Relay, fault))?;
-        record(&self.recorder, &mut events).await;
+        record(&self.recorder, &mut self.events).await;
         let mut out = BytesMut::new();
         packet(&mut out, &mut self.number, |out| out.extend_from_slice(&body));
         self.client.write(&out).await.map_err(|_| Finish::Broken(Side::Client))
     }
 
     /// How many bytes of the server's may go on, and who speaks then.
-    fn look_at_answer(
-        &mut self,
-        events: &mut Vec<crate::track::Event<Mark>>,
-    ) -> Result<(usize, Turn), Fault> {
-        let Self { server, tracker, .. } = self;
+    fn look_at_answer(&mut self) -> Result<(usize, Turn), Fault> {
+        let Self { server, tracker, events, .. } = self;
         let (mut count, mut turn) = (0, Turn::Server);
         while turn == Turn::Server {
             let Some(step) = server.step(count)? else { break };
             if let Some(message) = step.message {
-                turn = tracker.server(message, |event| events.push(event))?;
+                turn = tracker.server(message, |event| events.push_back(event))?;
             }
             count += step.count;
         }
@@ -368,6 +366,13 @@ impl Talk {
                 return self.wait_for_server().await;
             }
         }
+    }
+
+    /// Records what is left. What the server had not answered is told as cut short by the end.
+    async fn record_last(&mut self, reason: EndReason) {
+        let (events, left) =
+            (std::mem::take(&mut self.events), self.tracker.unanswered(reason.code().0));
+        record_last(&self.recorder, events, left).await;
     }
 
     /// Tells the client why it is over, where it can be told.

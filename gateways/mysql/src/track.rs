@@ -3,7 +3,7 @@
 //! One thing is asked at a time. Texts of prepared statements are resolved when they are executed,
 //! and several statements in one message are told apart by their results.
 
-use database::Text;
+use database::{Done, Text};
 
 use crate::lex::Seen;
 use crate::proto::{self, Command, Reader, capability, status};
@@ -35,16 +35,6 @@ pub enum Turn {
     Server,
     /// The client, with a file.
     File,
-}
-
-/// What became of a statement.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Done<M> {
-    pub mark: M,
-    pub text: Text,
-    pub rows: Option<u64>,
-    /// The SQLSTATE of why it failed.
-    pub error: Option<String>,
 }
 
 /// What the server's messages told.
@@ -147,6 +137,15 @@ impl<M: Clone> Tracker<M> {
     /// Whether nothing waits for an answer.
     pub fn is_idle(&self) -> bool {
         self.stage == Stage::Idle
+    }
+
+    /// Takes out the statements that have begun and whose results have not all come. Nobody has told
+    /// how they went; `why` stands for that.
+    pub fn unanswered(&mut self, why: &str) -> Vec<Done<M>> {
+        let asked = std::mem::replace(&mut self.asked, Asked::Nothing);
+        self.over();
+        let Asked::Statements(asked) = asked else { return Vec::new() };
+        asked.left(why)
     }
 
     /// Forgets what belonged to the user before.
@@ -527,6 +526,13 @@ impl<M: Clone> Statements<M> {
     fn failed(mut self, error: String, event: &mut impl FnMut(Event<M>)) {
         self.rows = None;
         self.tell(self.parts.len(), Some(error), event);
+    }
+
+    /// Each that has no result yet, for all of them may be carried out.
+    fn left(self, why: &str) -> Vec<Done<M>> {
+        let left = self.begun().into_iter().skip(self.at);
+        let error = || Some(why.to_owned());
+        left.map(|(text, mark)| Done { mark, text, rows: None, error: error() }).collect()
     }
 
     fn tell(&mut self, to: usize, error: Option<String>, event: &mut impl FnMut(Event<M>)) {

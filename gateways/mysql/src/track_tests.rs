@@ -256,3 +256,18 @@ fn what_is_kept_of_prepared_statements_has_a_bound() {
     line.hear(&[DONE]).unwrap();
     assert_eq!(line.told[0].1.len(), LONGEST_TEXT);
 }
+
+#[test]
+fn what_is_not_answered_to_its_end_is_told_by_the_end_of_the_session() {
+    let mut line = Line::new(ENDS);
+    line.ask(b"\x03insert a; commit; select sleep(9)").unwrap();
+    line.hear(&[DONE_AND_MORE]).unwrap();
+    let left = line.tracker.unanswered("session.killed");
+    let left: Vec<_> = left.iter().map(|one| (one.mark, &*one.text.text)).collect();
+    assert_eq!((line.told.len(), left), (1, vec![(2, "commit"), (3, "select sleep(9)")]));
+    assert!(line.tracker.is_idle() && line.tracker.unanswered("session.killed").is_empty());
+    line.ask(b"\x03select 7").unwrap();
+    let left = line.tracker.unanswered("session.closed");
+    let error = Some("session.closed".to_owned());
+    assert_eq!((left[0].mark, left[0].rows, &left[0].error), (4, None, &error));
+}

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use access::{EndReason, Side};
+use access::{EndReason, Explain as _, Side};
 use bytes::{Buf as _, BytesMut};
 use database::{Mark, Recorder, Tls, traffic};
 use session::{Session, WayBack};
@@ -19,7 +19,7 @@ use tokio::time::timeout;
 
 use crate::cancel::Cancellable;
 use crate::proto::{Key, Told, fatal, message};
-use crate::record::record;
+use crate::record::{Events, record, record_last};
 use crate::scan::{Fault, HELD, Scanner, Writer};
 use crate::server::{Wire, cancel};
 use crate::track::Tracker;
@@ -44,11 +44,12 @@ impl Line {
     pub(crate) async fn carry(self) {
         let Self { session, client, server, recorder, mut cancellable, key, tls } = self;
         let (mut lease, shared) = (session.lease(), Shared::new(&session, recorder));
+        let mut events = Events::new();
         let (mut from_client, mut to_client) = split(client);
         let (mut from_server, mut to_server) = split(server);
         let cancelling = cancelling(&session, &mut cancellable, key.as_ref(), tls.as_ref());
         let up = up(&shared, &mut from_client, &mut to_server);
-        let down = down(&shared, &mut from_server, &mut to_client);
+        let down = down(&shared, &mut from_server, &mut to_client, &mut events);
         let (reason, side, told) = tokio::select! {
             biased;
             reason = lease.ended() => {
@@ -60,15 +61,19 @@ impl Line {
             }
             never = cancelling => match never {},
         };
-        if let Some(told) = told {
-            shared.tell(&mut to_client, &told).await;
-        }
-        if reason != EndReason::Closed {
-            shared.leave(&mut to_server).await;
-        }
+        let cut_short = shared.tracker().is_cut_short();
+        let parting = async {
+            if let Some(told) = told {
+                shared.tell(&mut to_client, &told).await;
+            }
+            if reason != EndReason::Closed {
+                shared.leave(&mut to_server).await;
+            }
+        };
+        tokio::join!(parting, shared.record_last(events, reason));
         let way = session.way_back();
         session.end(reason, side);
-        if let Some(key) = key.filter(|_| shared.tracker().is_cut_short()) {
+        if let Some(key) = key.filter(|_| cut_short) {
             stop(&way, tls.as_ref(), &key).await;
         }
     }
@@ -110,6 +115,12 @@ impl Shared {
             client_between: AtomicBool::new(true),
             server_between: AtomicBool::new(true),
         }
+    }
+
+    /// Records what is left. What the server had not answered is told as cut short by the end.
+    async fn record_last(&self, events: Events, reason: EndReason) {
+        let left = self.tracker().unanswered(reason.code().0);
+        record_last(&self.recorder, events, left).await;
     }
 
     /// Tells the client why it is over, where it can be told.
@@ -188,9 +199,9 @@ async fn down(
     shared: &Shared,
     server: &mut ReadHalf<Wire>,
     client: &mut WriteHalf<Wire>,
+    events: &mut Events,
 ) -> Finish {
     let mut flow = Flow::new(Writer::Server);
-    let mut events = Vec::new();
     loop {
         match flow.fill(server).await {
             Ok(true) => {}
@@ -202,7 +213,7 @@ async fn down(
             Ok(false) | Err(_) => return Finish::Broken(Side::Target),
         }
         let scanned =
-            flow.scan(|message| shared.tracker().server(message, |event| events.push(event)));
+            flow.scan(|message| shared.tracker().server(message, |event| events.push_back(event)));
         let count = match scanned {
             Ok(count) => count,
             Err(fault) => return Finish::Fault(Side::Target, fault),
@@ -210,12 +221,12 @@ async fn down(
         shared.room.notify_one();
         let strict = shared.recorder.is_strict();
         if strict {
-            record(&shared.recorder, &mut events).await;
+            record(&shared.recorder, events).await;
         }
         shared.counters.add_down(count as u64);
         let sent = flow.send(client, count, &shared.client_between).await;
         if !strict {
-            record(&shared.recorder, &mut events).await;
+            record(&shared.recorder, events).await;
         }
         if sent.is_err() {
             return Finish::Broken(Side::Client);

@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 
-use database::Text;
+use database::{Done, Text};
 
 use crate::proto::{field, split_text};
 use crate::scan::{Fault, Message};
@@ -29,16 +29,6 @@ pub struct Tracker<M> {
     bytes: usize,
     /// The client has said goodbye: what it asked before is still to be done.
     parted: bool,
-}
-
-/// What became of a statement.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Done<M> {
-    pub mark: M,
-    pub text: Text,
-    pub rows: Option<u64>,
-    /// The SQLSTATE of why it failed.
-    pub error: Option<String>,
 }
 
 /// What the server's messages told.
@@ -138,6 +128,27 @@ impl<M: Clone> Tracker<M> {
     /// Whether something goes on for a client that did not say goodbye after asking for it.
     pub fn is_cut_short(&self) -> bool {
         !self.waiting.is_empty() && !self.parted
+    }
+
+    /// Takes out the statements that have begun and are not answered to their end. Nobody has told how
+    /// they went but for those that have failed; `why` stands for that.
+    pub fn unanswered(&mut self, why: &str) -> Vec<Done<M>> {
+        let mut left = Vec::new();
+        while let Some(asked) = self.pop() {
+            let (mark, text, error) = match asked {
+                Asked::Execute { text, mark } => (mark, text, None),
+                Asked::Whole { text, mark, error, .. } => (mark, text, error),
+                Asked::Parse { .. }
+                | Asked::Bind { .. }
+                | Asked::Describe { .. }
+                | Asked::Close { .. }
+                | Asked::CopyEnd
+                | Asked::Sync => continue,
+            };
+            let error = Some(error.unwrap_or_else(|| why.to_owned()));
+            left.push(Done { mark, text, rows: None, error });
+        }
+        left
     }
 
     /// Takes a message of the client's. `Some`: with it begins a statement.

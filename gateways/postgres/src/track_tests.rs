@@ -314,3 +314,39 @@ fn replication_is_one_statement_from_its_start_to_its_end() {
     let replication = ok(0, "START_REPLICATION SLOT s LOGICAL 0/0", Some(0));
     assert_eq!(told(talk), [replication, ok(3, "select 1", Some(1))]);
 }
+
+#[test]
+fn what_is_not_answered_to_its_end_is_told_by_the_end_of_the_session() {
+    let mut tracker = Tracker::default();
+    let talk: &[(char, u8, &[u8])] = &[
+        ('>', b'P', b"s\0insert $1\0\0\0"),
+        ('>', b'B', b"\0s\0\0\0"),
+        ('>', b'E', b"\0\0\0\0\0"),
+        ('>', b'E', b"\0\0\0\0\0"),
+        ('>', b'S', b""),
+        ('>', b'Q', b"insert; commit; select pg_sleep(9)\0"),
+        ('<', b'1', b""),
+        ('<', b'2', b""),
+        ('<', b'C', b"INSERT 0 1\0"),
+    ];
+    for (number, (who, kind, body)) in talk.iter().enumerate() {
+        let message = Message { kind: *kind, body, length: body.len() };
+        match who {
+            '>' => drop(tracker.client(message, || number).unwrap()),
+            _ => tracker.server(message, drop).unwrap(),
+        }
+    }
+    let killed = |mark, text: &str| Done {
+        mark,
+        text: Text::from(text.to_owned()),
+        rows: None,
+        error: Some("session.killed".to_owned()),
+    };
+    let whole = "insert; commit; select pg_sleep(9)";
+    assert_eq!(tracker.unanswered("session.killed"), [killed(3, "insert $1"), killed(5, whole)]);
+    assert_eq!((tracker.unanswered("session.killed"), tracker.bytes), (Vec::new(), 0));
+    // One that has failed already says why itself.
+    tracker.client(Message { kind: b'Q', body: b"sel\0", length: 4 }, || 9).unwrap();
+    tracker.server(Message { kind: b'E', body: ERROR, length: ERROR.len() }, drop).unwrap();
+    assert_eq!(tracker.unanswered("session.killed")[0].error.as_deref(), Some("42601"));
+}

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use access::Side;
+use access::{EndReason, Explain as _, Side};
 use bytes::{Buf as _, BytesMut};
 use database::{Mark, Text, traffic};
 use session::Session;
@@ -22,10 +22,10 @@ use crate::Gateway;
 use crate::client::{Client, Hello, Shown, hello};
 use crate::connection::Known;
 use crate::proto::{Commands, Fault, HELD, command};
-use crate::record::Recorder;
+use crate::record::{Events, Recorder};
 use crate::reply::{Replies, Told};
 use crate::server::Wire;
-use crate::track::{Ask, Begun, Event, Tracker, Turn};
+use crate::track::{Ask, Begun, Tracker, Turn};
 use crate::words;
 
 /// A session whose server is logged in to.
@@ -50,7 +50,8 @@ impl Line<'_> {
         let (from_server, mut to_server) = split(server.0);
         let door = Door { gateway, session: &session, known: &known };
         let up = up(&shared, &door, Flow::new(from_client, client.ahead), &mut to_server);
-        let down = down(&shared, Flow::new(from_server, server.1), &mut to_client);
+        let mut events = Events::new();
+        let down = down(&shared, Flow::new(from_server, server.1), &mut to_client, &mut events);
         let (reason, side, told) = tokio::select! {
             biased;
             reason = lease.ended() => {
@@ -61,11 +62,14 @@ impl Line<'_> {
                 finish.outcome(|reason| words::over(reason, None), words::fault)
             }
         };
-        if let Some(told) = told {
-            shared.tell(&mut to_client, &told).await;
-        }
-        // It is over either way.
-        drop(timeout(GOODBYE, to_server.shutdown()).await);
+        let parting = async {
+            if let Some(told) = told {
+                shared.tell(&mut to_client, &told).await;
+            }
+            // It is over either way.
+            drop(timeout(GOODBYE, to_server.shutdown()).await);
+        };
+        tokio::join!(parting, shared.record_last(events, reason));
         session.end(reason, side);
     }
 }
@@ -101,6 +105,12 @@ impl Shared {
             client.shutdown().await
         };
         drop(timeout(GOODBYE, telling).await);
+    }
+
+    /// Records what is left. What the server had not answered is told as cut short by the end.
+    async fn record_last(&self, events: Events, reason: EndReason) {
+        let left = self.tracker().unanswered(reason.code().0);
+        self.recorder.last(events, left).await;
     }
 
     fn tracker(&self) -> MutexGuard<'_, Tracker<Mark>> {
@@ -248,8 +258,9 @@ async fn down(
     shared: &Shared,
     mut flow: Flow<ReadHalf<Wire>>,
     client: &mut WriteHalf<Wire>,
+    events: &mut Events,
 ) -> Finish {
-    let (mut replies, mut events, mut hiding) = (Replies::default(), Vec::new(), false);
+    let (mut replies, mut hiding) = (Replies::default(), false);
     let mut there = !flow.buffer.is_empty();
     loop {
         match if there { Ok(true) } else { flow.fill().await } {
@@ -262,7 +273,7 @@ async fn down(
             Ok(false) | Err(_) => return Finish::Broken(Side::Target),
         }
         let count = flow.buffer.len();
-        let looked = look(shared, &mut replies, &flow.buffer, &mut hiding, &mut events);
+        let looked = look(shared, &mut replies, &flow.buffer, &mut hiding, events);
         let cuts = match looked {
             Ok(cuts) => cuts,
             Err(fault) => return Finish::Fault(Side::Target, fault),
@@ -270,14 +281,14 @@ async fn down(
         shared.room.notify_one();
         let strict = shared.recorder.is_strict();
         if strict {
-            shared.recorder.after(&mut events).await;
+            shared.recorder.after(events).await;
         }
         shared.counters.add_down(count as u64);
         shared.client_between.store(false, Relaxed);
         let sent = flow.send(client, count, &cuts).await;
         shared.client_between.store(replies.is_between(), Relaxed);
         if !strict {
-            shared.recorder.after(&mut events).await;
+            shared.recorder.after(events).await;
         }
         if sent.is_err() {
             return Finish::Broken(Side::Client);
@@ -294,7 +305,7 @@ fn look(
     replies: &mut Replies,
     bytes: &[u8],
     hiding: &mut bool,
-    events: &mut Vec<Event<Mark>>,
+    events: &mut Events,
 ) -> Result<Cuts, Fault> {
     let mut tracker = shared.tracker();
     let (mut cuts, mut from) = (Cuts::new(), hiding.then_some(0));
@@ -302,7 +313,7 @@ fn look(
         match told {
             Told::Begins(at, kind) => from = tracker.begins(kind).then_some(at),
             Told::Ends(at, seen) => {
-                let turn = tracker.server(&seen, |event| events.push(event))?;
+                let turn = tracker.server(&seen, |event| events.push_back(event))?;
                 match (turn, from.take()) {
                     (Turn::Pass, None) => {}
                     (Turn::Instead(other), Some(from)) => cuts.push((from..at, other)),

@@ -1,27 +1,23 @@
 //! What is kept of a session's commands.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use access::Mask;
-use database::{Mark, Text, Transcript, scope};
-use session::{AuditError, Outcome, Session, Statement, StatementLog, StatementScope, Tape};
+use database::{Mark, Text, Transcript};
+use session::{AuditError, Session, Statement, StatementLog};
 
 use crate::track::{Done, Event};
 
-/// Records what a session does. One that must be recorded has each command on the disk before the
-/// server has all of it, and each reply's outcome on its way there before the client does.
-pub(crate) struct Recorder {
-    log: Arc<dyn StatementLog>,
-    now: Mutex<Now>,
-    tape: Option<Tape>,
-    mask: Mask,
-}
+/// What happened and is not recorded yet.
+pub(crate) type Events = VecDeque<Event<Mark>>;
 
-/// What commands have in common until a client changes it.
-struct Now {
-    scope: Arc<StatementScope>,
-    database: u32,
-    client: Option<Arc<str>>,
+/// Records what a session does, by the number of the database that each command is carried out in.
+pub(crate) struct Recorder {
+    recorder: database::Recorder,
+    /// The database of what was recorded last.
+    database: AtomicU32,
 }
 
 const TRANSCRIPT: Transcript = Transcript { program: "redis", prompt: ">", rows: "elements" };
@@ -33,17 +29,14 @@ impl Recorder {
         client: Option<&str>,
         mask: Mask,
     ) -> Self {
-        let (scope, tape) = (scope(session, "0"), session.tape().cloned());
-        if let Some(tape) = &tape {
-            TRANSCRIPT.begin(tape, scope.role.clone()).await;
-        }
-        let now = Now { scope: Arc::new(scope), database: 0, client: client.map(Arc::from) };
-        Self { log, now: Mutex::new(now), tape, mask }
+        let begun = ("0", client);
+        let recorder = database::Recorder::begin(log, session, TRANSCRIPT, begun, mask).await;
+        Self { recorder, database: AtomicU32::new(0) }
     }
 
     /// Whether each command must be on the disk before it goes on.
     pub(crate) fn is_strict(&self) -> bool {
-        self.tape.is_some()
+        self.recorder.is_strict()
     }
 
     /// Stores commands that are about to begin.
@@ -55,57 +48,60 @@ impl Recorder {
         if begun.is_empty() {
             return Ok(());
         }
-        let statement =
-            |(text, mark): (Text, _)| self.statement(text.masked(&self.mask), mark, database, None);
-        self.log.keep(begun.into_iter().map(statement).collect()).await
+        self.of(database).before(begun).await
     }
 
     /// Records commands whose end will not be known.
     pub(crate) async fn unfollowed(&self, begun: Vec<(Text, Mark)>, database: u32) {
-        for (text, mark) in begun {
-            let text = text.masked(&self.mask);
-            self.log.note(self.statement(text, mark, database, None)).await;
+        for one in begun {
+            self.of(database).unfollowed(one).await;
         }
     }
 
-    /// Records what the server's replies told.
-    pub(crate) async fn after(&self, events: &mut Vec<Event<Mark>>) {
-        for event in events.drain(..) {
+    /// Records what the server's replies told. What is not recorded when this is given up is still
+    /// there.
+    pub(crate) async fn after(&self, events: &mut Events) {
+        while let Some(event) = events.front() {
             match event {
-                Event::Named(name) => {
-                    self.lock().client =
-                        Some(name.into()).filter(|name: &Arc<str>| !name.is_empty());
-                }
-                Event::Done(Done { mark, text, elements, error, database }) => {
-                    let (text, outcome) = (text.masked(&self.mask), mark.outcome(elements, error));
-                    if let Some(tape) = &self.tape {
-                        TRANSCRIPT.add(tape, &database.to_string(), &text, &outcome).await;
-                    }
-                    let statement = self.statement(text, mark, database, Some(outcome));
-                    self.log.note(statement).await;
+                Event::Named(name) => self.recorder.named(name.clone()),
+                Event::Done(done) => {
+                    let (done, database) = plain(done.clone());
+                    self.of(database).done(done).await;
                 }
             }
+            events.pop_front();
         }
     }
 
-    fn statement(
-        &self,
-        text: Text,
-        mark: Mark,
-        database: u32,
-        outcome: Option<Outcome>,
-    ) -> Statement {
-        let mut now = self.lock();
-        if now.database != database {
-            let scope = StatementScope { database: database.to_string(), ..(*now.scope).clone() };
-            (now.scope, now.database) = (Arc::new(scope), database);
+    /// Records what is left when the session has ended; `left` was not answered.
+    pub(crate) async fn last(&self, events: Events, left: Vec<Done<Mark>>) {
+        let mut ended = Vec::new();
+        for event in events {
+            match event {
+                Event::Named(name) => self.recorder.named(name),
+                Event::Done(done) => ended.push(self.ended(done)),
+            }
         }
-        let (scope, client) = (now.scope.clone(), now.client.clone());
-        let Text { text, cut } = text;
-        Statement { id: mark.id, at: mark.at, scope, client, text, cut, outcome }
+        ended.extend(left.into_iter().map(|done| self.ended(done)));
+        self.recorder.last(ended).await;
     }
 
-    fn lock(&self) -> MutexGuard<'_, Now> {
-        self.now.lock().unwrap_or_else(PoisonError::into_inner)
+    fn ended(&self, done: Done<Mark>) -> Statement {
+        let (done, database) = plain(done);
+        self.of(database).ended(done)
     }
+
+    /// The recorder of what is carried out in this database. Both directions record as parts of one
+    /// task, so nothing comes between this and what is made with it.
+    fn of(&self, database: u32) -> &database::Recorder {
+        if self.database.swap(database, Relaxed) != database {
+            self.recorder.opened(&database.to_string());
+        }
+        &self.recorder
+    }
+}
+
+fn plain(done: Done<Mark>) -> (database::Done<Mark>, u32) {
+    let Done { mark, text, elements: rows, error, database } = done;
+    (database::Done { mark, text, rows, error }, database)
 }

@@ -172,6 +172,19 @@ impl<M: Clone> Tracker<M> {
         self.database
     }
 
+    /// Takes out the commands that have no reply yet, but for those of which nobody waits for the
+    /// end. Nobody has told how they went; `why` stands for that.
+    pub fn unanswered(&mut self, why: &str) -> Vec<Done<M>> {
+        let (mut left, database) = (Vec::new(), self.database);
+        while let Some(asked) = self.pop() {
+            if let Asked::Command { text, mark, .. } = asked {
+                let error = Some(why.to_owned());
+                left.push(Done { mark, text, elements: None, error, database });
+            }
+        }
+        left
+    }
+
     /// Takes a command of the client's. Says what becomes of it, and what is told of it.
     pub fn client(
         &mut self,

@@ -262,3 +262,17 @@ fn whoever_says_quit_has_left() {
     talk.asks("quit");
     assert!(talk.tracker.has_left());
 }
+
+#[test]
+fn what_has_no_reply_is_told_by_the_end_of_the_session() {
+    let mut talk = Talk::new(2, None);
+    talk.asks("SELECT 3");
+    talk.asks("SET k v");
+    talk.asks("BLPOP list 100");
+    talk.says("+OK\r\n+OK\r\n").unwrap();
+    let left = talk.tracker.unanswered("session.killed");
+    let text = Text { text: "BLPOP list".into(), cut: 0 };
+    let error = Some("session.killed".to_owned());
+    assert_eq!(left, [Done { mark: 7, text, elements: None, error, database: 3 }]);
+    assert!(talk.tracker.is_idle());
+}

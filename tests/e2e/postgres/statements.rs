@@ -97,7 +97,15 @@ fn what_must_be_recorded_is_on_the_disk_before_it_runs() -> Result<()> {
     let row = rows.as_array().and_then(|rows| rows.first()).context("a row")?.clone();
     assert_eq!(row["text"], "select pg_sleep(60) /* recorded */");
     assert_eq!(row["micros"], Value::Null);
+    let cut = row["session"].as_str().context("a session")?.to_owned();
+    stage.deployment.admin(&["session", "kill", &cut])?.ok()?;
     running.kill();
+    let rows = kept(&stage, 1)?;
+    assert_eq!(rows[0]["error"], "session.killed", "{rows:?}");
+    eventually(SOON, "the statement that was cut short is in the recording", || {
+        let shown = stage.deployment.admin(&["session", "recording", &cut]);
+        shown.is_ok_and(|shown| shown.both().contains("orders=> select pg_sleep(60)"))
+    })?;
     assert_eq!(stage.sql(&token, "select 12")?.ok()?.trim(), "12");
     let row = kept(&stage, 2)?.pop().context("a row")?;
     assert_eq!((&row["text"], &row["rows"]), (&"select 12".into(), &1.into()));
@@ -106,6 +114,22 @@ fn what_must_be_recorded_is_on_the_disk_before_it_runs() -> Result<()> {
         let shown = stage.deployment.admin(&["session", "recording", &id]);
         shown.is_ok_and(|shown| shown.both().contains("orders=> select 12"))
     })
+}
+
+#[test]
+fn no_end_of_a_session_keeps_a_statement_out_of_the_log() -> Result<()> {
+    let stage = Stage::start()?;
+    let token = stage.token("alice")?;
+    let asked = "begin; update orders set cents = cents; commit; select pg_sleep(60)";
+    let mut running = stage.running(&token, asked)?;
+    eventually(SOON, "it runs", || stage.backends("%pg_sleep%").is_ok_and(|count| count == 1))?;
+    running.kill();
+    let row = kept(&stage, 1)?.pop().context("a row")?;
+    assert_eq!((&row["text"], &row["rows"]), (&asked.into(), &Value::Null));
+    let error = row["error"].as_str().context("an error")?;
+    assert!(matches!(error, "session.broken" | "session.closed"), "{error}");
+    assert!(row["micros"].as_u64().is_some_and(|micros| micros > 0), "{row}");
+    Ok(())
 }
 
 #[test]

@@ -1,0 +1,73 @@
+use access::SessionId;
+use async_trait::async_trait;
+
+use super::*;
+
+/// What came, in as many parts as it came in.
+#[derive(Default)]
+struct Log(Mutex<Vec<Vec<Statement>>>);
+
+#[async_trait]
+impl StatementLog for Log {
+    async fn note_all(&self, statements: Vec<Statement>) {
+        self.0.lock().unwrap().push(statements);
+    }
+
+    async fn keep(&self, _: Vec<Statement>) -> Result<(), AuditError> {
+        Ok(())
+    }
+}
+
+fn recorder(log: Arc<Log>, tape: Option<Tape>, mask: Mask) -> Recorder {
+    let scope = Arc::new(StatementScope {
+        session: SessionId(Uuid::nil()),
+        user: "alice".parse().unwrap(),
+        application: "orders-db-hq".into(),
+        database: "orders".into(),
+        role: "orders_rw".into(),
+    });
+    let transcript = Transcript { program: "postgres", prompt: "=>", rows: "rows" };
+    Recorder { log, now: Mutex::new(Now { scope, client: None }), tape, transcript, mask }
+}
+
+fn done(text: &str, rows: Option<u64>, error: Option<&str>) -> Done<Mark> {
+    let text = Text::from(text.to_owned());
+    Done { mark: Mark::now(), text, rows, error: error.map(str::to_owned) }
+}
+
+#[tokio::test]
+async fn what_a_session_leaves_is_in_the_log_and_in_the_transcript_with_why_it_ended() {
+    let (log, (tape, mut end)) = (Arc::new(Log::default()), Tape::new());
+    let mask = Mask::new(&["s3cret".to_owned()]).unwrap();
+    let recorder = recorder(log.clone(), Some(tape), mask);
+    let ended = [
+        recorder.ended(done("select 1", Some(1), None)),
+        recorder.ended(done("select pg_sleep(9), 's3cret'", None, Some("session.killed"))),
+    ];
+    recorder.last(ended.to_vec()).await;
+    recorder.last(Vec::new()).await;
+    let noted = log.0.lock().unwrap().clone();
+    assert_eq!(noted.len(), 1, "each was waited for by itself");
+    let killed = &noted[0][1];
+    assert_eq!((noted[0].len(), &*killed.text), (2, "select pg_sleep(9), '***'"));
+    let outcome = killed.outcome.as_ref().unwrap();
+    assert_eq!((outcome.rows, outcome.error.as_deref()), (None, Some("session.killed")));
+    drop(recorder);
+    let mut shown = String::new();
+    while let Some((_, Entry::Output { bytes, .. })) = end.next().await {
+        shown += str::from_utf8(&bytes).unwrap();
+    }
+    assert!(shown.contains("orders=> select 1\r\n-- 1 rows, "), "{shown}");
+    let killed = "orders=> select pg_sleep(9), '***'\r\n-- error session.killed, ";
+    assert!(shown.contains(killed), "{shown}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_transcript_that_nobody_keeps_does_not_hold_up_the_end() {
+    let (log, (tape, _end)) = (Arc::new(Log::default()), Tape::new());
+    let recorder = recorder(log.clone(), Some(tape), Mask::default());
+    let ended: Vec<_> = (0..10_000).map(|_| recorder.ended(done("select 1", None, None))).collect();
+    let began = tokio::time::Instant::now();
+    recorder.last(ended).await;
+    assert_eq!((log.0.lock().unwrap()[0].len(), began.elapsed()), (10_000, LAST));
+}
