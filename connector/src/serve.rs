@@ -93,7 +93,11 @@ pub async fn serve(connection: Connection, site: Arc<Site>, ends: Ends) -> Close
                 connection.goodbye(EndReason::Closed, "another connection took its place").await;
                 return Closed::Here;
             }
-            Some(ended) = sessions.join_next() => note(ended),
+            Some(ended) = sessions.join_next() => {
+                note(ended);
+                // What the session left at its target, the relay takes back by a stream of its own.
+                settled = settled.map(|_| Instant::now() + SETTLE);
+            }
             stream = connection.accept() => match stream {
                 Ok(stream) if is_over(draining) => { sessions.spawn(decline(stream)); }
                 Ok(stream) => { sessions.spawn(session(stream, Arc::clone(&site), cut.clone())); }

@@ -301,11 +301,29 @@ async fn a_draining_connector_refuses_the_new_and_lets_the_old_go_on_until_the_l
     assert!(rig.relay.is_open(), "the connection was cut with the session");
 }
 
+#[tokio::test]
+async fn a_relay_takes_back_what_a_session_left_over_a_connection_that_retires() {
+    let (target, mut rig) =
+        (listener().await, Rig::start(&["127.0.0.1/32:*"], SystemResolver).await);
+    let (stream, socket) = rig.session(&target).await;
+    rig.retire.cancel();
+    within(rig.relay.draining()).await;
+    // Longer than requests may come after the relay was told so.
+    tokio::time::sleep(Duration::from_millis(400)).await;
+    drop((stream, socket));
+    rig.settles().await;
+    let (again, socket) = rig.session(&target).await;
+    drop((again, socket));
+    // It goes when nothing follows.
+    assert!(matches!(within(rig.served.join_next()).await, Some(Ok(Closed::Here))));
+}
+
 /// A relay, and one connection of a connector with this list.
 struct Rig {
     relay: Connection,
     site: Arc<Site>,
     stop: CancellationToken,
+    retire: CancellationToken,
     served: JoinSet<Closed>,
     _test: TestRelay,
 }
@@ -343,9 +361,10 @@ impl Rig {
         let site = Arc::new(Site::new(allow, Box::new(resolver)));
         let (stop, mut served) = (CancellationToken::new(), JoinSet::new());
         let grace = Duration::from_secs(2);
-        let ends = Ends { stop: stop.clone(), grace, retire: CancellationToken::new() };
+        let retire = CancellationToken::new();
+        let ends = Ends { stop: stop.clone(), grace, retire: retire.clone() };
         served.spawn(serve(machine.unwrap(), Arc::clone(&site), ends));
-        Self { relay, site, stop, served, _test: test }
+        Self { relay, site, stop, retire, served, _test: test }
     }
 
     async fn dial(&self, host: &str, port: u16) -> Result<Stream, OpenError> {

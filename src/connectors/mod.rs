@@ -9,7 +9,7 @@ mod reach;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -45,6 +45,8 @@ pub struct Connectors {
     examined: Mutex<HashMap<ConnectorId, Examined>>,
     examining: Semaphore,
     epochs: AtomicU64,
+    /// The relay is stopping.
+    stopping: AtomicBool,
     audit: Arc<dyn AuditLog>,
 }
 
@@ -127,7 +129,8 @@ impl Connectors {
         let (sites, reach, clones) = (Mutex::default(), Mutex::default(), Mutex::default());
         let (examined, examining) = (Mutex::default(), Semaphore::new(examine::AT_ONCE));
         let epochs = AtomicU64::new(1);
-        Arc::new(Self { sites, reach, clones, examined, examining, epochs, audit })
+        let stopping = AtomicBool::new(false);
+        Arc::new(Self { sites, reach, clones, examined, examining, epochs, stopping, audit })
     }
 
     /// Enters a connection. An older one of the same connector is told to go, unless the same process
@@ -200,8 +203,10 @@ impl Connectors {
             > 0
     }
 
-    /// Asks every connector to take its sessions elsewhere.
+    /// Asks every connector to take its sessions elsewhere, as the relay is stopping. Their connections
+    /// to this one still carry what its sessions leave to be done.
     pub(crate) fn drain(&self) {
+        self.stopping.store(true, Relaxed);
         let sites = self.sites.lock().unwrap_or_else(PoisonError::into_inner);
         sites.values().flatten().for_each(|member| member.link.drain());
     }
@@ -227,11 +232,17 @@ impl Connectors {
         own.find(|member| member.connector.id == id && member.link.is_open()).cloned()
     }
 
-    /// The connections of a site that are worth asking.
+    /// The connections of a site that are worth asking. While the relay stops, connectors say that
+    /// these take nothing more, as they have found another relay or look for one; a connection that is
+    /// still there does for what has to be stopped and taken back at targets.
     fn of_site(&self, site: SiteId) -> Vec<Arc<Member>> {
         let sites = self.sites.lock().unwrap_or_else(PoisonError::into_inner);
         let members = sites.get(&site).map(Vec::as_slice).unwrap_or_default();
-        newest(members).filter(|member| member.link.is_open()).cloned().collect()
+        let stopping = self.stopping.load(Relaxed);
+        let fit = |member: &&Arc<Member>| {
+            member.link.is_open() || (stopping && member.link.is_draining())
+        };
+        newest(members).filter(fit).cloned().collect()
     }
 
     fn measured(

@@ -246,12 +246,27 @@ async fn what_dials_came_to_is_remembered_until_the_connector_is_removed() {
     assert!(connectors.reach(id(1)).is_empty());
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_stopping_relay_still_takes_back_what_its_sessions_left_at_targets() {
+    let connectors = Connectors::new(Arc::new(NoAudit));
+    let link = Fake::answering(Answer::Opens);
+    let _place = join(&connectors, 1, &link);
+    // One that takes no more sessions of a relay that stays is not asked.
+    link.draining.store(true, Relaxed);
+    assert!(matches!(connectors.dial(request()).await, Err(DialError::Offline { .. })));
+    connectors.drain();
+    assert!(connectors.dial(request()).await.is_ok(), "what was left stays there");
+    assert_eq!(link.asked(), 1);
+}
+
 struct Fake {
     answer: Answer,
     streams: AtomicUsize,
     takes: Duration,
     asked: AtomicU64,
     closed: AtomicBool,
+    /// The connector has said that it takes no more sessions.
+    draining: AtomicBool,
 }
 
 #[derive(Clone)]
@@ -275,8 +290,9 @@ impl Fake {
     }
 
     fn of(answer: Answer, streams: usize, takes: Duration) -> Self {
-        let (asked, closed) = (AtomicU64::new(0), AtomicBool::new(false));
-        Self { answer, streams: AtomicUsize::new(streams), takes, asked, closed }
+        let (closed, draining) = (AtomicBool::new(false), AtomicBool::new(false));
+        let (asked, streams) = (AtomicU64::new(0), AtomicUsize::new(streams));
+        Self { answer, streams, takes, asked, closed, draining }
     }
 
     fn asked(&self) -> u64 {
@@ -307,7 +323,11 @@ impl Link for Fake {
     }
 
     fn is_open(&self) -> bool {
-        !self.closed.load(Relaxed)
+        !self.closed.load(Relaxed) && !self.is_draining()
+    }
+
+    fn is_draining(&self) -> bool {
+        self.draining.load(Relaxed)
     }
 
     fn streams(&self) -> usize {

@@ -77,6 +77,10 @@ impl Relay {
         self.tokens.drain.cancel();
         drop(timeout(FAREWELL, broker.emptied()).await);
         let left = broker.live().len();
+        // What they left at their targets goes over the connectors' connections too.
+        if timeout(TAKING_BACK, broker.settled()).await.is_err() {
+            tracing::warn!("What sessions left at their targets was not taken back in time");
+        }
         self.endpoint.close(EndReason::Drained.number().into(), b"the relay is stopping");
         self.tokens.stop.cancel();
         drop(timeout(LAST_TASKS, self.state.calls.finished()).await);
@@ -107,5 +111,7 @@ impl Relay {
 const GRACE: Duration = Duration::from_secs(5);
 /// For sessions to end once they are told to.
 const FAREWELL: Duration = Duration::from_secs(5);
+/// For statements to be stopped and accounts to be taken away at databases, after that.
+const TAKING_BACK: Duration = Duration::from_secs(5);
 const LAST_TASKS: Duration = Duration::from_secs(2);
 const LAST_RECORDS: Duration = Duration::from_secs(3);

@@ -78,6 +78,23 @@ pub struct Session {
 pub struct WayBack {
     dialer: Arc<dyn Dialer>,
     request: DialRequest,
+    _held: Arc<Held>,
+}
+
+/// Counts a way back as long as somebody may go it.
+struct Held(watch::Sender<usize>);
+
+impl Held {
+    fn new(ways: &watch::Sender<usize>) -> Arc<Self> {
+        ways.send_modify(|ways| *ways += 1);
+        Arc::new(Self(ways.clone()))
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.send_modify(|ways| *ways -= 1);
+    }
 }
 
 /// How a spliced session came to its end.
@@ -111,7 +128,7 @@ impl Broker {
         limits: Limits,
     ) -> Self {
         let slots = Arc::new(Semaphore::new(limits.max_sessions));
-        let (open, _) = watch::channel(0);
+        let (open, ways) = (watch::Sender::new(0), watch::Sender::new(0));
         let (live, ended) = (Mutex::default(), Mutex::default());
         let (witness, recordings) = (OnceLock::new(), OnceLock::new());
         let short = AtomicBool::new(false);
@@ -125,6 +142,7 @@ impl Broker {
             live,
             ended,
             open,
+            ways,
             witness,
             recordings,
             short,
@@ -225,6 +243,13 @@ impl Broker {
     pub async fn emptied(&self) {
         // The sender lives as long as we do.
         drop(self.inner.open.subscribe().wait_for(|open| *open == 0).await);
+    }
+
+    /// Completes when nobody holds a way back: what sessions that are over left at their targets is taken
+    /// back.
+    pub async fn settled(&self) {
+        // As above.
+        drop(self.inner.ways.subscribe().wait_for(|ways| *ways == 0).await);
     }
 
     fn session(
@@ -375,7 +400,8 @@ impl Session {
         let application = self.application().clone();
         let address = application.address.clone();
         let request = DialRequest { session: self.id, application, address };
-        WayBack { dialer: self.broker.inner.dialer.clone(), request }
+        let inner = &self.broker.inner;
+        WayBack { dialer: inner.dialer.clone(), request, _held: Held::new(&inner.ways) }
     }
 
     fn step(&self, step: Step, began: SystemTime, failed: Option<&'static str>) {
@@ -580,6 +606,8 @@ struct Inner {
     live: Mutex<HashMap<SessionId, Live>>,
     ended: Mutex<HashMap<(Door, EndReason, Side), u64>>,
     open: watch::Sender<usize>,
+    /// Ways back that are held.
+    ways: watch::Sender<usize>,
     short: AtomicBool,
 }
 

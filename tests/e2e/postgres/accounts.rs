@@ -63,6 +63,22 @@ fn an_account_ends_with_its_session_and_so_does_what_it_did() -> Result<()> {
 }
 
 #[test]
+fn a_relay_that_stops_leaves_no_account_and_no_statement_at_the_database() -> Result<()> {
+    let mut stage = with_roles()?;
+    let token = stage.token("alice")?;
+    let psql = stage.running(&token, "select pg_sleep(100) /* stopped */")?;
+    eventually(SOON, "it runs", || stage.backends("%/* stopped */%").is_ok_and(|n| n == 1))?;
+    stage.deployment.relay().terminate();
+    // Connectors have gone elsewhere by then; asked again, it does not wait for its grace to pass.
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    assert!(stage.deployment.relay().stop(SOON)?.success());
+    assert_eq!(admin(&stage, ACCOUNTS_LEFT)?, "0");
+    assert_eq!(stage.backends("%/* stopped */%")?, 0);
+    drop(psql);
+    Ok(())
+}
+
+#[test]
 fn what_a_killed_relay_left_behind_is_swept_and_nothing_else() -> Result<()> {
     let mut stage = with_roles()?;
     let token = stage.token("alice")?;

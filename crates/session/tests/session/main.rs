@@ -16,7 +16,7 @@ use session::{DialError, Door, OpenError, Session};
 use splice::FromIo;
 use support::{Gone, HungDialer, NOW, World, alice, laptop, within};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use uuid::Uuid;
 
 #[tokio::test(start_paused = true)]
@@ -263,6 +263,22 @@ async fn a_drained_relay_ends_sessions_and_opens_none() {
     assert_eq!(within(running).await.reason, EndReason::Drained);
     let error = world.broker.open(world.grant(), Door::Ssh, NOW).await.err();
     assert!(matches!(error, Some(OpenError::Draining)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_relay_has_settled_when_what_its_sessions_left_is_taken_back() {
+    let world = World::new(Terms::default());
+    let session = world.open().await;
+    let way = session.way_back();
+    let other = way.clone();
+    session.end(EndReason::Drained, Side::Relay);
+    within(world.broker.emptied()).await;
+    let soon = Duration::from_secs(60);
+    assert!(timeout(soon, world.broker.settled()).await.is_err(), "a way back is still gone");
+    drop(way);
+    assert!(timeout(soon, world.broker.settled()).await.is_err(), "a copy of it is");
+    drop(other);
+    within(world.broker.settled()).await;
 }
 
 #[tokio::test(start_paused = true)]
