@@ -12,7 +12,8 @@ pub use finish::{Finish, traffic};
 pub use knock::{Knock, Refused};
 pub use record::{Done, Mark, Masks, Recorder, Text, Transcript};
 pub use server::{
-    Credential, CredentialError, Maker, Tls, TlsOptionsError, credential, keeper, maker, tls,
+    Credential, CredentialError, Maker, Tls, TlsOptionsError, credential, keeper, maker,
+    note_failed, tls,
 };
 pub use values::Values;
 pub use way::{Swept, Way};

@@ -64,6 +64,14 @@ pub async fn tls(
     Ok(Some(Tls { name, config: Arc::new(config), optional, checked }))
 }
 
+/// Notes that a session did not get in at its server, with all that is known of why: the reason of a
+/// TLS failure is the last of the causes.
+pub fn note_failed(session: &Session, code: Code, error: &dyn std::error::Error) {
+    let error = access::text::in_full(error);
+    session.note("target.login_failed", &error);
+    tracing::info!(session = %session.id(), %code, error, "No login at a database");
+}
+
 /// The account of a session at its database.
 #[derive(Debug)]
 pub struct Credential {

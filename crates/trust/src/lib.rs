@@ -4,11 +4,12 @@
 use std::sync::Arc;
 
 use ::aws_lc_rs::digest::{SHA256, digest};
-use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{WebPkiServerVerifier, verify_server_name};
 use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, Error, InconsistentKeys, RootCertStore,
@@ -95,14 +96,15 @@ impl Trust {
     }
 
     fn signed_by(&self, ca: &str) -> Result<Arc<dyn ServerCertVerifier>, TrustError> {
-        let mut roots = RootCertStore::empty();
+        let (mut roots, mut listed) = (RootCertStore::empty(), Vec::new());
         for certificate in CertificateDer::pem_slice_iter(ca.as_bytes()).flatten() {
+            listed.push(certificate.clone());
             roots.add(certificate).map_err(|error| TrustError::new(&error.to_string()))?;
         }
         let provider = self.provider.clone();
         let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider);
-        let built = verifier.build().map_err(|error| TrustError::new(&error.to_string()))?;
-        Ok(built)
+        let signed = verifier.build().map_err(|error| TrustError::new(&error.to_string()))?;
+        Ok(Arc::new(Listed { signed, listed }))
     }
 }
 
@@ -121,6 +123,67 @@ pub struct TrustError {
 impl TrustError {
     fn new(detail: &str) -> Self {
         Self { detail: detail.to_owned() }
+    }
+}
+
+/// Trusts what a listed certificate has signed, and a listed one itself, as OpenSSL does: a server that
+/// signed its own certificate has often one that says that it is a CA's.
+#[derive(Debug)]
+struct Listed {
+    signed: Arc<WebPkiServerVerifier>,
+    listed: Vec<CertificateDer<'static>>,
+}
+
+impl ServerCertVerifier for Listed {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        if self.listed.contains(end_entity) {
+            in_time(end_entity, now)?;
+            verify_server_name(&ParsedCertificate::try_from(end_entity)?, name)?;
+            return Ok(ServerCertVerified::assertion());
+        }
+        self.signed.verify_server_cert(end_entity, intermediates, name, ocsp, now)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.signed.verify_tls12_signature(message, cert, dss)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.signed.verify_tls13_signature(message, cert, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.signed.supported_verify_schemes()
+    }
+}
+
+/// Whether a certificate is good at `now` by its own dates.
+fn in_time(certificate: &CertificateDer<'_>, now: UnixTime) -> Result<(), Error> {
+    let parsed = x509_parser::parse_x509_certificate(certificate);
+    let (_, parsed) = parsed.map_err(|_| CertificateError::BadEncoding)?;
+    let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
+    let validity = parsed.validity();
+    match now {
+        now if now < validity.not_before.timestamp() => Err(CertificateError::NotValidYet.into()),
+        now if now > validity.not_after.timestamp() => Err(CertificateError::Expired.into()),
+        _ => Ok(()),
     }
 }
 
@@ -178,3 +241,6 @@ impl ServerCertVerifier for Known {
         self.provider.signature_verification_algorithms.supported_schemes()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use access::{EndReason, Explain as _, Kind, Side};
 use bytes::BytesMut;
-use database::{Credential, Knock, Recorder, credential, maker, tls};
+use database::{Credential, Knock, Recorder, credential, maker, note_failed, tls};
 use session::{Door, Session, pace};
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
@@ -252,8 +252,7 @@ struct Client {
 
 /// Ends a session whose server was not reached or let nobody in.
 async fn fail(client: &mut Client, session: Session, error: &ServerError) {
-    session.note("target.login_failed", &error.to_string());
-    tracing::debug!(session = %session.id(), error = error as &dyn std::error::Error, "No login at a database");
+    note_failed(&session, error.code(), error);
     let (reason, side) = match error {
         ServerError::Dial(error) => error.outcome(),
         _ => (EndReason::Failed, Side::Target),

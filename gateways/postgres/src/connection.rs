@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use access::{Authenticated, EndReason, Explain as _, Kind, SessionId, Side, TokenId};
 use bytes::BytesMut;
-use database::{Credential, Knock, Maker, Recorder, credential, maker, tls};
+use database::{Credential, Knock, Maker, Recorder, credential, maker, note_failed, tls};
 use session::{AuthnError, Door, Session, WayBack, pace};
 use tokio::io::AsyncWriteExt as _;
 use tokio::time::{Instant, timeout};
@@ -279,8 +279,7 @@ impl OwnAccount<'_> {
 
 /// Ends a session whose server was not reached or let nobody in.
 async fn fail(io: &mut Wire, session: Session, error: &ServerError) {
-    session.note("target.login_failed", &error.to_string());
-    tracing::debug!(session = %session.id(), error = error as &dyn std::error::Error, "No login at a database");
+    note_failed(&session, error.code(), error);
     let (reason, side) = match error {
         ServerError::Dial(error) => error.outcome(),
         _ => (EndReason::Failed, Side::Target),

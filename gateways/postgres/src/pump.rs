@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use access::text::in_full;
 use access::{EndReason, Explain as _, Side};
 use bytes::{Buf as _, BytesMut};
 use database::{Mark, Recorder, Tls, traffic};
@@ -82,8 +83,8 @@ impl Line {
 /// Stops what the server still does: it looks for its client only when it has something to say.
 async fn stop(way: &WayBack, tls: Option<&Tls>, key: &Key) {
     let stopped = match way.dial().await {
-        Ok(stream) => cancel(stream, tls, key).await.map_err(|error| error.to_string()),
-        Err(error) => Err(error.to_string()),
+        Ok(stream) => cancel(stream, tls, key).await.map_err(|error| in_full(&error)),
+        Err(error) => Err(in_full(&error)),
     };
     if let Err(error) = stopped {
         tracing::warn!(%error, "Could not stop the statement of a session that has ended");
@@ -246,8 +247,8 @@ async fn cancelling(
         cancellable.shown().await;
         let Some(key) = key else { continue };
         let cancelled = match session.dial().await {
-            Ok(stream) => cancel(stream, tls, key).await.map_err(|error| error.to_string()),
-            Err(error) => Err(error.to_string()),
+            Ok(stream) => cancel(stream, tls, key).await.map_err(|error| in_full(&error)),
+            Err(error) => Err(in_full(&error)),
         };
         if let Err(error) = cancelled {
             tracing::warn!(session = %session.id(), %error, "Could not cancel a statement");

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, SystemTime};
 
 use access::{EndReason, Explain as _, Kind, Side, sha256};
-use database::{Knock, credential, tls};
+use database::{Knock, credential, note_failed, tls};
 use secrecy::ExposeSecret as _;
 use session::{Door, Session, pace};
 use tokio::time::{Instant, timeout};
@@ -153,8 +153,7 @@ impl Gateway {
         match reached {
             Ok(server) => self.connected(client, session, server, shown, arrival).await,
             Err(error) => {
-                session.note("target.login_failed", &error.to_string());
-                tracing::debug!(session = %session.id(), code = %error.code(), error = &error as &dyn std::error::Error, "No login at a database");
+                note_failed(&session, error.code(), &error);
                 let (reason, side) = match &error {
                     ServerError::Dial(error) => error.outcome(),
                     ServerError::Options(_)

@@ -1,6 +1,7 @@
 //! Each way in which a server asks for the account that its client never sees.
 
 use anyhow::Result;
+use serde_json::Value;
 use testkit::Postgres;
 
 use super::{SOON, Stage};
@@ -31,6 +32,13 @@ fn the_door_logs_in_however_the_server_asks() -> Result<()> {
             assert_says(&said, "target.login_refused");
         }
     }
+    // Why a certificate will not do stands in the audit log.
+    let elsewhere = stage.document()?.replace("sni = \"localhost\"", "sni = \"elsewhere.test\"");
+    stage.deployment.apply(&elsewhere)?.ok()?;
+    assert_says(&stage.sql(&token, "select 1")?, "target.tls");
+    let noted = stage.deployment.audit("session.action")?;
+    let why = |row: &Value| row["event"]["detail"].to_string().contains("not valid for name");
+    assert!(noted.iter().any(why), "{noted:?}");
     Ok(())
 }
 
