@@ -13,7 +13,9 @@ use tokio_rustls::TlsConnector;
 use zeroize::Zeroizing;
 
 use crate::auth::{KeyError, Plugin, encrypted};
-use crate::proto::{self, Begin, Failure, Greeting, Hello, Reader, capability, packet};
+use crate::proto::{
+    self, Begin, Failure, Greeting, Hello, Reader, Told, capability, error_body, packet,
+};
 use crate::wire::{PacketError, Wire, send};
 
 /// A connection whose login is over and that waits for what is asked.
@@ -307,10 +309,22 @@ impl Login<'_> {
 pub(crate) fn refused(body: &[u8]) -> ServerError {
     let Some(failure) = proto::failure(body) else { return TOO_SHORT };
     let message = told(&failure);
-    if OF_DATABASE.contains(&failure.number) {
-        return ServerError::Database { message, error: body.to_vec() };
+    match failure.number {
+        NO_DATABASE => ServerError::Database { message, error: body.to_vec() },
+        DATABASE_DENIED => ServerError::Database { message, error: denied(&failure) },
+        _ => ServerError::Refused(message),
     }
-    ServerError::Refused(message)
+}
+
+/// What a server says of a database that is not there to whom it may not tell, or that its account may
+/// not open, without the account.
+fn denied(failure: &Failure<'_>) -> Vec<u8> {
+    let text = String::from_utf8_lossy(failure.message);
+    let named = text.rsplit_once(" to database ").map_or("", |(_, name)| name);
+    let message = format!("Access denied to database {named}").trim_end().to_owned();
+    let mut body = BytesMut::new();
+    error_body(&mut body, &Told { number: DATABASE_DENIED, sqlstate: "42000", message });
+    body.to_vec()
 }
 
 /// The text of an error, for the operator.
@@ -351,5 +365,24 @@ const MAX_TOLD: usize = 300;
 const FAST: u8 = 3;
 const FULL: u8 = 4;
 const ASK_FOR_KEY: u8 = 2;
-/// `ER_DBACCESS_DENIED_ERROR`, which names the account, so not among them; `ER_BAD_DB_ERROR`.
-const OF_DATABASE: [u16; 1] = [1049];
+/// `ER_BAD_DB_ERROR`.
+const NO_DATABASE: u16 = 1049;
+/// `ER_DBACCESS_DENIED_ERROR`: what a server says of a database that is not there to whom it may not
+/// tell. Its text names the account.
+const DATABASE_DENIED: u16 = 1044;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_database_that_is_not_for_the_account_is_said_so_without_the_accounts_name() {
+        let said = b"\xff\x14\x04#42000Access denied for user 'orders_rw'@'%' to database 'typo'";
+        let error = refused(said);
+        let wanted = b"\xff\x14\x04#42000Access denied to database 'typo'";
+        assert_eq!(error.as_is(), Some(&wanted[..]));
+        assert!(error.to_string().contains("'orders_rw'"), "an auditor is told: {error}");
+        let password = b"\xff\x15\x04#28000Access denied for user 'orders_rw'@'%'";
+        assert_eq!(refused(password).as_is(), None);
+    }
+}
