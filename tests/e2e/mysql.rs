@@ -244,6 +244,10 @@ fn a_kill_reaches_connections_of_the_same_user_only() -> Result<()> {
         "kill user orders_owner".to_owned(),
     ] {
         assert_says(&stage.sql(&alice, &sql)?, "database.kill");
+        eventually(SOON, "what was refused is in the log", || {
+            let rows = stage.deployment.admin_json(&["query", "ls", "--failed"]);
+            rows.is_ok_and(|rows| rows[0]["text"] == sql && rows[0]["error"] == "1095")
+        })?;
     }
     let before = stage.mariadb.logged()?;
     assert!(!before.to_lowercase().contains("kill"), "a kill has reached the server");

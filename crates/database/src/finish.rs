@@ -1,9 +1,11 @@
 //! How the traffic between a client and its database comes to an end.
 
+use std::fmt;
 use std::pin::pin;
 use std::time::Duration;
 
 use access::{EndReason, Side};
+use session::Session;
 use tokio::time::timeout;
 
 /// How the traffic came to its end; `F` is what is wrong with a message.
@@ -16,6 +18,22 @@ pub enum Finish<F> {
     Fault(Side, F),
     /// A statement could not be stored.
     Unrecorded,
+}
+
+impl<F: fmt::Display> Finish<F> {
+    /// Has the audit log say what was wrong with a message that ended the session.
+    #[must_use]
+    pub fn noted(self, session: &Session) -> Self {
+        if let Self::Fault(side, wrong) = &self {
+            note_fault(session, *side, wrong);
+        }
+        self
+    }
+}
+
+/// Has the audit log say what was wrong with a message that ended a session, and which side sent it.
+pub fn note_fault(session: &Session, side: Side, wrong: &impl fmt::Display) {
+    session.note("protocol.violation", &format!("{}: {wrong}", side.as_str()));
 }
 
 impl<F> Finish<F> {

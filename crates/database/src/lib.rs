@@ -8,7 +8,7 @@ mod server;
 mod values;
 mod way;
 
-pub use finish::{Finish, traffic};
+pub use finish::{Finish, note_fault, traffic};
 pub use knock::{Knock, Refused};
 pub use record::{Done, Mark, Masks, Recorder, Text, Transcript};
 pub use server::{

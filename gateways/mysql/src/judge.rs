@@ -9,7 +9,7 @@ use crate::proto::{self, Change, Command, QUERY, Reader, Told};
 use crate::pump::Talk;
 use crate::scan::{Fault, Message, Step};
 use crate::threads::{Known, Thread};
-use crate::track::Tracker;
+use crate::track::{Tracker, asked};
 use crate::words;
 
 /// What becomes of some bytes of the client's.
@@ -23,8 +23,8 @@ pub(crate) enum Verdict {
     Instead(Vec<(Text, Mark)>, Vec<u8>),
     /// A message of ours is carried out as this account, elsewhere.
     As(Vec<(Text, Mark)>, Vec<u8>, Arc<Credential>),
-    /// They do not go on.
-    Refuse(Told),
+    /// They do not go on; this is what was asked.
+    Refuse(Text, Told),
     Change(Box<Change>),
     /// They go on, and it is over.
     Quit,
@@ -102,20 +102,20 @@ impl Rules<'_> {
         let body = message.body.get(1..).unwrap_or_default();
         match command {
             Command::Quit => return Ok(Verdict::Quit),
-            Command::Replication => return Ok(Verdict::Refuse(words::no_replication())),
+            Command::Replication => return Ok(refuse(message, words::no_replication())),
             Command::ChangeUser => {
                 let change = proto::change(body, u32::MAX).map_err(|_| Fault::Body(0x11))?;
                 return Ok(Verdict::Change(Box::new(change)));
             }
             Command::InitDb if !self.may_open(str::from_utf8(body).ok()) => {
-                return Ok(Verdict::Refuse(words::other_database()));
+                return Ok(refuse(message, words::other_database()));
             }
             Command::ProcessKill => return self.kill(message, seen, tracker),
             Command::Query | Command::Prepare => {
                 if seen.kill.is_some() {
                     return self.kill_by_text(message, seen, tracker);
                 }
-                if let Some(refused) = self.uses(body, seen)? {
+                if let Some(refused) = self.uses(message, seen)? {
                     return Ok(refused);
                 }
             }
@@ -141,17 +141,18 @@ impl Rules<'_> {
     }
 
     /// Whether databases are opened that the grant does not name. What is no name is none.
-    fn uses(&self, body: &[u8], seen: &Seen) -> Result<Option<Verdict>, Fault> {
+    fn uses(&self, message: Message<'_>, seen: &Seen) -> Result<Option<Verdict>, Fault> {
         if self.databases.is_none() || seen.uses.is_empty() {
             return Ok(None);
         }
         if self.is_long {
             return Err(Fault::Reach);
         }
+        let body = message.body.get(1..).unwrap_or_default();
         let text = str::from_utf8(body).map_err(|_| Fault::Reach)?;
         let mut opened = seen.uses.iter().map(|at| used(text, *at));
         let all = opened.all(|name| name.is_some_and(|name| self.may_open(Some(&name))));
-        Ok((!all).then(|| Verdict::Refuse(words::other_database())))
+        Ok((!all).then(|| refuse(message, words::other_database())))
     }
 
     fn may_open(&self, name: Option<&str>) -> bool {
@@ -168,7 +169,7 @@ impl Rules<'_> {
         let (byte, body) = message.body.split_first().ok_or(Fault::Empty)?;
         let number = Reader(body).u32().ok_or(Fault::Body(*byte))?;
         let Some(theirs) = self.known.sibling(number.into()) else {
-            return Ok(Verdict::Refuse(words::foreign_kill()));
+            return Ok(refuse(message, words::foreign_kill()));
         };
         let instead = [&[*byte][..], &theirs.server.to_le_bytes()].concat();
         self.killing(theirs, instead, true, seen, tracker)
@@ -181,7 +182,7 @@ impl Rules<'_> {
         seen: &Seen,
         tracker: &mut Tracker<Mark>,
     ) -> Result<Verdict, Fault> {
-        let refused = || Ok(Verdict::Refuse(words::foreign_kill()));
+        let refused = || Ok(refuse(message, words::foreign_kill()));
         let (byte, body) = message.body.split_first().ok_or(Fault::Empty)?;
         let (Ok(text), Some(kill)) = (str::from_utf8(body), seen.kill) else { return refused() };
         let Some(digits) = killed(text, kill) else { return refused() };
@@ -216,6 +217,45 @@ impl Rules<'_> {
     }
 }
 
+fn refuse(message: Message<'_>, told: Told) -> Verdict {
+    Verdict::Refuse(asked(message), told)
+}
+
 fn of(body: &[u8]) -> Message<'_> {
     Message { body, length: body.len() }
+}
+
+#[cfg(test)]
+mod tests {
+    use access::ApplicationId;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::threads::Threads;
+
+    #[test]
+    fn what_does_not_go_on_is_told_by_what_was_asked() {
+        let threads = Arc::<Threads>::default();
+        let (user, application) = ("alice".parse().unwrap(), ApplicationId(Uuid::nil()));
+        let known =
+            threads.know(threads.give(), Thread { user, application, server: 7, own: None });
+        let databases = ["orders".to_owned()];
+        let rules = Rules { known: &known, databases: Some(&databases), is_long: false };
+        let refused = |body: &[u8]| {
+            let mut lexer = Lexer::new(false);
+            lexer.feed(&body[1..]);
+            let (command, mut tracker) = (Command::of(body[0]).unwrap(), Tracker::new(0));
+            match rules.judge(command, of(body), &lexer.end(), &mut tracker) {
+                Ok(Verdict::Refuse(text, told)) => Some((text.text.to_string(), told.number)),
+                _ => None,
+            }
+        };
+        let told = |text: &str, number| Some((text.to_owned(), number));
+        assert_eq!(refused(b"\x03use other"), told("use other", 1044));
+        assert_eq!(refused(b"\x02other"), told("(use other)", 1044));
+        assert_eq!(refused(b"\x03kill 5"), told("kill 5", 1095));
+        assert_eq!(refused(b"\x0c\x05\0\0\0"), told("(kill 5)", 1095));
+        assert_eq!(refused(b"\x12\0"), told("(binlog dump)", 1235));
+        assert_eq!(refused(b"\x03use orders"), None);
+    }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use access::{EndReason, Explain as _, Side};
 use bytes::{Buf as _, BytesMut};
-use database::{Credential, Mark, Recorder};
+use database::{Credential, Done, Mark, Recorder, note_fault};
 use session::Session;
 use splice::Counters;
 use tokio::io::AsyncWriteExt as _;
@@ -22,7 +22,7 @@ use crate::proto::{Change, QUIT, Told, done_body, error, error_body, packet};
 use crate::record::{Events, record, record_last};
 use crate::scan::{Fault, Message};
 use crate::threads::Known;
-use crate::track::{Tracker, Turn};
+use crate::track::{Event, Tracker, Turn};
 use crate::{change, words};
 
 /// A session whose server is logged in to.
@@ -82,7 +82,12 @@ impl Line<'_> {
                 let told = words::over(reason, lease.last_words().as_deref());
                 (reason, Side::Relay, Some(told))
             }
-            finish = traffic => finish.outcome(),
+            finish = traffic => {
+                if let Finish::Fault(side, wrong) = &finish {
+                    note_fault(&session, *side, wrong);
+                }
+                finish.outcome()
+            }
         };
         talk.record_last(reason).await;
         match told {
@@ -193,8 +198,12 @@ impl Talk {
                     self.client.buffer.advance(count);
                     return Ok(Asked::Kill(body, own));
                 }
-                Verdict::Refuse(told) => {
+                Verdict::Refuse(text, told) => {
                     self.client.buffer.advance(count);
+                    let why = Some(told.number.to_string());
+                    let done = Done { mark: Mark::now(), text, rows: None, error: why };
+                    self.events.push_back(Event::Done(done));
+                    record(&self.recorder, &mut self.events).await;
                     let mut out = BytesMut::new();
                     error(&mut out, &mut self.number, &told);
                     self.client.write(&out).await.map_err(|_| Finish::Broken(Side::Client))?;

@@ -544,6 +544,20 @@ impl<M: Clone> Statements<M> {
     }
 }
 
+/// What a message asks, for who is told that it does not go on.
+pub(crate) fn asked(message: Message<'_>) -> Text {
+    let (byte, body) = message.body.split_first().unwrap_or((&0, b""));
+    match Command::of(*byte) {
+        Some(Command::Query | Command::Prepare) => text_of(body, message.length.saturating_sub(1)),
+        Some(Command::InitDb) => named("use", body).into(),
+        Some(Command::ProcessKill) => {
+            format!("(kill {})", Reader(body).u32().unwrap_or_default()).into()
+        }
+        Some(Command::Replication) => "(binlog dump)".to_owned().into(),
+        _ => format!("(command {byte})").into(),
+    }
+}
+
 /// A text of which `there` is the beginning, of this length.
 fn text_of(there: &[u8], length: usize) -> Text {
     let kept = &there[..there.len().min(LONGEST_TEXT)];

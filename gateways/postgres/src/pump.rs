@@ -58,6 +58,7 @@ impl Line {
                 (reason, Side::Relay, Some(told))
             }
             finish = traffic(up, down, LAST_WORDS) => {
+                let finish = finish.noted(&session);
                 finish.outcome(|reason| words::over(reason, None), words::fault)
             }
             never = cancelling => match never {},

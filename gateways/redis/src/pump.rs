@@ -59,6 +59,7 @@ impl Line<'_> {
                 (reason, Side::Relay, Some(told))
             }
             finish = traffic(up, down, LAST_WORDS) => {
+                let finish = finish.noted(&session);
                 finish.outcome(|reason| words::over(reason, None), words::fault)
             }
         };

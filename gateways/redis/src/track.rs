@@ -95,7 +95,11 @@ enum Asked<M> {
     /// Commands that nobody waits for the end of.
     Many(u64),
     /// The server fails at what stands for it, and the client is told this.
-    Ours(Vec<u8>),
+    Ours {
+        answer: Vec<u8>,
+        /// The command that is refused so, where one is.
+        refused: Option<(Text, M)>,
+    },
     /// A login of ours, of which the client is told nothing.
     Login,
 }
@@ -173,14 +177,18 @@ impl<M: Clone> Tracker<M> {
     }
 
     /// Takes out the commands that have no reply yet, but for those of which nobody waits for the
-    /// end. Nobody has told how they went; `why` stands for that.
+    /// end. Nobody has told how they went but for what the door refused; `why` stands for that.
     pub fn unanswered(&mut self, why: &str) -> Vec<Done<M>> {
         let (mut left, database) = (Vec::new(), self.database);
         while let Some(asked) = self.pop() {
-            if let Asked::Command { text, mark, .. } = asked {
-                let error = Some(why.to_owned());
-                left.push(Done { mark, text, elements: None, error, database });
-            }
+            let (text, mark, error) = match asked {
+                Asked::Command { text, mark, .. } => (text, mark, why.to_owned()),
+                Asked::Ours { answer, refused: Some((text, mark)) } => {
+                    (text, mark, code_of(&answer))
+                }
+                Asked::Ours { refused: None, .. } | Asked::Many(_) | Asked::Login => continue,
+            };
+            left.push(Done { mark, text, elements: None, error: Some(error), database });
         }
         left
     }
@@ -203,7 +211,7 @@ impl<M: Clone> Tracker<M> {
         let name = Name::of(command.name());
         let does = does(&name, command);
         if let Some(why) = self.refusal(&name, does, command) {
-            self.push(Asked::Ours(refused(why)));
+            self.refuses(&name, command, mark(), refused(why), &mut begun);
             return Ok(Fate::Instead(FAILS.to_vec()));
         }
         if matches!(does, Does::Auth | Does::Hello) {
@@ -265,6 +273,32 @@ impl<M: Clone> Tracker<M> {
         }
     }
 
+    /// A command does not go on.
+    fn refuses(
+        &mut self,
+        name: &Name,
+        command: &Command<'_>,
+        mark: M,
+        answer: Vec<u8>,
+        begun: &mut impl FnMut(Begun<M>),
+    ) {
+        let text = self.text(name, command);
+        let refused = if self.waiting.len() >= FOLLOWED {
+            begun(Begun::Unfollowed(text, mark));
+            None
+        } else {
+            begun(Begun::Waits(text.clone(), mark.clone()));
+            Some((text, mark))
+        };
+        self.push(Asked::Ours { answer, refused });
+    }
+
+    /// As much of a command as there is room for.
+    fn text(&self, name: &Name, command: &Command<'_>) -> Text {
+        let most = if self.bytes < ROOM { LONGEST_TEXT } else { CROWDED };
+        text(name, command, most, self.values)
+    }
+
     /// A command goes on.
     fn asks(
         &mut self,
@@ -274,8 +308,7 @@ impl<M: Clone> Tracker<M> {
         mark: M,
         begun: &mut impl FnMut(Begun<M>),
     ) {
-        let most = if self.bytes < ROOM { LONGEST_TEXT } else { CROWDED };
-        let text = text(name, command, most, self.values);
+        let text = self.text(name, command);
         let topics = (command.count - 1) as u64;
         let then = match does {
             Does::Reset => Then::Reset,
@@ -316,7 +349,7 @@ impl<M: Clone> Tracker<M> {
 
     /// The door answers for the server. What goes to the server in its place.
     pub fn answer(&mut self, answer: Vec<u8>) -> &'static [u8] {
-        self.push(Asked::Ours(answer));
+        self.push(Asked::Ours { answer, refused: None });
         FAILS
     }
 
@@ -337,7 +370,7 @@ impl<M: Clone> Tracker<M> {
         // Nothing else that a server says unasked begins like an answer to those.
         let answers = matches!(kind, b'-' | b'+');
         let monitored = self.monitors && kind == b'+';
-        let ours = matches!(self.waiting.front(), Some(Asked::Ours(_) | Asked::Login));
+        let ours = matches!(self.waiting.front(), Some(Asked::Ours { .. } | Asked::Login));
         self.hidden = ours && answers && !monitored;
         self.hidden
     }
@@ -359,19 +392,15 @@ impl<M: Clone> Tracker<M> {
                 }
                 Ok(Turn::Pass)
             }
-            Some(Asked::Ours(answer)) if hidden => {
-                let answer = answer.clone();
-                self.pop();
-                Ok(Turn::Instead(answer))
-            }
+            Some(Asked::Ours { .. }) if hidden => Ok(self.exchanged(event)),
             // A server that does not know us any more carries out nothing that follows.
             Some(Asked::Login) if hidden && !seen.is_error() => {
                 self.pop();
                 Ok(Turn::Instead(Vec::new()))
             }
             // Said before that was asked, as by a server that closes.
-            Some(Asked::Ours(_) | Asked::Login) if !hidden && seen.is_error() => Ok(Turn::Pass),
-            Some(Asked::Ours(_) | Asked::Login) => Err(Fault::Unasked),
+            Some(Asked::Ours { .. } | Asked::Login) if !hidden && seen.is_error() => Ok(Turn::Pass),
+            Some(Asked::Ours { .. } | Asked::Login) => Err(Fault::Unasked),
             Some(Asked::Command { .. }) => {
                 self.answered(seen, event);
                 Ok(Turn::Pass)
@@ -380,6 +409,16 @@ impl<M: Clone> Tracker<M> {
             None if seen.is_error() => Ok(Turn::Pass),
             None => Err(Fault::Unasked),
         }
+    }
+
+    /// The server has failed at what stood for a command, and the client is told what is ours.
+    fn exchanged(&mut self, mut event: impl FnMut(Event<M>)) -> Turn {
+        let Some(Asked::Ours { answer, refused }) = self.pop() else { return Turn::Pass };
+        if let Some((text, mark)) = refused {
+            let (database, error) = (self.database, Some(code_of(&answer)));
+            event(Event::Done(Done { mark, text, elements: None, error, database }));
+        }
+        Turn::Instead(answer)
     }
 
     /// Whether it is a message, and no answer.
@@ -494,7 +533,9 @@ impl<M> Asked<M> {
     fn size(&self) -> usize {
         match self {
             Self::Command { text, .. } => text.text.len(),
-            Self::Ours(answer) => answer.len(),
+            Self::Ours { answer, refused } => {
+                answer.len() + refused.as_ref().map_or(0, |(text, _)| text.text.len())
+            }
             Self::Many(_) | Self::Login => 0,
         }
     }
@@ -536,6 +577,11 @@ fn named(command: &Command<'_>) -> String {
 /// `1339518083.107412 [0 127.0.0.1:60866] "keys" "*"`
 fn is_monitored(text: &[u8]) -> bool {
     text.first().is_some_and(u8::is_ascii_digit) && text.windows(2).any(|pair| pair == b" [")
+}
+
+/// The first word of an answer of ours that is an error.
+fn code_of(answer: &[u8]) -> String {
+    code(answer.strip_prefix(b"-").unwrap_or(answer))
 }
 
 /// The first word of an error.

@@ -131,7 +131,9 @@ fn what_does_not_pass_fails_where_it_stands() {
         let mut talk = Talk::new(2, None);
         assert_eq!(talk.asks(refused), "GET ", "{refused}");
         assert!(talk.says("-ERR wrong number\r\n").unwrap().starts_with('-'), "{refused}");
-        assert!(talk.done.is_empty() && talk.begun.is_empty());
+        // On record by its name, as any that fails.
+        assert_eq!((talk.done.len(), talk.begun.len()), (1, 1));
+        assert!(talk.done[0].1.is_some() && !talk.begun[0].contains("-1"), "{:?}", talk.done);
     }
     // Of a transaction it is none, and the server lets that fail.
     for refused in ["AUTH x", "HELLO 3", "SUBSCRIBE a", "UNSUBSCRIBE", "MONITOR"] {
@@ -275,4 +277,20 @@ fn what_has_no_reply_is_told_by_the_end_of_the_session() {
     let error = Some("session.killed".to_owned());
     assert_eq!(left, [Done { mark: 7, text, elements: None, error, database: 3 }]);
     assert!(talk.tracker.is_idle());
+}
+
+#[test]
+fn what_is_refused_is_told_in_its_turn_with_the_word_of_its_refusal() {
+    let mut talk = Talk::new(2, Some(vec![0]));
+    talk.asks("GET k");
+    assert_eq!(talk.asks("SELECT 2").trim(), "GET");
+    assert_eq!(talk.asks("CLIENT REPLY OFF").trim(), "GET");
+    assert_eq!(talk.begun, ["GET k", "SELECT 2", "CLIENT REPLY"]);
+    talk.says("$1\r\nv\r\n-ERR wrong\r\n").unwrap();
+    let done = |text: &str, error: Option<&str>| (text.to_owned(), error.map(str::to_owned));
+    assert_eq!(talk.done, [done("GET k", None), done("SELECT 2", Some("Database"))]);
+    // One whose turn has not come is refused all the same.
+    let left = talk.tracker.unanswered("session.killed");
+    assert_eq!(left[0].error.as_deref(), Some("Silence"));
+    assert_eq!(talk.tracker.bytes, 0);
 }

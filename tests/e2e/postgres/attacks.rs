@@ -53,6 +53,10 @@ fn bad_input_gets_in_nowhere_and_costs_nothing() -> Result<()> {
     eventually(SOON, "no session is open", || {
         stage.deployment.sessions().is_ok_and(|s| s.is_empty())
     })?;
+    // What was wrong is on record too.
+    let noted = stage.deployment.audit("session.action")?;
+    let wrong = |row: &serde_json::Value| row["event"]["what"] == "protocol.violation";
+    assert!(noted.iter().any(wrong), "{noted:?}");
     let ended = stage.deployment.audit("session.ended")?;
     assert!(
         ended
