@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -22,6 +23,42 @@ pub struct Text {
 }
 
 impl Text {
+    /// A text of which `there` is the beginning and that is `whole` bytes long: as much as takes no more
+    /// than `most` bytes. What is no UTF-8, as in another charset of the client's, stands as `\xe9`.
+    #[must_use]
+    pub fn of(there: &[u8], whole: usize, most: usize) -> Self {
+        let (mut text, mut taken) = (String::new(), 0);
+        for chunk in there.utf8_chunks() {
+            let valid = chunk.valid();
+            let end = valid.floor_char_boundary(most - text.len());
+            text.push_str(&valid[..end]);
+            taken += end;
+            let is_last = taken + chunk.invalid().len() == there.len();
+            let cut_through = is_last && there.len() < whole && is_begun(chunk.invalid());
+            let escaped = chunk.invalid().len() * ESCAPED;
+            if end < valid.len() || cut_through || escaped > most - text.len() {
+                break;
+            }
+            for byte in chunk.invalid() {
+                // Nothing fails that writes to a text.
+                let _ = write!(text, "\\x{byte:02x}");
+            }
+            taken += chunk.invalid().len();
+        }
+        Self { text: text.into(), cut: whole.saturating_sub(taken) as u64 }
+    }
+
+    /// Where in a text a byte stands of what it was made of.
+    pub fn places(there: &[u8]) -> impl Fn(usize) -> usize {
+        let (mut invalid, mut at) = (Vec::new(), 0);
+        for chunk in there.utf8_chunks() {
+            at += chunk.valid().len();
+            invalid.extend(at..at + chunk.invalid().len());
+            at += chunk.invalid().len();
+        }
+        move |at| at + invalid.partition_point(|one| *one < at) * (ESCAPED - 1)
+    }
+
     /// Its first `most` bytes, or a few less where a character would be split.
     #[must_use]
     pub fn cut_at(&self, most: usize) -> Self {
@@ -38,6 +75,11 @@ impl Text {
             Cow::Owned(masked) => Self { text: masked.into(), cut: self.cut },
         }
     }
+}
+
+/// Whether more bytes could make a character of these.
+fn is_begun(bytes: &[u8]) -> bool {
+    str::from_utf8(bytes).is_err_and(|error| error.error_len().is_none())
 }
 
 impl From<String> for Text {
@@ -257,6 +299,8 @@ fn scope(session: &Session, database: &str) -> StatementScope {
     }
 }
 
+/// What a byte that is no UTF-8 takes in a text.
+const ESCAPED: usize = 4;
 /// How long a transcript is waited for when its session has ended.
 const LAST: Duration = Duration::from_secs(2);
 

@@ -71,3 +71,23 @@ async fn a_transcript_that_nobody_keeps_does_not_hold_up_the_end() {
     recorder.last(ended).await;
     assert_eq!((log.0.lock().unwrap()[0].len(), began.elapsed()), (10_000, LAST));
 }
+
+#[test]
+fn bytes_that_are_no_text_are_kept_as_what_they_are() {
+    let of = |there: &[u8], whole, most| {
+        let Text { text, cut } = Text::of(there, whole, most);
+        (text.to_string(), cut)
+    };
+    let kept = |text: &str, cut| (text.to_owned(), cut);
+    let latin = b"select 'caf\xe9', '\xfc' -- \xe9";
+    assert_eq!(of(latin, latin.len(), 99), kept(r"select 'caf\xe9', '\xfc' -- \xe9", 0));
+    let shown = Text::of(latin, latin.len(), 99).text;
+    let at = latin.windows(2).position(|two| two == b"--").unwrap();
+    assert!(shown[Text::places(latin)(at)..].starts_with("--"), "{shown}");
+    assert_eq!(of("é".as_bytes(), 2, 99), kept("é", 0));
+    // Of a character that is cut through nothing is left, and of what there is no room for.
+    assert_eq!(of("aé".as_bytes().get(..2).unwrap(), 3, 99), kept("a", 2));
+    assert_eq!(of("aéb".as_bytes(), 4, 2), kept("a", 3));
+    assert_eq!(of(b"ab\xff\xff", 4, 7), kept(r"ab\xff", 1));
+    assert!(Text::of(&[0xff; 100_000], 100_000, 1000).text.len() <= 1000);
+}

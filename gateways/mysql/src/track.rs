@@ -182,7 +182,7 @@ impl<M: Clone> Tracker<M> {
             }
             Command::Query => {
                 let text = text_of(body, length);
-                (self.statements(text, seen, &mut mark), Stage::First)
+                (self.statements(text, body, seen, &mut mark), Stage::First)
             }
             Command::Execute => {
                 let id = Reader(body).u32().ok_or_else(cut_short)?;
@@ -262,17 +262,26 @@ impl<M: Clone> Tracker<M> {
         Ok(Vec::new())
     }
 
-    fn statements(&self, text: Text, seen: &Seen, mark: &mut impl FnMut() -> M) -> Statements<M> {
-        let opens = seen.uses.last().and_then(|at| crate::lex::used(&text.text, *at));
+    /// What the text of `body` has the server carry out.
+    fn statements(
+        &self,
+        text: Text,
+        body: &[u8],
+        seen: &Seen,
+        mark: &mut impl FnMut() -> M,
+    ) -> Statements<M> {
+        let places = Text::places(body);
+        let place = |at: &usize| places(*at);
+        let opens = seen.uses.last().map(place).and_then(|at| crate::lex::used(&text.text, at));
         let mut statements = Statements::one(text, mark());
         (statements.opens, statements.loads_local) = (opens, seen.loads_local);
         // What is cut does not say where statements begin; nor does a call say how many results it has.
         if self.several && statements.text.cut == 0 && !seen.calls {
             let text = statements.text.text.clone();
             let begins =
-                |start: &&usize| text.get(**start..).is_some_and(|rest| !rest.trim().is_empty());
-            let more = seen.starts.iter().skip(1).filter(begins);
-            statements.parts.extend(more.map(|start| (*start, mark())));
+                |start: &usize| text.get(*start..).is_some_and(|rest| !rest.trim().is_empty());
+            let more = seen.starts.iter().skip(1).map(place).filter(begins);
+            statements.parts.extend(more.map(|start| (start, mark())));
         }
         statements
     }
@@ -560,19 +569,12 @@ pub(crate) fn asked(message: Message<'_>) -> Text {
 
 /// A text of which `there` is the beginning, of this length.
 fn text_of(there: &[u8], length: usize) -> Text {
-    let kept = &there[..there.len().min(LONGEST_TEXT)];
-    // A character that the end cuts through is left out.
-    let end = match str::from_utf8(kept) {
-        Err(error) if error.error_len().is_none() => error.valid_up_to(),
-        Ok(_) | Err(_) => kept.len(),
-    };
-    let text = String::from_utf8_lossy(&kept[..end]);
-    Text { text: text.into(), cut: length.saturating_sub(end) as u64 }
+    Text::of(there, length, LONGEST_TEXT)
 }
 
 fn named(what: &str, name: &[u8]) -> String {
     let name = &name[..name.len().min(LONGEST_NAME)];
-    format!("({what} {})", String::from_utf8_lossy(name))
+    format!("({what} {})", Text::of(name, name.len(), LONGEST_TEXT).text)
 }
 
 /// Whether a statement names this file, as it is or with backslashes before some characters.

@@ -271,3 +271,12 @@ fn what_is_not_answered_to_its_end_is_told_by_the_end_of_the_session() {
     let error = Some("session.closed".to_owned());
     assert_eq!((left[0].mark, left[0].rows, &left[0].error), (4, None, &error));
 }
+
+#[test]
+fn statements_in_another_charset_are_told_apart_and_kept_by_their_bytes() {
+    let mut line = Line::new(ENDS);
+    line.ask(b"\x03insert 'caf\xe9'; insert '\xfc'").unwrap();
+    line.hear(&[DONE_AND_MORE, DONE]).unwrap();
+    let texts: Vec<_> = line.told.iter().map(|told| told.1.as_str()).collect();
+    assert_eq!(texts, [r"insert 'caf\xe9'", r"insert '\xfc'"]);
+}

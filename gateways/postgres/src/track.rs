@@ -510,14 +510,7 @@ fn text_of(there: &[u8], length: usize) -> Text {
         Some((text, _)) => (text, text.len()),
         None => (there, length.saturating_sub(1)),
     };
-    let kept = &shown[..shown.len().min(LONGEST_TEXT)];
-    // A character that the end cuts through is left out.
-    let end = match str::from_utf8(kept) {
-        Err(error) if error.error_len().is_none() => error.valid_up_to(),
-        Ok(_) | Err(_) => kept.len(),
-    };
-    let text = String::from_utf8_lossy(&kept[..end]);
-    Text { text: text.into(), cut: (whole - end.min(whole)) as u64 }
+    Text::of(shown, whole, LONGEST_TEXT)
 }
 
 fn named(body: &[u8], kind: char) -> Result<(&[u8], &[u8]), Fault> {

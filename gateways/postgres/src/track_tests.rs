@@ -256,7 +256,7 @@ fn a_long_text_is_cut_between_characters_and_says_by_how_much() {
     let text = text_of(&odd.as_bytes()[..LONGEST_TEXT + 9], odd.len() + 1);
     assert_eq!(text.text.len() as u64 + text.cut, odd.len() as u64);
     assert!(text.text.ends_with('é'));
-    assert_eq!(text_of(b"a\xffb\0", 4).text.as_ref(), "a\u{fffd}b");
+    assert_eq!(text_of(b"a\xffb\0", 4).text.as_ref(), r"a\xffb");
 }
 
 #[test]
