@@ -164,7 +164,7 @@ async fn quiet(counters: &Counters, limit: Option<Duration>) {
     loop {
         tokio::time::sleep(limit / 4).await;
         let carried = (counters.up(), counters.down());
-        if carried != seen {
+        if carried != seen || counters.is_awaited() {
             (seen, since) = (carried, Instant::now());
         } else if since.elapsed() >= limit {
             return;

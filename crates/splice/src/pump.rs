@@ -1,6 +1,6 @@
 use std::future::poll_fn;
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -12,9 +12,20 @@ use crate::Stream;
 pub struct Counters {
     up: AtomicU64,
     down: AtomicU64,
+    awaited: AtomicBool,
 }
 
 impl Counters {
+    /// Whether the first stream has asked something and waits for the second's answer, where whoever
+    /// carries the bytes knows that: it is not idle then.
+    pub fn is_awaited(&self) -> bool {
+        self.awaited.load(Relaxed)
+    }
+
+    pub fn set_awaited(&self, awaited: bool) {
+        self.awaited.store(awaited, Relaxed);
+    }
+
     /// Bytes from the first stream to the second.
     pub fn up(&self) -> u64 {
         self.up.load(Relaxed)

@@ -154,7 +154,11 @@ impl Talk {
                 return self.answer_with(&answer).await;
             }
         }
-        if self.tracker.is_idle() { Ok(()) } else { self.answer().await }
+        if self.tracker.is_idle() {
+            return Ok(());
+        }
+        self.counters.set_awaited(true);
+        self.answer().await
     }
 
     /// Takes one question to the server, where it is the server's to answer.
@@ -290,7 +294,10 @@ impl Talk {
             }
             self.number = self.server.scanner.next_number();
             self.counters.add_down(count as u64);
+            // A client that does not read what has come waits for nobody.
+            self.counters.set_awaited(false);
             let sent = self.server.pass(&mut self.client, count).await;
+            self.counters.set_awaited(turn == Turn::Server);
             record(&self.recorder, &mut self.events).await;
             sent.map_err(|_| Finish::Broken(Side::Client))?;
             match turn {
@@ -372,6 +379,7 @@ impl Talk {
                 self.client.io.answers();
                 self.server.scanner.expect(self.number);
                 self.tracker.file_sent();
+                self.counters.set_awaited(true);
                 return self.wait_for_server().await;
             }
         }

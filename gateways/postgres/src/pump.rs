@@ -187,6 +187,7 @@ async fn up(shared: &Shared, client: &mut ReadHalf<Wire>, server: &mut WriteHalf
             Ok(count) => count,
             Err(fault) => return Finish::Fault(Side::Client, fault),
         };
+        shared.counters.set_awaited(shared.tracker().is_awaited());
         if shared.recorder.before(begun).await.is_err() {
             return Finish::Unrecorded;
         }
@@ -226,7 +227,10 @@ async fn down(
             record(&shared.recorder, events).await;
         }
         shared.counters.add_down(count as u64);
+        // A client that does not read what has come waits for nobody.
+        shared.counters.set_awaited(false);
         let sent = flow.send(client, count, &shared.client_between).await;
+        shared.counters.set_awaited(shared.tracker().is_awaited());
         if !strict {
             record(&shared.recorder, events).await;
         }

@@ -120,6 +120,11 @@ impl<M: Clone> Tracker<M> {
         self.waiting.is_empty()
     }
 
+    /// Whether the server is to answer: something waits for it, and it does not wait for data itself.
+    pub fn is_awaited(&self) -> bool {
+        !self.is_idle() && self.copying != Copying::In
+    }
+
     /// Whether the client has said goodbye, so that the end is its own, whoever closes first.
     pub fn has_parted(&self) -> bool {
         self.parted

@@ -350,3 +350,24 @@ fn what_is_not_answered_to_its_end_is_told_by_the_end_of_the_session() {
     tracker.server(Message { kind: b'E', body: ERROR, length: ERROR.len() }, drop).unwrap();
     assert_eq!(tracker.unanswered("session.killed")[0].error.as_deref(), Some("42601"));
 }
+
+#[test]
+fn a_server_is_waited_for_while_it_is_to_answer() {
+    let mut tracker = Tracker::default();
+    let talk: &[(char, u8, &[u8], bool)] = &[
+        ('>', b'Q', b"copy t from stdin\0", true),
+        ('<', b'G', b"", false),
+        ('>', b'd', b"1\n", false),
+        ('>', b'c', b"", true),
+        ('<', b'C', b"COPY 1\0", true),
+        ('<', b'Z', b"T", false),
+    ];
+    for (who, kind, body, awaited) in talk {
+        let message = Message { kind: *kind, body, length: body.len() };
+        match who {
+            '>' => drop(tracker.client(message, || 0).unwrap()),
+            _ => tracker.server(message, drop).unwrap(),
+        }
+        assert_eq!(tracker.is_awaited(), *awaited, "after {who}{}", char::from(*kind));
+    }
+}

@@ -212,6 +212,7 @@ async fn up(
             Ok(scanned) => scanned,
             Err(fault) => return Finish::Fault(Side::Client, fault),
         };
+        shared.counters.set_awaited(!shared.tracker().is_idle());
         if begun.store(&shared.recorder).await.is_err() {
             return Finish::Unrecorded;
         }
@@ -286,7 +287,10 @@ async fn down(
         }
         shared.counters.add_down(count as u64);
         shared.client_between.store(false, Relaxed);
+        // A client that does not read what has come waits for nobody.
+        shared.counters.set_awaited(false);
         let sent = flow.send(client, count, &cuts).await;
+        shared.counters.set_awaited(!shared.tracker().is_idle());
         shared.client_between.store(replies.is_between(), Relaxed);
         if !strict {
             shared.recorder.after(events).await;

@@ -164,6 +164,24 @@ async fn a_quiet_session_ends_and_a_busy_one_stays() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_session_that_waits_for_an_answer_is_not_idle() {
+    let world = World::new(Terms { idle: Some(100), ..Terms::default() });
+    let session = world.open().await;
+    let (mut lease, counters, started) =
+        (session.lease(), session.counters().clone(), Instant::now());
+    counters.set_awaited(true);
+    let answered = async {
+        tokio::time::sleep(Duration::from_secs(1000)).await;
+        counters.set_awaited(false);
+        std::future::pending::<()>().await;
+    };
+    let reason = tokio::select! { reason = lease.ended() => reason, () = answered => return };
+    assert_eq!(reason, EndReason::Idle);
+    let lasted = started.elapsed().as_secs();
+    assert!((1075..=1150).contains(&lasted), "ended after {lasted} s");
+}
+
+#[tokio::test(start_paused = true)]
 async fn every_way_of_withdrawing_access_ends_the_session() {
     type Withdrawal = fn(&mut PolicyData, &Session);
     let ways: [(&str, Withdrawal, EndReason); 12] = [
