@@ -227,6 +227,7 @@ impl Gateway {
             counters: session.counters().clone(),
             known,
             databases: session.terms().databases.clone(),
+            files: session.terms().file_transfer,
             number: 1,
         };
         let changes = Changes {

@@ -44,7 +44,7 @@ impl Asking {
 
     /// Looks at what has come; `None`: more is needed. So many bytes are judged.
     pub(crate) fn look(&mut self, talk: &mut Talk) -> Result<Option<(usize, Verdict)>, Fault> {
-        let Talk { client, tracker, known, databases, .. } = talk;
+        let Talk { client, tracker, known, databases, files, .. } = talk;
         let Some(step) = client.step(0)? else { return Ok(None) };
         let Step { count, piece, message } = step;
         let command = self.read(piece, message.is_none())?;
@@ -54,7 +54,8 @@ impl Asking {
             Command::Query | Command::Prepare => lexer.end(),
             _ => Seen::default(),
         };
-        let rules = Rules { known, databases: databases.as_deref(), is_long: self.is_long };
+        let (databases, is_long) = (databases.as_deref(), self.is_long);
+        let rules = Rules { known, databases, files: *files, is_long };
         let verdict = rules.judge(command, message, &seen, tracker)?;
         Ok(Some((count, verdict)))
     }
@@ -88,6 +89,8 @@ impl Asking {
 struct Rules<'a> {
     known: &'a Known,
     databases: Option<&'a [String]>,
+    /// Whether files of the client's may be loaded.
+    files: bool,
     is_long: bool,
 }
 
@@ -117,6 +120,10 @@ impl Rules<'_> {
                 }
                 if let Some(refused) = self.uses(message, seen)? {
                     return Ok(refused);
+                }
+                // Of a long one the server has the beginning already, and refuses it.
+                if seen.loads_local && !self.files && !self.is_long {
+                    return Ok(refuse(message, words::no_files()));
                 }
             }
             Command::InitDb
@@ -240,7 +247,8 @@ mod tests {
         let known =
             threads.know(threads.give(), Thread { user, application, server: 7, own: None });
         let databases = ["orders".to_owned()];
-        let rules = Rules { known: &known, databases: Some(&databases), is_long: false };
+        let rules =
+            Rules { known: &known, databases: Some(&databases), files: false, is_long: false };
         let refused = |body: &[u8]| {
             let mut lexer = Lexer::new(false);
             lexer.feed(&body[1..]);
@@ -256,6 +264,8 @@ mod tests {
         assert_eq!(refused(b"\x03kill 5"), told("kill 5", 1095));
         assert_eq!(refused(b"\x0c\x05\0\0\0"), told("(kill 5)", 1095));
         assert_eq!(refused(b"\x12\0"), told("(binlog dump)", 1235));
+        let load = "load data local infile 'a' into table t";
+        assert_eq!(refused(format!("\x03{load}").as_bytes()), told(load, 1148));
         assert_eq!(refused(b"\x03use orders"), None);
     }
 }

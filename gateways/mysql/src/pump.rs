@@ -43,6 +43,8 @@ pub(crate) struct Talk {
     pub(crate) known: Known,
     /// The databases that may be opened; `None`: all.
     pub(crate) databases: Option<Vec<String>>,
+    /// Whether files of the client's may be loaded.
+    pub(crate) files: bool,
     /// The number of what the client is told next.
     pub(crate) number: u8,
 }

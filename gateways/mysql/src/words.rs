@@ -73,6 +73,13 @@ pub(crate) fn other_database() -> Told {
     told(1044, "42000", "access was refused", Code("access.denied"), Some(hint))
 }
 
+pub(crate) fn no_files() -> Told {
+    let what = "your access does not let files through, and LOCAL is one of yours";
+    let hint = "ask an admin; other statements work as before";
+    // `ER_NOT_ALLOWED_COMMAND`
+    told(1148, "42000", what, Code("access.file_transfer"), Some(hint))
+}
+
 /// What is told of the one who wants to be somebody else than the session is for.
 pub(crate) fn other_user() -> Told {
     let hint = "connect anew for that";
