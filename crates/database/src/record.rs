@@ -205,8 +205,19 @@ impl Recorder {
         if let Some(tape) = &tape {
             transcript.begin(tape, format!("{database} as {}", scope.role)).await;
         }
+        Self { tape, ..Self::new(log, scope, client, transcript, mask) }
+    }
+
+    /// One without a transcript.
+    pub fn new(
+        log: Arc<dyn StatementLog>,
+        scope: StatementScope,
+        client: Option<&str>,
+        transcript: Transcript,
+        mask: Mask,
+    ) -> Self {
         let now = Mutex::new(Now { scope: Arc::new(scope), client: client.map(Arc::from) });
-        Self { log, now, tape, transcript, mask }
+        Self { log, now, tape: None, transcript, mask }
     }
 
     /// Whether each statement must be on the disk before it goes on.
@@ -244,6 +255,14 @@ impl Recorder {
         let Done { mark, text, rows, error } = done;
         let outcome = mark.outcome(rows, error);
         self.statement(text.masked(&self.mask), mark, Some(outcome))
+    }
+
+    /// Records what is under way where the session's own task ends before it has ended: it was given
+    /// up, or it panicked. A transcript can not be waited for then.
+    pub fn abandoned(&self, left: Vec<Statement>) {
+        if !left.is_empty() {
+            self.log.note_now(left);
+        }
     }
 
     /// Records what was still to be recorded when the session ended: all at once, for nobody waits

@@ -13,21 +13,25 @@ impl StatementLog for Log {
         self.0.lock().unwrap().push(statements);
     }
 
+    fn note_now(&self, statements: Vec<Statement>) {
+        self.0.lock().unwrap().push(statements);
+    }
+
     async fn keep(&self, _: Vec<Statement>) -> Result<(), AuditError> {
         Ok(())
     }
 }
 
 fn recorder(log: Arc<Log>, tape: Option<Tape>, mask: Mask) -> Recorder {
-    let scope = Arc::new(StatementScope {
+    let scope = StatementScope {
         session: SessionId(Uuid::nil()),
         user: "alice".parse().unwrap(),
         application: "orders-db-hq".into(),
         database: "orders".into(),
         role: "orders_rw".into(),
-    });
+    };
     let transcript = Transcript { program: "postgres", prompt: "=>", rows: "rows" };
-    Recorder { log, now: Mutex::new(Now { scope, client: None }), tape, transcript, mask }
+    Recorder { tape, ..Recorder::new(log, scope, None, transcript, mask) }
 }
 
 fn done(text: &str, rows: Option<u64>, error: Option<&str>) -> Done<Mark> {

@@ -62,6 +62,9 @@ pub trait StatementLog: Send + Sync {
     /// The same of several, which are waited for and counted together.
     async fn note_all(&self, statements: Vec<Statement>);
 
+    /// The same from where nothing can wait: counts as dropped what there is no room for now.
+    fn note_now(&self, statements: Vec<Statement>);
+
     /// Stores the statements durably before it returns.
     async fn keep(&self, statements: Vec<Statement>) -> Result<(), AuditError>;
 }

@@ -107,9 +107,7 @@ impl Statements {
         statements: Vec<Statement>,
         stored: Option<oneshot::Sender<Result<(), AuditError>>>,
     ) -> Result<(), AuditError> {
-        let bytes: usize = statements.iter().map(|one| one.text.len() + OVERHEAD).sum();
-        let permits = u32::try_from(bytes.min(ROOM)).unwrap_or(u32::MAX);
-        let room = self.room.clone().acquire_many_owned(permits).await;
+        let room = self.room.clone().acquire_many_owned(size(&statements)).await;
         let room = room.map_err(|_| AuditError::Stopped)?;
         let is_awaited = stored.is_some();
         let waiting = Waiting { statements, stored, _room: room };
@@ -120,6 +118,20 @@ impl Statements {
         }
         Ok(())
     }
+
+    /// Whether there was room.
+    fn send_now(&self, statements: Vec<Statement>) -> bool {
+        let room = self.room.clone().try_acquire_many_owned(size(&statements));
+        let Ok(room) = room else { return false };
+        let waiting = Waiting { statements, stored: None, _room: room };
+        self.waiting.try_send(waiting).is_ok()
+    }
+}
+
+/// The room that statements take.
+fn size(statements: &[Statement]) -> u32 {
+    let bytes: usize = statements.iter().map(|one| one.text.len() + OVERHEAD).sum();
+    u32::try_from(bytes.min(ROOM)).unwrap_or(u32::MAX)
 }
 
 #[async_trait]
@@ -128,6 +140,13 @@ impl StatementLog for Store {
         let (statements, count) = (&self.inner.statements, noted.len() as u64);
         let sent = timeout(PATIENCE, statements.send(noted, None)).await;
         if !matches!(sent, Ok(Ok(()))) {
+            statements.dropped.fetch_add(count, Relaxed);
+        }
+    }
+
+    fn note_now(&self, noted: Vec<Statement>) {
+        let (statements, count) = (&self.inner.statements, noted.len() as u64);
+        if !statements.send_now(noted) {
             statements.dropped.fetch_add(count, Relaxed);
         }
     }

@@ -127,6 +127,15 @@ impl Finish {
     }
 }
 
+impl Drop for Talk {
+    fn drop(&mut self) {
+        // Nothing is left of a session that has come to its end.
+        let left = self.tracker.unanswered(EndReason::Failed.code().0);
+        let left = left.into_iter().map(|done| self.recorder.ended(done));
+        self.recorder.abandoned(left.collect());
+    }
+}
+
 impl Talk {
     /// Question after answer, until there is no more.
     async fn carry(&mut self, session: &Session, changes: &change::Changes<'_>) -> Finish {

@@ -105,6 +105,15 @@ struct Shared {
     server_between: AtomicBool,
 }
 
+impl Drop for Shared {
+    fn drop(&mut self) {
+        // Nothing is left of a session that has come to its end.
+        let left = self.tracker().unanswered(EndReason::Failed.code().0);
+        let left = left.into_iter().map(|done| self.recorder.ended(done));
+        self.recorder.abandoned(left.collect());
+    }
+}
+
 impl Shared {
     fn new(session: &Session, recorder: Recorder) -> Self {
         Self {
@@ -326,3 +335,7 @@ const MOST: usize = 2 * HELD;
 const GOODBYE: Duration = Duration::from_millis(500);
 /// How long a server may go on after its client has ended.
 const LAST_WORDS: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+#[path = "pump_tests.rs"]
+mod tests;

@@ -86,6 +86,14 @@ struct Shared {
     client_between: AtomicBool,
 }
 
+impl Drop for Shared {
+    fn drop(&mut self) {
+        // Nothing is left of a session that has come to its end.
+        let left = self.tracker().unanswered(EndReason::Failed.code().0);
+        self.recorder.abandoned(left);
+    }
+}
+
 impl Shared {
     fn new(session: &Session, recorder: Recorder, tracker: Tracker<Mark>) -> Self {
         Self {

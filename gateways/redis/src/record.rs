@@ -86,6 +86,11 @@ impl Recorder {
         self.recorder.last(ended).await;
     }
 
+    /// Records what is under way where the session's own task ends before it has ended.
+    pub(crate) fn abandoned(&self, left: Vec<Done<Mark>>) {
+        self.recorder.abandoned(left.into_iter().map(|done| self.ended(done)).collect());
+    }
+
     fn ended(&self, done: Done<Mark>) -> Statement {
         let (done, database) = plain(done);
         self.of(database).ended(done)
