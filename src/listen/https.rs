@@ -50,6 +50,7 @@ use super::HANDSHAKE;
 use super::afterwards::{Afterwards, Line, Speak};
 use super::aside::aside;
 use super::forwarded::origin;
+use super::linger::linger;
 use super::postgres::{Begun, Postgres, end_point};
 use super::presence::Presence;
 use super::quic::{Machines, agent_of};
@@ -287,6 +288,7 @@ impl Https {
                 let (switch, wait) = (talk.client.switch.clone(), Wait::default());
                 let own = talk.own.clone();
                 let tunnel = talk.tunnel.clone();
+                let read = ledger.clone();
                 let talk = Arc::new(talk.over(ledger, wait.clone()));
                 let service = service_fn(move |request| Box::pin(talk.clone().answer(request)));
                 let connection = http1_server().serve_connection(TokioIo::new(guarded), service);
@@ -312,7 +314,12 @@ impl Https {
                     (None, Some(speak)) => {
                         speak(Line { io: Box::new(io), early: ahead }).await;
                     }
-                    (None, None) => drop(io.shutdown().await),
+                    (None, None) => {
+                        let closed = timeout(IDLE, io.shutdown()).await;
+                        if closed.is_ok() && (read.is_behind() || !ahead.is_empty()) {
+                            linger(io.into_inner().into_inner().0).await;
+                        }
+                    }
                 }
             }
         };

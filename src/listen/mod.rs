@@ -4,6 +4,7 @@ pub(crate) mod admin;
 pub(crate) mod afterwards;
 mod aside;
 mod forwarded;
+mod linger;
 pub(crate) mod http01;
 pub(crate) mod https;
 pub(crate) mod mysql;

@@ -19,26 +19,35 @@ use tokio::time::timeout;
 /// A request's body, which is handed back when it is dropped before its end.
 pub struct Watched {
     body: Option<Incoming>,
-    back: Option<oneshot::Sender<Incoming>>,
+    /// Whether anybody has asked for a part of it.
+    asked: bool,
+    back: Option<oneshot::Sender<Rest>>,
 }
 
 /// Where the unread rest of a body comes back.
 pub struct Leftover {
-    rest: oneshot::Receiver<Incoming>,
-    /// The client sends nothing of it before it is told to: reading would be telling it.
-    awaited: bool,
+    rest: oneshot::Receiver<Rest>,
+    /// The client sends nothing of it before it is told to.
+    expects: bool,
+}
+
+/// A body that was dropped before its end.
+struct Rest {
+    body: Incoming,
+    asked: bool,
 }
 
 /// Watches what is left of a request's body. HTTP/2 ends a stream without ending its connection:
 /// nothing has to be read there.
 pub fn watch(request: Request<Incoming>) -> (Request<Watched>, Option<Leftover>) {
     if request.version() >= Version::HTTP_2 || request.body().is_end_stream() {
-        return (request.map(|body| Watched { body: Some(body), back: None }), None);
+        return (request.map(|body| Watched { body: Some(body), asked: false, back: None }), None);
     }
-    let awaited = request.headers().contains_key(EXPECT);
+    let expects = request.headers().contains_key(EXPECT);
     let (back, rest) = oneshot::channel();
-    let watched = request.map(|body| Watched { body: Some(body), back: Some(back) });
-    (watched, Some(Leftover { rest, awaited }))
+    let watched =
+        request.map(|body| Watched { body: Some(body), asked: false, back: Some(back) });
+    (watched, Some(Leftover { rest, expects }))
 }
 
 impl Leftover {
@@ -47,7 +56,9 @@ impl Leftover {
     pub async fn settle<B>(mut self, mut response: Response<B>) -> Response<B> {
         // Gone: read to its end. Not there: the answer goes on reading it.
         let Ok(rest) = self.rest.try_recv() else { return response };
-        let read = !self.awaited && matches!(timeout(SOON, read_off(rest)).await, Ok(true));
+        // To begin with reading is to tell the client that it may send.
+        let awaited = self.expects && !rest.asked;
+        let read = !awaited && matches!(timeout(SOON, read_off(rest.body)).await, Ok(true));
         if !read {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
@@ -76,6 +87,7 @@ impl Body for Watched {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        self.asked = true;
         let Some(body) = &mut self.body else { return Poll::Ready(None) };
         let frame = ready!(Pin::new(body).poll_frame(cx));
         if !matches!(frame, Some(Ok(_))) {
@@ -96,9 +108,9 @@ impl Body for Watched {
 impl Drop for Watched {
     fn drop(&mut self) {
         let rest = self.body.take().filter(|body| !body.is_end_stream());
-        if let (Some(rest), Some(back)) = (rest, self.back.take()) {
+        if let (Some(body), Some(back)) = (rest, self.back.take()) {
             // Whoever waited for it may have left.
-            drop(back.send(rest));
+            drop(back.send(Rest { body, asked: self.asked }));
         }
     }
 }
@@ -106,3 +118,63 @@ impl Drop for Watched {
 /// For what is on its way already, not for what a client means to send some time.
 const SOON: Duration = Duration::from_secs(1);
 const MOST: usize = 64 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use hyper::server::conn::http1;
+    use hyper::service::service_fn;
+    use hyper_util::rt::TokioIo;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
+
+    use super::*;
+    use crate::answer::WebBody;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_was_asked_for_is_on_its_way_and_read_off() {
+        assert!(!told_to_close(true).await);
+        // To read it off would be to ask for it.
+        assert!(told_to_close(false).await);
+    }
+
+    /// Whether the answer to a request whose client expects to be asked for its body says that the
+    /// connection ends, where some of that was read.
+    async fn told_to_close(reads: bool) -> bool {
+        let (mut client, server) = duplex(4096);
+        let service = service_fn(move |request| async move {
+            let (mut request, leftover) = watch(request);
+            if reads {
+                let mut body = Pin::new(request.body_mut());
+                let frame = poll_fn(|cx| body.as_mut().poll_frame(cx)).await.unwrap().unwrap();
+                assert_eq!(frame.into_data().unwrap(), "hello");
+            }
+            drop(request);
+            let answer = Response::new(WebBody::empty());
+            Ok::<_, Infallible>(leftover.unwrap().settle(answer).await)
+        });
+        let serve = http1::Builder::new().serve_connection(TokioIo::new(server), service);
+        let ask = async {
+            let head = "PUT / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n";
+            client.write_all(head.as_bytes()).await.unwrap();
+            client.write_all(b"Transfer-Encoding: chunked\r\n\r\n").await.unwrap();
+            if reads {
+                assert_eq!(head_of_answer(&mut client).await, "HTTP/1.1 100 Continue\r\n\r\n");
+                client.write_all(b"5\r\nhello\r\n0\r\n\r\n").await.unwrap();
+            }
+            let answer = head_of_answer(&mut client).await;
+            assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+            drop(client);
+            answer.contains("connection: close")
+        };
+        tokio::join!(serve, ask).1
+    }
+
+    async fn head_of_answer(client: &mut tokio::io::DuplexStream) -> String {
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            head.push(char::from(client.read_u8().await.unwrap()));
+        }
+        head
+    }
+}

@@ -31,11 +31,34 @@ async fn a_refusal_that_reads_no_body_leaves_the_connection_as_it_says() {
     relay.stop().await;
 }
 
+#[tokio::test]
+async fn whoever_is_still_uploading_reads_why_it_is_refused() {
+    let mut relay = Running::start().await;
+    for head in [
+        ask(&format!("Content-Length: {LARGE}\r\n")),
+        // What is no request ends the connection, whatever comes after.
+        ask("Bad Field: x\r\n"),
+    ] {
+        let mut wire = Wire::to(&relay).await;
+        wire.send(&head).await;
+        // Clients that write everything before they read find nothing where the connection was reset.
+        wire.0.write_all(&vec![b'x'; LARGE]).await.unwrap();
+        let answer = wire.answer().await;
+        assert!(answer.starts_with("http/1.1 40"), "{answer}");
+        assert!(answer.contains("connection: close"), "{answer}");
+        assert!(wire.is_over().await);
+    }
+    relay.stop().await;
+}
+
 fn ask(body: &str) -> String {
     format!("PUT /api/v1/users/alice HTTP/1.1\r\nHost: localhost\r\n{body}\r\n")
 }
 
 struct Wire(TlsStream<TcpStream>);
+
+/// More than the sockets between two processes hold.
+const LARGE: usize = 20_000_000;
 
 impl Wire {
     async fn to(relay: &Running) -> Self {

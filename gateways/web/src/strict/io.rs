@@ -86,6 +86,13 @@ impl Ledger {
         book.refused.filter(|(number, _)| *number == book.arrived).map(|(_, error)| error)
     }
 
+    /// Whether the client sends, or has sent, what no request takes up: the rest of a body, or what
+    /// follows a refused request.
+    pub fn is_behind(&self) -> bool {
+        let book = self.lock();
+        book.refused.is_some() || book.machine.in_body()
+    }
+
     /// Says how the upgrade that the last request asked for came out.
     fn decide(&self, switched: bool) {
         let mut book = self.lock();
@@ -142,6 +149,10 @@ impl<T> Guarded<T> {
             ended: false,
         };
         (guarded, ledger)
+    }
+
+    pub fn into_inner(self) -> T {
+        self.io
     }
 }
 

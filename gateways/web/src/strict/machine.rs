@@ -172,6 +172,11 @@ impl Machine {
         matches!(self.state, State::Head)
     }
 
+    /// Whether a request's body has begun and not ended.
+    pub(super) fn in_body(&self) -> bool {
+        matches!(self.state, State::Length { .. } | State::Chunked { .. })
+    }
+
     fn head(&mut self, input: &mut BytesMut) -> Result<Next, Malformed> {
         if self.seen == 0 && !self.forgiven {
             self.forgiven = skip_empty_line(input);
