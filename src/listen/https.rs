@@ -55,7 +55,7 @@ use super::postgres::{Begun, Postgres, end_point};
 use super::presence::Presence;
 use super::quic::{Machines, agent_of};
 use super::redis::Redis;
-use super::taken::{Socket, Start, Streams, Taken, Wait};
+use super::taken::{Socket, Start, Streams, Taken, Wait, outlast};
 use crate::acme::{self, Challenges};
 use crate::authn::Authn;
 use crate::ca::ServerCertificate;
@@ -488,7 +488,11 @@ impl Talk {
             }
         };
         match leftover {
-            Some(leftover) => leftover.settle(response).await,
+            Some(leftover) if self.wait.is_some() => leftover.settle(response).await,
+            Some(leftover) => {
+                outlast(leftover);
+                response
+            }
             None => response,
         }
     }

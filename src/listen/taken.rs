@@ -1,4 +1,4 @@
-//! Answers whose client takes nothing of them.
+//! Answers whose client takes nothing of them, and clients that still send when they have theirs.
 //!
 //! A client that holds its windows at zero, or stops reading, keeps an answer, a stream to its origin
 //! and a session, and each costs it nothing. Whoever reads slowly is not meant: the kernel tells how
@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes, HttpBody};
 use axum::response::Response;
-use gateway_web::WebBody;
+use gateway_web::{Leftover, WebBody};
 use http_body_util::Either;
 use hyper::body::{Frame, SizeHint};
 use hyper::rt::Executor;
@@ -51,15 +51,27 @@ pub(super) struct Start {
 #[derive(Clone, Copy)]
 pub(super) struct Socket(RawFd);
 
+/// What the answer of a stream has left of its request's body.
+type Left = Arc<Mutex<Option<Leftover>>>;
+
 tokio::task_local! {
-    /// That of the stream whose task this is.
-    static WAIT: Wait;
+    /// Those of the stream whose task this is.
+    static STREAM: (Wait, Left);
+}
+
+/// Has the stream that runs this outlast its answer while its client still sends.
+pub(super) fn outlast(leftover: Leftover) {
+    let kept = |(_, left): &(Wait, Left)| {
+        *left.lock().unwrap_or_else(PoisonError::into_inner) = Some(leftover);
+    };
+    // Of no stream: nobody is answered.
+    drop(STREAM.try_with(kept));
 }
 
 impl Wait {
     /// That of the stream that runs this.
     pub(super) fn of_stream() -> Option<Self> {
-        WAIT.try_with(Clone::clone).ok()
+        STREAM.try_with(|(wait, _)| wait.clone()).ok()
     }
 
     /// Completes when for [`LIMIT`] nothing was taken of an answer that waits, and of what is on its
@@ -167,14 +179,18 @@ impl Streams {
 impl<F: Future<Output: Send> + Send + 'static> Executor<F> for Start {
     fn execute(&self, stream: F) {
         let Some(streams) = self.streams.upgrade() else { return };
-        let (wait, socket) = (Wait::default(), self.socket);
-        let watched = wait.clone();
+        let (wait, left, socket) = (Wait::default(), Left::default(), self.socket);
+        let (watched, sent) = (wait.clone(), left.clone());
         let run = async move {
             tokio::select! {
                 biased;
                 _ = stream => {}
                 // What is dropped before its end is reset.
-                () = watched.stalled(|| socket.unsent()) => {}
+                () = watched.stalled(|| socket.unsent()) => return,
+            }
+            let leftover = sent.lock().unwrap_or_else(PoisonError::into_inner).take();
+            if let Some(leftover) = leftover {
+                leftover.outlast().await;
             }
         };
         let mut streams = streams.lock().unwrap_or_else(PoisonError::into_inner);
@@ -183,7 +199,7 @@ impl<F: Future<Output: Send> + Send + 'static> Executor<F> for Start {
                 tracing::error!(%error, "A stream of an HTTP/2 connection failed");
             }
         }
-        streams.spawn(WAIT.scope(wait, run));
+        streams.spawn(STREAM.scope((wait, left), run));
     }
 }
 
@@ -217,8 +233,10 @@ const PIECE: usize = 16 * 1024;
 #[cfg(test)]
 mod tests {
     use std::convert::Infallible;
+    use std::future::poll_fn;
 
     use futures_util::stream::unfold;
+    use gateway_web::watch;
     use h2::client::SendRequest;
     use hyper::Request;
     use hyper::server::conn::http2;
@@ -282,6 +300,71 @@ mod tests {
         wait.stalled(unsent).await;
         let took = began.elapsed();
         assert!(took >= LIMIT / 4 * 98 + LIMIT && took <= LIMIT / 4 * 100 + LIMIT * 2, "{took:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_still_sends_has_its_answer_for_a_while_before_its_stream_is_reset() {
+        let (mut client, _tasks) = refusing().await;
+        // What soon ends is read off: no reset at all.
+        let mut body = refused(&mut client).await;
+        send(&mut body, 3 << 20).await.unwrap();
+        body.send_data(Bytes::new(), true).unwrap();
+        sleep(LIMIT).await;
+        // What does not end is read to a bound, and the stream kept for about a second.
+        let mut body = refused(&mut client).await;
+        let began = Instant::now();
+        let sent = send(&mut body, usize::MAX).await.unwrap_err();
+        assert!((8 << 20..10 << 20).contains(&sent), "{sent}");
+        let kept = began.elapsed();
+        assert!(kept >= Duration::from_millis(900) && kept < Duration::from_secs(2), "{kept:?}");
+        let reason = poll_fn(|cx| body.poll_reset(cx)).await.unwrap();
+        assert_eq!(reason, h2::Reason::NO_ERROR);
+        drop(refused(&mut client).await);
+    }
+
+    /// A server that refuses every request and reads nothing of any body.
+    async fn refusing() -> (SendRequest<Bytes>, JoinSet<()>) {
+        let (near, far) = duplex(1 << 20);
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async move {
+            let streams = Streams::new();
+            let service = service_fn(|request| async {
+                let (request, leftover) = watch(request);
+                outlast(leftover.unwrap());
+                drop(request);
+                let answer = Response::new(Either::Right(Body::from("no")));
+                Ok::<_, Infallible>(Taken::of(answer, Presence::new().ask(), None))
+            });
+            let start = streams.start(Socket(-1));
+            let server = http2::Builder::new(start).serve_connection(TokioIo::new(far), service);
+            drop(server.await);
+        });
+        let (client, connection) = h2::client::handshake(near).await.unwrap();
+        tasks.spawn(async move { drop(connection.await) });
+        (client, tasks)
+    }
+
+    /// The body of a request whose answer has been read to its end.
+    async fn refused(client: &mut SendRequest<Bytes>) -> h2::SendStream<Bytes> {
+        let asked = Request::put("http://x/").body(()).unwrap();
+        let (answer, body) = client.send_request(asked, false).unwrap();
+        let mut answer = timeout(LIMIT, answer).await.unwrap().unwrap().into_body();
+        assert_eq!(answer.data().await.unwrap().unwrap(), "no");
+        assert!(answer.data().await.is_none() && answer.is_end_stream());
+        body
+    }
+
+    /// Sends so much; an error says after how much the stream was reset.
+    async fn send(body: &mut h2::SendStream<Bytes>, most: usize) -> Result<(), usize> {
+        let mut sent = 0;
+        while sent < most {
+            body.reserve_capacity(PIECE);
+            let room = timeout(LIMIT, poll_fn(|cx| body.poll_capacity(cx))).await.unwrap();
+            let Some(Ok(room)) = room else { return Err(sent) };
+            body.send_data(Bytes::from(vec![0; room]), false).map_err(|_| sent)?;
+            sent += room;
+        }
+        Ok(())
     }
 
     /// Whose answers have no end; pieces of them come so far apart.

@@ -307,6 +307,33 @@ fn what_a_refusal_leaves_unread_is_read_off_or_the_connections_end_is_said() -> 
 }
 
 #[test]
+fn whoever_uploads_much_and_is_refused_is_told_so() -> Result<()> {
+    let stage = Stage::start()?;
+    let body = stage.deployment.dir().join("body");
+    std::fs::write(&body, vec![b'x'; 10_000_000])?;
+    let (good, wrong) = (stage.token()?, "adit_api_wrong".to_owned());
+    let api = format!("{}/api/v1/sites", stage.deployment.url());
+    let cases = [
+        (&wrong, stage.url("/echo"), "401"),
+        (&good, stage.url("/full"), "413"),
+        (&wrong, api, "401"),
+    ];
+    for (token, url, status) in &cases {
+        for version in ["--http1.1", "--http2"] {
+            let mut curl = stage.anything(url);
+            curl.args([version, "-o", "/dev/null", "-w", "%{http_code}", "-H", "Expect:"]);
+            curl.args(["-H", &format!("X-Adit-Key: {token}"), "-T"]).arg(&body);
+            assert_eq!(run(&mut curl, SOON)?.ok()?, *status, "{version} {url}");
+        }
+    }
+    let mut python = Command::new("/usr/bin/python3");
+    python.arg("-c").arg(UPLOADS).arg(stage.deployment.ca_file());
+    python.args(cases.iter().flat_map(|(token, url, status)| [token, url.as_str(), status]));
+    assert_eq!(run(&mut python, SOON)?.ok()?, "done\n");
+    Ok(())
+}
+
+#[test]
 fn each_request_is_recorded_once_without_its_token_and_its_query() -> Result<()> {
     let stage = Stage::start()?;
     let token = stage.token()?;
@@ -345,4 +372,5 @@ fn python_requests_and_httpx_work_as_without_us() -> Result<()> {
     Ok(())
 }
 
+const UPLOADS: &str = include_str!("web/uploads.py");
 const PYTHON: &str = include_str!("web/clients.py");

@@ -3,8 +3,12 @@
 //! A server reads the whole body or closes the connection after its answer, and says so (RFC 9112,
 //! section 9.3). A refusal that needs no body is otherwise followed by a close that the client has
 //! not been told of, and its next request breaks.
+//!
+//! HTTP/2 ends a stream without ending its connection, and resets it where the client would send on.
+//! There are clients (curl 7.88 is one) to which a reset that comes with the answer is a broken stream,
+//! though they may not take it so (RFC 9113, section 8.1): they get time to read first.
 
-use std::future::poll_fn;
+use std::future::{pending, poll_fn};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -12,7 +16,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::header::{CONNECTION, EXPECT, HeaderValue};
-use hyper::{Request, Response, Version};
+use hyper::{Request, Response};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
@@ -37,10 +41,9 @@ struct Rest {
     asked: bool,
 }
 
-/// Watches what is left of a request's body. HTTP/2 ends a stream without ending its connection:
-/// nothing has to be read there.
+/// Watches what is left of a request's body.
 pub fn watch(request: Request<Incoming>) -> (Request<Watched>, Option<Leftover>) {
-    if request.version() >= Version::HTTP_2 || request.body().is_end_stream() {
+    if request.body().is_end_stream() {
         return (request.map(|body| Watched { body: Some(body), asked: false, back: None }), None);
     }
     let expects = request.headers().contains_key(EXPECT);
@@ -51,32 +54,53 @@ pub fn watch(request: Request<Incoming>) -> (Request<Watched>, Option<Leftover>)
 }
 
 impl Leftover {
-    /// The answer, which says that the connection ends with it where the body was not read and is
-    /// not soon at its end.
+    /// The answer over HTTP/1.1, which says that the connection ends with it where the body was not
+    /// read and is not soon at its end.
     pub async fn settle<B>(mut self, mut response: Response<B>) -> Response<B> {
         // Gone: read to its end. Not there: the answer goes on reading it.
         let Ok(rest) = self.rest.try_recv() else { return response };
         // To begin with reading is to tell the client that it may send.
         let awaited = self.expects && !rest.asked;
-        let read = !awaited && matches!(timeout(SOON, read_off(rest.body)).await, Ok(true));
+        let mut body = rest.body;
+        let read = !awaited
+            && matches!(timeout(SOON, read_off(&mut body, MOST)).await, Ok(Reading::Ended));
         if !read {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         response
     }
+
+    /// Keeps a stream of HTTP/2 from being reset for a while, once its answer is sent: reads the body
+    /// off, and of a long one nothing more. It ends at once where the client does.
+    pub async fn outlast(self) {
+        let read = async {
+            let Ok(Rest { mut body, .. }) = self.rest.await else { return };
+            if read_off(&mut body, MOST_OF_STREAM).await == Reading::TooMuch {
+                pending::<()>().await;
+            }
+        };
+        drop(timeout(SOON, read).await);
+    }
 }
 
-/// Whether a body ended before it became too much.
-async fn read_off(mut body: Incoming) -> bool {
+/// Why a body is read no further.
+#[derive(PartialEq, Eq)]
+enum Reading {
+    Ended,
+    Broken,
+    TooMuch,
+}
+
+async fn read_off(body: &mut Incoming, most: usize) -> Reading {
     let mut read = 0;
-    while read <= MOST {
-        match poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
+    while read <= most {
+        match poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx)).await {
             Some(Ok(frame)) => read += frame.data_ref().map_or(0, Bytes::len),
-            Some(Err(_)) => return false,
-            None => return true,
+            Some(Err(_)) => return Reading::Broken,
+            None => return Reading::Ended,
         }
     }
-    false
+    Reading::TooMuch
 }
 
 impl Body for Watched {
@@ -118,6 +142,7 @@ impl Drop for Watched {
 /// For what is on its way already, not for what a client means to send some time.
 const SOON: Duration = Duration::from_secs(1);
 const MOST: usize = 64 * 1024;
+const MOST_OF_STREAM: usize = 8 << 20;
 
 #[cfg(test)]
 mod tests {

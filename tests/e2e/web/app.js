@@ -40,6 +40,8 @@ const pages = {
     open += 1;
     req.on('close', () => { open -= 1; });
   },
+  // Says so at once, whatever is still to come.
+  '/full': (_, res) => { res.writeHead(413); res.end('full\n'); },
   '/open': (_, res) => res.end(String(open)),
   '/cut': (_, res) => { res.writeHead(200, { 'Content-Length': 10 }); res.write('half', () => setTimeout(() => res.destroy(), 100)); },
   '/talking': (_, res) => html(res, `<title>page</title><script>
