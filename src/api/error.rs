@@ -175,6 +175,7 @@ impl From<AuthnError> for ApiError {
             AuthnError::WrongKind => {
                 told.hint("this needs a login or admin token; one for an application is for `adit tunnel`, `ssh` and `proxy`")
             }
+            AuthnError::Throttled => told.retry_after(THROTTLED),
             _ => told,
         }
     }
@@ -274,6 +275,10 @@ impl std::fmt::Display for Chain<'_> {
         Ok(())
     }
 }
+
+/// What the hint says, and the web door too. After many wrong passwords it is longer, which nobody
+/// is told who may be guessing.
+const THROTTLED: Duration = Duration::from_secs(60);
 
 /// What can be listed, its code where it is not there, and the command that lists it.
 const LISTED: [(&str, Code, &str); 12] = [

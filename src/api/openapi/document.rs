@@ -195,7 +195,7 @@ impl Refusals {
             "description": format!("{}: {}", reason(status), codes.join(", ")),
             "content": { PROBLEM: self.content(codes) },
         });
-        if codes.contains(&"request.throttled") {
+        if codes.iter().any(|code| ["request.throttled", "authn.throttled"].contains(code)) {
             response["headers"]["Retry-After"] = json!({
                 "description": "After so many seconds it is worth trying again.",
                 "schema": { "type": "integer", "minimum": 1 },
