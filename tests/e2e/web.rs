@@ -109,6 +109,8 @@ fn each_refusal_says_what_is_wrong_in_a_form_programs_read() -> Result<()> {
     let cases = [
         (vec![], 401, "authn.required"),
         (vec![key("hello")], 401, "authn.failed"),
+        // As curl sends a header whose variable is not set.
+        (vec!["X-Adit-Key;".to_owned()], 401, "authn.failed"),
         (vec![key(&format!("{revoked}x"))], 401, "authn.failed"),
         (vec![key(&good)], 401, "token.revoked"),
         (vec![key(&other)], 403, "access.denied"),

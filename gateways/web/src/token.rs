@@ -64,7 +64,8 @@ pub(crate) fn take(
         }
         None => None,
     };
-    if target.as_str().contains(&text) {
+    // What is none of ours may be any word, or nothing: a variable that is not set.
+    if text.starts_with(OURS) && target.as_str().contains(&text) {
         return Err(TokenFault::InQuery);
     }
     strip(headers, &text);
@@ -199,17 +200,35 @@ mod tests {
 
     #[test]
     fn no_token_and_two_tokens_are_told_apart() {
-        let cases: [(Fields, &str, TokenFault); 6] = [
+        let cases: [(Fields, &str, TokenFault); 7] = [
             (&[], "/odoapix/T/", TokenFault::None),
             (&[("authorization", "Basic eDp5")], "/", TokenFault::None),
             (&[("x-adit-key", "T"), ("x-checkpoint-key", "U")], "/", TokenFault::Two),
             (&[("x-adit-key", "T"), ("X-Adit-Key", "U")], "/", TokenFault::Two),
             (&[("x-adit-key", "T")], "/odoapi/U/", TokenFault::Two),
-            (&[("x-adit-key", "T")], "/a?next=/odoapi/T/b", TokenFault::InQuery),
+            (&[("x-adit-key", "adit_T")], "/a?next=/odoapi/adit_T/b", TokenFault::InQuery),
+            (&[("x-adit-key", ""), ("x-checkpoint-key", "T")], "/", TokenFault::Two),
         ];
         for (shown, path, fault) in cases {
             let taken = take(&mut map(shown), &mut path.parse().unwrap());
             assert_eq!(taken.unwrap_err(), fault, "{shown:?} {path}");
+        }
+    }
+
+    #[test]
+    fn a_token_that_is_empty_or_any_word_is_shown_and_stands_nowhere_else() {
+        let cases: [(Fields, &str, &str, &str); 5] = [
+            (&[("x-adit-key", "")], "/a?b=c", "", "/a?b=c"),
+            (&[("x-adit-key", " ")], "/", "", "/"),
+            (&[], "/adit-key//x?y", "", "/x?y"),
+            (&[], "/odoapi/", "", "/"),
+            (&[("x-adit-key", "a")], "/a?a=a", "a", "/a?a=a"),
+        ];
+        for (shown, path, token, rest) in cases {
+            let mut headers = map(&[shown, &[("accept", "a")]].concat());
+            let mut target = path.parse().unwrap();
+            let found = take(&mut headers, &mut target).unwrap();
+            assert_eq!((found.text(), target.as_str()), (token, rest), "{path}");
         }
     }
 
