@@ -48,8 +48,7 @@ pub fn watch(request: Request<Incoming>) -> (Request<Watched>, Option<Leftover>)
     }
     let expects = request.headers().contains_key(EXPECT);
     let (back, rest) = oneshot::channel();
-    let watched =
-        request.map(|body| Watched { body: Some(body), asked: false, back: Some(back) });
+    let watched = request.map(|body| Watched { body: Some(body), asked: false, back: Some(back) });
     (watched, Some(Leftover { rest, expects }))
 }
 
