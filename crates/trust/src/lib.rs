@@ -1,6 +1,10 @@
 //! By what a target's certificate is known: CAs, or a pin where nobody signed it. To look away is a
 //! choice of its own, for databases whose mode says so.
 
+mod fault;
+
+pub use fault::Fault;
+
 use std::sync::Arc;
 
 use ::aws_lc_rs::digest::{SHA256, digest};

@@ -22,6 +22,7 @@ use crate::answer::{Source, WebBody};
 use crate::body::Upload;
 use crate::browser::{self, Cookies};
 use crate::change::Change;
+use crate::faults::Faults;
 use crate::grpc;
 use crate::headers::{adjust, toward_client, toward_origin};
 use crate::host::{Place, authority, is_named, without_port};
@@ -92,6 +93,7 @@ pub(crate) struct Inner {
     pub(crate) trust: Trust,
     signer: Arc<Signer>,
     log: Arc<dyn RequestLog>,
+    faults: Faults,
 }
 
 /// A request whose head is understood.
@@ -130,7 +132,9 @@ impl WebGateway {
             config;
         let (sessions, keeper) = sessions(stop);
         let trust = Trust::new(roots);
-        let inner = Inner { broker, authn, sign_ins, sessions, domain, public, trust, signer, log };
+        let faults = Faults::default();
+        let inner =
+            Inner { broker, authn, sign_ins, sessions, domain, public, trust, signer, log, faults };
         (Self(Arc::new(inner)), keeper)
     }
 
@@ -247,7 +251,10 @@ impl Inner {
                         Box::pin(exchange.send_upgrade(upload)).await
                     }
                 }
-            } => answer.map_err(|error| unanswered(&error, client)),
+            } => answer.map_err(|error| {
+                self.faults.tell(visit.application(), &error);
+                unanswered(&error, client)
+            }),
         };
         let Asked { authority, by, .. } = asked;
         let base = match by {
@@ -269,7 +276,7 @@ impl Inner {
         refusal: Refusal,
         mut entry: Entry,
     ) -> Response<WebBody> {
-        entry.refused(refusal.status(), refusal.code());
+        entry.refused(refusal.status(), refusal.recorded());
         match person {
             _ if call => refusal.into_call_response(id),
             Some(host) => self.show(id, refusal, &host),
@@ -506,7 +513,7 @@ fn unanswered(error: &OriginError, client: &Client) -> Refusal {
         | OriginError::Closed
         | OriginError::Switched => StatusCode::BAD_GATEWAY,
     };
-    Refusal::of(status, error)
+    Refusal::of(status, error).recorded_as(error.recorded())
 }
 
 const CONTINUE: &[u8] = b"100-continue";

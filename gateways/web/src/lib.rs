@@ -10,6 +10,7 @@ mod body;
 mod browser;
 mod change;
 mod door;
+mod faults;
 mod grpc;
 mod headers;
 mod host;

@@ -21,6 +21,8 @@ pub(crate) struct Refusal {
     code: Code,
     detail: String,
     hint: Option<String>,
+    /// What the record says, where the client is told less.
+    recorded: Option<Code>,
     /// The connection is of no more use.
     close: bool,
 }
@@ -32,16 +34,22 @@ impl Refusal {
             code: error.code(),
             detail: error.public().into_owned(),
             hint: error.hint().map(std::borrow::Cow::into_owned),
+            recorded: None,
             close: false,
         }
     }
 
     pub(crate) fn new(status: StatusCode, code: Code, detail: &str) -> Self {
-        Self { status, code, detail: detail.to_owned(), hint: None, close: false }
+        let detail = detail.to_owned();
+        Self { status, code, detail, hint: None, recorded: None, close: false }
     }
 
     pub(crate) fn hint(self, hint: &str) -> Self {
         Self { hint: Some(hint.to_owned()), ..self }
+    }
+
+    pub(crate) fn recorded_as(self, code: Code) -> Self {
+        Self { recorded: Some(code), ..self }
     }
 
     pub(crate) fn closing(self) -> Self {
@@ -54,6 +62,10 @@ impl Refusal {
 
     pub(crate) fn code(&self) -> Code {
         self.code
+    }
+
+    pub(crate) fn recorded(&self) -> Code {
+        self.recorded.unwrap_or(self.code)
     }
 
     /// The same for a client of gRPC.

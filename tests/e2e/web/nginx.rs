@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
-use testkit::{Process, free_port, run, self_signed};
+use testkit::{Process, eventually, free_port, run, self_signed};
 
 use super::stage::Stage;
 use crate::support::{SOON, application, assert_says};
@@ -39,6 +39,19 @@ fn an_origin_is_trusted_by_its_ca_or_its_pin_and_not_otherwise() -> Result<()> {
         let output = run(stage.curl("/").args(["-i", "-H", &key]), SOON)?;
         assert_says(&output, said);
     }
+    // What it was is for those to read who administer the application.
+    let told = |code: &str, times: usize| {
+        eventually(SOON, code, || {
+            let log = stage.deployment.admin_json(&["web", "log"]).unwrap_or_default().to_string();
+            log.matches(&format!("\"{code}\"")).count() == times
+        })
+    };
+    told("origin.untrusted", 1)?;
+    told("origin.wrong_pin", 1)?;
+    told("origin.wrong_name", 1)?;
+    let log = fs::read_to_string(stage.deployment.dir().join("relay.log"))?;
+    assert_eq!(log.matches("No TLS with an origin").count(), 3, "{log}");
+    assert!(log.contains("once you know why"), "{log}");
     Ok(())
 }
 

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use access::{Code, Explain};
 use session::DialError;
-use trust::TrustError;
+use trust::{Fault, TrustError};
 
 use multiplex::Multiplex;
 
@@ -48,6 +48,40 @@ pub(crate) enum OriginError {
 impl From<TrustError> for OriginError {
     fn from(error: TrustError) -> Self {
         Self::Options(error.detail)
+    }
+}
+
+impl OriginError {
+    /// Its code for those who administer the application, to whom a certificate's fault is named.
+    /// Whoever asks is told [`code`](Explain::code).
+    pub(crate) fn recorded(&self) -> Code {
+        let Self::Tls(error) = self else { return self.code() };
+        Code(match Fault::of(error) {
+            Some(Fault::SelfSigned) => "origin.self_signed",
+            Some(Fault::Issuer) => "origin.untrusted",
+            Some(Fault::Name) => "origin.wrong_name",
+            Some(Fault::Time) => "origin.expired",
+            Some(Fault::Pin) => "origin.wrong_pin",
+            None => return self.code(),
+        })
+    }
+
+    /// What whoever administers the application can do about a handshake that failed.
+    pub(crate) fn remedy(&self) -> &'static str {
+        let Self::Tls(error) = self else { return "" };
+        match Fault::of(error) {
+            Some(Fault::SelfSigned) => {
+                "it is a self-signed certificate of a CA, which may sign others and not be shown: \
+                 set its SHA-256 as `pin`"
+            }
+            Some(Fault::Issuer) => {
+                "set the CA that signed it as `ca`; or its SHA-256 as `pin`, where nobody did"
+            }
+            Some(Fault::Name) => "set a name that stands in it as `sni`, or its SHA-256 as `pin`",
+            Some(Fault::Time) => "have it renewed, and look at the relay's clock",
+            Some(Fault::Pin) => "it was changed: set its SHA-256 as `pin`, once you know why",
+            None => "look whether the application speaks TLS at this port",
+        }
     }
 }
 
@@ -83,7 +117,11 @@ impl Explain for OriginError {
     fn hint(&self) -> Option<Cow<'static, str>> {
         Some(Cow::Borrowed(match self {
             Self::Dial(error) => return error.hint(),
-            Self::Tls(_) | Self::Options(_) => {
+            Self::Tls(_) => {
+                "an admin reads in the request log what is wrong, and sets the application's `ca` or \
+                 `pin`, or its port"
+            }
+            Self::Options(_) => {
                 "an admin sets the application's `ca` or `pin`, and looks at its port"
             }
             Self::NoHttp2 | Self::NoWebSocket => {
