@@ -162,11 +162,13 @@ impl Connectors {
     /// The connectors connected now, by site and name.
     pub fn list(&self) -> Vec<LiveConnector> {
         let sites = self.sites.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut streams: HashMap<ConnectorId, usize> = HashMap::new();
+        for member in sites.values().flatten() {
+            *streams.entry(member.connector.id).or_default() += member.link.streams();
+        }
         let newest = sites.values().flat_map(|members| newest(members));
-        let all = || sites.values().flatten();
-        let streams = |id| all().filter(|m| m.connector.id == id).map(|m| m.link.streams()).sum();
         let mut list: Vec<_> =
-            newest.map(|member| member.show(streams(member.connector.id))).collect();
+            newest.map(|member| member.show(streams[&member.connector.id])).collect();
         let clones = self.clones();
         for live in &mut list {
             live.cloned = clones.since(live.id).map(seconds);
@@ -228,8 +230,8 @@ impl Connectors {
     /// The connection of a connector that takes sessions, where it has one.
     fn newest_of(&self, id: ConnectorId) -> Option<Arc<Member>> {
         let sites = self.sites.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut own = sites.values().flat_map(|members| newest(members));
-        own.find(|member| member.connector.id == id && member.link.is_open()).cloned()
+        let own = sites.values().flatten().filter(|member| member.connector.id == id);
+        own.filter(|member| member.link.is_open()).max_by_key(|member| member.epoch).cloned()
     }
 
     /// The connections of a site that are worth asking. While the relay stops, connectors say that
@@ -304,13 +306,16 @@ impl Connectors {
     }
 }
 
-/// Of each connector the newest connection that is open, or the newest where none is.
+/// Of each connector the newest connection that is open, or the newest where none is. Each is looked at
+/// once: a site may have thousands.
 fn newest(members: &[Arc<Member>]) -> impl Iterator<Item = &Arc<Member>> {
-    let rank = |member: &Member| (member.link.is_open(), member.epoch);
-    members.iter().filter(move |member| {
-        let same = |other: &&Arc<Member>| other.connector.id == member.connector.id;
-        members.iter().filter(same).all(|other| rank(other) <= rank(member))
-    })
+    let mut best: HashMap<ConnectorId, (bool, u64)> = HashMap::with_capacity(members.len());
+    for member in members {
+        let rank = (member.link.is_open(), member.epoch);
+        let best = best.entry(member.connector.id).or_insert(rank);
+        *best = rank.max(*best);
+    }
+    members.iter().filter(move |member| best[&member.connector.id].1 == member.epoch)
 }
 
 /// Connections that one process of a connector has at once: one that takes sessions, and those whose

@@ -80,6 +80,19 @@ async fn a_session_goes_the_new_way_of_a_connector_whose_old_one_died() {
     assert!(start.elapsed() < Duration::from_millis(2600), "{:?}", start.elapsed());
 }
 
+#[tokio::test(start_paused = true)]
+async fn at_a_site_of_many_each_connector_is_looked_at_a_few_times_and_not_by_each_other() {
+    let connectors = Connectors::new(Arc::new(NoAudit));
+    let fakes: Vec<_> = (0..500).map(|_| Fake::answering(Answer::Opens)).collect();
+    let _all: Vec<_> = (0..).zip(&fakes).map(|(n, fake)| join(&connectors, n, fake)).collect();
+    let looked = || fakes.iter().map(|fake| fake.looked.load(Relaxed)).max().unwrap();
+    assert!(looked() <= 1, "{}", looked());
+    assert_eq!(connectors.list().len(), 500);
+    assert!(connectors.dial(request()).await.is_ok());
+    drop(connectors.examine(id(7)).await);
+    assert!(looked() <= 6, "{}", looked());
+}
+
 #[test]
 fn a_removed_connector_is_cut() {
     let connectors = Connectors::new(Arc::new(NoAudit));
@@ -264,6 +277,8 @@ struct Fake {
     streams: AtomicUsize,
     takes: Duration,
     asked: AtomicU64,
+    /// How often it was looked whether it is open.
+    looked: AtomicU64,
     closed: AtomicBool,
     /// The connector has said that it takes no more sessions.
     draining: AtomicBool,
@@ -291,8 +306,9 @@ impl Fake {
 
     fn of(answer: Answer, streams: usize, takes: Duration) -> Self {
         let (closed, draining) = (AtomicBool::new(false), AtomicBool::new(false));
-        let (asked, streams) = (AtomicU64::new(0), AtomicUsize::new(streams));
-        Self { answer, streams, takes, asked, closed, draining }
+        let (asked, looked) = (AtomicU64::new(0), AtomicU64::new(0));
+        let streams = AtomicUsize::new(streams);
+        Self { answer, streams, takes, asked, looked, closed, draining }
     }
 
     fn asked(&self) -> u64 {
@@ -323,6 +339,7 @@ impl Link for Fake {
     }
 
     fn is_open(&self) -> bool {
+        self.looked.fetch_add(1, Relaxed);
         !self.closed.load(Relaxed) && !self.is_draining()
     }
 

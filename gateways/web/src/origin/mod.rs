@@ -72,7 +72,7 @@ impl OriginError {
         match Fault::of(error) {
             Some(Fault::SelfSigned) => {
                 "it is a self-signed certificate of a CA, which may sign others and not be shown: \
-                 set its SHA-256 as `pin`"
+                 set it as `ca`, or its SHA-256 as `pin`"
             }
             Some(Fault::Issuer) => {
                 "set the CA that signed it as `ca`; or its SHA-256 as `pin`, where nobody did"
