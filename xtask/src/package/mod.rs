@@ -2,7 +2,7 @@
 //! list of what they are made of.
 //!
 //! Packages of the same programs are the same bytes: every time in them is `SOURCE_DATE_EPOCH`, or
-//! that of the last commit.
+//! that of the last commit; and so are the programs, whichever folder they are built in.
 
 mod boot;
 mod deb;
@@ -18,7 +18,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use crate::cargo::{build_programs, root};
+use crate::cargo::root;
 use crate::packages;
 
 #[derive(Debug, clap::Args)]
@@ -45,8 +45,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let programs = match &args.programs {
         Some(programs) => programs.clone(),
         None => {
-            build_programs(true)?;
-            target()?.join("release")
+            crate::portal::make()?;
+            reproduce::compile(&root(), &args.out.join("build"), source_date()?)?
         }
     };
     let files = make(&programs, &args.out, source_date()?, Effort::Best)?;
@@ -158,13 +158,6 @@ fn source_date() -> Result<SourceDate> {
         }
     };
     Ok(SourceDate(text.trim().parse().context("SOURCE_DATE_EPOCH is not a number of seconds")?))
-}
-
-fn target() -> Result<PathBuf> {
-    let metadata =
-        read(&mut crate::cargo::cargo(&["metadata", "--no-deps", "--format-version=1"]))?;
-    let metadata: serde_json::Value = serde_json::from_str(&metadata)?;
-    metadata["target_directory"].as_str().map(PathBuf::from).context("cargo names no target folder")
 }
 
 fn sums(files: &[PathBuf], out: &Path) -> Result<PathBuf> {

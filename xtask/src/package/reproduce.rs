@@ -1,7 +1,9 @@
-//! Two release builds of the programs, from two folders, compared byte by byte.
+//! The programs as packages have them, the same bytes from whichever folder; and two such builds,
+//! from two folders, compared byte by byte.
 //!
-//! What would differ is where the sources and the registry lie, so paths are written as if they lay in
-//! `/adit` and `/cargo`; no build looks at the time or at the repository's state.
+//! What would differ is where the sources, the registry and what is built lie, so paths are written as
+//! if they lay in `/adit`, `/cargo` and `/target`; no build looks at the time or at the repository's
+//! state.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -44,19 +46,32 @@ fn build(folder: &Path, date: SourceDate) -> Result<PathBuf> {
     let sources = folder.join("sources");
     std::fs::create_dir_all(&sources)?;
     // What is committed, so that nothing else can make a difference.
-    let archive = "git archive HEAD | tar -x -C \"$1\"";
-    step(Command::new("sh").args(["-ec", archive, "sh"]).arg(&sources).current_dir(root()))?;
+    let archive = folder.join("sources.tar");
+    let mut git = Command::new("git");
+    git.args(["archive", "--format=tar", "HEAD", "--output"]).arg(&archive);
+    step(git.current_dir(root()))?;
+    step(Command::new("tar").arg("-xf").arg(&archive).arg("-C").arg(&sources))?;
     let portal = root().join("portal/ui/node_modules");
     if portal.exists() {
         let to = sources.join("portal/ui/node_modules");
         step(Command::new("cp").arg("-a").args([&portal, &to]))?;
     }
     step(Command::new("node").arg("portal/ui/make.mjs").current_dir(&sources))?;
-    let target = folder.join("target");
+    compile(&sources, &folder.join("target"), date)
+}
+
+/// Builds the programs of `sources`, whose portal is made, below `target`, and gives their folder.
+/// `target` is for this alone: other builds are told other things.
+///
+/// # Errors
+/// When the build fails.
+pub(super) fn compile(sources: &Path, target: &Path, date: SourceDate) -> Result<PathBuf> {
+    std::fs::create_dir_all(target).with_context(|| format!("make {}", target.display()))?;
+    let target = target.canonicalize()?;
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.args(["build", "--release", "--locked", "--workspace", "--exclude", "xtask", "--bins"]);
-    cargo.current_dir(&sources).env("CARGO_TARGET_DIR", &target);
-    for (name, value) in environment(&sources, date)? {
+    cargo.current_dir(sources).env("CARGO_TARGET_DIR", &target);
+    for (name, value) in environment(sources, &target, date)? {
         cargo.env(name, value);
     }
     step(&mut cargo)?;
@@ -64,18 +79,19 @@ fn build(folder: &Path, date: SourceDate) -> Result<PathBuf> {
 }
 
 /// What a build is told, so that it tells nothing of its machine.
-pub(super) fn environment(sources: &Path, date: SourceDate) -> Result<Vec<(&'static str, String)>> {
+fn environment(
+    sources: &Path,
+    target: &Path,
+    date: SourceDate,
+) -> Result<Vec<(&'static str, String)>> {
     let cargo = match std::env::var_os("CARGO_HOME") {
         Some(home) => PathBuf::from(home),
         None => PathBuf::from(std::env::var_os("HOME").context("HOME is not set")?).join(".cargo"),
     };
-    let (sources, cargo) = (sources.display(), cargo.display());
-    // The last that fits counts, and the sources may lie below the other.
-    let rust = [
-        format!("--remap-path-prefix={cargo}=/cargo"),
-        format!("--remap-path-prefix={sources}=/adit"),
-    ];
-    let c = format!("-ffile-prefix-map={cargo}=/cargo -ffile-prefix-map={sources}=/adit");
+    // The last that fits counts: each may lie below the one before.
+    let places = [(&*cargo, "/cargo"), (sources, "/adit"), (target, "/target")];
+    let told = |word: &str| places.map(|(from, to)| format!("{word}={}={to}", from.display()));
+    let (rust, c) = (told("--remap-path-prefix"), told("-ffile-prefix-map").join(" "));
     Ok(vec![
         ("CARGO_ENCODED_RUSTFLAGS", rust.join("\u{1f}")),
         ("CFLAGS", c.clone()),
