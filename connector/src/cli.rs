@@ -405,7 +405,8 @@ fn describe(status: Option<&Status>, current: bool, state: &Path) -> String {
         text.push_str(&format!("\nlast error: {error}"));
     }
     for relay in status.relays.iter().filter(|_| status.relays.len() > 1) {
-        text.push_str(&format!("\n{}: {}", relay.relay, relay.state.as_str()));
+        let told = if relay.told { ", told by another relay" } else { "" };
+        text.push_str(&format!("\n{}: {}{told}", relay.relay, relay.state.as_str()));
     }
     text
 }

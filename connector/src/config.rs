@@ -21,6 +21,8 @@ pub struct Config {
     /// The relay, as it was joined, and then others that serve the same organisation. A connection is
     /// kept to each.
     pub relays: Vec<Relay>,
+    /// Whether connections are kept to further relays that these tell of.
+    pub learn_relays: bool,
     pub congestion: Congestion,
     /// How the relay is reached where UDP does not get through.
     pub proxy: ProxyChoice,
@@ -118,7 +120,12 @@ impl Config {
         Self::parse(&text, &path)
     }
 
-    fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
+    /// The name in the certificates of its relays: that of the first, and of all that serve beside it.
+    pub(crate) fn domain(&self) -> &str {
+        self.relays.first().map_or("", |first| &first.domain)
+    }
+
+    pub(crate) fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
         let mut mistakes = Mistakes { text, path, found: Vec::new() };
         let file: File = match toml::from_str(text) {
             Ok(file) => file,
@@ -157,6 +164,7 @@ impl Config {
         let proxy = file.proxy.map(|url| ProxyChoice::named(url.get_ref(), credentials));
         Ok(Self {
             relays,
+            learn_relays: file.learn_relays.unwrap_or(true),
             congestion: file.congestion,
             proxy: proxy.unwrap_or_default(),
             tls_interception: file.tls_interception,
@@ -204,6 +212,8 @@ pub fn template(
          {ALLOW_COMMENT}\
          {allow}\n\
          \n\
+         {LEARN_COMMENT}\
+         \n\
          {ALSO_COMMENT}",
         quoted(relay),
         quoted(domain),
@@ -224,6 +234,7 @@ struct File {
     #[serde(default)]
     tls_interception: Interception,
     allow: Option<Vec<Spanned<String>>>,
+    learn_relays: Option<bool>,
     #[serde(default)]
     also: Vec<At>,
     #[serde(default)]
@@ -318,7 +329,7 @@ fn kept(entries: Vec<Spanned<String>>, mistakes: &mut Mistakes<'_>) -> Vec<Entry
     kept
 }
 
-fn is_host_and_port(text: &str) -> bool {
+pub(crate) fn is_host_and_port(text: &str) -> bool {
     text.rsplit_once(':')
         .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
 }
@@ -340,7 +351,7 @@ pub fn update_section(key: &str, automatic: bool) -> String {
 }
 
 /// Each is a connection, and a door that is tried again and again.
-const MOST_RELAYS: usize = 8;
+pub(crate) const MOST_RELAYS: usize = 8;
 
 pub(crate) const FILE: &str = "connector.toml";
 
@@ -361,6 +372,12 @@ const UPDATE_COMMENT: &str = "
 # Updates that the relay hands on, signed by this key. automatic: taken without being asked for, as
 # soon as they have come to this connector's ring (\"first\", \"early\" or \"all\"), when its sessions
 # have ended or been cut (within = \"30m\").
+";
+
+const LEARN_COMMENT: &str = "\
+# A relay that is one of several tells of the others, and a connection is kept to each. false: only to
+# those that stand here.
+# learn_relays = true
 ";
 
 const ALSO_COMMENT: &str = "\

@@ -12,6 +12,7 @@ pub mod join;
 mod key;
 mod limits;
 pub mod orders;
+pub mod relays;
 pub mod run;
 pub mod serve;
 pub mod status;

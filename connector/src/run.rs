@@ -2,30 +2,31 @@
 
 mod report;
 mod uplink;
+mod uplinks;
 
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::join_all;
 use tokio_util::sync::CancellationToken;
 use tunnel::identity::IdentityError;
 use tunnel::ladder::Ways;
 use tunnel::{Ladder, OverTcp, Transport};
 
-use crate::backoff::Backoff;
 use crate::config::{Config, ConfigError, ProxyChoiceError, Relay};
 use crate::control::{Asked, Control};
 use crate::dial::SystemResolver;
 use crate::doctor::Examiner;
+use crate::relays::Told;
 use crate::serve::Site;
 use crate::status::Status;
 use crate::update::{Gate, Updater};
 use crate::{SOFTWARE, key, limits};
 
 use report::Report;
-use uplink::{Shared, Uplink};
+use uplink::Shared;
+use uplinks::{News, Uplinks};
 
 /// Why a connector does not run.
 #[derive(Debug, thiserror::Error)]
@@ -68,8 +69,16 @@ pub async fn run(
     let site = Site::new(config.allow.clone(), Box::new(SystemResolver));
     let site = Arc::new(site.examined_by(Examiner::new(state)));
     let worked = Worked::read(state);
-    let relays = config.relays.iter().map(|relay| (&*relay.url, worked.by(relay)));
-    let report = Arc::new(Report::new(state, relays, identity.not_after(), Arc::clone(&site)));
+    let expires = identity.not_after();
+    let report = match config.relays.first() {
+        Some(first) => Report::new(state, &first.url, worked.by(first), expires, Arc::clone(&site)),
+        None => Report::new(state, "", None, expires, Arc::clone(&site)),
+    };
+    let report = Arc::new(report);
+    let told = match config.learn_relays {
+        true => Told::read(state, config.domain()),
+        false => Told::default(),
+    };
     let instance = Ladder::draw_instance();
     // Where it is now: once another is in its place, the kernel calls it something else.
     let program = std::env::current_exe().unwrap_or_else(|_| PathBuf::from(crate::PROGRAM));
@@ -84,20 +93,15 @@ pub async fn run(
         grace,
         stop: ending.clone(),
         lost: Arc::default(),
+        news: Arc::new(News::new(config.domain(), told)),
     };
-    let mut uplinks = Vec::new();
-    for (place, relay) in config.relays.iter().enumerate() {
-        let ladder = Ladder::new(ways(&config, relay)?, worked.by(relay)).of_process(&instance);
-        let ladder = Arc::new(ladder);
-        let (shared, others_lost) = (shared.clone(), shared.lost.subscribe());
-        uplinks.push(Uplink { shared, place, ladder, backoff: Backoff::default(), others_lost });
-    }
+    let mut uplinks = Uplinks::new(config, shared, instance, worked);
+    uplinks.begin()?;
     telemetry::manager::ready();
-    let all = join_all(uplinks.iter_mut().map(|uplink| Box::pin(uplink.stay_connected())));
     let asked = Asked { site: Arc::clone(&site), updater: Arc::clone(&updater) };
     let mut replaced = None;
     tokio::select! {
-        _ = all => {}
+        () = Box::pin(uplinks.run()) => {}
         never = telemetry::manager::keep_alive() => match never {},
         never = listen(state, asked) => match never {},
         never = say_stopping(stop) => match never {},

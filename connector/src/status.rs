@@ -37,6 +37,9 @@ pub struct Status {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RelayStatus {
     pub relay: String,
+    /// Whether another relay has told of it, and the configuration does not name it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub told: bool,
     pub state: State,
     pub relay_software: Option<String>,
     pub rtt_micros: Option<u64>,

@@ -9,6 +9,7 @@ mod kept;
 mod owner;
 mod swap;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -140,26 +141,26 @@ pub enum Done {
 
 /// The connections to the relays, for whoever asks one something.
 #[derive(Debug, Default)]
-pub struct Links(watch::Sender<Vec<Option<Connection>>>);
+pub struct Links(watch::Sender<BTreeMap<usize, Connection>>);
 
 impl Links {
     pub fn set(&self, place: usize, connection: Option<Connection>) {
         self.0.send_modify(|links| {
-            if links.len() <= place {
-                links.resize(place + 1, None);
-            }
-            links[place] = connection;
+            match connection {
+                Some(connection) => links.insert(place, connection),
+                None => links.remove(&place),
+            };
         });
     }
 
     fn any(&self) -> Option<Connection> {
-        self.0.borrow().iter().flatten().find(|connection| connection.is_open()).cloned()
+        self.0.borrow().values().find(|connection| connection.is_open()).cloned()
     }
 
     /// Completes when a relay is connected.
     pub(crate) async fn up(&self) {
         // The sender lives as long as `self`.
-        drop(self.0.subscribe().wait_for(|links| links.iter().any(Option::is_some)).await);
+        drop(self.0.subscribe().wait_for(|links| !links.is_empty()).await);
     }
 }
 

@@ -25,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 use tunnel::Connection;
 use tunnel::doctor::Finding;
 use tunnel::https::CallError;
+use wire::RelayAt;
 
 #[tokio::test]
 async fn a_connector_comes_back_to_its_relay() {
@@ -168,6 +169,86 @@ async fn a_relay_that_takes_over_is_dialled_as_soon_as_the_other_is_lost() {
     .await;
     assert!(lost.elapsed() < Duration::from_secs(3), "{:?}", lost.elapsed());
     running.stop().await;
+}
+
+#[tokio::test]
+async fn a_connector_reaches_relays_that_it_is_told_of_also_when_it_starts_while_its_own_is_gone() {
+    let (one, two) = pair();
+    let state = state_of(&one);
+    let running = Running::start(state.path());
+    let first = within(one.welcome()).await;
+    // Its own under another name is its own.
+    first.tell_relays([at("one", &one, true), at("two", &two, false)].into());
+    let second = within(two.welcome()).await;
+    assert_eq!(first.peer().instance, second.peer().instance, "they are one process's");
+    within(wait_until(state.path(), |status| {
+        status.relays.len() == 2 && status.relays.iter().all(|one| one.state == State::Connected)
+    }))
+    .await;
+    let status = Status::read(state.path()).unwrap().unwrap();
+    let shown: Vec<_> = status.relays.iter().map(|one| (&*one.relay, one.told)).collect();
+    assert_eq!(shown, [("https://relay.test", false), ("https://two.test", true)]);
+    running.stop().await;
+    assert_eq!(mode(&state.path().join("relays.json")), 0o600);
+    gone(one, first).await;
+    let running = Running::start(state.path());
+    within(two.welcome()).await;
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_relay_that_is_told_of_no_more_is_left_and_the_connectors_own_never() {
+    let (one, two) = pair();
+    let state = state_of(&one);
+    let running = Running::start(state.path());
+    let first = within(one.welcome()).await;
+    first.tell_relays([at("two", &two, false)].into());
+    let second = within(two.welcome()).await;
+    // Two that are connected are believed together.
+    second.tell_relays([at("two", &two, true)].into());
+    first.tell_relays([].into());
+    let refused = tokio::time::timeout(Duration::from_millis(300), second.draining()).await;
+    assert!(refused.is_err(), "the other one still tells of it");
+    second.tell_relays([].into());
+    within(second.draining()).await;
+    within(second.closed()).await;
+    within(wait_until(state.path(), |status| status.relays.len() == 1)).await;
+    assert!(first.is_open() && !first.is_draining());
+    let kept = std::fs::read_to_string(state.path().join("relays.json")).unwrap();
+    assert!(!kept.contains("https://"), "{kept}");
+    // It is taken again where it is told of again, and what is no address never.
+    let nothing = RelayAt { url: "http://two.test".into(), quic: two.address(), here: false };
+    first.tell_relays([nothing, at("two", &two, false)].into());
+    within(two.welcome()).await;
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_connector_whose_file_says_so_keeps_to_the_relays_that_stand_there() {
+    let (one, two) = pair();
+    let state = state_of(&one);
+    let file = state.path().join("connector.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(file, text + "learn_relays = false\n").unwrap();
+    let running = Running::start(state.path());
+    let first = within(one.welcome()).await;
+    first.tell_relays([at("two", &two, false)].into());
+    let dialled = tokio::time::timeout(Duration::from_millis(500), two.endpoint.accept()).await;
+    assert!(dialled.is_err());
+    running.stop().await;
+    assert!(!state.path().join("relays.json").exists());
+}
+
+/// Two relays of one CA.
+fn pair() -> (TestRelay, TestRelay) {
+    let ca = Arc::new(TestCa::new());
+    let listen = || TestRelay::listen(Arc::clone(&ca), "127.0.0.1:0".parse().unwrap());
+    (listen(), listen())
+}
+
+/// A relay as another one tells of it.
+fn at(name: &str, relay: &TestRelay, here: bool) -> RelayAt {
+    RelayAt { url: format!("https://{name}.test"), quic: relay.address(), here }
 }
 
 #[tokio::test]

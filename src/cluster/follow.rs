@@ -153,6 +153,7 @@ impl Watch {
     /// Sees who is there, and takes away who is not.
     async fn meet(&mut self) -> Result<(), StoreError> {
         let mut relays = self.cluster.store.relays().await?;
+        self.cluster.look_outside(&relays);
         relays.retain(|relay| relay.epoch != self.cluster.epoch);
         let places = self.cluster.store.places_elsewhere().await?.into_iter().map(|place| Placed {
             relay: place.relay,

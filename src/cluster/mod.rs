@@ -11,16 +11,19 @@ mod forward;
 mod peers;
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use access::{Code, ConnectorId, Name, SessionId, SiteId};
 use serde::{Deserialize, Serialize};
 use session::DialError;
-use store::{NewRelay, RelayRow, Store, StoreError};
+use store::{NewRelay, Outside, RelayRow, Store, StoreError};
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 use tunnel::Connection;
 use tunnel::identity::{IdentityError, Key};
+use wire::{Control, RelayAt};
 
 use crate::ca::{Ca, CaError};
 use crate::config;
@@ -32,6 +35,8 @@ pub(crate) use forward::Forwarding;
 pub struct Cluster {
     name: Name,
     host: String,
+    /// Where connectors are told that they reach this relay.
+    outside: Option<config::OutsideUrl>,
     domain: String,
     epoch: i64,
     store: Store,
@@ -39,6 +44,8 @@ pub struct Cluster {
     /// By which the others know it; it never leaves this process.
     key: Key,
     others: Mutex<Arc<Others>>,
+    /// What connectors are told; `None` until it was looked which relays there are.
+    outsides: watch::Sender<Option<Arc<[RelayAt]>>>,
     /// Connections made to other relays, by their epochs, the one that takes sessions last.
     links: tokio::sync::Mutex<HashMap<i64, Vec<Connection>>>,
     /// Connections that other relays made, by their epochs.
@@ -115,12 +122,14 @@ impl Cluster {
         let cluster = Self {
             name: own.name.clone(),
             host: own.host.clone(),
+            outside: own.connectors.clone(),
             domain: config.domain.clone(),
             epoch: joined.epoch,
             store: store.clone(),
             ca,
             key,
             others: Mutex::default(),
+            outsides: watch::Sender::new(None),
             links: tokio::sync::Mutex::default(),
             guests: Mutex::default(),
             answered: Mutex::new(Instant::now()),
@@ -132,13 +141,46 @@ impl Cluster {
         &self.name
     }
 
-    /// Tells the others by which ports they reach this one.
+    /// Tells the others by which ports they reach this one, and where connectors do.
     pub(crate) async fn announce(&self, quic: u16, https: u16) -> Result<(), StoreError> {
         let host = match self.host.contains(':') {
             true => format!("[{}]", self.host),
             false => self.host.clone(),
         };
-        self.store.announce_relay(&format!("{host}:{quic}"), &format!("{host}:{https}")).await
+        let outside = self
+            .outside
+            .as_ref()
+            .map(|outside| Outside { url: outside.to_string(), quic: outside.quic(quic, https) });
+        let (quic, https) = (format!("{host}:{quic}"), format!("{host}:{https}"));
+        self.store.announce_relay(&quic, &https, outside.as_ref()).await
+    }
+
+    /// Tells a connector of the relays that it may connect to, and again whenever they change.
+    pub(crate) async fn tell(&self, connector: &Connection) -> Infallible {
+        let mut outsides = self.outsides.subscribe();
+        loop {
+            if let Some(relays) = outsides.borrow_and_update().clone() {
+                connector.tell_relays(relays);
+            }
+            // The sender lives as long as `self`.
+            drop(outsides.changed().await);
+        }
+    }
+
+    /// Notes where connectors reach which relay.
+    fn look_outside(&self, relays: &[RelayRow]) {
+        let told = relays.iter().filter_map(|relay| {
+            let Outside { url, quic } = relay.outside.clone()?;
+            Some(RelayAt { url, quic, here: relay.epoch == self.epoch })
+        });
+        let told: Arc<[RelayAt]> = told.take(Control::MOST_RELAYS).collect();
+        self.outsides.send_if_modified(|before| {
+            let is_new = before.as_ref() != Some(&told);
+            if is_new {
+                *before = Some(told);
+            }
+            is_new
+        });
     }
 
     /// The other relays as they were a moment ago.

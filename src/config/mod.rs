@@ -21,7 +21,7 @@ use axum::http::Uri;
 use gateway_ssh::Texts;
 
 pub use audit::{Audit, Destination, FileTo, SyslogTo, TlsFiles, To, WebhookTo};
-pub use cluster::Cluster;
+pub use cluster::{Cluster, OutsideUrl};
 pub use database::{Database, DatabaseError};
 use document::Section;
 pub use ldap::LdapDirectory;

@@ -331,3 +331,44 @@ fn one_of_several_relays_has_a_name_and_a_host() {
         assert_eq!(parse(bad).unwrap_err().len(), lines, "{bad}");
     }
 }
+
+#[test]
+fn connectors_are_told_of_a_relay_at_an_https_url_and_nowhere_else() {
+    let parse = |url: &str| {
+        let cluster = format!("[cluster]\nname = 'a'\nhost = 'b'\nconnectors = '{url}'\n");
+        let config = Config::parse(&format!("domain = 'x.test'\n{cluster}"), Path::new("."));
+        config.map(|config| config.cluster.unwrap().connectors.unwrap())
+    };
+    let table = [
+        ("https://Relay-2.example.com", "https://relay-2.example.com", "relay-2.example.com:443"),
+        (
+            "https://relay-2.example.com:443/",
+            "https://relay-2.example.com",
+            "relay-2.example.com:443",
+        ),
+        ("https://r2.x.test:8443", "https://r2.x.test:8443", "r2.x.test:8443"),
+        ("https://[2001:db8::1]", "https://[2001:db8::1]", "[2001:db8::1]:443"),
+        ("https://192.0.2.7:1", "https://192.0.2.7:1", "192.0.2.7:1"),
+    ];
+    for (text, url, quic) in table {
+        let parsed = parse(text).unwrap();
+        assert_eq!((parsed.to_string(), parsed.quic(443, 443)), (url.to_owned(), quic.to_owned()));
+    }
+    assert_eq!(parse("https://r2.x.test:8443").unwrap().quic(4433, 443), "r2.x.test:4433");
+    for bad in [
+        "http://r.test",
+        "r.test",
+        "https://",
+        "https://u:p@r.test",
+        "https://r.test:",
+        "https://r.test:0",
+        "https://r.test:99999",
+        "https://r.test/adit",
+        "https://r.test?x",
+        "https://*.r.test",
+        "https://a b",
+    ] {
+        let mistakes = parse(bad).unwrap_err();
+        assert!(mistakes[0].text.contains("`cluster.connectors`"), "{bad}: {mistakes:?}");
+    }
+}

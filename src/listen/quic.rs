@@ -190,10 +190,22 @@ impl Machines {
             closed = self.answer(&connection) => closed,
             never = self.end(&connection) => match never {},
             never = self.connectors.look_after(id) => match never {},
+            never = self.tell(&connection) => match never {},
         };
         tracing::debug!(%peer, %closed, "Connector left");
         self.authn.sightings().connector(id, from, &software);
         drop(place);
+    }
+
+    /// Tells a connector of other relays; that there are none, where this one serves alone.
+    async fn tell(&self, connection: &Connection) -> Infallible {
+        match &self.cluster {
+            Some((cluster, _)) => cluster.tell(connection).await,
+            None => {
+                connection.tell_relays(Arc::default());
+                std::future::pending().await
+            }
+        }
     }
 
     /// Answers what a connector asks for by itself, a little at a time, until its connection is over.

@@ -27,8 +27,12 @@ impl World {
     }
 
     pub(crate) fn with_sshd(options: SshdOptions) -> Result<Self> {
-        let sshd = Sshd::start_with(options)?;
-        let world = Self { deployment: Deployment::start()?, sshd, echo: Echo::start(None)? };
+        Self::on(Deployment::start()?, Sshd::start_with(options)?)
+    }
+
+    /// Of a deployment that was started otherwise.
+    pub(crate) fn on(deployment: Deployment, sshd: Sshd) -> Result<Self> {
+        let world = Self { deployment, sshd, echo: Echo::start(None)? };
         world.deployment.apply(&world.document()?)?.ok()?;
         Ok(world)
     }

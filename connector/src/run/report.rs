@@ -1,5 +1,6 @@
 //! Keeps `status.json`.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,48 +16,61 @@ use crate::status::{RelayStatus, State, Status, unix};
 pub(super) struct Report {
     directory: PathBuf,
     site: Arc<Site>,
+    /// All but what stands of each relay.
     status: Mutex<Status>,
+    relays: Mutex<BTreeMap<usize, RelayStatus>>,
     /// One writes at a time, so that the file never goes back.
     turn: tokio::sync::Mutex<()>,
 }
 
 impl Report {
-    pub(super) fn new<'a>(
+    /// `relay` is the first that is dialled, and `worked` by which way it was reached the last time.
+    pub(super) fn new(
         directory: &Path,
-        relays: impl Iterator<Item = (&'a str, Option<Transport>)>,
+        relay: &str,
+        worked: Option<Transport>,
         certificate_expires: SystemTime,
         site: Arc<Site>,
     ) -> Self {
         let now = unix(SystemTime::now());
-        let relays: Vec<_> = relays.map(|(relay, worked)| connecting(relay, worked)).collect();
         let status = Status {
             pid: std::process::id(),
             software: SOFTWARE.to_owned(),
-            relay: relays.first().map(|first| first.relay.clone()).unwrap_or_default(),
+            relay: relay.to_owned(),
             state: State::Connecting,
             since: now,
             relay_software: None,
             rtt_micros: None,
-            transport: relays.first().and_then(|first| first.transport.clone()),
+            transport: worked.map(|transport| transport.to_string()),
             sessions: 0,
             opened: 0,
             refused: 0,
             last_error: None,
             certificate_expires: unix(certificate_expires),
             written: now,
-            relays,
+            relays: Vec::new(),
         };
         let (status, turn) = (Mutex::new(status), tokio::sync::Mutex::default());
-        Self { directory: directory.to_owned(), site, status, turn }
+        Self { directory: directory.to_owned(), site, status, relays: Mutex::default(), turn }
+    }
+
+    /// One more relay is dialled.
+    pub(super) fn begin(&self, place: usize, relay: &str, told: bool, worked: Option<Transport>) {
+        self.relays().insert(place, connecting(relay, told, worked));
+    }
+
+    /// A relay is dialled no more, and its last session has ended.
+    pub(super) async fn end(&self, place: usize) {
+        self.relays().remove(&place);
+        self.write().await;
     }
 
     /// Why the connection to a relay ended, or did not come about.
     pub(super) fn failed(&self, place: usize, error: String) {
-        let mut status = self.status();
-        if let Some(relay) = status.relays.get_mut(place) {
+        if let Some(relay) = self.relays().get_mut(&place) {
             relay.last_error = Some(error.clone());
         }
-        status.last_error = Some(error);
+        self.status().last_error = Some(error);
     }
 
     pub(super) fn certificate_expires(&self, at: SystemTime) {
@@ -65,7 +79,7 @@ impl Report {
 
     /// Notes how it stands with one relay, and writes what is so now.
     pub(super) async fn note(&self, place: usize, state: State, connection: Option<&Connection>) {
-        if let Some(relay) = self.status().relays.get_mut(place) {
+        if let Some(relay) = self.relays().get_mut(&place) {
             relay.update(state, connection);
         }
         self.write().await;
@@ -73,7 +87,7 @@ impl Report {
 
     /// Writes that the connector has stopped.
     pub(super) async fn stopped(&self) {
-        self.status().relays.iter_mut().for_each(|relay| relay.update(State::Stopped, None));
+        self.relays().values_mut().for_each(|relay| relay.update(State::Stopped, None));
         self.write().await;
     }
 
@@ -91,7 +105,9 @@ impl Report {
 
     /// The whole of it, of which what stands first is the relay that is reached best.
     fn gather(&self) -> Status {
+        let relays = self.relays().values().cloned().collect();
         let mut status = self.status();
+        status.relays = relays;
         let now = unix(SystemTime::now());
         let best = status.relays.iter().min_by_key(|relay| rank(relay.state)).cloned();
         if let Some(best) = best {
@@ -113,6 +129,10 @@ impl Report {
         status.clone()
     }
 
+    fn relays(&self) -> MutexGuard<'_, BTreeMap<usize, RelayStatus>> {
+        self.relays.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn status(&self) -> MutexGuard<'_, Status> {
         self.status.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -130,9 +150,10 @@ impl RelayStatus {
     }
 }
 
-fn connecting(relay: &str, worked: Option<Transport>) -> RelayStatus {
+fn connecting(relay: &str, told: bool, worked: Option<Transport>) -> RelayStatus {
     RelayStatus {
         relay: relay.to_owned(),
+        told,
         state: State::Connecting,
         relay_software: None,
         rtt_micros: None,

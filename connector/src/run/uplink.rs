@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tunnel::identity::IdentityError;
 use tunnel::{Closed, ConnectError, Connection, Ladder};
@@ -18,6 +18,7 @@ use crate::status::State;
 use crate::update::Links;
 
 use super::report::Report;
+use super::uplinks::News;
 
 /// What the connections to all relays share.
 #[derive(Clone)]
@@ -30,6 +31,8 @@ pub(super) struct Shared {
     pub(super) stop: CancellationToken,
     /// Moves when a relay is lost: the others are tried at once.
     pub(super) lost: Arc<watch::Sender<()>>,
+    /// What relays tell of each other.
+    pub(super) news: Arc<News>,
 }
 
 /// The connection to one relay.
@@ -37,6 +40,9 @@ pub(super) struct Uplink {
     pub(super) shared: Shared,
     /// Which of the relays.
     pub(super) place: usize,
+    /// This relay is not wanted any more: it is not dialled again, and what it carries may end by
+    /// itself. Cancelled by `stop` too.
+    pub(super) leave: CancellationToken,
     pub(super) ladder: Arc<Ladder>,
     pub(super) backoff: Backoff,
     pub(super) others_lost: watch::Receiver<()>,
@@ -44,6 +50,7 @@ pub(super) struct Uplink {
 
 /// What comes after a connection.
 enum Next {
+    /// It is the last: this one's sessions end, and no other follows.
     Stop,
     /// Dial again; the old one may carry what it carries.
     Again,
@@ -56,29 +63,39 @@ impl Uplink {
     /// stay until theirs have ended.
     pub(super) async fn stay_connected(&mut self) {
         let mut connections = JoinSet::new();
-        let stop = self.shared.stop.clone();
-        while let Some(connection) = stop.run_until_cancelled(self.connect()).await {
+        let (stop, leave) = (self.shared.stop.clone(), self.leave.clone());
+        while let Some(connection) = leave.run_until_cancelled(self.connect()).await {
             let since = Instant::now();
-            let stopped = self.serve_in_turn(connection, &mut connections).await;
+            let over = self.serve_in_turn(connection, &mut connections).await;
             self.shared.links.set(self.place, None);
-            if stopped {
+            self.shared.news.left(self.place);
+            if over {
                 break;
             }
             if since.elapsed() >= STABLE {
                 self.backoff.reset();
             }
             let wait = self.backoff.next(rand::random());
-            stop.run_until_cancelled(self.pause(wait)).await;
+            leave.run_until_cancelled(self.pause(wait)).await;
         }
         self.note(State::Draining, None).await;
-        // Each ends by itself within its grace period; this bound is for what must not happen.
+        // Once all stops, each ends by itself within its grace period; this bound is for what must not
+        // happen.
+        let too_late = async {
+            stop.cancelled().await;
+            sleep(self.shared.grace + MARGIN).await;
+        };
         let all = async { while connections.join_next().await.is_some() {} };
-        if timeout(self.shared.grace + MARGIN, all).await.is_err() {
-            tracing::error!("Connections did not end in time");
+        tokio::select! {
+            () = all => {}
+            () = too_late => tracing::error!("Connections did not end in time"),
+        }
+        if !stop.is_cancelled() {
+            self.shared.report.end(self.place).await;
         }
     }
 
-    /// Serves a connection, and the one that takes its place, and so on. Whether `stop` was the end.
+    /// Serves a connection, and the one that takes its place, and so on. Whether it was the last.
     async fn serve_in_turn(
         &mut self,
         mut connection: Connection,
@@ -90,10 +107,16 @@ impl Uplink {
             let (retire, resumed) = (CancellationToken::new(), site.orders.resumed());
             let ends = Ends { stop: stop.clone(), grace, retire: retire.clone() };
             connections.spawn(serve(connection.clone(), Arc::clone(&site), ends));
-            let next = stop.run_until_cancelled(self.attend(&connection, resumed)).await;
+            let next = self.leave.clone();
+            let next = next.run_until_cancelled(self.attend(&connection, resumed)).await;
             while connections.try_join_next().is_some() {}
             match next.unwrap_or(Next::Stop) {
-                Next::Stop => return true,
+                Next::Stop => {
+                    if !stop.is_cancelled() {
+                        retire.cancel();
+                    }
+                    return true;
+                }
                 Next::Again => {
                     retire.cancel();
                     return false;
@@ -155,6 +178,9 @@ impl Uplink {
         let identity = move || key::identity(&state).ok();
         let mut replacement = Box::pin(ladder.replacement(connection, identity));
         let mut orders = self.shared.site.orders.subscribe();
+        let mut relays = connection.relays();
+        // What was told before this began.
+        relays.mark_changed();
         let ended = loop {
             self.note(State::Connected, Some(connection)).await;
             let drained = orders.borrow_and_update().is_drain();
@@ -172,6 +198,12 @@ impl Uplink {
                 // What drains needs no better way.
                 next = &mut replacement, if !drained => return Next::Other(next),
                 _ = orders.changed() => {}
+                // The sender lives as long as the connection.
+                Ok(()) = relays.changed() => {
+                    if let Some(relays) = relays.borrow_and_update().as_deref() {
+                        self.shared.news.heard(self.place, relays);
+                    }
+                }
                 () = sleep(crate::status::EVERY) => {}
             }
         };

@@ -1,5 +1,6 @@
 //! Whether a new program is one that works here: it is started beside the one that runs.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::io;
 use std::path::Path;
@@ -13,6 +14,7 @@ use tunnel::Ladder;
 
 use crate::config::Config;
 use crate::key;
+use crate::relays::{Told, wanted};
 use crate::run::{RunError, ways};
 
 use super::{UpdateError, Updater};
@@ -65,7 +67,8 @@ pub async fn trial(state: &Path, instance: &str) -> Result<(), RunError> {
     let config = Config::load(state)?;
     let identity = key::identity(state)?;
     loop {
-        for relay in &config.relays {
+        let told = Told::read(state, config.domain());
+        for relay in wanted(&config, told.relays(), &BTreeSet::new()) {
             let ladder = Ladder::new(ways(&config, relay)?, None).of_process(instance);
             match ladder.dial(&identity).await {
                 Ok(connection) => {

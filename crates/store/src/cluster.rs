@@ -46,10 +46,21 @@ pub struct RelayRow {
     /// `host:port`; empty until its doors are open.
     pub quic: String,
     pub https: String,
+    /// Where connectors reach it; `None` where they are not told of it, or its doors are not open.
+    pub outside: Option<Outside>,
     /// Unix seconds.
     pub since: u64,
     pub beat: i64,
     pub version: String,
+}
+
+/// Where a relay is reached from outside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outside {
+    /// `https://host[:port]`.
+    pub url: String,
+    /// `host:port`.
+    pub quic: String,
 }
 
 /// A connector at a relay.
@@ -124,11 +135,24 @@ impl Store {
         Ok(Joined { epoch, abandoned })
     }
 
-    /// Says where other relays reach this one.
-    pub async fn announce_relay(&self, quic: &str, https: &str) -> Result<(), StoreError> {
+    /// Says where other relays reach this one, and where connectors do.
+    pub async fn announce_relay(
+        &self,
+        quic: &str,
+        https: &str,
+        outside: Option<&Outside>,
+    ) -> Result<(), StoreError> {
         let Some(epoch) = self.inner.fence.epoch() else { return Ok(()) };
-        let told = sqlx::query("UPDATE relays SET quic = $2, https = $3 WHERE epoch = $1");
-        told.bind(epoch).bind(quic).bind(https).execute(&self.inner.writer).await?;
+        let (outside_url, outside_quic) =
+            outside.map_or(("", ""), |outside| (&*outside.url, &*outside.quic));
+        sqlx::query(ANNOUNCE)
+            .bind(epoch)
+            .bind(quic)
+            .bind(https)
+            .bind(outside_url)
+            .bind(outside_quic)
+            .execute(&self.inner.writer)
+            .await?;
         self.wake_relays().await
     }
 
@@ -416,11 +440,17 @@ impl FromRow<'_, Row> for RelayRow {
             name: row.parsed("name")?,
             quic: row.try_get("quic")?,
             https: row.try_get("https")?,
+            outside: outside(row)?,
             since: row.number("since")?,
             beat: row.try_get("beat")?,
             version: row.try_get("version")?,
         })
     }
+}
+
+fn outside(row: &Row) -> Result<Option<Outside>, sqlx::Error> {
+    let outside = Outside { url: row.try_get("outside_url")?, quic: row.try_get("outside_quic")? };
+    Ok(Some(outside).filter(|outside| !outside.url.is_empty()))
 }
 
 impl FromRow<'_, Row> for Place {
@@ -474,10 +504,14 @@ const OTHERS: &str = "SELECT count(*) FROM relays WHERE name <> $1";
 const JOIN: &str = "INSERT INTO relays (epoch, name, quic, https, spki, version, since, beat)
     VALUES ($1, $2, '', '', $3, $4, $5, 0)";
 const BEAT: &str = "UPDATE relays SET beat = beat + 1 WHERE epoch = $1";
+const ANNOUNCE: &str = "UPDATE relays SET quic = $2, https = $3, outside_url = $4,
+    outside_quic = $5 WHERE epoch = $1";
 const RELAYS: &str =
-    "SELECT epoch, name, quic, https, since, beat, version FROM relays ORDER BY epoch";
+    "SELECT epoch, name, quic, https, outside_url, outside_quic, since, beat, version
+    FROM relays ORDER BY epoch";
 const RELAY_BY_KEY: &str =
-    "SELECT epoch, name, quic, https, since, beat, version FROM relays WHERE spki = $1";
+    "SELECT epoch, name, quic, https, outside_url, outside_quic, since, beat,
+    version FROM relays WHERE spki = $1";
 const OPENED_AT: &str = "SELECT audit.at_ms, audit.event FROM live_sessions
     JOIN audit ON audit.session = live_sessions.session AND audit.action = 'session.opened'
     WHERE live_sessions.relay = $1 ORDER BY audit.seq";

@@ -39,7 +39,7 @@ mod writer;
 pub use acme::{AcmeClaim, AcmeRow, IssuedPair};
 pub use audit::{AuditCheck, AuditPart, AuditQuery, Claimed, Delivery, DeliveryRow};
 pub use chain::{Damage, Head, HeadError};
-pub use cluster::{Joined, LiveRow, NewRelay, Place, RelayRow, Wakes};
+pub use cluster::{Joined, LiveRow, NewRelay, Outside, Place, RelayRow, Wakes};
 pub use config::{
     Apply, Edit, Expected, KeyEnd, NewSshKey, Object, Revised, Settings, TokenRules, Within,
     revision,

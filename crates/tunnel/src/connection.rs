@@ -9,7 +9,7 @@ use std::time::Duration;
 use access::{EndReason, SessionId};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
-use wire::{Header, Mode, Reply};
+use wire::{Header, Mode, RelayAt, Reply};
 
 use crate::carried::Stream;
 use crate::carrier::{Carrier, Transport};
@@ -125,6 +125,24 @@ impl Connection {
         self.0.link.shared.drain.notify_one();
     }
 
+    /// Tells the peer, where that is a connector, of all relays that it may connect to. Once more does
+    /// nothing where nothing has changed.
+    pub fn tell_relays(&self, relays: Arc<[RelayAt]>) {
+        let relays = Some(relays);
+        self.0.link.shared.telling.send_if_modified(|telling| {
+            let is_new = *telling != relays;
+            if is_new {
+                *telling = relays;
+            }
+            is_new
+        });
+    }
+
+    /// Which relays the peer, where that is a relay, has told of; `None` until it has.
+    pub fn relays(&self) -> watch::Receiver<Option<Arc<[RelayAt]>>> {
+        self.0.link.shared.told.subscribe()
+    }
+
     /// Ends the connection and every stream on it, and tells the peer why.
     pub fn close(&self, reason: EndReason, why: &str) {
         self.0.link.close(Closed::Here, reason, why);
@@ -183,6 +201,9 @@ pub(crate) struct Shared {
     pub(crate) draining: watch::Sender<bool>,
     pub(crate) doubted: watch::Sender<bool>,
     pub(crate) ready: watch::Sender<bool>,
+    /// Of which relays the peer is to be told, and of which it has.
+    pub(crate) telling: watch::Sender<Option<Arc<[RelayAt]>>>,
+    pub(crate) told: watch::Sender<Option<Arc<[RelayAt]>>>,
     streams: Arc<AtomicUsize>,
     ended: OnceLock<Closed>,
 }
@@ -194,6 +215,8 @@ impl Link {
             draining: watch::Sender::new(false),
             doubted: watch::Sender::new(false),
             ready: watch::Sender::new(ready),
+            telling: watch::Sender::new(None),
+            told: watch::Sender::new(None),
             streams: Arc::default(),
             ended: OnceLock::new(),
         };

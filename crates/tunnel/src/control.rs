@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use access::EndReason;
 use tokio::time::{Instant, sleep_until, timeout};
-use wire::{Action, Control, Liveness, Refusal};
+use wire::{Action, Control, Liveness, Refusal, RelayAt};
 
 use crate::accept::Renewer;
 use crate::certificate::{Spki, requested_key};
@@ -56,6 +56,9 @@ impl ControlLoop {
         let mut received = self.link.carrier.received();
         let mut window = SendWindow::new();
         let shared = Arc::clone(&self.link.shared);
+        let mut telling = shared.telling.subscribe();
+        // What was to be told before this began.
+        telling.mark_changed();
         loop {
             self.renew_when_due().await?;
             self.link.carrier.fit(&mut window);
@@ -71,6 +74,13 @@ impl ControlLoop {
                     self.handle(message).await?;
                 }
                 () = shared.drain.notified() => self.send(&Control::Drain).await?,
+                // The sender lives as long as the connection.
+                Ok(()) = telling.changed() => {
+                    let relays = telling.borrow_and_update().clone();
+                    if let Some(relays) = relays {
+                        self.send(&Control::Relays { relays: relays.to_vec() }).await?;
+                    }
+                }
                 () = sleep_until(timeout) => {
                     let before = std::mem::replace(&mut received, self.link.carrier.received());
                     let comes_in = received != before;
@@ -108,9 +118,26 @@ impl ControlLoop {
                 tracing::warn!(%refusal, "The relay did not renew the certificate");
                 Ok(())
             }
+            Control::Relays { relays } => {
+                self.handle_relays(relays);
+                Ok(())
+            }
             Control::Pong { .. } => Ok(()),
             // A newer peer may say more; nothing here depends on it.
             Control::Hello { .. } | Control::Welcome { .. } | Control::Unknown => Ok(()),
+        }
+    }
+
+    /// What it says is the peer's; whoever dials there judges it.
+    fn handle_relays(&self, relays: Vec<RelayAt>) {
+        match self.role {
+            Role::Dialler { .. } if relays.len() <= Control::MOST_RELAYS => {
+                self.link.shared.told.send_replace(Some(relays.into()));
+            }
+            Role::Dialler { .. } => {
+                tracing::warn!(relays = relays.len(), "The relay tells of too many relays");
+            }
+            Role::Listener { .. } => {}
         }
     }
 

@@ -17,7 +17,7 @@ use testkit::{open_files, resident};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tunnel::endpoint::{self, Congestion};
 use tunnel::{Closed, ConnectError, Connection, OpenError, Stream, end_reason};
-use wire::{Control, Header, Inbox, Mode, Open, Refusal, Reply, VERSIONS, VersionRange};
+use wire::{Control, Header, Inbox, Mode, Open, Refusal, RelayAt, Reply, VERSIONS, VersionRange};
 
 #[tokio::test]
 async fn two_sides_greet_and_carry_bytes_both_ways() {
@@ -199,6 +199,34 @@ async fn a_drain_notice_arrives_and_streams_go_on() {
     assert!(machine.is_draining() && machine.is_open());
     within(far.send_frame(&"still here")).await.unwrap();
     assert_eq!(within(near.recv_frame::<String>()).await.unwrap(), "still here");
+}
+
+#[tokio::test]
+async fn a_machine_is_told_of_relays_and_of_changes_and_its_relay_is_told_of_none() {
+    let relay = TestRelay::start();
+    let (far, near) = within(relay.connect()).await;
+    let at = |number: usize| RelayAt {
+        url: format!("https://r{number}.test"),
+        quic: format!("r{number}.test:443"),
+        here: number == 0,
+    };
+    let list = |count: usize| (0..count).map(at).collect::<Arc<[_]>>();
+    let mut told = near.relays();
+    assert_eq!(*told.borrow(), None);
+    for count in [2, 0, Control::MOST_RELAYS] {
+        far.tell_relays(list(count));
+        let expected = Some(list(count));
+        within(told.wait_for(|told| *told == expected)).await.unwrap();
+    }
+    // One that is too long changes nothing, and what is said after it is heard.
+    far.tell_relays(list(Control::MOST_RELAYS + 1));
+    far.drain();
+    within(near.draining()).await;
+    assert_eq!(*told.borrow(), Some(list(Control::MOST_RELAYS)));
+    near.tell_relays(list(1));
+    near.drain();
+    within(far.draining()).await;
+    assert_eq!(*far.relays().borrow(), None);
 }
 
 #[tokio::test]

@@ -11,6 +11,6 @@ mod version;
 pub use frame::{FrameError, Inbox, MAX_FRAME, encode};
 pub use liveness::{Action, Liveness};
 pub use message::{
-    Control, Dial, Examined, Fetch, Finding, Forward, Header, Mode, Open, Refusal, Reply,
+    Control, Dial, Examined, Fetch, Finding, Forward, Header, Mode, Open, Refusal, RelayAt, Reply,
 };
 pub use version::{ALPN, ALPN_API, VERSIONS, VersionRange, WITH_UPDATES};

@@ -49,6 +49,12 @@ pub enum Control {
     Renewed {
         certificate_pem: String,
     },
+    /// The relay tells a connector which relays of its database it may connect to: all of them, each
+    /// time. Who does not know the kind goes by its configuration alone.
+    Relays {
+        /// At most [`MOST_RELAYS`](Self::MOST_RELAYS).
+        relays: Vec<RelayAt>,
+    },
     /// The sender takes no more sessions; those under way go on.
     Drain,
     /// The sender is about to close.
@@ -56,6 +62,27 @@ pub enum Control {
     /// A kind this build does not know.
     #[serde(other)]
     Unknown,
+}
+
+impl Control {
+    /// The longest list of relays.
+    pub const MOST_RELAYS: usize = 64;
+}
+
+/// Where connectors reach one of several relays, which their own relay's CA vouches for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RelayAt {
+    /// `https://host` or `https://host:port`, of [`LONGEST`](Self::LONGEST) bytes at most.
+    pub url: String,
+    /// `host:port` for QUIC, no longer either.
+    pub quic: String,
+    /// Whether it is the relay that says so.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub here: bool,
+}
+
+impl RelayAt {
+    pub const LONGEST: usize = 300;
 }
 
 /// The first message of a session's stream.
@@ -227,6 +254,7 @@ mod tests {
             Control::Pong { n: 0 },
             Control::Renew { csr_pem: "-----BEGIN".into() },
             Control::Renewed { certificate_pem: "-----BEGIN".into() },
+            Control::Relays { relays: vec![relay_at(true), relay_at(false)] },
             Control::Drain,
             Control::Goodbye,
             Control::Unknown,
@@ -275,6 +303,10 @@ mod tests {
                 r#"{"kind":"fetch","what":"file","sha256":"00"}"#,
             ),
             (serde_json::to_string(&Control::Drain).unwrap(), r#"{"kind":"drain"}"#),
+            (
+                serde_json::to_string(&Control::Relays { relays: vec![relay_at(true)] }).unwrap(),
+                r#"{"kind":"relays","relays":[{"url":"https://r2.example","quic":"r2.example:443","here":true}]}"#,
+            ),
             (
                 serde_json::to_string(&Header::Forward(Forward {
                     session: SessionId(uuid::Uuid::nil()),
@@ -332,6 +364,10 @@ mod tests {
             drop(serde_json::from_str::<Header>(&format!("{{\"kind\":\"dial\",{text}}}")));
             drop(serde_json::from_str::<Reply>(&format!("{{\"kind\":{text}}}")));
         }
+    }
+
+    fn relay_at(here: bool) -> RelayAt {
+        RelayAt { url: "https://r2.example".into(), quic: "r2.example:443".into(), here }
     }
 
     fn round_trip<T: Serialize + DeserializeOwned>(message: &T) -> T {

@@ -12,10 +12,10 @@ use store::{Location, MasterKey, migrate_to};
 use testkit::Database;
 use tokio::net::TcpListener;
 use tunnel::OpenError;
-use wire::{Forward, Header};
+use wire::{Forward, Header, RelayAt};
 
 use super::*;
-use crate::config::Cluster;
+use crate::config::{Cluster, OutsideUrl};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_at_one_relay_goes_by_the_connector_of_the_other() {
@@ -100,7 +100,7 @@ async fn a_session_at_the_other_relay_is_listed_and_killed_with_a_receipt() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connector_that_one_relay_removes_is_cut_at_the_other() {
-    let mut pair = Pair::start().await;
+    let mut pair = Box::pin(Pair::start()).await;
     let (id, identity) = pair.one.enrolled().await;
     let connection = pair.two.dial(&identity).await.unwrap();
     pair.one.until(|state| elsewhere(state) == 1).await;
@@ -113,6 +113,43 @@ async fn a_connector_that_one_relay_removes_is_cut_at_the_other() {
     );
     assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
     pair.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connector_is_told_of_the_relays_it_may_connect_to_and_when_one_is_gone() {
+    let mut pair = Box::pin(Pair::start()).await;
+    let (_, identity) = pair.two.enrolled().await;
+    let connection = pair.two.dial(&identity).await.unwrap();
+    let mut told = connection.relays();
+    let names = |told: &Option<Arc<[RelayAt]>>| -> Vec<(String, bool)> {
+        told.iter().flat_map(|all| all.iter()).map(|at| (at.url.clone(), at.here)).collect()
+    };
+    let at = |name: &str, here| (format!("https://{name}.test:8443"), here);
+    let both = [at("one", false), at("two", true)];
+    timeout(SOON, told.wait_for(|told| names(told) == both)).await.unwrap().unwrap();
+    let quic = format!("one.test:{}", pair.one.ready.quic.port());
+    assert_eq!(told.borrow().as_ref().unwrap()[0].quic, quic);
+    let began = Instant::now();
+    pair.one.stop().await;
+    let left = [at("two", true)];
+    timeout(SOON, told.wait_for(|told| names(told) == left)).await.unwrap().unwrap();
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    // An agent is told nothing.
+    let (agent, _) = pair.two.agent("admin").await;
+    assert_eq!(*agent.relays().borrow(), None);
+    pair.two.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_relay_alone_tells_connectors_that_there_is_no_other() {
+    let mut relay = Running::start().await;
+    relay.site("hq").await;
+    let (_, identity) = relay.enrolled().await;
+    let connection = relay.dial(&identity).await.unwrap();
+    let mut told = connection.relays();
+    let told = timeout(SOON, told.wait_for(Option::is_some)).await.unwrap().unwrap().clone();
+    assert_eq!(told.as_deref(), Some(&[][..]));
+    relay.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -223,8 +260,12 @@ impl Pair {
             let mut config = Config::read(&dir.path().join("relay.toml")).unwrap();
             config.data = dir.path().to_owned();
             config.database.at = Some(at.parse().unwrap());
-            let (name, host) = (name.parse().unwrap(), "127.0.0.1".to_owned());
-            config.cluster = Some(Cluster { name, host });
+            let connectors = OutsideUrl::parse(&format!("https://{name}.test:8443"));
+            config.cluster = Some(Cluster {
+                name: name.parse().unwrap(),
+                host: "127.0.0.1".to_owned(),
+                connectors,
+            });
             Running::of(dir, config).await
         };
         let (one, two) =
@@ -299,12 +340,16 @@ impl Running {
     async fn open(&self, application: &str) -> Session {
         let (_, agent) = self.agent("admin").await;
         let who = self.state.authn.agent(&agent, PEER.into()).unwrap();
+        self.opened(&who, application, Door::Agent).await
+    }
+
+    async fn opened(&self, who: &access::Authenticated, application: &str, door: Door) -> Session {
         let (policy, now) = (self.state.broker.policy(), SystemTime::now());
         let context =
             Context { from: PEER.into(), login: None, database: None, keeps: Keeps::NOTHING };
-        let application = policy.find(application, &who).unwrap();
-        let grant = policy.authorize(&who, application, context, now).unwrap();
-        self.state.broker.open(grant, Door::Agent, now).await.unwrap()
+        let application = policy.find(application, who).unwrap();
+        let grant = policy.authorize(who, application, context, now).unwrap();
+        self.state.broker.open(grant, door, now).await.unwrap()
     }
 }
 

@@ -115,6 +115,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (152, "identities", include_str!("../../migrations/0152_identities.sql")),
     (153, "provisioners", include_str!("../../migrations/0153_provisioners.sql")),
     (160, "relays", include_str!("../../migrations/0160_relays.sql")),
+    (161, "relays for connectors", include_str!("../../migrations/0161_relays_for_connectors.sql")),
 ];
 
 /// The migration that has the audit log chained.

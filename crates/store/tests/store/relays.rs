@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use access::{ConnectorId, SiteId};
 use session::{AuditError, AuditLog as _, Stamped};
-use store::{AuditPart, AuditQuery, Joined, NewRelay, Place, Store, StoreError};
+use store::{AuditPart, AuditQuery, Joined, NewRelay, Outside, Place, Store, StoreError};
 use tokio::time::timeout;
 use uuid::Uuid;
 
@@ -135,6 +135,18 @@ async fn relays_know_where_connectors_are_until_their_relay_is_gone() {
     two.close().await;
     assert_eq!(one.places_elsewhere().await.unwrap(), []);
     assert_eq!(one.relay_by_key(spki).await.unwrap(), None, "its key is good while it serves");
+}
+
+#[tokio::test]
+async fn relays_know_where_connectors_reach_each_other_from_when_its_doors_are_open() {
+    let home = Home::new();
+    let (one, two) = joined(home.open().await, home.open().await).await;
+    let outside = Outside { url: "https://two.test".to_owned(), quic: "two.test:443".to_owned() };
+    assert!(one.relays().await.unwrap().iter().all(|relay| relay.outside.is_none()));
+    two.announce_relay("10.0.0.2:443", "10.0.0.2:443", Some(&outside)).await.unwrap();
+    one.announce_relay("10.0.0.1:443", "10.0.0.1:443", None).await.unwrap();
+    let told: Vec<_> = one.relays().await.unwrap().into_iter().map(|row| row.outside).collect();
+    assert_eq!(told, [None, Some(outside)]);
 }
 
 #[tokio::test]
