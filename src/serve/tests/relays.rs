@@ -1,5 +1,7 @@
 //! Two relays on one database.
 
+mod both;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
