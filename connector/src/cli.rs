@@ -19,7 +19,7 @@ use crate::control::{Ask, Said, ask};
 use crate::doctor::{before_joining, doctor, is_well};
 use crate::join::{Join, JoinError, join};
 use crate::key;
-use crate::run::{Ended, run, ways};
+use crate::run::{Ended, RunError, run, ways};
 use crate::status::{State, Status};
 use crate::update::{Step, trial, trial_said};
 
@@ -435,17 +435,28 @@ fn runtime() -> anyhow::Result<Runtime> {
 
 type ErrorChain = dyn std::error::Error + 'static;
 
+/// `error: what [code]`, and what helps below it.
 #[expect(clippy::print_stderr, reason = "talk goes to stderr")]
 fn say(error: &anyhow::Error) {
-    eprintln!("error: {error:#}");
-    let of_relay = |cause: &ErrorChain| cause.downcast_ref::<ApiError>()?.problem.hint.clone();
-    let of_way = |cause: &ErrorChain| {
-        let explained = cause.downcast_ref::<CallError>()?.explain()?;
-        Some(format!("{} [{}]", explained.hint()?, explained.code()))
-    };
-    if let Some(hint) = error.chain().find_map(|cause| of_relay(cause).or_else(|| of_way(cause))) {
+    let (code, hint) = error.chain().find_map(advice).unwrap_or_default();
+    let code = code.map(|code| format!(" [{code}]")).unwrap_or_default();
+    eprintln!("error: {error:#}{code}");
+    if let Some(hint) = hint {
         eprintln!("hint: {hint}");
     }
+}
+
+/// The code of one of an error's causes, and what helps.
+fn advice(cause: &ErrorChain) -> Option<(Option<String>, Option<String>)> {
+    if let Some(ApiError { problem, .. }) = cause.downcast_ref() {
+        let code = Some(problem.code.clone()).filter(|code| !code.is_empty());
+        return Some((code, problem.hint.clone()));
+    }
+    let of_run = || cause.downcast_ref::<RunError>().and_then(RunError::explain);
+    let of_way = || cause.downcast_ref::<CallError>().and_then(CallError::explain);
+    let explained = of_way().or_else(of_run)?;
+    let hint = explained.hint().map(std::borrow::Cow::into_owned);
+    Some((Some(explained.code().0.to_owned()), hint))
 }
 
 const NOT_CONNECTED: u8 = 3;

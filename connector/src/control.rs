@@ -96,9 +96,12 @@ pub struct Control {
 }
 
 impl Control {
-    /// Listens in the state directory, in the place of one that is gone.
+    /// Listens in the state directory, in the place of one that is gone: nobody answers there any more.
     pub fn listen(state: &Path) -> io::Result<Self> {
         let path = state.join(SOCKET);
+        if std::os::unix::net::UnixStream::connect(&path).is_ok() {
+            return Err(io::ErrorKind::AddrInUse.into());
+        }
         match std::fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}

@@ -3,6 +3,7 @@
 
 pub mod allow;
 mod backoff;
+pub mod claim;
 pub mod cli;
 pub mod config;
 pub mod control;

@@ -22,7 +22,7 @@ use crate::relays::Told;
 use crate::serve::Site;
 use crate::status::Status;
 use crate::update::{Gate, Updater};
-use crate::{SOFTWARE, key, limits};
+use crate::{SOFTWARE, claim, key, limits};
 
 use report::Report;
 use uplink::Shared;
@@ -35,11 +35,23 @@ pub enum RunError {
     Config(#[from] ConfigError),
     #[error(transparent)]
     Proxy(#[from] ProxyChoiceError),
+    #[error(transparent)]
+    Running(#[from] claim::Running),
     #[error("this machine's key and certificate are not usable")]
     Identity {
         #[from]
         source: IdentityError,
     },
+}
+
+impl RunError {
+    /// Its code and what helps, where it has one.
+    pub fn explain(&self) -> Option<&dyn access::Explain> {
+        match self {
+            Self::Running(running) => Some(running),
+            Self::Config(_) | Self::Proxy(_) | Self::Identity { .. } => None,
+        }
+    }
 }
 
 /// How a connector's run ended.
@@ -61,6 +73,8 @@ pub async fn run(
 ) -> Result<Ended, RunError> {
     limits::raise_open_files();
     let config = Config::load(state)?;
+    // Until this one has ended: from here on things are written.
+    let _claim = claim::Claim::take(state)?;
     let identity = key::identity(state)?;
     let gate = match Gate::at_start(state) {
         Ok(gate) => gate,

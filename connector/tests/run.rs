@@ -11,10 +11,10 @@ use std::time::Duration;
 use access::{CaPin, EndReason, TokenKind, TokenText};
 use adit_connector::config;
 use adit_connector::config::ProxyChoice;
-use adit_connector::control::{Ask, AskError, Said, ask};
+use adit_connector::control::{Ask, AskError, Control, Said, ask};
 use adit_connector::doctor::{before_joining, is_well};
 use adit_connector::join::{Join, JoinError, join};
-use adit_connector::run::run;
+use adit_connector::run::{RunError, run};
 use adit_connector::status::{State, Status};
 use relay::{TestCa, TestRelay, within};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -40,6 +40,38 @@ async fn a_connector_comes_back_to_its_relay() {
     running.stop().await;
     assert_eq!(Status::read(state.path()).unwrap().unwrap().state, State::Stopped);
     within(second.closed()).await;
+}
+
+#[tokio::test]
+async fn a_second_connector_with_the_same_state_is_refused_and_the_first_goes_on_unharmed() {
+    let relay = TestRelay::start();
+    let state = state_of(&relay);
+    let running = Running::start(state.path());
+    let first = within(relay.welcome()).await;
+    within(wait_for(state.path(), State::Connected)).await;
+    let second = within(run(state.path(), Duration::ZERO, CancellationToken::new())).await;
+    let Err(RunError::Running(refused)) = second else { panic!("{second:?}") };
+    assert_eq!(refused.pid, Some(std::process::id()));
+    let why = RunError::Running(refused);
+    assert_eq!(why.explain().map(|why| why.code().0), Some("connector.running"));
+    // Neither its relay nor a command notices.
+    assert!(first.is_open() && !first.is_draining());
+    let said = within(ask(state.path(), &Ask::Resume, |_| {})).await.unwrap();
+    assert_eq!(said, Said::Serving);
+    running.stop().await;
+    let next = Running::start(state.path());
+    assert!(within(relay.welcome()).await.is_open(), "what has ended claims nothing");
+    next.stop().await;
+}
+
+#[tokio::test]
+async fn a_socket_where_somebody_answers_is_not_taken() {
+    let state = tempfile::tempdir().unwrap();
+    let first = Control::listen(state.path()).unwrap();
+    let second = Control::listen(state.path()).map(drop).unwrap_err();
+    assert_eq!(second.kind(), std::io::ErrorKind::AddrInUse);
+    assert!(UnixStream::connect(state.path().join("control.sock")).await.is_ok());
+    drop(first);
 }
 
 #[tokio::test]
