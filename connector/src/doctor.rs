@@ -60,7 +60,7 @@ pub fn told(findings: Vec<Finding>) -> Examined {
         check: short(&finding.check),
         outcome: finding.outcome.as_str().to_owned(),
         found: short(&finding.found),
-        code: finding.code.map(str::to_owned),
+        code: finding.code.as_deref().map(str::to_owned),
         fix: finding.fix.as_deref().map(short),
     };
     let mut findings: Vec<_> = findings.iter().take(kept).map(told).collect();

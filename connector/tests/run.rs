@@ -342,7 +342,7 @@ async fn who_can_not_join_is_told_what_is_on_the_way() {
     let well = examined(api.url.clone(), pin(&ca)).await;
     assert!(is_well(&well), "{well:?}");
     let other = examined(api.url.clone(), pin(&TestCa::new())).await;
-    let intercepted = |finding: &Finding| finding.code == Some("relay.intercepted");
+    let intercepted = |finding: &Finding| finding.code.as_deref() == Some("relay.intercepted");
     assert!(other.iter().any(intercepted), "{other:?}");
     let closed = examined(format!("https://{silent}"), pin(&ca)).await;
     let fix = format!("let TCP out to port {} of the relay", silent.port());

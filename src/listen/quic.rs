@@ -120,6 +120,12 @@ impl Machines {
     /// Serves a machine until its connection is over.
     pub(super) async fn host(&self, machine: Machine) {
         match machine {
+            // No connection of the machine's, and so nothing that takes the place of one.
+            Machine::Connector(_, knock) | Machine::Agent(_, knock) | Machine::Relay(_, knock)
+                if knock.examines() =>
+            {
+                knock.assure(SOFTWARE).await;
+            }
             Machine::Connector(connector, knock) => self.connector(connector, knock).await,
             Machine::Agent(agent, knock) => self.agent(agent, knock).await,
             Machine::Relay(relay, knock) => self.relay(relay, knock).await,
@@ -377,7 +383,7 @@ impl Explain for UnknownKey {
     }
 
     fn hint(&self) -> Option<std::borrow::Cow<'static, str>> {
-        Some("enrol it again: `adit login`, or `adit-connector join`".into())
+        Some("enrol it again: `adit login`, or `adit-connector join` with a new token".into())
     }
 }
 

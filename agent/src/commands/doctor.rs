@@ -17,7 +17,7 @@ pub(super) async fn run(context: &Context) -> Result<(), Failure> {
             finding.outcome.as_str().to_owned(),
             finding.found.clone(),
             finding.fix.clone().unwrap_or_default(),
-            finding.code.unwrap_or_default().to_owned(),
+            finding.code.as_deref().unwrap_or_default().to_owned(),
         ]
     })?;
     match findings.iter().find(|finding| finding.outcome == Outcome::Bad) {
@@ -28,7 +28,10 @@ pub(super) async fn run(context: &Context) -> Result<(), Failure> {
 
 fn failure(bad: &Finding) -> Failure {
     let text = format!("{}: {}", bad.check, bad.found);
-    let failure = Failure::new(Exit::Unreachable, text);
+    let failure = match &bad.code {
+        Some(code) => Failure::coded(&**code, text).exiting(Exit::Unreachable),
+        None => Failure::new(Exit::Unreachable, text),
+    };
     match &bad.fix {
         Some(fix) => failure.hint(fix),
         None => failure,

@@ -18,6 +18,7 @@ use crate::certificate::Facts;
 use crate::closed::ConnectError;
 use crate::connection::{Connection, Link, Peer};
 use crate::control::{ControlLoop, Role};
+use crate::dial::EXAMINES;
 use crate::mux::{Mux, Side, Way};
 
 /// Signs certificates for one connected machine.
@@ -107,13 +108,29 @@ impl Knock {
         renewer: Arc<dyn Renewer>,
     ) -> Result<Connection, ConnectError> {
         let renew_now = self.certificate.expired(SystemTime::now());
-        let version = self.peer.version;
-        let welcome = Control::Welcome { version, relay: relay.to_owned(), renew_now };
-        self.say(&welcome).await?;
+        self.say(&self.welcoming(relay, renew_now)).await?;
         let link = Link::new(self.carrier, !renew_now);
         let role = Role::Listener { renewer, key: self.certificate.spki };
         let control = ControlLoop { link: link.clone(), stream: self.control, role };
         Ok(Connection::start(link, self.peer, control))
+    }
+
+    /// Whether the peer asks for no more than whether it would be welcome.
+    pub fn examines(&self) -> bool {
+        self.peer.capabilities.iter().any(|capability| capability == EXAMINES)
+    }
+
+    /// Tells the peer that it would be welcome, and lets it go.
+    pub async fn assure(mut self, relay: &str) {
+        let renew_now = self.certificate.expired(SystemTime::now());
+        if self.say(&self.welcoming(relay, renew_now)).await.is_ok() {
+            drop(timeout(FAREWELL, self.carrier.closed()).await);
+        }
+        self.carrier.close(EndReason::Closed, "examined");
+    }
+
+    fn welcoming(&self, relay: &str, renew_now: bool) -> Control {
+        Control::Welcome { version: self.peer.version, relay: relay.to_owned(), renew_now }
     }
 
     /// Turns the peer away, and waits a moment so that it hears why.

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use access::EndReason;
 use tokio::time::{Instant, timeout};
 use wire::{Control, VERSIONS, VersionRange};
 
@@ -96,21 +97,7 @@ async fn connect(
 /// Says hello on a carrier that stands.
 pub(crate) async fn greet(said: Hello<'_>, carrier: Carrier) -> Result<Connection, ConnectError> {
     let began = Instant::now();
-    let greeting = |source| ConnectError::Greeting { source };
-    let mut stream = carrier.open(&Arc::default()).await.map_err(greeting)?;
-    let hello = Control::Hello {
-        versions: said.versions,
-        software: said.software.to_owned(),
-        capabilities: said.capabilities.to_vec(),
-        instance: said.instance.to_owned(),
-    };
-    let (peer, renew_now) = match ask(&mut stream, &hello).await? {
-        Control::Welcome { version, relay, renew_now } if said.versions.contains(version) => {
-            let (capabilities, instance) = (Vec::new(), None);
-            (Peer { version, software: relay, capabilities, instance }, renew_now)
-        }
-        other => return Err(refused(other)),
-    };
+    let (mut stream, peer, renew_now) = hello(said, &carrier).await?;
     carrier.measured(began.elapsed());
     let identity = match renew_now {
         true => renew(&mut stream, said.identity.clone()).await?,
@@ -121,6 +108,34 @@ pub(crate) async fn greet(said: Hello<'_>, carrier: Carrier) -> Result<Connectio
     let role = Role::Dialler { identity, due };
     let control = ControlLoop { link: link.clone(), stream, role };
     Ok(Connection::start(link, peer, control))
+}
+
+/// Asks whether a greeting would be taken, and leaves: the relay takes this for no connection of the
+/// machine's.
+pub(crate) async fn ask_only(said: Hello<'_>, carrier: Carrier) -> Result<(), ConnectError> {
+    let capabilities = &[EXAMINES.to_owned()];
+    let answered = hello(Hello { capabilities, ..said }, &carrier).await.map(drop);
+    carrier.close(EndReason::Closed, "examined");
+    answered
+}
+
+/// The control stream, who answered, and whether the certificate has to be renewed first.
+async fn hello(said: Hello<'_>, carrier: &Carrier) -> Result<(Stream, Peer, bool), ConnectError> {
+    let greeting = |source| ConnectError::Greeting { source };
+    let mut stream = carrier.open(&Arc::default()).await.map_err(greeting)?;
+    let hello = Control::Hello {
+        versions: said.versions,
+        software: said.software.to_owned(),
+        capabilities: said.capabilities.to_vec(),
+        instance: said.instance.to_owned(),
+    };
+    match ask(&mut stream, &hello).await? {
+        Control::Welcome { version, relay, renew_now } if said.versions.contains(version) => {
+            let (capabilities, instance) = (Vec::new(), None);
+            Ok((stream, Peer { version, software: relay, capabilities, instance }, renew_now))
+        }
+        other => Err(refused(other)),
+    }
 }
 
 async fn renew(stream: &mut Stream, identity: Identity) -> Result<Identity, ConnectError> {
@@ -153,6 +168,8 @@ fn refused(answer: Control) -> ConnectError {
     }
 }
 
+/// What a machine says that only asks whether it would be welcome.
+pub(crate) const EXAMINES: &str = "examine";
 /// From the name to the welcome.
 const DEADLINE: Duration = Duration::from_secs(10);
 /// For one of several addresses.

@@ -1,5 +1,6 @@
 //! What is wrong on the way to a relay, and what helps: one line for each thing looked at.
 
+use std::borrow::Cow;
 use std::time::{Duration, SystemTime};
 
 use access::Explain;
@@ -22,13 +23,14 @@ use crate::tls::Trust;
 /// One thing that was looked at.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// What: `name`, `proxy`, `quic`, `tls`, `websocket`, `mtu`, `clock`, `certificate`, or a target.
+    /// What: `name`, `proxy`, `quic`, `tls`, `websocket`, `enrolment`, `mtu`, `clock`, `certificate`,
+    /// or a target.
     pub check: String,
     pub outcome: Outcome,
     /// In one line.
     pub found: String,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub code: Option<&'static str>,
+    pub code: Option<Cow<'static, str>>,
     /// What helps, in one line.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fix: Option<String>,
@@ -70,21 +72,21 @@ impl Finding {
             line.push_str(" — ");
             line.push_str(fix);
         }
-        if let Some(code) = self.code {
+        if let Some(code) = &self.code {
             line.push_str(&format!(" [{code}]"));
         }
         line
     }
 
     fn explained(check: &str, error: &dyn Explain) -> Self {
-        let fix = error.hint().map(std::borrow::Cow::into_owned);
-        let (found, code) = (error.public().into_owned(), Some(error.code().0));
+        let fix = error.hint().map(Cow::into_owned);
+        let (found, code) = (error.public().into_owned(), Some(error.code().0.into()));
         Self { check: check.to_owned(), outcome: Outcome::Bad, found, code, fix }
     }
 }
 
 /// Looks at everything between this machine and its relay. Nothing is left behind: carriers are tried,
-/// and no relay is greeted.
+/// and the relay is asked whether it knows this machine, which disturbs no connection of its own.
 pub async fn examine(ladder: &Ladder, identity: &Identity) -> Vec<Finding> {
     let (address, proxies) = (&ladder.ways().https, &ladder.ways().over_tcp.proxies);
     let mut findings = vec![name(address, proxies).await];
@@ -92,8 +94,9 @@ pub async fn examine(ladder: &Ladder, identity: &Identity) -> Vec<Finding> {
     findings.extend(proxy(address, proxies).await);
     let tried = join_all(RUNGS.map(|rung| try_one(ladder, rung, identity)));
     let (tried, clock) = tokio::join!(tried, clock(ladder, identity));
-    let mtu = mtu(&tried);
+    let (mtu, enrolment) = (mtu(&tried), enrolment(ladder, &tried, identity).await);
     findings.extend(ways(ladder, tried));
+    findings.extend(enrolment);
     findings.extend(mtu);
     findings.extend(clock);
     findings
@@ -183,6 +186,27 @@ async fn try_one(ladder: &Ladder, rung: Transport, identity: &Identity) -> Tried
         Err(_) => Err(ConnectError::TimedOut { after: WITHIN }),
     };
     (rung, stood)
+}
+
+/// Whether the relay knows this machine, where a way leads to it.
+async fn enrolment(ladder: &Ladder, tried: &[Tried], identity: &Identity) -> Option<Finding> {
+    let (rung, _) = tried.iter().find(|(_, stood)| stood.is_ok())?;
+    let asked = timeout(WITHIN, Box::pin(ladder.ask(*rung, identity))).await;
+    Some(match asked.unwrap_or(Err(ConnectError::TimedOut { after: WITHIN })) {
+        Ok(()) => Finding::good("enrolment", "the relay knows this machine".to_owned()),
+        Err(ConnectError::Refused { source }) => Finding {
+            check: "enrolment".to_owned(),
+            outcome: Outcome::Bad,
+            found: source.message,
+            code: Some(source.code.into()),
+            fix: source.hint,
+        },
+        Err(error) => Finding::bad(
+            "enrolment",
+            in_full(&error),
+            "try again; where it stays so, the relay's log says why".to_owned(),
+        ),
+    })
 }
 
 /// What gets through once the carrier has tried larger and larger packets for a while.
@@ -353,7 +377,7 @@ mod tests {
     #[test]
     fn a_finding_is_one_line_with_its_fix_and_its_code() {
         let finding = Finding {
-            code: Some("relay.intercepted"),
+            code: Some("relay.intercepted".into()),
             ..Finding::bad("tls", "it is not its own".into(), "exempt it".into())
         };
         let line = "bad     tls          it is not its own — exempt it [relay.intercepted]";

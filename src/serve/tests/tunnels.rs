@@ -4,6 +4,7 @@ use std::net::UdpSocket;
 
 use tokio::net::TcpListener;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
+use tunnel::doctor::{Outcome, examine};
 use tunnel::ladder::Ways;
 use tunnel::tls::{Oldest, client_config, server_config};
 use tunnel::{Closed, Interception, Ladder, OverTcp, Transport};
@@ -37,6 +38,31 @@ async fn a_connector_comes_over_tls_as_over_quic_and_leaves_when_it_is_removed()
         matches!(&refused, ConnectError::Refused { source } if source.code == "machine.unknown"),
         "{refused:?}"
     );
+    relay.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_doctor_says_whether_the_relay_knows_the_machine_and_disturbs_nothing_that_runs() {
+    let mut relay = Running::start().await;
+    let (id, identity) = relay.connector().await;
+    let runs = within(relay.by_quic().dial(&identity)).await.unwrap();
+    relay.until(|state| state.connectors.list().len() == 1).await;
+    // Another process of the machine, as the doctor is.
+    let examined = async || {
+        let found = within(examine(&relay.by_quic(), &identity)).await;
+        found.into_iter().find(|finding| finding.check == "enrolment").expect("it was looked at")
+    };
+    assert_eq!(examined().await.outcome, Outcome::Good);
+    // Once more, as one that returned after the other would be a clone.
+    assert_eq!(examined().await.outcome, Outcome::Good);
+    assert!(runs.is_open());
+    let listed = relay.state.connectors.list();
+    assert_eq!((listed.len(), listed[0].cloned), (1, None));
+    relay.state.store.remove_connector(id).await.unwrap();
+    assert!(relay.state.connectors.disconnect(id));
+    let refused = examined().await;
+    assert_eq!((refused.outcome, refused.code.as_deref()), (Outcome::Bad, Some("machine.unknown")));
+    assert!(refused.fix.is_some_and(|fix| fix.contains("adit-connector join")));
     relay.stop().await;
 }
 
@@ -116,6 +142,19 @@ impl Running {
             over_tcp: OverTcp { interception, ..OverTcp::default() },
         };
         (Ladder::new(ways, None), silent)
+    }
+
+    /// To both of the relay's ports.
+    fn by_quic(&self) -> Ladder {
+        let ways = Ways {
+            quic: self.ready.quic.to_string(),
+            https: format!("127.0.0.1:{}", self.ready.https.port()),
+            domain: "relay.test".into(),
+            software: "test",
+            congestion: Congestion::default(),
+            over_tcp: OverTcp::default(),
+        };
+        Ladder::new(ways, None)
     }
 
     /// Somebody who ends TLS in front of the relay with a certificate of their own, takes nothing but

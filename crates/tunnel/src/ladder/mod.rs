@@ -218,11 +218,22 @@ impl Ladder {
         carrier: Carrier,
         identity: &Identity,
     ) -> (Transport, Result<Connection, ConnectError>) {
-        let rung = carrier.transport();
+        (carrier.transport(), dial::greet(self.hello(identity), carrier).await)
+    }
+
+    /// Whether the relay would greet this machine back, asked by one way.
+    pub(crate) async fn ask(
+        &self,
+        rung: Transport,
+        identity: &Identity,
+    ) -> Result<(), ConnectError> {
+        let carrier = self.attempt(rung, identity).await.1?;
+        dial::ask_only(self.hello(identity), carrier).await
+    }
+
+    fn hello<'a>(&'a self, identity: &'a Identity) -> Hello<'a> {
         let (software, instance) = (self.ways.software, self.instance.as_str());
-        let versions = wire::VERSIONS;
-        let hello = Hello { identity, software, capabilities: &[], instance, versions };
-        (rung, dial::greet(hello, carrier).await)
+        Hello { identity, software, capabilities: &[], instance, versions: wire::VERSIONS }
     }
 
     fn memory(&self) -> MutexGuard<'_, Memory> {
