@@ -1,6 +1,7 @@
 //! Records failed sign-ins, so that an auditor sees each attack and no attack fills the table.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -11,10 +12,19 @@ use tokio::time::Instant;
 
 use super::throttle::{make_room, network};
 
-/// Writes `authn.failed` at a bounded rate per address; each row says how many were left out.
+/// Writes `authn.failed` at a bounded rate: per address, and of machines per key, since one that was
+/// removed may knock for ever. Each row says how many were left out.
 pub(super) struct Failures {
     audit: Arc<dyn AuditLog>,
-    addresses: Mutex<HashMap<IpAddr, Window>>,
+    addresses: Bounded<IpAddr>,
+    keys: Bounded<[u8; 32]>,
+}
+
+/// So many for each in a window.
+struct Bounded<K> {
+    window: Duration,
+    per_window: u32,
+    windows: Mutex<HashMap<K, Window>>,
 }
 
 struct Window {
@@ -25,7 +35,8 @@ struct Window {
 
 impl Failures {
     pub(super) fn new(audit: Arc<dyn AuditLog>) -> Self {
-        Self { audit, addresses: Mutex::default() }
+        let (addresses, keys) = (Bounded::new(WINDOW, PER_WINDOW), Bounded::new(WINDOW_OF_KEY, 1));
+        Self { audit, addresses, keys }
     }
 
     pub(super) fn note(
@@ -60,32 +71,47 @@ impl Failures {
         (code, detail): (Code, &str),
         now: Instant,
     ) {
-        let Some(suppressed) = self.admit(from, now) else { return };
-        self.audit.note(AuditEvent::AuthnFailed {
-            door,
-            from,
-            user: user.map(ToString::to_string),
-            code,
-            detail: detail.to_owned(),
-            suppressed,
-        });
+        let Some(suppressed) = self.addresses.admit(network(from), now) else { return };
+        let user = user.map(ToString::to_string);
+        let detail = detail.to_owned();
+        self.audit.note(AuditEvent::AuthnFailed { door, from, user, code, detail, suppressed });
+    }
+
+    /// Of a machine whose certificate is good, and whose key is not registered. Who has none of the
+    /// CA's certificates does not come so far, so the address says nothing more.
+    pub(super) fn note_key(
+        &self,
+        door: Door,
+        from: IpAddr,
+        key: [u8; 32],
+        (told, detail): (AuthnError, &str),
+        now: Instant,
+    ) {
+        let Some(suppressed) = self.keys.admit(key, now) else { return };
+        let (code, detail) = (told.code(), detail.to_owned());
+        let user = None;
+        self.audit.note(AuditEvent::AuthnFailed { door, from, user, code, detail, suppressed });
+    }
+}
+
+impl<K: Copy + Eq + Hash> Bounded<K> {
+    fn new(window: Duration, per_window: u32) -> Self {
+        Self { window, per_window, windows: Mutex::default() }
     }
 
     /// How many were left out before this one; `None` when this one is left out too.
-    fn admit(&self, from: IpAddr, now: Instant) -> Option<u64> {
-        let mut addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = network(from);
-        if !addresses.contains_key(&key) {
+    fn admit(&self, key: K, now: Instant) -> Option<u64> {
+        let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
+        if !windows.contains_key(&key) {
             // One with a count to report is kept past its window, for as long as there is room.
-            let over = |w: &Window, now: Instant| w.suppressed == 0 && now >= w.start + WINDOW;
-            make_room(&mut addresses, MOST, now, over, |w| w.start);
+            let over = |w: &Window, now: Instant| w.suppressed == 0 && now >= w.start + self.window;
+            make_room(&mut windows, MOST, now, over, |w| w.start);
         }
-        let window =
-            addresses.entry(key).or_insert(Window { start: now, written: 0, suppressed: 0 });
-        if now >= window.start + WINDOW {
+        let window = windows.entry(key).or_insert(Window { start: now, written: 0, suppressed: 0 });
+        if now >= window.start + self.window {
             (window.start, window.written) = (now, 0);
         }
-        if window.written == PER_WINDOW {
+        if window.written == self.per_window {
             window.suppressed += 1;
             return None;
         }
@@ -96,6 +122,7 @@ impl Failures {
 
 const WINDOW: Duration = Duration::from_secs(60);
 const PER_WINDOW: u32 = 10;
+const WINDOW_OF_KEY: Duration = Duration::from_secs(3600);
 const MOST: usize = 8192;
 
 #[cfg(test)]
@@ -117,6 +144,25 @@ mod tests {
         failures.note(Door::Ssh, "192.0.2.2".parse().unwrap(), AuthnError::Form, "y", start);
         failures.note(Door::Ssh, attacker, AuthnError::Unknown, "z", start + WINDOW);
         assert_eq!(rows.suppressed()[PER_WINDOW as usize..], [0, 990]);
+    }
+
+    #[test]
+    fn a_machine_that_was_removed_and_knocks_for_ever_is_recorded_once_an_hour() {
+        let rows = Arc::new(Rows::default());
+        let (failures, start) = (Failures::new(rows.clone()), Instant::now());
+        let unknown = (AuthnError::Unknown, "the key of connector:1");
+        // Each ten seconds, from one address and another, for two hours and a half.
+        for time in 0..900u32 {
+            let from = IpAddr::from([192, 0, 2, u8::try_from(time % 2).unwrap()]);
+            let now = start + time * Duration::from_secs(10);
+            failures.note_key(Door::Connector, from, [1; 32], unknown, now);
+        }
+        assert_eq!(rows.suppressed(), [0, 359, 359]);
+        // Another one's first is not among them, nor who tries something else from there.
+        let from = IpAddr::from([192, 0, 2, 1]);
+        failures.note_key(Door::Connector, from, [2; 32], unknown, start);
+        failures.note(Door::Ssh, from, AuthnError::Unknown, "x", start);
+        assert_eq!(rows.suppressed().len(), 5);
     }
 
     #[derive(Default)]

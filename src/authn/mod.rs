@@ -27,6 +27,7 @@ use session::{AskingBrowser, AuditLog, AuthnError, BrowserLink, CertificateClaim
 use store::{AgentToken, Store, UseTokenError, UsedToken};
 use tokio::sync::watch;
 use tokio::time::Instant;
+use tunnel::certificate::Facts;
 
 use crate::AgentIdentity;
 use crate::seen::Sightings;
@@ -268,10 +269,11 @@ impl Authn {
         self.failures.note_code(Door::Web, from, user, why, Instant::now());
     }
 
-    /// Records that a machine's key was not accepted.
-    pub(crate) fn refused_key(&self, door: Door, from: IpAddr, detail: &str) {
-        let failed = Failed::new(AuthnError::Unknown, detail);
-        self.failures.note(door, from, failed.told, &failed.detail, Instant::now());
+    /// Records that a machine's key was not accepted: once an hour for each.
+    pub(crate) fn refused_key(&self, door: Door, from: IpAddr, machine: &Facts) {
+        let failed = Failed::new(AuthnError::Unknown, format!("the key of {}", machine.name));
+        let why = (failed.told, &*failed.detail);
+        self.failures.note_key(door, from, machine.spki, why, Instant::now());
     }
 
     /// Checks a token and counts a use of it. Whatever was wrong with it, the refusal takes the same

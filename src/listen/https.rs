@@ -226,9 +226,7 @@ impl Https {
         let facts = Facts::of(leaf).ok()?;
         match agent_of(&self.store, facts.spki).await {
             Ok(None) => {
-                let (from, detail) =
-                    (addr.ip().to_canonical(), format!("the key of {}", facts.name));
-                self.authn.refused_key(Door::Api, from, &detail);
+                self.authn.refused_key(Door::Api, addr.ip().to_canonical(), &facts);
                 None
             }
             Ok(agent) => agent,

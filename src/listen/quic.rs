@@ -153,8 +153,7 @@ impl Machines {
         };
         if refusal.code == UnknownKey.code().0 {
             let from = knock.remote_address().ip().to_canonical();
-            let name = knock.certificate().name.clone();
-            self.authn.refused_key(Door::Connector, from, &format!("the key of {name}"));
+            self.authn.refused_key(Door::Connector, from, knock.certificate());
         }
         knock.refuse(refusal).await;
         None

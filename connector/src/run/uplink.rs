@@ -146,8 +146,11 @@ impl Uplink {
                     return connection;
                 }
                 Err(error) => {
+                    let wait = match &error {
+                        DialOutError::Connect(error) => self.backoff.after(error, rand::random()),
+                        DialOutError::Identity { .. } => self.backoff.next(rand::random()),
+                    };
                     let error = told(&error);
-                    let wait = self.backoff.next(rand::random());
                     tracing::warn!(error, again_in = ?wait, "Could not connect to the relay");
                     self.shared.report.failed(self.place, error);
                     self.pause(wait).await;
