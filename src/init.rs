@@ -60,9 +60,38 @@ pub enum InitError {
     HostKeys(#[from] HostKeyError),
     #[error("the first admin is missing")]
     Admin,
+    #[error("the setup token could not be written, so what was made is gone again")]
+    Token(#[source] io::Error),
 }
 
 impl Init {
+    /// Sets the relay up, and gives the setup token to `show`: a relay whose token nobody has seen is
+    /// of no use, so nothing is left of it.
+    pub async fn run_and(
+        &self,
+        now: SystemTime,
+        show: impl FnOnce(&TokenText) -> io::Result<()>,
+    ) -> Result<(), InitError> {
+        let was_there = self.data.exists();
+        let token = self.run(now).await?;
+        show(&token).map_err(|source| {
+            self.undo(was_there);
+            InitError::Token(source)
+        })
+    }
+
+    /// Removes what [`run`](Self::run) has made, all of which it found missing.
+    fn undo(&self, keep_folder: bool) {
+        let database = ["", "-wal", "-shm"].map(|end| format!("{DATABASE}{end}"));
+        let others = [CONFIG, MASTER_KEY, LOCK].map(str::to_owned);
+        for name in database.iter().chain(&others) {
+            drop(std::fs::remove_file(self.data.join(name)));
+        }
+        if !keep_folder {
+            drop(std::fs::remove_dir(&self.data));
+        }
+    }
+
     /// Sets the relay up and gives the first admin's setup token.
     pub async fn run(&self, now: SystemTime) -> Result<TokenText, InitError> {
         let domain =
@@ -169,4 +198,6 @@ pub(crate) const CONFIG: &str = "relay.toml";
 pub(crate) const DATABASE: &str = "adit.db";
 pub(crate) const MASTER_KEY: &str = "master.key";
 pub(crate) const MASTER_KEY_VARIABLE: &str = "ADIT_MASTER_KEY";
+/// Beside the database, from the moment when somebody claims it.
+const LOCK: &str = "adit.lock";
 const SETUP_LIFETIME: Duration = Duration::from_secs(24 * 3600);

@@ -2,13 +2,13 @@
 
 mod demo;
 
-use std::io;
+use std::io::{self, Write};
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::SystemTime;
 
-use access::Code;
+use access::{Code, TokenText};
 use adit_relay::commands::{
     Audit, Backup, CommandError, Migrate, RestoreArgs, RotateHostKey, RotateKey, Update,
 };
@@ -126,13 +126,13 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Update(update) => {
             let (told, data) = update.run(SystemTime::now()).context("nothing was published")?;
             tell(&told);
-            data.iter().for_each(|data| print(data));
+            data.iter().try_for_each(|data| print(data))?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Audit(Audit::Verify(verify)) => {
             let end = verify.run().await?;
             tell("The audit log is whole.");
-            print(&end);
+            print(&end)?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Manual { folder } => {
@@ -152,13 +152,15 @@ fn done(ran: Result<String, CommandError>, failed: &'static str) -> anyhow::Resu
 }
 
 async fn run_init(init: &Init) -> anyhow::Result<ExitCode> {
-    let token = init.run(SystemTime::now()).await.context("no relay was set up")?;
     let config = init.data.join("relay.toml");
+    let show = |token: &TokenText| {
+        tell(
+            "The first admin's setup token, good once and for 24 hours (adit login URL --token-file F):",
+        );
+        write(token.expose())
+    };
+    init.run_and(SystemTime::now(), show).await.context("no relay was set up")?;
     tell(&format!("The relay is set up. Start it: adit-relay serve --config {}", config.display()));
-    tell(
-        "The first admin's setup token, good once and for 24 hours (adit login URL --token-file F):",
-    );
-    print(token.expose());
     Ok(ExitCode::SUCCESS)
 }
 
@@ -178,14 +180,25 @@ fn read(path: &Path) -> Result<Config, ExitCode> {
     })
 }
 
-#[expect(clippy::print_stdout, reason = "data goes to stdout")]
-fn print(text: &str) {
-    println!("{text}");
+/// Whoever reads may have read enough.
+fn print(text: &str) -> anyhow::Result<()> {
+    match write(text) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(error).context("could not write to standard output")
+        }
+        _ => Ok(()),
+    }
 }
 
-#[expect(clippy::print_stderr, reason = "talk goes to stderr")]
+fn write(text: &str) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    writeln!(stdout, "{text}")?;
+    stdout.flush()
+}
+
+/// Where nobody listens there is nobody to tell that.
 fn tell(text: &str) {
-    eprintln!("{text}");
+    drop(writeln!(io::stderr().lock(), "{text}"));
 }
 
 const MISTAKES: u8 = 2;

@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
@@ -218,13 +219,12 @@ async fn handle_join(args: JoinArgs) -> anyhow::Result<ExitCode> {
 }
 
 /// Says why, and where the relay did not even answer, what is on the way to it.
-#[expect(clippy::print_stderr, reason = "errors go to stderr")]
 async fn not_joined(error: JoinError, how: &Join) -> ExitCode {
     let unanswered = error.is_unanswered();
     say(&error.into());
     if unanswered {
         for finding in before_joining(how).await {
-            eprintln!("{}", finding.line());
+            talk(&finding.line());
         }
     }
     ExitCode::FAILURE
@@ -283,41 +283,34 @@ fn self_test(state: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-#[expect(clippy::print_stdout, reason = "what was asked for is data")]
 async fn handle_trial(state: &Path, instance: &str) -> anyhow::Result<ExitCode> {
     trial(state, instance).await?;
-    println!("{}", trial_said(&crate::version()));
+    print(&trial_said(&crate::version()))?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// Ctrl-C leaves the update going on.
-#[expect(clippy::print_stdout, reason = "what was asked for is data")]
 async fn handle_update(args: UpdateArgs) -> anyhow::Result<ExitCode> {
     let question = match args.check {
         true => Ask::Look,
         false => Ask::Update { within: args.within.seconds() },
     };
-    let tell = |said: &Said| match args.json {
-        true => println!("{}", serde_json::to_string(said).unwrap_or_default()),
-        false => println!("{}", told(said)),
-    };
-    Ok(match ask(&args.state, &question, tell).await? {
+    Ok(match ask_and_tell(&args.state, &question, args.json).await? {
         Said::Updated { .. } | Said::Available { .. } => ExitCode::SUCCESS,
         Said::Unchanged { why } if why != "failed" => ExitCode::SUCCESS,
         _ => ExitCode::FAILURE,
     })
 }
 
-#[expect(clippy::print_stdout, reason = "status is data")]
 fn handle_status(args: &StatusArgs) -> anyhow::Result<ExitCode> {
     let status = Status::read(&args.state)
         .with_context(|| format!("can not read the status in {}", args.state.display()))?;
     let current = status.as_ref().is_some_and(|status| status.is_current(SystemTime::now()));
     if args.json {
         let shown = serde_json::json!({ "running": current, "status": status });
-        println!("{shown:#}");
+        print(&format!("{shown:#}"))?;
     } else {
-        println!("{}", describe(status.as_ref(), current, &args.state));
+        print(&describe(status.as_ref(), current, &args.state))?;
     }
     let connected = |status: Status| matches!(status.state, State::Connected | State::Draining);
     let connected = current && status.is_some_and(connected);
@@ -325,24 +318,34 @@ fn handle_status(args: &StatusArgs) -> anyhow::Result<ExitCode> {
 }
 
 /// Ctrl-C leaves the connector draining.
-#[expect(clippy::print_stdout, reason = "what was asked for is data")]
 async fn handle_drain(args: DrainArgs) -> anyhow::Result<ExitCode> {
     let question = match args.resume {
         true => Ask::Resume,
         false => Ask::Drain { within: args.within.seconds() },
     };
-    let tell = |said: &Said| match args.json {
-        true => println!("{}", serde_json::to_string(said).unwrap_or_default()),
-        false => println!("{}", told(said)),
-    };
-    let said = ask(&args.state, &question, tell).await?;
-    Ok(match said {
+    Ok(match ask_and_tell(&args.state, &question, args.json).await? {
         Said::Drained { cut: 0 } => ExitCode::SUCCESS,
         Said::Serving if args.resume => ExitCode::SUCCESS,
         // Or somebody else had it resume meanwhile.
         Said::Drained { .. } | Said::Serving => ExitCode::from(NOT_CONNECTED),
         _ => ExitCode::FAILURE,
     })
+}
+
+/// What it says is printed as it comes. Whoever reads may leave: it is waited for all the same.
+async fn ask_and_tell(state: &Path, question: &Ask, json: bool) -> anyhow::Result<Said> {
+    let mut printed = Ok(());
+    let said = ask(state, question, |said| {
+        let line = match json {
+            true => serde_json::to_string(said).unwrap_or_default(),
+            false => told(said),
+        };
+        if printed.is_ok() {
+            printed = print(&line);
+        }
+    })
+    .await?;
+    printed.map(|()| said)
 }
 
 fn told(said: &Said) -> String {
@@ -375,13 +378,12 @@ fn told(said: &Said) -> String {
     }
 }
 
-#[expect(clippy::print_stdout, reason = "findings are data")]
 async fn handle_doctor(args: StatusArgs) -> anyhow::Result<ExitCode> {
     let findings = doctor(&args.state).await?;
     if args.json {
-        println!("{:#}", serde_json::to_value(&findings)?);
+        print(&format!("{:#}", serde_json::to_value(&findings)?))?;
     } else {
-        findings.iter().for_each(|finding| println!("{}", finding.line()));
+        findings.iter().try_for_each(|finding| print(&finding.line()))?;
     }
     Ok(if is_well(&findings) { ExitCode::SUCCESS } else { ExitCode::from(NOT_CONNECTED) })
 }
@@ -435,15 +437,32 @@ fn runtime() -> anyhow::Result<Runtime> {
 
 type ErrorChain = dyn std::error::Error + 'static;
 
-/// `error: what [code]`, and what helps below it.
-#[expect(clippy::print_stderr, reason = "talk goes to stderr")]
+/// Whoever reads may have read enough.
+fn print(text: &str) -> anyhow::Result<()> {
+    let mut stdout = io::stdout().lock();
+    match writeln!(stdout, "{text}").and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(error).context("could not write to standard output")
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Where nobody listens there is nobody to tell that.
+fn talk(text: &str) {
+    drop(writeln!(io::stderr().lock(), "{text}"));
+}
+
 fn say(error: &anyhow::Error) {
+    talk(&in_words(error));
+}
+
+/// `error: what [code]`, and what helps below it.
+fn in_words(error: &anyhow::Error) -> String {
     let (code, hint) = error.chain().find_map(advice).unwrap_or_default();
     let code = code.map(|code| format!(" [{code}]")).unwrap_or_default();
-    eprintln!("error: {error:#}{code}");
-    if let Some(hint) = hint {
-        eprintln!("hint: {hint}");
-    }
+    let hint = hint.map(|hint| format!("\nhint: {hint}")).unwrap_or_default();
+    format!("error: {error:#}{code}{hint}")
 }
 
 /// The code of one of an error's causes, and what helps.

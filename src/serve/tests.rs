@@ -5,6 +5,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use access::{
     AgentId, ApplicationId, ConnectorId, Context, EndReason, Keeps, SessionId, SiteId, TokenKind,
+    TokenText,
 };
 use secrecy::SecretString;
 use session::{Authn as _, AuthnError, Door, Session};
@@ -70,6 +71,28 @@ async fn a_folder_that_holds_a_relay_is_refused_and_left_alone() {
     let again = init(&dir).run(SystemTime::now()).await;
     assert!(matches!(again, Err(InitError::Taken(_))), "{again:?}");
     assert_eq!(files.each_ref().map(|file| std::fs::read(file).unwrap()), before);
+}
+
+#[tokio::test]
+async fn a_relay_whose_setup_token_nobody_could_read_leaves_nothing_and_is_set_up_again() {
+    let parent = tempfile::tempdir().unwrap();
+    let init = |data| Init { data, ..init(&parent) };
+    let full = |_: &TokenText| Err(std::io::ErrorKind::StorageFull.into());
+    let new = parent.path().join("relay");
+    let failed = init(new.clone()).run_and(SystemTime::now(), full).await;
+    assert!(matches!(failed, Err(InitError::Token(_))), "{failed:?}");
+    assert!(!new.exists());
+    // A folder that was there stays, with what was in it.
+    std::fs::create_dir(&new).unwrap();
+    std::fs::write(new.join("notes"), "kept").unwrap();
+    init(new.clone()).run_and(SystemTime::now(), full).await.unwrap_err();
+    let left = || std::fs::read_dir(&new).unwrap().map(|entry| entry.unwrap().file_name());
+    assert_eq!(left().collect::<Vec<_>>(), ["notes"]);
+    init(new.clone()).run_and(SystemTime::now(), |_| Ok(())).await.unwrap();
+    // Nor is anything taken from a relay that is there.
+    let again = init(new.clone()).run_and(SystemTime::now(), full).await;
+    assert!(matches!(again, Err(InitError::Taken(_))), "{again:?}");
+    assert!(left().any(|name| name == "relay.toml"));
 }
 
 #[tokio::test]
