@@ -467,7 +467,7 @@ fn in_words(error: &anyhow::Error) -> String {
 
 /// The code of one of an error's causes, and what helps.
 fn advice(cause: &ErrorChain) -> Option<(Option<String>, Option<String>)> {
-    if let Some(ApiError { problem, .. }) = cause.downcast_ref() {
+    if let Some(CallError::Refused(ApiError { problem, .. })) = cause.downcast_ref() {
         let code = Some(problem.code.clone()).filter(|code| !code.is_empty());
         return Some((code, problem.hint.clone()));
     }
@@ -479,3 +479,43 @@ fn advice(cause: &ErrorChain) -> Option<(Option<String>, Option<String>)> {
 }
 
 const NOT_CONNECTED: u8 = 3;
+
+#[cfg(test)]
+mod tests {
+    use tunnel::https::Problem;
+
+    use super::*;
+
+    #[test]
+    fn what_the_relay_refuses_is_told_with_its_code_and_its_hint() {
+        let problem = Problem {
+            code: "token.used_up".to_owned(),
+            detail: Some("this token is used up".to_owned()),
+            hint: Some("ask for another".to_owned()),
+            ..Problem::default()
+        };
+        let refused = ApiError { status: 403, problem: Box::new(problem), retry_after: None };
+        let words = of_join(refused.into());
+        let expected = "error: the relay did not take the connector: this token is used up \
+                        [token.used_up]\nhint: ask for another";
+        assert_eq!(words, expected);
+    }
+
+    #[test]
+    fn a_relay_that_was_not_reached_is_not_said_to_have_refused() {
+        let (host, source) = ("relay.test".to_owned(), io::ErrorKind::ConnectionRefused);
+        let silent = CallError::Connect { host: host.clone(), port: 443, source: source.into() };
+        let words = of_join(silent);
+        assert!(words.starts_with("error: the relay was not reached: relay.test:443"), "{words}");
+        assert!(words.contains(" [relay.unreachable]\nhint: "), "{words}");
+        let other = CallError::Handshake { host, source: io::Error::other("unknown issuer") };
+        let words = of_join(other);
+        assert!(words.contains(" [relay.untrusted]\nhint: "), "{words}");
+        let words = of_join(CallError::Url { url: "http://relay.test".to_owned() });
+        assert!(words.starts_with("error: no relay was asked: \"http://relay.test\""), "{words}");
+    }
+
+    fn of_join(source: CallError) -> String {
+        in_words(&JoinError::Call { source }.into())
+    }
+}

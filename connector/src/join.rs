@@ -41,7 +41,7 @@ pub enum JoinError {
     },
     #[error(transparent)]
     Proxy(#[from] ProxyChoiceError),
-    #[error("the relay did not take the connector")]
+    #[error("{}", outcome(source))]
     Call {
         #[from]
         source: CallError,
@@ -71,6 +71,22 @@ impl JoinError {
             | Self::OtherCa
             | Self::Identity { .. } => false,
         }
+    }
+}
+
+/// How far the question came.
+fn outcome(error: &CallError) -> &'static str {
+    match error {
+        CallError::Url { .. } | CallError::Tls { .. } | CallError::Request { .. } => {
+            "no relay was asked"
+        }
+        CallError::Connect { .. }
+        | CallError::Handshake { .. }
+        | CallError::Intercepted { .. }
+        | CallError::Proxy { .. } => "the relay was not reached",
+        CallError::Exchange { .. } | CallError::TimedOut { .. } => "the relay gave no answer",
+        CallError::Body { .. } | CallError::Json { .. } => "the relay's answer is of no use",
+        CallError::Refused(_) => "the relay did not take the connector",
     }
 }
 

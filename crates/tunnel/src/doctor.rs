@@ -294,11 +294,19 @@ async fn answers(client: &Client) -> Vec<Finding> {
     let tls = match &answer {
         Ok(_) => Finding::good("tls", format!("answers after {} ms", began.elapsed().as_millis())),
         Err(error) => match error.explain() {
-            Some(why) => Finding::explained("tls", why),
-            None => Finding::bad("tls", in_full(error), https_fix(error, client)),
+            Some(why) if is_told_in_full(error) => Finding::explained("tls", why),
+            // What is known of the error itself says more.
+            why => Finding {
+                code: why.map(|why| why.code().0.into()),
+                ..Finding::bad("tls", in_full(error), https_fix(error, client))
+            },
         },
     };
     std::iter::once(tls).chain(told_time(&answer)).collect()
+}
+
+fn is_told_in_full(error: &CallError) -> bool {
+    matches!(error, CallError::Intercepted { .. } | CallError::Proxy { .. })
 }
 
 fn https_fix(error: &CallError, client: &Client) -> String {

@@ -1,10 +1,11 @@
 //! A small HTTPS client for the relay's JSON API.
 
+use std::borrow::Cow;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use access::Explain;
+use access::{Code, Explain};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{
@@ -290,8 +291,53 @@ impl CallError {
         match self {
             Self::Intercepted { source } => Some(source),
             Self::Proxy { source } => Some(source),
-            _ => None,
+            Self::Connect { .. } | Self::Exchange { .. } | Self::TimedOut { .. } => {
+                Some(&Unreachable)
+            }
+            Self::Handshake { .. } => Some(&Untrusted),
+            Self::Url { .. }
+            | Self::Tls { .. }
+            | Self::Request { .. }
+            | Self::Body { .. }
+            | Self::Json { .. }
+            | Self::Refused(_) => None,
         }
+    }
+}
+
+#[derive(Debug)]
+struct Unreachable;
+
+impl Explain for Unreachable {
+    fn code(&self) -> Code {
+        Code("relay.unreachable")
+    }
+
+    fn public(&self) -> Cow<'static, str> {
+        "the relay does not answer".into()
+    }
+
+    fn hint(&self) -> Option<Cow<'static, str>> {
+        Some(
+            "check its URL, and that it runs and a firewall lets this machine connect to it".into(),
+        )
+    }
+}
+
+#[derive(Debug)]
+struct Untrusted;
+
+impl Explain for Untrusted {
+    fn code(&self) -> Code {
+        Code("relay.untrusted")
+    }
+
+    fn public(&self) -> Cow<'static, str> {
+        "what answers is not the relay that this machine trusts".into()
+    }
+
+    fn hint(&self) -> Option<Cow<'static, str>> {
+        Some("check that the URL leads to the relay that the token is of".into())
     }
 }
 

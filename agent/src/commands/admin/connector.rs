@@ -6,7 +6,7 @@ use clap::Subcommand;
 
 use super::take_away;
 use crate::context::{Context, query};
-use crate::exit::{Exit, Failure};
+use crate::exit::Failure;
 use crate::times;
 
 #[derive(Debug, Subcommand)]
@@ -187,7 +187,9 @@ async fn find(text: &str, context: &Context) -> Result<ConnectorId, Failure> {
             Err(Failure::usage(format!("several connectors are called {text:?}"))
                 .hint("name one by its id"))
         }
-        (None, _) => Err(Failure::new(Exit::NotFound, format!("there is no connector {text:?}"))
-            .hint("`adit admin connector ls` lists them")),
+        (None, _) => {
+            Err(Failure::coded("connector.not_found", format!("there is no connector {text:?}"))
+                .hint("`adit admin connector ls` lists them"))
+        }
     }
 }

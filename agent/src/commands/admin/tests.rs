@@ -80,6 +80,13 @@ async fn a_connector_is_shown_with_what_it_reaches() {
 }
 
 #[tokio::test]
+async fn a_connector_that_is_not_there_is_told_with_the_code_of_that() {
+    let run = run("connector show nope", [json!({ "items": [] })]).await;
+    run.asked(&Method::GET, "/api/v1/connectors?limit=1000");
+    assert_eq!((run.exit, run.code.as_deref()), (Exit::NotFound, Some("connector.not_found")));
+}
+
+#[tokio::test]
 async fn an_admin_registers_a_key_and_adds_a_machine() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("robot.pub");
@@ -334,6 +341,7 @@ struct Run {
     out: String,
     err: String,
     exit: Exit,
+    code: Option<String>,
 }
 
 impl Run {
@@ -362,10 +370,11 @@ async fn run<const N: usize>(command: &str, answers: [Value; N]) -> Run {
     let context = Context::with_api(ui, Settings::new(&cli.globals), relay.clone());
     let Command::Admin(args) = cli.command else { panic!("{command}") };
     let result = super::run(args, &context).await;
+    let code = result.as_ref().err().and_then(|failure| failure.code().map(str::to_owned));
     let exit = result.map_or_else(|failure| failure.exit(), |()| Exit::Ok);
     let asked = relay.asked.lock().unwrap().clone();
     let matched = relay.matched.lock().unwrap().clone();
-    Run { asked, matched, out: paper.out(), err: paper.err(), exit }
+    Run { asked, matched, out: paper.out(), err: paper.err(), exit, code }
 }
 
 #[derive(Default)]
