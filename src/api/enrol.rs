@@ -79,8 +79,8 @@ pub(super) async fn info(State(state): State<AppState>) -> Json<Info> {
     })
 }
 
-/// Enrols a connector. Its request is signed before its token is used up: one that can't be signed
-/// costs no token.
+/// Enrols a connector. Its name is looked at and its request is signed before its token is used up: one
+/// that can't be taken costs no token.
 pub(super) async fn join(
     State(state): State<AppState>,
     Extension(peer): Extension<Peer>,
@@ -88,10 +88,11 @@ pub(super) async fn join(
 ) -> Result<Json<Joined>, ApiError> {
     let from = peer.addr.ip().to_canonical();
     let id = ConnectorId(Uuid::new_v4());
+    let given = request.name.as_deref().map(connector_name).transpose()?;
     let (certificate_pem, spki) = sign(&state, &request.csr_pem, &format!("connector:{id}"))?;
     let used = state.authn.join_token(&request.token.into_inner(), from).await?;
     let site = site_of(&state, used.site).await?;
-    let name = label(request.name.as_deref()).unwrap_or_else(|| made_up(&site.name, id));
+    let name = given.unwrap_or_else(|| made_up(&site.name, id));
     let actor = Actor::other(format!("token {}", used.id), from);
     let intent = Intent { action: "join", object: format!("connector {id}") };
     let told = vec![done(&intent, format!("{name} at {}", site.name))];
@@ -208,6 +209,24 @@ async fn site_of(state: &AppState, id: Option<access::SiteId>) -> Result<store::
     let sites = state.store.sites().await?;
     let site = sites.into_iter().find(|site| Some(site.id) == id);
     site.ok_or_else(|| ApiError::not_found("site", "of this token"))
+}
+
+/// What somebody wants a connector to be called: as other names are, and as host names may be.
+fn connector_name(text: &str) -> Result<String, ApiError> {
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    let is_name = (1..=LONGEST_LABEL).contains(&text.len())
+        && text.chars().all(|c| plain(c) || c == '-' || c == '.')
+        && text.starts_with(plain)
+        && text.ends_with(plain);
+    if is_name {
+        return Ok(text.to_owned());
+    }
+    let detail = format!(
+        "a connector's name has 1 to {LONGEST_LABEL} characters of a-z, 0-9, - and ., and begins and \
+         ends with a letter or digit"
+    );
+    let error = ApiError::new(StatusCode::BAD_REQUEST, Code("connector.name"), detail);
+    Err(error.hint("join with another --name, or with none; the token is still good"))
 }
 
 /// A machine's name as it says itself, fit for lists and terminals.

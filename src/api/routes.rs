@@ -84,7 +84,7 @@ pub(super) fn routes() -> Vec<Route> {
         get("/api/v1/info", Anonymous, enrol::info,
             doc("info", "Says what a relay tells everybody: its names, ports, CA and host keys", &[])),
         post("/api/v1/connectors/join", Anonymous, enrol::join,
-            doc("join", "Enrols a connector with a join token", &[p::BEARER, p::ENROL, p::NO_SITE, p::CHANGES])),
+            doc("join", "Enrols a connector with a join token", &[p::BEARER, p::CONNECTOR_NAME, p::ENROL, p::NO_SITE, p::CHANGES])),
         post("/api/v1/agents/login", Anonymous, enrol::login,
             doc("login", "Enrols an agent for the holder of a token", &[p::ENROL, p::LOGIN, p::CHANGES])),
         post("/api/v1/device-logins", Anonymous, devices::ask,

@@ -243,6 +243,7 @@ pub(in crate::api) const RDP_LOGIN: Problems =
     &[(403, "rdp.terms"), (409, "desktop.too_many"), (422, "rdp.kind"), (422, "rdp.transparent")];
 
 /// Enrolling a machine.
+pub(in crate::api) const CONNECTOR_NAME: Problems = &[(400, "connector.name")];
 pub(in crate::api) const ENROL: Problems = &[(400, "request.csr"), (422, "machine.key_taken")];
 
 /// An agent for a token of an application that takes none.

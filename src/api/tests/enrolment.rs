@@ -17,6 +17,12 @@ async fn a_join_token_enrols_one_connector() {
     let join = "/api/v1/connectors/join";
     let bad = relay.post(&Who::Nobody, join, ask("nonsense")).await;
     assert_eq!(bad.problem(400), "request.csr", "a bad request costs no token");
+    for name in ["", "Bad Name", "-c1", "c1.", "c\u{e9}", &"c".repeat(65)] {
+        let mut named = ask(&csr());
+        named["name"] = json!(name);
+        let refused = relay.post(&Who::Nobody, join, named).await;
+        assert_eq!(refused.problem(400), "connector.name", "{name:?} costs no token");
+    }
     let joined = relay.post(&Who::Nobody, join, ask(&csr())).await.good();
     assert_eq!((&joined["site"], &joined["domain"]), (&json!("hq"), &json!("relay.test")));
     assert!(joined["certificate_pem"].as_str().unwrap().contains("BEGIN CERTIFICATE"));
