@@ -14,7 +14,7 @@ use adit_relay::commands::{
 };
 use adit_relay::config::Config;
 use adit_relay::init::Init;
-use adit_relay::serve::{Exit, ServeError, serve};
+use adit_relay::serve::{Exit, ServeError, check, serve};
 use anyhow::Context;
 use clap::{CommandFactory, Parser, Subcommand};
 use tokio::runtime::{Builder, Runtime};
@@ -109,13 +109,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
             Ok(read) => run_serve(read, &config).await,
             Err(code) => Ok(code),
         },
-        Command::CheckConfig { file } => Ok(read(&file).map_or_else(
-            |code| code,
-            |_| {
-                tell(&format!("{}: no mistakes", file.display()));
-                ExitCode::SUCCESS
-            },
-        )),
+        Command::CheckConfig { file } => Ok(check_config(&file)),
         Command::Backup(backup) => done(backup.run().await, "no backup was made"),
         Command::Restore(restore) => done(restore.run().await, "nothing was changed"),
         Command::Migrate(migrate) => done(migrate.run().await, "the move did not end well"),
@@ -170,6 +164,23 @@ async fn run_serve(config: Config, path: &Path) -> anyhow::Result<ExitCode> {
     match serve(config, path, log).await.context("the relay did not start")? {
         Exit::Clean => Ok(ExitCode::SUCCESS),
         Exit::Cut { .. } => Ok(ExitCode::from(CUT)),
+    }
+}
+
+fn check_config(file: &Path) -> ExitCode {
+    let config = match read(file) {
+        Ok(config) => config,
+        Err(code) => return code,
+    };
+    match check(&config) {
+        Ok(()) => {
+            tell(&format!("{}: no mistakes", file.display()));
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            tell(&format!("{}: {:#}", file.display(), anyhow::Error::from(error)));
+            ExitCode::from(MISTAKES)
+        }
     }
 }
 

@@ -86,6 +86,12 @@ impl ServeError {
     }
 }
 
+/// Whether the files that the configuration names and that a start can not do without are what they
+/// should be.
+pub fn check(config: &Config) -> Result<(), ServeError> {
+    crate::certificates::read(&config.tls.certificates).map(drop)
+}
+
 /// Serves until SIGTERM or SIGINT, and says whether every session ended in order. At SIGHUP the file
 /// at `path` is read again.
 pub async fn serve(config: Config, path: &Path, log: Log) -> Result<Exit, ServeError> {

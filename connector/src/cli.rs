@@ -30,9 +30,10 @@ use crate::update::{Step, trial, trial_said};
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
-    /// What to log: error, warn, info, debug, trace, or directives.
-    #[arg(long, global = true, default_value = "info")]
-    log: telemetry::Level,
+    /// What to log: error, warn, info, debug, trace, or directives. Info where nothing is said, and
+    /// error for the doctor.
+    #[arg(long, global = true)]
+    log: Option<telemetry::Level>,
     /// How to log: text or json.
     #[arg(long, global = true, default_value = "text")]
     log_format: telemetry::Format,
@@ -160,15 +161,23 @@ struct StatusArgs {
 /// Runs the command; the exit code is 0, 1 for a failure, or 3 for a connector that is not
 /// connected.
 pub fn main(cli: Cli) -> ExitCode {
-    let outcome = telemetry::init(&cli.log, cli.log_format)
-        .map_err(anyhow::Error::from)
-        .and_then(|_| execute(cli.command));
+    let log = level(&cli).and_then(|level| Ok(telemetry::init(&level, cli.log_format)?));
+    let outcome = log.and_then(|_| execute(cli.command));
     match outcome {
         Ok(code) => code,
         Err(error) => {
             say(&error);
             ExitCode::FAILURE
         }
+    }
+}
+
+fn level(cli: &Cli) -> anyhow::Result<telemetry::Level> {
+    match &cli.log {
+        Some(level) => Ok(level.clone()),
+        // Its findings are what it has to say.
+        None if matches!(cli.command, Command::Doctor(_)) => Ok("error".parse()?),
+        None => Ok("info".parse()?),
     }
 }
 
@@ -403,7 +412,10 @@ fn describe(status: Option<&Status>, current: bool, state: &Path) -> String {
     if let Some(transport) = &status.transport {
         text.push_str(&format!("\ntransport {transport}"));
     }
-    if let Some(error) = &status.last_error {
+    // Of what stands again it is no news.
+    let apart = |state| matches!(state, State::Connecting | State::Stopped);
+    let is_news = apart(status.state) || status.relays.iter().any(|relay| apart(relay.state));
+    if let Some(error) = status.last_error.as_ref().filter(|_| is_news) {
         text.push_str(&format!("\nlast error: {error}"));
     }
     for relay in status.relays.iter().filter(|_| status.relays.len() > 1) {
@@ -513,6 +525,43 @@ mod tests {
         assert!(words.contains(" [relay.untrusted]\nhint: "), "{words}");
         let words = of_join(CallError::Url { url: "http://relay.test".to_owned() });
         assert!(words.starts_with("error: no relay was asked: \"http://relay.test\""), "{words}");
+    }
+
+    #[test]
+    fn what_ended_the_connection_before_is_not_told_of_one_that_stands() {
+        let mut status = Status {
+            pid: 1,
+            software: crate::SOFTWARE.to_owned(),
+            relay: "https://relay.test".to_owned(),
+            state: State::Connected,
+            since: 0,
+            relay_software: None,
+            rtt_micros: None,
+            transport: None,
+            sessions: 0,
+            opened: 0,
+            refused: 0,
+            last_error: Some("the peer has restarted".to_owned()),
+            certificate_expires: 0,
+            written: 0,
+            relays: Vec::new(),
+        };
+        let told = |status: &Status| describe(Some(status), true, Path::new("/state"));
+        assert!(!told(&status).contains("restarted"), "{}", told(&status));
+        status.state = State::Connecting;
+        assert!(told(&status).contains("last error: the peer has restarted"));
+    }
+
+    #[test]
+    fn the_doctor_logs_errors_alone_unless_it_is_asked_to() {
+        let level = |args: &str| {
+            let cli = Cli::try_parse_from(args.split(' ')).unwrap();
+            level(&cli).unwrap()
+        };
+        let doctor = "adit-connector doctor --state x";
+        assert_eq!(level(doctor), "error".parse().unwrap());
+        assert_eq!(level(&format!("{doctor} --log debug")), "debug".parse().unwrap());
+        assert_eq!(level("adit-connector status --state x"), "info".parse().unwrap());
     }
 
     fn of_join(source: CallError) -> String {

@@ -46,6 +46,22 @@ async fn a_relay_that_is_asked_to_stop_ends_clean_and_leaves_no_ready_file() {
 }
 
 #[tokio::test]
+async fn a_certificate_that_is_not_there_is_a_mistake_before_the_relay_starts() {
+    let dir = tempfile::tempdir().unwrap();
+    init(&dir).run(SystemTime::now()).await.unwrap();
+    let path = dir.path().join("relay.toml");
+    let config = |more: &str| {
+        let text = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(&path, format!("{text}{more}")).unwrap();
+        Config::read(&path).unwrap()
+    };
+    check(&config("")).unwrap();
+    let missing = check(&config("[tls]\ncertificate = 'own.pem'\nkey = 'own.key'\n"));
+    let said = format!("{:#}", anyhow::Error::from(missing.unwrap_err()));
+    assert!(said.contains("own.pem"), "{said}");
+}
+
+#[tokio::test]
 async fn a_relay_that_stops_keeps_whom_it_saw() {
     let mut relay = Running::start().await;
     let (_connection, agent) = relay.agent("admin").await;

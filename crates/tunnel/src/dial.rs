@@ -70,11 +70,10 @@ pub(crate) async fn quic(how: &DialOut<'_>) -> Result<Carrier, ConnectError> {
         .map_err(|source: TlsError| ConnectError::Tls { source })?;
     let mut failed = resolve(std::io::ErrorKind::NotFound.into());
     for address in tokio::net::lookup_host(local::address(how.relay)).await.map_err(resolve)? {
-        let started = Instant::now();
         match timeout(PER_ADDRESS, connect(how, &config, address)).await {
             Ok(Ok(carrier)) => return Ok(carrier),
             Ok(Err(error)) => failed = error,
-            Err(_) => failed = ConnectError::TimedOut { after: started.elapsed() },
+            Err(_) => failed = ConnectError::TimedOut { after: PER_ADDRESS },
         }
         tracing::debug!(%address, error = %failed, "Address does not answer");
     }
