@@ -306,6 +306,12 @@ impl Keys {
         }
     }
 
+    /// The same, with the message of this number as the next one each way.
+    #[must_use]
+    pub fn counted_from(self, number: u32) -> Self {
+        Self { sent: number, received: number, ..self }
+    }
+
     /// A message that only the other side can read.
     pub fn seal(&mut self, message: &[u8]) -> Vec<u8> {
         let number = self.sent.to_le_bytes();
@@ -443,6 +449,34 @@ mod tests {
         let wanted = "010000007fb38ec5c55d497600000000\
                       54e50165bf1936dc996020c1811b0f06fb5f";
         assert_eq!(HEXLOWER.encode(&sealed), wanted);
+    }
+
+    /// Whatever a message says of its number, and though the keys are where they should be.
+    #[test]
+    fn a_message_is_taken_with_the_number_that_it_has_in_its_turn_and_with_no_other() {
+        let keys = |number| Keys::new(&FRESH.key).counted_from(number);
+        let server = |number| Keys::of_server(&FRESH.key).counted_from(number);
+        for (sent, wanted) in [(0, 0), (0, 1), (1, 0), (1, 1), (7, 7), (7, 8), (u32::MAX, 0)] {
+            let taken = server(wanted).open(&keys(sent).seal(b"a"));
+            assert_eq!(taken.is_some(), sent == wanted, "{sent} for {wanted}");
+            let signed = server(wanted).is_signed(b"a", &keys(sent).sign(b"a"));
+            assert_eq!(signed, sent == wanted, "{sent} for {wanted}, signed");
+        }
+        assert_ne!(keys(0).sign(b"a")[4..12], keys(1).sign(b"a")[4..12], "its sum is of it too");
+        let (mut ours, mut theirs) = (keys(0), server(0));
+        for number in 0..3_u32 {
+            let (signed, sealed) = (ours.sign(b"a"), ours.seal(b"a"));
+            assert_eq!(signed[12..], (2 * number).to_le_bytes());
+            assert_eq!(sealed[12..16], (2 * number + 1).to_le_bytes());
+            assert!(theirs.is_signed(b"a", &signed));
+            assert_eq!(theirs.open(&sealed).as_deref(), Some(&b"a"[..]));
+        }
+        let (mut ours, mut theirs) = (keys(0), server(0));
+        let sealed = ours.seal(b"a");
+        theirs.open(&sealed).unwrap();
+        // Where the keys were set back, and only the number tells.
+        let mut theirs = Keys { seal_in: server(0).seal_in, ..theirs };
+        assert_eq!(theirs.open(&sealed), None, "twice");
     }
 
     #[test]

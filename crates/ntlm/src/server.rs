@@ -35,7 +35,7 @@ pub struct Proven(Zeroizing<[u8; 16]>);
 impl Proven {
     /// What protects what is said, as the server has it, from the message of this number on.
     pub fn keys(&self, number: u32) -> Keys {
-        Keys { sent: number, received: number, ..Keys::of_server(&self.0) }
+        Keys::of_server(&self.0).counted_from(number)
     }
 }
 

@@ -268,6 +268,67 @@ mod tests {
         }
     }
 
+    /// What comes of a login at a target of this version that knows the password, shows this, and counts
+    /// its messages from `number` on; with how the client has shown itself there.
+    fn shown(version: u32, shown: &[u8], number: u32) -> (Shown, Result<Next, LoginError>) {
+        let account = Account::new("desk", "hunter2".into());
+        let mut login = login(&account);
+        let mut server = ntlm::Server::new([1; 8], 99, "DESK");
+        let first = Message::from_der(&login.first().unwrap()).unwrap();
+        let first = first.nego_tokens.unwrap();
+        let asked = tokens(server.ask(first[0].token.as_bytes()).unwrap()).unwrap();
+        let asked = Message { nego_tokens: Some(asked), ..Message::of(version) };
+        let Next::Send(sent) = login.answered(&asked.to_der().unwrap()).unwrap() else { panic!() };
+        let sent = Message::from_der(&sent).unwrap();
+        let proof = sent.nego_tokens.unwrap();
+        let proven = server.proven(proof[0].token.as_bytes(), &"hunter2".into()).unwrap().unwrap();
+        let mut keys = proven.keys(0);
+        let key = keys.open(sent.pub_key_auth.unwrap().as_bytes()).unwrap();
+        let nonce = sent.client_nonce.map(|nonce| nonce.as_bytes().to_vec());
+        let sealed = keys.counted_from(number).seal(shown);
+        let message = Message {
+            pub_key_auth: Some(OctetString::new(sealed).unwrap()),
+            // Which one it is was said before.
+            ..Message::of(VERSION)
+        };
+        (Shown { key, nonce }, login.answered(&message.to_der().unwrap()))
+    }
+
+    #[derive(Debug, PartialEq, Eq)]
+    struct Shown {
+        key: Vec<u8>,
+        nonce: Option<Vec<u8>>,
+    }
+
+    /// MS-CSSP 3.1.5, steps 3 to 5.
+    #[test]
+    fn a_target_is_believed_as_its_version_has_it_and_in_no_other_way() {
+        const KEY: &[u8] = b"the target's key";
+        let bound = |way: &[u8]| sha256(&[way, &[3; 32], KEY].concat()).to_vec();
+        let (mut up, to, from) = (KEY.to_vec(), bound(TO_TARGET), bound(FROM_TARGET));
+        up[0] += 1;
+        for version in 2..=7 {
+            let is_old = version < BOUND;
+            let key = if is_old { KEY.to_vec() } else { to.clone() };
+            let ours = Shown { key, nonce: (!is_old).then(|| vec![3; 32]) };
+            // What it was sent, sent back, is no answer.
+            for (answer, believed) in
+                [(&up, is_old), (&from, !is_old), (&to, false), (&KEY.to_vec(), false)]
+            {
+                let (shown, next) = shown(version, answer, 0);
+                assert_eq!(shown, ours, "{version}");
+                assert_eq!(matches!(next, Ok(Next::Last(_))), believed, "{version} {answer:?}");
+                let is_unbound = matches!(next, Err(LoginError::Unbound));
+                assert_eq!(is_unbound, !believed, "{version} {answer:?}");
+            }
+            let right = if is_old { &up } else { &from };
+            for number in [1, 2, 9] {
+                let (_, next) = self::shown(version, right, number);
+                assert!(matches!(next, Err(LoginError::Unbound)), "{version}: message {number}");
+            }
+        }
+    }
+
     #[test]
     fn a_refusal_is_told_by_its_number() {
         let account = Account::new("desk", "hunter2".into());

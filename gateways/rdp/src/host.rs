@@ -308,6 +308,118 @@ mod tests {
         }
     }
 
+    const NONCE: [u8; 32] = [3; 32];
+
+    fn bound(way: &[u8]) -> Vec<u8> {
+        sha256(&[way, &NONCE, KEY].concat()).to_vec()
+    }
+
+    /// As old versions answer.
+    fn counted_up() -> Vec<u8> {
+        let mut key = KEY.to_vec();
+        key[0] += 1;
+        key
+    }
+
+    /// How a client shows that TLS ends at it.
+    struct Shows {
+        version: u32,
+        nonce: bool,
+        key: Vec<u8>,
+        /// Of its message.
+        number: u32,
+        /// As Windows does.
+        wrapped: bool,
+    }
+
+    /// What a client that knows the password is answered, once it has read it.
+    fn answer(shows: &Shows) -> Result<Vec<u8>, LoginError> {
+        let Shows { version, nonce, key, number, wrapped } = shows;
+        let fresh = Fresh { challenge: [1; 8], key: [2; 16] };
+        let ntlm = ntlm::Ntlm::new(fresh, 0, "TERMSRV/desk".to_owned());
+        let mut host = Host::new(KEY, [7; 8], 99);
+        let known = |_: &str| Some(SecretString::from("once"));
+        let wrap = |plain: Vec<u8>, how: &dyn Fn(&[u8]) -> Vec<u8>| {
+            if *wrapped { how(&plain) } else { plain }
+        };
+        let first = tokens(wrap(ntlm.negotiate(), &spnego::tests::begins))?;
+        let first = Message { nego_tokens: Some(first), ..Message::of(*version) };
+        let Said::Send(asked) = host.answered(&first.to_der()?, &known)? else { panic!() };
+        let asked = Message::from_der(&asked)?;
+        let asked = match spnego::read(token(&asked)?.unwrap())? {
+            Token::Next { token, .. } => token.unwrap().to_vec(),
+            Token::Plain(token) => token.to_vec(),
+            Token::First { .. } => panic!("a host begins nothing"),
+        };
+        let password = SecretString::from("once");
+        let login = ntlm::Login { domain: "", user: "adit-x", password: &password };
+        let (proves, keys) = ntlm.authenticate(&asked, &login)?;
+        let mut keys = keys.counted_from(*number);
+        let proves = tokens(wrap(proves, &|proves| spnego::tests::goes_on(proves, None)))?;
+        let message = Message {
+            nego_tokens: Some(proves),
+            pub_key_auth: Some(OctetString::new(keys.seal(key))?),
+            client_nonce: nonce.then(|| OctetString::new(NONCE)).transpose()?,
+            ..Message::of(*version)
+        };
+        let Said::Send(answer) = host.answered(&message.to_der()?, &known)? else { panic!() };
+        let answer = Message::from_der(&answer)?.pub_key_auth.expect("it is bound");
+        Ok(keys.open(answer.as_bytes()).expect("the host's own"))
+    }
+
+    /// MS-CSSP 3.1.5, steps 3 and 4: from version 5 on a nonce is bound to the key, and before there is
+    /// none.
+    #[test]
+    fn a_client_is_bound_as_its_version_has_it_and_in_no_other_way() {
+        let (key, hash) = (KEY.to_vec(), bound(TO_TARGET));
+        let cases = [
+            (2, false, &key, Some(counted_up())),
+            (4, false, &key, Some(counted_up())),
+            (5, true, &hash, Some(bound(FROM_TARGET))),
+            (6, true, &hash, Some(bound(FROM_TARGET))),
+            (7, true, &hash, Some(bound(FROM_TARGET))),
+            // An old version with what belongs to a new one.
+            (2, true, &hash, None),
+            (4, true, &hash, None),
+            (4, true, &key, None),
+            (4, false, &hash, None),
+            // A new one with what belongs to an old one.
+            (5, false, &key, None),
+            (6, false, &key, None),
+            (6, true, &key, None),
+            (6, false, &hash, None),
+            // What a host answers is nothing that a client shows.
+            (4, false, &counted_up(), None),
+            (6, true, &bound(FROM_TARGET), None),
+        ];
+        for (version, nonce, key, wanted) in cases {
+            let shows = Shows { version, nonce, key: key.clone(), number: 0, wrapped: false };
+            match (answer(&shows), wanted) {
+                (Ok(answer), Some(wanted)) => assert_eq!(answer, wanted, "{version}"),
+                (Err(LoginError::Unbound), None) => {}
+                (found, wanted) => panic!("{version} {nonce}: {found:?}, not {wanted:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_client_counts_its_messages_from_the_first_or_from_behind_a_signature() {
+        for (wrapped, number, is_taken) in [
+            (false, 0, true),
+            (false, 1, false),
+            (false, 7, false),
+            (true, 0, true),
+            (true, 1, true),
+            (true, 2, false),
+            (true, u32::MAX, false),
+        ] {
+            let shows = Shows { version: 6, nonce: true, key: bound(TO_TARGET), number, wrapped };
+            let found = answer(&shows);
+            let is_unbound = matches!(found, Err(LoginError::Unbound));
+            assert_eq!((found.is_ok(), is_unbound), (is_taken, !is_taken), "{wrapped} {number}");
+        }
+    }
+
     #[test]
     fn nobody_is_let_in_out_of_turn() {
         let known = |_: &str| Some(SecretString::from("once"));
