@@ -8,8 +8,10 @@ pub(super) fn first(bytes: &[u8]) {
     before(bytes);
 }
 
-/// What a target has said, as it is kept and shown again; and what a page says that is shown it.
+/// What a target has said, as it is kept and shown again; what a page says that is shown it; and what a
+/// client that is recorded says that it can do.
 pub(super) fn recorded(bytes: &[u8]) {
+    gateway_rdp::fuzzing::able(bytes);
     gateway_rdp::fuzzing::recorded(bytes);
 }
 
@@ -21,8 +23,14 @@ pub(super) fn conversation(bytes: &[u8]) {
     let is = |bit: u8| setting & bit != 0;
     let (files, nla, managed, native) = (is(4), is(8), is(16), is(32));
     let (printer, audio) = (!is(64), !is(128));
-    let setting = Setting { clipboard, files, printer, audio, native, nla, managed };
-    let conversation = || Conversation::new(&setting);
+    for recorded in [false, true] {
+        let setting = Setting { clipboard, files, printer, audio, native, nla, managed, recorded };
+        alike(&setting, parts);
+    }
+}
+
+fn alike(setting: &Setting, parts: &[u8]) {
+    let conversation = || Conversation::new(setting);
     let (mut whole, mut cut) = (conversation(), conversation());
     let mut rest = parts;
     while let [side, length, more @ ..] = rest {

@@ -299,21 +299,21 @@ impl Stage {
 }
 
 /// Runs a journey; it fails with what it says.
-fn walk(script: &str, told: &Value) -> Result<()> {
+pub(crate) fn walk(script: &str, told: &Value) -> Result<()> {
     let portal = Path::new(env!("CARGO_MANIFEST_DIR")).join("portal/ui/e2e");
     let mut node = Command::new("node");
     node.arg(portal.join(script)).env("ADIT_E2E", told.to_string());
     run(&mut node, JOURNEY)?.ok().context(script.to_owned()).map(drop)
 }
 
-fn link(deployment: &Deployment, user: &str) -> Result<String> {
+pub(crate) fn link(deployment: &Deployment, user: &str) -> Result<String> {
     let printed = deployment.admin(&["user", "sign-in-link", user])?.ok()?;
     let line = printed.lines().find(|line| line.starts_with("https://"));
     Ok(line.context("a link")?.to_owned())
 }
 
 /// Where pictures are left to be looked at.
-fn shots() -> Result<PathBuf> {
+pub(crate) fn shots() -> Result<PathBuf> {
     let shots = bin_dir()?.join("desktop-shots");
     fs::create_dir_all(&shots)?;
     Ok(shots)

@@ -3,6 +3,7 @@
 mod attacks;
 mod managed;
 pub(crate) mod raw;
+mod recorded;
 mod refused;
 
 use std::fs;

@@ -90,9 +90,6 @@ impl Keeps {
     /// Where a desktop's protocol is spoken.
     pub const DESKTOP: Self =
         Self { recording: true, clipboard: true, files: true, devices: true, ..Self::NOTHING };
-    /// Where it is spoken with a native client: what that one shows can not be shown again, so it is
-    /// not recorded.
-    pub const NATIVE: Self = Self { recording: false, ..Self::DESKTOP };
     /// At a door that speaks a database's protocol and logs in itself.
     pub const DATABASE: Self = Self { recording: true, databases: true, ..Self::NOTHING };
 }
@@ -101,7 +98,7 @@ impl Context {
     /// Of a native client of a desktop: where the relay signs in there, it speaks its protocol.
     pub fn native(from: IpAddr, application: &Application) -> Self {
         let login = application.login.fixed().map(str::to_owned);
-        let keeps = if application.login.is_ours() { Keeps::NATIVE } else { Keeps::NOTHING };
+        let keeps = if application.login.is_ours() { Keeps::DESKTOP } else { Keeps::NOTHING };
         Self { from, login, database: None, keeps }
     }
 }

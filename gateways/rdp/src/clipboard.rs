@@ -1,9 +1,9 @@
 //! What a rule lets channels carry, and which way a clipboard carries (MS-RDPECLIP).
 
-use access::{Clipboard, Terms};
+use access::{Clipboard, Recording, Terms};
 
 use crate::channel::{FIRST, LAST, PART_HEAD, Passage, SHOWN, ends};
-use crate::dynamic::{SHOWING, SOUNDING};
+use crate::dynamic::{DRAWING, SHOWING, SOUNDING};
 use crate::frame::{Fault, u16_at, u32_at};
 
 /// Which way a message goes.
@@ -23,6 +23,8 @@ pub(crate) struct Rules {
     /// Sound, and the microphone.
     pub(crate) audio: bool,
     pub(crate) client: Client,
+    /// What the desktop shows is kept, so nothing may show it that is not.
+    pub(crate) recorded: bool,
 }
 
 /// What the client is, and so which channels it may have.
@@ -58,7 +60,8 @@ pub(crate) enum Within {
 impl Rules {
     pub(crate) fn of(terms: &Terms, client: Client) -> Self {
         let Terms { clipboard, file_transfer: files, printer, audio, .. } = *terms;
-        Self { clipboard, files, printer, audio, client }
+        let recorded = terms.recording != Recording::Off;
+        Self { clipboard, files, printer, audio, client, recorded }
     }
 
     /// Whether anything is held back, so that all has to be readable.
@@ -71,6 +74,11 @@ impl Rules {
         !self.files || !self.printer
     }
 
+    /// Whether of channels by names only those open that are known.
+    pub(crate) fn restrict_dynamic(self) -> bool {
+        self.recorded || self.restrict()
+    }
+
     /// What becomes of a static channel of this name, in lower case.
     pub(crate) fn channel(self, name: &str) -> Kind {
         let native = self.client == Client::Native;
@@ -81,16 +89,17 @@ impl Rules {
             "rdpsnd" if native && self.audio => Kind::Open,
             // The last is the target's own, and no client's to name (CVE-2019-0708).
             "cliprdr" | "rdpdr" | "rdpsnd" | "ms_t120" => Kind::Closed,
-            _ if native && !self.restrict() => Kind::Open,
+            _ if native && !self.restrict_dynamic() => Kind::Open,
             _ => Kind::Closed,
         }
     }
 
     /// Whether a dynamic channel of this name opens: where something is held back, those that show and
-    /// steer, and sound where it may be.
+    /// steer, and sound where it may be; of a recorded desktop none past which it is kept.
     pub(crate) fn opens_dynamic(self, name: &[u8]) -> bool {
         let is_one_of = |names: &[&str]| names.iter().any(|known| known.as_bytes() == name);
-        !self.restrict() || is_one_of(&SHOWING) || (self.audio && is_one_of(&SOUNDING))
+        let shows = is_one_of(&SHOWING) || (!self.recorded && is_one_of(&DRAWING));
+        !self.restrict_dynamic() || shows || (self.audio && is_one_of(&SOUNDING))
     }
 
     fn carries(self, way: Way) -> bool {
@@ -181,6 +190,7 @@ pub(crate) mod tests {
         printer: true,
         audio: true,
         client: Client::Page,
+        recorded: false,
     };
 
     /// A message of the clipboard's in one part.

@@ -240,6 +240,10 @@ impl Over {
                 let words = "what your rule wants looked at came compressed or scattered";
                 Ending { reason, side, words: words.to_owned(), code: UNREADABLE }
             }
+            Self::Fault(_, fault @ (Fault::Unshown | Fault::Undrawn)) => {
+                let words = format!("your rule wants a recording, and {fault}");
+                Ending { reason, side, words, code: UNRECORDABLE }
+            }
             Self::Fault(..) => {
                 let words = "bytes came that are no RDP, or none that may come then";
                 Ending { reason, side, words: words.to_owned(), code: VIOLATION }
@@ -364,6 +368,7 @@ impl Between {
 }
 
 const UNREADABLE: Code = Code("desktop.unreadable");
+const UNRECORDABLE: Code = Code("desktop.unrecordable");
 const VIOLATION: Code = Code("protocol.violation");
 /// For a refusal to be on its way.
 const LAST: Duration = Duration::from_millis(500);

@@ -74,13 +74,14 @@ fn create(part: &[u8]) -> Result<Option<(u32, usize)>, Fault> {
     Ok(Some((u32::from_le_bytes(bytes), PART_HEAD + 1 + length)))
 }
 
-/// Those that carry pictures, their size and input.
-pub(crate) const SHOWING: [&str; 5] = [
-    "Microsoft::Windows::RDS::DisplayControl",
+/// Those that carry a screen's size, and fingers and pens.
+pub(crate) const SHOWING: [&str; 2] =
+    ["Microsoft::Windows::RDS::DisplayControl", "Microsoft::Windows::RDS::Input"];
+/// Those that carry pictures and keys (MS-RDPEGFX, MS-RDPEGT, MS-RDPECI), beside what is recorded.
+pub(crate) const DRAWING: [&str; 3] = [
     "Microsoft::Windows::RDS::Graphics",
     "Microsoft::Windows::RDS::Geometry::v08.01",
     "Microsoft::Windows::RDS::CoreInput",
-    "Microsoft::Windows::RDS::Input",
 ];
 /// Those that carry sound, both ways (MS-RDPEA 2.1, MS-RDPEAI 2.1).
 pub(crate) const SOUNDING: [&str; 3] =
@@ -104,6 +105,7 @@ mod tests {
         printer: true,
         audio: true,
         client: Client::Native,
+        recorded: false,
     };
 
     fn part(content: &[u8]) -> Vec<u8> {

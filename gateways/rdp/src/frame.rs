@@ -17,6 +17,10 @@ pub enum Fault {
     Encrypted,
     #[error("what the rule wants looked at is compressed or scattered")]
     Unreadable,
+    #[error("the client shows nothing that a recording could show again")]
+    Unshown,
+    #[error("the target shows what a recording can not show again")]
+    Undrawn,
 }
 
 /// The length of a frame that begins here; `None`: too little is there to tell.

@@ -3,6 +3,7 @@
 use access::Clipboard;
 use bytes::{Bytes, BytesMut};
 
+use crate::capabilities::narrowed;
 use crate::cleanpath::Request;
 use crate::clipboard::{Client, Rules};
 use crate::guard::Guard;
@@ -30,16 +31,19 @@ pub struct Setting {
     pub nla: bool,
     /// The relay signs in.
     pub managed: bool,
+    /// What is shown is kept, and keys are.
+    pub recorded: bool,
 }
 
 impl Conversation {
     pub fn new(setting: &Setting) -> Self {
-        let Setting { clipboard, files, printer, audio, native, nla, managed } = *setting;
+        let Setting { clipboard, files, printer, audio, native, nla, managed, recorded } = *setting;
         let client = if native { Client::Native } else { Client::Page };
         let protocol = if nla { Protocols::ALL } else { Protocols::TLS };
         let account = managed.then(|| Account::new("D\\u", "p".into()));
-        let guard =
-            Guard::new(Rules { clipboard, files, printer, audio, client }, protocol, account);
+        let rules = Rules { clipboard, files, printer, audio, client, recorded };
+        let guard = Guard::new(rules, protocol, account);
+        let guard = guard.watched(recorded.then(|| Watch::new(true)));
         Self { guard, up: BytesMut::new(), down: BytesMut::new() }
     }
 
@@ -71,13 +75,22 @@ pub fn before(bytes: &[u8]) {
     crate::host::fuzz(bytes);
 }
 
+/// What a client of a recorded desktop says that it can do. Cut down twice, it is as cut down once.
+pub fn able(bytes: &[u8]) {
+    for licensing in [false, true] {
+        let Ok(told) = narrowed(bytes, licensing) else { continue };
+        assert_eq!(narrowed(&told, licensing).as_ref(), Ok(&told), "it is told more");
+        assert!(told.len() <= bytes.len() + 88 * (bytes.len() / 20), "more than was said");
+    }
+}
+
 /// What a target has said, as it is kept and shown again, and what a page says that is shown it.
 pub fn recorded(bytes: &[u8]) {
     let mut watch = Watch::new(true);
-    watch.said(bytes, bytes);
+    let _ = watch.said(bytes, bytes);
     watch.typed(bytes);
     watch.asked(bytes);
-    watch.pictured(bytes);
+    let _ = watch.pictured(bytes);
     let kept = watch.take_shown().map_or(0, |shown| shown.len());
     assert!(kept <= 2 * bytes.len(), "more than was shown");
     let shown = Bytes::copy_from_slice(bytes);

@@ -5,6 +5,7 @@
 
 use bytes::{Buf as _, Bytes, BytesMut};
 
+use crate::capabilities::narrowed;
 use crate::channel::Passage;
 use crate::clipboard::{Client, Kind, Rules, Way, Within, empty_list};
 use crate::devices::{Devices, Shared};
@@ -185,7 +186,8 @@ impl Guard {
         let changes = Changes {
             protocol: self.protocol,
             layout: self.layout,
-            coloured: rules.client == Client::Page,
+            coloured: rules.client == Client::Page || rules.recorded,
+            recorded: rules.recorded,
             opens: &opens,
         };
         let named = of_client(&mut changed, &changes)?;
@@ -211,7 +213,7 @@ impl Guard {
             return Err(Fault::Order);
         }
         // What is compressed can be shown from the beginning only.
-        let plain = self.rules.restrict() || self.watch.is_some();
+        let plain = self.rules.restrict() || self.rules.recorded;
         let info = client_info(sent.data, self.account.as_ref(), plain)?;
         (self.up, self.user) = (Up::Open, sent.user());
         Ok(Verdict::Replace(sent.with(&info)?.into()))
@@ -219,15 +221,11 @@ impl Guard {
 
     fn sent_up(&mut self, body: &[u8]) -> Result<Verdict, Fault> {
         let sent = Sent::read(body)?;
-        if sent.channel == self.own
-            && let Some(watch) = &mut self.watch
-        {
-            watch.asked(sent.data);
-        }
         match self.kind(sent.channel) {
+            None if self.rules.recorded => self.said_up(&sent),
             None | Some(Kind::Open) => Ok(Verdict::Pass),
             Some(Kind::Closed) => Ok(Verdict::Drop),
-            Some(Kind::Dynamic) if self.rules.restrict() => {
+            Some(Kind::Dynamic) if self.rules.restrict_dynamic() => {
                 opened(self.dynamic.up(sent.data)?, &sent)
             }
             Some(Kind::Devices) if self.rules.restrict_devices() => {
@@ -240,10 +238,25 @@ impl Guard {
         }
     }
 
+    /// What a client of a recorded desktop says on no channel of its own.
+    fn said_up(&mut self, sent: &Sent<'_>) -> Result<Verdict, Fault> {
+        // Elsewhere a target might take what is to be looked at.
+        let Some(watch) = self.watch.as_mut().filter(|_| sent.channel == self.own) else {
+            return Ok(Verdict::Drop);
+        };
+        watch.asked(sent.data);
+        let told = narrowed(sent.data, !watch.has_screen())?;
+        Ok(match told.as_slice() {
+            [] => Verdict::Drop,
+            told if told == sent.data => Verdict::Pass,
+            told => Verdict::Replace(sent.with(told)?.into()),
+        })
+    }
+
     fn look_down(&mut self, frame: &[u8]) -> Result<Verdict, Fault> {
         if is_fast_path(frame) {
             if let Some(watch) = &mut self.watch {
-                watch.pictured(frame);
+                watch.pictured(frame)?;
             }
             return Ok(Verdict::Pass);
         }
@@ -277,12 +290,12 @@ impl Guard {
         if sent.channel == self.own
             && let Some(watch) = &mut self.watch
         {
-            watch.said(frame, sent.data);
+            watch.said(frame, sent.data)?;
         }
         match self.kind(sent.channel) {
             None | Some(Kind::Open) => Ok(Verdict::Pass),
             Some(Kind::Closed) => Ok(Verdict::Drop),
-            Some(Kind::Dynamic) if self.rules.restrict() => {
+            Some(Kind::Dynamic) if self.rules.restrict_dynamic() => {
                 opened(self.dynamic.down(self.rules, sent.data)?, &sent)
             }
             Some(Kind::Devices) if self.rules.restrict_devices() => {

@@ -15,6 +15,7 @@ const ALL: Rules = Rules {
     printer: true,
     audio: true,
     client: Client::Page,
+    recorded: false,
 };
 const NATIVE: Rules = Rules { client: Client::Native, ..ALL };
 
@@ -252,7 +253,7 @@ pub(crate) fn demand(repaints: u8) -> Vec<u8> {
 
 /// One that is recorded.
 fn watched(keys: bool) -> Line {
-    let mut line = Line::open(ALL);
+    let mut line = Line::open(Rules { recorded: true, ..ALL });
     line.0 = line.0.watched(Some(Watch::new(keys)));
     line
 }
@@ -266,9 +267,13 @@ fn what_a_screen_shows_is_kept_from_its_settings_on_and_what_channels_carry_is_n
     let shown = |line: &mut Line| line.0.watch().and_then(Watch::take_shown);
     assert_eq!(shown(&mut line), None, "a licence is no picture");
     let demand = sent(SEND_INDICATION, 1003, &demand(1));
-    let synchronize = sent(SEND_INDICATION, 1003, &[22, 0, 0x17, 0, 0xea, 3]);
+    let data = |kind: u8| {
+        let head = [22, 0, 0x17, 0, 0xea, 3, 7, 0, 0, 0, 0, 1, 8, 0, kind, 0, 0, 0, 1, 0, 0xea, 3];
+        sent(SEND_INDICATION, 1003, &head)
+    };
+    let (synchronize, whose) = (data(31), data(38));
     let clipboard = sent(SEND_INDICATION, 1004, &message(5, b"secret"));
-    let all = [&demand[..], &clipboard, &synchronize, &picture].concat();
+    let all = [&demand[..], &clipboard, &synchronize, &whose, &picture].concat();
     assert_eq!(line.down(&all).unwrap(), all, "it passes as it is");
     assert_eq!(shown(&mut line).unwrap(), [&demand[..], &synchronize, &picture].concat());
     assert_eq!(shown(&mut line), None);
@@ -303,8 +308,7 @@ fn keys_are_kept_where_the_grant_asks_for_them() {
 
 #[test]
 fn a_recorded_desktop_is_not_compressed() {
-    let mut line = Line::new(ALL, Protocols::TLS, None);
-    line.0 = line.0.watched(Some(Watch::new(false)));
+    let mut line = Line::new(Rules { recorded: true, ..ALL }, Protocols::TLS, None);
     line.begin(&["cliprdr"]);
     let said = line.up(&sent(SEND_REQUEST, 1003, &info())).unwrap();
     let (_, body) = mcs(&said).unwrap();
@@ -346,4 +350,98 @@ fn a_target_that_does_not_paint_again_is_not_asked() {
     line.down(&sent(SEND_INDICATION, 1003, &demand(0))).unwrap();
     line.down(&[&[0, 0xff, 0xf0][..], &[9; 0x7fed]].concat().repeat(40)).unwrap();
     assert!((0..20).all(|_| line.0.repaint().is_none()));
+}
+
+const RECORDED: Rules = Rules { recorded: true, ..NATIVE };
+
+/// A native client that is recorded, whose desktop has told of its screen.
+fn recorded() -> Line {
+    let mut line = Line::open(RECORDED);
+    line.0 = line.0.watched(Some(Watch::new(true)));
+    line.down(&sent(SEND_INDICATION, 1003, &demand(1))).unwrap();
+    line
+}
+
+#[test]
+fn a_target_is_told_of_a_recorded_client_what_the_player_can() {
+    let early = |rules: Rules| {
+        let mut line = Line::new(rules, Protocols::TLS, None);
+        let said = line.up(&client(&["drdynvc", "rail", "rdpsnd"])).unwrap();
+        let core = said.windows(4).position(|four| four == [1, 0xc0, 216, 0]).unwrap();
+        let rail = said.windows(4).any(|part| part == b"rail");
+        ([said[core + 144], said[core + 145]], said[core + 140], said[core + 210], rail)
+    };
+    assert_eq!(early(NATIVE), ([0xff; 2], 0, 7, true));
+    // As MS-RDPBCGR 2.2.1.3.2 numbers them: neither 0x40 (monitors), 0x80 (networks) nor 0x100 (graphics).
+    assert_eq!(early(RECORDED), ([0x2b, 0x08], 24, 6, false));
+    let mut line = Line::new(RECORDED, Protocols::TLS, None);
+    let mut few = client(&[]);
+    let core = few.windows(4).position(|four| four == [1, 0xc0, 216, 0]).unwrap();
+    few[core + 142] = 7;
+    assert_eq!(line.up(&few), Err(Fault::Unshown), "it can not have 32 bits");
+}
+
+#[test]
+fn what_a_recorded_client_says_that_it_can_do_goes_on_in_a_frame_that_fits() {
+    let said = data_encoding::HEXLOWER
+        .decode(include_str!("testdata/freerdp-confirm.hex").trim().as_bytes())
+        .unwrap();
+    let mut line = recorded();
+    let passed = line.up(&sent(SEND_REQUEST, 1003, &said)).unwrap();
+    assert_eq!(crate::frame::length(&passed), Ok(Some(passed.len())));
+    let (_, body) = mcs(&passed).unwrap();
+    assert_eq!(Sent::read(body).unwrap().data, narrowed(&said, false).unwrap());
+    assert_eq!(Line::open(NATIVE).up(&sent(SEND_REQUEST, 1003, &said)).unwrap().len(), 595 + 15);
+    // On a channel that is nobody's, a target might take it all the same.
+    assert_eq!(line.up(&sent(SEND_REQUEST, 1009, &said)).unwrap(), b"");
+    let twice = [&said[..], &said[..100]].concat();
+    assert_eq!(line.up(&sent(SEND_REQUEST, 1003, &twice)), Err(Fault::Cut));
+}
+
+#[test]
+fn pictures_and_keys_of_a_recorded_desktop_come_by_no_other_way() {
+    let asked = |name: &str| {
+        let content = [&b"\x10\x07"[..], name.as_bytes(), &[0]].concat();
+        let length = u32::try_from(content.len()).unwrap().to_le_bytes();
+        sent(SEND_INDICATION, 1006, &[&length[..], &[3, 0, 0, 0], &content].concat())
+    };
+    for (name, opens) in [
+        ("Microsoft::Windows::RDS::Graphics", false),
+        ("Microsoft::Windows::RDS::Geometry::v08.01", false),
+        ("Microsoft::Windows::RDS::Video::Control::v08.01", false),
+        ("Microsoft::Windows::RDS::CoreInput", false),
+        ("Microsoft::Windows::RDS::DisplayControl", true),
+        ("AUDIO_PLAYBACK_DVC", true),
+    ] {
+        assert_eq!(recorded().down(&asked(name)).unwrap() == asked(name), opens, "{name}");
+        assert_eq!(Line::open(NATIVE).down(&asked(name)).unwrap(), asked(name), "unrecorded");
+    }
+}
+
+/// MS-RDPBCGR 2.2.9.1.2.1 and 2.2.9.1.1.3.
+#[test]
+fn a_target_that_draws_what_can_not_be_shown_again_ends_a_recorded_desktop() {
+    let slow = |kind: u16, count: u8, compressed: u8| {
+        let head = [24, 0, 0x17, 0, 0xea, 3, 7, 0, 0, 0, 0, 1, 10, 0, 2, compressed, 0, 0];
+        let data = [&head[..], &kind.to_le_bytes(), &[0, 0, count, 0]].concat();
+        sent(SEND_INDICATION, 1003, &data)
+    };
+    let cases: [(&str, Vec<u8>, bool); 11] = [
+        ("a picture", vec![0, 7, 1, 2, 0, 1, 0], true),
+        ("orders", vec![0, 8, 0, 3, 0, 1, 0, 9], false),
+        ("no orders", vec![0, 7, 0, 2, 0, 0, 0], true),
+        ("orders behind a picture", vec![0, 13, 1, 3, 0, 9, 9, 9, 0, 2, 0, 1, 0], false),
+        ("the rest of something", vec![0, 7, 0x10, 2, 0, 1, 0], true),
+        ("compressed", vec![0, 7, 0x81, 0x21, 1, 0, 9], false),
+        ("not compressed", vec![0, 7, 0x81, 0x01, 1, 0, 9], true),
+        ("its own encryption", vec![0x80, 7, 1, 2, 0, 1, 0], false),
+        ("orders the slow way", slow(0, 1, 0), false),
+        ("a picture the slow way", slow(1, 1, 0), true),
+        ("compressed the slow way", slow(1, 1, 0x20), false),
+    ];
+    for (what, frame, passes) in cases {
+        let wanted = if passes { Ok(frame.clone()) } else { Err(Fault::Undrawn) };
+        assert_eq!(recorded().down(&frame), wanted, "{what}");
+        assert_eq!(Line::open(NATIVE).down(&frame), Ok(frame), "{what}, unrecorded");
+    }
 }

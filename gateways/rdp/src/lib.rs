@@ -3,6 +3,7 @@
 //!
 //! `Grant → Broker::open → Session::dial` is the only way from here to a network.
 
+mod capabilities;
 mod channel;
 mod cleanpath;
 mod clipboard;

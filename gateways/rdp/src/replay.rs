@@ -82,6 +82,7 @@ impl Replay {
                     protocol: Protocols::TLS,
                     layout: None,
                     coloured: false,
+                    recorded: false,
                     opens: &|_| false,
                 };
                 let channels = of_client(&mut frame.to_vec(), &changes)?.len();

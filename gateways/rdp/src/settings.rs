@@ -35,6 +35,8 @@ pub(crate) struct Changes<'a> {
     pub(crate) layout: Option<u32>,
     /// Whether the target is asked for all colours, as the client's decoder can do and does not say.
     pub(crate) coloured: bool,
+    /// Whether it says no more than the player of recordings can show.
+    pub(crate) recorded: bool,
     /// Whether the target may have this channel, by its name in lower case.
     pub(crate) opens: &'a dyn Fn(&str) -> bool,
 }
@@ -71,15 +73,32 @@ pub(crate) fn of_client(
 }
 
 fn change_core(block: &mut [u8], changes: &Changes<'_>) -> Result<(), Fault> {
-    let Changes { protocol, layout, coloured, .. } = *changes;
+    let Changes { protocol, layout, coloured, recorded, .. } = *changes;
     let selected = block.get_mut(SELECTED..SELECTED + 4).ok_or(Fault::Settings)?;
     selected.copy_from_slice(&protocol.bits().to_le_bytes());
     if coloured {
         block[DEPTH..DEPTH + 2].copy_from_slice(&24_u16.to_le_bytes());
         block[EARLY] |= WANTS_32;
     }
+    if recorded {
+        only_shown(block)?;
+    }
     if let Some(layout) = layout {
         block[LAYOUT..LAYOUT + 4].copy_from_slice(&layout.to_le_bytes());
+    }
+    Ok(())
+}
+
+/// Takes away what the player of recordings does not say of itself.
+fn only_shown(block: &mut [u8]) -> Result<(), Fault> {
+    if block[DEPTHS] & HAS_32 == 0 {
+        return Err(Fault::Unshown);
+    }
+    let early = u16_at(block, EARLY)? & EARLY_SHOWN;
+    block[EARLY..EARLY + 2].copy_from_slice(&early.to_le_bytes());
+    // A network that nobody measures.
+    if block[NETWORK] == MEASURED {
+        block[NETWORK] = LAN;
     }
     Ok(())
 }
@@ -205,8 +224,8 @@ fn per(bytes: &[u8]) -> Result<Vec<u8>, Fault> {
     Ok([&length.to_be_bytes()[..], bytes].concat())
 }
 
-/// What a client says of who it is, from the header of security on: without compression where
-/// `plain`, and as `account` where there is one; else with what was typed, if something was.
+/// What a client says of who it is, from the header of security on: without compression and windows of
+/// single programs where `plain`, and as `account` where there is one; else with what was typed, if something was.
 pub(crate) fn client_info(
     data: &[u8],
     account: Option<&Account>,
@@ -222,7 +241,7 @@ pub(crate) fn client_info(
         flags |= AUTO_LOGON;
     }
     if plain {
-        flags &= !(COMPRESSION | COMPRESSION_KINDS);
+        flags &= !(COMPRESSION | COMPRESSION_KINDS | WINDOWS);
     }
     if let Some(account) = account {
         flags = (flags & !SMART_CARD) | AUTO_LOGON;
@@ -328,6 +347,16 @@ const LAYOUT: usize = 16;
 const DEPTH: usize = 140;
 const EARLY: usize = 144;
 const WANTS_32: u8 = 2;
+/// Where it says how many bits it can have, and that 32 are among them.
+const DEPTHS: usize = 142;
+const HAS_32: u8 = 8;
+/// Errors told, keys of any length, its network, 32 bits, and that channels need no joining. Not: graphics
+/// on a channel of their own, where its monitors are, networks measured.
+const EARLY_SHOWN: u16 = 0x0001 | WANTS_32 as u16 | 0x0008 | 0x0020 | 0x0800;
+/// Where it says what its network is like.
+const NETWORK: usize = 210;
+const LAN: u8 = 6;
+const MEASURED: u8 = 7;
 /// Where a client says what the target has chosen.
 const SELECTED: usize = 212;
 const MOST_CHANNELS: usize = 31;
@@ -343,6 +372,8 @@ const UNICODE: u32 = 0x10;
 const COMPRESSION: u32 = 0x80;
 const COMPRESSION_KINDS: u32 = 0x1e00;
 const SMART_CARD: u32 = 0x40000;
+/// Of single programs (MS-RDPERP), on a channel of their own.
+const WINDOWS: u32 = 0x8000 | 0x0200_0000;
 /// Of an account: more never moves what holds the password.
 const LONGEST_TEXTS: usize = 8 * 1024;
 
@@ -354,6 +385,8 @@ pub(crate) mod tests {
     pub(crate) fn client(channels: &[&str]) -> Vec<u8> {
         let mut core = vec![1, 0xc0, 216, 0];
         core.resize(216, 0);
+        // 15 to 32 bits, and whatever comes early.
+        (core[DEPTHS], core[EARLY], core[EARLY + 1], core[NETWORK]) = (0xf, 0xff, 0xff, MEASURED);
         let mut network = vec![3, 0xc0];
         let count = u8::try_from(channels.len()).unwrap();
         network.extend(u16::try_from(8 + 12 * channels.len()).unwrap().to_le_bytes());
@@ -436,8 +469,13 @@ pub(crate) mod tests {
         let mut frame = client(&["RDPDR", "cliprdr", "drdynvc"]);
         let before = frame.clone();
         let opens = |name: &str| name != "rdpdr";
-        let changes =
-            Changes { protocol: Protocols::ALL, layout: None, coloured: false, opens: &opens };
+        let changes = Changes {
+            protocol: Protocols::ALL,
+            layout: None,
+            coloured: false,
+            recorded: false,
+            opens: &opens,
+        };
         let named = of_client(&mut frame, &changes).unwrap();
         let wanted = [None, Some("cliprdr".to_owned()), Some("drdynvc".to_owned())];
         assert_eq!(named, wanted);
@@ -460,6 +498,7 @@ pub(crate) mod tests {
             protocol: Protocols::NLA,
             layout: Some(0x407),
             coloured: true,
+            recorded: false,
             opens: &|_| true,
         };
         assert_eq!(of_client(&mut client, &changes), Ok(vec![Some("drdynvc".to_owned())]));
@@ -477,8 +516,13 @@ pub(crate) mod tests {
     #[test]
     fn settings_that_are_cut_or_doubled_are_refused() {
         let whole = client(&["cliprdr"]);
-        let changes =
-            Changes { protocol: Protocols::TLS, layout: None, coloured: false, opens: &|_| true };
+        let changes = Changes {
+            protocol: Protocols::TLS,
+            layout: None,
+            coloured: false,
+            recorded: false,
+            opens: &|_| true,
+        };
         for length in 0..whole.len() {
             let mut cut = whole[..length].to_vec();
             assert!(of_client(&mut cut, &changes).is_err(), "{length}");

@@ -41,18 +41,29 @@ impl Watch {
     }
 
     /// The target sends a frame of the fast path.
-    pub(crate) fn pictured(&mut self, frame: &[u8]) {
-        if self.screen.is_some() {
+    pub(crate) fn pictured(&mut self, frame: &[u8]) -> Result<(), Fault> {
+        let is_kept = self.screen.is_some();
+        if is_kept {
+            is_drawn_fast(frame)?;
             self.keep(frame);
         }
+        Ok(())
     }
 
-    /// The target sends a frame on its own channel.
-    pub(crate) fn said(&mut self, frame: &[u8], data: &[u8]) {
+    /// The target sends a frame on its own channel. Of those are kept which show something, or say how.
+    pub(crate) fn said(&mut self, frame: &[u8], data: &[u8]) -> Result<(), Fault> {
         if let Some(screen) = Screen::demanded(data) {
             self.screen = Some(screen);
         }
-        self.pictured(frame);
+        if self.screen.is_some() && shows(data)? {
+            self.keep(frame);
+        }
+        Ok(())
+    }
+
+    /// Whether the target has told of its screen.
+    pub(crate) fn has_screen(&self) -> bool {
+        self.screen.is_some()
     }
 
     fn keep(&mut self, frame: &[u8]) {
@@ -150,6 +161,62 @@ impl Screen {
     }
 }
 
+/// Whether a frame of the fast path draws what can be shown again: neither by orders nor with what came
+/// before it (MS-RDPBCGR 2.2.9.1.2.1).
+fn is_drawn_fast(frame: &[u8]) -> Result<(), Fault> {
+    let mut rest = fast_body(frame).ok_or(Fault::Cut)?;
+    if frame[0] >> 6 != 0 {
+        return Err(Fault::Undrawn);
+    }
+    while let [head, more @ ..] = rest {
+        let (flags, more) = match (head >> 6, more) {
+            (0, _) => (0, more),
+            (_, [flags, more @ ..]) => (*flags, more),
+            // What is no update draws nothing.
+            (_, []) => return Ok(()),
+        };
+        let Ok(length) = u16_at(more, 0) else { return Ok(()) };
+        let Some((update, after)) = more[2..].split_at_checked(length.into()) else {
+            return Ok(());
+        };
+        let begins = head >> 4 & 1 == 0;
+        let draws =
+            head & 0xf == FAST_ORDERS && begins && update.iter().take(2).any(|byte| *byte != 0);
+        if draws || flags & COMPRESSED != 0 {
+            return Err(Fault::Undrawn);
+        }
+        rest = after;
+    }
+    Ok(())
+}
+
+/// Whether what is said on the target's own channel shows something or says how.
+fn shows(data: &[u8]) -> Result<bool, Fault> {
+    let mut rest = data;
+    let mut shows = false;
+    while let (Ok(length), Ok(kind)) = (u16_at(rest, 0), u16_at(rest, 2)) {
+        let Some((said, more)) = rest.split_at_checked(usize::from(length).max(4)) else { break };
+        let (update, flags) = (said.get(14), said.get(15));
+        match (kind & 0xf, update) {
+            (DEMAND_ACTIVE | DEACTIVATE, _) => shows = true,
+            (DATA_KIND, Some(&(UPDATE | CONTROL | POINTER | SYNCHRONIZE | FONT_MAP))) => {
+                let is_compressed = flags.is_some_and(|flags| flags & COMPRESSED != 0);
+                let orders = said.get(SHARE_DATA..).is_some_and(|orders| {
+                    orders.starts_with(&[0, 0])
+                        && orders.get(4..6).is_some_and(|count| count != [0, 0])
+                });
+                if is_compressed || (update == Some(&UPDATE) && orders) {
+                    return Err(Fault::Undrawn);
+                }
+                shows = true;
+            }
+            _ => {}
+        }
+        rest = more;
+    }
+    Ok(shows)
+}
+
 /// The keys in a frame of the fast path.
 fn fast_keys(frame: &[u8], to: &mut Vec<(Key, bool)>) -> Result<(), Fault> {
     let head = frame.first().ok_or(Fault::Cut)?;
@@ -210,7 +277,19 @@ const APART: u32 = 4;
 const MUCH: usize = 512 << 10;
 
 const DEMAND_ACTIVE: u16 = 1;
+const DEACTIVATE: u16 = 6;
+const DATA_KIND: u16 = 7;
 const DATA: u16 = 0x17;
+// Kinds of Data PDUs (2.2.8.1.1.1.2).
+const UPDATE: u8 = 2;
+const CONTROL: u8 = 20;
+const POINTER: u8 = 27;
+const SYNCHRONIZE: u8 = 31;
+const FONT_MAP: u8 = 40;
+/// Of an update: that it is read with what came before it.
+const COMPRESSED: u8 = 0x20;
+/// Of an update of the fast path: that it is orders.
+const FAST_ORDERS: u8 = 0;
 const INPUT: u8 = 28;
 const REFRESH_RECT: u8 = 33;
 const LOW: u8 = 1;
