@@ -26,7 +26,7 @@ pub(crate) async fn follow(state: AppState, stop: CancellationToken) {
 }
 
 /// What fails is tried again at the next look.
-async fn look(state: &AppState, now: SystemTime) {
+pub(crate) async fn look(state: &AppState, now: SystemTime) {
     let kept = match state.store.settings().await {
         Ok(settings) => settings,
         Err(error) => {

@@ -1,8 +1,10 @@
 //! Who reads recordings is recorded.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use access::{Kind, SessionId};
+use axum::http::Method;
+use serde_json::json;
 use session::{About, Recordings};
 use uuid::Uuid;
 
@@ -14,7 +16,8 @@ async fn who_reads_a_recording_from_a_made_up_place_on_is_recorded_too() {
         let relay = Relay::new().await;
         let admin = relay.admin().await;
         let root = Who::Bearer(&admin);
-        let (first, second) = (recording(&relay).await, recording(&relay).await);
+        let (first, second) =
+            (recording(&relay, Kind::Ssh).await, recording(&relay, Kind::Ssh).await);
         let views = async || {
             let rows = relay.actions().await;
             rows.iter().filter(|(action, _)| action == "recording.viewed").count()
@@ -35,8 +38,34 @@ async fn who_reads_a_recording_from_a_made_up_place_on_is_recorded_too() {
     }
 }
 
+#[tokio::test]
+async fn each_kind_of_recording_is_deleted_after_the_days_that_its_own_setting_says() {
+    let relay = Relay::new().await;
+    let admin = relay.admin().await;
+    let set = async |settings| {
+        let root = Who::Bearer(&admin);
+        relay.call(&root, Method::PATCH, "/api/v1/settings", Some(settings)).await.good();
+    };
+    let (desktop, shell) = (recording(&relay, Kind::Rdp).await, recording(&relay, Kind::Ssh).await);
+    relay.state.recordings.finished().await;
+    let now = SystemTime::now();
+    let left = async |days: u64| {
+        crate::retention::look(&relay.state, now + Duration::from_secs(days * 24 * 3600)).await;
+        let is_there = |session| relay.state.recordings.read(session).unwrap().is_some();
+        (is_there(desktop), is_there(shell))
+    };
+    // As a new relay has it: desktops for 30 days, others for ever.
+    assert_eq!(left(29).await, (true, true));
+    set(json!({ "desktop_recording_days": 0, "recording_days": 0 })).await;
+    assert_eq!(left(9000).await, (true, true), "for ever");
+    set(json!({ "desktop_recording_days": 40, "recording_days": 50 })).await;
+    assert_eq!(left(39).await, (true, true));
+    assert_eq!(left(41).await, (false, true));
+    assert_eq!(left(51).await, (false, false));
+}
+
 /// The recording of a session in which nothing happened.
-async fn recording(relay: &Relay) -> SessionId {
+async fn recording(relay: &Relay, kind: Kind) -> SessionId {
     let session = SessionId(Uuid::now_v7());
     let name = |text: &str| text.parse().unwrap();
     let about = About {
@@ -44,7 +73,7 @@ async fn recording(relay: &Relay) -> SessionId {
         user: name("alice"),
         application: name("web1"),
         site: name("hq"),
-        kind: Kind::Ssh,
+        kind,
         login: None,
         opened: SystemTime::now(),
     };
