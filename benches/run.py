@@ -379,6 +379,17 @@ def desktop(deployment):
     subprocess.run([sys.executable, HERE / "desktop.py", "--link", link, "--url", url, "--name", "screen.hq",
                     "--relay", str(deployment.relay.pid), "--connector", str(deployment.connector.pid),
                     "--target", f"{host.pid},{terminal.pid},{screen.pid}"], check=False)
+    if not shutil.which("xfreerdp"):
+        print("FreeRDP's client is not installed: no table\n")
+        return
+    # The same screen, with a recording of what is shown.
+    deployment.adit("admin", "app", "add", "kept", "--site", "hq", "--kind", "rdp", "--address", f"127.0.0.1:{port}",
+                    "--account", "any", "--password-file", root / "desktop-password")
+    deployment.adit("admin", "grant", "add", "--user", "admin", "--application", "kept", "--recording", "required")
+    subprocess.run([sys.executable, HERE / "native.py", "--adit", deployment.bin("adit"), "--name", "as it is=screen",
+                    "--name", "recorded=kept", "--relay", str(deployment.relay.pid),
+                    "--connector", str(deployment.connector.pid)],
+                   env=dict(os.environ, ADIT_HOME=str(deployment.home)), check=False)
 
 
 def web(deployment):
