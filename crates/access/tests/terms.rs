@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use access::{
     Agent, Allowed, Clipboard, Context, Credential, Deny, EndReason, Explain, Grant, Keeps, Kind,
-    Level, PolicyData, PolicySnapshot, Recording, RuleId, SessionId, Sftp, Shortfall, SignIn,
-    SignInId, SshTerms, Subject, Terms, TokenKind,
+    Level, Login, PolicyData, PolicySnapshot, Recording, RuleId, SessionId, Sftp, Shortfall,
+    SignIn, SignInId, SshTerms, Subject, Terms, TokenKind,
 };
 use support::{ALICE, BOB, INSIDE, app, data, is_golden, laptop, now, rule, token, user_id, who};
 use uuid::Uuid;
@@ -145,6 +145,28 @@ fn what_a_desktop_shares_is_held_where_its_protocol_is_spoken() {
     };
     assert!(opens(Keeps::DESKTOP));
     assert!(!opens(Keeps::NOTHING), "bytes that nobody looks at");
+}
+
+#[test]
+fn a_native_client_is_recorded_where_the_relay_signs_in_and_shut_out_where_people_do() {
+    for (login, opens) in
+        [(Login::Managed { account: "desk".into() }, true), (Login::Transparent, false)]
+    {
+        for recording in [Recording::Required, Recording::WithInput] {
+            let mut data = only(Kind::Rdp, Terms { recording, ..Terms::default() });
+            data.applications[0].login = login.clone();
+            let policy = PolicySnapshot::new(data);
+            let desktop = policy.application(app(1).id).unwrap();
+            let context = Context::native(INSIDE.parse().unwrap(), desktop);
+            match policy.authorize(&alice(), desktop, context, now()) {
+                Ok(_) => assert!(opens, "{recording:?}"),
+                Err(deny) => {
+                    let short = matches!(deny, Deny::Short(_, Shortfall::Recording));
+                    assert!(short && !opens, "{recording:?}: {deny}");
+                }
+            }
+        }
+    }
 }
 
 #[test]

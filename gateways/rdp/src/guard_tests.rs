@@ -318,7 +318,12 @@ fn a_recorded_desktop_is_not_compressed() {
 
 #[test]
 fn a_screen_that_has_shown_much_is_painted_again_and_then_left_alone() {
-    let mut line = watched(false);
+    for line in [watched(false), recorded()] {
+        is_painted_again(line);
+    }
+}
+
+fn is_painted_again(mut line: Line) {
     line.down(&sent(SEND_INDICATION, 1003, &demand(1))).unwrap();
     let picture = [&[0, 0xff, 0xf0][..], &[9; 0x7fed]].concat();
     let show = |line: &mut Line, times: usize| line.down(&picture.repeat(times)).unwrap();

@@ -558,6 +558,16 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn single_windows_and_compression_are_asked_of_no_target_that_is_looked_into() {
+        let mut said = info();
+        let all = u32_at(&said, INFO_FLAGS).unwrap() | 0x8000 | 0x0200_0000;
+        said[INFO_FLAGS..INFO_FLAGS + 4].copy_from_slice(&all.to_le_bytes());
+        let flags = |plain| u32_at(&client_info(&said, None, plain).unwrap(), INFO_FLAGS).unwrap();
+        assert_eq!(flags(false), all | AUTO_LOGON);
+        assert_eq!(flags(true), UNICODE | AUTO_LOGON);
+    }
+
+    #[test]
     fn a_password_that_was_typed_signs_in_and_without_one_the_host_asks() {
         let passed = client_info(&info(), None, false).unwrap();
         assert_eq!(

@@ -47,8 +47,8 @@ fn is_watched(
     walk("desktop-native.mjs", &told)
 }
 
-/// Scrolls, and leaves colours.
-const SHOW: &str = r"seq 200; printf '\033[41m red \033[42m green \033[0m\n'; touch there
+/// Scrolls, and leaves colours at the top: the terminal is larger than the screen.
+const SHOW: &str = r"seq 200; printf '\033[H\033[J'; seq 9; printf '\033[41m red \033[42m green \033[0m\n'; touch there
 ";
 
 /// The session that is open.
