@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Desktops with a native client where the relay signs in: memory of the relay for each that is open, and its
-CPU while they paint. The clients are FreeRDP's, through `adit rdp --tunnel`, on an X server of their own.
+CPU while they paint. The clients are FreeRDP's, through the RD Gateway, on an X server of their own.
 
 What scrolls is at the target already. Example:
-  native.py --adit target/release/adit --name screen --relay PID --connector PID --count 4"""
+  native.py --adit target/release/adit --gateway 127.0.0.1:443 --name screen --relay PID --connector PID --count 4"""
 import argparse
 import os
 import shutil
@@ -16,6 +16,7 @@ from common import cpu_seconds, memory_kb, table
 
 p = argparse.ArgumentParser(description=__doc__)
 p.add_argument("--adit", required=True, help="`adit`, which is signed in (ADIT_HOME)")
+p.add_argument("--gateway", required=True, help="the relay's HTTPS port")
 p.add_argument("--name", action="append", required=True, help="application, or title=application")
 p.add_argument("--relay", type=int, required=True)
 p.add_argument("--connector", type=int, required=True)
@@ -41,14 +42,15 @@ def measure(application):
     for n in range(o.count):
         with open(home / f"client-{n}.log", "w") as log:
             clients.append(subprocess.Popen(
-                [o.adit, "rdp", application, "--tunnel", "--", "/size:1280x752", "/bpp:32", "/network:lan"],
+                [o.adit, "rdp", application, "--", f"/g:{o.gateway}", "/size:1280x752", "/bpp:32", "/network:lan"],
                 env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log))
         time.sleep(2)
     before, began = cpu_seconds([o.relay, o.connector]), time.time()
     time.sleep(o.seconds)
     cores = (cpu_seconds([o.relay, o.connector]) - before) / (time.time() - began)
     if opened() < o.count:
-        raise SystemExit((home / "client-0.log").read_text()[-2000:])
+        ends = [client.poll() for client in clients]
+        raise SystemExit(f"clients ended with {ends}:\n" + "".join(log.read_text()[-1000:] for log in home.glob("*.log")))
     many = memory_kb([o.relay])[0]
     for client in clients:
         client.terminate()

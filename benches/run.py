@@ -386,7 +386,8 @@ def desktop(deployment):
     deployment.adit("admin", "app", "add", "kept", "--site", "hq", "--kind", "rdp", "--address", f"127.0.0.1:{port}",
                     "--account", "any", "--password-file", root / "desktop-password")
     deployment.adit("admin", "grant", "add", "--user", "admin", "--application", "kept", "--recording", "required")
-    subprocess.run([sys.executable, HERE / "native.py", "--adit", deployment.bin("adit"), "--name", "as it is=screen",
+    subprocess.run([sys.executable, HERE / "native.py", "--adit", deployment.bin("adit"),
+                    "--gateway", f"127.0.0.1:{deployment.https}", "--name", "as it is=screen",
                     "--name", "recorded=kept", "--relay", str(deployment.relay.pid),
                     "--connector", str(deployment.connector.pid)],
                    env=dict(os.environ, ADIT_HOME=str(deployment.home)), check=False)
