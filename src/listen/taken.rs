@@ -65,7 +65,7 @@ pub(super) fn outlast(leftover: Leftover) {
         *left.lock().unwrap_or_else(PoisonError::into_inner) = Some(leftover);
     };
     // Of no stream: nobody is answered.
-    drop(STREAM.try_with(kept));
+    let _ = STREAM.try_with(kept);
 }
 
 impl Wait {
