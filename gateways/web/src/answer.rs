@@ -69,13 +69,13 @@ impl WebBody {
         let ended = source.body.is_end_stream();
         match first {
             None if ended => {
-                visit.pool().put(source.carrier);
+                give_back(source.carrier, &visit, &entry);
                 Self::empty()
             }
             Some(Ok(frame)) if ended && is_small(&frame) => {
                 let data = frame.into_data().unwrap_or_default();
                 entry.count_down(data.len());
-                visit.pool().put(source.carrier);
+                give_back(source.carrier, &visit, &entry);
                 Self::full(data)
             }
             first => Self::streaming(source, first, visit, entry),
@@ -107,6 +107,14 @@ impl Source {
             Poll::Pending => Poll::Ready(None),
         })
         .await
+    }
+}
+
+/// Keeps what a whole answer came over for the next request, unless this one's body is still read for it:
+/// nobody would read on, and its client would wait to send the rest.
+fn give_back(carrier: Carrier, visit: &Visit, entry: &Entry) {
+    if entry.is_uploaded() {
+        visit.pool().put(carrier);
     }
 }
 
@@ -167,7 +175,7 @@ impl Streaming {
 
     fn release(&mut self) {
         if let Some(carrier) = self.carrier.take() {
-            self.visit.pool().put(carrier);
+            give_back(carrier, &self.visit, &self.entry);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Bodies on their way from client to origin.
 
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -26,12 +26,15 @@ pub(crate) struct Flow {
     bytes: AtomicU64,
     /// When it last moved.
     moved: Mutex<Instant>,
+    /// Whether nobody reads it any more.
+    over: AtomicBool,
 }
 
 impl Upload {
     pub(crate) fn new(body: Watched) -> Self {
         let body = (!body.is_end_stream()).then_some(body);
-        let flow = Flow { bytes: AtomicU64::new(0), moved: Mutex::new(Instant::now()) };
+        let (bytes, moved) = (AtomicU64::new(0), Mutex::new(Instant::now()));
+        let flow = Flow { bytes, moved, over: AtomicBool::new(false) };
         Self { body, flow: Arc::new(flow), wait: None }
     }
 
@@ -70,9 +73,19 @@ impl Flow {
         *self.moved.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    pub(crate) fn is_over(&self) -> bool {
+        self.over.load(Relaxed)
+    }
+
     fn move_on(&self, bytes: usize) {
         self.bytes.fetch_add(bytes as u64, Relaxed);
         *self.moved.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+}
+
+impl Drop for Upload {
+    fn drop(&mut self) {
+        self.flow.over.store(true, Relaxed);
     }
 }
 

@@ -67,6 +67,11 @@ impl Entry {
         self.upload = Some(flow);
     }
 
+    /// Whether nothing is read of the request any more.
+    pub(crate) fn is_uploaded(&self) -> bool {
+        self.upload.as_ref().is_none_or(|flow| flow.is_over())
+    }
+
     pub(crate) fn answered(&mut self, status: StatusCode) {
         self.record.status = Some(status.as_u16());
     }
