@@ -56,14 +56,14 @@ impl OriginError {
     /// Whoever asks is told [`code`](Explain::code).
     pub(crate) fn recorded(&self) -> Code {
         let Self::Tls(error) = self else { return self.code() };
-        Code(match Fault::of(error) {
-            Some(Fault::SelfSigned) => "origin.self_signed",
-            Some(Fault::Issuer) => "origin.untrusted",
-            Some(Fault::Name) => "origin.wrong_name",
-            Some(Fault::Time) => "origin.expired",
-            Some(Fault::Pin) => "origin.wrong_pin",
-            None => return self.code(),
-        })
+        match Fault::of(error) {
+            Some(Fault::SelfSigned) => Code("origin.self_signed"),
+            Some(Fault::Issuer) => Code("origin.untrusted"),
+            Some(Fault::Name) => Code("origin.wrong_name"),
+            Some(Fault::Time) => Code("origin.expired"),
+            Some(Fault::Pin) => Code("origin.wrong_pin"),
+            None => self.code(),
+        }
     }
 
     /// What whoever administers the application can do about a handshake that failed.
