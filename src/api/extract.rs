@@ -120,7 +120,19 @@ impl Input for Extension<Peer> {
     fn describe(_: &mut Operation, _: &mut Schemas) {}
 }
 
+/// The field and what is wrong with it. People read this in a form: they have sent no line and no type.
+fn in_words(text: &str) -> &str {
+    let said = text.strip_prefix(NO_SUCH_TYPE).unwrap_or(text);
+    said.rsplit_once(" at line ").map_or(said, |(said, _)| said)
+}
+
+/// How axum begins.
+const NO_SUCH_TYPE: &str = "Failed to deserialize the JSON body into the target type: ";
+
 fn unread(rejection: &JsonRejection) -> ApiError {
+    if let JsonRejection::JsonDataError(error) = rejection {
+        return ApiError::invalid(in_words(&error.body_text()));
+    }
     match rejection.status() {
         StatusCode::PAYLOAD_TOO_LARGE => ApiError::too_large(),
         StatusCode::UNSUPPORTED_MEDIA_TYPE => {

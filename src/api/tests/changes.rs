@@ -62,6 +62,18 @@ async fn disabling_a_user_ends_their_sessions() {
 }
 
 #[tokio::test]
+async fn what_is_wrong_with_a_field_is_said_without_its_place_in_json() {
+    let relay = Relay::new().await;
+    let admin = relay.admin().await;
+    let root = Who::Bearer(&admin);
+    let wiki = json!({ "name": "wiki", "site": "hq", "kind": "web", "address": "10.0.0.7:80 " });
+    let answer = relay.post(&root, "/api/v1/applications", wiki).await;
+    assert_eq!(answer.problem(400), "request.invalid");
+    let said: Value = serde_json::from_str(&answer.text).unwrap();
+    assert_eq!(said["detail"], "address: the port is a number from 1 to 65535");
+}
+
+#[tokio::test]
 async fn a_killed_session_is_gone_when_the_answer_comes() {
     let relay = Relay::new().await;
     let admin = relay.admin().await;

@@ -160,10 +160,10 @@ export function service(from: Partial<WebService> = {}): Service {
 export function spec(form: Draft, before?: ApplicationSpec): ApplicationSpecInput {
   const made: ApplicationSpecInput = {
     ...before,
-    name: form.name,
+    name: form.name.trim(),
     site: form.site,
     kind: form.kind,
-    address: form.address,
+    address: form.address.trim(),
     tags: tags(form.tags),
     allow_api: form.allowApi,
     require_active_session: form.whileSignedIn,
