@@ -314,7 +314,7 @@ fn whoever_uploads_much_and_is_refused_is_told_so() -> Result<()> {
     let body = stage.deployment.dir().join("body");
     std::fs::write(&body, vec![b'x'; 10_000_000])?;
     let (good, wrong) = (stage.token()?, "adit_api_wrong".to_owned());
-    let api = format!("{}/api/v1/sites", stage.deployment.url());
+    let api = format!("{}/api/v1/users/alice", stage.deployment.url());
     let cases = [
         (&wrong, stage.url("/echo"), "401"),
         (&good, stage.url("/full"), "413"),
