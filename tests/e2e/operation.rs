@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use anyhow::Result;
 use testkit::{Deployment, Process, bin_dir, free_port, run};
@@ -32,6 +32,29 @@ fn a_hangup_says_what_changed_and_refuses_a_bad_file() -> Result<()> {
     assert!(deployment.relay().log().contains("DEBUG"));
     hang_up(&mut deployment, &good, "applied=\"log.level\"")?;
     deployment.admin(&["user", "ls"])?.ok().map(drop)
+}
+
+#[test]
+fn an_init_whose_token_nobody_gets_fails_and_can_be_run_again() -> Result<()> {
+    let parent = tempfile::tempdir()?;
+    let data = parent.path().join("relay");
+    let init = |stdout: Stdio| -> Result<(Option<i32>, String)> {
+        let mut init = Command::new(bin_dir()?.join("adit-relay"));
+        init.args(["init", "--domain", "relay.test", "--data"]).arg(&data);
+        let output = init.stdout(stdout).output()?;
+        Ok((output.status.code(), String::from_utf8(output.stderr)?))
+    };
+    let full = fs::OpenOptions::new().write(true).open("/dev/full")?;
+    let (reader, left) = std::io::pipe()?;
+    drop(reader);
+    for stdout in [Stdio::from(full), Stdio::from(left)] {
+        let (code, said) = init(stdout)?;
+        assert_eq!(code, Some(1), "{said}");
+        assert!(said.contains("the setup token could not be written"), "{said}");
+        assert!(!data.exists());
+    }
+    assert_eq!(init(Stdio::piped())?.0, Some(0));
+    Ok(())
 }
 
 #[test]
