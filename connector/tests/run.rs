@@ -237,7 +237,10 @@ async fn a_relay_that_is_told_of_no_more_is_left_and_the_connectors_own_never() 
     first.tell_relays([at("two", &two, false)].into());
     let second = within(two.welcome()).await;
     // Two that are connected are believed together.
-    second.tell_relays([at("two", &two, true)].into());
+    let third =
+        RelayAt { url: "https://three.test".into(), quic: "127.0.0.1:9".into(), here: false };
+    second.tell_relays([at("two", &two, true), third].into());
+    within(wait_until(state.path(), |status| status.relays.len() == 3)).await;
     first.tell_relays([].into());
     let refused = tokio::time::timeout(Duration::from_millis(300), second.draining()).await;
     assert!(refused.is_err(), "the other one still tells of it");

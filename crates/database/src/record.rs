@@ -244,10 +244,9 @@ impl Recorder {
     /// Records a statement that has ended. Who gives up waiting for that may say it again.
     pub async fn done(&self, done: Done<Mark>) {
         let statement = self.ended(done);
+        let Some(tape) = &self.tape else { return self.log.note(statement).await };
         self.log.note(statement.clone()).await;
-        if let Some(tape) = &self.tape {
-            self.transcript.add(tape, &statement).await;
-        }
+        self.transcript.add(tape, &statement).await;
     }
 
     /// A statement that has ended, as it is recorded.

@@ -35,13 +35,14 @@ async fn a_plan_says_what_applying_does_and_changes_nothing() {
 async fn the_configuration_of_a_large_organisation_is_taken_whole() {
     let relay = Relay::new().await;
     let admin = relay.admin().await;
-    let names: Vec<_> = (0..10_000).map(|n| format!("person-{n}-{}", "x".repeat(45))).collect();
+    let names: Vec<_> = (0..10_000).map(|n| format!("person-{n:05}-{}", "x".repeat(18))).collect();
     let users: Vec<_> = names.iter().map(|name| json!({ "name": name })).collect();
-    let document = json!({ "user": users, "group": [{ "name": "all", "members": names }] });
+    let groups = ["all", "again"].map(|name| json!({ "name": name, "members": names }));
+    let document = json!({ "user": users, "group": groups });
     let body = json!({ "document": document, "plan": true });
     assert!(body.to_string().len() > 1 << 20);
     let planned = relay.post(&Who::Bearer(&admin), "/api/v1/apply", body).await.good();
-    assert_eq!(planned["changes"].as_array().unwrap().len(), 10_001);
+    assert_eq!(planned["changes"].as_array().unwrap().len(), 10_002);
 }
 
 #[tokio::test]
