@@ -60,7 +60,7 @@ mod tests {
     #[test]
     fn what_is_wrong_with_a_certificate_is_told_apart() {
         let own_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let (itself, key) = made(own_ca.clone(), None);
+        let (itself, key) = made(own_ca, None);
         let (another, _) = made(own_ca, None);
         let issuer = (&itself, &key);
         let (good, _) = made(IsCa::NoCa, Some(issuer));

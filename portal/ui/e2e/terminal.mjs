@@ -106,7 +106,7 @@ await journey(async (browser) => {
     const answer = await fetch(`api/v1/grants/${id}`, { method: 'DELETE' });
     if (!answer.ok) throw new Error(await answer.text());
   });
-  await alice.getByText('session.revoked').waitFor({ timeout: 5000 });
+  await alice.getByRole('alert').getByText(/session\.revoked/).waitFor({ timeout: 5000 });
   assert.ok(Date.now() - began < 5000, 'soon');
   await alice.locator('.pane:not(.off)').getByRole('button', { name: 'Open it again' }).click();
   await alice.getByText('access.denied').waitFor();

@@ -25,7 +25,7 @@ await journey(async (browser) => {
   await admin.getByLabel('What its user is told besides').fill('back at five');
   await admin.getByRole('button', { name: 'End it' }).click();
   await bob.getByRole('alert').getByText(/back at five/).waitFor();
-  await bob.getByText('session.killed').waitFor();
+  await bob.getByRole('alert').getByText(/session\.killed/).waitFor();
   await admin.getByText('Live', { exact: true }).waitFor({ state: 'detached' });
 
   await admin.getByLabel('Find in the recording').fill('7-FOLD');
