@@ -108,20 +108,19 @@ impl Search {
         let Some(action) = action else { return };
         let stem = action.strip_suffix('*').unwrap_or(action);
         let next = self.values.len() + 1;
-        let (named, within) = match stem.strip_suffix('.') {
+        let (named, end) = match stem.strip_suffix('.') {
             // As a range, which an index serves; `/` comes right after `.`.
             Some(family) => {
                 self.values.extend([stem.to_owned(), format!("{family}/")].map(Bound::Text));
-                (format!("action >= ${next} AND action < ${}", next + 1), stem)
+                (format!("action >= ${next} AND action < ${}", next + 1), "")
             }
             None => {
                 self.values.push(Bound::Text(stem.to_owned()));
-                (format!("action = ${next}"), stem)
+                (format!("action = ${next}"), "\"")
             }
         };
-        let whole = if within.ends_with('.') { "" } else { "\"" };
         // What somebody else wrote has no bare quotes in there.
-        self.values.push(Bound::Text(format!("%\"what\":\"{}{whole}%", literally(within))));
+        self.values.push(Bound::Text(format!("%\"what\":\"{}{end}%", literally(stem))));
         let _ = write!(
             self.sql,
             " AND (({named}) OR (action = 'session.action' AND event LIKE ${} ESCAPE '\\'))",
