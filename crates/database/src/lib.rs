@@ -10,7 +10,7 @@ mod way;
 
 pub use finish::{Finish, note_fault, traffic};
 pub use knock::{Knock, Refused};
-pub use record::{Done, Mark, Masks, Recorder, Text, Transcript};
+pub use record::{Done, Event, Events, Mark, Masks, Recorder, Text, Transcript};
 pub use server::{
     Credential, CredentialError, Maker, Tls, TlsOptionsError, credential, keeper, maker,
     note_failed, tls,

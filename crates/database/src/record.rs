@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::collections::VecDeque;
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -95,6 +96,19 @@ pub struct Mark {
     pub at: SystemTime,
     began: Instant,
 }
+
+/// What a server's messages told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event<M> {
+    Done(Done<M>),
+    /// The client calls itself so now.
+    Named(String),
+    /// Another database is open now.
+    Opened(String),
+}
+
+/// What happened and is not recorded yet.
+pub type Events = VecDeque<Event<Mark>>;
 
 impl Mark {
     pub fn now() -> Self {
@@ -247,6 +261,32 @@ impl Recorder {
         let Some(tape) = &self.tape else { return self.log.note(statement).await };
         self.log.note(statement.clone()).await;
         self.transcript.add(tape, &statement).await;
+    }
+
+    /// Records what happened. What is not recorded when this is given up is still there.
+    pub async fn record(&self, events: &mut Events) {
+        while let Some(event) = events.front() {
+            match event {
+                Event::Done(done) => self.done(done.clone()).await,
+                Event::Named(name) => self.named(name.clone()),
+                Event::Opened(database) => self.opened(database),
+            }
+            events.pop_front();
+        }
+    }
+
+    /// Records what is left when the session has ended; `left` was not answered.
+    pub async fn record_last(&self, events: Events, left: Vec<Done<Mark>>) {
+        let mut ended = Vec::new();
+        for event in events {
+            match event {
+                Event::Done(done) => ended.push(self.ended(done)),
+                Event::Named(name) => self.named(name),
+                Event::Opened(database) => self.opened(&database),
+            }
+        }
+        ended.extend(left.into_iter().map(|done| self.ended(done)));
+        self.last(ended).await;
     }
 
     /// A statement that has ended, as it is recorded.

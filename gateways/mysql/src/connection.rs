@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use access::{EndReason, Explain as _, Kind, Side};
 use bytes::BytesMut;
-use database::{Credential, Knock, Recorder, credential, maker, note_failed, tls};
+use database::{Credential, Events, Knock, Recorder, credential, maker, note_failed, tls};
 use session::{Door, Session, pace};
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
@@ -18,7 +18,7 @@ use crate::client::{Shown, agreed, hello, refuse};
 use crate::flow::End;
 use crate::proto::{First, Hello, Told, capability, packet, who};
 use crate::pump::{Line, Talk};
-use crate::record::{Events, TRANSCRIPT};
+use crate::record::TRANSCRIPT;
 use crate::scan::Writer;
 use crate::server::{Server, ServerError, Wanted, log_in};
 use crate::threads::Thread;

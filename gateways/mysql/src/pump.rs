@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use access::{EndReason, Explain as _, Side};
 use bytes::{Buf as _, BytesMut};
-use database::{Credential, Done, Mark, Recorder, note_fault};
+use database::{Credential, Done, Event, Events, Mark, Recorder, note_fault};
 use session::Session;
 use splice::Counters;
 use tokio::io::AsyncWriteExt as _;
@@ -19,10 +19,9 @@ use crate::flow::End;
 use crate::judge::{Asking, Verdict};
 use crate::kill::{self, Answer};
 use crate::proto::{Change, QUIT, Told, done_body, error, error_body, packet};
-use crate::record::{Events, record, record_last};
 use crate::scan::{Fault, Message};
 use crate::threads::Known;
-use crate::track::{Event, Tracker, Turn};
+use crate::track::{Tracker, Turn};
 use crate::{change, words};
 
 /// A session whose server is logged in to.
@@ -218,7 +217,7 @@ impl Talk {
                     let why = Some(told.number.to_string());
                     let done = Done { mark: Mark::now(), text, rows: None, error: why };
                     self.events.push_back(Event::Done(done));
-                    record(&self.recorder, &mut self.events).await;
+                    self.recorder.record(&mut self.events).await;
                     let mut out = BytesMut::new();
                     error(&mut out, &mut self.number, &told);
                     self.client.write(&out).await.map_err(|_| Finish::Broken(Side::Client))?;
@@ -301,7 +300,7 @@ impl Talk {
                 self.look_at_answer().map_err(|fault| Finish::Fault(Side::Target, fault))?;
             let strict = self.recorder.is_strict();
             if strict {
-                record(&self.recorder, &mut self.events).await;
+                self.recorder.record(&mut self.events).await;
             }
             self.number = self.server.scanner.next_number();
             self.counters.add_down(count as u64);
@@ -309,7 +308,7 @@ impl Talk {
             self.counters.set_awaited(false);
             let sent = self.server.pass(&mut self.client, count).await;
             self.counters.set_awaited(turn == Turn::Server);
-            record(&self.recorder, &mut self.events).await;
+            self.recorder.record(&mut self.events).await;
             sent.map_err(|_| Finish::Broken(Side::Client))?;
             match turn {
                 Turn::Client if self.server.buffer.is_empty() => return Ok(()),
@@ -332,7 +331,7 @@ impl Talk {
         let Self { tracker, events, .. } = self;
         let taken = tracker.server(message, |event| events.push_back(event));
         taken.map_err(|fault| Finish::Fault(Side::Relay, fault))?;
-        record(&self.recorder, &mut self.events).await;
+        self.recorder.record(&mut self.events).await;
         let mut out = BytesMut::new();
         packet(&mut out, &mut self.number, |out| out.extend_from_slice(&body));
         self.client.write(&out).await.map_err(|_| Finish::Broken(Side::Client))
@@ -400,7 +399,7 @@ impl Talk {
     async fn record_last(&mut self, reason: EndReason) {
         let (events, left) =
             (std::mem::take(&mut self.events), self.tracker.unanswered(reason.code().0));
-        record_last(&self.recorder, events, left).await;
+        self.recorder.record_last(events, left).await;
     }
 
     /// Tells the client why it is over, where it can be told.

@@ -3,6 +3,7 @@
 //! One thing is asked at a time. Texts of prepared statements are resolved when they are executed,
 //! and several statements in one message are told apart by their results.
 
+pub use database::Event;
 use database::{Done, Text};
 
 use crate::lex::Seen;
@@ -35,14 +36,6 @@ pub enum Turn {
     Server,
     /// The client, with a file.
     File,
-}
-
-/// What the server's messages told.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Event<M> {
-    Done(Done<M>),
-    /// Another database is open now.
-    Opened(String),
 }
 
 /// Where in an answer the server is.

@@ -43,6 +43,7 @@ impl Line {
                     told.push((mark, text.text.to_string(), rows, error));
                 }
                 Event::Opened(name) => opened.push(name),
+                Event::Named(name) => panic!("nobody is named here: {name}"),
             })?;
         }
         Ok(turn)

@@ -9,7 +9,7 @@ use std::time::Duration;
 use access::text::in_full;
 use access::{EndReason, Explain as _, Side};
 use bytes::{Buf as _, BytesMut};
-use database::{Mark, Recorder, Tls, traffic};
+use database::{Events, Mark, Recorder, Tls, traffic};
 use session::{Session, WayBack};
 use splice::Counters;
 use tokio::io::{
@@ -20,7 +20,6 @@ use tokio::time::timeout;
 
 use crate::cancel::Cancellable;
 use crate::proto::{Key, Told, fatal, message};
-use crate::record::{Events, record, record_last};
 use crate::scan::{Fault, HELD, Scanner, Writer};
 use crate::server::{Wire, cancel};
 use crate::track::Tracker;
@@ -131,7 +130,7 @@ impl Shared {
     /// Records what is left. What the server had not answered is told as cut short by the end.
     async fn record_last(&self, events: Events, reason: EndReason) {
         let left = self.tracker().unanswered(reason.code().0);
-        record_last(&self.recorder, events, left).await;
+        self.recorder.record_last(events, left).await;
     }
 
     /// Tells the client why it is over, where it can be told.
@@ -233,7 +232,7 @@ async fn down(
         shared.room.notify_one();
         let strict = shared.recorder.is_strict();
         if strict {
-            record(&shared.recorder, events).await;
+            shared.recorder.record(events).await;
         }
         shared.counters.add_down(count as u64);
         // A client that does not read what has come waits for nobody.
@@ -241,7 +240,7 @@ async fn down(
         let sent = flow.send(client, count, &shared.client_between).await;
         shared.counters.set_awaited(shared.tracker().is_awaited());
         if !strict {
-            record(&shared.recorder, events).await;
+            shared.recorder.record(events).await;
         }
         if sent.is_err() {
             return Finish::Broken(Side::Client);

@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 
+pub use database::Event;
 use database::{Done, Text};
 
 use crate::proto::{field, split_text};
@@ -29,14 +30,6 @@ pub struct Tracker<M> {
     bytes: usize,
     /// The client has said goodbye: what it asked before is still to be done.
     parted: bool,
-}
-
-/// What the server's messages told.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Event<M> {
-    Done(Done<M>),
-    /// The client calls itself so now.
-    Named(String),
 }
 
 #[derive(Debug)]

@@ -26,7 +26,7 @@ fn told_by(mut tracker: Tracker<u32>, talk: &[(char, u8, &[u8])]) -> Vec<Told> {
         Event::Done(Done { mark, text, rows, error }) => {
             Some((mark, text.text.to_string(), rows, error))
         }
-        Event::Named(_) => None,
+        Event::Named(_) | Event::Opened(_) => None,
     });
     done.collect()
 }
