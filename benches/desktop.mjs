@@ -1,5 +1,5 @@
-// Desktops in Chromium, for desktop.py: opens as many as it is told, counts the frames that the first one
-// shows, and waits for a line on its standard input before it closes them.
+// Desktops in Chromium, for desktop.py: counts the frames that one shows, or opens as many as it is told, and
+// waits for a line on its standard input before each step.
 import { createInterface } from 'node:readline';
 import { chromium } from '../portal/ui/node_modules/playwright-core/index.mjs';
 
@@ -32,21 +32,26 @@ await page.goto(link);
 await page.getByRole('heading', { level: 1, name: 'Applications', exact: true }).waitFor();
 say({ ready: true });
 await lines.next();
-let first;
-for (let n = 0; n < count; n++) {
+
+async function open() {
   const desk = await context.newPage();
   await desk.goto(`${url}/desktop#${name}`);
   await desk.getByRole('toolbar', { name: 'Desktop' }).waitFor({ timeout: 120_000 });
-  first ??= desk;
-  if (n > 0) continue;
-  await desk.waitForTimeout(2000);
+  return desk;
+}
+
+if (seconds) {
+  const desk = await open();
+  // A login shows other things first.
+  await desk.waitForTimeout(4000);
   const shown = () => desk.evaluate(() => globalThis.frames_shown);
   const [before, began] = [await shown(), performance.now()];
   say({ counting: true });
   await desk.waitForTimeout(seconds * 1000);
   say({ fps: (await shown() - before) / ((performance.now() - began) / 1000) });
-  await lines.next();
+} else {
+  for (let n = 0; n < count; n++) await open();
+  say({ open: count });
 }
-say({ open: count });
 // Until it is ended: Chromium goes with it.
 await lines.next();

@@ -72,6 +72,12 @@ def answers(port):
     return ask
 
 
+def unpin(*pids):
+    for pid in pids:
+        for task in os.listdir(f"/proc/{pid}/task"):
+            os.sched_setaffinity(int(task), range(os.cpu_count()))
+
+
 class Deployment:
     """A relay, one connector and the admin's agent, as their users would set them up."""
 
@@ -355,30 +361,46 @@ def rdp(deployment):
 
 
 def desktop(deployment):
-    """FreeRDP's server, which shows an X server's screen, and a terminal on that which does not stop."""
-    if not all(map(shutil.which, ["Xvfb", "xterm", "freerdp-shadow-cli", "chromium", "node"])):
-        print("Xvfb, xterm, FreeRDP's server, Chromium or Node is not installed: no table\n")
+    """Frames of a desktop of xrdp's, which sends 25 a second at most; then memory, by FreeRDP's server, as that
+    shows one screen to many clients. Both have a terminal that does not stop."""
+    if not all(map(shutil.which, ["Xvfb", "xterm", "xrdp", "freerdp-shadow-cli", "chromium", "node"])):
+        print("Xvfb, xterm, xrdp, FreeRDP's server, Chromium or Node is not installed: no table\n")
         return
+    # On all CPUs: the browser decodes, and the host encodes, at the same time.
+    unpin(os.getpid(), deployment.relay.pid, deployment.connector.pid)
+
+    def browse(what, name, *more):
+        link = next(line for line in deployment.adit("admin", "user", "sign-in-link", "admin").splitlines()
+                    if line.startswith("https://"))
+        subprocess.run([sys.executable, HERE / "desktop.py", what, "--link", link, "--name", name, "--url",
+                        f"https://localhost:{deployment.https}", "--relay", str(deployment.relay.pid), *more],
+                       check=False)
+
+    moving = subprocess.Popen([Path(opts.bin) / "examples/scrolling-desktop"], stdin=subprocess.PIPE,
+                              stdout=subprocess.PIPE, text=True)
+    started.append(moving)
+    address, account, password = (moving.stdout.readline().strip() for _ in range(3))
+    (root / "moving-password").write_text(password)
+    deployment.application("moving", "rdp", address.rpartition(":")[2], "--account", account,
+                           "--password-file", root / "moving-password")
+    browse("frames", "moving.hq", "--connector", str(deployment.connector.pid), "--target", str(moving.pid))
+    # What it shows would take the CPU from the others.
+    moving.stdin.close()
+    moving.wait(30)
     port, home = free_port(), root / "screen"
     home.mkdir()
     number = next(n for n in range(60, 200) if not Path(f"/tmp/.X{n}-lock").exists())
     env = dict(os.environ, DISPLAY=f":{number}", HOME=str(home))
-    screen = start("screen", "Xvfb", f":{number}", "-screen", "0", "1280x752x24", "-nolisten", "tcp")
+    start("screen", "Xvfb", f":{number}", "-screen", "0", "1280x752x24", "-nolisten", "tcp")
     wait_for("Xvfb", lambda: Path(f"/tmp/.X11-unix/X{number}").exists())
-    lines = "while :; do seq -f '%.0f a line of a terminal that scrolls and does not stop, with some words on it' 40; sleep 0.02; done"
-    terminal = start("xterm", "xterm", "-geometry", "212x57+0+0", "-fn", "fixed", "-e", "sh", "-c", lines, env=env)
-    host = start("host", "freerdp-shadow-cli", f"/port:{port}", "/bind-address:127.0.0.1", "/sec:tls", "-auth",
-                 env=env)
+    # No screen is as one before: hosts send only what has changed.
+    lines = "n=0; while :; do seq -f '%.0f a line of a terminal that scrolls and does not stop, with some words on it' $n $((n += 40)); sleep 0.02; done"
+    start("xterm", "xterm", "-geometry", "212x57+0+0", "-fn", "fixed", "-e", "sh", "-c", lines, env=env)
+    start("host", "freerdp-shadow-cli", f"/port:{port}", "/bind-address:127.0.0.1", "/sec:tls", "-auth", env=env)
     wait_for("FreeRDP's server", answers(port))
     (root / "desktop-password").write_text("any")
     deployment.application("screen", "rdp", port, "--account", "any", "--password-file", root / "desktop-password")
-    link = next(line for line in deployment.adit("admin", "user", "sign-in-link", "admin").splitlines()
-                if line.startswith("https://"))
-    url = f"https://localhost:{deployment.https}"
-    # On all CPUs: the browser decodes, and the host encodes, at the same time.
-    subprocess.run([sys.executable, HERE / "desktop.py", "--link", link, "--url", url, "--name", "screen.hq",
-                    "--relay", str(deployment.relay.pid), "--connector", str(deployment.connector.pid),
-                    "--target", f"{host.pid},{terminal.pid},{screen.pid}"], check=False)
+    browse("memory", "screen.hq")
     if not shutil.which("xfreerdp"):
         print("FreeRDP's client is not installed: no table\n")
         return
@@ -514,7 +536,11 @@ try:
     main()
 finally:
     for child in reversed(started):
-        child.terminate()
+        if child.stdin:
+            # It ends by itself then, and ends what it has started.
+            child.stdin.close()
+        else:
+            child.terminate()
     for child in started:
         try:
             child.wait(15)

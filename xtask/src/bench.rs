@@ -19,6 +19,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     packages::ensure(packages::FOR_TESTS)?;
     packages::ensure(packages::FOR_BENCH)?;
     build_programs(true)?;
+    step(&mut cargo(&["build", "--release", "-p", "testkit", "--example", "scrolling-desktop"]))?;
     // A workspace of its own: nothing of it is shipped or linted with us.
     step(cargo(&["build", "--release"]).current_dir(root().join("benches/loadgen")))?;
     let mut measure = Command::new("python3");

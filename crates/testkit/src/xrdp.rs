@@ -12,8 +12,8 @@ use crate::run::{Output, run};
 use crate::wait::eventually;
 use crate::{free_port, is_listening, is_root};
 
-/// xrdp with a desktop of its own per login (xorgxrdp): a terminal with a shell that runs in the folder
-/// [`XrdpTarget::dir`]. It speaks TLS without NLA, and carries a clipboard.
+/// xrdp with a desktop of its own per login (xorgxrdp): a terminal with a shell, or another program, that
+/// runs in the folder [`XrdpTarget::dir`]. It speaks TLS without NLA, and carries a clipboard.
 ///
 /// It knows its files by fixed names only, so it gets a view of its own of the file system, in which
 /// those are ours; what a login has started ends with it.
@@ -28,10 +28,15 @@ pub struct XrdpTarget {
 
 impl XrdpTarget {
     pub fn start() -> Result<Self> {
+        Self::running("sh")
+    }
+
+    /// One whose terminal runs `program`: a program and its arguments, as xterm's `-e` takes them.
+    pub fn running(program: &str) -> Result<Self> {
         let dir = tempfile::Builder::new().prefix("adit-xrdp-").tempdir()?;
         let (port, sesman) = (free_port()?, free_port()?);
         let display = 100 + port % 800;
-        files(dir.path(), [port, sesman, display])?;
+        files(dir.path(), [port, sesman, display], program)?;
         let mut server = Command::new("unshare");
         if !is_root() {
             server.arg("--map-root-user");
@@ -85,7 +90,7 @@ impl Drop for XrdpTarget {
     }
 }
 
-fn files(dir: &Path, [port, sesman, display]: [u16; 3]) -> Result<()> {
+fn files(dir: &Path, [port, sesman, display]: [u16; 3], program: &str) -> Result<()> {
     let etc = dir.join("etc");
     for folder in [&etc, &dir.join("home")] {
         fs::create_dir(folder)?;
@@ -104,6 +109,7 @@ fn files(dir: &Path, [port, sesman, display]: [u16; 3]) -> Result<()> {
             .replace("DISPLAY", &display.to_string())
             .replace("PORT", &port.to_string())
             .replace("PASSWORD", XrdpTarget::PASSWORD)
+            .replace("PROGRAM", program)
     });
     let names = ["etc/xrdp.ini", "etc/sesman.ini", "etc/startwm.sh", "pam", "check", "run"];
     for (name, text) in names.iter().zip(texts) {
@@ -198,7 +204,7 @@ EnableSyslog=false
 const WINDOWS: &str = "#!/bin/sh
 cd DIR/home
 export LANG=C.UTF-8
-exec xterm -geometry 200x70+0+0 -fn fixed -bg white -fg black -e sh
+exec xterm -geometry 200x70+0+0 -fn fixed -bg white -fg black -e PROGRAM
 ";
 
 const PAM: &str = "auth required pam_exec.so quiet expose_authtok DIR/check
