@@ -261,24 +261,29 @@ def postgres(deployment):
     (home / "password").write_text("unasked")
     deployment.application("orders-db", "postgres", port, "--account", "bench", "--password-file",
                            home / "password")
+    deployment.application("orders-plain", "postgres", port, "--account", "bench", "--password-file",
+                           home / "password", "--tls", "disable")
     local, agent = deployment.tunnel("orders-db")
-    token = deployment.adit("admin", "token", "issue", "--user", "admin", "--application", "orders-db",
-                            "--kind", "access", "--uses", "1000000")
+    token, plain = (deployment.adit("admin", "token", "issue", "--user", "admin", "--application", name,
+                                    "--kind", "access", "--uses", "1000000") for name in ("orders-db", "orders-plain"))
     if "db-memory" in opts.parts:
         subprocess.run(["psql", "-q", "-h", "127.0.0.1", "-p", str(port), "-U", "bench", "postgres", "-c",
                         "create unlogged table copied (line text)"], check=True)
         os.environ["PG_TOKEN"] = token
     # Beside what others do in the same run: TLS alone, and ssh -L.
     forward, forwarders = ssh_forward(port) if "pg" in opts.parts else (port, "")
-    # Every statement is recorded, and the client's side is TLS.
+    # Every statement is recorded, and the client's side is TLS. The server speaks TLS with the door too, unless
+    # the application says otherwise; none of the tunnels has it do so.
+    door = f"127.0.0.1:{deployment.https}@{deployment.pids()}"
     for more in ([], ["--reconnect", "--clients", "1"]) if "pg" in opts.parts else ():
         bench("pg.py", "--direct", f"127.0.0.1:{port}@{server.pid}", "--via",
               f"adit tunnel=127.0.0.1:{local}@{deployment.pids(agent)}",
-              "--via", f"PostgreSQL door=127.0.0.1:{deployment.https}@{deployment.pids()}",
+              "--via", f"PostgreSQL door={door}", "--via", f"the same, server without TLS={door}",
               "--via", f"direct with TLS=127.0.0.1:{port}@", "--via",
               f"ssh -L=127.0.0.1:{forward}@{forwarders}", "--conn", "direct with TLS=sslmode=require",
               "--conn", "=user=bench,dbname=postgres", "--conn",
-              f"PostgreSQL door=user=bench,dbname=postgres,sslmode=require,password={token}", *more)
+              f"PostgreSQL door=user=bench,dbname=postgres,sslmode=require,password={token}", "--conn",
+              f"the same, server without TLS=user=bench,dbname=postgres,sslmode=require,password={plain}", *more)
 
 
 def mysql(deployment):
@@ -312,7 +317,9 @@ def mysql(deployment):
     os.environ["MYSQL_TOKEN"] = token
     if "mysql" not in opts.parts:
         return
-    # Every statement is recorded, and the client's side is TLS.
+    # Every statement is recorded, and the client's side is TLS. The server speaks TLS with the door too, unless
+    # the application says otherwise; none of the tunnels has it do so.
+    door = f"127.0.0.1:{deployment.https}@{deployment.pids()}"
     bench("mysql_door.py", "--direct", f"127.0.0.1:{port}@{server.pid}", "--via",
           f"adit tunnel=127.0.0.1:{local}@{deployment.pids(agent)}",
           "--via", f"MySQL door=127.0.0.1:{deployment.mysql}@{deployment.pids()}",
