@@ -255,24 +255,45 @@ impl Recorder {
         self.log.note(self.statement(text.masked(&self.mask), mark, None)).await;
     }
 
-    /// Records a statement that has ended. Who gives up waiting for that may say it again.
-    pub async fn done(&self, done: Done<Mark>) {
-        let statement = self.ended(done);
-        let Some(tape) = &self.tape else { return self.log.note(statement).await };
-        self.log.note(statement.clone()).await;
-        self.transcript.add(tape, &statement).await;
+    /// Records statements that have ended. Who gives up waiting for that may say them again.
+    pub async fn done(&self, done: impl IntoIterator<Item = Done<Mark>>) {
+        let ended: Vec<_> = done.into_iter().map(|done| self.ended(done)).collect();
+        let Some(tape) = &self.tape else { return self.log.note_all(ended).await };
+        for statement in ended {
+            self.log.note(statement.clone()).await;
+            self.transcript.add(tape, &statement).await;
+        }
     }
 
     /// Records what happened. What is not recorded when this is given up is still there.
     pub async fn record(&self, events: &mut Events) {
         while let Some(event) = events.front() {
             match event {
-                Event::Done(done) => self.done(done.clone()).await,
-                Event::Named(name) => self.named(name.clone()),
-                Event::Opened(database) => self.opened(database),
+                Event::Done(_) => {
+                    let done = self.together(events.iter().map_while(|event| match event {
+                        Event::Done(done) => Some(done.clone()),
+                        Event::Named(_) | Event::Opened(_) => None,
+                    }));
+                    let count = done.len();
+                    self.done(done).await;
+                    events.drain(..count);
+                }
+                Event::Named(name) => {
+                    self.named(name.clone());
+                    events.pop_front();
+                }
+                Event::Opened(database) => {
+                    self.opened(database);
+                    events.pop_front();
+                }
             }
-            events.pop_front();
         }
+    }
+
+    /// Of statements that have ended one after another, those that are recorded at once: all, but one
+    /// where each has its place in a transcript.
+    pub fn together<T>(&self, done: impl Iterator<Item = T>) -> Vec<T> {
+        done.take(if self.is_strict() { 1 } else { TOGETHER }).collect()
     }
 
     /// Records what is left when the session has ended; `left` was not answered.
@@ -359,6 +380,8 @@ fn scope(session: &Session, database: &str) -> StatementScope {
 
 /// What a byte that is no UTF-8 takes in a text.
 const ESCAPED: usize = 4;
+/// Statements that are recorded at once, at most: a queue has room for them.
+const TOGETHER: usize = 64;
 /// How long a transcript is waited for when its session has ended.
 const LAST: Duration = Duration::from_secs(2);
 

@@ -66,6 +66,33 @@ async fn what_a_session_leaves_is_in_the_log_and_in_the_transcript_with_why_it_e
     assert!(shown.contains(killed), "{shown}");
 }
 
+#[tokio::test]
+async fn statements_that_ended_together_are_recorded_together_each_as_things_stood() {
+    let ended = |n: usize| Event::Done(done(&format!("select {n}"), None, None));
+    let happened = || -> Events {
+        let named = [Event::Named("psql".to_owned()), ended(2), Event::Opened("stock".to_owned())];
+        [ended(0), ended(1)].into_iter().chain(named).chain((3..103).map(ended)).collect()
+    };
+    let (log, (tape, _end)) = (Arc::new(Log::default()), Tape::new());
+    let mut events = happened();
+    recorder(log.clone(), None, Mask::default()).record(&mut events).await;
+    assert!(events.is_empty());
+    let noted = std::mem::take(&mut *log.0.lock().unwrap());
+    assert_eq!(noted.iter().map(Vec::len).collect::<Vec<_>>(), [2, 1, TOGETHER, 100 - TOGETHER]);
+    let all: Vec<_> = noted.into_iter().flatten().collect();
+    for (n, one) in all.iter().enumerate() {
+        let named = (n > 1).then_some("psql");
+        let database = if n > 2 { "stock" } else { "orders" };
+        assert_eq!(&*one.text, format!("select {n}"));
+        assert_eq!((one.client.as_deref(), one.scope.database.as_str()), (named, database));
+    }
+    // Each has its place in a transcript.
+    let mut events: Events = happened().into_iter().take(5).collect();
+    recorder(log.clone(), Some(tape), Mask::default()).record(&mut events).await;
+    let noted = log.0.lock().unwrap();
+    assert_eq!(noted.iter().map(Vec::len).collect::<Vec<_>>(), [1, 1, 1]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_transcript_that_nobody_keeps_does_not_hold_up_the_end() {
     let (log, (tape, _end)) = (Arc::new(Log::default()), Tape::new());

@@ -63,13 +63,22 @@ impl Recorder {
     pub(crate) async fn after(&self, events: &mut Events) {
         while let Some(event) = events.front() {
             match event {
-                Event::Named(name) => self.recorder.named(name.clone()),
-                Event::Done(done) => {
-                    let (done, database) = plain(done.clone());
-                    self.of(database).done(done).await;
+                Event::Named(name) => {
+                    self.recorder.named(name.clone());
+                    events.pop_front();
+                }
+                Event::Done(Done { database, .. }) => {
+                    let database = *database;
+                    let recorder = self.of(database);
+                    let done = recorder.together(events.iter().map_while(|event| match event {
+                        Event::Done(done) if done.database == database => Some(plain(done.clone())),
+                        Event::Done(_) | Event::Named(_) => None,
+                    }));
+                    let count = done.len();
+                    recorder.done(done).await;
+                    events.drain(..count);
                 }
             }
-            events.pop_front();
         }
     }
 
@@ -92,8 +101,7 @@ impl Recorder {
     }
 
     fn ended(&self, done: Done<Mark>) -> Statement {
-        let (done, database) = plain(done);
-        self.of(database).ended(done)
+        self.of(done.database).ended(plain(done))
     }
 
     /// The recorder of what is carried out in this database. Both directions record as parts of one
@@ -106,7 +114,7 @@ impl Recorder {
     }
 }
 
-fn plain(done: Done<Mark>) -> (database::Done<Mark>, u32) {
-    let Done { mark, text, elements: rows, error, database } = done;
-    (database::Done { mark, text, rows, error }, database)
+fn plain(done: Done<Mark>) -> database::Done<Mark> {
+    let Done { mark, text, elements: rows, error, database: _ } = done;
+    database::Done { mark, text, rows, error }
 }
