@@ -23,8 +23,9 @@ pub(super) fn conversation(bytes: &[u8]) {
     let is = |bit: u8| setting & bit != 0;
     let (files, nla, managed, native) = (is(4), is(8), is(16), is(32));
     let (printer, audio) = (!is(64), !is(128));
-    for recorded in [false, true] {
-        let setting = Setting { clipboard, files, printer, audio, native, nla, managed, recorded };
+    for (recorded, exact) in [(false, false), (true, false), (false, true), (true, true)] {
+        let setting =
+            Setting { clipboard, files, printer, audio, native, nla, managed, recorded, exact };
         alike(&setting, parts);
     }
 }

@@ -24,6 +24,10 @@ pub struct RdpOptions {
     /// Whether nothing is learned: the relay's machine has to trust the certificate.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub verified: bool,
+    /// Whether pictures in the browser may lose what is hardly seen (RemoteFX), for slow lines and
+    /// moving pictures.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub lossy: bool,
 }
 
 impl RdpOptions {
@@ -63,6 +67,7 @@ mod tests {
         let pin = Some("ab".repeat(32));
         assert!(!RdpOptions { pin, ..RdpOptions::default() }.learns());
         assert!(!RdpOptions { verified: true, ..RdpOptions::default() }.learns());
+        assert!(RdpOptions { lossy: true, ..RdpOptions::default() }.learns());
     }
 
     #[test]

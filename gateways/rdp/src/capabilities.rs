@@ -6,9 +6,33 @@
 
 use crate::frame::{Fault, u16_at};
 
+/// What a client may say of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Limits {
+    /// What the player of recordings can show.
+    pub(crate) shown_again: bool,
+    /// Pictures as the target has them: no codec that changes colours.
+    pub(crate) exact: bool,
+}
+
+impl Limits {
+    /// What is left of one set; `None`: nothing.
+    fn one(self, kind: u16, mut set: Vec<u8>) -> Result<Option<Vec<u8>>, Fault> {
+        match kind {
+            BITMAP_CODECS if self.exact => return Ok(None),
+            BITMAP if self.exact => {
+                put(&mut set, 4, 32)?;
+                keep(&mut set, 22, SKIP_ALPHA << 8)?;
+            }
+            _ => {}
+        }
+        Ok(Some(set))
+    }
+}
+
 /// What goes to the target of what a client says on the target's own channel once it has said who it is;
 /// empty: nothing. `licensing`: the target has not told of its screen yet, so it may be about a licence.
-pub(crate) fn narrowed(data: &[u8], licensing: bool) -> Result<Vec<u8>, Fault> {
+pub(crate) fn narrowed(data: &[u8], licensing: bool, limits: Limits) -> Result<Vec<u8>, Fault> {
     if licensing && is_licence(data) {
         return Ok(data.to_vec());
     }
@@ -23,9 +47,9 @@ pub(crate) fn narrowed(data: &[u8], licensing: bool) -> Result<Vec<u8>, Fault> {
         }
         let (one, more) = rest.split_at_checked(length).ok_or(Fault::Cut)?;
         match (u16_at(one, 2)? & KIND, one.get(DATA_KIND)) {
-            (CONFIRM_ACTIVE, _) => made.extend(confirm(one)?),
+            (CONFIRM_ACTIVE, _) => made.extend(confirm(one, limits)?),
             // Of pictures that it has kept from another time, which the recording has not.
-            (DATA, Some(&PERSISTENT_KEYS)) => {}
+            (DATA, Some(&PERSISTENT_KEYS)) if limits.shown_again => {}
             _ => made.extend_from_slice(one),
         }
         rest = more;
@@ -55,13 +79,13 @@ fn hides_confirm(mut rest: &[u8]) -> bool {
     false
 }
 
-/// A Confirm Active whose sets say no more than those of the player do.
-fn confirm(said: &[u8]) -> Result<Vec<u8>, Fault> {
+/// A Confirm Active whose sets keep to the limits.
+fn confirm(said: &[u8], limits: Limits) -> Result<Vec<u8>, Fault> {
     let source = usize::from(u16_at(said, SOURCE_LENGTH)?);
     let sets = usize::from(u16_at(said, SETS_LENGTH)?);
     let head = said.get(..SOURCE + source).ok_or(Fault::Cut)?;
     let sets = said.get(SOURCE + source..SOURCE + source + sets).ok_or(Fault::Cut)?;
-    let (count, told) = told(sets)?;
+    let (count, told) = told(sets, limits)?;
     let mut made = head.to_vec();
     made.extend(count.to_le_bytes());
     made.extend([0, 0]);
@@ -75,7 +99,7 @@ fn confirm(said: &[u8]) -> Result<Vec<u8>, Fault> {
 }
 
 /// How many sets are told of these, and they.
-fn told(sets: &[u8]) -> Result<(u16, Vec<u8>), Fault> {
+fn told(sets: &[u8], limits: Limits) -> Result<(u16, Vec<u8>), Fault> {
     let count = u16_at(sets, 0)?;
     if count > MOST_SETS {
         return Err(Fault::Settings);
@@ -91,16 +115,17 @@ fn told(sets: &[u8]) -> Result<(u16, Vec<u8>), Fault> {
             return Err(Fault::Settings);
         }
         seen.push(kind);
-        if let Some(set) = one(kind, set)? {
+        let told = if limits.shown_again { one(kind, set)? } else { Some(set.to_vec()) };
+        if let Some(set) = told.map_or(Ok(None), |set| limits.one(kind, set))? {
             made.extend(set);
             number += 1;
         }
         rest = more;
     }
-    if !seen.contains(&GENERAL) {
+    if limits.shown_again && !seen.contains(&GENERAL) {
         return Err(Fault::Unshown);
     }
-    if !seen.contains(&ORDER) {
+    if limits.shown_again && !seen.contains(&ORDER) {
         made.extend(NO_ORDERS);
         number += 1;
     }
@@ -253,7 +278,8 @@ const FRAME_ACKNOWLEDGE: u16 = 30;
 const FAST_PATH: u16 = 1;
 const NO_BITMAP_HEADER: u16 = 0x400;
 /// Fewer colours where they change much, fewer of their samples, and none that is transparent.
-const DRAWING: u16 = 2 | 4 | 8;
+const DRAWING: u16 = 2 | 4 | SKIP_ALPHA;
+const SKIP_ALPHA: u16 = 8;
 const MOST_POINTERS: u16 = 32;
 const LARGE_POINTERS: u16 = 1 | 2;
 /// Pictures set and streamed, and where a frame of them ends.
@@ -291,6 +317,9 @@ mod tests {
     fn hex(text: &str) -> Vec<u8> {
         data_encoding::HEXLOWER.decode(text.trim().as_bytes()).unwrap()
     }
+
+    const PLAYER: Limits = Limits { shown_again: true, exact: false };
+    const EXACT: Limits = Limits { shown_again: false, exact: true };
 
     fn page() -> Vec<u8> {
         hex(include_str!("testdata/page-confirm.hex"))
@@ -345,12 +374,38 @@ mod tests {
 
     #[test]
     fn what_the_player_says_of_itself_is_told_as_it_is() {
-        assert_eq!(narrowed(&page(), false), Ok(page()));
+        assert_eq!(narrowed(&page(), false, PLAYER), Ok(page()));
+    }
+
+    #[test]
+    fn for_exact_pictures_no_codec_is_told_and_nothing_else_is_changed() {
+        let (said, told) = (page(), narrowed(&page(), true, EXACT).unwrap());
+        assert_eq!(said[2..SETS_LENGTH], told[2..SETS_LENGTH], "who says it");
+        assert!(of(&said, BITMAP_CODECS).is_some());
+        let wanted: Vec<_> = sets(&said)
+            .into_iter()
+            .filter(|set| u16_at(set, 0) != Ok(BITMAP_CODECS))
+            .map(|mut set| {
+                if u16_at(&set, 0) == Ok(BITMAP) {
+                    // All colours, and none that is guessed from its neighbours.
+                    set[4..6].copy_from_slice(&32_u16.to_le_bytes());
+                    set[23] &= 8;
+                }
+                set
+            })
+            .collect();
+        assert_eq!(sets(&told), wanted);
+        assert_eq!(narrowed(&told, true, EXACT).as_ref(), Ok(&told));
+        let both = Limits { shown_again: true, exact: true };
+        assert_eq!(of(&narrowed(&freerdp(), false, both).unwrap(), BITMAP_CODECS), None);
+        // Sets that nobody knows here are between it and the target.
+        let unknown = with(&[set(99, &[1, 2])]);
+        assert_eq!(narrowed(&unknown, true, EXACT).as_ref(), Ok(&unknown));
     }
 
     #[test]
     fn of_what_a_native_client_says_only_what_the_player_can_is_told() {
-        let (said, told) = (freerdp(), narrowed(&freerdp(), false).unwrap());
+        let (said, told) = (freerdp(), narrowed(&freerdp(), false, PLAYER).unwrap());
         assert_eq!(said[2..SETS_LENGTH], told[2..SETS_LENGTH], "who says it");
         let said = |kind| of(&said, kind).unwrap();
         let told_of = |kind| of(&told, kind);
@@ -368,7 +423,7 @@ mod tests {
         for kind in [POINTER, INPUT, MULTIFRAGMENT, FRAME_ACKNOWLEDGE, SURFACE_COMMANDS] {
             assert_eq!(told_of(kind), Some(said(kind)), "{kind}");
         }
-        assert_eq!(narrowed(&told, false).as_ref(), Ok(&told));
+        assert_eq!(narrowed(&told, false, PLAYER).as_ref(), Ok(&told));
     }
 
     #[test]
@@ -387,7 +442,7 @@ mod tests {
             all(25, 6),
             all(77, 4),
         ];
-        let told = narrowed(&with(&[&[general()][..], &more].concat()), false).unwrap();
+        let told = narrowed(&with(&[&[general()][..], &more].concat()), false, PLAYER).unwrap();
         let told_of = |kind| of(&told, kind).unwrap();
         assert_eq!(told_of(BITMAP)[4..6], [32, 0]);
         assert_eq!(told_of(BITMAP)[22..24], [0, 0xe]);
@@ -422,7 +477,7 @@ mod tests {
         for (codecs, mode) in cases {
             let count = u8::try_from(codecs.len()).unwrap();
             let said = set(BITMAP_CODECS, &[&[count][..], &codecs.concat()].concat());
-            let told = narrowed(&with(&[general(), said]), false).unwrap();
+            let told = narrowed(&with(&[general(), said]), false, PLAYER).unwrap();
             let found = of(&told, BITMAP_CODECS).map(|set| (set.len(), set[MODE]));
             assert_eq!(found, mode.map(|mode| (65, mode)), "{codecs:?}");
         }
@@ -432,13 +487,13 @@ mod tests {
     fn what_is_said_twice_cut_or_without_end_is_refused() {
         let whole = freerdp();
         for length in 1..whole.len() {
-            assert!(narrowed(&whole[..length], false).is_err(), "{length}");
+            assert!(narrowed(&whole[..length], false, PLAYER).is_err(), "{length}");
             // Also where its own length is right.
             let mut cut = whole[..length].to_vec();
             if let Some(place) = cut.get_mut(..2) {
                 place.copy_from_slice(&u16::try_from(length).unwrap().to_le_bytes());
             }
-            assert!(narrowed(&cut, false).is_err(), "{length}");
+            assert!(narrowed(&cut, false, PLAYER).is_err(), "{length}");
         }
         let cache = |kind| set(kind, &[0; 36]);
         let (twice, both) = (vec![general(), general()], vec![cache(4), general(), cache(19)]);
@@ -457,10 +512,11 @@ mod tests {
             ),
         ];
         for (said, fault) in refused {
-            assert_eq!(narrowed(&said, false), Err(fault), "{said:?}");
+            assert_eq!(narrowed(&said, false, PLAYER), Err(fault), "{said:?}");
         }
         // What is not counted is not told.
-        let hidden = narrowed(&counted(1, &[general(), set(ORDER, &[0xff; 84])]), false).unwrap();
+        let hidden = counted(1, &[general(), set(ORDER, &[0xff; 84])]);
+        let hidden = narrowed(&hidden, false, PLAYER).unwrap();
         assert_eq!(sets(&hidden)[1], NO_ORDERS);
     }
 
@@ -469,7 +525,7 @@ mod tests {
         let mut slow = general();
         slow[14] = 0;
         for sets in [vec![], vec![set(BITMAP, &[0; 24])], vec![slow]] {
-            assert_eq!(narrowed(&with(&sets), false), Err(Fault::Unshown));
+            assert_eq!(narrowed(&with(&sets), false, PLAYER), Err(Fault::Unshown));
         }
     }
 
@@ -477,13 +533,17 @@ mod tests {
     fn whatever_stands_beside_it_a_confirm_active_is_found() {
         let data = |kind: u8| vec![18, 0, 0x17, 0, 0, 0, 0, 0, 0, 0, 0, 1, 4, 0, kind, 0, 0, 0];
         let flow = vec![0, 0x80, 0x41, 0, 0, 0, 0, 0];
-        let (said, told) = (freerdp(), narrowed(&freerdp(), false).unwrap());
+        let (said, told) = (freerdp(), narrowed(&freerdp(), false, PLAYER).unwrap());
         let all = [&data(31)[..], &flow, &said, &data(43), &data(39)].concat();
         let wanted = [&data(31)[..], &flow, &told, &data(39)].concat();
-        assert_eq!(narrowed(&all, false), Ok(wanted));
-        assert_eq!(narrowed(&data(43), false), Ok(vec![]), "of pictures kept from another time");
+        assert_eq!(narrowed(&all, false, PLAYER), Ok(wanted));
+        assert_eq!(
+            narrowed(&data(43), false, PLAYER),
+            Ok(vec![]),
+            "of pictures kept from another time"
+        );
         for length in [0, 1, 5] {
-            assert_eq!(narrowed(&[length, 0, 0x17, 0, 0, 0, 0, 0], false), Err(Fault::Cut));
+            assert_eq!(narrowed(&[length, 0, 0x17, 0, 0, 0, 0, 0], false, PLAYER), Err(Fault::Cut));
         }
     }
 
@@ -494,11 +554,11 @@ mod tests {
             [&[0x80, 0, 0, 0, 0x13, 3][..], &length, content].concat()
         };
         let plain = licence(&[7; 150]);
-        assert_eq!(narrowed(&plain, true).as_ref(), Ok(&plain));
-        assert!(narrowed(&plain, false).is_err(), "there is a screen");
+        assert_eq!(narrowed(&plain, true, PLAYER).as_ref(), Ok(&plain));
+        assert!(narrowed(&plain, false, PLAYER).is_err(), "there is a screen");
         // Who takes its flags for a length finds another message behind that.
         let hides = licence(&[&[0; 120][..], &freerdp()].concat());
-        assert_ne!(narrowed(&hides, true).as_ref(), Ok(&hides));
-        assert!(narrowed(&plain[..150], true).is_err(), "not all of it");
+        assert_ne!(narrowed(&hides, true, PLAYER).as_ref(), Ok(&hides));
+        assert!(narrowed(&plain[..150], true, PLAYER).is_err(), "not all of it");
     }
 }

@@ -1,6 +1,6 @@
 //! What a rule lets channels carry, and which way a clipboard carries (MS-RDPECLIP).
 
-use access::{Clipboard, Recording, Terms};
+use access::{Clipboard, RdpOptions, Recording, Terms};
 
 use crate::channel::{FIRST, LAST, PART_HEAD, Passage, SHOWN, ends};
 use crate::dynamic::{DRAWING, SHOWING, SOUNDING};
@@ -25,6 +25,8 @@ pub(crate) struct Rules {
     pub(crate) client: Client,
     /// What the desktop shows is kept, so nothing may show it that is not.
     pub(crate) recorded: bool,
+    /// The client is shown pictures as the target has them.
+    pub(crate) exact: bool,
 }
 
 /// What the client is, and so which channels it may have.
@@ -58,10 +60,12 @@ pub(crate) enum Within {
 }
 
 impl Rules {
-    pub(crate) fn of(terms: &Terms, client: Client) -> Self {
+    pub(crate) fn of(terms: &Terms, client: Client, options: &RdpOptions) -> Self {
         let Terms { clipboard, file_transfer: files, printer, audio, .. } = *terms;
         let recorded = terms.recording != Recording::Off;
-        Self { clipboard, files, printer, audio, client, recorded }
+        // A program asks for what it likes.
+        let exact = client == Client::Page && !options.lossy;
+        Self { clipboard, files, printer, audio, client, recorded, exact }
     }
 
     /// Whether anything is held back, so that all has to be readable.
@@ -191,6 +195,7 @@ pub(crate) mod tests {
         audio: true,
         client: Client::Page,
         recorded: false,
+        exact: true,
     };
 
     /// A message of the clipboard's in one part.

@@ -162,7 +162,7 @@ impl Desktop {
         answer: Option<Bytes>,
     ) -> Self {
         let terms = session.terms();
-        let rules = Rules::of(terms, client);
+        let rules = Rules::of(terms, client, &session.application().rdp);
         let guard = Guard::new(rules, target.protocol, target.account);
         let watch = session.tape().map(|tape| Watch::new(tape.takes_input()));
         let guard = guard.watched(watch);

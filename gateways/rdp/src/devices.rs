@@ -164,7 +164,7 @@ pub(crate) mod tests {
 
     fn rules(files: bool, printer: bool) -> Rules {
         let (clipboard, client) = (Clipboard::Both, Client::Native);
-        Rules { clipboard, files, printer, audio: true, client, recorded: false }
+        Rules { clipboard, files, printer, audio: true, client, recorded: false, exact: false }
     }
 
     fn device(kind: u32, id: u32, data: &[u8]) -> Vec<u8> {

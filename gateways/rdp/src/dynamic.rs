@@ -106,6 +106,7 @@ mod tests {
         audio: true,
         client: Client::Native,
         recorded: false,
+        exact: false,
     };
 
     fn part(content: &[u8]) -> Vec<u8> {

@@ -3,7 +3,7 @@
 use access::Clipboard;
 use bytes::{Bytes, BytesMut};
 
-use crate::capabilities::narrowed;
+use crate::capabilities::{Limits, narrowed};
 use crate::cleanpath::Request;
 use crate::clipboard::{Client, Rules};
 use crate::guard::Guard;
@@ -33,15 +33,18 @@ pub struct Setting {
     pub managed: bool,
     /// What is shown is kept, and keys are.
     pub recorded: bool,
+    /// Pictures are as the target has them.
+    pub exact: bool,
 }
 
 impl Conversation {
     pub fn new(setting: &Setting) -> Self {
-        let Setting { clipboard, files, printer, audio, native, nla, managed, recorded } = *setting;
+        let Setting { clipboard, files, printer, audio, native, nla, managed, recorded, exact } =
+            *setting;
         let client = if native { Client::Native } else { Client::Page };
         let protocol = if nla { Protocols::ALL } else { Protocols::TLS };
         let account = managed.then(|| Account::new("D\\u", "p".into()));
-        let rules = Rules { clipboard, files, printer, audio, client, recorded };
+        let rules = Rules { clipboard, files, printer, audio, client, recorded, exact };
         let guard = Guard::new(rules, protocol, account);
         let guard = guard.watched(recorded.then(|| Watch::new(true)));
         Self { guard, up: BytesMut::new(), down: BytesMut::new() }
@@ -75,11 +78,15 @@ pub fn before(bytes: &[u8]) {
     crate::host::fuzz(bytes);
 }
 
-/// What a client of a recorded desktop says that it can do. Cut down twice, it is as cut down once.
+/// What a client says that it can do, and less is told of. Cut down twice, it is as cut down once.
 pub fn able(bytes: &[u8]) {
-    for licensing in [false, true] {
-        let Ok(told) = narrowed(bytes, licensing) else { continue };
-        assert_eq!(narrowed(&told, licensing).as_ref(), Ok(&told), "it is told more");
+    let both = |licensing| {
+        let limits = [(true, false), (true, true), (false, true)];
+        limits.map(|(shown_again, exact)| (licensing, Limits { shown_again, exact }))
+    };
+    for (licensing, limits) in [false, true].into_iter().flat_map(both) {
+        let Ok(told) = narrowed(bytes, licensing, limits) else { continue };
+        assert_eq!(narrowed(&told, licensing, limits).as_ref(), Ok(&told), "it is told more");
         assert!(told.len() <= bytes.len() + 88 * (bytes.len() / 20), "more than was said");
     }
 }

@@ -5,7 +5,7 @@
 
 use bytes::{Buf as _, Bytes, BytesMut};
 
-use crate::capabilities::narrowed;
+use crate::capabilities::{Limits, narrowed};
 use crate::channel::Passage;
 use crate::clipboard::{Client, Kind, Rules, Way, Within, empty_list};
 use crate::devices::{Devices, Shared};
@@ -223,6 +223,7 @@ impl Guard {
         let sent = Sent::read(body)?;
         match self.kind(sent.channel) {
             None if self.rules.recorded => self.said_up(&sent),
+            None if self.rules.exact => self.said_by_page(&sent),
             None | Some(Kind::Open) => Ok(Verdict::Pass),
             Some(Kind::Closed) => Ok(Verdict::Drop),
             Some(Kind::Dynamic) if self.rules.restrict_dynamic() => {
@@ -245,12 +246,18 @@ impl Guard {
             return Ok(Verdict::Drop);
         };
         watch.asked(sent.data);
-        let told = narrowed(sent.data, !watch.has_screen())?;
-        Ok(match told.as_slice() {
-            [] => Verdict::Drop,
-            told if told == sent.data => Verdict::Pass,
-            told => Verdict::Replace(sent.with(told)?.into()),
-        })
+        let limits = Limits { shown_again: true, exact: self.rules.exact };
+        told(&narrowed(sent.data, !watch.has_screen(), limits)?, sent)
+    }
+
+    /// What a page says on no channel of its own. What is not understood is for the target alone to
+    /// take or leave.
+    fn said_by_page(&self, sent: &Sent<'_>) -> Result<Verdict, Fault> {
+        let limits = Limits { shown_again: false, exact: true };
+        match narrowed(sent.data, true, limits) {
+            Ok(said) if sent.channel == self.own => told(&said, sent),
+            Ok(_) | Err(_) => Ok(Verdict::Pass),
+        }
     }
 
     fn look_down(&mut self, frame: &[u8]) -> Result<Verdict, Fault> {
@@ -313,6 +320,15 @@ impl Guard {
         let found = self.channels.iter().find(|channel| channel.number == Some(number));
         found.map(|channel| channel.kind)
     }
+}
+
+/// What goes on in place of what was sent.
+fn told(said: &[u8], sent: &Sent<'_>) -> Result<Verdict, Fault> {
+    Ok(match said {
+        [] => Verdict::Drop,
+        said if said == sent.data => Verdict::Pass,
+        said => Verdict::Replace(sent.with(said)?.into()),
+    })
 }
 
 fn opened(opens: Opens, sent: &Sent<'_>) -> Result<Verdict, Fault> {

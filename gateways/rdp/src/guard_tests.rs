@@ -3,6 +3,7 @@ use proptest::prelude::*;
 use session::Key;
 
 use super::*;
+use crate::capabilities::{Limits, narrowed};
 use crate::clipboard::Client;
 use crate::clipboard::tests::message;
 use crate::devices::tests::{list, whole};
@@ -16,8 +17,9 @@ const ALL: Rules = Rules {
     audio: true,
     client: Client::Page,
     recorded: false,
+    exact: true,
 };
-const NATIVE: Rules = Rules { client: Client::Native, ..ALL };
+const NATIVE: Rules = Rules { client: Client::Native, exact: false, ..ALL };
 
 /// What a client and a target say to each other, through a guard.
 struct Line(Guard);
@@ -307,6 +309,28 @@ fn keys_are_kept_where_the_grant_asks_for_them() {
 }
 
 #[test]
+fn a_page_is_shown_exact_pictures_unless_they_may_lose_something() {
+    let confirm = data_encoding::HEXLOWER;
+    let confirm =
+        confirm.decode(include_str!("testdata/page-confirm.hex").trim().as_bytes()).unwrap();
+    let limits = Limits { shown_again: false, exact: true };
+    let exact = narrowed(&confirm, true, limits).unwrap();
+    assert_ne!(exact, confirm);
+    let said = sent(SEND_REQUEST, 1003, &confirm);
+    for (rules, wanted) in [(ALL, &exact), (Rules { exact: false, ..ALL }, &confirm)] {
+        let told = Line::open(rules).up(&said).unwrap();
+        assert_eq!(told, sent(SEND_REQUEST, 1003, wanted));
+    }
+    // What is nothing of the kind passes, and the next one after it.
+    let mut line = Line::open(ALL);
+    for other in [&[1][..], &confirm[..60], &[0xff; 40]] {
+        let said = sent(SEND_REQUEST, 1003, other);
+        assert_eq!(line.up(&said).unwrap(), said);
+    }
+    assert_eq!(line.up(&said).unwrap(), sent(SEND_REQUEST, 1003, &exact));
+}
+
+#[test]
 fn a_recorded_desktop_is_not_compressed() {
     let mut line = Line::new(Rules { recorded: true, ..ALL }, Protocols::TLS, None);
     line.begin(&["cliprdr"]);
@@ -395,7 +419,10 @@ fn what_a_recorded_client_says_that_it_can_do_goes_on_in_a_frame_that_fits() {
     let passed = line.up(&sent(SEND_REQUEST, 1003, &said)).unwrap();
     assert_eq!(crate::frame::length(&passed), Ok(Some(passed.len())));
     let (_, body) = mcs(&passed).unwrap();
-    assert_eq!(Sent::read(body).unwrap().data, narrowed(&said, false).unwrap());
+    assert_eq!(
+        Sent::read(body).unwrap().data,
+        narrowed(&said, false, Limits { shown_again: true, exact: false }).unwrap()
+    );
     assert_eq!(Line::open(NATIVE).up(&sent(SEND_REQUEST, 1003, &said)).unwrap().len(), 595 + 15);
     // On a channel that is nobody's, a target might take it all the same.
     assert_eq!(line.up(&sent(SEND_REQUEST, 1009, &said)).unwrap(), b"");

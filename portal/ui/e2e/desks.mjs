@@ -26,11 +26,10 @@ export async function signIn(desk, password = told.password, user = told.user) {
 
 export const isOpen = (desk) => desk.getByRole('toolbar', { name: 'Desktop' }).waitFor();
 
-/** Waits until the page shows what the screen does: 995 pixels of 1000, for RemoteFX changes the edges of
-    coloured letters. */
+/** Waits until the page shows what the screen does: 999 pixels of 1000, for something may move. */
 export async function same(desk, target, seconds = 20) {
   let share = 0;
-  await until('the desktop is seen', async () => (share = likeness(await drawn(desk), screen(target))) >= 0.995, seconds)
+  await until('the desktop is seen', async () => (share = likeness(await drawn(desk), screen(target))) >= 0.999, seconds)
     .catch((error) => { throw new Error(`${error.message}: ${share}`); });
   return share;
 }

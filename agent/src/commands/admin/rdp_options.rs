@@ -1,4 +1,4 @@
-//! What `adit admin app add` and `set` say of by what a desktop's target is known.
+//! What `adit admin app add` and `set` say of a desktop.
 
 use access::RdpOptions;
 use api::ApplicationSpec;
@@ -6,13 +6,18 @@ use clap::Args;
 
 use super::edit::yes_or_no;
 
-/// By what the target of an RDP application is known, besides `--ca-file`, `--pin` and `--sni`.
+/// By what the target of an RDP application is known, besides `--ca-file`, `--pin` and `--sni`, and how
+/// it is shown.
 #[derive(Debug, Args)]
 pub(super) struct RdpArgs {
     /// Whether the certificate of an RDP target has to be one that the relay's machine trusts, and
     /// none is learned [default: no]
     #[arg(long, value_name = "YES|NO", value_parser = yes_or_no)]
     verified: Option<bool>,
+    /// Whether an RDP desktop's pictures in the browser may lose what is hardly seen (RemoteFX), for slow
+    /// lines and moving pictures [default: no]
+    #[arg(long, value_name = "YES|NO", value_parser = yes_or_no)]
+    lossy: Option<bool>,
 }
 
 impl RdpArgs {
@@ -31,6 +36,7 @@ impl RdpArgs {
             app.web = app.web.take().filter(|web| !web.is_default());
         }
         options.verified = self.verified.unwrap_or(options.verified);
+        options.lossy = self.lossy.unwrap_or(options.lossy);
         app.rdp = Some(options).filter(|options: &RdpOptions| !options.is_default());
     }
 }
