@@ -11,7 +11,7 @@ use serde::Deserialize;
 use store::{AuditPart, AuditQuery, Damage, Head, HeadError};
 
 use super::error::ApiError;
-use super::extract::{Params, moment};
+use super::extract::{Params, in_order, moment};
 use super::rows;
 use crate::AppState;
 
@@ -59,15 +59,9 @@ pub(super) async fn list(
 
 impl Asked {
     fn query(self) -> Result<AuditQuery, ApiError> {
-        let time = |field, text: Option<String>| {
-            text.map(|text| moment(field, &text).map(rows::millis)).transpose()
-        };
+        let time = |field, text: Option<String>| text.map(|text| moment(field, &text)).transpose();
         let (since, until) = (time("since", self.since)?, time("until", self.until)?);
-        if let (Some(since), Some(until)) = (since, until)
-            && since >= until
-        {
-            return Err(ApiError::invalid("until: it is not after since"));
-        }
+        in_order(since, until)?;
         if let Some(action) = self.action.as_deref().filter(|action| !is_action(action)) {
             return Err(ApiError::invalid(format!(
                 "action: {action:?} is not an action such as session.opened, nor a family such as \
@@ -85,8 +79,8 @@ impl Asked {
             actor: self.actor,
             application: self.application,
             site: self.site.map(|site| site.to_string()),
-            since,
-            until,
+            since: since.map(rows::millis),
+            until: until.map(rows::millis),
         })
     }
 }

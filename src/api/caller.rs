@@ -93,6 +93,11 @@ impl Caller {
         self.admin || self.auditor || self.admin_of.contains(site)
     }
 
+    /// The sites whose things they may see; `None`: all.
+    pub(super) fn seen_sites(&self) -> Option<Vec<Name>> {
+        (!self.admin && !self.auditor).then(|| self.admin_of.to_vec())
+    }
+
     /// Whether they may see a grant: who administers some sites, one for an application there.
     pub(super) fn sees_grant(&self, grant: &GrantSpec) -> bool {
         let of = |text: &String| {

@@ -87,6 +87,19 @@ pub(super) fn moment(field: &str, text: &str) -> Result<SystemTime, ApiError> {
     Ok(at.into())
 }
 
+/// Refuses a span of time that ends no later than it begins.
+pub(super) fn in_order(
+    since: Option<SystemTime>,
+    until: Option<SystemTime>,
+) -> Result<(), ApiError> {
+    match (since, until) {
+        (Some(since), Some(until)) if since >= until => {
+            Err(ApiError::invalid("until: it is not after since"))
+        }
+        _ => Ok(()),
+    }
+}
+
 impl<T: JsonSchema> Input for Body<T> {
     fn describe(operation: &mut Operation, schemas: &mut Schemas) {
         operation.body(schemas.taken::<T>());

@@ -10,6 +10,7 @@ mod connectors;
 mod desktop;
 mod devices;
 mod edit;
+mod ended;
 mod enrol;
 mod envelope;
 mod error;

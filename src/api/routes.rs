@@ -12,8 +12,8 @@ use super::openapi::{self, Described, Doc, Operation, Schemas, doc};
 use super::rates::Cost;
 use super::{MAX_BODY, MAX_DOCUMENT, MAX_STRANGERS_BODY};
 use super::{
-    agents, audit, certificates, connectors, desktop, devices, edit, enrol, host_keys, keys, lists,
-    me, objects, passkeys, passwords, playbacks, provisioners,
+    agents, audit, certificates, connectors, desktop, devices, edit, ended, enrol, host_keys, keys,
+    lists, me, objects, passkeys, passwords, playbacks, provisioners,
 };
 use super::{
     rdp_files, recordings, requests, second_factors, sessions, settings, sign_ins, ssh_ca,
@@ -286,6 +286,8 @@ pub(super) fn routes() -> Vec<Route> {
 
         get("/api/v1/sessions", Auditor, sessions::list,
             doc("listSessions", "Lists the sessions that are open", &[])).needs(Read).of_sites(),
+        get("/api/v1/sessions/ended", Auditor, ended::list,
+            doc("listEndedSessions", "Lists the sessions that have ended, the one opened last first", &[])).needs(Audit).costs(Cost::HIGH).of_sites(),
         delete("/api/v1/sessions/{id}", Admin, sessions::kill,
             doc("killSession", "Ends a session", &[p::NO_SESSION])).needs(Sessions).of_sites(),
         get("/api/v1/sign-ins", Auditor, sign_ins::list,

@@ -31,6 +31,14 @@ fn a_recorded_terminal_can_be_watched_played_and_checked_against_the_audit_log()
     })?;
     let recorded = world.deployment.audit("session.recorded")?.remove(0);
     assert_eq!((&recorded["event"]["whole"], &recorded["user"]), (&true.into(), &"alice".into()));
+    // Over, it is found by whoever knows who and what and when, and not its id.
+    let asked = ["session", "ls", "--ended", "--recorded", "--user", "alice", "--app", "web1.hq"];
+    let over = world.deployment.admin_json(&[&asked[..], &["--since", "1h"]].concat())?;
+    assert_eq!((&over[0]["id"], &over[0]["code"]), (&id.as_str().into(), &"session.killed".into()));
+    let kept = &over[0]["recording"];
+    assert_eq!((&kept["shows"], &kept["state"]), (&"terminal".into(), &"kept".into()));
+    let earlier = world.deployment.admin_json(&[&asked[..], &["--until", "1h"]].concat())?;
+    assert_eq!(earlier, serde_json::json!([]));
     let mut find = Command::new("sh");
     let folder = world.deployment.dir().join("relay/recordings");
     find.arg("-c").arg(format!("sha256sum {}/*/{id}.rec", folder.display()));

@@ -285,6 +285,56 @@ pub struct SessionRow {
     pub relay: Option<Name>,
 }
 
+/// One row of `GET /sessions/ended`: a session that is over, as the audit log has it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct EndedSessionRow {
+    pub id: SessionId,
+    pub user: Name,
+    pub application: Name,
+    pub site: Name,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<Kind>,
+    pub door: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<IpAddr>,
+    /// The account at the target.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub login: Option<String>,
+    pub opened_ms: u64,
+    pub ended_ms: u64,
+    /// Why it ended, as its user was told: `session.closed`, `session.killed`…
+    pub code: String,
+    /// Which end of it ended it: `client`, `relay` or `target`.
+    pub side: String,
+    /// Bytes from the client to the target. Of one that a crash of the relay ended
+    /// (`session.abandoned`) neither is known, and both are 0.
+    pub up: u64,
+    /// Bytes from the target to the client.
+    pub down: u64,
+    /// Absent: it was not recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recording: Option<KeptRecording>,
+}
+
+/// What was recorded of a session, and what is left of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct KeptRecording {
+    /// What it shows: a `terminal`, a `desktop`, or the `statements` of a database's session, which are in
+    /// the statement log.
+    pub shows: String,
+    /// `kept`; `removed`, once it was kept for as long as the settings say; or `absent`: this relay has
+    /// no file of it, because another relay carried the session or somebody took the file away.
+    pub state: String,
+    /// Of its file.
+    pub bytes: u64,
+    /// Whether it goes to the session's end.
+    pub whole: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub removed_ms: Option<u64>,
+}
+
 /// One record of the audit log. `event` holds all its fields.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]

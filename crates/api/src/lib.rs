@@ -33,8 +33,8 @@ mod web;
 pub use admin::{
     AgentRow, ApplicationRow, Applied, ApplyRequest, AuditCheck, AuditDamage, AuditDestination,
     AuditPage, AuditRow, CheckRow, Checked, ConnectorDoctor, ConnectorRow, DirectoryRow, DoctorRow,
-    GrantRow, GroupRow, LastSeen, NoticeChannel, ReachRow, Removed, SessionRow, SiteRow, SshCa,
-    UserRow, Why, Withdrawn,
+    EndedSessionRow, GrantRow, GroupRow, KeptRecording, LastSeen, NoticeChannel, ReachRow, Removed,
+    SessionRow, SiteRow, SshCa, UserRow, Why, Withdrawn,
 };
 pub use certificate::{CertificateRow, CertificateSource};
 pub use desktop::{

@@ -71,6 +71,12 @@ impl Archive {
         Reading::open(&self.inner.root, session, &self.inner.key)
     }
 
+    /// Whether there is a file of it, whole or still being written. Blocks.
+    pub fn holds(&self, session: SessionId) -> bool {
+        let root = self.root();
+        place::closed(root, session).is_file() || place::open(root, session).is_file()
+    }
+
     pub(crate) fn root(&self) -> &Path {
         &self.inner.root
     }

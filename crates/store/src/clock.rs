@@ -2,6 +2,8 @@
 
 use std::time::{Duration, SystemTime};
 
+use uuid::Uuid;
+
 use crate::StoreError;
 
 /// Unix seconds.
@@ -13,6 +15,11 @@ pub(crate) fn seconds(at: SystemTime) -> u64 {
 pub(crate) fn millis(at: SystemTime) -> u64 {
     let since = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// The least id of version 7 (RFC 9562, section 5.7) that something of that moment or later has.
+pub(crate) fn first_id(at: SystemTime) -> String {
+    Uuid::from_u128(u128::from(millis(at).min(MOST_MILLIS)) << 80).to_string()
 }
 
 /// The point in time `seconds` after the epoch.
@@ -31,3 +38,6 @@ pub(crate) fn number(column: i64, what: &'static str) -> Result<u64, StoreError>
     u64::try_from(column)
         .map_err(|_| StoreError::Corrupt { what, detail: format!("{column} is negative") })
 }
+
+/// The times that an id has room for.
+const MOST_MILLIS: u64 = (1 << 48) - 1;

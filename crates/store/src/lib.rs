@@ -37,7 +37,10 @@ mod web_log;
 mod writer;
 
 pub use acme::{AcmeClaim, AcmeRow, IssuedPair};
-pub use audit::{AuditCheck, AuditPart, AuditQuery, Claimed, Delivery, DeliveryRow};
+pub use audit::{
+    AuditCheck, AuditPart, AuditQuery, Claimed, Delivery, DeliveryRow, EndedQuery, EndedRow,
+    RecordingRow,
+};
 pub use chain::{Damage, Head, HeadError};
 pub use cluster::{Joined, LiveRow, NewRelay, Outside, Place, RelayRow, Wakes};
 pub use config::{

@@ -75,10 +75,7 @@ impl Search {
     where
         T: for<'r> FromRow<'r, Row> + Send + Unpin,
     {
-        self.push(format_args!(" ORDER BY {order}"));
-        if let Some(limit) = limit {
-            self.push(format_args!(" LIMIT {limit}"));
-        }
+        self.end(order, limit);
         let mut statement = sqlx::query_as(AssertSqlSafe(self.sql));
         for value in self.values {
             statement = match value {
@@ -87,6 +84,43 @@ impl Search {
             };
         }
         Ok(statement.fetch_all(pool).await?)
+    }
+
+    /// The steps by which the database would find [`rows`](Self::rows), each with the number of the step
+    /// that it belongs to, where there are numbers.
+    #[cfg(test)]
+    pub(crate) async fn plan(
+        mut self,
+        engine: crate::db::Engine,
+        (order, limit): (&str, u32),
+        pool: &Pool,
+    ) -> Result<Vec<(i64, String)>, StoreError> {
+        use sqlx::Row as _;
+
+        self.end(order, Some(limit));
+        let explain = match engine {
+            crate::db::Engine::Sqlite => "EXPLAIN QUERY PLAN",
+            crate::db::Engine::Postgres => "EXPLAIN",
+        };
+        let mut statement = sqlx::query(AssertSqlSafe(format!("{explain} {}", self.sql)));
+        for value in self.values {
+            statement = match value {
+                Bound::Number(number) => statement.bind(clock::column(number)),
+                Bound::Text(text) => statement.bind(text),
+            };
+        }
+        let steps = statement.fetch_all(pool).await?.into_iter().map(|row| match engine {
+            crate::db::Engine::Sqlite => Ok((row.try_get("parent")?, row.try_get("detail")?)),
+            crate::db::Engine::Postgres => Ok((0, row.try_get(0)?)),
+        });
+        Ok(steps.collect::<Result<_, sqlx::Error>>()?)
+    }
+
+    fn end(&mut self, order: &str, limit: Option<u32>) {
+        self.push(format_args!(" ORDER BY {order}"));
+        if let Some(limit) = limit {
+            self.push(format_args!(" LIMIT {limit}"));
+        }
     }
 
     fn add(&mut self, condition: &str, value: Option<Bound>) {

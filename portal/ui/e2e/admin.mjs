@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
+import { look, nothingFound } from './look.mjs';
 import { copied, journey, open, shell, signedIn, told, until } from './lib.mjs';
 
 await journey(async (browser) => {
@@ -23,6 +24,16 @@ await journey(async (browser) => {
   assert.match(text, /back at five/);
   await admin.getByText(/1 session ended, within \d+ ms/).waitFor();
   await admin.getByText('No sessions are open.').waitFor();
+
+  // Over, it is found among those that were, with its end, and leads to its recording.
+  await admin.getByRole('tab', { name: 'Ended' }).click();
+  const over = admin.getByRole('row').filter({ hasText: 'bob' }).first();
+  await over.getByText('killed').waitFor();
+  await admin.getByLabel('Recorded only').check();
+  await look(admin, 'ended-sessions');
+  nothingFound();
+  await over.getByRole('link', { name: /^Play of the session of bob at web1/ }).click();
+  await admin.getByLabel('Speed').waitFor();
 
   // Its recording plays.
   await open(admin, 'admin/recordings', 'Recordings');

@@ -2,10 +2,10 @@
 
 use std::time::{Duration, SystemTime};
 
-use access::{Kind, SessionId};
+use access::{EndReason, Kind, SessionId, Side};
 use axum::http::Method;
 use serde_json::json;
-use session::{About, Recordings};
+use session::{About, AuditEvent, Door, Recordings};
 use uuid::Uuid;
 
 use super::{Relay, Who};
@@ -62,6 +62,87 @@ async fn each_kind_of_recording_is_deleted_after_the_days_that_its_own_setting_s
     assert_eq!(left(39).await, (true, true));
     assert_eq!(left(41).await, (false, true));
     assert_eq!(left(51).await, (false, false));
+}
+
+#[tokio::test]
+async fn a_session_that_has_ended_says_what_was_recorded_of_it_and_what_is_left_of_that() {
+    let relay = Relay::new().await;
+    let admin = relay.admin().await;
+    let root = Who::Bearer(&admin);
+    let session = recording(&relay, Kind::Ssh).await;
+    let plain = SessionId(Uuid::now_v7());
+    for id in [session, plain] {
+        relay.state.broker.audit().append(ended(id)).await.unwrap();
+    }
+    relay.state.recordings.finished().await;
+    let row = async |query: &str| {
+        let rows = relay.get(&root, &format!("/api/v1/sessions/ended{query}")).await.items();
+        rows.into_iter().find(|row| row["id"] == json!(session)).unwrap()
+    };
+    let kept = row("").await["recording"].clone();
+    assert_eq!((&kept["shows"], &kept["state"]), (&json!("terminal"), &json!("kept")));
+    assert_eq!(kept["whole"], true);
+    assert!(kept["bytes"].as_u64().unwrap() > 0, "{kept}");
+    let all = relay.get(&root, "/api/v1/sessions/ended").await.items();
+    let recorded = relay.get(&root, "/api/v1/sessions/ended?recorded=true").await.items();
+    assert_eq!((all.len(), recorded.len()), (2, 1));
+    // Kept for long enough, it is deleted, and who looks for it is told that.
+    let settings = json!({ "recording_days": 1 });
+    relay.call(&root, Method::PATCH, "/api/v1/settings", Some(settings)).await.good();
+    let later = SystemTime::now() + Duration::from_secs(2 * 24 * 3600);
+    crate::retention::look(&relay.state, later).await;
+    let removed = row("?recorded=true").await["recording"].clone();
+    assert_eq!(removed["state"], "removed");
+    assert!(removed["removed_ms"].is_u64(), "{removed}");
+}
+
+#[tokio::test]
+async fn a_recording_whose_file_somebody_took_away_is_absent() {
+    let relay = Relay::new().await;
+    let admin = relay.admin().await;
+    let session = recording(&relay, Kind::Rdp).await;
+    relay.state.broker.audit().append(ended(session)).await.unwrap();
+    relay.state.recordings.finished().await;
+    std::fs::remove_dir_all(relay._dir.path().join("recordings")).unwrap();
+    let rows = relay.get(&Who::Bearer(&admin), "/api/v1/sessions/ended").await.items();
+    assert_eq!(rows[0]["recording"]["state"], "absent");
+}
+
+#[tokio::test]
+async fn a_wrong_question_for_ended_sessions_is_told_what_is_wrong_with_it() {
+    let relay = Relay::new().await;
+    let admin = relay.admin().await;
+    for (query, told) in [
+        ("since=yesterday", "since"),
+        ("since=2026-12-02T00:00:00Z&until=2026-12-01T00:00:00Z", "until"),
+        ("application=web1.hq.more", "application"),
+        ("application=We%00b", "application"),
+        ("user=%20", ""),
+        ("recorded=perhaps", ""),
+        ("state=all", "state"),
+    ] {
+        let path = format!("/api/v1/sessions/ended?{query}");
+        let answer = relay.get(&Who::Bearer(&admin), &path).await;
+        assert_eq!(answer.problem(400), "request.invalid", "{query}");
+        assert!(answer.text.contains(told), "{query}: {}", answer.text);
+    }
+}
+
+/// The end of a session of alice's.
+fn ended(session: SessionId) -> AuditEvent {
+    let name = |text: &str| text.parse().unwrap();
+    AuditEvent::SessionEnded {
+        session,
+        user: name("alice"),
+        application: name("web1"),
+        site: name("hq"),
+        door: Door::Ssh,
+        reason: EndReason::Closed,
+        side: Side::Client,
+        up: 1,
+        down: 2,
+        millis: 3,
+    }
 }
 
 /// The recording of a session in which nothing happened.

@@ -138,6 +138,36 @@ async fn sessions_at_other_sites_are_neither_seen_nor_ended() {
     assert!(!other_ended.is_finished());
 }
 
+#[tokio::test]
+async fn sessions_that_have_ended_at_other_sites_are_not_seen() {
+    let stage = Stage::new().await;
+    let (root, sam) = (Who::Bearer(&stage.root), Who::Agent(&stage.sam));
+    let (own, own_ended) = stage.session("web1", Some("ubuntu")).await;
+    let (other, other_ended) = stage.session("till", None).await;
+    for (id, ended) in [(own, own_ended), (other, other_ended)] {
+        stage.relay.delete(&root, &format!("/api/v1/sessions/{id}")).await.good();
+        assert_eq!(ended.await.unwrap(), EndReason::Killed);
+    }
+    // It is recorded, and ends are stored no later than what is recorded after them.
+    stage.relay.get(&root, "/api/v1/recordings/search?text=x").await.good();
+    let listed = async |who: &Who<'_>, query: &str| {
+        let rows = stage.relay.get(who, &format!("/api/v1/sessions/ended{query}")).await.items();
+        let ids = rows.iter().map(|row| row["id"].as_str().unwrap().parse().unwrap());
+        ids.collect::<Vec<SessionId>>()
+    };
+    assert_eq!(listed(&root, "").await, [other, own], "the one that was opened last is first");
+    assert_eq!(listed(&sam, "").await, [own]);
+    for query in ["?application=till.branch", "?application=till", "?recorded=true"] {
+        assert_eq!(listed(&sam, query).await, [], "{query}");
+    }
+    assert_eq!(listed(&root, "?application=till.branch").await, [other]);
+    let row = stage.relay.get(&sam, "/api/v1/sessions/ended").await.items().remove(0);
+    let told = ["user", "application", "site", "login", "code", "side", "from"];
+    let told = told.map(|field| row[field].as_str().unwrap());
+    assert_eq!(told, ["alice", "web1", "hq", "ubuntu", "session.killed", "relay", "192.0.2.9"]);
+    assert!(row.get("recording").is_none(), "{row}");
+}
+
 /// Whose something is that is asked for.
 #[derive(Clone, Copy)]
 enum Place {

@@ -82,7 +82,7 @@ pub enum AdminCommand {
     /// Sessions: open ones, and the records of all
     #[command(subcommand)]
     Session(session::SessionCommand),
-    /// What terminals of recorded sessions showed
+    /// What terminals of recorded sessions showed; `session ls --ended --recorded` lists those
     #[command(subcommand, visible_alias = "recordings")]
     Recording(recording::RecordingCommand),
     /// Browsers that are signed in

@@ -16,7 +16,7 @@ use crate::times;
 
 #[derive(Debug, Args)]
 pub struct PlayArgs {
-    /// The session's id, as `ls` and the audit log show it
+    /// The session's id, as `ls`, `ls --ended` and the audit log show it
     id: SessionId,
     /// How many times as fast as it happened
     #[arg(long, default_value_t = 1.0, value_parser = speed)]
@@ -34,7 +34,7 @@ pub struct PlayArgs {
 
 #[derive(Debug, Args)]
 pub struct PrintArgs {
-    /// The session's id, as `ls` and the audit log show it
+    /// The session's id, as `ls`, `ls --ended` and the audit log show it
     id: SessionId,
     /// Print one terminal in the form of asciicast, version 2
     #[arg(long)]

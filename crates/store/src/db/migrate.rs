@@ -116,6 +116,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (153, "provisioners", include_str!("../../migrations/0153_provisioners.sql")),
     (160, "relays", include_str!("../../migrations/0160_relays.sql")),
     (161, "relays for connectors", include_str!("../../migrations/0161_relays_for_connectors.sql")),
+    (162, "ended sessions", include_str!("../../migrations/0162_ended_sessions.sql")),
 ];
 
 /// The migration that has the audit log chained.

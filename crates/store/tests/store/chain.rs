@@ -234,10 +234,14 @@ async fn records_from_before_the_chain_are_chained_by_the_migration() {
         "DROP INDEX audit_application",
         "DROP INDEX audit_action",
         "DROP INDEX audit_at",
+        "DROP INDEX audit_recordings",
+        "DROP INDEX audit_ended_user",
+        "DROP INDEX audit_ended_application",
+        "DROP INDEX audit_ended_site",
         "ALTER TABLE audit DROP COLUMN hash",
         "ALTER TABLE audit DROP COLUMN application",
         "ALTER TABLE audit DROP COLUMN site",
-        "DELETE FROM _sqlx_migrations WHERE version IN (3, 7)",
+        "DELETE FROM _sqlx_migrations WHERE version IN (3, 7, 162)",
     ] {
         run(&behind, statement).await;
     }

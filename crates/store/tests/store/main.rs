@@ -10,6 +10,7 @@ mod configuration;
 mod deliveries;
 mod documents;
 mod dumps;
+mod ended;
 mod files;
 mod keys;
 mod machines;

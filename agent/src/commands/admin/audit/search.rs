@@ -84,8 +84,9 @@ pub(in crate::commands::admin) async fn export_session(
 ) -> Result<(), Failure> {
     let filter = Filter { session: Some(id), ..Filter::default() };
     match export(ExportArgs { filter, ..ExportArgs::default() }, context).await? {
-        0 => Err(Failure::coded("session.not_found", format!("there is no session {id}"))
-            .hint("`adit admin session ls` lists those that are open")),
+        0 => Err(Failure::coded("session.not_found", format!("there is no session {id}")).hint(
+            "`adit admin session ls` lists those that are open, with --ended those that were",
+        )),
         _ => Ok(()),
     }
 }

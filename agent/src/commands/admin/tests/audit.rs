@@ -118,3 +118,48 @@ async fn a_session_without_records_is_not_found() {
     let run = run(&format!("session export {id}"), [json!({ "events": [] })]).await;
     assert_eq!(run.exit, Exit::NotFound);
 }
+
+#[tokio::test]
+async fn sessions_that_have_ended_are_listed_with_how_and_with_what_is_left_of_their_recording() {
+    let id = "2f1d9a64-7d5e-4a76-9d39-0b7c4c9c9a51";
+    let row = |recording: Value| {
+        json!({ "id": id, "user": "bob", "application": "web1", "site": "hq", "kind": "ssh",
+            "door": "ssh", "from": "192.0.2.7", "login": "ubuntu", "opened_ms": 0, "ended_ms": 61_000,
+            "code": "session.killed", "side": "relay", "up": 2048, "down": 7,
+            "recording": recording })
+    };
+    let kept = |state: &str, whole: bool| json!({ "shows": "terminal", "state": state, "bytes": 9, "whole": whole });
+    let pages = [
+        json!({ "items": [row(kept("kept", true)), row(kept("kept", false))], "next": "abc" }),
+        json!({ "items": [row(kept("removed", true)), row(Value::Null)], "next": "def" }),
+    ];
+    let listed = run(
+        "session ls --ended --user bob --application web1.hq --recorded --since 2026-12-01 \
+         --until 2026-12-02T08:00:00Z --limit 4",
+        pages,
+    )
+    .await;
+    let asked: Vec<_> = listed.asked.iter().map(|(_, path, _)| path.as_str()).collect();
+    let rest = "user=bob&application=web1.hq&since=2026-12-01T00%3A00%3A00Z\
+                &until=2026-12-02T08%3A00%3A00Z&recorded=true";
+    assert_eq!(
+        asked,
+        [
+            format!("/api/v1/sessions/ended?limit=4&{rest}"),
+            format!("/api/v1/sessions/ended?limit=2&cursor=abc&{rest}"),
+        ]
+    );
+    let cells: Vec<_> = listed.out.lines().map(str::trim_end).collect();
+    let line = cells[1];
+    for part in [id, "bob", "web1.hq", "192.0.2.7", "ubuntu", "1970-01-01 00:01:01 UTC", "2.0 KiB"]
+    {
+        assert!(line.contains(part), "{part}: {line}");
+    }
+    assert!(line.contains("session.killed") && line.ends_with("terminal"), "{line}");
+    assert!(cells[2].ends_with("terminal (cut short)"), "{}", cells[2]);
+    assert!(cells[3].ends_with("terminal (removed)"), "{}", cells[3]);
+    assert!(listed.err.contains("--limit"), "{}", listed.err);
+    for alone in ["--recorded", "--since 2h", "--until 2h", "--limit 3"] {
+        assert!(parse(&format!("session ls {alone}")).is_err(), "{alone}");
+    }
+}

@@ -117,6 +117,7 @@ const ADMIN: &[(&str, &str)] = &[
     ("listCommands", "session commands ID"),
     ("listConnectors", "connector ls"),
     ("listDirectories", "provisioner ldap"),
+    ("listEndedSessions", "session ls --ended"),
     ("listGrants", "grant ls"),
     ("listGroups", "group ls"),
     ("listNoticeChannels", "requests channels"),
