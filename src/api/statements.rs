@@ -9,8 +9,9 @@ use serde::Deserialize;
 use store::StatementQuery;
 use uuid::Uuid;
 
+use super::ended::reference;
 use super::error::ApiError;
-use super::extract::Params;
+use super::extract::{Params, in_order, moment};
 use crate::AppState;
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -22,11 +23,15 @@ pub(super) struct Asked {
     limit: Option<u32>,
     session: Option<SessionId>,
     user: Option<String>,
-    /// A host label, `<app>-<site>`.
+    /// `app` or `app.site`; where there is no such application, also a host label, `<app>-<site>`.
     application: Option<String>,
     database: Option<String>,
     /// Whether only those that failed are wanted.
     failed: Option<bool>,
+    /// RFC 3339: only statements that were sent then or later.
+    since: Option<String>,
+    /// RFC 3339: only statements that were sent before.
+    until: Option<String>,
 }
 
 pub(super) async fn statements(
@@ -34,13 +39,49 @@ pub(super) async fn statements(
     Params(asked): Params<Asked>,
 ) -> Result<Json<StatementPage>, ApiError> {
     let limit = asked.limit.unwrap_or(USUAL_PAGE).clamp(1, LONGEST_PAGE);
-    let Asked { before, session, user, application, database, failed, .. } = asked;
+    let time = |field, text: Option<String>| text.map(|text| moment(field, &text)).transpose();
+    let (since, until) = (time("since", asked.since)?, time("until", asked.until)?);
+    in_order(since, until)?;
+    let applications = match asked.application {
+        Some(application) => Some(labels(&state, &application).await?),
+        None => None,
+    };
+    let Asked { before, session, user, database, failed, .. } = asked;
     let failed = failed.unwrap_or_default();
-    let query = StatementQuery { before, limit, session, user, application, database, failed };
+    let query = StatementQuery {
+        before,
+        limit,
+        session,
+        user,
+        applications,
+        database,
+        failed,
+        since,
+        until,
+    };
     let found = state.store.statements(query).await?;
     let full = found.len() == limit as usize;
     let next = found.last().filter(|_| full).map(|row| row.id.to_string());
     Ok(Json(StatementPage { statements: found.into_iter().map(told).collect(), next }))
+}
+
+/// The host labels by which the log may know an application. It knows nothing else of it, so of one that
+/// is gone each site there is may have been its own.
+async fn labels(state: &AppState, application: &str) -> Result<Vec<String>, ApiError> {
+    let (name, site) = reference(application)?;
+    if let Some(site) = site {
+        return Ok(vec![format!("{name}-{site}")]);
+    }
+    let there = state.store.applications().await?;
+    let named: Vec<_> =
+        there.iter().filter(|row| row.name == name).map(|row| row.label.clone()).collect();
+    if !named.is_empty() {
+        return Ok(named);
+    }
+    let sites = state.store.sites().await?.into_iter();
+    let once = sites.map(|site| format!("{name}-{}", site.name));
+    let once = once.filter(|label| there.iter().all(|row| row.label != *label));
+    Ok([name.to_string()].into_iter().chain(once).collect())
 }
 
 fn told(row: store::StatementRow) -> StatementRow {

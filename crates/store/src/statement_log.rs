@@ -1,6 +1,7 @@
 //! The statements of databases' doors: a queue of its own, stored some hundreds at once, and kept for
 //! a while. Who must have one on the disk waits for it.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -79,11 +80,15 @@ pub struct StatementQuery {
     pub limit: u32,
     pub session: Option<SessionId>,
     pub user: Option<String>,
-    /// A host label.
-    pub application: Option<String>,
+    /// Host labels of applications. `None`: whatever the application.
+    pub applications: Option<Vec<String>>,
     pub database: Option<String>,
     /// Only those that failed.
     pub failed: bool,
+    /// Sent then or later, by their ids.
+    pub since: Option<SystemTime>,
+    /// Sent before.
+    pub until: Option<SystemTime>,
 }
 
 impl Statements {
@@ -167,19 +172,18 @@ impl Store {
 
     /// The statements that fit the query, the last one first.
     pub async fn statements(&self, query: StatementQuery) -> Result<Vec<StatementRow>, StoreError> {
-        let conditions = [
-            ("id <", query.before.map(|id| id.to_string())),
-            ("session =", query.session.map(|id| id.to_string())),
-            ("user_name =", query.user),
-            ("application =", query.application),
-            ("database_name =", query.database),
-            ("error >=", query.failed.then(String::new)),
-        ];
-        let mut search = Search::new(&format!("SELECT {COLUMNS} FROM statements WHERE 1 = 1"));
-        for (condition, value) in conditions {
-            search.text(condition, value);
+        let limit = query.limit.min(MAX_ROWS);
+        let mut rows: Vec<StatementRow> = Vec::new();
+        // One after the other, for an index gives the order of one application's only.
+        for application in query.each_application() {
+            let search = query.search(application);
+            let found: Vec<StatementRow> =
+                search.rows("id DESC", Some(limit), &self.inner.readers).await?;
+            rows.extend(found);
         }
-        search.rows("id DESC", Some(query.limit.min(MAX_ROWS)), &self.inner.readers).await
+        rows.sort_by_key(|row| Reverse(row.id));
+        rows.truncate(limit as usize);
+        Ok(rows)
     }
 
     /// Removes statements that are older than `after`, and says how many.
@@ -199,6 +203,34 @@ impl Store {
                 return Ok(purged);
             }
         }
+    }
+}
+
+impl StatementQuery {
+    /// The applications to ask for, each by itself; `[None]`: whatever the application.
+    fn each_application(&self) -> Vec<Option<&str>> {
+        match &self.applications {
+            None => vec![None],
+            Some(labels) => labels.iter().map(|label| Some(label.as_str())).collect(),
+        }
+    }
+
+    fn search(&self, application: Option<&str>) -> Search {
+        let conditions = [
+            ("id <", self.before.map(|id| id.to_string())),
+            ("id >=", self.since.map(clock::first_id)),
+            ("id <", self.until.map(clock::first_id)),
+            ("session =", self.session.map(|id| id.to_string())),
+            ("user_name =", self.user.clone()),
+            ("application =", application.map(str::to_owned)),
+            ("database_name =", self.database.clone()),
+            ("error >=", self.failed.then(String::new)),
+        ];
+        let mut search = Search::new(&format!("SELECT {COLUMNS} FROM statements WHERE 1 = 1"));
+        for (condition, value) in conditions {
+            search.text(condition, value);
+        }
+        search
     }
 }
 

@@ -1,5 +1,10 @@
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use access::SessionId;
 use serde_json::{Value, json};
-use session::{AuditEvent, AuditLog, Door};
+use session::{AuditEvent, AuditLog, Door, Statement, StatementScope};
+use uuid::Uuid;
 
 use super::{Relay, Who};
 
@@ -103,5 +108,78 @@ fn denied(application: &str) -> AuditEvent {
         application: application.to_owned(),
         code: access::Code("access.denied"),
         detail: String::new(),
+    }
+}
+
+#[tokio::test]
+async fn statements_are_searched_by_application_as_it_is_named_elsewhere_and_by_when() {
+    use session::StatementLog as _;
+
+    let relay = Relay::new().await;
+    let admin = relay.admin().await;
+    let root = Who::Bearer(&admin);
+    for site in ["branch", "eu-hq"] {
+        relay.post(&root, "/api/v1/sites", json!({ "name": site })).await.good();
+    }
+    let other =
+        json!({ "name": "orders", "site": "branch", "kind": "mysql", "address": "db:3306" });
+    relay.post(&root, "/api/v1/applications", other).await.good();
+    // Its label is also what `orders-eu` at hq would have.
+    let odd = json!({ "name": "orders", "site": "eu-hq", "kind": "mysql", "address": "db:3306" });
+    relay.post(&root, "/api/v1/applications", odd).await.good();
+    // `till` is gone since.
+    let labels = ["orders-hq", "orders-branch", "orders-eu-hq", "till-branch", "vault-hq"];
+    let kept = (1..).zip(labels).map(|(hour, label)| statement(hour, label)).collect();
+    relay.state.store.keep(kept).await.unwrap();
+    let found = async |query: &str| -> Vec<String> {
+        let page = relay.get(&root, &format!("/api/v1/statements?{query}")).await.good();
+        let rows = page["statements"].as_array().unwrap().iter();
+        rows.map(|row| row["application"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(found("").await.len(), 5);
+    assert_eq!(found("application=orders.hq").await, ["orders-hq"]);
+    let all = ["orders-eu-hq", "orders-branch", "orders-hq"];
+    assert_eq!(found("application=orders").await, all);
+    assert_eq!(found("application=orders&limit=2").await, all[..2]);
+    assert_eq!(found("application=orders-hq").await, ["orders-hq"], "a label");
+    assert_eq!(found("application=orders-eu").await, [""; 0], "another application's label");
+    for gone in ["till", "till.branch", "till-branch"] {
+        assert_eq!(found(&format!("application={gone}")).await, ["till-branch"], "{gone}");
+    }
+    assert_eq!(found("application=till.hq").await, [""; 0]);
+    let hour = |hour: u64| 1_800_000_000 + hour * 3600;
+    let at = |hour_of: u64| {
+        let at = time::OffsetDateTime::from_unix_timestamp(hour(hour_of).cast_signed()).unwrap();
+        at.format(&time::format_description::well_known::Rfc3339).unwrap()
+    };
+    let span = format!("since={}&until={}", at(2), at(4));
+    assert_eq!(found(&span).await, ["orders-eu-hq", "orders-branch"]);
+    assert_eq!(found(&format!("{span}&application=orders.branch")).await, ["orders-branch"]);
+    for bad in
+        ["since=2h", "application=a.b.c", "application=", &format!("since={0}&until={0}", at(1))]
+    {
+        let answer = relay.get(&root, &format!("/api/v1/statements?{bad}")).await;
+        assert_eq!(answer.problem(400), "request.invalid", "{bad}");
+    }
+}
+
+fn statement(hour: u64, label: &str) -> Statement {
+    let since = Duration::from_secs(1_800_000_000 + hour * 3600);
+    let scope = StatementScope {
+        session: SessionId(Uuid::from_u128(1)),
+        user: "alice".parse().unwrap(),
+        application: label.to_owned(),
+        database: "orders".to_owned(),
+        role: "ro".to_owned(),
+    };
+    Statement {
+        // Of version 7, as the doors make them.
+        id: Uuid::from_u128(since.as_millis() << 80 | 7 << 76 | 2 << 62),
+        at: SystemTime::UNIX_EPOCH + since,
+        scope: Arc::new(scope),
+        client: None,
+        text: "select 1".into(),
+        cut: 0,
+        outcome: None,
     }
 }

@@ -1,5 +1,7 @@
 //! `adit admin query`
 
+use std::time::SystemTime;
+
 use access::SessionId;
 use access::text::visible_lines;
 use api::{StatementPage, StatementRow};
@@ -15,7 +17,7 @@ pub enum QueryCommand {
     #[command(visible_alias = "list")]
     Ls(ListArgs),
     /// Print the statements as JSON lines, the latest first
-    Export(Wanted),
+    Export(ExportArgs),
 }
 
 #[derive(Debug, Args)]
@@ -27,16 +29,25 @@ pub struct ListArgs {
     wanted: Wanted,
 }
 
+#[derive(Debug, Args)]
+pub struct ExportArgs {
+    /// At most this many [default: all]
+    #[arg(long, value_name = "N")]
+    limit: Option<u64>,
+    #[command(flatten)]
+    wanted: Wanted,
+}
+
 #[derive(Debug, Default, Args)]
-pub struct Wanted {
+pub(super) struct Wanted {
     /// Only statements of this session
     #[arg(long, value_name = "ID")]
     session: Option<SessionId>,
     /// Only statements of this user
     #[arg(long)]
     user: Option<String>,
-    /// Only statements at this application, by its host label APP-SITE
-    #[arg(long, value_name = "LABEL")]
+    /// Only statements at this application: APP, or APP.SITE
+    #[arg(long, visible_alias = "app", value_name = "APP")]
     application: Option<String>,
     /// Only statements in this database
     #[arg(long)]
@@ -44,12 +55,18 @@ pub struct Wanted {
     /// Only statements that failed
     #[arg(long)]
     failed: bool,
+    /// Only statements sent since: 2h (ago), 2026-12-01, 2026-12-01T08:00:00Z
+    #[arg(long, value_name = "TIME", value_parser = times::moment)]
+    since: Option<SystemTime>,
+    /// Only statements sent before; written as --since
+    #[arg(long, value_name = "TIME", value_parser = times::moment)]
+    until: Option<SystemTime>,
 }
 
 pub(super) async fn run(command: QueryCommand, context: &Context) -> Result<(), Failure> {
     match command {
         QueryCommand::Ls(args) => list(&args, context).await,
-        QueryCommand::Export(wanted) => export(&wanted, context).await,
+        QueryCommand::Export(args) => export(&args, context).await,
     }
 }
 
@@ -68,18 +85,20 @@ async fn list(args: &ListArgs, context: &Context) -> Result<(), Failure> {
     context.ui.list(&rows, "No statement is recorded.", heads, columns)
 }
 
-async fn export(wanted: &Wanted, context: &Context) -> Result<(), Failure> {
-    let mut before = None;
-    loop {
-        let page: StatementPage = context.get(&wanted.path(before, PAGE)).await?;
+async fn export(args: &ExportArgs, context: &Context) -> Result<(), Failure> {
+    let (mut left, mut before) = (args.limit.unwrap_or(u64::MAX), None);
+    while left > 0 {
+        let page: StatementPage = context.get(&args.wanted.path(before, left)).await?;
         for row in &page.statements {
             context.ui.json_line(row)?;
         }
+        left = left.saturating_sub(page.statements.len() as u64);
         before = page.next;
         if before.is_none() {
-            return Ok(());
+            break;
         }
     }
+    Ok(())
 }
 
 /// Prints what a session asked and how it went, the first statement first. Whether there is any.
@@ -147,6 +166,8 @@ impl Wanted {
             ("application", self.application.clone()),
             ("database", self.database.clone()),
             ("failed", self.failed.then(|| "true".to_owned())),
+            ("since", self.since.map(times::rfc3339)),
+            ("until", self.until.map(times::rfc3339)),
         ];
         query("/api/v1/statements", &parameters)
     }

@@ -57,6 +57,48 @@ async fn a_statement_that_is_kept_is_stored_when_that_returns_and_has_its_outcom
     store.close().await;
 }
 
+#[tokio::test]
+async fn statements_are_found_by_when_they_were_sent_and_by_several_applications_at_once() {
+    let home = Home::new();
+    let store = home.open().await;
+    store.close_abandoned(now()).await.unwrap();
+    let of = |second: u64, application: &str| {
+        let (mut statement, at) = (statement(0, true), now() + Duration::from_secs(second));
+        let millis = u128::from(1_800_000_000 + second) * 1000;
+        let scope = (*statement.scope).clone();
+        (statement.id, statement.at) = (Uuid::from_u128(millis << 80 | 7 << 76 | 2 << 62), at);
+        statement.scope = Arc::new(StatementScope { application: application.to_owned(), ..scope });
+        statement.text = format!("select {second}").into();
+        statement
+    };
+    let all = [of(1, "a-hq"), of(2, "b-hq"), of(3, "a-branch"), of(4, "a-hq"), of(5, "b-hq")];
+    store.keep(all.to_vec()).await.unwrap();
+    let any = StatementQuery::default;
+    let at = |second| Some(now() + Duration::from_secs(second));
+    let labels = |labels: &[&str]| Some(labels.iter().map(|label| (*label).to_owned()).collect());
+    for (query, found) in [
+        (any(), vec![5, 4, 3, 2, 1]),
+        (StatementQuery { since: at(3), ..any() }, vec![5, 4, 3]),
+        (StatementQuery { until: at(3), ..any() }, vec![2, 1]),
+        (StatementQuery { since: at(2), until: at(4), ..any() }, vec![3, 2]),
+        (StatementQuery { applications: labels(&["a-hq", "a-branch"]), ..any() }, vec![4, 3, 1]),
+        (StatementQuery { applications: labels(&["a-branch"]), ..any() }, vec![3]),
+        (StatementQuery { applications: labels(&[]), ..any() }, vec![]),
+    ] {
+        let found: Vec<_> = found.iter().map(|second| format!("select {second}")).collect();
+        let texts = listed(&store, query.clone()).await.into_iter().map(|row| row.text);
+        assert_eq!(texts.collect::<Vec<_>>(), found, "{query:?}");
+    }
+    // A page of several applications goes on where the one before ended.
+    let both = StatementQuery { applications: labels(&["a-branch", "a-hq"]), limit: 2, ..any() };
+    let first = store.statements(both.clone()).await.unwrap();
+    let rest = store.statements(StatementQuery { before: Some(first[1].id), ..both });
+    let rest = rest.await.unwrap();
+    let texts: Vec<_> = first.iter().chain(&rest).map(|row| row.text.as_str()).collect();
+    assert_eq!(texts, ["select 4", "select 3", "select 1"]);
+    store.close().await;
+}
+
 async fn listed(store: &Store, query: StatementQuery) -> Vec<store::StatementRow> {
     store.statements(StatementQuery { limit: 1000, ..query }).await.unwrap()
 }

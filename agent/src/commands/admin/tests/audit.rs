@@ -163,3 +163,32 @@ async fn sessions_that_have_ended_are_listed_with_how_and_with_what_is_left_of_t
         assert!(parse(&format!("session ls {alone}")).is_err(), "{alone}");
     }
 }
+
+#[tokio::test]
+async fn statements_are_asked_for_by_time_and_application_and_no_more_than_are_wanted() {
+    let row = |n: u32| {
+        json!({ "id": format!("id-{n}"), "at_ms": 0, "session": "2f1d9a64-7d5e-4a76-9d39-0b7c4c9c9a51",
+            "user": "bob", "application": "orders-hq", "database": "orders", "role": "ro",
+            "text": "select 1" })
+    };
+    let wanted = "--application orders.hq --since 2026-12-01 --until 2026-12-02 --limit 3";
+    let asked =
+        "application=orders.hq&since=2026-12-01T00%3A00%3A00Z&until=2026-12-02T00%3A00%3A00Z";
+    for command in ["ls", "export"] {
+        let pages = [
+            json!({ "statements": [row(4), row(3)], "next": "id-3" }),
+            json!({ "statements": [row(2)], "next": "id-2" }),
+        ];
+        let told = run(&format!("query {command} {wanted}"), pages).await;
+        let paths: Vec<_> = told.asked.iter().map(|(_, path, _)| path.as_str()).collect();
+        assert_eq!(
+            paths,
+            [
+                format!("/api/v1/statements?limit=3&{asked}"),
+                format!("/api/v1/statements?before=id-3&limit=1&{asked}"),
+            ]
+        );
+        assert_eq!(told.out.lines().filter(|line| line.contains("select 1")).count(), 3);
+    }
+    assert!(parse("query ls --since yesterday").is_err());
+}
