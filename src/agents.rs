@@ -106,8 +106,10 @@ impl Agents {
                 opened = connection.accept() => match opened {
                     Ok(stream) => {
                         let (this, agent) = (self.clone(), agent.clone());
-                        let peer = connection.remote_address();
-                        streams.spawn(async move { this.handle_stream(agent, peer, stream).await });
+                        let connection = connection.clone();
+                        streams.spawn(async move {
+                            this.handle_stream(agent, &connection, stream).await;
+                        });
                     }
                     Err(closed) => {
                         tracing::debug!(agent = %agent.id, %closed, "Agent left");
@@ -131,7 +133,7 @@ impl Agents {
     async fn handle_stream(
         &self,
         agent: AgentIdentity,
-        peer: std::net::SocketAddr,
+        connection: &Connection,
         mut stream: Stream,
     ) {
         let open = match timeout(HEADER_DEADLINE, stream.recv_frame()).await {
@@ -154,6 +156,7 @@ impl Agents {
         };
         let asked = Instant::now();
         // Decided anew for each stream: the connection may be older than a change.
+        let peer = connection.remote_address();
         let from = peer.ip().to_canonical();
         let who = match self.authn.agent_at(Door::Agent, &agent, from) {
             Ok(who) => who,
@@ -162,7 +165,7 @@ impl Agents {
         match self.door(&who, &open) {
             Some(Way::Ssh(application)) => self.hand_to_ssh(who, application, peer, stream).await,
             Some(Way::Desktop(grant)) => self.hand_to_rdp(*grant, asked, stream).await,
-            None => self.carry_raw(&who, &open, asked, stream).await,
+            None => self.carry_raw(&who, &open, asked, (connection, stream)).await,
         }
     }
 
@@ -228,17 +231,21 @@ impl Agents {
         who: &Authenticated,
         open: &Open,
         asked: Instant,
-        mut stream: Stream,
+        (connection, mut stream): (&Connection, Stream),
     ) {
         let at = (Door::Agent, SystemTime::now());
         match gateway_tcp::open(&self.broker, who, &open.application, at, &mut stream).await {
             Ok(tunnel) => {
-                let (session, host_keys) = (Some(tunnel.id()), Vec::new());
-                let opened = Reply::Opened { session, mode: Mode::Raw, host_keys };
+                let (id, host_keys) = (tunnel.id(), Vec::new());
+                let opened = Reply::Opened { session: Some(id), mode: Mode::Raw, host_keys };
                 // A stream that broke meanwhile breaks again at the first byte, and so ends the
                 // session with the right reason.
                 drop(stream.send_frame(&opened).await);
-                tunnel.carry(stream).await;
+                let ended = tunnel.carry(stream).await;
+                if ended.reason == EndReason::Killed {
+                    // Also where there are none: who waits for them need not then wait long.
+                    connection.tell_killed(id, ended.words.unwrap_or_else(|| "".into()));
+                }
             }
             Err(error) => refuse(stream, asked, &error).await,
         }

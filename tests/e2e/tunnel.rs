@@ -2,12 +2,12 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use testkit::{Postgres, eventually, run, run_with_input};
+use testkit::{Postgres, Process, eventually, run, run_with_input, until};
 
 use crate::support::{SOON, World, application, assert_says, grant};
 
@@ -53,6 +53,52 @@ fn a_side_that_has_said_all_still_hears_the_answer() -> Result<()> {
     let output = run_with_input(proxy.args(["proxy", "echo"]), &input, SOON)?;
     assert!(output.stdout == input, "{} bytes: {}", output.stdout.len(), output.stderr);
     assert!(output.status.success(), "{}", output.stderr);
+    Ok(())
+}
+
+#[test]
+fn what_the_admin_who_ends_a_session_has_to_say_is_told_behind_tunnel_proxy_and_db() -> Result<()> {
+    let world = World::start()?;
+    let postgres = Postgres::start()?;
+    let document = application("orders-db", "postgres", &postgres.address());
+    world.deployment.apply(&(document + &grant("alice", "orders-db")))?.ok()?;
+    world.deployment.login("alice")?;
+    let end_it = |words: &str| -> Result<()> {
+        let open = until(SOON, "a session is open", || {
+            Some(world.deployment.sessions().ok()?.first()?["id"].as_str()?.to_owned())
+        })?;
+        world.deployment.admin(&["session", "kill", &open, "--message", words])?.ok()?;
+        Ok(())
+    };
+    let told = |words: &str| format!("an administrator ended this session: {words}");
+
+    let (mut tunnel, port) = world.deployment.tunnel("alice", "echo")?;
+    let mut client = TcpStream::connect(("127.0.0.1", port))?;
+    client.write_all(b"ping")?;
+    client.read_exact(&mut [0; 4])?;
+    end_it("back at five")?;
+    tunnel.wait_for_log(&told("back at five"), SOON)?;
+    drop((client, tunnel));
+
+    let mut proxy = world.deployment.adit("alice");
+    proxy.args(["proxy", "echo"]).stdin(Stdio::piped()).stdout(Stdio::null());
+    let proxy = proxy.stderr(Stdio::piped()).spawn()?;
+    end_it("back at six")?;
+    // It ends by itself, and at the latest when its input does.
+    let proxy = proxy.wait_with_output()?;
+    let said = String::from_utf8_lossy(&proxy.stderr);
+    assert!(!proxy.status.success() && said.contains(&told("back at six")), "{said}");
+
+    // A client that waits for an answer is gone as soon as it hears of the end.
+    let mut db = world.deployment.adit("alice");
+    db.args(["db", "orders-db", "-u", Postgres::USER, "-d", Postgres::DATABASE, "--"]);
+    let path = std::env::join_paths([postgres.bin(), "/usr/bin".as_ref()])?;
+    db.args(["-c", "select pg_sleep(60)"]).env("PGPASSWORD", postgres.password());
+    db.env("PATH", path);
+    let mut db = Process::start("adit db", db, &world.deployment.dir().join("db.log"))?;
+    end_it("back at seven")?;
+    assert!(!db.wait(SOON)?.success());
+    assert!(db.log().contains(&told("back at seven")), "{}", db.tail());
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use access::{EndReason, Kind};
@@ -52,8 +53,15 @@ async fn connect(
 ) -> Result<(), Failure> {
     let connection = enrolled.dial().await?;
     let (remote, opened) = open_once(&connection, application).await?;
+    let session = opened.session;
     before(opened).await?;
-    let ended = carry(standard_streams()?, remote, stop).await;
+    let words = async {
+        match session {
+            Some(session) => connection.last_words(session).await,
+            None => None,
+        }
+    };
+    let ended = carry(standard_streams()?, remote, (stop, words)).await;
     connection.close(EndReason::Closed, "goodbye");
     sleep(LAST_WORD).await;
     ended
@@ -79,7 +87,7 @@ async fn speaks_ssh(host: &str, mode: Mode, context: &Context) -> Result<(), Fai
 async fn carry(
     mut local: impl Stream,
     mut remote: impl Stream,
-    mut stop: Stop,
+    (mut stop, words): (Stop, impl Future<Output = Option<Arc<str>>>),
 ) -> Result<(), Failure> {
     let counters = Counters::default();
     let finish = {
@@ -97,7 +105,8 @@ async fn carry(
             Ok(())
         }
         Some(Finish::Broken(Joined::Second, error)) => {
-            Err(told(&error).unwrap_or_else(|| Failure::explained(&EndReason::Broken)))
+            let told = told(&error, words).await;
+            Err(told.unwrap_or_else(|| Failure::explained(&EndReason::Broken)))
         }
     }
 }

@@ -5,6 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use splice::Counters;
+use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::exit::Failure;
@@ -19,6 +20,8 @@ pub struct Board {
     live: AtomicUsize,
     opened: AtomicU64,
     last: Mutex<Option<Complaint>>,
+    /// Sessions that are over and whose end has still to be said.
+    ending: watch::Sender<usize>,
 }
 
 /// The last thing that went wrong, and how often it went wrong the same way since it was said.
@@ -31,6 +34,9 @@ struct Complaint {
 /// A place among the live sessions.
 pub struct Live<'a>(&'a Board);
 
+/// A place among those whose end has still to be said.
+pub struct Ending<'a>(&'a Board);
+
 impl Board {
     pub fn new(ui: Ui, subject: &str) -> Self {
         Self {
@@ -40,6 +46,7 @@ impl Board {
             live: AtomicUsize::new(0),
             opened: AtomicU64::new(0),
             last: Mutex::new(None),
+            ending: watch::Sender::new(0),
         }
     }
 
@@ -53,6 +60,18 @@ impl Board {
         self.live.fetch_add(1, Relaxed);
         self.opened.fetch_add(1, Relaxed);
         Live(self)
+    }
+
+    /// Counts a session that is over until its end has been said.
+    pub fn ending(&self) -> Ending<'_> {
+        self.ending.send_modify(|ending| *ending += 1);
+        Ending(self)
+    }
+
+    /// Completes when the end of each session that is over has been said.
+    pub async fn all_said(&self) {
+        // The sender lives as long as we do.
+        drop(self.ending.subscribe().wait_for(|ending| *ending == 0).await);
     }
 
     /// Says what went wrong; the same again within [`QUIET`] is counted only, because a client that
@@ -102,6 +121,12 @@ impl Board {
 impl Drop for Live<'_> {
     fn drop(&mut self) {
         self.0.live.fetch_sub(1, Relaxed);
+    }
+}
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        self.0.ending.send_modify(|ending| *ending -= 1);
     }
 }
 

@@ -99,12 +99,16 @@ async fn carry<O: Opener>(socket: TcpStream, opener: Arc<O>, board: Arc<Board>) 
     let opened = Box::pin(open(local.socket.socket(), opener.as_ref())).await;
     match opened {
         Ok(mut remote) => {
-            let _live = board.session();
+            let live = board.session();
             match join(&mut local.socket, &mut remote, board.carried()).await {
                 Finish::Closed(_) => local.orderly = true,
                 Finish::Broken(Joined::First, _) => remote.abort(EndReason::Broken.number()),
                 Finish::Broken(Joined::Second, error) => {
-                    told(&error).into_iter().for_each(|failure| board.complain(failure));
+                    // Its client need not wait for what there is to say to its user.
+                    let _ending = board.ending();
+                    drop((local, live));
+                    let failure = Box::pin(told(&error, opener.last_words(&remote))).await;
+                    failure.into_iter().for_each(|failure| board.complain(failure));
                 }
             }
         }
@@ -178,7 +182,7 @@ mod tests {
     use bytes::Bytes;
     use splice::FromIo;
     use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
-    use tokio::sync::mpsc;
+    use tokio::sync::{mpsc, watch};
     use tokio::time::timeout;
     use tunnel::StreamError;
 
@@ -230,6 +234,27 @@ mod tests {
         let error = within(client.read(&mut [0])).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
         let told = "adit: db: an administrator ended this session [session.killed]\n";
+        assert_eq!(paper.err(), told);
+    }
+
+    #[tokio::test]
+    async fn the_words_of_the_admin_who_ended_it_are_said_before_all_is_said() {
+        let (opener, mut targets) = fake();
+        let (sender, words) = watch::channel(None);
+        let opener = Fake { end: Some(EndReason::Killed), words: Some(words), ..opener };
+        let (paper, listener) = (Paper::default(), bind(([127, 0, 0, 1], 0).into()).unwrap());
+        let address = listener.local_addr().unwrap();
+        let board = Arc::new(Board::new(paper.ui(false), "db"));
+        let mut serving = JoinSet::new();
+        serving.spawn(serve(listener, Arc::new(opener), board.clone()));
+        let mut client = TcpStream::connect(address).await.unwrap();
+        let _target = within(targets.recv()).await.unwrap();
+        // The client hears of the end at once, whenever the words come.
+        assert!(within(client.read(&mut [0])).await.is_err());
+        assert_eq!(paper.err(), "");
+        sender.send_replace(Some("back at five".into()));
+        within(board.all_said()).await;
+        let told = "adit: db: an administrator ended this session: back at five [session.killed]\n";
         assert_eq!(paper.err(), told);
     }
 
@@ -304,6 +329,8 @@ mod tests {
     struct Fake {
         refuse: Option<&'static str>,
         end: Option<EndReason>,
+        /// What comes with that; `None`: nothing ever.
+        words: Option<watch::Receiver<Option<Arc<str>>>>,
         /// Opens nothing, and tells when that is given up.
         never: Option<mpsc::Sender<()>>,
         late: Duration,
@@ -325,6 +352,11 @@ mod tests {
             let (ours, theirs) = duplex(1024);
             self.targets.send(theirs).await.unwrap();
             Ok(FakeStream { io: FromIo::new(ours), end: self.end })
+        }
+
+        async fn last_words(&self, _session: &FakeStream) -> Option<Arc<str>> {
+            let mut words = self.words.clone()?;
+            words.wait_for(Option::is_some).await.ok()?.clone()
         }
     }
 
@@ -369,7 +401,8 @@ mod tests {
 
     fn fake() -> (Fake, mpsc::Receiver<DuplexStream>) {
         let (targets, receiver) = mpsc::channel(8);
-        (Fake { refuse: None, end: None, never: None, late: Duration::ZERO, targets }, receiver)
+        let (refuse, end, words, never) = (None, None, None, None);
+        (Fake { refuse, end, words, never, late: Duration::ZERO, targets }, receiver)
     }
 
     fn start(opener: Fake, paper: &Paper) -> (SocketAddr, JoinSet<()>) {

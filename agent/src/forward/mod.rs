@@ -12,6 +12,8 @@ pub use listener::{Clients, bind, serve};
 pub use port::LocalPort;
 pub use standard::standard_streams;
 
+use std::sync::Arc;
+
 use crate::exit::Failure;
 
 /// Opens a way to one application.
@@ -20,4 +22,7 @@ pub trait Opener: Send + Sync + 'static {
 
     /// Opens one session; bounded by a deadline of its own.
     fn open(&self) -> impl Future<Output = Result<Self::Stream, Failure>> + Send;
+
+    /// What the admin who ended a session had to say to its user. May never complete.
+    fn last_words(&self, session: &Self::Stream) -> impl Future<Output = Option<Arc<str>>> + Send;
 }

@@ -1,9 +1,12 @@
 //! A connection to the relay that comes back by itself.
 
+use std::io;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use access::{EndReason, Explain};
+use access::{EndReason, Explain, SessionId};
+use bytes::Bytes;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
@@ -31,6 +34,12 @@ enum State {
     Refused(Arc<Failure>),
 }
 
+/// A session's stream, and by which connection its end is told.
+pub struct Carried {
+    stream: Stream,
+    told: Option<(Connection, SessionId)>,
+}
+
 /// The way to one application.
 pub struct Way {
     link: Arc<Link>,
@@ -48,7 +57,7 @@ impl Link {
     }
 
     /// Opens a session. Waits a while for a connection that is just being dialled again.
-    pub async fn open(&self, header: &Header) -> Result<(Stream, Opened), Failure> {
+    pub async fn open(&self, header: &Header) -> Result<Carried, Failure> {
         match timeout(OPEN_DEADLINE, self.open_on_any(header)).await {
             Ok(opened) => opened,
             Err(_) => Err(self.late()),
@@ -77,7 +86,7 @@ impl Link {
         }
     }
 
-    async fn open_on_any(&self, header: &Header) -> Result<(Stream, Opened), Failure> {
+    async fn open_on_any(&self, header: &Header) -> Result<Carried, Failure> {
         loop {
             let connection = self.up().await?;
             let opened = tokio::select! {
@@ -87,7 +96,10 @@ impl Link {
                 () = self.replaced(&connection) => continue,
             };
             match opened {
-                Ok(opened) => return Ok(opened),
+                Ok((stream, opened)) => {
+                    let told = opened.session.map(|session| (connection, session));
+                    return Ok(Carried { stream, told });
+                }
                 Err(OpenError::Refused { source }) => return Err(failures::refusal(&source)),
                 // Nothing was opened that is not gone with its connection.
                 Err(OpenError::Broken { .. }) if !connection.is_open() => self.next().await?,
@@ -150,10 +162,41 @@ impl Way {
 }
 
 impl Opener for Way {
-    type Stream = Stream;
+    type Stream = Carried;
 
-    async fn open(&self) -> Result<Stream, Failure> {
-        self.link.open(&self.header).await.map(|(stream, _)| stream)
+    async fn open(&self) -> Result<Carried, Failure> {
+        self.link.open(&self.header).await
+    }
+
+    async fn last_words(&self, session: &Carried) -> Option<Arc<str>> {
+        let (connection, session) = session.told.as_ref()?;
+        connection.last_words(*session).await
+    }
+}
+
+impl splice::Stream for Carried {
+    fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<Bytes>>> {
+        self.stream.poll_recv(cx)
+    }
+
+    fn poll_send(&mut self, cx: &mut Context<'_>, data: &mut Bytes) -> Poll<io::Result<()>> {
+        self.stream.poll_send(cx, data)
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.stream.poll_flush(cx)
+    }
+
+    fn poll_finish(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.stream.poll_finish(cx)
+    }
+
+    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
+        self.stream.poll_gone(cx)
+    }
+
+    fn abort(&mut self, code: u32) {
+        self.stream.abort(code);
     }
 }
 

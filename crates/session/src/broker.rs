@@ -98,10 +98,12 @@ impl Drop for Held {
 }
 
 /// How a spliced session came to its end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ended {
     pub reason: EndReason,
     pub side: Side,
+    /// What the admin who ended it had to say to its user.
+    pub words: Option<Arc<str>>,
 }
 
 /// Why a granted session did not open.
@@ -440,8 +442,10 @@ impl Session {
             client.abort(code);
             target.abort(code);
         }
+        // With the session they are forgotten.
+        let words = self.lease.last_words();
         self.end(reason, side);
-        Ended { reason, side }
+        Ended { reason, side, words }
     }
 
     /// Ends the session for this reason.

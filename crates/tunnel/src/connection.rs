@@ -15,6 +15,7 @@ use crate::carried::Stream;
 use crate::carrier::{Carrier, Transport};
 use crate::closed::{Closed, OpenError};
 use crate::control::ControlLoop;
+use crate::words::Words;
 
 /// A live connection between a relay and an agent or connector. Cheap to clone; closes when the
 /// last clone is dropped, and its streams with it.
@@ -143,6 +144,18 @@ impl Connection {
         self.0.link.shared.told.subscribe()
     }
 
+    /// Tells the peer, where that is an agent, that an admin has ended one of its sessions, and what they
+    /// had to say to its user, which may be nothing.
+    pub fn tell_killed(&self, session: SessionId, words: Arc<str>) {
+        self.0.link.shared.farewells.add((session, words));
+    }
+
+    /// What the admin who ended a session had to say. Waits for the relay to tell: put a deadline
+    /// around it.
+    pub async fn last_words(&self, session: SessionId) -> Option<Arc<str>> {
+        self.0.link.shared.heard.of(session).await.filter(|words| !words.is_empty())
+    }
+
     /// Ends the connection and every stream on it, and tells the peer why.
     pub fn close(&self, reason: EndReason, why: &str) {
         self.0.link.close(Closed::Here, reason, why);
@@ -204,6 +217,9 @@ pub(crate) struct Shared {
     /// Of which relays the peer is to be told, and of which it has.
     pub(crate) telling: watch::Sender<Option<Arc<[RelayAt]>>>,
     pub(crate) told: watch::Sender<Option<Arc<[RelayAt]>>>,
+    /// What the peer is to be told of its sessions that admins have ended, and what it has told.
+    pub(crate) farewells: Words,
+    pub(crate) heard: Words,
     streams: Arc<AtomicUsize>,
     ended: OnceLock<Closed>,
 }
@@ -217,6 +233,8 @@ impl Link {
             ready: watch::Sender::new(ready),
             telling: watch::Sender::new(None),
             told: watch::Sender::new(None),
+            farewells: Words::new(),
+            heard: Words::new(),
             streams: Arc::default(),
             ended: OnceLock::new(),
         };

@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use access::EndReason;
+use access::{EndReason, SessionId};
 use tokio::time::{Instant, sleep_until, timeout};
 use wire::{Action, Control, Liveness, Refusal, RelayAt};
 
@@ -59,6 +59,8 @@ impl ControlLoop {
         let mut telling = shared.telling.subscribe();
         // What was to be told before this began.
         telling.mark_changed();
+        let mut farewells = shared.farewells.subscribe();
+        farewells.mark_changed();
         loop {
             self.renew_when_due().await?;
             self.link.carrier.fit(&mut window);
@@ -79,6 +81,12 @@ impl ControlLoop {
                     let relays = telling.borrow_and_update().clone();
                     if let Some(relays) = relays {
                         self.send(&Control::Relays { relays: relays.to_vec() }).await?;
+                    }
+                }
+                // As above.
+                Ok(()) = farewells.changed() => {
+                    for (session, words) in shared.farewells.take() {
+                        self.send(&Control::Killed { session, words: words.to_string() }).await?;
                     }
                 }
                 () = sleep_until(timeout) => {
@@ -122,9 +130,23 @@ impl ControlLoop {
                 self.handle_relays(relays);
                 Ok(())
             }
+            Control::Killed { session, words } => {
+                self.handle_killed(session, &words);
+                Ok(())
+            }
             Control::Pong { .. } => Ok(()),
             // A newer peer may say more; nothing here depends on it.
             Control::Hello { .. } | Control::Welcome { .. } | Control::Unknown => Ok(()),
+        }
+    }
+
+    fn handle_killed(&self, session: SessionId, words: &str) {
+        match self.role {
+            Role::Dialler { .. } => {
+                let words: String = words.chars().take(Control::LONGEST_WORDS).collect();
+                self.link.shared.heard.add((session, words.into()));
+            }
+            Role::Listener { .. } => {}
         }
     }
 

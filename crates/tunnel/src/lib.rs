@@ -28,6 +28,7 @@ mod tcp;
 pub mod tls;
 pub mod websocket;
 mod window;
+mod words;
 
 pub use accept::{Knock, Renewer, accept, accept_speaking, accept_tls};
 pub use carried::{Stream, StreamError, end_reason};

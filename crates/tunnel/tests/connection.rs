@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::pin::pin;
 use std::time::{Duration, Instant, SystemTime};
 
-use access::EndReason;
+use access::{EndReason, SessionId};
 use bytes::Bytes;
 use relay::{Signer, TestCa, TestRelay, how, within};
 use splice::{Counters, Finish, Io, Joined, Stream as _};
@@ -227,6 +227,31 @@ async fn a_machine_is_told_of_relays_and_of_changes_and_its_relay_is_told_of_non
     near.drain();
     within(far.draining()).await;
     assert_eq!(*far.relays().borrow(), None);
+}
+
+#[tokio::test]
+async fn what_an_admin_had_to_say_is_heard_of_each_session_and_of_none_from_a_machine() {
+    let relay = TestRelay::start();
+    let (server, machine) = within(relay.connect()).await;
+    let session = |n: u128| format!("{n:032x}").parse::<SessionId>().unwrap();
+    // Many that end in one moment.
+    for n in 0..100 {
+        server.tell_killed(session(n), format!("words {n}").into());
+    }
+    server.tell_killed(session(100), "".into());
+    for n in 0..100 {
+        let words = within(machine.last_words(session(n))).await;
+        assert_eq!(words.as_deref(), Some(&*format!("words {n}")));
+    }
+    assert_eq!(within(machine.last_words(session(100))).await, None, "nothing was to be said");
+    server.tell_killed(session(101), "x".repeat(9000).into());
+    let long = within(machine.last_words(session(101))).await.unwrap();
+    assert_eq!(long.chars().count(), Control::LONGEST_WORDS);
+    machine.tell_killed(session(102), "made up".into());
+    server.tell_killed(session(103), "behind it".into());
+    within(machine.last_words(session(103))).await;
+    let made_up = server.last_words(session(102));
+    assert!(tokio::time::timeout(Duration::from_millis(200), made_up).await.is_err());
 }
 
 #[tokio::test]

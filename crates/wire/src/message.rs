@@ -55,6 +55,15 @@ pub enum Control {
         /// At most [`MOST_RELAYS`](Self::MOST_RELAYS).
         relays: Vec<RelayAt>,
     },
+    /// The relay tells an agent that an admin has ended one of its sessions, and what they had to say to
+    /// its user. The session's stream ends by itself, before or after; who does not know the kind knows
+    /// the reason from there.
+    Killed {
+        session: SessionId,
+        /// At most [`LONGEST_WORDS`](Self::LONGEST_WORDS) characters; empty: nothing.
+        #[serde(default)]
+        words: String,
+    },
     /// The sender takes no more sessions; those under way go on.
     Drain,
     /// The sender is about to close.
@@ -67,6 +76,8 @@ pub enum Control {
 impl Control {
     /// The longest list of relays.
     pub const MOST_RELAYS: usize = 64;
+    /// The longest words to the user of a session, in characters.
+    pub const LONGEST_WORDS: usize = 300;
 }
 
 /// Where connectors reach one of several relays, which their own relay's CA vouches for.
@@ -248,6 +259,7 @@ mod tests {
                 capabilities: vec!["drain".into()],
                 instance: String::new(),
             },
+            Control::Killed { session: SessionId(uuid::Uuid::nil()), words: "back at five".into() },
             Control::Welcome { version: 1, relay: "adit-relay 0.1.0".into(), renew_now: true },
             Control::Refused(refusal.clone()),
             Control::Ping { n: u64::MAX },

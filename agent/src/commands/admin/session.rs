@@ -19,7 +19,7 @@ pub enum SessionCommand {
     Kill {
         /// Its id, as `ls` shows it
         id: SessionId,
-        /// What its user is told besides, where the protocol has words for it; recorded
+        /// What its user is told besides, by the door's protocol or by their `adit`; recorded
         #[arg(long, value_name = "TEXT")]
         message: Option<String>,
     },

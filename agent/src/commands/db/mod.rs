@@ -166,10 +166,16 @@ pub(super) async fn beside(
     };
     let way = Arc::new(way);
     let mut child = spawn(tokio::process::Command::from(command), password).await?;
+    // A client that its session's end has ended may be faster than what there is to say of it.
+    let over = async {
+        let status = child.wait().await;
+        board.all_said().await;
+        status
+    };
     let ended = tokio::select! {
-        status = child.wait() => Ok(status?),
+        status = over => Ok(status?),
         failure = link.refused() => Err(failure),
-        () = serve(listener, Arc::clone(&way), board) => Err(Failure::new(Exit::Failed, "the port closed")),
+        () = serve(listener, Arc::clone(&way), Arc::clone(&board)) => Err(Failure::new(Exit::Failed, "the port closed")),
     };
     drop(way);
     if let Some(mut link) = Arc::into_inner(link) {
