@@ -4,6 +4,7 @@ use access::Code;
 use std::time::Duration;
 
 use api::Problem;
+use axum::Extension;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::header::{
@@ -28,10 +29,15 @@ pub(super) async fn envelope(request: Request, next: Next) -> Response {
     finish(response, &id.to_string())
 }
 
+/// That a path leads nowhere; an extension of its answer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NoSuchPath;
+
 /// The answer where the path leads nowhere.
-pub(super) async fn no_such_path() -> ApiError {
+pub(super) async fn no_such_path() -> (Extension<NoSuchPath>, ApiError) {
     let detail = "the API has no such path";
-    ApiError::new(StatusCode::NOT_FOUND, Code("request.not_found"), detail)
+    let error = ApiError::new(StatusCode::NOT_FOUND, Code("request.not_found"), detail);
+    (Extension(NoSuchPath), error)
 }
 
 /// The answer where the path is there, but not for this method.

@@ -58,6 +58,7 @@ use axum::middleware::{from_fn, from_fn_with_state};
 use crate::{AppState, scim};
 pub(crate) use change::{Actor, ended_by_policy};
 pub(crate) use devices::{login_token, terminal_token};
+pub(crate) use envelope::NoSuchPath;
 pub(crate) use error::ApiError;
 pub(crate) use passwords::{Given, give as give_password};
 pub(crate) use provisioning::{

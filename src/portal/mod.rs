@@ -12,6 +12,7 @@ mod device;
 mod directory;
 mod go;
 mod linked;
+mod nowhere;
 mod oidc;
 mod pages;
 mod passkey;
@@ -25,7 +26,7 @@ mod ui;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Path};
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use gateway_web::asset;
@@ -57,7 +58,7 @@ pub(crate) fn router(state: AppState, rest: Router) -> Router {
         .layer(DefaultBodyLimit::max(MOST))
         .route_layer(from_fn_with_state(state.clone(), asking::admit))
         .with_state(state)
-        .fallback_service(rest)
+        .fallback_service(rest.layer(from_fn(nowhere::show)))
 }
 
 async fn file(Path(file): Path<String>) -> Response {

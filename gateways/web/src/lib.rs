@@ -30,7 +30,7 @@ mod upgrade;
 mod visitor;
 
 pub use answer::{BodyError, WebBody};
-pub use browser::{Asset, DENIED, Html, asset, document, is_own, security};
+pub use browser::{Asset, DENIED, Html, asset, document, is_own, navigates, security};
 pub use door::{Client, WebConfig, WebGateway};
 pub use host::{Place, authority, without_port};
 pub use leftover::{Leftover, Watched, watch};

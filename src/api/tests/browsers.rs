@@ -70,6 +70,43 @@ async fn a_browser_that_signs_in_anew_has_another_cookie_and_the_old_one_is_wort
 }
 
 #[tokio::test]
+async fn a_person_who_comes_to_nothing_is_shown_a_page_and_a_way_on_and_a_program_is_told_in_json()
+{
+    let relay = Relay::new().await;
+    let html = ("accept", "text/html,application/xhtml+xml,*/*;q=0.8");
+    let ask = |path, headers: Vec<(&'static str, &'static str)>| Ask { headers, ..Ask::get(path) };
+    for path in ["/nothing", "/admin", "/apis", "/sign-in/more", "/scim", "/a/b?c=%3Cd%3E"] {
+        let page = relay.page(ask(path, vec![html, ("sec-fetch-mode", "navigate")])).await;
+        assert_eq!(page.status, StatusCode::NOT_FOUND, "{path}");
+        assert_eq!(page.header("content-type"), "text/html; charset=utf-8", "{path}");
+        assert!(page.text.contains("<h1>Nothing is here</h1>"), "{path}: {}", page.text);
+        assert!(page.text.contains("<a href=\"/\">Your applications</a>"), "{}", page.text);
+        assert!(page.text.contains("request.not_found") && !page.text.contains("<d>"));
+        let id = page.header("x-request-id");
+        assert!(!id.is_empty() && page.text.contains(id), "{page:?}");
+        let policy = page.header("content-security-policy");
+        assert!(policy.contains("frame-ancestors 'none'"), "{policy}");
+        assert_eq!(page.header("cache-control"), "no-store");
+    }
+    for (path, headers) in [
+        ("/nothing", vec![]),
+        ("/nothing", vec![("accept", "application/json")]),
+        ("/nothing", vec![("accept", "*/*")]),
+        // A script of a page.
+        ("/nothing", vec![html, ("sec-fetch-mode", "cors")]),
+        ("/api/v1/nothing", vec![html]),
+        ("/api/nothing", vec![html]),
+        ("/api", vec![html]),
+    ] {
+        let answer = relay.page(ask(path, headers.clone())).await;
+        assert_eq!(answer.problem(404), "request.not_found", "{path} {headers:?}");
+    }
+    // What is there and says no is no path that is not.
+    let known = relay.page(ask("/scim/v2/Users", vec![html])).await;
+    assert!(!known.text.contains("<h1>"), "{known:?}");
+}
+
+#[tokio::test]
 async fn no_other_page_acts_here_whatever_cookies_the_browser_sends() {
     let relay = Relay::new().await;
     let cookie = relay.signed_in("alice").await;

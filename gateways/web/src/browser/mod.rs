@@ -63,7 +63,7 @@ pub(crate) fn own(target: &PathAndQuery) -> Option<Own> {
 }
 
 /// Whether a person looks at what is answered: then they are shown a page, and led to the sign-in.
-pub(crate) fn navigates<B>(request: &Request<B>) -> bool {
+pub fn navigates<B>(request: &Request<B>) -> bool {
     let headers = request.headers();
     let reads = [Method::GET, Method::HEAD].contains(request.method());
     let html = headers.get_all(ACCEPT).iter().any(|accept| {
