@@ -1,12 +1,16 @@
 //! Asking for access to an application, by a form.
 
-use ::api::{AskAccess, Span};
+use ::api::{AskAccess, RequestState, Span};
+use access::{ApplicationId, Authenticated};
 use axum::Extension;
 use axum::extract::State;
 use axum::http::Uri;
 use axum::response::{IntoResponse, Response};
 use gateway_web::Html;
 use serde::Deserialize;
+use store::{RequestQuery, RequestRow};
+use time::OffsetDateTime;
+use time::macros::format_description;
 
 use super::asking::Asking;
 use super::go::{application_at, to_sign_in};
@@ -34,20 +38,19 @@ pub(super) async fn show(
     Extension(asking): Extension<Asking>,
     uri: Uri,
 ) -> Response {
-    if asking.who.is_none() {
-        return to_sign_in(&asking);
-    }
+    let Some(who) = &asking.who else { return to_sign_in(&asking) };
     let Some(Which { to }) = fields(uri.query().unwrap_or_default()) else {
         return Refused::invalid("the link is not whole").with(asking.id).into_response();
     };
-    let offer = offer(&state, &to).await;
-    let main = match offer == Html::default() {
-        true => Html::of(
+    let main = match offer(&state, &to, who).await {
+        Offer::Nothing => Html::of(
             "<h1>Access</h1><p>Nobody can ask for access to this application here. Your \
              administrator gives it.</p>",
             &[],
         ),
-        false => Html::all([Html::of("<h1>Access</h1>", &[]), offer]),
+        Offer::Form(offer) | Offer::Waits(offer) => {
+            Html::all([Html::of("<h1>Access</h1>", &[]), offer])
+        }
     };
     shown("Access", true, &asking, main)
 }
@@ -78,17 +81,29 @@ pub(super) async fn ask(
     }
 }
 
-/// The form, where the application at this host is one that people can ask for.
-pub(super) async fn offer(state: &AppState, to: &str) -> Html {
+/// What somebody who may not open an application can do about it.
+pub(super) enum Offer {
+    Nothing,
+    /// Ask, by this form.
+    Form(Html),
+    /// Wait: they have asked, and nobody has decided.
+    Waits(Html),
+}
+
+/// Of the application at this host.
+pub(super) async fn offer(state: &AppState, to: &str, who: &Authenticated) -> Offer {
     let policy = state.policy.current();
     let Some(application) = application_at(&policy, to, &state.info.domain) else {
-        return Html::default();
+        return Offer::Nothing;
     };
     let rows = state.store.applications().await.unwrap_or_default();
     let row = rows.into_iter().find(|row| row.id == application.id && row.requestable);
-    let Some(row) = row else { return Html::default() };
+    let Some(row) = row else { return Offer::Nothing };
+    if let Some(asked) = pending(state, who, row.id).await {
+        return Offer::Waits(waiting(&asked));
+    }
     let name = Html::text(&row.reference());
-    Html::of(
+    Offer::Form(Html::of(
         "<h2>Ask for access to {}</h2><form method=\"post\" action=\"/ask\">\
          <input type=\"hidden\" name=\"application\" value=\"{}\">\
          <label for=\"reason\">What you need it for</label>\
@@ -99,5 +114,44 @@ pub(super) async fn offer(state: &AppState, to: &str) -> Html {
          <option value=\"7d\">7 days</option></select>\
          <button>Ask for access</button></form>",
         &[name.clone(), name],
+    ))
+}
+
+/// What they have asked for of this application, where nobody has decided yet.
+async fn pending(
+    state: &AppState,
+    who: &Authenticated,
+    application: ApplicationId,
+) -> Option<RequestRow> {
+    let user = Some(who.name().clone());
+    let query = RequestQuery { user, state: Some(RequestState::Pending), ..Default::default() };
+    // Where the store does not answer, so it will to who sends the form.
+    let rows = state.store.access_requests(query).await.unwrap_or_default();
+    rows.into_iter().find(|row| row.application_id == application)
+}
+
+/// That a request waits, since when, and what comes next.
+fn waiting(asked: &RequestRow) -> Html {
+    let span = Span::from_seconds(asked.seconds).map(|span| span.to_string()).unwrap_or_default();
+    Html::of(
+        "<h2>You have asked for access to {}</h2><p>For {}, on {}: “{}”. Nobody has decided \
+         yet.</p><p>Whoever may decide has been told. Once they approve, open this again; what they \
+         decide and say stands under <a href=\"/#/requests\">your requests</a>, where you can also \
+         take it back.</p>",
+        &[
+            Html::text(&asked.application),
+            Html::text(&span),
+            Html::text(&moment(asked.created)),
+            Html::text(&asked.reason),
+        ],
     )
+}
+
+/// Unix seconds as `28 November 2026, 13:59 UTC`.
+fn moment(seconds: u64) -> String {
+    let at = i64::try_from(seconds).ok();
+    let at = at.and_then(|seconds| OffsetDateTime::from_unix_timestamp(seconds).ok());
+    let format =
+        format_description!("[day padding:none] [month repr:long] [year], [hour]:[minute] UTC");
+    at.and_then(|at| at.format(format).ok()).unwrap_or_default()
 }

@@ -18,7 +18,7 @@ use serde::Deserialize;
 use session::{AuditEvent, Door, pace};
 use tokio::time::Instant;
 
-use super::ask;
+use super::ask::{self, Offer};
 use super::asking::Asking;
 use super::pages::{Refused, encoded, fields, redirect};
 use crate::AppState;
@@ -52,8 +52,11 @@ pub(super) async fn go(
     let application = match open(&state, who, &onward.to, asking.from).await {
         Ok(application) => application,
         Err(denied) => {
-            let more = ask::offer(&state, &onward.to).await;
-            return refused(denied.offering(more));
+            return refused(match ask::offer(&state, &onward.to, who).await {
+                Offer::Nothing => denied,
+                Offer::Form(form) => denied.offering(form),
+                Offer::Waits(words) => denied.hinting_only(words),
+            });
         }
     };
     let Credential::SignIn { id } = who.credential() else { return to_sign_in(&asking) };

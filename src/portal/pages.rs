@@ -73,6 +73,11 @@ impl Refused {
         Self { more, ..self }
     }
 
+    /// As [`offering`](Self::offering), in place of what else is said that could be done.
+    pub(super) fn hinting_only(self, more: Html) -> Self {
+        Self { more, hint: None, ..self }
+    }
+
     fn title(&self) -> &'static str {
         match self.status.as_u16() {
             401 => "You are not signed in",

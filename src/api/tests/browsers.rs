@@ -226,6 +226,38 @@ async fn whoever_may_not_is_told_why_and_can_ask_where_that_is_allowed() {
 }
 
 #[tokio::test]
+async fn who_has_asked_is_told_since_when_that_waits_and_what_comes_next_and_not_asked_again() {
+    let relay = Relay::with_wiki().await;
+    let admin = relay.admin().await;
+    let (bob, carol) = (relay.signed_in("bob").await, relay.other("carol").await);
+    let (_, to_wiki) = link("wiki-hq.relay.test", "/");
+    let form = "application=wiki.hq&reason=on+call+%3Cb%3E&for=8h";
+    relay.page(Ask::post("/ask", form).with(&bob)).await;
+    let row = relay.get(&Who::Bearer(&admin), "/api/v1/requests").await.items().remove(0);
+    let created = row["created"].as_u64().unwrap();
+    let minute = format!("{:02}:{:02} UTC", created / 3600 % 24, created / 60 % 60);
+    for path in [to_wiki.as_str(), "/ask?to=wiki-hq.relay.test"] {
+        let page = relay.page(Ask::get(path).with(&bob)).await;
+        assert!(!page.text.contains("<form method=\"post\""), "{}", page.text);
+        for part in ["You have asked for access to wiki.hq", "For 8h", &minute, "on call &lt;b&gt;"]
+        {
+            assert!(page.text.contains(part), "{part}: {}", page.text);
+        }
+        assert!(page.text.contains("/#/requests"), "{}", page.text);
+        assert!(!page.text.contains("sk your administrator"), "{}", page.text);
+        // Of somebody else's request nothing is said.
+        let page = relay.page(Ask::get(path).with(&carol)).await;
+        assert!(page.text.contains("action=\"/ask\""), "{}", page.text);
+        assert!(!page.text.contains("on call"), "{}", page.text);
+    }
+    // Decided, it waits no more.
+    let deny = format!("/api/v1/requests/{}/deny", row["id"].as_str().unwrap());
+    relay.post(&Who::Bearer(&admin), &deny, json!({ "comment": "no" })).await.good();
+    let page = relay.page(Ask::get(&to_wiki).with(&bob)).await;
+    assert!(page.text.contains("action=\"/ask\""), "{}", page.text);
+}
+
+#[tokio::test]
 async fn whatever_ends_a_sign_in_ends_what_stands_on_it_within_a_second_and_leaves_a_receipt() {
     for (what, reason) in [
         ("sign out", "signed_out"),
@@ -471,6 +503,14 @@ impl Relay {
 
     async fn sign_in(&self, code: &str) -> Answer {
         self.page(Ask::post("/sign-in", &format!("code={}", encoded(code)))).await
+    }
+
+    /// The cookie of a browser of a user who is new.
+    async fn other(&self, user: &str) -> String {
+        let admin = self.admin().await;
+        let body = json!({ "name": user });
+        self.post(&Who::Bearer(&admin), "/api/v1/users", body).await.good();
+        self.signed_in(user).await
     }
 
     /// The cookie of a browser of this user.
