@@ -3,6 +3,7 @@
 //! Every change goes one way: the whole [`State`] is loaded, changed in memory,
 //! checked, compared, and the difference is stored, all in one transaction.
 
+mod certificates;
 mod hosts;
 mod list;
 mod load;

@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::time::SystemTime;
 
-use access::{Clipboard, Name, Recording, SiteId, SshTerms, WebOptions};
+use access::{
+    Clipboard, DatabaseOptions, Name, RdpOptions, Recording, SiteId, SshTerms, WebOptions,
+};
 use api::{Change, GrantSpec};
 
 use super::state::{App, AppName, Grant, GrantName, Group, Key, State, User};
-use super::terms;
+use super::{certificates, terms};
 use crate::clock;
 
 /// What must be stored to get from one state to another.
@@ -197,10 +199,14 @@ fn application(app: &App) -> Fields {
         fields.push(("web", web(&app.web)));
     }
     if !app.database.is_default() {
-        fields.push(("database", serde_json::to_string(&app.database).unwrap_or_default()));
+        let ca = app.database.ca.as_deref().map(certificates::in_words);
+        let shown = DatabaseOptions { ca, ..app.database.clone() };
+        fields.push(("database", serde_json::to_string(&shown).unwrap_or_default()));
     }
     if !app.rdp.is_default() {
-        fields.push(("rdp", serde_json::to_string(&app.rdp).unwrap_or_default()));
+        let ca = app.rdp.ca.as_deref().map(certificates::in_words);
+        let shown = RdpOptions { ca, ..app.rdp.clone() };
+        fields.push(("rdp", serde_json::to_string(&shown).unwrap_or_default()));
     }
     fields
 }
@@ -208,6 +214,7 @@ fn application(app: &App) -> Fields {
 /// The options that are set. A header's value may be what the application takes for a login.
 fn web(options: &WebOptions) -> String {
     let mut shown = options.clone();
+    shown.ca = shown.ca.as_deref().map(certificates::in_words);
     for value in shown.set_headers.values_mut() {
         "(not shown)".clone_into(value);
     }

@@ -126,6 +126,31 @@ async fn changes_are_told_in_words_and_without_secrets() {
 }
 
 #[tokio::test]
+async fn a_change_of_a_ca_is_told_by_whose_it_is_and_not_with_all_of_it() {
+    let home = Home::new();
+    let store = home.with(&small()).await;
+    let ca = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    let mut document = small();
+    document.applications.truncate(1);
+    document.grants.clear();
+    for kind in ["rdp", "postgres", "web"] {
+        let app = &mut document.applications[0];
+        app.name = name(&format!("{kind}1"));
+        app.kind = serde_json::from_value(json!(kind)).unwrap();
+        let with = |ca: &str| json!({ "ca": ca, "sni": "target.example" });
+        app.rdp = (kind == "rdp").then(|| serde_json::from_value(with(ca)).unwrap());
+        app.database =
+            (kind == "postgres").then(|| serde_json::from_value(json!({ "ca": ca })).unwrap());
+        app.web = (kind == "web").then(|| serde_json::from_value(with(ca)).unwrap());
+        let plan = Apply { plan: true, ..Apply::default() };
+        let added = store.apply(&document, plan, now()).await.unwrap();
+        let [added] = added.as_slice() else { panic!("{added:?}") };
+        assert!(added.detail.contains("not readable (SHA256:"), "{kind}: {}", added.detail);
+        assert!(!added.detail.contains("BEGIN CERTIFICATE"), "{kind}: {}", added.detail);
+    }
+}
+
+#[tokio::test]
 async fn a_change_that_fails_half_way_leaves_nothing() {
     let home = Home::new();
     let store = home.with(&small()).await;
