@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use access::Code;
 use store::{Location, MasterKey, MasterKeyError, Store, StoreError};
+use tunnel::identity::is_open_to_others;
 use zeroize::Zeroizing;
 
 use crate::config::{Config, DatabaseError};
@@ -28,6 +29,11 @@ pub enum OpenError {
     Write { path: PathBuf, source: io::Error },
     #[error("the database is not known")]
     Database(#[from] DatabaseError),
+    #[error(
+        "the database {} is missing, and {} is there: it is of a relay that had one",
+        path.display(), found.display()
+    )]
+    Missing { path: PathBuf, found: PathBuf },
     #[error("the store could not be opened")]
     Store(#[from] StoreError),
 }
@@ -37,11 +43,15 @@ impl OpenError {
     pub fn advice(&self) -> Option<(Code, &'static str)> {
         match self {
             Self::Store(error) => error.advice(),
-            Self::NoMasterKey(_)
-            | Self::MasterKey(_)
-            | Self::Read { .. }
-            | Self::Write { .. }
-            | Self::Database(_) => None,
+            Self::Database(error) => error.advice(),
+            Self::Missing { .. } => Some((
+                Code("store.missing"),
+                "put the database file back where it was, or `adit-relay restore` a backup of it; for a \
+                 new relay run `adit-relay init` on a folder that is empty",
+            )),
+            Self::NoMasterKey(_) | Self::MasterKey(_) | Self::Read { .. } | Self::Write { .. } => {
+                None
+            }
         }
     }
 }
@@ -91,7 +101,14 @@ pub async fn open(config: &Config) -> Result<Store, OpenError> {
     if at.is_exposed() {
         tracing::warn!(database = %at, "Set sslmode=verify-full: others may read what goes there");
     }
+    is_there(&at, &config.data)?;
     let source = KeySource::of(config);
+    if let KeySource::File(path) = &source
+        && is_open_to_others(path)
+    {
+        let run = format!("chmod 600 {}", path.display());
+        tracing::warn!(file = %path.display(), run, "Others than its owner may read the master key");
+    }
     let open = |key| Store::open_for(at.clone(), key, config.limits.max_sessions);
     let KeySource::File(path) = &source else { return Ok(open(source.read()?).await?) };
     let next = next_key(path);
@@ -105,6 +122,23 @@ pub async fn open(config: &Config) -> Result<Store, OpenError> {
         }
         opened => Ok(opened?),
     }
+}
+
+/// Refuses to begin an empty database where one has been: beside what else a relay keeps, none is
+/// missed but one that is lost, unmounted or named wrongly.
+fn is_there(at: &Location, data: &Path) -> Result<(), OpenError> {
+    let Some(path) = at.file() else { return Ok(()) };
+    if fs::metadata(path).is_ok_and(|file| file.len() > 0) {
+        return Ok(());
+    }
+    let beside = ["-wal", "-shm"].map(|end| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(end);
+        PathBuf::from(name)
+    });
+    let inside = [MASTER_KEY, RECORDINGS].map(|name| data.join(name));
+    let found = inside.into_iter().chain(beside).find(|other| other.exists());
+    found.map_or(Ok(()), |found| Err(OpenError::Missing { path: path.to_owned(), found }))
 }
 
 /// Writes the key that is to follow the one at `path`, beside it.
@@ -151,6 +185,8 @@ pub(crate) fn sync_folder(path: &Path) -> Result<(), OpenError> {
 }
 
 const CREDENTIAL: &str = "master-key";
+/// The folder of recordings in the data folder.
+pub(crate) const RECORDINGS: &str = "recordings";
 
 #[cfg(test)]
 mod tests {
@@ -174,7 +210,7 @@ mod tests {
             let path = config.data.join(MASTER_KEY);
             let (old, new) = (MasterKey::generate(), MasterKey::generate());
             fs::write(&path, old.to_base64().as_bytes()).unwrap();
-            let store = open(&config).await.unwrap();
+            let store = Store::open(location(&config).unwrap(), old.clone()).await.unwrap();
             store.put_secret("ca", b"a private key").await.unwrap();
             store.close().await;
 
@@ -197,5 +233,50 @@ mod tests {
             let expected = if cut == Cut::BeforeTheDatabase { &old } else { &new };
             assert_eq!(fs::read_to_string(&path).unwrap(), *expected.to_base64(), "{cut:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_database_that_is_missing_beside_what_a_relay_keeps_is_not_begun_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = Config::parse("domain = 'adit.example.com'", folder.path()).unwrap();
+        let (key, file) = (config.data.join(MASTER_KEY), config.data.join("adit.db"));
+        let master = MasterKey::generate();
+        fs::write(&key, master.to_base64().as_bytes()).unwrap();
+        Store::open(&file, master).await.unwrap().close().await;
+        open(&config).await.unwrap().close().await;
+        let lost = config.data.join("lost.db");
+        fs::rename(&file, &lost).unwrap();
+        // Neither missing nor emptied by whoever could not put it back.
+        for emptied in [false, true] {
+            if emptied {
+                fs::write(&file, "").unwrap();
+            }
+            let Err(error) = open(&config).await else { panic!("it began a new one") };
+            assert!(error.to_string().contains("adit.db is missing"), "{error}");
+            let (code, hint) = error.advice().unwrap();
+            assert_eq!(code.0, "store.missing");
+            assert!(hint.contains("restore") && hint.contains("init"), "{hint}");
+            assert_eq!(fs::metadata(&file).map_or(0, |file| file.len()), 0);
+        }
+        fs::rename(&lost, &file).unwrap();
+        open(&config).await.unwrap().close().await;
+    }
+
+    #[test]
+    fn where_nothing_of_a_relay_is_a_database_may_be_begun() {
+        let folder = tempfile::tempdir().unwrap();
+        let at: Location = (&folder.path().join("adit.db")).into();
+        assert!(is_there(&at, folder.path()).is_ok());
+        for other in ["adit.db-wal", RECORDINGS] {
+            let path = folder.path().join(other);
+            fs::create_dir(&path).unwrap();
+            assert!(
+                matches!(is_there(&at, folder.path()), Err(OpenError::Missing { .. })),
+                "{other}"
+            );
+            fs::remove_dir(&path).unwrap();
+        }
+        let server: Location = "postgres://db.example.com/adit".parse().unwrap();
+        assert!(is_there(&server, folder.path()).is_ok());
     }
 }

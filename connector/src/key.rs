@@ -3,13 +3,22 @@
 use std::path::{Path, PathBuf};
 
 use tunnel::Identity;
-use tunnel::identity::IdentityError;
+use tunnel::identity::{IdentityError, is_open_to_others};
 
 /// The identity in a state directory. Its key is the systemd credential `connector-key` where there is
 /// one, and `key.pem` otherwise.
 pub(crate) fn identity(state: &Path) -> Result<Identity, IdentityError> {
     let folder = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
     identity_by(state, folder.as_deref())
+}
+
+/// Warns where others than its owner may read the key in a state directory.
+pub(crate) fn warn_if_open(state: &Path) {
+    let key = state.join(KEY);
+    if is_open_to_others(&key) {
+        let run = format!("chmod 600 {}", key.display());
+        tracing::warn!(file = %key.display(), run, "Others than its owner may read the private key");
+    }
 }
 
 fn identity_by(state: &Path, credentials: Option<&Path>) -> Result<Identity, IdentityError> {
@@ -20,6 +29,7 @@ fn identity_by(state: &Path, credentials: Option<&Path>) -> Result<Identity, Ide
     }
 }
 
+const KEY: &str = "key.pem";
 const CREDENTIAL: &str = "connector-key";
 
 #[cfg(test)]
@@ -47,6 +57,21 @@ mod tests {
         let pem = secrecy::ExposeSecret::expose_secret(other.pem()).to_owned();
         std::fs::write(credentials.path().join(CREDENTIAL), pem).unwrap();
         assert!(matches!(of_state(Some(credentials.path())), Err(IdentityError::OtherKey)));
+    }
+
+    #[test]
+    fn a_key_as_it_is_saved_is_its_owners_alone_and_one_that_others_may_read_is_noticed() {
+        use std::os::unix::fs::PermissionsExt;
+
+        let state = tempfile::tempdir().unwrap();
+        enrolled(state.path());
+        let key = state.path().join(KEY);
+        assert!(!is_open_to_others(&key));
+        for mode in [0o640, 0o604, 0o620] {
+            std::fs::set_permissions(&key, std::fs::Permissions::from_mode(mode)).unwrap();
+            assert!(is_open_to_others(&key), "{mode:o}");
+        }
+        assert!(!is_open_to_others(&state.path().join("nothing")));
     }
 
     /// The key's hash.

@@ -76,6 +76,7 @@ pub async fn run(
     // Until this one has ended: from here on things are written.
     let _claim = claim::Claim::take(state)?;
     let identity = key::identity(state)?;
+    key::warn_if_open(state);
     let gate = match Gate::at_start(state) {
         Ok(gate) => gate,
         Err(program) => return Ok(Ended::Replaced { program }),

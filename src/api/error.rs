@@ -220,6 +220,7 @@ impl From<StoreError> for ApiError {
             | StoreError::Migrate(_)
             | StoreError::File { .. }
             | StoreError::Location
+            | StoreError::SslMode
             | StoreError::Newer(_)
             | StoreError::Older(_)
             | StoreError::InUse

@@ -47,7 +47,7 @@ impl Migrate {
     }
 
     fn target(&self) -> Result<Location, CommandError> {
-        let to: Location = self.to.parse().map_err(|_| CommandError::Target(String::new()))?;
+        let to: Location = self.to.parse().map_err(CommandError::Url)?;
         if to.engine() != Engine::Postgres {
             return Err(CommandError::Target(to.to_string()));
         }

@@ -44,6 +44,8 @@ pub enum CommandError {
     Damaged(Vec<Damage>),
     #[error("{0} is no postgres:// URL")]
     Target(String),
+    #[error("the URL of --to is not usable")]
+    Url(#[source] StoreError),
     #[error("could not read {}", path.display())]
     Read { path: PathBuf, source: std::io::Error },
     #[error("could not write {}", path.display())]
@@ -78,6 +80,7 @@ impl CommandError {
             | Self::HostKeys(_)
             | Self::Audit(_)
             | Self::Target(_)
+            | Self::Url(_)
             | Self::Read { .. }
             | Self::Write { .. }
             | Self::Edit { .. }
@@ -91,7 +94,7 @@ impl CommandError {
         match self {
             Self::Open(error) => error.advice(),
             Self::Transfer(error) => error.advice(),
-            Self::Store(error) => error.advice(),
+            Self::Store(error) | Self::Url(error) => error.advice(),
             Self::Damaged(_) => Some((
                 Code("audit.damaged"),
                 "keep the database as it is, and compare with a backup or a destination's records",

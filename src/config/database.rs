@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use access::Code;
 use store::{Location, StoreError};
 use zeroize::Zeroizing;
 
@@ -28,6 +29,16 @@ pub enum DatabaseError {
     Misfit { source: StoreError },
 }
 
+impl DatabaseError {
+    /// The code of what went wrong, and what to do.
+    pub fn advice(&self) -> Option<(Code, &'static str)> {
+        match self {
+            Self::Variable { source } | Self::Misfit { source } => source.advice(),
+            Self::Password { .. } => None,
+        }
+    }
+}
+
 impl Database {
     /// Where it is: what the environment says, else the file, else a file in `data`.
     pub fn location(&self, data: &Path) -> Result<Location, DatabaseError> {
@@ -49,20 +60,26 @@ impl Database {
 }
 
 pub(super) fn database(root: &mut Section<'_>, folder: &Path) -> Option<Database> {
-    let at = root.secret("database", EXPECTED, |text| location(text, folder));
+    let at = root.secret_or("database", |text| location(text, folder));
     let file = |text: &str| (!text.is_empty()).then(|| folder.join(text));
     let password = root.text("database_password_file", "the path of a file", file);
     Some(Database { at: at?, password_file: password? })
 }
 
-fn location(text: &str, folder: &Path) -> Option<Location> {
-    let at: Location = text.parse().ok()?;
+/// Or what was expected.
+fn location(text: &str, folder: &Path) -> Result<Location, String> {
+    let expected = || format!("expected {EXPECTED}");
+    let at: Location = text.parse().map_err(|error| match error {
+        // What it says holds nothing of the URL.
+        StoreError::SslMode => StoreError::SslMode.to_string(),
+        _ => expected(),
+    })?;
     match at.file() {
-        Some(path) if path.as_os_str().is_empty() => None,
+        Some(path) if path.as_os_str().is_empty() => Err(expected()),
         // Most likely the URL of something else.
-        Some(path) if path.to_string_lossy().contains("://") => None,
-        Some(path) => Some((&folder.join(path)).into()),
-        None => Some(at),
+        Some(path) if path.to_string_lossy().contains("://") => Err(expected()),
+        Some(path) => Ok((&folder.join(path)).into()),
+        None => Ok(at),
     }
 }
 

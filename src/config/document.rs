@@ -56,14 +56,27 @@ impl<'a> Section<'a> {
         expected: &str,
         read: impl Fn(&str) -> Option<T>,
     ) -> Option<Option<T>> {
+        self.secret_or(key, |text| read(text).ok_or_else(|| format!("expected {expected}")))
+    }
+
+    /// As [`secret`](Self::secret), where `read` says what is wrong, without what it read.
+    pub(super) fn secret_or<T>(
+        &mut self,
+        key: &'static str,
+        read: impl Fn(&str) -> Result<T, String>,
+    ) -> Option<Option<T>> {
         let Some(value) = self.take(key) else { return Some(None) };
-        let read = value.get_ref().as_str().and_then(read);
-        if read.is_none() {
-            let text = format!("`{}`: expected {expected} (not shown)", self.path(key));
-            let mistake = Mistake::at(self.text, value.span().start, &text);
-            self.mistakes.borrow_mut().push(mistake);
+        let text = value.get_ref().as_str();
+        let read = text.map_or_else(|| Err("expected a text".to_owned()), read);
+        match read {
+            Ok(read) => Some(Some(read)),
+            Err(wrong) => {
+                let text = format!("`{}`: {wrong} (not shown)", self.path(key));
+                let mistake = Mistake::at(self.text, value.span().start, &text);
+                self.mistakes.borrow_mut().push(mistake);
+                None
+            }
         }
-        read.map(Some)
     }
 
     /// A list of texts that `read` accepts.

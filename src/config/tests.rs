@@ -163,6 +163,10 @@ fn a_database_is_a_url_or_a_path_and_a_mistake_in_it_is_not_shown() {
     let at = |text: &str| parse(text).unwrap().database.at.unwrap().to_string();
     assert_eq!(at("database = 'postgres://u:hunter2@db:5433/adit'"), "postgres://db:5433/adit");
     assert_eq!(at("database = 'rows/adit.db'"), "/srv/adit/rows/adit.db");
+    let wrong = "database = 'postgres://u:hunter2@db/adit?sslmode=verify_full'";
+    let mistakes = format!("{:?}", parse(wrong).unwrap_err());
+    assert!(mistakes.contains("sslmode") && mistakes.contains("verify-full"), "{mistakes}");
+    assert!(!mistakes.contains("hunter2") && !mistakes.contains("verify_full"), "{mistakes}");
     for bad in ["mysql://u:hunter2@db/adit", "postgres://u:hunter2@[::/adit", ""] {
         let mistakes = parse(&format!("database = '{bad}'")).unwrap_err();
         assert_eq!(mistakes.len(), 1);

@@ -392,7 +392,7 @@ async fn recordings(
     audit: Arc<Measured>,
 ) -> Result<Archive, ServeError> {
     let secret = store.secret_or_make(RECORDINGS_KEY).await?;
-    let root = config.data.join("recordings");
+    let root = config.data.join(database::RECORDINGS);
     Ok(Archive::open(root, RecordingsKey::new(&secret), audit).await?)
 }
 

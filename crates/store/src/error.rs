@@ -18,6 +18,8 @@ pub enum StoreError {
     File { source: std::io::Error },
     #[error("the database's URL can not be read: it is postgres://user@host:5432/name")]
     Location,
+    #[error("the database's URL has an sslmode that there is not: it is one of {}", SSL_MODES.join(", "))]
+    SslMode,
     #[error("another relay serves from this database")]
     InUse,
     #[error("another relay of the name {0} serves from this database")]
@@ -62,6 +64,14 @@ impl StoreError {
             Self::Older(_) => {
                 Some((Code("store.older"), "start this version's relay once: it brings it up"))
             }
+            Self::Location => Some((
+                Code("store.url"),
+                "write it as postgres://user@host:5432/name?sslmode=verify-full",
+            )),
+            Self::SslMode => Some((
+                Code("store.url"),
+                "sslmode=verify-full has the server's certificate and its name checked",
+            )),
             Self::InUse => Some((
                 Code("store.in_use"),
                 "stop the other relay first (systemctl stop adit-relay); several at a time each have \
@@ -85,7 +95,6 @@ impl StoreError {
                 "see whether the database answers, lets the relay in, and has room",
             )),
             Self::File { .. }
-            | Self::Location
             | Self::Sealed { .. }
             | Self::Corrupt { .. }
             | Self::Invalid(_)
@@ -96,6 +105,10 @@ impl StoreError {
         }
     }
 }
+
+/// How a connection to a PostgreSQL server can be protected, as libpq names it.
+pub(crate) const SSL_MODES: [&str; 6] =
+    ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"];
 
 /// One mistake in what was asked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -211,6 +211,21 @@ fn replace(path: &Path, text: &[u8], mode: u32) -> io::Result<()> {
     std::fs::rename(&new, path)
 }
 
+/// Whether others than the owner of a file may read or change it. One that can not be looked at is
+/// nobody's.
+#[cfg(unix)]
+pub fn is_open_to_others(path: &Path) -> bool {
+    let mode =
+        |file: std::fs::Metadata| std::os::unix::fs::PermissionsExt::mode(&file.permissions());
+    std::fs::metadata(path).is_ok_and(|file| mode(file) & 0o077 != 0)
+}
+
+/// As there; here the folder's own rules say who may.
+#[cfg(not(unix))]
+pub fn is_open_to_others(_path: &Path) -> bool {
+    false
+}
+
 fn read(path: &Path) -> Result<String, IdentityError> {
     std::fs::read_to_string(path)
         .map_err(|source| IdentityError::Read { path: path.to_owned(), source })

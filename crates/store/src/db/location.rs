@@ -8,8 +8,10 @@ use std::str::FromStr;
 
 use sqlx::ConnectOptions;
 use sqlx::any::AnyConnectOptions;
+use sqlx::postgres::PgConnectOptions;
 
 use crate::StoreError;
+use crate::error::SSL_MODES;
 
 /// A file for SQLite, or a `postgres://` URL. It prints without the URL's password.
 #[derive(Clone)]
@@ -136,6 +138,13 @@ impl FromStr for Location {
         }
         // The parser's own error may quote what it read, and with it the password.
         let options = text.parse::<AnyConnectOptions>().map_err(|_| StoreError::Location)?;
+        // The driver reads the rest when it connects, which is too late to tell whoever wrote it.
+        let known = |mode: &str| SSL_MODES.iter().any(|known| mode.eq_ignore_ascii_case(known));
+        let mut pairs = options.database_url.query_pairs();
+        if pairs.any(|(key, mode)| ["sslmode", "ssl-mode"].contains(&&*key) && !known(&mode)) {
+            return Err(StoreError::SslMode);
+        }
+        PgConnectOptions::from_str(text).map_err(|_| StoreError::Location)?;
         // It would be printed with the rest, and there is a place for it.
         if options.database_url.query_pairs().any(|(key, _)| key == "password") {
             return Err(StoreError::Location);
@@ -213,6 +222,24 @@ mod tests {
         ] {
             assert!(!exposed(kept), "{kept}");
         }
+    }
+
+    #[test]
+    fn a_wrong_sslmode_is_told_by_its_name_with_those_that_there_are() {
+        let at = |mode: &str| {
+            format!("postgres://adit:hunter2@db.example.com/adit?{mode}").parse::<Location>()
+        };
+        for wrong in ["sslmode=verify_full", "sslmode=on", "sslmode=", "a=b&ssl-mode=none"] {
+            let error = at(wrong).unwrap_err();
+            assert_eq!(error.advice().map(|(code, _)| code.0), Some("store.url"), "{wrong}");
+            let told = error.to_string();
+            assert!(told.contains("sslmode") && told.contains("verify-full"), "{wrong}: {told}");
+            assert!(!told.contains("hunter2"), "{told}");
+        }
+        for good in SSL_MODES.map(|mode| format!("sslmode={mode}")) {
+            assert!(at(&good).is_ok(), "{good}");
+        }
+        assert!(at("sslmode=Verify-Full").is_ok());
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! A backup while the relay is running.
 
+use std::io;
 use std::path::Path;
 
 use sqlx::Connection as _;
@@ -64,7 +65,9 @@ async fn write(
 }
 
 async fn vacuum(from: &mut Connection, file: &Path) -> Result<Vec<Count>, TransferError> {
-    let path = file.to_str().ok_or(crate::StoreError::Location)?;
+    let path = file
+        .to_str()
+        .ok_or_else(|| crate::StoreError::File { source: io::ErrorKind::InvalidFilename.into() })?;
     sqlx::query("VACUUM INTO $1").bind(path).execute(from).await?;
     let mut written = connect(&file.into()).await?;
     let mut counts = Vec::new();
