@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use access::Code;
 use serde::Serialize;
 
 /// What is known of an action besides its words. `channel` relates what belongs to one program: it
@@ -9,6 +10,8 @@ use serde::Serialize;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 pub enum Facts {
+    /// It was refused, with what its user was told.
+    Refused { code: Code },
     /// Of a program.
     Of { channel: u32 },
     /// It ended.

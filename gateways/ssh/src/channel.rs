@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use access::{EndReason, Sftp, Side};
+use access::{EndReason, Explain, Sftp, Side};
 use russh::server::Msg;
 use russh::{Channel, ChannelId, ChannelMsg, ChannelWriteHalf, Pty, client};
 use session::{Facts, Screen};
@@ -185,7 +185,8 @@ async fn start(
     };
     if let Err(refused) = program.judge(reach.channels()) {
         let (what, detail) = program.noted();
-        reach.note("ssh.refused", format!("{what} {detail}").trim_end()).await;
+        let facts = Facts::Refused { code: refused.code() };
+        reach.note_with("ssh.refused", format!("{what} {detail}").trim_end(), facts).await;
         return Err(words::explain(&refused));
     }
     // A command on a terminal (ssh -t) can be asked for a password too.

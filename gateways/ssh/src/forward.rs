@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use access::{Application, Authenticated, Channels, EndReason, Explain, Kind, Side};
+use access::{Application, Authenticated, Channels, EndReason, Explain, Kind, Side, Unfound};
 use russh::server::{self, Msg};
 use russh::{Channel, ChannelOpenFailure, client};
 use session::{Door, Session};
@@ -20,6 +20,7 @@ use crate::reach::authorize;
 use crate::sniff::Sniff;
 use crate::target::Knock;
 use crate::terminal::Applicant;
+use crate::unopened::Unopened;
 use crate::watch::CARRIES_SSH;
 use crate::words;
 
@@ -34,10 +35,13 @@ pub(crate) async fn direct(
     let forwarding = async {
         let (host, port) = to;
         match named(&connection, &host, port) {
-            Some((who, application)) => {
+            Ok((who, application)) => {
                 to_application(&connection, &who, application, channel, reply).await;
             }
-            None => through_target(&connection, To::Port(host, port), channel, reply).await,
+            Err(why) => {
+                let to = To::Port(host, port);
+                through_target(&connection, to, why, channel, reply).await;
+            }
         }
     };
     tokio::select! {
@@ -55,10 +59,12 @@ pub(crate) async fn socket(
     path: String,
     _place: Place,
 ) {
+    let forwarding =
+        through_target(&connection, To::Socket(path), Unopened::NoTarget, channel, reply);
     tokio::select! {
         biased;
         _ = connection.ending() => {}
-        () = through_target(&connection, To::Socket(path), channel, reply) => {}
+        () = forwarding => {}
     }
 }
 
@@ -120,20 +126,29 @@ pub(crate) fn back(
     connection.try_run(joining);
 }
 
-/// The application a destination names, if the user may see one of that name.
+/// The application a destination names, if the user may see one of that name at that port; otherwise
+/// what they may be told of it.
 fn named(
     connection: &Connection,
     host: &str,
     port: u32,
-) -> Option<(Authenticated, Arc<Application>)> {
-    let who = connection.who()?;
+) -> Result<(Authenticated, Arc<Application>), Unopened> {
+    let who = connection.who().ok_or(Unopened::Nowhere)?;
     let name = destination(host, &connection.gateway.domain);
     let policy = connection.gateway.broker.policy();
-    let application = policy.find(&name, who).ok()?;
-    let reachable = policy.reachable(who).iter().any(|open| open.id == application.id);
+    let application = match policy.find(&name, who) {
+        Ok(application) => application,
+        Err(unfound @ Unfound::Ambiguous(_)) => return Err(Unopened::Ambiguous(unfound)),
+        Err(Unfound::Unknown(_)) => return Err(Unopened::Nowhere),
+    };
+    if !policy.reachable(who).iter().any(|open| open.id == application.id) {
+        return Err(Unopened::Nowhere);
+    }
     let usual = application.kind == Kind::Ssh && port == SSH_PORT;
-    let same_port = port == u32::from(application.address.port()) || port == 0 || usual;
-    (reachable && same_port).then(|| (who.clone(), application.clone()))
+    match port == u32::from(application.address.port()) || port == 0 || usual {
+        true => Ok((who.clone(), application.clone())),
+        false => Err(Unopened::OtherPort(application.clone())),
+    }
 }
 
 /// Opens the application as raw bytes, under a session of its own.
@@ -223,30 +238,41 @@ impl To {
     }
 }
 
-/// Asks the connection's target to connect, where the terms allow it.
+/// Asks the connection's target to connect, where the terms allow it. `why`: what else it is refused
+/// for.
 async fn through_target(
     connection: &Arc<Connection>,
     to: To,
+    why: Unopened,
     channel: Channel<Msg>,
     reply: server::ChannelOpenHandle,
 ) {
     let destination = to.shown();
     let Some(reach) = connection.reach().filter(|reach| to.is_allowed(reach.channels())).cloned()
     else {
-        connection.note("ssh.forward_refused", &destination).await;
-        return reply.reject(refusal(words::FORWARD_REFUSED)).await;
+        let why = why.within(connection);
+        why.record(connection, &destination).await;
+        return reply.reject(why.failure()).await;
     };
     reach.note("ssh.forward", &destination).await;
     let target = match Box::pin(reach.target(connection, &mut Applicant::nobody())).await {
         Ok(target) => target,
         Err(reason) => {
+            reach.note("ssh.forward_failed", &destination).await;
             return reply.reject(ChannelOpenFailure::Other { code: CONNECT_FAILED, reason }).await;
         }
     };
-    let there = match timeout(TARGET_DEADLINE, to.open(&target.handle)).await {
-        Ok(Ok(there)) => there,
-        Ok(Err(russh::Error::ChannelOpenFailure(failure))) => return reply.reject(failure).await,
-        Ok(Err(_)) | Err(_) => return reply.reject(ChannelOpenFailure::ConnectFailed).await,
+    let opened = match timeout(TARGET_DEADLINE, to.open(&target.handle)).await {
+        Ok(Ok(there)) => Ok(there),
+        Ok(Err(russh::Error::ChannelOpenFailure(failure))) => Err(failure),
+        Ok(Err(_)) | Err(_) => Err(ChannelOpenFailure::ConnectFailed),
+    };
+    let there = match opened {
+        Ok(there) => there,
+        Err(failure) => {
+            reach.note("ssh.forward_failed", &destination).await;
+            return reply.reject(failure).await;
+        }
     };
     let Some((user, mut inbox)) = accept(connection, channel, reply).await else { return };
     carry_bytes(connection, &reach, &user, &mut inbox, there, destination).await;

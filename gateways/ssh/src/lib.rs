@@ -38,6 +38,7 @@ mod terminal;
 mod texts;
 mod track;
 mod transfer;
+mod unopened;
 mod user_ca;
 mod watch;
 mod within;

@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use access::{
-    Application, Authenticated, Channels, Context, EndReason, Grant, Keeps, Kind, Login, SessionId,
-    Side,
+    Application, Authenticated, Channels, Code, Context, EndReason, Grant, Keeps, Kind, Login,
+    SessionId, Side,
 };
 use session::{AuditEvent, Door, Facts, Lease, Session, Tape};
 use splice::Counters;
@@ -67,12 +67,22 @@ pub(crate) fn authorize(
 
 /// Records that `who` asked for an application that they may not reach, or that is not there.
 pub(crate) fn denied(connection: &Connection, who: &Authenticated, asked: &str, detail: &str) {
+    denied_as(connection, who, asked, (Code("access.denied"), detail));
+}
+
+/// The same where they were told more than that.
+pub(crate) fn denied_as(
+    connection: &Connection,
+    who: &Authenticated,
+    asked: &str,
+    (code, detail): (Code, &str),
+) {
     connection.gateway.broker.audit().note(AuditEvent::AccessDenied {
         door: Door::Ssh,
         from: who.from(),
         user: who.name().clone(),
         application: asked.to_owned(),
-        code: access::Code("access.denied"),
+        code,
         detail: detail.to_owned(),
     });
 }
@@ -161,7 +171,14 @@ impl Reach {
         }
     }
 
-    /// Records something with what is known of it, from where nothing can wait.
+    /// Records something with what is known of it.
+    pub(crate) async fn note_with(&self, what: &str, detail: &str, facts: Facts) {
+        if let Some(session) = &*self.session.read().await {
+            session.note_facts(what, detail, Some(facts));
+        }
+    }
+
+    /// The same from where nothing can wait.
     pub(crate) fn note_now(&self, what: &str, detail: &str, facts: Facts) {
         // Only the session's end would be in the way, and that comes after its channels'.
         if let Ok(session) = self.session.try_read()

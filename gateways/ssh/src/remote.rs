@@ -15,6 +15,7 @@ use crate::inbox::Inbox;
 use crate::proto::plain;
 use crate::reach::Reach;
 use crate::target::Target;
+use crate::unopened::Unopened;
 
 /// The ports of one application's session, and the connection to the target that they belong to.
 #[derive(Default)]
@@ -45,11 +46,11 @@ pub(crate) struct Arrived {
 pub(crate) async fn listen(connection: &Arc<Connection>, address: &str, port: u32) -> Option<u32> {
     let detail = format!("{address}:{port}");
     let Some(reach) = connection.reach().filter(|reach| reach.channels().remote).cloned() else {
-        connection.note("ssh.forward_refused", &detail).await;
+        Unopened::NoTarget.within(connection).record(connection, &detail).await;
         return None;
     };
     if address.len() > MAX_ADDRESS || !reach.ports().begin(address, port) {
-        reach.note("ssh.forward_refused", &detail).await;
+        Unopened::TooManyPorts.record(connection, &detail).await;
         return None;
     }
     let asked = timeout(TARGET_DEADLINE, ask(connection, &reach, address, port)).await;
@@ -79,11 +80,15 @@ async fn listener(connection: &Arc<Connection>, reach: &Reach) -> Option<Arc<Tar
 
 /// Has the target listen on a socket of its file system, where the terms allow it.
 pub(crate) async fn listen_socket(connection: &Arc<Connection>, path: &str) -> bool {
-    let reach = connection.reach().filter(|reach| reach.channels().streamlocal).cloned();
-    let Some(reach) = reach.filter(|reach| reach.ports().begin_socket(path)) else {
-        connection.note("ssh.forward_refused", path).await;
+    let Some(reach) = connection.reach().filter(|reach| reach.channels().streamlocal).cloned()
+    else {
+        Unopened::NoTarget.within(connection).record(connection, path).await;
         return false;
     };
+    if !reach.ports().begin_socket(path) {
+        Unopened::TooManyPorts.record(connection, path).await;
+        return false;
+    }
     let asking = async {
         let target = listener(connection, &reach).await?;
         target.handle.streamlocal_forward(path).await.ok()

@@ -11,12 +11,13 @@ use russh::keys::{Algorithm, Certificate, HashAlg};
 use russh::server::{
     Auth, ChannelOpenHandle, Handler, Msg, PublicKeyOffer, Response, Session, VerifiedPublicKey,
 };
-use russh::{Channel, ChannelId, ChannelOpenFailure, Pty};
+use russh::{Channel, ChannelId, Pty};
 use secrecy::SecretString;
 
 use crate::connection::Connection;
 use crate::inbox::WINDOW;
 use crate::login::{Login, Verdict};
+use crate::unopened::Unopened;
 use crate::{announced, channel, forward, remote};
 
 pub(crate) struct DoorHandler {
@@ -33,6 +34,12 @@ impl DoorHandler {
     ) -> Self {
         let login = Login::new(connection.clone(), vouched);
         Self { connection, login, asked: 0 }
+    }
+
+    /// Refuses a channel, with a row of it.
+    async fn refuse(&self, reply: ChannelOpenHandle, why: &Unopened, leads: &str) {
+        why.record(&self.connection, leads).await;
+        reply.reject(why.failure()).await;
     }
 
     /// Answers a request for a channel's one program. What becomes of it is told on the channel:
@@ -156,7 +163,7 @@ impl Handler for DoorHandler {
                 let serving = channel::serve(self.connection.clone(), channel, place);
                 self.connection.run(serving).await;
             }
-            None => reply.reject(ChannelOpenFailure::ResourceShortage).await,
+            None => self.refuse(reply, &Unopened::TooManyChannels, "").await,
         }
         Ok(())
     }
@@ -177,7 +184,10 @@ impl Handler for DoorHandler {
                 let serving = forward::direct(self.connection.clone(), channel, reply, to, place);
                 self.connection.run(serving).await;
             }
-            None => reply.reject(ChannelOpenFailure::ResourceShortage).await,
+            None => {
+                let leads = format!("{host}:{port}");
+                self.refuse(reply, &Unopened::TooManyChannels, &leads).await;
+            }
         }
         Ok(())
     }
@@ -195,7 +205,7 @@ impl Handler for DoorHandler {
                 let serving = forward::socket(connection, channel, reply, path.to_owned(), place);
                 self.connection.run(serving).await;
             }
-            None => reply.reject(ChannelOpenFailure::ResourceShortage).await,
+            None => self.refuse(reply, &Unopened::TooManyChannels, path).await,
         }
         Ok(())
     }
@@ -205,10 +215,24 @@ impl Handler for DoorHandler {
         _: Channel<Msg>,
         _: &str,
         _: u32,
-        _: ChannelOpenHandle,
+        reply: ChannelOpenHandle,
         _: &mut Session,
     ) -> Result<(), russh::Error> {
-        // Dropping the reply refuses, here and below.
+        self.refuse(reply, &Unopened::Type, "").await;
+        Ok(())
+    }
+
+    async fn channel_open_forwarded_tcpip(
+        &mut self,
+        _: Channel<Msg>,
+        _: &str,
+        _: u32,
+        _: &str,
+        _: u32,
+        reply: ChannelOpenHandle,
+        _: &mut Session,
+    ) -> Result<(), russh::Error> {
+        self.refuse(reply, &Unopened::Type, "").await;
         Ok(())
     }
 

@@ -124,6 +124,3 @@ const MAX_LISTED: usize = 20;
 pub(crate) fn no_login(application: &Application) -> String {
     format!("adit: name the account at the application, for example ubuntu+{}", application.name)
 }
-
-pub(crate) const FORWARD_REFUSED: &str =
-    "adit: forwarding is not allowed here, or no application of that name is open to you";

@@ -240,12 +240,68 @@ async fn channels_that_run_at_once_have_connections_of_their_own() {
 }
 
 #[tokio::test]
-async fn a_forward_needs_leave() {
+async fn a_forward_needs_leave_and_is_on_record_where_it_has_none() {
     let (world, _target, client) = managed_client(Terms::default()).await;
-    let refused = client.handle.channel_open_direct_tcpip("127.0.0.1", 9, "127.0.0.1", 1).await;
-    assert!(refused.is_err());
-    tokio::time::sleep(Duration::from_millis(50)).await;
-    assert!(world.audit.actions().contains(&"ssh.forward_refused 127.0.0.1:9".to_owned()));
+    let told = client.refused("127.0.0.1", 9).await;
+    assert!(told.contains("does not allow this forward (access.forwarding)"), "{told}");
+    assert_eq!(world.audit.refused(), ["ssh.forward_refused 127.0.0.1:9 (access.forwarding)"]);
+    assert!(client.handle.channel_open_x11("127.0.0.1", 1).await.is_err());
+    let last = world.audit.refused().pop().unwrap_or_default();
+    assert!(
+        last.starts_with("ssh.channel_refused ") && last.contains("ssh.channel_type"),
+        "{last}"
+    );
+    assert!(world.audit.denied().is_empty(), "{:?}", world.audit.denied());
+}
+
+/// As `ssh -J` is, which names no application of its own.
+#[tokio::test]
+async fn what_a_connection_without_an_application_is_refused_is_on_record() {
+    let (world, target, _) = managed_client(Terms::default()).await;
+    world.add_forbidden("secret", Kind::Ssh, &target.address(), managed("ubuntu"));
+    let client = Client::signed_in(&world, "alice", &world.token(None, 1)).await;
+    let absent = client.refused("nothing", 22).await;
+    assert!(
+        absent.contains("no access to an application of that name (access.denied)"),
+        "{absent}"
+    );
+    for forbidden in [("secret", 22), ("secret", 9), ("secret.hq", 9)] {
+        assert_eq!(client.refused(forbidden.0, forbidden.1).await, absent, "{forbidden:?}");
+    }
+    assert!(client.handle.tcpip_forward("localhost", 8080).await.is_err());
+    assert!(client.handle.streamlocal_forward("/tmp/x").await.is_err());
+    assert!(client.handle.channel_open_direct_streamlocal("/tmp/y").await.is_err());
+    let expected = [
+        "access.denied nothing:22",
+        "access.denied secret:22",
+        "access.denied secret:9",
+        "access.denied secret.hq:9",
+        "ssh.no_application localhost:8080",
+        "ssh.no_application /tmp/x",
+        "ssh.no_application /tmp/y",
+    ];
+    assert_eq!(world.audit.denied(), expected);
+}
+
+#[tokio::test]
+async fn who_asks_for_another_port_of_an_application_is_told_its_own() {
+    let (world, target, bound) = managed_client(Terms::default()).await;
+    world.add("db", Kind::Tcp, "10.0.0.7:5432", Login::Transparent, Terms::default());
+    world.add_forbidden("db2", Kind::Tcp, "10.0.0.8:5432", Login::Transparent);
+    let jump = Client::signed_in(&world, "alice", &world.token(None, 1)).await;
+    let told = jump.refused("db", 5433).await;
+    let own = "db.hq is at port 5432 (access.port); forward to db.hq:5432";
+    assert!(told.contains(own), "{told}");
+    // A token of one application says nothing of another.
+    let told = bound.refused("db", 5433).await;
+    assert!(told.contains("(access.forwarding)"), "{told}");
+    let hidden = jump.refused("db2", 5433).await;
+    assert!(hidden.contains("(access.denied)") && !hidden.contains("5432"), "{hidden}");
+    let ssh = jump.refused("web1", 2).await;
+    let port = target.address().rsplit_once(':').unwrap().1.to_owned();
+    assert!(ssh.contains(&format!("web1.hq is at port {port}")), "{ssh}");
+    let denied = ["access.port db:5433", "access.denied db2:5433", "access.port web1:2"];
+    assert_eq!(world.audit.denied(), denied);
 }
 
 #[tokio::test]
@@ -311,12 +367,17 @@ async fn a_password_can_be_typed_at_the_terminal() {
 
 #[tokio::test]
 async fn more_channels_than_there_are_places_are_refused_and_places_come_back() {
-    let (_world, _target, client) = managed_client(Terms::default()).await;
+    let (world, _target, client) = managed_client(Terms::default()).await;
     let mut open = Vec::new();
     for _ in 0..256 {
         open.push(client.handle.channel_open_session().await.unwrap());
     }
     assert!(client.handle.channel_open_session().await.is_err());
+    let told = client.refused("127.0.0.1", 9).await;
+    assert!(told.contains("(ssh.too_many_channels)"), "{told}");
+    let refused = world.audit.refused();
+    assert!(refused[0].starts_with("ssh.channel_refused "), "{refused:?}");
+    assert_eq!(refused[1], "ssh.forward_refused 127.0.0.1:9 (ssh.too_many_channels)");
     let last = open.pop().unwrap();
     last.close().await.unwrap();
     tokio::time::sleep(Duration::from_millis(100)).await;

@@ -548,6 +548,31 @@ impl Audit {
         self.all().into_iter().filter_map(action).collect()
     }
 
+    /// What was refused before there was a session, as `code application`.
+    pub(crate) fn denied(&self) -> Vec<String> {
+        let denied = |event: AuditEvent| match event {
+            AuditEvent::AccessDenied { code, application, .. } => {
+                Some(format!("{code} {application}"))
+            }
+            _ => None,
+        };
+        self.all().into_iter().filter_map(denied).collect()
+    }
+
+    /// The codes under which sessions were refused something, with what it was.
+    pub(crate) fn refused(&self) -> Vec<String> {
+        let refused = |event: AuditEvent| match event {
+            AuditEvent::SessionAction {
+                what,
+                detail,
+                facts: Some(session::Facts::Refused { code }),
+                ..
+            } => Some(format!("{what} {detail} ({code})")),
+            _ => None,
+        };
+        self.all().into_iter().filter_map(refused).collect()
+    }
+
     /// The sessions' ends.
     pub(crate) fn ends(&self) -> Vec<(access::EndReason, access::Side)> {
         let end = |event: AuditEvent| match event {

@@ -9,7 +9,7 @@ use russh::client::{
     Session,
 };
 use russh::keys::PublicKeyOrCertificate;
-use russh::{Channel, ChannelMsg};
+use russh::{Channel, ChannelId, ChannelMsg, ChannelOpenFailure};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
@@ -21,6 +21,7 @@ pub(crate) struct Client {
     pub(crate) goodbye: Arc<Mutex<Option<String>>>,
     pub(crate) arrived: Arc<Mutex<Vec<String>>>,
     banner: Arc<Mutex<String>>,
+    unopened: Arc<Mutex<Vec<String>>>,
 }
 
 /// Takes any host key, remembers the server's goodbye, and sends back what arrives at ports.
@@ -29,6 +30,7 @@ pub(crate) struct Eyes {
     goodbye: Arc<Mutex<Option<String>>>,
     arrived: Arc<Mutex<Vec<String>>>,
     banner: Arc<Mutex<String>>,
+    unopened: Arc<Mutex<Vec<String>>>,
     tasks: JoinSet<()>,
 }
 
@@ -61,6 +63,18 @@ impl client::Handler for Eyes {
             let (mut reader, mut writer) = tokio::io::split(channel.into_stream());
             drop(tokio::io::copy(&mut reader, &mut writer).await);
         });
+        Ok(())
+    }
+
+    async fn channel_open_failure(
+        &mut self,
+        _: ChannelId,
+        _: ChannelOpenFailure,
+        description: &str,
+        _: &str,
+        _: &mut Session,
+    ) -> Result<(), russh::Error> {
+        self.unopened.lock().unwrap().push(description.to_owned());
         Ok(())
     }
 
@@ -100,9 +114,9 @@ impl Client {
         let config = client::Config { window_size: 1 << 20, ..client::Config::default() };
         let eyes = Eyes::default();
         let (goodbye, arrived) = (eyes.goodbye.clone(), eyes.arrived.clone());
-        let banner = eyes.banner.clone();
+        let (banner, unopened) = (eyes.banner.clone(), eyes.unopened.clone());
         let handle = client::connect_stream(Arc::new(config), stream, eyes).await.unwrap();
-        Self { handle, goodbye, arrived, banner }
+        Self { handle, goodbye, arrived, banner, unopened }
     }
 
     /// Signed in to a managed application.
@@ -134,6 +148,22 @@ impl Client {
     pub(crate) async fn run(&self, command: &str) -> Outcome {
         let mut channel = self.exec(command).await;
         outcome(&mut channel).await
+    }
+
+    /// Asks for a port that is refused; what the server says.
+    pub(crate) async fn refused(&self, host: &str, port: u32) -> String {
+        let before = self.unopened.lock().unwrap().len();
+        let opened = self.handle.channel_open_direct_tcpip(host, port, "::1", 1).await;
+        assert!(opened.is_err(), "{host}:{port}");
+        within(async {
+            loop {
+                if let Some(told) = self.unopened.lock().unwrap().get(before) {
+                    return told.clone();
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        })
+        .await
     }
 
     /// From where and to where connections came in.
