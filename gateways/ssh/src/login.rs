@@ -1,12 +1,14 @@
 //! Signing in: first to the relay, then, where the user shows the target their own login, to the
 //! target. Nothing is trusted before a token or a signature was vouched for.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use access::{
-    Application, ApplicationId, Authenticated, Context, Keeps, Login as Mode, Name, Proof, Unfound,
+    Application, ApplicationId, Authenticated, Code, Context, Explain, Keeps, Login as Mode, Name,
+    Proof, Unfound,
 };
 use russh::MethodSet;
 use russh::keys::Certificate;
@@ -19,7 +21,7 @@ use crate::browser::{Led, MOST_LED};
 use crate::config::{MAX_FAILURES, REFUSAL_TIME, methods, methods_for, typed_methods};
 use crate::connection::{Connection, Phase};
 use crate::dialogue::{Dialogue, Prefer, Question, Step};
-use crate::proto::{UserName, looks_like_token};
+use crate::proto::{UserName, UserNameError, looks_like_token};
 use crate::reach::{Reach, denied};
 use crate::terminal::Applicant;
 use crate::words;
@@ -78,6 +80,34 @@ enum Way {
     Silent,
 }
 
+/// Why nothing that is shown under a user name is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum NoName {
+    Unsound(UserNameError),
+    /// Something was proven under another one.
+    Another,
+}
+
+impl Explain for NoName {
+    fn code(&self) -> Code {
+        Code("ssh.user_name")
+    }
+
+    fn public(&self) -> Cow<'static, str> {
+        match self {
+            Self::Unsound(error) => Cow::Owned(error.to_string()),
+            Self::Another => Cow::Borrowed("the user name has changed while signing in"),
+        }
+    }
+
+    fn hint(&self) -> Option<Cow<'static, str>> {
+        Some(Cow::Borrowed(match self {
+            Self::Unsound(_) => "it is login+app or login+app.site",
+            Self::Another => "connect once more",
+        }))
+    }
+}
+
 impl Login {
     pub(crate) fn new(
         connection: Arc<Connection>,
@@ -99,8 +129,8 @@ impl Login {
 
     /// The request every client begins with; enough where an agent's connection vouches.
     pub(crate) async fn none(&mut self, user: &str) -> Verdict {
-        if !self.belongs_to(user).await {
-            return Verdict::Cut;
+        if let Err(other) = self.belongs_to(user).await {
+            return self.no_name(other).await;
         }
         let Some((who, application)) = self.vouched.take() else { return self.reject() };
         match self.connection.gateway.broker.policy().application(application).cloned() {
@@ -110,8 +140,8 @@ impl Login {
     }
 
     pub(crate) async fn password(&mut self, user: &str, text: SecretString) -> Verdict {
-        if !self.belongs_to(user).await {
-            return Verdict::Cut;
+        if let Err(other) = self.belongs_to(user).await {
+            return self.no_name(other).await;
         }
         match &self.stage {
             Stage::Token if !self.wants(Proof::Token) => self.reject(),
@@ -122,16 +152,22 @@ impl Login {
     }
 
     /// Whether a signature by this key is worth asking for. Changes nothing.
-    pub(crate) async fn key_offered(&mut self, user: &str, fingerprint: &str) -> bool {
-        self.belongs_to(user).await
-            && matches!(self.stage, Stage::Token)
+    pub(crate) async fn key_offered(&mut self, user: &str, fingerprint: &str) -> Verdict {
+        if let Err(other) = self.belongs_to(user).await {
+            return self.no_name(other).await;
+        }
+        let worth = matches!(self.stage, Stage::Token)
             && (self.wants(Proof::PublicKey) || self.wants(Proof::Certificate))
-            && self.connection.gateway.authn.may_sign_in(fingerprint)
+            && self.connection.gateway.authn.may_sign_in(fingerprint);
+        if worth { Verdict::Accept } else { self.reject() }
     }
 
     /// A key whose signature over this connection was verified.
     pub(crate) async fn key(&mut self, user: &str, fingerprint: &str) -> Verdict {
-        if !self.belongs_to(user).await || !matches!(self.stage, Stage::Token) {
+        if let Err(other) = self.belongs_to(user).await {
+            return self.no_name(other).await;
+        }
+        if !matches!(self.stage, Stage::Token) {
             return Verdict::Cut;
         }
         if !self.wants(Proof::PublicKey) {
@@ -147,7 +183,10 @@ impl Login {
 
     /// A certificate whose key's signature over this connection was verified.
     pub(crate) async fn certificate(&mut self, user: &str, shown: &Certificate) -> Verdict {
-        if !self.belongs_to(user).await || !matches!(self.stage, Stage::Token) {
+        if let Err(other) = self.belongs_to(user).await {
+            return self.no_name(other).await;
+        }
+        if !matches!(self.stage, Stage::Token) {
             return Verdict::Cut;
         }
         if !self.wants(Proof::Certificate) {
@@ -171,8 +210,8 @@ impl Login {
         user: &str,
         answers: Option<Vec<SecretString>>,
     ) -> Verdict {
-        if !self.belongs_to(user).await {
-            return Verdict::Cut;
+        if let Err(other) = self.belongs_to(user).await {
+            return self.no_name(other).await;
         }
         match (&self.stage, answers) {
             (Stage::Token, _) if !self.wants(Proof::Token) => self.reject(),
@@ -188,23 +227,34 @@ impl Login {
     }
 
     /// What was proven for one name does not count for another.
-    async fn belongs_to(&mut self, user: &str) -> bool {
+    async fn belongs_to(&mut self, user: &str) -> Result<(), NoName> {
         self.asked = Instant::now();
         match &self.user {
-            Some(known) if known == user => true,
-            Some(_) if self.partly.is_some() || !matches!(self.stage, Stage::Token) => false,
+            Some(known) if known == user => Ok(()),
+            Some(_) if self.partly.is_some() || !matches!(self.stage, Stage::Token) => {
+                Err(NoName::Another)
+            }
             known => {
                 let first = known.is_none();
-                if UserName::parse(user).is_err() {
-                    return false;
+                if let Err(error) = UserName::parse(user) {
+                    let shown: String = user.chars().take(MAX_SHOWN).collect();
+                    let from = self.connection.peer.ip();
+                    self.connection.gateway.authn.left(&shown, from);
+                    return Err(NoName::Unsound(error));
                 }
                 self.user = Some(user.to_owned());
                 if first {
                     self.connection.phase(Phase::Asked).await;
                 }
-                true
+                Ok(())
             }
         }
+    }
+
+    /// Ends a connection whose user name is none, as OpenSSH does: with a sentence. It is said
+    /// before anything is looked up, so it tells nothing of who is there.
+    async fn no_name(&mut self, why: NoName) -> Verdict {
+        self.end(words::explain(&why)).await
     }
 
     fn first_question(&mut self) -> Question {
@@ -535,6 +585,8 @@ impl Drop for Login {
     }
 }
 
+/// Characters of a user name that is none, for the record.
+const MAX_SHOWN: usize = 64;
 const ANOTHER_USER: &str = "what was shown second is of another user";
 const NOT_ALL: &str =
     "not all proofs were shown that the application asks for, or not in their order";

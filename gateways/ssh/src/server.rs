@@ -112,8 +112,10 @@ impl Handler for DoorHandler {
         // SHA-1 signatures are worth nothing.
         let sound = *offer.algorithm != Algorithm::Rsa { hash: None };
         let fingerprint = offer.public_key.fingerprint(HashAlg::Sha256).to_string();
-        let known = self.login.key_offered(user, &fingerprint).await;
-        answer(if sound && known { Verdict::Accept } else { self.login.reject() })
+        match verdict!(self, self.login.key_offered(user, &fingerprint)) {
+            Ok(Auth::Accept) if !sound => answer(self.login.reject()),
+            verdict => verdict,
+        }
     }
 
     async fn auth_publickey(

@@ -120,6 +120,42 @@ async fn wrong_credentials_all_take_the_same_time_and_end_the_connection() {
     assert!(goodbye.contains("too many failed sign-ins"), "{goodbye}");
 }
 
+/// Told before anything is looked up, whatever is shown: it says nothing of who is there.
+#[tokio::test]
+async fn a_user_name_that_is_none_is_told_so_by_every_way_of_signing_in() {
+    let (world, _target, token) = managed_world().await;
+    let too_long = format!("{}+web1", "x".repeat(500));
+    let known = Arc::new(key());
+    world.register(&known.public_key().fingerprint(HashAlg::Sha256).to_string());
+    for way in ["none", "password", "interactive", "key"] {
+        let mut client = Client::connect(&world).await;
+        let user = too_long.as_str();
+        let handle = &mut client.handle;
+        let let_in = match way {
+            "none" => handle.authenticate_none(user).await.is_ok_and(|it| it.success()),
+            "password" => {
+                handle.authenticate_password(user, &token).await.is_ok_and(|it| it.success())
+            }
+            "key" => {
+                let shown = PrivateKeyWithHashAlg::new(known.clone(), None);
+                handle.authenticate_publickey(user, shown).await.is_ok_and(|it| it.success())
+            }
+            _ => {
+                let asked = handle.authenticate_keyboard_interactive_start(user, None).await;
+                matches!(asked, Ok(Reply::Success))
+            }
+        };
+        assert!(!let_in, "{way}");
+        let told = client.goodbye().await.unwrap_or_default();
+        let expected = "a user name has at most 255 bytes (ssh.user_name); it is login+app";
+        assert!(told.contains(expected), "{way}: {told:?}");
+    }
+    let mut client = Client::connect(&world).await;
+    drop(client.handle.authenticate_none("x\x1b[2J").await);
+    let told = client.goodbye().await.unwrap_or_default();
+    assert!(told.contains("no control characters (ssh.user_name)"), "{told:?}");
+}
+
 #[tokio::test]
 async fn unknown_and_forbidden_applications_get_the_same_answer() {
     let (world, target, _) = managed_world().await;
