@@ -18,7 +18,7 @@ use crate::certificate::Facts;
 use crate::closed::ConnectError;
 use crate::connection::{Connection, Link, Peer};
 use crate::control::{ControlLoop, Role};
-use crate::dial::EXAMINES;
+use crate::dial::{EXAMINES, NO_VERSION};
 use crate::mux::{Mux, Side, Way};
 
 /// Signs certificates for one connected machine.
@@ -117,7 +117,7 @@ impl Knock {
 
     /// Whether the peer asks for no more than whether it would be welcome.
     pub fn examines(&self) -> bool {
-        self.peer.capabilities.iter().any(|capability| capability == EXAMINES)
+        asks_only(&self.peer.capabilities)
     }
 
     /// Tells the peer that it would be welcome, and lets it go.
@@ -149,6 +149,10 @@ impl Knock {
     }
 }
 
+fn asks_only(capabilities: &[String]) -> bool {
+    capabilities.iter().any(|capability| capability == EXAMINES)
+}
+
 fn facts(leaf: Option<&CertificateDer<'_>>) -> Result<Facts, ConnectError> {
     let leaf = leaf.ok_or(ConnectError::NoCertificate)?;
     Facts::of(leaf).map_err(|source| ConnectError::Certificate { source })
@@ -162,10 +166,15 @@ async fn hear(
     let over = |source| ConnectError::Closed { source };
     let mut control = carrier.accept(&Arc::default()).await.map_err(over)?;
     let hello = control.recv_frame().await.map_err(|source| ConnectError::Greeting { source })?;
-    let Control::Hello { versions, software, capabilities, instance } = hello else {
+    let Control::Hello { versions, software, capabilities, instance, speaks } = hello else {
         return Err(ConnectError::Protocol);
     };
-    let agreed = ours.agree(versions);
+    let asks = speaks.filter(|_| asks_only(&capabilities));
+    let agreed = match asks {
+        // It is told that they have no version in common, as well.
+        Some(speaks) => Some(ours.agree(speaks).unwrap_or_default()),
+        None => ours.agree(versions),
+    };
     let version = agreed.unwrap_or_default();
     let instance = Some(instance).filter(|instance| (1..=MAX_INSTANCE).contains(&instance.len()));
     let peer = Peer { version, software, capabilities, instance };
@@ -193,7 +202,7 @@ fn no_version(ours: VersionRange, theirs: VersionRange) -> Refusal {
         ),
     };
     Refusal {
-        code: "wire.version".into(),
+        code: NO_VERSION.into(),
         message: format!(
             "this program is too {which} for its relay: it speaks {theirs} of the protocol, and the relay {ours}"
         ),

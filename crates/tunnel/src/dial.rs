@@ -109,24 +109,56 @@ pub(crate) async fn greet(said: Hello<'_>, carrier: Carrier) -> Result<Connectio
     Ok(Connection::start(link, peer, control))
 }
 
-/// Asks whether a greeting would be taken, and leaves: the relay takes this for no connection of the
+/// What a relay says to a machine that only asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Asked {
+    Known,
+    /// It knows the machine, and is this program, which speaks none of the machine's versions.
+    NoVersion {
+        relay: String,
+    },
+    /// It does not know the question.
+    Older,
+}
+
+/// Asks whether a greeting would be taken, and leaves: no relay takes this for a connection of the
 /// machine's.
-pub(crate) async fn ask_only(said: Hello<'_>, carrier: Carrier) -> Result<(), ConnectError> {
-    let capabilities = &[EXAMINES.to_owned()];
-    let answered = hello(Hello { capabilities, ..said }, &carrier).await.map(drop);
+pub(crate) async fn ask_only(said: Hello<'_>, carrier: Carrier) -> Result<Asked, ConnectError> {
+    let answered = question(said, &carrier).await;
     carrier.close(EndReason::Closed, "examined");
-    answered
+    match answered? {
+        Control::Welcome { version, .. } if said.versions.contains(version) => Ok(Asked::Known),
+        Control::Welcome { relay, .. } => Ok(Asked::NoVersion { relay }),
+        Control::Refused(refusal) if refusal.code == NO_VERSION => Ok(Asked::Older),
+        other => Err(refused(other)),
+    }
+}
+
+async fn question(said: Hello<'_>, carrier: &Carrier) -> Result<Control, ConnectError> {
+    let mut stream = opened(carrier).await?;
+    let question = Control::Hello {
+        versions: VersionRange::NONE,
+        software: said.software.to_owned(),
+        capabilities: vec![EXAMINES.to_owned()],
+        instance: said.instance.to_owned(),
+        speaks: Some(said.versions),
+    };
+    ask(&mut stream, &question).await
+}
+
+async fn opened(carrier: &Carrier) -> Result<Stream, ConnectError> {
+    carrier.open(&Arc::default()).await.map_err(|source| ConnectError::Greeting { source })
 }
 
 /// The control stream, who answered, and whether the certificate has to be renewed first.
 async fn hello(said: Hello<'_>, carrier: &Carrier) -> Result<(Stream, Peer, bool), ConnectError> {
-    let greeting = |source| ConnectError::Greeting { source };
-    let mut stream = carrier.open(&Arc::default()).await.map_err(greeting)?;
+    let mut stream = opened(carrier).await?;
     let hello = Control::Hello {
         versions: said.versions,
         software: said.software.to_owned(),
         capabilities: said.capabilities.to_vec(),
         instance: said.instance.to_owned(),
+        speaks: None,
     };
     match ask(&mut stream, &hello).await? {
         Control::Welcome { version, relay, renew_now } if said.versions.contains(version) => {
@@ -167,6 +199,8 @@ fn refused(answer: Control) -> ConnectError {
     }
 }
 
+/// The code by which a relay refuses versions that it does not speak.
+pub(crate) const NO_VERSION: &str = "wire.version";
 /// What a machine says that only asks whether it would be welcome.
 pub(crate) const EXAMINES: &str = "examine";
 /// From the name to the welcome.

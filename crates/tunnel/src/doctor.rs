@@ -14,6 +14,7 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::Identity;
 use crate::carrier::{Carrier, Transport};
 use crate::closed::ConnectError;
+use crate::dial::{Asked, NO_VERSION};
 use crate::https::{CallError, Client};
 use crate::ladder::{Ladder, RUNGS};
 use crate::local;
@@ -193,7 +194,18 @@ async fn enrolment(ladder: &Ladder, tried: &[Tried], identity: &Identity) -> Opt
     let (rung, _) = tried.iter().find(|(_, stood)| stood.is_ok())?;
     let asked = timeout(WITHIN, Box::pin(ladder.ask(*rung, identity))).await;
     Some(match asked.unwrap_or(Err(ConnectError::TimedOut { after: WITHIN })) {
-        Ok(()) => Finding::good("enrolment", "the relay knows this machine".to_owned()),
+        Ok(Asked::Known) => Finding::good("enrolment", "the relay knows this machine".to_owned()),
+        Ok(Asked::NoVersion { relay }) => Finding {
+            code: Some(NO_VERSION.into()),
+            ..Finding::bad(
+                "enrolment",
+                format!(
+                    "the relay ({relay}) and this program speak no common version of the protocol"
+                ),
+                "install the release that the relay has on this machine".to_owned(),
+            )
+        },
+        Ok(Asked::Older) => Finding::good("enrolment", NOT_ASKED.to_owned()),
         Err(ConnectError::Refused { source }) => Finding {
             check: "enrolment".to_owned(),
             outcome: Outcome::Bad,
@@ -355,6 +367,9 @@ fn host_of(address: &str) -> &str {
     address.rsplit_once(':').map_or(address, |(host, _)| host)
 }
 
+/// Of a relay from before it could be asked: it would take whoever asks for another connection of
+/// this machine's, and end the one that runs.
+const NOT_ASKED: &str = "not looked at: the relay is older than this program, and can not be asked without disturbing it";
 /// For larger packets to be tried, and after which none larger gets through.
 const TRYING: Duration = Duration::from_secs(3);
 const SETTLED: Duration = Duration::from_millis(800);

@@ -13,10 +13,14 @@ use bytes::Bytes;
 use relay::{Signer, TestCa, TestRelay, how, within};
 use splice::{Counters, Finish, Io, Joined, Stream as _};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use testkit::{open_files, resident};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::task::JoinSet;
+use tunnel::doctor::{Finding, Outcome, examine};
 use tunnel::endpoint::{self, Congestion};
-use tunnel::{Closed, ConnectError, Connection, OpenError, Stream, end_reason};
+use tunnel::ladder::Ways;
+use tunnel::{Closed, ConnectError, Connection, Ladder, OpenError, OverTcp, Stream, end_reason};
 use wire::{Control, Header, Inbox, Mode, Open, Refusal, RelayAt, Reply, VERSIONS, VersionRange};
 
 #[tokio::test]
@@ -370,7 +374,13 @@ async fn a_version_nobody_speaks_is_refused_in_words() {
         let versions = wire::VersionRange { min: 90, max: 99 };
         let (software, capabilities) = (String::new(), Vec::new());
         control
-            .say(&Control::Hello { versions, software, capabilities, instance: String::new() })
+            .say(&Control::Hello {
+                versions,
+                software,
+                capabilities,
+                instance: String::new(),
+                speaks: None,
+            })
             .await;
         control.hear().await
     };
@@ -378,6 +388,76 @@ async fn a_version_nobody_speaks_is_refused_in_words() {
     assert!(matches!(accepted, Err(ConnectError::Refused { .. })));
     let Control::Refused(refusal) = heard else { panic!("{heard:?}") };
     assert_eq!(refusal.code, "wire.version");
+}
+
+/// As relays were that know no question: a hello of a version that they speak is a connection of the
+/// machine's, and ends the one that runs.
+#[tokio::test]
+async fn a_doctor_takes_no_machines_place_at_a_relay_that_can_not_be_asked() {
+    let relay = TestRelay::start();
+    let identity = relay.ca.identity("connector:1");
+    let entered = AtomicUsize::new(0);
+    let serving = async {
+        while let Some(incoming) = relay.endpoint.accept().await {
+            let Ok(quic) = incoming.await else { continue };
+            let Ok((send, recv)) = quic.accept_bi().await else { continue };
+            let mut control = RawControl { send, recv, inbox: Inbox::default(), server: None };
+            let Control::Hello { versions, .. } = control.hear().await else { panic!("no hello") };
+            let answer = match VERSIONS.agree(versions) {
+                Some(version) => {
+                    entered.fetch_add(1, Relaxed);
+                    Control::Welcome { version, relay: "old".to_owned(), renew_now: false }
+                }
+                None => Control::Refused(Refusal {
+                    code: "wire.version".into(),
+                    message: "this program is too old".to_owned(),
+                    hint: None,
+                }),
+            };
+            control.say(&answer).await;
+            quic.closed().await;
+        }
+    };
+    let found = tokio::select! {
+        found = enrolment(&relay, &identity) => found,
+        () = serving => panic!("it ended"),
+    };
+    assert_eq!(found.outcome, Outcome::Good, "{found:?}");
+    assert!(found.found.starts_with("not looked at: the relay is older"), "{found:?}");
+    assert_eq!(entered.load(Relaxed), 0);
+}
+
+#[tokio::test]
+async fn a_doctor_says_that_a_relay_speaks_no_version_of_its_own() {
+    let relay = TestRelay::start();
+    let identity = relay.ca.identity("connector:1");
+    let (mut serving, endpoint) = (JoinSet::new(), relay.endpoint.clone());
+    serving.spawn(async move {
+        while let Some(incoming) = endpoint.accept().await {
+            let newer = VersionRange { min: 90, max: 91 };
+            let Ok(knock) = tunnel::accept_speaking(incoming, newer).await else { continue };
+            assert!(knock.examines());
+            knock.assure("adit-relay 9.0").await;
+        }
+    });
+    let found = enrolment(&relay, &identity).await;
+    assert_eq!((found.outcome, found.code.as_deref()), (Outcome::Bad, Some("wire.version")));
+    assert!(found.found.contains("adit-relay 9.0"), "{found:?}");
+}
+
+/// What a doctor says of it, by QUIC.
+async fn enrolment(relay: &TestRelay, identity: &tunnel::Identity) -> Finding {
+    let ways = Ways {
+        quic: relay.address(),
+        // Nobody is there.
+        https: "127.0.0.1:9".to_owned(),
+        domain: "relay.test".into(),
+        software: "test 0",
+        congestion: Congestion::Cubic,
+        over_tcp: OverTcp::default(),
+    };
+    let found = within(examine(&Ladder::new(ways, None), identity)).await;
+    found.into_iter().find(|finding| finding.check == "enrolment").unwrap()
 }
 
 #[tokio::test]
@@ -554,6 +634,7 @@ async fn raw_hello(
                 software,
                 capabilities,
                 instance: String::new(),
+                speaks: None,
             })
             .await;
         assert!(matches!(control.hear().await, Control::Welcome { .. }));

@@ -23,8 +23,14 @@ pub enum Control {
         /// Drawn when the dialling process began: several connections with one are one process's.
         #[serde(default, skip_serializing_if = "String::is_empty")]
         instance: String,
+        /// The versions of who only asks whether it would be welcome. It says
+        /// [`VersionRange::NONE`] in `versions`, so that a relay that does not know the question
+        /// refuses it, and does not take it for a connection.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        speaks: Option<VersionRange>,
     },
-    /// The relay's answer to a hello it accepts.
+    /// The relay's answer to a hello it accepts. To who only asks, version 0 says that they have
+    /// none in common.
     Welcome {
         version: u16,
         /// Program and version of the relay, for people.
@@ -258,6 +264,7 @@ mod tests {
                 software: "adit-connector 0.1.0".into(),
                 capabilities: vec!["drain".into()],
                 instance: String::new(),
+                speaks: None,
             },
             Control::Killed { session: SessionId(uuid::Uuid::nil()), words: "back at five".into() },
             Control::Welcome { version: 1, relay: "adit-relay 0.1.0".into(), renew_now: true },

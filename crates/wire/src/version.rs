@@ -23,6 +23,9 @@ pub struct VersionRange {
 }
 
 impl VersionRange {
+    /// No version that there is: whoever says this agrees with nobody.
+    pub const NONE: Self = Self { min: 0, max: 0 };
+
     /// The highest version both sides speak.
     pub fn agree(self, other: Self) -> Option<u16> {
         let highest = self.max.min(other.max);

@@ -17,7 +17,7 @@ use crate::Identity;
 use crate::carrier::{Carrier, Transport};
 use crate::closed::ConnectError;
 use crate::connection::Connection;
-use crate::dial::{self, DialOut, Hello};
+use crate::dial::{self, Asked, DialOut, Hello};
 use crate::endpoint::Congestion;
 use crate::tcp::{OverTcp, Relay};
 
@@ -221,12 +221,12 @@ impl Ladder {
         (carrier.transport(), dial::greet(self.hello(identity), carrier).await)
     }
 
-    /// Whether the relay would greet this machine back, asked by one way.
+    /// What the relay says to this machine, asked by one way whether it would be greeted back.
     pub(crate) async fn ask(
         &self,
         rung: Transport,
         identity: &Identity,
-    ) -> Result<(), ConnectError> {
+    ) -> Result<Asked, ConnectError> {
         let carrier = self.attempt(rung, identity).await.1?;
         dial::ask_only(self.hello(identity), carrier).await
     }
