@@ -20,7 +20,8 @@ pub struct AllowList {
     entries: Option<Vec<Entry>>,
 }
 
-/// One line of the list: `CIDR:port`, `CIDR:*`, `host:port` or `host:*`.
+/// One line of the list: a network or a host, and behind a colon a port, several as in
+/// `8000-8100`, or `*` for all.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     place: Place,
@@ -32,7 +33,7 @@ pub struct Entry {
 pub enum EntryError {
     #[error("an entry is CIDR:port, CIDR:*, host:port or host:*, for example 10.0.0.0/8:22")]
     Form,
-    #[error("the port is a number from 1 to 65535, or *")]
+    #[error("the port is a number from 1 to 65535, several such as 8000-8100, or *")]
     Port,
     #[error("the host is an address, a network such as 10.0.0.0/8 or [fd00::]/8, or a DNS name")]
     Host,
@@ -59,7 +60,7 @@ impl AllowList {
             (Place::Net(net), Port::One(port)) if net.prefix_len() == net.max_prefix_len() => {
                 Some((net.addr().to_string(), port))
             }
-            (Place::Host(_) | Place::Net(_), Port::Any | Port::One(_)) => None,
+            (Place::Host(_) | Place::Net(_), Port::Any | Port::One(_) | Port::Range(..)) => None,
         })
     }
 
@@ -95,6 +96,8 @@ enum Place {
 enum Port {
     Any,
     One(u16),
+    /// From the one to the other, which is larger.
+    Range(u16, u16),
 }
 
 impl Place {
@@ -122,6 +125,26 @@ impl Port {
         match self {
             Self::Any => true,
             Self::One(only) => only == port,
+            Self::Range(first, last) => (first..=last).contains(&port),
+        }
+    }
+}
+
+impl FromStr for Port {
+    type Err = EntryError;
+
+    fn from_str(text: &str) -> Result<Self, EntryError> {
+        let number = |text: &str| match text.parse() {
+            Ok(0) | Err(_) => Err(EntryError::Port),
+            Ok(number) => Ok(number),
+        };
+        let Some((first, last)) = text.split_once('-') else {
+            return if text == "*" { Ok(Self::Any) } else { number(text).map(Self::One) };
+        };
+        match (number(first)?, number(last)?) {
+            (first, last) if first < last => Ok(Self::Range(first, last)),
+            (first, last) if first == last => Ok(Self::One(first)),
+            _ => Err(EntryError::Port),
         }
     }
 }
@@ -131,14 +154,7 @@ impl FromStr for Entry {
 
     fn from_str(text: &str) -> Result<Self, EntryError> {
         let (place, port) = text.rsplit_once(':').ok_or(EntryError::Form)?;
-        let port = match port {
-            "*" => Port::Any,
-            number => match number.parse() {
-                Ok(0) | Err(_) => return Err(EntryError::Port),
-                Ok(number) => Port::One(number),
-            },
-        };
-        Ok(Self { place: place.parse()?, port })
+        Ok(Self { port: port.parse()?, place: place.parse()? })
     }
 }
 
@@ -175,6 +191,7 @@ impl fmt::Display for Entry {
         match self.port {
             Port::Any => write!(f, ":*"),
             Port::One(port) => write!(f, ":{port}"),
+            Port::Range(first, last) => write!(f, ":{first}-{last}"),
         }
     }
 }

@@ -86,7 +86,8 @@ struct JoinArgs {
     /// Where the key, the certificate and the configuration go.
     #[arg(long)]
     state: PathBuf,
-    /// What may be dialled: CIDR:port, CIDR:*, host:port or host:*. Several times for several.
+    /// What may be dialled: CIDR:port, CIDR:*, host:port or host:*; host:8000-8100 for several
+    /// ports. May be repeated.
     #[arg(long, value_name = "ENTRY")]
     allow: Vec<Entry>,
     /// How lists call this connector.

@@ -185,7 +185,9 @@ pub fn template(
     let quoted = |text: &str| toml::Value::from(text).to_string();
     let entries: Vec<_> = allow.iter().map(|entry| quoted(&entry.to_string())).collect();
     let allow = match entries.is_empty() {
-        true => "# allow = [\"10.0.0.0/8:22\", \"db1.corp:5432\"]".to_owned(),
+        true => {
+            "# allow = [\"10.0.0.0/8:22\", \"db1.corp:5432\", \"app1.corp:8000-8100\"]".to_owned()
+        }
         false => format!("allow = [{}]", entries.join(", ")),
     };
     let proxy = match proxy {

@@ -8,6 +8,7 @@ fn the_list_decides_as_written() {
     use NotAllowed::{Special, Unlisted};
     let site = ["10.0.0.0/8:22", "[fd00::]/8:*", "db1.corp:5432", "192.168.7.9:80"];
     let wide = ["0.0.0.0/0:*", "::/0:*", "evil.example:*"];
+    let many = ["10.0.0.0/8:8000-8100", "app.corp:1-65535", "0.0.0.0/0:8050-8051"];
     let local = ["127.0.0.1/32:5432", "localhost:8080", "169.254.10.0/24:22"];
     type Row<'a> = (&'a [&'a str], &'a str, &'a str, u16, Result<(), NotAllowed>);
     let table: &[Row] = &[
@@ -46,6 +47,12 @@ fn the_list_decides_as_written() {
         (&local, "169.254.10.7", "169.254.10.7", 22, Ok(())),
         (&local, "169.254.169.254", "169.254.169.254", 22, Err(Special)),
         (&local, "10.0.0.1", "10.0.0.1", 22, Err(Unlisted)),
+        (&many, "10.0.0.1", "10.0.0.1", 7999, Err(Unlisted)),
+        (&many, "10.0.0.1", "10.0.0.1", 8000, Ok(())),
+        (&many, "10.0.0.1", "10.0.0.1", 8100, Ok(())),
+        (&many, "10.0.0.1", "10.0.0.1", 8101, Err(Unlisted)),
+        (&many, "app.corp", "172.16.0.9", 65535, Ok(())),
+        (&many, "127.0.0.1", "127.0.0.1", 8050, Err(Special)),
         // An empty list allows nothing.
         (&[], "10.0.0.1", "10.0.0.1", 22, Err(Unlisted)),
     ];
@@ -114,6 +121,9 @@ fn a_mistake_in_an_entry_is_named() {
         ("[fd00::/8]:22", "[fd00::]/8:22"),
         ("DB1.corp:5432", "db1.corp:5432"),
         ("::ffff:10.0.0.7:22", "10.0.0.7/32:22"),
+        ("[fd00::]/8:8000-8100", "[fd00::]/8:8000-8100"),
+        ("my-db.corp:1-65535", "my-db.corp:1-65535"),
+        ("db1.corp:22-22", "db1.corp:22"),
     ];
     for (text, shown) in good {
         let entry: Entry = text.parse().unwrap_or_else(|error| panic!("{text}: {error}"));
@@ -125,6 +135,13 @@ fn a_mistake_in_an_entry_is_named() {
         ("10.0.0.0/8:0", EntryError::Port),
         ("10.0.0.0/8:65536", EntryError::Port),
         ("10.0.0.0/8:ssh", EntryError::Port),
+        ("db1.corp:8100-8000", EntryError::Port),
+        ("db1.corp:0-8000", EntryError::Port),
+        ("db1.corp:8000-65536", EntryError::Port),
+        ("db1.corp:8000-", EntryError::Port),
+        ("db1.corp:-", EntryError::Port),
+        ("db1.corp:8000-*", EntryError::Port),
+        ("db1.corp:1-2-3", EntryError::Port),
         ("10.0.0.0/33:22", EntryError::Host),
         ("10.0.0.256:22", EntryError::Host),
         ("a b:22", EntryError::Host),

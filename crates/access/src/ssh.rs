@@ -34,8 +34,8 @@ pub struct SshTerms {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scp: Option<bool>,
     /// Where ports may lead through the target, by `-L`, `-D` and `-W`, which are one request:
-    /// `all`, `none`, or a list of `host:port`, either of which may be `*`. Applications of the
-    /// relay have grants of their own.
+    /// `all`, `none`, or a list of `host:port`, either of which may be `*`; several ports are
+    /// `8000-8100`. Applications of the relay have grants of their own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub local: Option<Allowed>,
     /// Whether the target may listen for the user, by `-R`.
@@ -206,8 +206,7 @@ impl Channels {
             Some((to, at)) => {
                 let host = host.trim_start_matches('[').trim_end_matches(']');
                 let to = to.trim_start_matches('[').trim_end_matches(']');
-                (to == "*" || to.eq_ignore_ascii_case(host))
-                    && (at == "*" || at == port.to_string())
+                (to == "*" || to.eq_ignore_ascii_case(host)) && is_at(port, at)
             }
             None => false,
         };
@@ -422,7 +421,19 @@ fn is_destination(entry: &str) -> bool {
     let host_is_sound = !host.is_empty()
         && host.len() <= 255
         && !host.contains(|c: char| is_hidden(c) || c.is_whitespace());
-    host_is_sound && (port == "*" || port.parse::<u16>().is_ok_and(|port| port > 0))
+    host_is_sound && (port == "*" || ports(port).is_some())
+}
+
+/// The first and the last port of an entry that names some.
+fn ports(entry: &str) -> Option<(u16, u16)> {
+    let (first, last) = entry.split_once('-').unwrap_or((entry, entry));
+    let (first, last) = (first.parse().ok()?, last.parse().ok()?);
+    (0 < first && first <= last).then_some((first, last))
+}
+
+fn is_at(port: u32, entry: &str) -> bool {
+    let within = |(first, last): (u16, u16)| (u32::from(first)..=u32::from(last)).contains(&port);
+    entry == "*" || ports(entry).is_some_and(within)
 }
 
 fn is_variable(entry: &str) -> bool {
@@ -524,12 +535,16 @@ mod tests {
 
     #[test]
     fn ports_lead_only_where_a_list_says() {
-        let local = Some(only(&["db.corp:5432", "*:80", "web:*", "[fd00::1]:22"]));
+        let local = Some(only(&["db.corp:5432", "*:80", "web:*", "[fd00::1]:22", "app:8000-8100"]));
         let channels = with(&SshTerms { local, ..SshTerms::default() });
         for (host, port) in
             [("db.corp", 5432), ("DB.corp", 5432), ("any", 80), ("web", 9), ("fd00::1", 22)]
         {
             assert!(channels.local(host, port), "{host}:{port}");
+        }
+        let ports = [(7999, false), (8000, true), (8100, true), (8101, false), (73_536, false)];
+        for (port, leads) in ports {
+            assert_eq!(channels.local("app", port), leads, "{port}");
         }
         for (host, port) in [("db.corp", 5433), ("xdb.corp", 5432), ("", 22), ("fd00::2", 22)] {
             assert!(!channels.local(host, port), "{host}:{port}");
@@ -586,11 +601,13 @@ mod tests {
         let many: Vec<_> = (0..65).map(|n| format!("run{n}")).collect();
         let wrong = SshTerms {
             exec: only(&["* x", "", " ls", "a\0b"]),
-            local: Some(only(&["db", "db:0", ":22", "db:70000", "a b:1", "*:*"])),
+            local: Some(only(&[
+                "db", "db:0", ":22", "db:70000", "a b:1", "*:*", "db:9-8", "db:8-*",
+            ])),
             environment: only(&["A B", "*", "LC_*_X", ""]),
             ..SshTerms::default()
         };
-        assert_eq!(wrong.mistakes().len(), 4 + 5 + 3, "{:?}", wrong.mistakes());
+        assert_eq!(wrong.mistakes().len(), 4 + 7 + 3, "{:?}", wrong.mistakes());
         let wrong = SshTerms { exec: Allowed::from(many), ..SshTerms::default() };
         assert_eq!(wrong.mistakes().len(), 1);
         assert!(SshTerms::default().mistakes().is_empty());
