@@ -154,6 +154,10 @@ fn who_shows_no_good_token_gets_in_nowhere() -> Result<()> {
     assert_says(&run(&mut replicating, SOON)?, "database.replication");
     let absent = run(stage.psql(&token, &["-c", "select 1"]).env("PGDATABASE", "nothing"), SOON)?;
     assert_says(&absent, "database \"nothing\" does not exist");
+    assert!(!absent.stderr.contains("HINT"), "{}", absent.both());
+    let unnamed = run(stage.psql(&token, &["-c", "select 1"]).env_remove("PGDATABASE"), SOON)?;
+    assert_says(&unnamed, "database \"reporting\" does not exist");
+    assert_says(&unnamed, "the client named no database");
     let listed = stage.deployment.admin_json(&["token", "ls"])?;
     let rows = listed.as_array().context("tokens")?.iter();
     let mine = rows.filter(|row| row["user"] == "alice" && row["kind"] == "access");
@@ -173,7 +177,8 @@ fn a_level_is_an_account_and_the_database_holds_it() -> Result<()> {
     assert_eq!(stage.sql(&token, "select current_user")?.ok()?.trim(), "orders_ro");
     assert_says(&stage.sql(&token, "delete from orders")?, "permission denied");
     let other = run(stage.psql(&token, &["-c", "select 1"]).env("PGDATABASE", "postgres"), SOON)?;
-    assert_says(&other, "access.denied");
+    assert_says(&other, "opens other databases (access.denied)");
+    assert_says(&other, "name one of them: orders");
     let detail = stage.deployment.audit("access.denied")?;
     assert!(detail[0]["event"]["detail"].to_string().contains("databases"), "{detail:?}");
     let editor = grant("alice", "orders-db") + "level = \"editor\"\n";

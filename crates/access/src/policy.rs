@@ -282,16 +282,42 @@ impl PolicySnapshot {
         context: &Context,
         now: SystemTime,
     ) -> Option<BTreeSet<Proof>> {
+        let proofs = who.proofs();
+        let short = self.short_by(Shortfall::Authentication, who, (application, context), now)?;
+        Some(short.iter().flat_map(|rule| rule.terms.ssh.asks_for(&proofs)).collect())
+    }
+
+    /// The databases that `who` may open in `application`, where nothing is in the way but that
+    /// another one was asked for. Told only to whom rules would open it.
+    pub fn other_databases(
+        &self,
+        who: &Authenticated,
+        application: &Arc<Application>,
+        context: &Context,
+        now: SystemTime,
+    ) -> Option<BTreeSet<&str>> {
+        let short = self.short_by(Shortfall::Databases, who, (application, context), now)?;
+        let open = short.into_iter().flat_map(|rule| rule.terms.databases.iter().flatten());
+        Some(open.map(String::as_str).collect())
+    }
+
+    /// The rules that fall short by this term alone, where it is the reason of a denial.
+    fn short_by(
+        &self,
+        term: Shortfall,
+        who: &Authenticated,
+        (application, context): (&Arc<Application>, &Context),
+        now: SystemTime,
+    ) -> Option<Vec<&Arc<Rule>>> {
         let decided = self.decide(who, application, context, now).map(drop);
-        let missing = matches!(decided, Err(Deny::Short(_, Shortfall::Authentication)));
+        let missing = matches!(decided, Err(Deny::Short(_, by)) if by == term);
         let user = self.users.get(&who.user()).filter(|_| missing)?;
+        let application = self.applications.get(&application.id)?;
         let proofs = who.proofs();
         let signed_in = self.signed_in(user.id, now).is_some();
         let facts = Facts::of(context, application, &proofs, signed_in);
         let rules = self.rules.naming(user, application);
-        let short =
-            rules.filter(|rule| rule.terms.shortfalls(&facts, now) == [Shortfall::Authentication]);
-        Some(short.flat_map(|rule| rule.terms.ssh.asks_for(&proofs)).collect())
+        Some(rules.filter(|rule| rule.terms.shortfalls(&facts, now) == [term]).collect())
     }
 
     /// When a session must end at the latest, as things stand: a sign-in that it needs may last

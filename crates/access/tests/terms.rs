@@ -354,6 +354,34 @@ fn a_level_is_an_account_and_databases_are_names() {
     assert_eq!(ask(both, "orders"), as_account("o"));
 }
 
+#[test]
+fn other_databases_are_told_where_nothing_else_is_in_the_way() {
+    let opens = |names: &[&str]| Terms {
+        databases: Some(names.iter().map(|name| (*name).to_owned()).collect()),
+        ..Terms::default()
+    };
+    let told = |terms: Vec<Terms>, database: &str| {
+        let mut data = only(Kind::Postgres, Terms::default());
+        data.applications[0].database.accounts = [(Level::Owner, "o".to_owned())].into();
+        data.rules.clear();
+        for (n, terms) in (1..).zip(terms) {
+            data.rules.push(rule(n, Subject::User(user_id(ALICE)), terms));
+        }
+        let (login, database) = (None, Some(database.to_owned()));
+        let context = Context { login, database, keeps: Keeps::DATABASE, ..context() };
+        let policy = PolicySnapshot::new(data);
+        let open = policy.other_databases(&alice(), &Arc::new(app(1)), &context, now());
+        open.map(|open| open.into_iter().map(str::to_owned).collect::<Vec<_>>())
+    };
+    let late = Terms { valid_until: Some(1), ..opens(&["archive"]) };
+    let two = || vec![opens(&["orders"]), opens(&["stock", "orders"]), late.clone()];
+    assert_eq!(told(two(), "payroll"), Some(vec!["orders".to_owned(), "stock".to_owned()]));
+    // One opens it, or another term is in the way, or no rule is theirs.
+    assert_eq!(told(two(), "stock"), None);
+    assert_eq!(told(vec![late.clone()], "payroll"), None);
+    assert_eq!(told(vec![], "payroll"), None);
+}
+
 /// What becomes of a session under `before` when they become `after`, at a door that keeps all.
 fn changed(before: &Terms, after: &Terms) -> Option<EndReason> {
     let grant = open(&PolicySnapshot::new(only(Kind::Rdp, before.clone()))).unwrap();

@@ -34,6 +34,9 @@ pub enum Refused {
     Unnamed { open: Vec<String> },
     #[error("access was refused")]
     Denied(#[from] Deny),
+    /// `open`: those that the same rules open.
+    #[error("access was refused")]
+    Database { source: Deny, open: Vec<String> },
     #[error("the application is of another kind")]
     Kind,
     #[error("the relay has no account at the application for what the rule allows")]
@@ -86,7 +89,15 @@ impl Knock<'_> {
             database: Some(self.database.to_owned()),
             keeps: Keeps::DATABASE,
         };
-        let grant = policy.authorize(who, &application, context, now)?;
+        let grant = policy.authorize(who, &application, context.clone(), now).map_err(
+            |source| match policy.other_databases(who, &application, &context, now) {
+                Some(open) if !open.is_empty() => {
+                    let open = open.into_iter().map(str::to_owned).collect();
+                    Refused::Database { source, open }
+                }
+                Some(_) | None => Refused::Denied(source),
+            },
+        )?;
         // Both told only to whom a rule opens it.
         if application.kind != self.kind {
             return Err(Refused::Kind);
@@ -153,7 +164,7 @@ impl Explain for Refused {
             Self::Unfound(error) => error.code(),
             Self::Two | Self::Kind => Deny::NoRule.code(),
             Self::Unnamed { .. } => Code("access.unnamed"),
-            Self::Denied(error) => error.code(),
+            Self::Denied(error) | Self::Database { source: error, .. } => error.code(),
             Self::NoAccount { .. } => Code("database.no_account"),
             Self::Open(error) => error.code(),
         }
@@ -165,6 +176,7 @@ impl Explain for Refused {
             Self::Two | Self::Kind => Deny::NoRule.public(),
             Self::Unnamed { .. } => "no application is named".into(),
             Self::Denied(error) => error.public(),
+            Self::Database { .. } => "your access to this application opens other databases".into(),
             Self::NoAccount { .. } => {
                 "the relay has no account at this database for what you may do".into()
             }
@@ -185,6 +197,11 @@ impl Explain for Refused {
                 open.join(", ")
             ))),
             Self::Denied(error) => error.hint(),
+            Self::Database { open, .. } => {
+                let more = if open.len() > SHOWN { " and more" } else { "" };
+                let open: Vec<_> = open.iter().take(SHOWN).map(String::as_str).collect();
+                Some(Cow::Owned(format!("name one of them: {}{more}", open.join(", "))))
+            }
             Self::NoAccount { application } => Some(Cow::Owned(format!(
                 "`adit tunnel {application}` leads to its own login; or an admin gives the \
                  application an account"

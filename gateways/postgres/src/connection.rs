@@ -148,7 +148,7 @@ impl Gateway {
                 self.carry(io, session, startup, Some(&own)).await;
                 own.take_away().await;
             }
-            Err(error) => fail(&mut io, session, &error).await,
+            Err(error) => fail(&mut io, session, startup, &error).await,
         }
     }
 
@@ -188,7 +188,7 @@ impl Gateway {
         };
         match reached {
             Ok((server, tls)) => self.connected(io, session, startup, server, tls).await,
-            Err(error) => fail(&mut io, session, &error).await,
+            Err(error) => fail(&mut io, session, startup, &error).await,
         }
     }
 
@@ -278,14 +278,14 @@ impl OwnAccount<'_> {
 }
 
 /// Ends a session whose server was not reached or let nobody in.
-async fn fail(io: &mut Wire, session: Session, error: &ServerError) {
+async fn fail(io: &mut Wire, session: Session, startup: &Startup, error: &ServerError) {
     note_failed(&session, error.code(), error);
     let (reason, side) = match error {
         ServerError::Dial(error) => error.outcome(),
         _ => (EndReason::Failed, Side::Target),
     };
     session.end(reason, side);
-    tell(io, error).await;
+    tell(io, startup, error).await;
 }
 
 /// Whether the application lets pass what a client wants to replicate, if it does.
@@ -309,11 +309,13 @@ async fn greet(client: &mut Wire, greeting: &[u8], key: &Key) -> std::io::Result
 }
 
 /// Tells a client why it did not come to its database: in the server's words, where those are for it.
-async fn tell(io: &mut Wire, error: &ServerError) {
+async fn tell(io: &mut Wire, startup: &Startup, error: &ServerError) {
     match error.as_is() {
         Some(message) => {
+            let unnamed = startup.named_database().is_none();
+            let hint = Some(words::NAME_ONE).filter(|_| unnamed && proto::lacks_database(message));
             // Who has left is told nothing.
-            drop(io.write_all(message).await);
+            drop(io.write_all(&proto::hinted(message, hint)).await);
             drop(io.flush().await);
             drop(io.shutdown().await);
         }

@@ -176,8 +176,12 @@ impl Startup {
 
     /// The database it opens: clients that are told none name it as the user.
     pub fn database(&self) -> &str {
-        let named = self.database.as_deref().filter(|database| *database != self.user);
-        named.unwrap_or(self.who().0)
+        self.named_database().unwrap_or(self.who().0)
+    }
+
+    /// The same, where it was told one.
+    pub fn named_database(&self) -> Option<&str> {
+        self.database.as_deref().filter(|database| *database != self.user)
     }
 
     /// A setting's value.
@@ -348,12 +352,37 @@ pub fn field(body: &[u8], wanted: u8) -> Option<&[u8]> {
     })
 }
 
+/// Whether an error, as a whole message, says that there is no database of that name.
+pub fn lacks_database(message: &[u8]) -> bool {
+    message.get(HEAD..).and_then(|body| field(body, b'C')) == Some(b"3D000".as_slice())
+}
+
+/// An error, as a whole message, with a hint where it has none.
+pub fn hinted(message: &[u8], hint: Option<&str>) -> BytesMut {
+    let body = message.get(HEAD..).unwrap_or_default();
+    match (hint, body.split_last()) {
+        (Some(hint), Some((0, fields))) if field(body, b'H').is_none() => {
+            let mut out = BytesMut::new();
+            self::message(&mut out, b'E', |out| {
+                out.extend_from_slice(fields);
+                out.put_u8(b'H');
+                text(out, hint);
+                out.put_u8(0);
+            });
+            out
+        }
+        _ => message.into(),
+    }
+}
+
 /// The first text of a message, and what stands behind it; `None`: it does not end.
 pub fn split_text(body: &[u8]) -> Option<(&[u8], &[u8])> {
     let end = body.iter().position(|byte| *byte == 0)?;
     Some((&body[..end], &body[end + 1..]))
 }
 
+/// A message's type and length.
+const HEAD: usize = 5;
 /// The newest version of protocol 3 that the door speaks.
 pub const NEWEST: u16 = 2;
 /// As PostgreSQL has it: 10,000 bytes.
@@ -380,6 +409,25 @@ mod tests {
         }
         packet.push(0);
         packet
+    }
+
+    #[test]
+    fn a_hint_is_added_to_an_error_that_has_none() {
+        let error = |fields: &[u8]| {
+            let mut out = BytesMut::new();
+            message(&mut out, b'E', |out| out.extend_from_slice(fields));
+            out
+        };
+        let plain = error(b"SFATAL\0C3D000\0Mno\0\0");
+        assert!(lacks_database(&plain) && !lacks_database(&error(b"C28000\0\0")));
+        assert_eq!(hinted(&plain, Some("x")), error(b"SFATAL\0C3D000\0Mno\0Hx\0\0"));
+        assert_eq!(hinted(&plain, None), plain);
+        let own = error(b"C3D000\0Hits own\0\0");
+        assert_eq!(hinted(&own, Some("x")), own);
+        for odd in [&b""[..], b"E", b"E\0\0\0\x04", b"E\0\0\0\x06no"] {
+            assert_eq!(hinted(odd, Some("x")), odd);
+            assert!(!lacks_database(odd));
+        }
     }
 
     fn started(pairs: &[(&str, &str)]) -> Startup {

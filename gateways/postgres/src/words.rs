@@ -75,6 +75,10 @@ pub(crate) fn too_slow() -> Told {
     }
 }
 
+/// Said with the server's word that a database is not there which nobody has named.
+pub(crate) const NAME_ONE: &str =
+    "the client named no database, so the user's name stands for it; name one, as in psql -d NAME";
+
 /// The class by which drivers tell what kind of failure it is.
 fn sqlstate(code: Code) -> &'static str {
     match code.0 {
