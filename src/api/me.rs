@@ -1,5 +1,6 @@
 //! What users see of and do for themselves.
 
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use access::{AgentId, Application, Deny, Kind, PolicySnapshot, TokenId, Unfound};
@@ -43,6 +44,7 @@ pub(super) async fn applications(
     caller: Caller,
     Listing { only: All {}, part }: Listing<All>,
 ) -> Result<Json<Page<MyApplication>>, ApiError> {
+    let settings = state.store.settings().await?;
     let connected = state.connectors.list();
     let elsewhere = state.cluster.as_ref().map(|cluster| cluster.others());
     let online = |app: &Application| {
@@ -51,7 +53,12 @@ pub(super) async fn applications(
     };
     let policy = state.policy.current();
     let reachable = policy.reachable(&caller.who);
-    let rows = reachable.into_iter().map(|app| listed(app, online(app), &state.info));
+    let row = |app: &Arc<Application>| MyApplication {
+        online: online(app),
+        reusable_tokens: settings.tokens(app.kind).reusable,
+        ..listed(app, &state.info)
+    };
+    let rows = reachable.into_iter().map(row);
     Ok(Json(part.of_all("my applications", rows, |app| (app.name.clone(), app.site.clone()))?))
 }
 
@@ -162,7 +169,7 @@ fn reachable(
     Err(ApiError::explained(StatusCode::FORBIDDEN, &Deny::NoRule))
 }
 
-fn listed(app: &Application, online: bool, relay: &RelayInfo) -> MyApplication {
+fn listed(app: &Application, relay: &RelayInfo) -> MyApplication {
     MyApplication {
         name: app.name.clone(),
         site: app.site.name.clone(),
@@ -172,7 +179,8 @@ fn listed(app: &Application, online: bool, relay: &RelayInfo) -> MyApplication {
         has_account: app.kind.is_database() && app.has_account(),
         door_port: relay.mysql_port.filter(|_| app.kind == Kind::Mysql),
         allow_api: app.allow_api,
-        online,
+        reusable_tokens: false,
+        online: false,
         tags: app.tags.clone(),
     }
 }

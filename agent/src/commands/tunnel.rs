@@ -248,6 +248,7 @@ mod tests {
             has_account: false,
             door_port: None,
             allow_api: false,
+            reusable_tokens: false,
             online: true,
             tags: std::collections::BTreeMap::new(),
         }

@@ -50,6 +50,9 @@ pub struct MyApplication {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub door_port: Option<u16>,
     pub allow_api: bool,
+    /// Whether users' own access tokens for it are good for more than one use.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub reusable_tokens: bool,
     /// Whether a connector of its site is connected.
     pub online: bool,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]

@@ -13,8 +13,14 @@ async fn a_changed_setting_binds_the_next_token() {
         async |asked: Value| relay.post(&Who::Agent(&alice), "/api/v1/me/tokens", asked).await;
     let two_uses = || json!({ "application": "orders", "expires": "2h", "uses": 2 });
     assert_eq!(own(two_uses()).await.problem(422), "token.single_use");
+    let reusable = async || {
+        let mine = relay.get(&Who::Agent(&alice), "/api/v1/me/applications").await.items();
+        mine.iter().map(|app| app["reusable_tokens"] == true).collect::<Vec<_>>()
+    };
+    assert_eq!(reusable().await, [false, false]);
     let given = json!({ "tokens": { "database": { "hours": 2, "reusable": true } } });
     relay.set(given).await.good();
+    assert_eq!(reusable().await, [true, false]);
     own(two_uses()).await.good();
     let long = own(json!({ "application": "orders", "expires": "3h" })).await;
     assert_eq!(long.problem(422), "token.too_long");

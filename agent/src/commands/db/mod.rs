@@ -16,7 +16,7 @@ use clap::Args;
 use tokio::io::AsyncWriteExt as _;
 
 pub(crate) use self::product::Product;
-use self::route::{Client, Route, Target};
+use self::route::{Client, Many, Route, Target};
 use super::tunnel::{called, fixed};
 use crate::context::Context;
 use crate::exit::{Exit, Failure};
@@ -98,7 +98,12 @@ fn target(
         let login = context.settings.signed_in()?;
         let relay = context.settings.relay()?;
         let ca = context.settings.state()?.ca();
-        let route = Route::Door { host: relay.bare_host().to_owned(), port, ca };
+        let many = match application {
+            MyApplication { reusable_tokens: true, .. } => Many::SameToken,
+            MyApplication { allow_api: true, .. } => Many::ApiToken,
+            MyApplication { .. } => Many::FromAdmin { user: login.user.clone() },
+        };
+        let route = Route::Door { host: relay.bare_host().to_owned(), port, ca, many };
         (route, Some(format!("{}+{}", login.user, application.label)))
     } else {
         (Route::Tunnel(fixed(application, 0, context)?), args.user.clone())

@@ -19,9 +19,21 @@ pub(crate) struct Target {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Route {
     /// The relay's door, with a token for a password.
-    Door { host: String, port: u16, ca: PathBuf },
+    Door { host: String, port: u16, ca: PathBuf, many: Many },
     /// A local port that leads to the database's own login.
     Tunnel(SocketAddr),
+}
+
+/// Where a program gets the password for more than one connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Many {
+    /// A token is good until it expires.
+    SameToken,
+    ApiToken,
+    /// An admin issues it to this user.
+    FromAdmin {
+        user: String,
+    },
 }
 
 /// A client's arguments and what its environment says.
@@ -110,15 +122,17 @@ impl Target {
         facts.extend(self.jdbc().map(|jdbc| ("JDBC", jdbc)));
         facts.push(("DBeaver", self.form(self.product.name())));
         facts.extend(self.heidi().map(|kind| ("HeidiSQL", self.form(kind))));
-        let (password, open) = match self.route {
-            Route::Door { .. } => (format!("a token: adit token new {}", self.application), None),
-            Route::Tunnel(_) => {
-                let open = format!("adit tunnel {} --fixed", self.application);
-                ("the database's own".to_owned(), Some(open))
+        let name = &self.application;
+        match &self.route {
+            Route::Door { many, .. } => {
+                facts.push(("Password", format!("a token: adit token new {name}")));
+                facts.push(("For several connections", many.advice(name)));
             }
-        };
-        facts.push(("Password", password));
-        facts.extend(open.map(|open| ("Leave open", open)));
+            Route::Tunnel(_) => {
+                facts.push(("Password", "the database's own".to_owned()));
+                facts.push(("Leave open", format!("adit tunnel {name} --fixed")));
+            }
+        }
         facts
     }
 
@@ -218,6 +232,20 @@ impl Target {
             | Product::Elasticsearch => "DATABASE",
         };
         self.database.clone().unwrap_or_else(|| unsaid.to_owned())
+    }
+}
+
+impl Many {
+    /// For programs that open more than one connection, as DBeaver and HeidiSQL do.
+    fn advice(&self, application: &str) -> String {
+        match self {
+            Self::SameToken => "the same token, until it expires".to_owned(),
+            Self::ApiToken => format!("an API token: adit token new {application} --kind api"),
+            Self::FromAdmin { user } => format!(
+                "a token of one use opens one; an admin issues one of several: adit admin token \
+                 issue --user {user} --application {application} --uses 20"
+            ),
+        }
     }
 }
 

@@ -15,14 +15,21 @@ fn what_other_programs_are_told_by_a_tunnel() {
 
 #[test]
 fn what_other_programs_are_told_by_a_door() {
-    let door = || Route::Door {
+    let door = |many| Route::Door {
         host: "relay.test".to_owned(),
         port: 443,
         ca: "/home/ann lee/.config/adit/ca.pem".into(),
+        many,
     };
     let mut shown = String::new();
-    for product in [Product::Postgres, Product::Mysql, Product::Redis] {
-        let mut target = target(product, door());
+    let from_admin = Many::FromAdmin { user: "ann".to_owned() };
+    let ways = [
+        (Product::Postgres, Many::SameToken),
+        (Product::Mysql, Many::ApiToken),
+        (Product::Redis, from_admin),
+    ];
+    for (product, many) in ways {
+        let mut target = target(product, door(many));
         target.user = Some("ann+db-hq".to_owned());
         let _ = writeln!(shown, "{}", product.name());
         write(&mut shown, &target);
@@ -54,7 +61,8 @@ fn a_client_is_told_what_it_needs_and_no_secret() {
 
 #[test]
 fn each_client_of_mysql_checks_the_door_in_its_own_words() {
-    let door = Route::Door { host: "relay.test".to_owned(), port: 3306, ca: "/ca.pem".into() };
+    let (host, ca) = ("relay.test".to_owned(), "/ca.pem".into());
+    let door = Route::Door { host, port: 3306, ca, many: Many::ApiToken };
     let target = target(Product::Mysql, door);
     let args = |program: &str| target.client(program.as_ref()).args.join(" ");
     let common = "--host=relay.test --port=3306 --ssl-ca=/ca.pem";
@@ -125,14 +133,17 @@ PostgreSQL
   DBeaver: PostgreSQL, host relay.test, port 443, database DATABASE, user ann+db-hq, SSL with the CA /home/ann lee/.config/adit/ca.pem
   HeidiSQL: PostgreSQL (TCP/IP), host relay.test, port 443, database DATABASE, user ann+db-hq, SSL with the CA /home/ann lee/.config/adit/ca.pem
   Password: a token: adit token new db.hq
+  For several connections: the same token, until it expires
 MySQL
   URL: mysql://ann%2Bdb-hq@relay.test:443/DATABASE
   JDBC: jdbc:mariadb://relay.test:443/DATABASE?user=ann%2Bdb-hq&sslMode=verify-full&serverSslCert=/home/ann%20lee/.config/adit/ca.pem
   DBeaver: MySQL, host relay.test, port 443, database DATABASE, user ann+db-hq, SSL with the CA /home/ann lee/.config/adit/ca.pem
   HeidiSQL: MariaDB or MySQL (TCP/IP), host relay.test, port 443, database DATABASE, user ann+db-hq, SSL with the CA /home/ann lee/.config/adit/ca.pem
   Password: a token: adit token new db.hq
+  For several connections: an API token: adit token new db.hq --kind api
 Redis
   URL: rediss://ann%2Bdb-hq@relay.test:443/0
   DBeaver: Redis, host relay.test, port 443, database 0, user ann+db-hq, SSL with the CA /home/ann lee/.config/adit/ca.pem
   Password: a token: adit token new db.hq
+  For several connections: a token of one use opens one; an admin issues one of several: adit admin token issue --user ann --application db.hq --uses 20
 ";
