@@ -121,7 +121,7 @@ impl Ca {
     }
 
     /// The relay's certificate for these names: the stored one, or a new one where that is about to
-    /// expire or was made for other names.
+    /// expire, was made for other names, or is not for the stored key.
     pub async fn server_certificate(
         &self,
         store: &Store,
@@ -131,12 +131,13 @@ impl Ca {
         let stored = (text(store, SERVER_KEY).await?, text(store, SERVER_CERTIFICATE).await?);
         if let (Some(key), Some(pem)) = stored
             && still_good(&pem, names, now)
+            && belong_together(&pem, &key)
         {
             return Ok(self.served(&pem, &key));
         }
         let (pem, key) = self.sign_server(names, now)?;
-        store.put_secret(SERVER_KEY, key.as_bytes()).await?;
-        store.put_secret(SERVER_CERTIFICATE, pem.as_bytes()).await?;
+        let both = [(SERVER_KEY, key.as_bytes()), (SERVER_CERTIFICATE, pem.as_bytes())];
+        store.put_secrets(&both).await?;
         Ok(self.served(&pem, &key))
     }
 
@@ -191,6 +192,14 @@ fn still_good(pem: &str, names: &[String], now: SystemTime) -> bool {
     let renew_at = OffsetDateTime::from(now + RENEW_BEFORE);
     let wanted = sans(names);
     certificate.validity().not_after.to_datetime() > renew_at && sans_of(&certificate) == wanted
+}
+
+/// Another relay may have stored its own between two reads.
+fn belong_together(pem: &str, key: &str) -> bool {
+    let Ok(der) = CertificateDer::from_pem_slice(pem.as_bytes()) else { return false };
+    let Ok((_, certificate)) = x509_parser::parse_x509_certificate(&der) else { return false };
+    KeyPair::from_pem(key)
+        .is_ok_and(|key| key.subject_public_key_info() == certificate.public_key().raw)
 }
 
 fn sans(names: &[String]) -> Vec<String> {
@@ -267,6 +276,7 @@ const MAX_CSR: usize = 8192;
 #[cfg(test)]
 mod tests {
     use rcgen::CertificateParams;
+    use secrecy::ExposeSecret;
     use store::MasterKey;
     use tempfile::TempDir;
 
@@ -320,6 +330,21 @@ mod tests {
         let other = server_names("relay.test", &[]);
         let renamed = ca.server_certificate(&store, &other, late).await.unwrap();
         assert_ne!(renamed.chain_pem, renewed.chain_pem);
+    }
+
+    /// A relay that was shown such a pair would not start.
+    #[tokio::test]
+    async fn a_certificate_that_is_for_another_key_than_the_stored_one_is_made_anew() {
+        let (_dir, store, ca) = ca().await;
+        let (now, names) = (SystemTime::now(), server_names("relay.test", &[]));
+        let first = ca.server_certificate(&store, &names, now).await.unwrap();
+        let other = KeyPair::generate().unwrap();
+        store.put_secret(SERVER_KEY, other.serialize_pem().as_bytes()).await.unwrap();
+        let second = ca.server_certificate(&store, &names, now).await.unwrap();
+        assert_ne!(second.chain_pem, first.chain_pem);
+        assert!(belong_together(&second.chain_pem, second.key_pem.expose_secret()));
+        let again = ca.server_certificate(&store, &names, now).await.unwrap();
+        assert_eq!(again.chain_pem, second.chain_pem);
     }
 
     #[tokio::test]

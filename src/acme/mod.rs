@@ -140,6 +140,9 @@ impl Acme {
                 let told = row.and_then(|row| row.error.as_deref());
                 let due = self.settle(name, row.map_or(0, |row| row.failures), told).await?;
                 next = next.min(due);
+            } else {
+                // Another relay asks for it, and what it gets is to be shown here as well.
+                next = next.min(SystemTime::now() + ELSEWHERE);
             }
         }
         self.forget(&known, wanted).await?;
@@ -259,6 +262,8 @@ const SHORTEST: Duration = Duration::from_millis(50);
 /// Another relay may have got one meanwhile.
 const LONGEST: Duration = Duration::from_secs(3600);
 const RETRY: Duration = Duration::from_secs(60);
+/// Between two looks at what another relay was issued.
+const ELSEWHERE: Duration = Duration::from_secs(1);
 const MOST_WORDS: usize = 1000;
 
 #[cfg(test)]

@@ -65,6 +65,36 @@ async fn what_one_relay_was_issued_others_show_and_do_not_ask_for() {
     assert_eq!(issued, 1, "{}", pebble.log());
 }
 
+/// As they are at the moment when it is due at both.
+#[tokio::test]
+async fn one_of_two_relays_renews_a_certificate_and_both_show_the_new_one() {
+    let (dir, stage) = Stage::new(&[]).await;
+    let (tls, http) = (free_port().unwrap(), free_port().unwrap());
+    let options = PebbleOptions::default();
+    let pebble = Pebble::start(&dir.path().join("pebble"), (tls, http), options).unwrap();
+    let (now, hour) = (SystemTime::now(), Duration::from_secs(3600));
+    let claim = AcmeClaim { name: "wiki-hq.relay.test", holder: "before" };
+    let old = issued_until(claim.name, now + hour);
+    assert!(stage.store.claim_acme(claim, hour, now).await.unwrap());
+    assert!(stage.store.acme_issued(claim, &old, now).await.unwrap());
+    let relays = [(); 2].map(|()| Running::start(&stage, &ca(&pebble), Duration::from_secs(1)));
+    let mut doors = JoinSet::new();
+    doors.spawn(answer(relays.iter().map(|relay| relay.challenges.clone()).collect(), tls));
+    let renewed = |relay: &Running| {
+        let ends = relay.certificates.ends();
+        ends.iter().any(|(name, _, end)| *name == claim.name && *end > now + 24 * hour)
+    };
+    let both = async {
+        while !relays.iter().all(renewed) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(Duration::from_secs(20), both).await.expect("both show it");
+    assert_eq!(pebble.log().matches("Issued certificate serial").count(), 1, "{}", pebble.log());
+    let noted = relays.iter().map(|relay| relay.notes("certificate.issued").len());
+    assert_eq!(noted.sum::<usize>(), 1);
+}
+
 #[tokio::test]
 async fn a_ca_that_says_when_to_come_back_is_not_asked_before() {
     let (dir, stage) = Stage::new(&["a.example.test", "b.example.test"]).await;
@@ -85,13 +115,6 @@ async fn a_ca_that_says_when_to_come_back_is_not_asked_before() {
 async fn a_name_that_nobody_wants_is_forgotten_once_nothing_of_it_is_of_use() {
     let (dir, stage) = Stage::new(&[]).await;
     let (now, hour) = (SystemTime::now(), Duration::from_secs(3600));
-    let pair = |name: &str, end: SystemTime| {
-        let mut params = rcgen::CertificateParams::new(vec![name.to_owned()]).unwrap();
-        params.not_after = end.into();
-        let key = rcgen::KeyPair::generate().unwrap();
-        let chain = params.self_signed(&key).unwrap().pem();
-        IssuedPair { chain, key: key.serialize_pem() }
-    };
     let issued = [
         ("over.example.test", now - hour, now - hour),
         ("good.example.test", now + hour, now - hour),
@@ -100,7 +123,7 @@ async fn a_name_that_nobody_wants_is_forgotten_once_nothing_of_it_is_of_use() {
     for (name, end, due) in issued {
         let claim = AcmeClaim { name, holder: "another" };
         assert!(stage.store.claim_acme(claim, hour, now).await.unwrap());
-        assert!(stage.store.acme_issued(claim, &pair(name, end), due).await.unwrap());
+        assert!(stage.store.acme_issued(claim, &issued_until(name, end), due).await.unwrap());
     }
     for (name, due) in [("failed.example.test", now - hour), ("waits.example.test", now + hour)] {
         let claim = AcmeClaim { name, holder: "another" };
@@ -117,6 +140,14 @@ async fn a_name_that_nobody_wants_is_forgotten_once_nothing_of_it_is_of_use() {
     // Of what nobody wants, nobody is told when it ends.
     let ends: Vec<_> = running.certificates.ends().into_iter().map(|(name, ..)| name).collect();
     assert_eq!(ends, ["wiki-hq.relay.test"]);
+}
+
+fn issued_until(name: &str, end: SystemTime) -> IssuedPair {
+    let mut params = rcgen::CertificateParams::new(vec![name.to_owned()]).unwrap();
+    params.not_after = end.into();
+    let key = rcgen::KeyPair::generate().unwrap();
+    let chain = params.self_signed(&key).unwrap().pem();
+    IssuedPair { chain, key: key.serialize_pem() }
 }
 
 fn ca(pebble: &Pebble) -> config::Acme {

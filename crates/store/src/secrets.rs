@@ -20,6 +20,16 @@ impl Store {
         Ok(())
     }
 
+    /// The same of several that belong together: of two relays that do this at once, all are one's.
+    pub async fn put_secrets(&self, secrets: &[(&str, &[u8])]) -> Result<(), StoreError> {
+        let mut tx = self.inner.engine.begin_change(&self.inner.writer).await?;
+        for (name, value) in secrets {
+            let sealed = self.inner.sealer.seal(&blob(name), value)?;
+            sqlx::query(PUT).bind(*name).bind(sealed).execute(&mut *tx).await?;
+        }
+        Ok(tx.commit().await?)
+    }
+
     /// What [`put_secret`](Self::put_secret) keeps under `name`.
     pub async fn secret(&self, name: &str) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {
         let sealed = sqlx::query_scalar("SELECT sealed FROM secrets WHERE name = $1").bind(name);

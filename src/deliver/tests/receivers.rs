@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use axum::http::StatusCode;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
@@ -22,6 +23,8 @@ pub(crate) enum Whim {
     Forget,
     /// Hangs up in the middle.
     Half,
+    /// Takes it, and says so a while later.
+    Late,
 }
 
 /// A connection, with TLS or without.
@@ -78,11 +81,14 @@ impl Hook {
                 let post = read_post(&mut socket).await;
                 let status = match whim {
                     Whim::Refuse => StatusCode::INTERNAL_SERVER_ERROR,
-                    Whim::Take | Whim::Forget | Whim::Half => {
+                    Whim::Take | Whim::Forget | Whim::Half | Whim::Late => {
                         kept.lock().unwrap().push(post);
                         StatusCode::NO_CONTENT
                     }
                 };
+                if whim == Whim::Late {
+                    tokio::time::sleep(Duration::from_millis(700)).await;
+                }
                 if whim != Whim::Forget {
                     let answer = format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n");
                     socket.write_all(answer.as_bytes()).await.unwrap();

@@ -1,6 +1,7 @@
 //! Two relays on one database.
 
 mod both;
+mod once;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -238,6 +239,11 @@ struct Pair {
 
 impl Pair {
     async fn start() -> Self {
+        Box::pin(Self::configured(|_| {})).await
+    }
+
+    /// Both with this changed.
+    async fn configured(change: impl Fn(&mut Config)) -> Self {
         let database = Database::create().unwrap();
         let to: Location = database.url().parse().unwrap();
         let first = tempfile::tempdir().unwrap();
@@ -268,6 +274,7 @@ impl Pair {
                 host: "127.0.0.1".to_owned(),
                 connectors,
             });
+            change(&mut config);
             Running::of(dir, config).await
         };
         let (one, two) =
