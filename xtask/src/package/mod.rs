@@ -32,6 +32,9 @@ pub(crate) struct Args {
     /// Instead, build the programs of the last commit twice, in two folders, and compare them
     #[arg(long, conflicts_with = "programs")]
     reproducible: bool,
+    /// With --reproducible: only this program, which takes a part of the time
+    #[arg(long, value_name = "PROGRAM", requires = "reproducible", value_parser = PROGRAMS)]
+    only: Option<String>,
     /// Afterwards, boot a Debian with the packages and look at the services (root, systemd-nspawn)
     #[arg(long)]
     boot: bool,
@@ -39,14 +42,19 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     if args.reproducible {
-        return reproduce::run(&args.out.join("reproducible"), source_date()?);
+        let programs = PROGRAMS.into_iter();
+        let programs: Vec<_> = match &args.only {
+            Some(only) => programs.filter(|program| program == only).collect(),
+            None => programs.collect(),
+        };
+        return reproduce::run(&args.out.join("reproducible"), &programs, source_date()?);
     }
     packages::ensure(packages::FOR_PACKAGES)?;
     let programs = match &args.programs {
         Some(programs) => programs.clone(),
         None => {
             crate::portal::make()?;
-            reproduce::compile(&root(), &args.out.join("build"), source_date()?)?
+            reproduce::compile(&root(), &args.out.join("build"), &PROGRAMS, source_date()?)?
         }
     };
     let files = make(&programs, &args.out, source_date()?, Effort::Best)?;
@@ -101,6 +109,8 @@ const PACKAGES: [Package; 3] = [
         service: false,
     },
 ];
+
+const PROGRAMS: [&str; 3] = [PACKAGES[0].program, PACKAGES[1].program, PACKAGES[2].program];
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 const HOMEPAGE: &str = "https://adit.example.com/";

@@ -10,38 +10,33 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use super::{PACKAGES, SourceDate, read, remove};
+use super::{SourceDate, read, remove};
 use crate::cargo::{root, step};
 
-/// Builds the programs of the last commit twice below `out`, and compares them.
+/// Builds these programs of the last commit twice below `out`, and compares them.
 ///
 /// # Errors
 /// When a build fails or the programs differ.
-pub(super) fn run(out: &Path, date: SourceDate) -> Result<()> {
+pub(super) fn run(out: &Path, programs: &[&str], date: SourceDate) -> Result<()> {
     std::fs::create_dir_all(out).with_context(|| format!("make {}", out.display()))?;
     let out = out.canonicalize()?;
     // Of different lengths: a path that is left shows by more than its text.
-    let builds = ["one", "another-one"].map(|name| build(&out.join(name), date));
-    let [first, second] = builds;
-    let (first, second) = (first?, second?);
-    for package in &PACKAGES {
-        let sums = [&first, &second].map(|programs| sum(&programs.join(package.program)));
+    let first = build(&out.join("one"), programs, date)?;
+    let second = build(&out.join("another-one"), programs, date)?;
+    for program in programs {
+        let sums = [&first, &second].map(|folder| sum(&folder.join(program)));
         let [one, other] = sums;
         let (one, other) = (one?, other?);
         if one != other {
-            bail!(
-                "{} differs: {one} and {other}; both are kept in {}",
-                package.program,
-                out.display()
-            );
+            bail!("{program} differs: {one} and {other}; both are kept in {}", out.display());
         }
-        println!("{one}  {}", package.program);
+        println!("{one}  {program}");
     }
     Ok(())
 }
 
 /// The folder of the programs.
-fn build(folder: &Path, date: SourceDate) -> Result<PathBuf> {
+fn build(folder: &Path, programs: &[&str], date: SourceDate) -> Result<PathBuf> {
     remove(folder)?;
     let sources = folder.join("sources");
     std::fs::create_dir_all(&sources)?;
@@ -57,19 +52,26 @@ fn build(folder: &Path, date: SourceDate) -> Result<PathBuf> {
         step(Command::new("cp").arg("-a").args([&portal, &to]))?;
     }
     step(Command::new("node").arg("portal/ui/make.mjs").current_dir(&sources))?;
-    compile(&sources, &folder.join("target"), date)
+    compile(&sources, &folder.join("target"), programs, date)
 }
 
-/// Builds the programs of `sources`, whose portal is made, below `target`, and gives their folder.
+/// Builds programs of `sources`, whose portal is made, below `target`, and gives their folder. One
+/// program is the same bytes as among all: what it is made of is told by the whole workspace.
 /// `target` is for this alone: other builds are told other things.
 ///
 /// # Errors
 /// When the build fails.
-pub(super) fn compile(sources: &Path, target: &Path, date: SourceDate) -> Result<PathBuf> {
+pub(super) fn compile(
+    sources: &Path,
+    target: &Path,
+    programs: &[&str],
+    date: SourceDate,
+) -> Result<PathBuf> {
     std::fs::create_dir_all(target).with_context(|| format!("make {}", target.display()))?;
     let target = target.canonicalize()?;
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.args(["build", "--release", "--locked", "--workspace", "--exclude", "xtask", "--bins"]);
+    cargo.args(["build", "--release", "--locked", "--workspace", "--exclude", "xtask"]);
+    cargo.args(programs.iter().flat_map(|program| ["--bin", *program]));
     cargo.current_dir(sources).env("CARGO_TARGET_DIR", &target);
     for (name, value) in environment(sources, &target, date)? {
         cargo.env(name, value);
