@@ -2,14 +2,15 @@
 //!
 //! Prints its address, account and password, a line each, and shows it until its input ends.
 
-use std::io::{Read as _, stdin};
+use std::io::{Read as _, Write as _, stdin, stdout};
 
 use anyhow::Result;
 use testkit::XrdpTarget;
 
 fn main() -> Result<()> {
     let target = XrdpTarget::running(SCROLL)?;
-    println!("{}\n{}\n{}", target.address(), XrdpTarget::USER, XrdpTarget::PASSWORD);
+    let (user, password) = (XrdpTarget::USER, XrdpTarget::PASSWORD);
+    writeln!(stdout(), "{}\n{user}\n{password}", target.address())?;
     stdin().read_to_end(&mut Vec::new())?;
     Ok(())
 }
