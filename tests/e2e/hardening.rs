@@ -1,11 +1,13 @@
-//! What strangers and auditors find at the SSH door as it comes.
+//! What strangers and auditors find at the doors as they come.
 
+use std::fs;
+use std::io::Write as _;
 use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use serde_json::Value;
-use testkit::{python_with, run};
+use testkit::{Deployment, free_port, python_with, run};
 
 use crate::support::World;
 
@@ -41,6 +43,53 @@ fn ssh_audit_warns_of_nothing_but_clients_that_are_not_post_quantum_yet() -> Res
         }
     }
     assert_eq!(known, classical, "{report}");
+    Ok(())
+}
+
+/// Web, portal, API, RD Gateway, connectors by TLS and PostgreSQL share a port; MySQL has its own, where
+/// sslyze can not ask: there it is the same versions and suites. Older clients let in, it is so too.
+#[test]
+fn tls_at_each_port_is_as_mozilla_advises() -> Result<()> {
+    let mut deployment = Deployment::start()?;
+    let (shared, mysql) = (deployment.doors().https, free_port()?);
+    deployment.add_listen(&format!("mysql = \"127.0.0.1:{mysql}\""))?;
+    deployment.restart_relay()?;
+    tls_is_as_advised(&deployment, [shared, mysql], false)?;
+    let mut file = fs::OpenOptions::new();
+    let file = file.append(true).open(deployment.dir().join("relay/relay.toml"));
+    file?.write_all(b"\n[tls]\nminimum = \"1.2\"\n")?;
+    deployment.restart_relay()?;
+    tls_is_as_advised(&deployment, [shared, mysql], true)
+}
+
+fn tls_is_as_advised(
+    deployment: &Deployment,
+    [shared, mysql]: [u16; 2],
+    lets_older_in: bool,
+) -> Result<()> {
+    let sslyze = python_with("sslyze==6.3.1")?.join("sslyze");
+    for knock in [&[][..], &["--starttls", "postgres"]] {
+        let mut scan = Command::new(&sslyze);
+        scan.args(["--mozilla_config=intermediate", "--sni", deployment.domain()]).args(knock);
+        scan.arg("--certinfo_ca_file").arg(deployment.ca_file());
+        let said = run(scan.arg(format!("127.0.0.1:{shared}")), LONG)?.both();
+        anyhow::ensure!(said.contains("OK - Compliant"), "{knock:?}: {said}");
+    }
+    let chosen = |port: u16, knock: &[&str], version: &str| -> Result<String> {
+        let mut openssl = Command::new("openssl");
+        // Without a level, or it does not even ask for what is too old.
+        openssl.args(["s_client", "-cipher", "ALL:@SECLEVEL=0", version]).args(knock);
+        openssl.args(["-servername", deployment.domain(), "-connect"]);
+        let said = run(openssl.arg(format!("127.0.0.1:{port}")), LONG)?.both();
+        let line = said.lines().find(|line| line.contains("Cipher is"));
+        Ok(line.with_context(|| format!("{version}: {said}"))?.to_owned())
+    };
+    let versions = ["-tls1", "-tls1_1", "-tls1_2", "-tls1_3"];
+    for (version, speaks) in versions.into_iter().zip([false, false, lets_older_in, true]) {
+        let there = chosen(mysql, &["-starttls", "mysql"], version)?;
+        assert_eq!(there, chosen(shared, &[], version)?, "{version}");
+        assert_eq!(!there.contains("(NONE)"), speaks, "{version}: {there}");
+    }
     Ok(())
 }
 
