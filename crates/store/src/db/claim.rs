@@ -218,7 +218,7 @@ impl Keeper {
         }
         if let Some(connection) = held {
             // A server that no longer answers lets go by itself.
-            drop(timeout(PATIENCE, connection.close()).await);
+            drop(timeout(PATIENCE, let_go(connection)).await);
         }
     }
 
@@ -263,8 +263,12 @@ async fn lock(
             None => sqlx::query_scalar(LOCK).bind(SERVING),
             Some(name) => sqlx::query_scalar(SHARED_LOCK).bind(SERVING).bind(name.to_string()),
         };
-        let got: bool = lock.fetch_one(&mut connection).await?;
-        Ok(got.then_some(connection))
+        if lock.fetch_one(&mut connection).await? {
+            return Ok(Some(connection));
+        }
+        // One of two may be held.
+        let_go(connection).await?;
+        Ok(None)
     };
     let slow = |_| sqlx::Error::Io(io::ErrorKind::TimedOut.into());
     timeout(PATIENCE, locked).await.map_err(slow)?
@@ -275,8 +279,15 @@ async fn serves_alone(options: &AnyConnectOptions) -> Result<bool, sqlx::Error> 
     let mut connection = options.connect().await?;
     let shared = sqlx::query_scalar("SELECT pg_try_advisory_lock_shared($1)").bind(SERVING);
     let shared: bool = shared.fetch_one(&mut connection).await?;
-    drop(connection.close().await);
+    let_go(connection).await?;
     Ok(!shared)
+}
+
+/// Closes a connection whose locks others may have from then on: a server that is only left notices
+/// some time later.
+async fn let_go(mut connection: Connection) -> Result<(), sqlx::Error> {
+    connection.execute("SELECT pg_advisory_unlock_all()").await?;
+    connection.close().await
 }
 
 fn lock_file(path: &Path) -> Result<File, StoreError> {
