@@ -54,18 +54,24 @@ pub(super) async fn admit(
     response
 }
 
+/// What is asked for, at the host that pages are at, where it is asked for at another: one host has the
+/// cookie, whatever else the relay is called.
+pub(super) fn at_own_host(state: &AppState, request: &Request) -> Option<String> {
+    let host = authority(request).unwrap_or_default();
+    let name = without_port(host);
+    let port = host.strip_prefix(name).unwrap_or_default();
+    let is_own = name.eq_ignore_ascii_case(&state.info.domain);
+    (!is_own).then(|| format!("{}{}", state.info.url_at(port), target(request.uri())))
+}
+
 fn asking(state: &AppState, request: &Request, id: Uuid) -> Result<Asking, Box<Response>> {
     let refuse = |refused: Refused| Box::new(refused.with(id).into_response());
     let host = authority(request).unwrap_or_default();
     let port = host.strip_prefix(without_port(host)).unwrap_or_default().to_owned();
     let target = target(request.uri());
-    if !without_port(host).eq_ignore_ascii_case(&state.info.domain) {
-        // One host has the cookie, whatever else the relay is called.
+    if let Some(link) = at_own_host(state, request) {
         return match *request.method() {
-            Method::GET | Method::HEAD => {
-                let link = format!("{}{target}", state.info.url_at(&port));
-                Err(Box::new(redirect(StatusCode::FOUND, &link)))
-            }
+            Method::GET | Method::HEAD => Err(Box::new(redirect(StatusCode::FOUND, &link))),
             _ => Err(refuse(Refused::foreign())),
         };
     }

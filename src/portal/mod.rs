@@ -26,7 +26,7 @@ mod ui;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Path};
-use axum::middleware::{from_fn, from_fn_with_state};
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use gateway_web::asset;
@@ -38,6 +38,7 @@ pub(crate) use place::below;
 /// The pages, and behind them whatever else this host serves. Each request needs the extension
 /// [`crate::Peer`].
 pub(crate) fn router(state: AppState, rest: Router) -> Router {
+    let rest = rest.layer(from_fn_with_state(state.clone(), nowhere::show));
     Router::new()
         .route("/", get(ui::show))
         .route("/desktop", get(ui::desktop))
@@ -58,7 +59,7 @@ pub(crate) fn router(state: AppState, rest: Router) -> Router {
         .layer(DefaultBodyLimit::max(MOST))
         .route_layer(from_fn_with_state(state.clone(), asking::admit))
         .with_state(state)
-        .fallback_service(rest.layer(from_fn(nowhere::show)))
+        .fallback_service(rest)
 }
 
 async fn file(Path(file): Path<String>) -> Response {

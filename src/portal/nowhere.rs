@@ -1,23 +1,30 @@
 //! The page where there is nothing: a person who comes to no path of the relay's is shown a page and a
 //! way on. Programs, and whoever asks below `/api`, are answered in JSON.
 
-use axum::extract::Request;
-use axum::http::{HeaderName, HeaderValue};
+use axum::extract::{Request, State};
+use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use gateway_web::{Html, navigates, security};
 use uuid::Uuid;
 
-use super::pages::Refused;
+use super::asking::at_own_host;
+use super::pages::{Refused, redirect};
+use crate::AppState;
 use crate::api::NoSuchPath;
 
-pub(super) async fn show(request: Request, next: Next) -> Response {
+pub(super) async fn show(State(state): State<AppState>, request: Request, next: Next) -> Response {
     let is_looked_at = navigates(&request) && !is_api(request.uri().path());
+    let own_host = at_own_host(&state, &request).filter(|_| is_looked_at);
     let response = next.run(request).await;
     if !is_looked_at || response.extensions().get::<NoSuchPath>().is_none() {
         return response;
     }
-    page(response.headers().get(REQUEST_ID).cloned())
+    match own_host {
+        // What the page is drawn with is there.
+        Some(link) => redirect(StatusCode::FOUND, &link),
+        None => page(response.headers().get(REQUEST_ID).cloned()),
+    }
 }
 
 fn page(id: Option<HeaderValue>) -> Response {

@@ -101,6 +101,15 @@ async fn a_person_who_comes_to_nothing_is_shown_a_page_and_a_way_on_and_a_progra
         let answer = relay.page(ask(path, headers.clone())).await;
         assert_eq!(answer.problem(404), "request.not_found", "{path} {headers:?}");
     }
+    // The page is drawn at one host, so that is where it is.
+    for host in ["192.0.2.1:8443", "other.test"] {
+        let away = relay.page(Ask { host, ..ask("/a/b?c=d", vec![html]) }).await;
+        let port = host.strip_prefix("192.0.2.1").unwrap_or_default();
+        let there = format!("https://relay.test{port}/a/b?c=d");
+        assert_eq!((away.status, away.header("location")), (StatusCode::FOUND, there.as_str()));
+        let program = relay.page(Ask { host, ..Ask::get("/a/b?c=d") }).await;
+        assert_eq!(program.problem(404), "request.not_found");
+    }
     // What is there and says no is no path that is not.
     let known = relay.page(ask("/scim/v2/Users", vec![html])).await;
     assert!(!known.text.contains("<h1>"), "{known:?}");
