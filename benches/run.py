@@ -21,6 +21,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from common import threads
+
 HERE = Path(__file__).resolve().parent
 PARTS = ["bulk", "latency", "connect", "memory", "ssh", "pg", "mysql", "redis", "db-memory", "rdp", "desktop", "web", "web-memory", "small"]
 
@@ -73,9 +75,8 @@ def answers(port):
 
 
 def unpin(*pids):
-    for pid in pids:
-        for task in os.listdir(f"/proc/{pid}/task"):
-            os.sched_setaffinity(int(task), range(os.cpu_count()))
+    for task in [task for pid in pids for task in threads(pid)]:
+        os.sched_setaffinity(task, range(os.cpu_count()))
 
 
 class Deployment:

@@ -134,18 +134,11 @@ impl FromStr for Port {
     type Err = EntryError;
 
     fn from_str(text: &str) -> Result<Self, EntryError> {
-        let number = |text: &str| match text.parse() {
-            Ok(0) | Err(_) => Err(EntryError::Port),
-            Ok(number) => Ok(number),
-        };
-        let Some((first, last)) = text.split_once('-') else {
-            return if text == "*" { Ok(Self::Any) } else { number(text).map(Self::One) };
-        };
-        match (number(first)?, number(last)?) {
-            (first, last) if first < last => Ok(Self::Range(first, last)),
-            (first, last) if first == last => Ok(Self::One(first)),
-            _ => Err(EntryError::Port),
+        if text == "*" {
+            return Ok(Self::Any);
         }
+        let (first, last) = access::ports(text).ok_or(EntryError::Port)?.into_inner();
+        Ok(if first == last { Self::One(first) } else { Self::Range(first, last) })
     }
 }
 

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use store::{AuditPart, AuditQuery, Damage, Head, HeadError};
 
 use super::error::ApiError;
-use super::extract::{Params, in_order, moment};
+use super::extract::{Params, span};
 use super::rows;
 use crate::AppState;
 
@@ -59,9 +59,7 @@ pub(super) async fn list(
 
 impl Asked {
     fn query(self) -> Result<AuditQuery, ApiError> {
-        let time = |field, text: Option<String>| text.map(|text| moment(field, &text)).transpose();
-        let (since, until) = (time("since", self.since)?, time("until", self.until)?);
-        in_order(since, until)?;
+        let (since, until) = span(self.since.as_deref(), self.until.as_deref())?;
         if let Some(action) = self.action.as_deref().filter(|action| !is_action(action)) {
             return Err(ApiError::invalid(format!(
                 "action: {action:?} is not an action such as session.opened, nor a family such as \

@@ -17,7 +17,7 @@ use tokio::task::spawn_blocking;
 
 use super::caller::Caller;
 use super::error::ApiError;
-use super::extract::{in_order, moment};
+use super::extract::span;
 use super::page::Listing;
 use crate::AppState;
 
@@ -51,9 +51,7 @@ pub(super) async fn list(
 
 impl Wanted {
     fn query(self) -> Result<EndedQuery, ApiError> {
-        let time = |field, text: Option<String>| text.map(|text| moment(field, &text)).transpose();
-        let (since, until) = (time("since", self.since)?, time("until", self.until)?);
-        in_order(since, until)?;
+        let (since, until) = span(self.since.as_deref(), self.until.as_deref())?;
         Ok(EndedQuery {
             user: self.user,
             application: self.application.as_deref().map(reference).transpose()?,

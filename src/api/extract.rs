@@ -87,16 +87,18 @@ pub(super) fn moment(field: &str, text: &str) -> Result<SystemTime, ApiError> {
     Ok(at.into())
 }
 
-/// Refuses a span of time that ends no later than it begins.
-pub(super) fn in_order(
-    since: Option<SystemTime>,
-    until: Option<SystemTime>,
-) -> Result<(), ApiError> {
+/// A span of time, either end of which may be open. One that ends no later than it begins is refused.
+pub(super) fn span(
+    since: Option<&str>,
+    until: Option<&str>,
+) -> Result<(Option<SystemTime>, Option<SystemTime>), ApiError> {
+    let since = since.map(|text| moment("since", text)).transpose()?;
+    let until = until.map(|text| moment("until", text)).transpose()?;
     match (since, until) {
-        (Some(since), Some(until)) if since >= until => {
+        (Some(from), Some(to)) if from >= to => {
             Err(ApiError::invalid("until: it is not after since"))
         }
-        _ => Ok(()),
+        _ => Ok((since, until)),
     }
 }
 

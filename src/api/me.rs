@@ -150,7 +150,7 @@ fn reachable(
 ) -> Result<String, ApiError> {
     let detail = match policy.find(text, &caller.who) {
         Ok(app) if policy.reachable(&caller.who).iter().any(|open| open.id == app.id) => {
-            return Ok(format!("{}.{}", app.name, app.site.name));
+            return Ok(app.full_name());
         }
         Err(unfound @ Unfound::Ambiguous(_)) => {
             return Err(ApiError::explained(StatusCode::UNPROCESSABLE_ENTITY, &unfound));

@@ -68,7 +68,7 @@ pub(super) fn connector(
 pub(super) fn reach(application: &Application, address: &Address, measured: Measured) -> ReachRow {
     let seconds = |at: SystemTime| at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     ReachRow {
-        application: format!("{}.{}", application.name, application.site.name),
+        application: application.full_name(),
         address: address.to_string(),
         reachable: measured.is_reachable(),
         micros: measured.usual.map(micros),

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::ended::reference;
 use super::error::ApiError;
-use super::extract::{Params, in_order, moment};
+use super::extract::{Params, span};
 use crate::AppState;
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -39,9 +39,7 @@ pub(super) async fn statements(
     Params(asked): Params<Asked>,
 ) -> Result<Json<StatementPage>, ApiError> {
     let limit = asked.limit.unwrap_or(USUAL_PAGE).clamp(1, LONGEST_PAGE);
-    let time = |field, text: Option<String>| text.map(|text| moment(field, &text)).transpose();
-    let (since, until) = (time("since", asked.since)?, time("until", asked.until)?);
-    in_order(since, until)?;
+    let (since, until) = span(asked.since.as_deref(), asked.until.as_deref())?;
     let applications = match asked.application {
         Some(application) => Some(labels(&state, &application).await?),
         None => None,

@@ -170,7 +170,7 @@ impl Certificates {
     }
 
     fn named(&self, name: String, app: &Application) -> Named {
-        let application = format!("{}.{}", app.name, app.site.name);
+        let application = app.full_name();
         if let Some(own) = self.shown().own(&name) {
             let (source, until) = (CertificateSource::Files, Some(own.not_after));
             return Named { name, application, source, until, due: None, error: None };

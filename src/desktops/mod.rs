@@ -74,7 +74,7 @@ impl Desktops {
         let mut secret = [0; 32];
         aws_lc_rs::rand::fill(&mut secret).map_err(|_| NoOffer::Random)?;
         // The one that was looked at, whatever is called so when it opens.
-        let named = format!("{}.{}", application.name, application.site.name);
+        let named = application.full_name();
         let wanted = Wanted { application: named, layout };
         let offered = self.book().offer(seat, wanted, &secret, Instant::now());
         let (id, ticket) = offered.ok_or(NoOffer::TooMany)?;

@@ -138,7 +138,7 @@ fn choice(state: &AppState, who: &Authenticated) -> Html {
     let policy = state.policy.current();
     let open = policy.reachable(who).into_iter().filter(|app| app.kind == Kind::Ssh);
     let options = open.map(|app| {
-        let name = Html::text(&format!("{}.{}", app.name, app.site.name));
+        let name = Html::text(&app.full_name());
         Html::of("<option value=\"{}\">{}</option>", &[name.clone(), name])
     });
     Html::of(

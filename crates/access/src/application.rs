@@ -43,6 +43,11 @@ impl Application {
         format!("{}-{}", self.name, self.site.name)
     }
 
+    /// `app.site`, by which nobody takes it for another one.
+    pub fn full_name(&self) -> String {
+        format!("{}.{}", self.name, self.site.name)
+    }
+
     /// The database account for those who may do at most `level`, or the role of the one that they
     /// get; `None` is everything.
     pub fn account(&self, level: Option<Level>) -> Option<&str> {

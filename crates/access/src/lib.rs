@@ -57,7 +57,7 @@ pub use proof::{Proof, Proofs};
 pub use rdp::RdpOptions;
 pub use rule::{Rule, Subject, Target};
 pub use scram::{SCRAM_ITERATIONS, ScramVerifier, TokenProof, scram_salt};
-pub use ssh::{Allowed, Channels, Sftp, SshTerms};
+pub use ssh::{Allowed, Channels, Sftp, SshTerms, ports};
 pub use terms::{Clipboard, Level, Recording, Shortfall, Terms};
 pub use token::{CaPin, TokenDigest, TokenError, TokenKind, TokenText};
 pub use web::{Scheme, Version, WebOptions};

@@ -573,7 +573,7 @@ fn names(
 ) -> HashMap<String, Vec<ApplicationId>> {
     let mut names: HashMap<String, Vec<ApplicationId>> = HashMap::new();
     for app in applications.values() {
-        let forms = [app.name.to_string(), format!("{}.{}", app.name, app.site.name), app.label()];
+        let forms = [app.name.to_string(), app.full_name(), app.label()];
         for form in forms {
             let named = names.entry(form).or_default();
             if !named.contains(&app.id) {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -424,15 +425,15 @@ fn is_destination(entry: &str) -> bool {
     host_is_sound && (port == "*" || ports(port).is_some())
 }
 
-/// The first and the last port of an entry that names some.
-fn ports(entry: &str) -> Option<(u16, u16)> {
+/// The ports that a list names: `8000`, or several as in `8000-8100`.
+pub fn ports(entry: &str) -> Option<RangeInclusive<u16>> {
     let (first, last) = entry.split_once('-').unwrap_or((entry, entry));
     let (first, last) = (first.parse().ok()?, last.parse().ok()?);
-    (0 < first && first <= last).then_some((first, last))
+    (0 < first && first <= last).then_some(first..=last)
 }
 
 fn is_at(port: u32, entry: &str) -> bool {
-    let within = |(first, last): (u16, u16)| (u32::from(first)..=u32::from(last)).contains(&port);
+    let within = |ports: RangeInclusive<u16>| u16::try_from(port).is_ok_and(|p| ports.contains(&p));
     entry == "*" || ports(entry).is_some_and(within)
 }
 

@@ -17,7 +17,9 @@ pub(crate) struct Limits {
 
 impl Limits {
     /// What is left of one set; `None`: nothing.
-    fn one(self, kind: u16, mut set: Vec<u8>) -> Result<Option<Vec<u8>>, Fault> {
+    fn one(self, kind: u16, set: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
+        let known = if self.shown_again { shown_again(kind, set)? } else { Some(set.to_vec()) };
+        let Some(mut set) = known else { return Ok(None) };
         match kind {
             BITMAP_CODECS if self.exact => return Ok(None),
             BITMAP if self.exact => {
@@ -115,25 +117,26 @@ fn told(sets: &[u8], limits: Limits) -> Result<(u16, Vec<u8>), Fault> {
             return Err(Fault::Settings);
         }
         seen.push(kind);
-        let told = if limits.shown_again { one(kind, set)? } else { Some(set.to_vec()) };
-        if let Some(set) = told.map_or(Ok(None), |set| limits.one(kind, set))? {
+        if let Some(set) = limits.one(kind, set)? {
             made.extend(set);
             number += 1;
         }
         rest = more;
     }
-    if limits.shown_again && !seen.contains(&GENERAL) {
-        return Err(Fault::Unshown);
-    }
-    if limits.shown_again && !seen.contains(&ORDER) {
-        made.extend(NO_ORDERS);
-        number += 1;
+    if limits.shown_again {
+        if !seen.contains(&GENERAL) {
+            return Err(Fault::Unshown);
+        }
+        if !seen.contains(&ORDER) {
+            made.extend(NO_ORDERS);
+            number += 1;
+        }
     }
     Ok((number, made))
 }
 
-/// What is told of one set; `None`: nothing.
-fn one(kind: u16, set: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
+/// What the player can of one set; `None`: nothing.
+fn shown_again(kind: u16, set: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
     let mut set = set.to_vec();
     match kind {
         GENERAL => {

@@ -217,8 +217,9 @@ impl Arrival {
 /// Whether a text is one of the names of the session's application.
 fn names(session: &Session, text: &str) -> bool {
     let application = session.application();
-    let dotted = format!("{}.{}", application.name, application.site.name);
-    text == application.name.as_str() || text == application.label() || text == dotted
+    text == application.name.as_str()
+        || text == application.label()
+        || text == application.full_name()
 }
 
 /// From the first byte to a token: people may have to look for one.

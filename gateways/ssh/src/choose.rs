@@ -54,11 +54,7 @@ pub(crate) fn unnamed(connection: &Connection) -> String {
     let named = |app: &&Arc<Application>| {
         asked.is_none_or(|asked| app.name.as_str() == asked || app.label() == asked)
     };
-    let names: Vec<_> = applications
-        .iter()
-        .filter(named)
-        .map(|app| format!("{}.{}", app.name, app.site.name))
-        .collect();
+    let names: Vec<_> = applications.iter().filter(named).map(|app| app.full_name()).collect();
     words::unnamed(asked, &names, &connection.gateway.domain)
 }
 

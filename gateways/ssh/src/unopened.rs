@@ -88,7 +88,7 @@ impl Explain for Unopened {
             Self::Nowhere => "you have no access to an application of that name",
             Self::NoTarget => "this connection has no application whose target could open it",
             Self::OtherPort(app) => {
-                let (name, port) = (full_name(app), app.address.port());
+                let (name, port) = (app.full_name(), app.address.port());
                 return Cow::Owned(format!("{name} is at port {port}"));
             }
             Self::Ambiguous(unfound) => return unfound.public(),
@@ -106,7 +106,7 @@ impl Explain for Unopened {
             }
             Self::NoTarget => "connect as login+app",
             Self::OtherPort(app) => {
-                let (name, port) = (full_name(app), app.address.port());
+                let (name, port) = (app.full_name(), app.address.port());
                 return Some(Cow::Owned(format!("forward to {name}:{port}")));
             }
             Self::Ambiguous(unfound) => return unfound.hint(),
@@ -115,10 +115,6 @@ impl Explain for Unopened {
             Self::Type => return None,
         }))
     }
-}
-
-fn full_name(application: &Application) -> String {
-    format!("{}.{}", application.name, application.site.name)
 }
 
 /// Characters of a destination that are on record.
