@@ -192,12 +192,11 @@ impl Store {
         now: SystemTime,
         after: Duration,
     ) -> Result<u64, StoreError> {
-        let before = now.checked_sub(after).unwrap_or(SystemTime::UNIX_EPOCH);
-        let before = clock::column(clock::millis(before));
+        let before = clock::first_id(now.checked_sub(after).unwrap_or(SystemTime::UNIX_EPOCH));
         let mut purged = 0;
         loop {
             // In parts: one that takes long would hold up those who open sessions.
-            let part = sqlx::query(PURGE).bind(before).execute(&self.inner.writer).await?;
+            let part = sqlx::query(PURGE).bind(&before).execute(&self.inner.writer).await?;
             purged += part.rows_affected();
             if part.rows_affected() < PART {
                 return Ok(purged);
@@ -377,7 +376,7 @@ const AGAIN: &str = " ON CONFLICT (id) DO UPDATE SET micros = excluded.micros,
     row_count = excluded.row_count, error = excluded.error";
 
 const PURGE: &str = "DELETE FROM statements WHERE id IN
-    (SELECT id FROM statements WHERE at_ms < $1 LIMIT 1000)";
+    (SELECT id FROM statements WHERE id < $1 LIMIT 1000)";
 const PART: u64 = 1000;
 
 /// Statements that wait at most.

@@ -51,9 +51,6 @@ async fn a_statement_that_is_kept_is_stored_when_that_returns_and_has_its_outcom
     store.keep(vec![statement(3, false)]).await.unwrap();
     let rows = listed(&store, StatementQuery::default()).await;
     assert_eq!(rows.iter().map(|row| row.micros).collect::<Vec<_>>(), [None, None, Some(9)]);
-    // What is old goes.
-    let later = now() + Duration::from_secs(100);
-    assert_eq!(store.purge_statements(later, Duration::from_secs(50)).await.unwrap(), 3);
     store.close().await;
 }
 
@@ -96,6 +93,11 @@ async fn statements_are_found_by_when_they_were_sent_and_by_several_applications
     let rest = rest.await.unwrap();
     let texts: Vec<_> = first.iter().chain(&rest).map(|row| row.text.as_str()).collect();
     assert_eq!(texts, ["select 4", "select 3", "select 1"]);
+    // What is old goes, and nothing else.
+    let (later, kept) = (now() + Duration::from_secs(103), Duration::from_secs(100));
+    assert_eq!(store.purge_statements(later, kept).await.unwrap(), 2);
+    let left = listed(&store, any()).await.into_iter().map(|row| row.text);
+    assert_eq!(left.collect::<Vec<_>>(), ["select 5", "select 4", "select 3"]);
     store.close().await;
 }
 
