@@ -3,14 +3,18 @@
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, SystemTime};
 
 use access::SessionId;
 use async_trait::async_trait;
-use session::{AuditError, Statement, StatementLog};
-use sqlx::{AssertSqlSafe, FromRow, Row as _};
+use session::{AuditError, Outcome, Statement, StatementLog, StatementScope};
+use sqlx::any::{Any, AnyTypeInfo};
+use sqlx::encode::IsNull;
+use sqlx::error::BoxDynError;
+use sqlx::{AssertSqlSafe, Database, Encode, FromRow, Row as _, Type};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -299,8 +303,9 @@ impl Keeper {
         let mut connection = self.database.acquire().await?;
         let mut tx = self.engine.begin_records(&mut connection, false).await?;
         self.fence.check(&mut tx).await?;
+        let mut scopes = Scopes::default();
         for (sql, statements) in self.inserts.parts(batch) {
-            insert(&mut tx, sql, &statements).await?;
+            insert(&mut tx, sql, statements, &mut scopes).await?;
         }
         tx.commit().await
     }
@@ -326,28 +331,73 @@ fn merged(batch: &mut [Waiting]) -> Vec<Statement> {
 async fn insert(
     db: &mut Connection,
     sql: Arc<str>,
-    statements: &[Statement],
+    statements: Vec<Statement>,
+    scopes: &mut Scopes,
 ) -> Result<(), sqlx::Error> {
     let mut query = sqlx::query(AssertSqlSafe(sql));
     for one in statements {
-        let outcome = one.outcome.as_ref();
-        let number = |value: Option<u64>| value.map(clock::column);
+        let (micros, rows, error) = match one.outcome {
+            Some(Outcome { micros, rows, error }) => (Some(micros), rows, error),
+            None => (None, None, None),
+        };
         query = query
             .bind(one.id.to_string())
             .bind(clock::column(clock::millis(one.at)))
-            .bind(one.scope.session.to_string())
-            .bind(one.scope.user.to_string())
-            .bind(&one.scope.application)
-            .bind(&one.scope.database)
-            .bind(&one.scope.role)
+            .bind(scopes.of(&one.scope)?)
             .bind(one.client.as_deref())
             .bind(&*one.text)
             .bind(clock::column(one.cut))
-            .bind(number(outcome.map(|outcome| outcome.micros)))
-            .bind(number(outcome.and_then(|outcome| outcome.rows)))
-            .bind(outcome.and_then(|outcome| outcome.error.as_deref()));
+            .bind(micros.map(clock::column))
+            .bind(rows.map(clock::column))
+            .bind(error);
     }
     query.execute(db).await.map(drop)
+}
+
+/// The scopes of a batch's statements, by where they are: all of a batch are there before its first
+/// statement is stored, so no two of them are in one place.
+#[derive(Default)]
+struct Scopes(HashMap<usize, ScopeColumns>);
+
+impl Scopes {
+    fn of(&mut self, scope: &Arc<StatementScope>) -> Result<ScopeColumns, sqlx::Error> {
+        Ok(match self.0.entry(Arc::as_ptr(scope).addr()) {
+            Entry::Occupied(known) => known.get().clone(),
+            Entry::Vacant(place) => place.insert(ScopeColumns::of(scope)?).clone(),
+        })
+    }
+}
+
+/// Five columns, written once for all of a scope's statements: most of what a row costs is copying
+/// texts for the database's thread.
+#[derive(Clone)]
+struct ScopeColumns(Arc<Arguments>);
+
+type Arguments = <Any as Database>::ArgumentBuffer;
+
+impl ScopeColumns {
+    fn of(scope: &StatementScope) -> Result<Self, sqlx::Error> {
+        let StatementScope { session, user, application, database, role } = scope;
+        let mut written = Arguments::default();
+        for text in [&session.to_string(), &user.to_string(), application, database, role] {
+            let put = Encode::<Any>::encode_by_ref(text, &mut written);
+            let _: IsNull = put.map_err(sqlx::Error::Encode)?;
+        }
+        Ok(Self(Arc::new(written)))
+    }
+}
+
+impl Type<Any> for ScopeColumns {
+    fn type_info() -> AnyTypeInfo {
+        <str as Type<Any>>::type_info()
+    }
+}
+
+impl Encode<'_, Any> for ScopeColumns {
+    fn encode_by_ref(&self, to: &mut Arguments) -> Result<IsNull, BoxDynError> {
+        to.0.extend_from_slice(&self.0.0);
+        Ok(IsNull::No)
+    }
 }
 
 impl FromRow<'_, Row> for StatementRow {
