@@ -4,7 +4,7 @@ use std::process::Command;
 
 use anyhow::Result;
 
-use crate::cargo::{build_programs, cargo, root, step};
+use crate::cargo::{UNGUIDED, build_programs, cargo, root, step};
 use crate::packages;
 
 #[derive(Debug, clap::Args)]
@@ -20,8 +20,13 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     packages::ensure(packages::FOR_BENCH)?;
     build_programs(true)?;
     step(&mut cargo(&["build", "--release", "-p", "testkit", "--example", "scrolling-desktop"]))?;
-    // A workspace of its own: nothing of it is shipped or linted with us.
-    step(cargo(&["build", "--release"]).current_dir(root().join("benches/loadgen")))?;
+    load_generator()?;
     let mut measure = Command::new("python3");
     step(measure.current_dir(root()).arg("benches/run.py").args(&args.rest))
+}
+
+/// Builds what makes load: a workspace of its own, for nothing of it is shipped or linted with us.
+pub(crate) fn load_generator() -> Result<()> {
+    let mut build = cargo(&["build", "--release"]);
+    step(build.envs([UNGUIDED]).current_dir(root().join("benches/loadgen")))
 }

@@ -35,6 +35,14 @@ fn is_built_upon(target: &Path) -> bool {
         .any(|kept| kept.file_name().to_string_lossy().starts_with("adit_relay-"))
 }
 
+/// Told to a cargo that is not to compile by profile/adit.profdata.
+pub(crate) const UNGUIDED: (&str, &str) = ("RUSTC_WRAPPER", "");
+
+#[cfg(target_arch = "aarch64")]
+pub(crate) const HOST: &str = "aarch64-unknown-linux-gnu";
+#[cfg(not(target_arch = "aarch64"))]
+pub(crate) const HOST: &str = "x86_64-unknown-linux-gnu";
+
 const INCREMENTAL: &str = "CARGO_INCREMENTAL";
 
 /// Builds the three programs. One way for all tasks, so that none undoes the other's work.
@@ -42,6 +50,7 @@ pub(crate) fn build_programs(release: bool) -> Result<()> {
     crate::portal::make()?;
     let mut build = cargo(&["build", "--workspace", "--exclude", "xtask", "--bins"]);
     if release {
+        crate::profile::check()?;
         build.arg("--release");
     }
     step(&mut build)

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use crate::cargo::{cargo, root, step};
+use crate::cargo::{HOST, UNGUIDED, cargo, root, step};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -27,7 +27,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     // Said by name, so that build scripts are not instrumented.
     let host = ["--target", HOST];
     build.args(host).env("RUSTFLAGS", INSTRUMENTED.join(" ")).env("CARGO_TARGET_DIR", &target);
-    step(build.current_dir(&folder))?;
+    step(build.envs([UNGUIDED]).current_dir(&folder))?;
     let program = target.join(HOST).join("release/fuzz-engine");
     let mut broken = Vec::new();
     for name in names(args)? {
@@ -67,11 +67,6 @@ fn names(args: &Args) -> Result<Vec<String>> {
     names.sort();
     Ok(names)
 }
-
-#[cfg(target_arch = "aarch64")]
-const HOST: &str = "aarch64-unknown-linux-gnu";
-#[cfg(not(target_arch = "aarch64"))]
-const HOST: &str = "x86_64-unknown-linux-gnu";
 
 /// What libFuzzer needs to see where an input goes; a stable compiler has all of it.
 const INSTRUMENTED: &[&str] = &[

@@ -12,6 +12,7 @@ mod fuzz;
 mod package;
 mod packages;
 mod portal;
+mod profile;
 mod soak;
 mod verify;
 
@@ -34,6 +35,8 @@ enum Task {
     Test(verify::Args),
     /// Measure what Adit costs beside a direct connection
     Bench(bench::Args),
+    /// Use each door of programs that count what they do, and keep the counts for the compiler
+    Profile(profile::Args),
     /// Kill, starve and crowd a relay, and say what came of it
     Soak(soak::Args),
     /// Look for inputs that break a parser's promises, with libFuzzer
@@ -53,6 +56,7 @@ fn main() -> ExitCode {
         Task::Demo(args) => demo::run(&args),
         Task::Test(args) => verify::run(&args),
         Task::Bench(args) => bench::run(&args),
+        Task::Profile(args) => profile::run(&args),
         Task::Soak(args) => soak::run(&args),
         Task::Fuzz(args) => fuzz::run(&args),
         Task::Package(args) => package::run(&args),

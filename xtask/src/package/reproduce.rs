@@ -12,6 +12,7 @@ use anyhow::{Context, Result, bail};
 
 use super::{SourceDate, read, remove};
 use crate::cargo::{root, step};
+use crate::profile;
 
 /// Builds these programs of the last commit twice below `out`, and compares them.
 ///
@@ -67,6 +68,7 @@ pub(super) fn compile(
     programs: &[&str],
     date: SourceDate,
 ) -> Result<PathBuf> {
+    profile::check()?;
     std::fs::create_dir_all(target).with_context(|| format!("make {}", target.display()))?;
     let target = target.canonicalize()?;
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
