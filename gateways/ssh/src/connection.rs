@@ -12,7 +12,7 @@ use futures_util::future::BoxFuture;
 use russh::server::{self, RunningSession};
 use russh::{ChannelId, Disconnect};
 use session::Lease;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, BufReader};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
@@ -254,6 +254,8 @@ where
     let _cut = cut.clone().drop_guard();
     let config = connection.gateway.shown.at(SystemTime::now());
     let handler = DoorHandler::new(connection.clone(), vouched);
+    // The library reads a packet's length by itself: three calls of the kernel for a key press.
+    let io = BufReader::with_capacity(READ_AT_ONCE, io);
     let starting = server::run_stream(config, Guarded::new(io, cut.clone()), handler);
     let deadline = accepted + HANDSHAKE_DEADLINE;
     match timeout_at(deadline, starting).await {
@@ -448,6 +450,8 @@ fn finish(done: Result<(), russh::Error>) -> (EndReason, Side) {
 }
 
 const ORDERS: usize = 64;
+/// What is read before its packets are known: some key presses. Uploads are read past it.
+const READ_AT_ONCE: usize = 4096;
 
 /// How long a connection without a session may have no channel.
 const LONELY: Duration = Duration::from_secs(60);
