@@ -16,17 +16,18 @@ pub(crate) struct Args {
 
 /// Builds the optimised programs and the load generator, then measures.
 pub(crate) fn run(args: &Args) -> Result<()> {
-    packages::ensure(packages::FOR_TESTS)?;
-    packages::ensure(packages::FOR_BENCH)?;
+    prepare()?;
     build_programs(true)?;
     step(&mut cargo(&["build", "--release", "-p", "testkit", "--example", "scrolling-desktop"]))?;
-    load_generator()?;
     let mut measure = Command::new("python3");
     step(measure.current_dir(root()).arg("benches/run.py").args(&args.rest))
 }
 
-/// Builds what makes load: a workspace of its own, for nothing of it is shipped or linted with us.
-pub(crate) fn load_generator() -> Result<()> {
+/// Installs and builds what benches/run.py needs besides the programs. What makes load is a workspace of
+/// its own, for nothing of it is shipped or linted with us.
+pub(crate) fn prepare() -> Result<()> {
+    packages::ensure(packages::FOR_TESTS)?;
+    packages::ensure(packages::FOR_BENCH)?;
     let mut build = cargo(&["build", "--release"]);
     step(build.envs([UNGUIDED]).current_dir(root().join("benches/loadgen")))
 }

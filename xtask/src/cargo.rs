@@ -38,6 +38,7 @@ fn is_built_upon(target: &Path) -> bool {
 /// Told to a cargo that is not to compile by profile/adit.profdata.
 pub(crate) const UNGUIDED: (&str, &str) = ("RUSTC_WRAPPER", "");
 
+/// What this machine's programs are compiled for.
 #[cfg(target_arch = "aarch64")]
 pub(crate) const HOST: &str = "aarch64-unknown-linux-gnu";
 #[cfg(not(target_arch = "aarch64"))]
@@ -45,10 +46,16 @@ pub(crate) const HOST: &str = "x86_64-unknown-linux-gnu";
 
 const INCREMENTAL: &str = "CARGO_INCREMENTAL";
 
-/// Builds the three programs. One way for all tasks, so that none undoes the other's work.
-pub(crate) fn build_programs(release: bool) -> Result<()> {
+/// What builds the three programs, whose portal is made. One way for all tasks, so that none undoes the
+/// other's work.
+pub(crate) fn programs() -> Result<Command> {
     crate::portal::make()?;
-    let mut build = cargo(&["build", "--workspace", "--exclude", "xtask", "--bins"]);
+    Ok(cargo(&["build", "--workspace", "--exclude", "xtask", "--bins"]))
+}
+
+/// Builds the three programs.
+pub(crate) fn build_programs(release: bool) -> Result<()> {
+    let mut build = programs()?;
     if release {
         crate::profile::check()?;
         build.arg("--release");
@@ -68,6 +75,28 @@ pub(crate) fn step(command: &mut Command) -> Result<()> {
         bail!("{line} failed ({status})");
     }
     Ok(())
+}
+
+/// Runs a tool, and gives what it says; its words are in the error where it fails.
+pub(crate) fn read(command: &mut Command) -> Result<String> {
+    let name = command.get_program().to_string_lossy().into_owned();
+    let output = command.output().with_context(|| format!("run {name}"))?;
+    if !output.status.success() {
+        let (out, err) =
+            (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        bail!("{name} failed ({}): {out}{err}", output.status);
+    }
+    String::from_utf8(output.stdout).with_context(|| format!("what {name} says is not UTF-8"))
+}
+
+/// Removes a folder, where there is one.
+pub(crate) fn remove(folder: &Path) -> Result<()> {
+    match std::fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("remove {}", folder.display()))
+        }
+        _ => Ok(()),
+    }
 }
 
 #[cfg(test)]

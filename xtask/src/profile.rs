@@ -5,9 +5,8 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use crate::bench::load_generator;
-use crate::cargo::{HOST, UNGUIDED, cargo, root, step};
-use crate::{packages, portal};
+use crate::bench::prepare;
+use crate::cargo::{HOST, UNGUIDED, programs, read, remove, root, step};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -22,19 +21,14 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         Some(tool) => tool.clone(),
         None => of_rustup()?,
     };
-    packages::ensure(packages::FOR_TESTS)?;
-    packages::ensure(packages::FOR_BENCH)?;
-    portal::make()?;
-    load_generator()?;
+    prepare()?;
     let target = root().join("target/profile");
     let counts = target.join("counts");
-    if counts.exists() {
-        std::fs::remove_dir_all(&counts).with_context(|| counts.display().to_string())?;
-    }
+    remove(&counts)?;
     // Functions are known by their symbols, and these are others where a target is named: build scripts
     // count as well, and what they have counted goes nowhere.
-    let mut build = cargo(&["build", "--release", "--workspace", "--exclude", "xtask", "--bins"]);
-    build.env("CARGO_TARGET_DIR", &target).env("LLVM_PROFILE_FILE", "/dev/null");
+    let mut build = programs()?;
+    build.arg("--release").env("CARGO_TARGET_DIR", &target).env("LLVM_PROFILE_FILE", "/dev/null");
     build.env("RUSTFLAGS", format!("-Cprofile-generate={}", counts.display()));
     step(build.envs([UNGUIDED]))?;
     let mut used = Command::new("python3");
@@ -60,14 +54,13 @@ pub(crate) fn check() -> Result<()> {
 /// What a profile is taken of, by its sums.
 fn of() -> Result<String> {
     let mut sums = Command::new("sha256sum");
-    let sums = sums.args(["Cargo.lock", "rust-toolchain.toml"]).current_dir(root()).output();
-    String::from_utf8(sums.context("run sha256sum")?.stdout).context("sha256sum")
+    read(sums.args(["Cargo.lock", "rust-toolchain.toml"]).current_dir(root()))
 }
 
 /// The tool that comes with the compiler.
 fn of_rustup() -> Result<PathBuf> {
-    let told = Command::new("rustc").args(["--print", "sysroot"]).current_dir(root()).output()?;
-    let sysroot = String::from_utf8(told.stdout).context("rustc's sysroot")?;
+    let mut rustc = Command::new("rustc");
+    let sysroot = read(rustc.args(["--print", "sysroot"]).current_dir(root()))?;
     let tool = Path::new(sysroot.trim()).join("lib/rustlib").join(HOST).join("bin/llvm-profdata");
     if !tool.exists() {
         bail!("no {}: `rustup component add llvm-tools`, or --llvm-profdata FILE", tool.display());

@@ -5,8 +5,8 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-use super::{quiet, remove};
-use crate::cargo::{root, step};
+use super::quiet;
+use crate::cargo::{remove, root, step};
 
 /// Installs the packages of `files` into a Debian below `out`, boots it, and has
 /// `packaging/check/boot.sh` look at them.

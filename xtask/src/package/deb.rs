@@ -7,8 +7,8 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use super::{Effort, HOMEPAGE, MAINTAINER, Package, SourceDate, VERSION, quiet, read};
-use crate::cargo::root;
+use super::{Effort, HOMEPAGE, MAINTAINER, Package, SourceDate, VERSION, quiet};
+use crate::cargo::{read, root};
 
 /// Makes `NAME_VERSION_ARCH.deb` of the files in `tree`.
 ///

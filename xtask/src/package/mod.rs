@@ -16,10 +16,10 @@ mod tests;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
-use crate::cargo::root;
-use crate::packages;
+use crate::cargo::{read, remove, root};
+use crate::{packages, profile};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -41,6 +41,9 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
+    if args.programs.is_none() {
+        profile::check()?;
+    }
     if args.reproducible {
         let programs = PROGRAMS.into_iter();
         let programs: Vec<_> = match &args.only {
@@ -178,27 +181,7 @@ fn sums(files: &[PathBuf], out: &Path) -> Result<PathBuf> {
     Ok(path)
 }
 
-fn remove(folder: &Path) -> Result<()> {
-    match std::fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("remove {}", folder.display()))
-        }
-        _ => Ok(()),
-    }
-}
-
 /// Runs a tool that says nothing when all is well; its words are in the error otherwise.
 fn quiet(command: &mut Command) -> Result<()> {
     read(command).map(drop)
-}
-
-fn read(command: &mut Command) -> Result<String> {
-    let name = command.get_program().to_string_lossy().into_owned();
-    let output = command.output().with_context(|| format!("run {name}"))?;
-    if !output.status.success() {
-        let (out, err) =
-            (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-        bail!("{name} failed ({}): {out}{err}", output.status);
-    }
-    String::from_utf8(output.stdout).with_context(|| format!("what {name} says is not UTF-8"))
 }

@@ -5,8 +5,8 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use super::{Effort, HOMEPAGE, MAINTAINER, Package, SourceDate, VERSION, quiet, read};
-use crate::cargo::root;
+use super::{Effort, HOMEPAGE, MAINTAINER, Package, SourceDate, VERSION, quiet};
+use crate::cargo::{read, root};
 
 /// Makes `NAME-VERSION-1.ARCH.rpm` of the files in `tree`.
 ///

@@ -6,8 +6,8 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use super::{MAINTAINER, Package, SourceDate, VERSION, quiet, remove};
-use crate::cargo::root;
+use super::{MAINTAINER, Package, SourceDate, VERSION, quiet};
+use crate::cargo::{remove, root};
 
 /// Fills `tree` anew with what `package` installs, each file with its final mode and time.
 ///

@@ -4,8 +4,8 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::{Effort, SourceDate, make, read, remove};
-use crate::cargo::root;
+use super::{Effort, SourceDate, make};
+use crate::cargo::{read, remove, root};
 
 const DATE: SourceDate = SourceDate(1_750_000_000);
 
