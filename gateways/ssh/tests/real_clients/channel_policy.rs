@@ -116,9 +116,10 @@ fn sockets_are_forwarded_both_ways_where_they_may() {
         let leads = format!("{}:{}", near.display(), end.display());
         let options = [way, leads.as_str(), "-N", "-o", "ExitOnForwardFailure=yes"];
         let _ssh = bench.spawn(&options, "");
-        testkit::eventually(SOON, "the socket is there", || near.exists()).unwrap();
+        // Its name is there a moment before somebody listens.
+        let socket = testkit::until(SOON, "the socket", || UnixStream::connect(&near).ok());
         let mut said = String::new();
-        BufReader::new(UnixStream::connect(&near).unwrap()).read_line(&mut said).unwrap();
+        BufReader::new(socket.unwrap()).read_line(&mut said).unwrap();
         assert_eq!(said, "hello\n", "{way}");
         let what = if way == "-L" { &end } else { &near };
         bench.noted(&format!("{action} {}", what.display()));
