@@ -238,6 +238,31 @@ def ssh_forward(port):
     return local, f"{client.pid},{sshd.pid}"
 
 
+def rathole(port):
+    """rathole over TLS to this port, where it is installed (`cargo install rathole`): where it listens, and
+    what takes part."""
+    binary = shutil.which("rathole")
+    if not binary:
+        return None
+    home, meet, local = root / "rathole", free_port(), free_port()
+    home.mkdir()
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                    "-days", "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-keyout",
+                    home / "key", "-out", home / "cert"], check=True, capture_output=True)
+    subprocess.run(["openssl", "pkcs12", "-export", "-inkey", home / "key", "-in", home / "cert", "-passout",
+                    "pass:bench", "-out", home / "identity.pfx"], check=True)
+    service = '[{0}.services.pg]\ntoken = "bench"\n{1} = "127.0.0.1:{2}"\n'
+    (home / "server.toml").write_text(
+        f'[server]\nbind_addr = "127.0.0.1:{meet}"\n[server.transport]\ntype = "tls"\n[server.transport.tls]\n'
+        f'pkcs12 = "{home}/identity.pfx"\npkcs12_password = "bench"\n' + service.format("server", "bind_addr", local))
+    (home / "client.toml").write_text(
+        f'[client]\nremote_addr = "localhost:{meet}"\n[client.transport]\ntype = "tls"\n[client.transport.tls]\n'
+        f'trusted_root = "{home}/cert"\nhostname = "localhost"\n' + service.format("client", "local_addr", port))
+    ends = [start(f"rathole-{end}", binary, f"--{end}", home / f"{end}.toml") for end in ("server", "client")]
+    wait_for("rathole", answers(local))
+    return local, ",".join(str(end.pid) for end in ends)
+
+
 def postgres(deployment):
     binaries = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
     if not binaries:
@@ -271,8 +296,10 @@ def postgres(deployment):
         subprocess.run(["psql", "-q", "-h", "127.0.0.1", "-p", str(port), "-U", "bench", "postgres", "-c",
                         "create unlogged table copied (line text)"], check=True)
         os.environ["PG_TOKEN"] = token
-    # Beside what others do in the same run: TLS alone, and ssh -L.
+    # Beside what others do in the same run: TLS alone, ssh -L, and rathole where there is one.
     forward, forwarders = ssh_forward(port) if "pg" in opts.parts else (port, "")
+    peer = rathole(port) if "pg" in opts.parts else None
+    peers = ["--via", f"rathole over TLS=127.0.0.1:{peer[0]}@{peer[1]}"] if peer else []
     # Every statement is recorded, and the client's side is TLS. The server speaks TLS with the door too, unless
     # the application says otherwise; none of the tunnels has it do so.
     door = f"127.0.0.1:{deployment.https}@{deployment.pids()}"
@@ -284,7 +311,7 @@ def postgres(deployment):
               f"ssh -L=127.0.0.1:{forward}@{forwarders}", "--conn", "direct with TLS=sslmode=require",
               "--conn", "=user=bench,dbname=postgres", "--conn",
               f"PostgreSQL door=user=bench,dbname=postgres,sslmode=require,password={token}", "--conn",
-              f"the same, server without TLS=user=bench,dbname=postgres,sslmode=require,password={plain}", *more)
+              f"the same, server without TLS=user=bench,dbname=postgres,sslmode=require,password={plain}", *peers, *more)
 
 
 def mysql(deployment):
