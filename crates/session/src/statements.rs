@@ -28,7 +28,7 @@ pub struct Statement {
 }
 
 /// What the statements of a session have in common.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct StatementScope {
     pub session: SessionId,
     pub user: Name,

@@ -19,7 +19,12 @@ pub(crate) fn millis(at: SystemTime) -> u64 {
 
 /// The least id of version 7 (RFC 9562, section 5.7) that something of that moment or later has.
 pub(crate) fn first_id(at: SystemTime) -> String {
-    Uuid::from_u128(u128::from(millis(at).min(MOST_MILLIS)) << 80).to_string()
+    Uuid::from_u128(first_number(at)).to_string()
+}
+
+/// As [`first_id`], as a number.
+pub(crate) fn first_number(at: SystemTime) -> u128 {
+    u128::from(millis(at).min(MOST_MILLIS)) << 80
 }
 
 /// The point in time `seconds` after the epoch.

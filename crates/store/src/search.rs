@@ -2,9 +2,9 @@
 
 use std::fmt::Write;
 
-use sqlx::{AssertSqlSafe, FromRow};
+use sqlx::{Any, AssertSqlSafe, Executor, FromRow};
 
-use crate::db::{Pool, Row};
+use crate::db::Row;
 use crate::{StoreError, clock};
 
 /// A statement under construction. It is made of fixed words and numbers of parameters; what comes
@@ -15,7 +15,7 @@ pub(crate) struct Search {
 }
 
 enum Bound {
-    Number(u64),
+    Number(i64),
     Text(String),
 }
 
@@ -32,7 +32,21 @@ impl Search {
 
     /// As [`text`](Self::text), with a number.
     pub(crate) fn number(&mut self, condition: &str, value: Option<u64>) {
+        self.add(condition, value.map(|value| Bound::Number(clock::column(value))));
+    }
+
+    /// As [`text`](Self::text), with a number that may be negative.
+    pub(crate) fn signed(&mut self, condition: &str, value: Option<i64>) {
         self.add(condition, value.map(Bound::Number));
+    }
+
+    /// A condition that ends before two values: `(last, id) <`.
+    pub(crate) fn pair(&mut self, condition: &str, values: Option<(i64, i64)>) {
+        let Some((one, other)) = values else { return };
+        let first = self.values.len() + 1;
+        self.values.extend([Bound::Number(one), Bound::Number(other)]);
+        let second = first + 1;
+        self.push(format_args!(" AND {condition} (${first}, ${second})"));
     }
 
     /// A condition without a value.
@@ -44,7 +58,7 @@ impl Search {
     pub(crate) fn older(&mut self, newest: &str, id: &str, after: Option<(u64, String)>) {
         let Some((at, last)) = after else { return };
         let first = self.values.len() + 1;
-        self.values.extend([Bound::Number(at), Bound::Text(last)]);
+        self.values.extend([Bound::Number(clock::column(at)), Bound::Text(last)]);
         let second = first + 1;
         self.push(format_args!(
             " AND ({newest} < ${first} OR ({newest} = ${first} AND {id} > ${second}))"
@@ -60,7 +74,8 @@ impl Search {
         last: (String, u64, String),
     ) {
         let first = self.values.len() + 1;
-        self.values.extend([Bound::Text(last.0), Bound::Number(last.1), Bound::Text(last.2)]);
+        let number_of = Bound::Number(clock::column(last.1));
+        self.values.extend([Bound::Text(last.0), number_of, Bound::Text(last.2)]);
         let (second, third) = (first + 1, first + 2);
         self.push(format_args!(" AND ({text}, {number}, {id}) > (${first}, ${second}, ${third})"));
     }
@@ -70,7 +85,7 @@ impl Search {
         mut self,
         order: &str,
         limit: Option<u32>,
-        pool: &Pool,
+        db: impl Executor<'_, Database = Any>,
     ) -> Result<Vec<T>, StoreError>
     where
         T: for<'r> FromRow<'r, Row> + Send + Unpin,
@@ -79,11 +94,11 @@ impl Search {
         let mut statement = sqlx::query_as(AssertSqlSafe(self.sql));
         for value in self.values {
             statement = match value {
-                Bound::Number(number) => statement.bind(clock::column(number)),
+                Bound::Number(number) => statement.bind(number),
                 Bound::Text(text) => statement.bind(text),
             };
         }
-        Ok(statement.fetch_all(pool).await?)
+        Ok(statement.fetch_all(db).await?)
     }
 
     /// The steps by which the database would find [`rows`](Self::rows), each with the number of the step
@@ -93,7 +108,7 @@ impl Search {
         mut self,
         engine: crate::db::Engine,
         (order, limit): (&str, u32),
-        pool: &Pool,
+        pool: &crate::db::Pool,
     ) -> Result<Vec<(i64, String)>, StoreError> {
         use sqlx::Row as _;
 
@@ -105,7 +120,7 @@ impl Search {
         let mut statement = sqlx::query(AssertSqlSafe(format!("{explain} {}", self.sql)));
         for value in self.values {
             statement = match value {
-                Bound::Number(number) => statement.bind(clock::column(number)),
+                Bound::Number(number) => statement.bind(number),
                 Bound::Text(text) => statement.bind(text),
             };
         }

@@ -22,7 +22,7 @@ pub(crate) use sqlite::private_file;
 
 use crate::config::OwnHosts;
 use crate::seal::Sealer;
-use crate::statement_log::Statements;
+use crate::statements::Statements;
 use crate::web_log::Requests;
 use crate::writer::{Queue, Recorder, queue};
 use crate::{MasterKey, StoreError};

@@ -8,7 +8,7 @@ use session::{Outcome, Statement, StatementLog as _, StatementScope};
 use store::{StatementQuery, Store};
 use uuid::Uuid;
 
-use crate::support::{Home, now};
+use crate::support::{Home, allow, now, refuse};
 
 #[tokio::test]
 async fn each_of_many_statements_is_kept_as_it_was() {
@@ -99,6 +99,195 @@ async fn statements_are_found_by_when_they_were_sent_and_by_several_applications
     let left = listed(&store, any()).await.into_iter().map(|row| row.text);
     assert_eq!(left.collect::<Vec<_>>(), ["select 5", "select 4", "select 3"]);
     store.close().await;
+}
+
+#[tokio::test]
+async fn each_question_finds_what_fits_of_many_sessions_page_by_page() {
+    let home = Home::new();
+    let store = home.open().await;
+    store.close_abandoned(now()).await.unwrap();
+    // Sessions of two hours and a half, of minutes and of one statement, beside each other.
+    let mut all = Vec::new();
+    for n in 0..600_u64 {
+        let session = one_of([n % 5, 100 + n / 40, 1000 + n], n);
+        let scope = StatementScope {
+            session: SessionId(Uuid::from_u128(session.into())),
+            user: one_of(["alice", "bob", "carol"], session).parse().unwrap(),
+            application: one_of(["a-hq", "b-hq", "c-hq", "d-hq"], session).to_owned(),
+            database: one_of(["orders", "stock"], session).to_owned(),
+            role: "ro".to_owned(),
+        };
+        all.push(of_moment(n, Duration::from_secs(15 * n), scope));
+    }
+    // As doors tell of them: in parts, and not quite in the order of their ids.
+    for part in all.chunks(70) {
+        store.keep(part.iter().rev().cloned().collect()).await.unwrap();
+    }
+    let any = StatementQuery::default;
+    let labels = |labels: &[&str]| Some(labels.iter().map(|label| (*label).to_owned()).collect());
+    let at = |quarter: u64| Some(now() + Duration::from_secs(15 * quarter));
+    for query in [
+        any(),
+        StatementQuery { user: Some("alice".to_owned()), ..any() },
+        StatementQuery { user: Some("nobody".to_owned()), ..any() },
+        StatementQuery { database: Some("stock".to_owned()), ..any() },
+        StatementQuery { database: Some("stock".to_owned()), failed: true, ..any() },
+        StatementQuery { session: Some(SessionId(Uuid::from_u128(3))), ..any() },
+        StatementQuery { applications: labels(&["b-hq", "d-hq"]), ..any() },
+        StatementQuery { applications: labels(&["a-hq"]), since: at(400), ..any() },
+        StatementQuery { user: Some("bob".to_owned()), until: at(100), ..any() },
+        StatementQuery { user: Some("bob".to_owned()), since: at(90), until: at(95), ..any() },
+        StatementQuery { failed: true, since: at(590), ..any() },
+    ] {
+        let expected: Vec<_> = all.iter().rev().filter(|one| fits(&query, one)).collect();
+        let mut found: Vec<store::StatementRow> = Vec::new();
+        loop {
+            let before = found.last().map(|row| row.id);
+            let page = StatementQuery { before, limit: 7, ..query.clone() };
+            let page = store.statements(page).await.unwrap();
+            let is_last = page.len() < 7;
+            found.extend(page);
+            if is_last {
+                break;
+            }
+        }
+        let texts = |row: &store::StatementRow| (row.id, row.session, row.text.clone());
+        let found: Vec<_> = found.iter().map(texts).collect();
+        let of = |one: &&Statement| (one.id, one.scope.session, one.text.to_string());
+        assert_eq!(found, expected.iter().map(of).collect::<Vec<_>>(), "{query:?}");
+    }
+    store.close().await;
+}
+
+fn one_of<T: Copy, const N: usize>(all: [T; N], n: u64) -> T {
+    all[usize::try_from(n).unwrap() % N]
+}
+
+fn fits(query: &StatementQuery, one: &Statement) -> bool {
+    let StatementQuery { session, user, applications, database, failed, since, until, .. } = query;
+    let scope = &one.scope;
+    session.is_none_or(|session| scope.session == session)
+        && user.as_ref().is_none_or(|user| scope.user.to_string() == *user)
+        && applications.as_ref().is_none_or(|labels| labels.contains(&scope.application))
+        && database.as_ref().is_none_or(|database| scope.database == *database)
+        && (!failed || one.outcome.as_ref().is_some_and(|outcome| outcome.error.is_some()))
+        && since.is_none_or(|since| one.at >= since)
+        && until.is_none_or(|until| one.at < until)
+}
+
+#[tokio::test]
+async fn a_session_that_slept_until_its_statements_had_gone_has_later_ones_on_record() {
+    let home = Home::new();
+    let store = home.open().await;
+    store.close_abandoned(now()).await.unwrap();
+    let scope = (*statement(0, true).scope).clone();
+    let behind = home.behind().await;
+    let scopes = async || {
+        let count = sqlx::query_scalar("SELECT count(*) FROM statement_scopes");
+        count.fetch_one(&behind).await.unwrap()
+    };
+    const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+    store.keep(vec![of_moment(1, Duration::ZERO, scope.clone())]).await.unwrap();
+    // What is within the hour that a row may be behind stays.
+    assert_eq!(store.purge_statements(now() + DAY, DAY - Duration::from_secs(9)).await.unwrap(), 1);
+    let left: i64 = scopes().await;
+    assert_eq!(left, 1);
+    store.keep(vec![of_moment(2, Duration::from_secs(60), scope.clone())]).await.unwrap();
+    assert_eq!(listed(&store, StatementQuery::default()).await.len(), 1);
+    assert_eq!(store.purge_statements(now() + DAY * 3, DAY).await.unwrap(), 1);
+    let left: i64 = scopes().await;
+    assert_eq!(left, 0);
+    store.keep(vec![of_moment(3, DAY * 3, scope)]).await.unwrap();
+    let session = Some(SessionId(Uuid::from_u128(1)));
+    let found = listed(&store, StatementQuery { session, ..StatementQuery::default() }).await;
+    assert_eq!(found.iter().map(|row| row.text.as_str()).collect::<Vec<_>>(), ["select 3"]);
+    store.close().await;
+}
+
+#[tokio::test]
+async fn statements_that_could_not_be_stored_leave_nothing_that_later_ones_miss() {
+    let home = Home::new();
+    let store = home.open().await;
+    store.close_abandoned(now()).await.unwrap();
+    let behind = home.behind().await;
+    refuse(&behind, "statements").await;
+    store.keep(vec![statement(1, true)]).await.unwrap_err();
+    allow(&behind).await;
+    store.keep(vec![statement(2, true)]).await.unwrap();
+    let found = listed(&store, StatementQuery::default()).await;
+    assert_eq!(found.iter().map(|row| row.text.as_str()).collect::<Vec<_>>(), ["select 2"]);
+    assert_eq!(store.dropped_statements(), 1);
+    store.close().await;
+}
+
+#[tokio::test]
+async fn statements_of_a_release_before_are_carried_over() {
+    let home = Home::new();
+    home.open().await.close().await;
+    let behind = home.behind().await;
+    let (before, session) =
+        (include_str!("../../migrations/0131_statements.sql"), Uuid::from_u128(1));
+    for statement in [
+        "DROP TABLE statements",
+        "DROP TABLE statement_scopes",
+        "DELETE FROM _sqlx_migrations WHERE version = 163",
+        before,
+    ] {
+        sqlx::raw_sql(statement).execute(&behind).await.unwrap();
+    }
+    // More than are carried over at once.
+    for n in 0..2500_u64 {
+        let of = of_moment(n, Duration::from_secs(n * 10), (*statement(0, true).scope).clone());
+        sqlx::query(
+            "INSERT INTO statements VALUES ($1, $2, $3, 'alice', $4, 'orders', 'ro', $5, $6, $7, $8, $9, $10)",
+        )
+        .bind(of.id.to_string())
+        .bind(1_800_000_000_000_i64 + 10_000 * n as i64)
+        .bind(session.to_string())
+        .bind(one_of(["a-hq", "b-hq"], n))
+        .bind((n % 3 == 0).then_some("psql"))
+        .bind(format!("select {n}"))
+        .bind(n as i64 % 4)
+        .bind((n % 5 > 0).then_some(9_i64))
+        .bind((n % 7 > 0).then_some(7_i64))
+        .bind((n % 11 == 0).then_some("42601"))
+        .execute(&behind)
+        .await
+        .unwrap();
+    }
+    let store = home.open().await;
+    let mut found: Vec<store::StatementRow> = Vec::new();
+    for _ in 0..4 {
+        let before = found.last().map(|row| row.id);
+        found.extend(listed(&store, StatementQuery { before, ..StatementQuery::default() }).await);
+    }
+    assert_eq!(found.len(), 2500);
+    for (row, n) in found.iter().rev().zip(0..2500_u64) {
+        let (has_outcome, application) = (n % 5 > 0, one_of(["a-hq", "b-hq"], n));
+        let told = (row.at_ms, row.text.as_str(), row.application.as_str(), row.cut);
+        let text = format!("select {n}");
+        assert_eq!(told, (1_800_000_000_000 + 10_000 * n, text.as_str(), application, n % 4));
+        assert_eq!(row.client.as_deref(), (n % 3 == 0).then_some("psql"));
+        assert_eq!(row.micros, has_outcome.then_some(9));
+        assert_eq!(row.rows, (has_outcome && n % 7 > 0).then_some(7));
+        assert_eq!(row.error.as_deref(), (has_outcome && n % 11 == 0).then_some("42601"));
+        assert_eq!((row.user.as_str(), row.role.as_str()), ("alice", "ro"));
+        assert_eq!((row.session, row.database.as_str()), (SessionId(session), "orders"));
+    }
+    let one = StatementQuery { applications: Some(vec!["a-hq".to_owned()]), ..Default::default() };
+    assert_eq!(listed(&store, one).await.len(), 1000);
+    store.close().await;
+    // Once.
+    home.open().await.close().await;
+}
+
+/// A statement that was sent so much after [`now`], as its id says too.
+fn of_moment(n: u64, after: Duration, scope: StatementScope) -> Statement {
+    let at = now() + after;
+    let millis = at.duration_since(std::time::SystemTime::UNIX_EPOCH).unwrap().as_millis();
+    let id = Uuid::from_u128(millis << 80 | 7 << 76 | 2 << 62 | u128::from(n));
+    let text = format!("select {n}").into();
+    Statement { id, at, scope: Arc::new(scope), text, ..statement(n.into(), true) }
 }
 
 async fn listed(store: &Store, query: StatementQuery) -> Vec<store::StatementRow> {

@@ -1,31 +1,33 @@
 //! The statements of databases' doors: a queue of its own, stored some hundreds at once, and kept for
 //! a while. Who must have one on the disk waits for it.
 
-use std::cmp::Reverse;
+mod adopt;
+mod ids;
+mod query;
+mod scopes;
+
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, SystemTime};
 
-use access::SessionId;
 use async_trait::async_trait;
-use session::{AuditError, Outcome, Statement, StatementLog, StatementScope};
-use sqlx::any::{Any, AnyTypeInfo};
-use sqlx::encode::IsNull;
-use sqlx::error::BoxDynError;
-use sqlx::{AssertSqlSafe, Database, Encode, FromRow, Row as _, Type};
+use session::{AuditError, Outcome, Statement, StatementLog};
+use sqlx::AssertSqlSafe;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use self::ids::Halves;
+use self::scopes::Scopes;
 use crate::batch::fill_up;
-use crate::columns::Columns;
-use crate::db::{Connection, Engine, Fence, Pool, Row};
+use crate::db::{Connection, Engine, Fence, Pool};
 use crate::inserts::Inserts;
-use crate::search::Search;
 use crate::{Store, StoreError, clock};
+
+pub(crate) use self::adopt::adopt;
+pub use self::query::{StatementQuery, StatementRow};
 
 /// Where statements wait to be stored.
 pub(crate) struct Statements {
@@ -46,6 +48,7 @@ pub(crate) struct Keeper {
     fence: Fence,
     stop: CancellationToken,
     inserts: Inserts,
+    scopes: Scopes,
 }
 
 /// Statements with the room that they take, and who waits for them.
@@ -53,46 +56,6 @@ struct Waiting {
     statements: Vec<Statement>,
     stored: Option<oneshot::Sender<Result<(), AuditError>>>,
     _room: OwnedSemaphorePermit,
-}
-
-/// A statement as it is kept.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StatementRow {
-    pub id: Uuid,
-    /// Unix milliseconds.
-    pub at_ms: u64,
-    pub session: SessionId,
-    pub user: String,
-    /// The application's host label.
-    pub application: String,
-    pub database: String,
-    pub role: String,
-    pub client: Option<String>,
-    pub text: String,
-    /// How many bytes of the text were left out.
-    pub cut: u64,
-    pub micros: Option<u64>,
-    pub rows: Option<u64>,
-    pub error: Option<String>,
-}
-
-/// Which statements are wanted: those that fit all that is given.
-#[derive(Clone, Debug, Default)]
-pub struct StatementQuery {
-    /// Only those before this one.
-    pub before: Option<Uuid>,
-    pub limit: u32,
-    pub session: Option<SessionId>,
-    pub user: Option<String>,
-    /// Host labels of applications. `None`: whatever the application.
-    pub applications: Option<Vec<String>>,
-    pub database: Option<String>,
-    /// Only those that failed.
-    pub failed: bool,
-    /// Sent then or later, by their ids.
-    pub since: Option<SystemTime>,
-    /// Sent before.
-    pub until: Option<SystemTime>,
 }
 
 impl Statements {
@@ -107,7 +70,8 @@ impl Statements {
         let inserts = Inserts::new(engine, "statements", COLUMNS, AGAIN);
         let room = Arc::new(Semaphore::new(ROOM));
         let own = Self { waiting: send, room, dropped: dropped.clone(), urgent: urgent.clone() };
-        (own, Keeper { waiting, dropped, urgent, engine, database, fence, stop, inserts })
+        let scopes = Scopes::default();
+        (own, Keeper { waiting, dropped, urgent, engine, database, fence, stop, inserts, scopes })
     }
 
     /// Waits for room as long as somebody who must not be left out does.
@@ -174,66 +138,29 @@ impl Store {
         self.inner.statements.dropped.load(Relaxed)
     }
 
-    /// The statements that fit the query, the last one first.
-    pub async fn statements(&self, query: StatementQuery) -> Result<Vec<StatementRow>, StoreError> {
-        let limit = query.limit.min(MAX_ROWS);
-        let mut rows: Vec<StatementRow> = Vec::new();
-        // One after the other, for an index gives the order of one application's only.
-        for application in query.each_application() {
-            let search = query.search(application);
-            let found: Vec<StatementRow> =
-                search.rows("id DESC", Some(limit), &self.inner.readers).await?;
-            rows.extend(found);
-        }
-        rows.sort_by_key(|row| Reverse(row.id));
-        rows.truncate(limit as usize);
-        Ok(rows)
-    }
-
     /// Removes statements that are older than `after`, and says how many.
     pub async fn purge_statements(
         &self,
         now: SystemTime,
         after: Duration,
     ) -> Result<u64, StoreError> {
-        let before = clock::first_id(now.checked_sub(after).unwrap_or(SystemTime::UNIX_EPOCH));
-        let mut purged = 0;
-        loop {
-            // In parts: one that takes long would hold up those who open sessions.
-            let part = sqlx::query(PURGE).bind(&before).execute(&self.inner.writer).await?;
-            purged += part.rows_affected();
-            if part.rows_affected() < PART {
-                return Ok(purged);
-            }
-        }
+        let before = now.checked_sub(after).unwrap_or(SystemTime::UNIX_EPOCH);
+        let before = Halves::first(before).high;
+        let purged = purge(PURGE, before, &self.inner.writer).await?;
+        purge(PURGE_SCOPES, before.saturating_sub(scopes::AHEAD), &self.inner.writer).await?;
+        Ok(purged)
     }
 }
 
-impl StatementQuery {
-    /// The applications to ask for, each by itself; `[None]`: whatever the application.
-    fn each_application(&self) -> Vec<Option<&str>> {
-        match &self.applications {
-            None => vec![None],
-            Some(labels) => labels.iter().map(|label| Some(label.as_str())).collect(),
+/// In parts: one that takes long would hold up those who open sessions.
+async fn purge(statement: &'static str, before: i64, writer: &Pool) -> Result<u64, StoreError> {
+    let mut purged = 0;
+    loop {
+        let part = sqlx::query(statement).bind(before).execute(writer).await?;
+        purged += part.rows_affected();
+        if part.rows_affected() < PART {
+            return Ok(purged);
         }
-    }
-
-    fn search(&self, application: Option<&str>) -> Search {
-        let conditions = [
-            ("id <", self.before.map(|id| id.to_string())),
-            ("id >=", self.since.map(clock::first_id)),
-            ("id <", self.until.map(clock::first_id)),
-            ("session =", self.session.map(|id| id.to_string())),
-            ("user_name =", self.user.clone()),
-            ("application =", application.map(str::to_owned)),
-            ("database_name =", self.database.clone()),
-            ("error >=", self.failed.then(String::new)),
-        ];
-        let mut search = Search::new(&format!("SELECT {COLUMNS} FROM statements WHERE 1 = 1"));
-        for (condition, value) in conditions {
-            search.text(condition, value);
-        }
-        search
     }
 }
 
@@ -299,15 +226,17 @@ impl Keeper {
         }
     }
 
-    async fn attempt(&self, batch: Vec<Statement>) -> Result<(), sqlx::Error> {
+    async fn attempt(&mut self, statements: Vec<Statement>) -> Result<(), sqlx::Error> {
         let mut connection = self.database.acquire().await?;
         let mut tx = self.engine.begin_records(&mut connection, false).await?;
         self.fence.check(&mut tx).await?;
-        let mut scopes = Scopes::default();
-        for (sql, statements) in self.inserts.parts(batch) {
-            insert(&mut tx, sql, statements, &mut scopes).await?;
+        let scopes = self.scopes.store(&statements, &mut tx).await?;
+        for (sql, statements) in self.inserts.parts(statements) {
+            insert(&mut tx, sql, statements, &scopes).await?;
         }
-        tx.commit().await
+        tx.commit().await?;
+        self.scopes.keep(scopes);
+        Ok(())
     }
 }
 
@@ -332,7 +261,7 @@ async fn insert(
     db: &mut Connection,
     sql: Arc<str>,
     statements: Vec<Statement>,
-    scopes: &mut Scopes,
+    scopes: &scopes::Batch,
 ) -> Result<(), sqlx::Error> {
     let mut query = sqlx::query(AssertSqlSafe(sql));
     for one in statements {
@@ -340,10 +269,12 @@ async fn insert(
             Some(Outcome { micros, rows, error }) => (Some(micros), rows, error),
             None => (None, None, None),
         };
+        let id = Halves::from(one.id);
         query = query
-            .bind(one.id.to_string())
+            .bind(id.high)
+            .bind(id.low)
+            .bind(scopes.id(&one.scope))
             .bind(clock::column(clock::millis(one.at)))
-            .bind(scopes.of(&one.scope)?)
             .bind(one.client.as_deref())
             .bind(&*one.text)
             .bind(clock::column(one.cut))
@@ -354,79 +285,15 @@ async fn insert(
     query.execute(db).await.map(drop)
 }
 
-/// The scopes of a batch's statements, by where they are: all of a batch are there before its first
-/// statement is stored, so no two of them are in one place.
-#[derive(Default)]
-struct Scopes(HashMap<usize, ScopeColumns>);
-
-impl Scopes {
-    fn of(&mut self, scope: &Arc<StatementScope>) -> Result<ScopeColumns, sqlx::Error> {
-        Ok(match self.0.entry(Arc::as_ptr(scope).addr()) {
-            Entry::Occupied(known) => known.get().clone(),
-            Entry::Vacant(place) => place.insert(ScopeColumns::of(scope)?).clone(),
-        })
-    }
-}
-
-/// Five columns, written once for all of a scope's statements: most of what a row costs is copying
-/// texts for the database's thread.
-#[derive(Clone)]
-struct ScopeColumns(Arc<Arguments>);
-
-type Arguments = <Any as Database>::ArgumentBuffer;
-
-impl ScopeColumns {
-    fn of(scope: &StatementScope) -> Result<Self, sqlx::Error> {
-        let StatementScope { session, user, application, database, role } = scope;
-        let mut written = Arguments::default();
-        for text in [&session.to_string(), &user.to_string(), application, database, role] {
-            let put = Encode::<Any>::encode_by_ref(text, &mut written);
-            let _: IsNull = put.map_err(sqlx::Error::Encode)?;
-        }
-        Ok(Self(Arc::new(written)))
-    }
-}
-
-impl Type<Any> for ScopeColumns {
-    fn type_info() -> AnyTypeInfo {
-        <str as Type<Any>>::type_info()
-    }
-}
-
-impl Encode<'_, Any> for ScopeColumns {
-    fn encode_by_ref(&self, to: &mut Arguments) -> Result<IsNull, BoxDynError> {
-        to.0.extend_from_slice(&self.0.0);
-        Ok(IsNull::No)
-    }
-}
-
-impl FromRow<'_, Row> for StatementRow {
-    fn from_row(row: &Row) -> Result<Self, sqlx::Error> {
-        Ok(Self {
-            id: row.parsed("id")?,
-            at_ms: row.number("at_ms")?,
-            session: row.parsed("session")?,
-            user: row.try_get("user_name")?,
-            application: row.try_get("application")?,
-            database: row.try_get("database_name")?,
-            role: row.try_get("role_name")?,
-            client: row.try_get("client")?,
-            text: row.try_get("statement")?,
-            cut: row.number("cut")?,
-            micros: row.perhaps_number("micros")?,
-            rows: row.perhaps_number("row_count")?,
-            error: row.try_get("error")?,
-        })
-    }
-}
-
-const COLUMNS: &str = "id, at_ms, session, user_name, application, database_name, role_name,
-    client, statement, cut, micros, row_count, error";
-const AGAIN: &str = " ON CONFLICT (id) DO UPDATE SET micros = excluded.micros,
+const COLUMNS: &str =
+    "id_high, id_low, scope, at_ms, client, statement, cut, micros, row_count, error";
+const AGAIN: &str = " ON CONFLICT (id_high, id_low) DO UPDATE SET micros = excluded.micros,
     row_count = excluded.row_count, error = excluded.error";
 
-const PURGE: &str = "DELETE FROM statements WHERE id IN
-    (SELECT id FROM statements WHERE id < $1 LIMIT 1000)";
+const PURGE: &str = "DELETE FROM statements WHERE (id_high, id_low) IN
+    (SELECT id_high, id_low FROM statements WHERE id_high < $1 LIMIT 1000)";
+const PURGE_SCOPES: &str = "DELETE FROM statement_scopes WHERE id IN
+    (SELECT id FROM statement_scopes WHERE last_high < $1 LIMIT 1000)";
 const PART: u64 = 1000;
 
 /// Statements that wait at most.
@@ -441,4 +308,3 @@ const BATCH: usize = 512;
 const LINGER: Duration = Duration::from_millis(200);
 /// After a failure; what comes meanwhile waits.
 const PAUSE: Duration = Duration::from_secs(1);
-const MAX_ROWS: u32 = 1000;

@@ -1,0 +1,326 @@
+//! Finding statements.
+
+use std::cmp::Reverse;
+use std::time::SystemTime;
+
+use access::SessionId;
+use sqlx::{FromRow, Row as _};
+use uuid::Uuid;
+
+use super::ids::Halves;
+use super::scopes::AHEAD;
+use crate::columns::Columns;
+use crate::db::{Connection, Row};
+use crate::search::Search;
+use crate::{Store, StoreError};
+
+/// A statement as it is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StatementRow {
+    pub id: Uuid,
+    /// Unix milliseconds.
+    pub at_ms: u64,
+    pub session: SessionId,
+    pub user: String,
+    /// The application's host label.
+    pub application: String,
+    pub database: String,
+    pub role: String,
+    pub client: Option<String>,
+    pub text: String,
+    /// How many bytes of the text were left out.
+    pub cut: u64,
+    pub micros: Option<u64>,
+    pub rows: Option<u64>,
+    pub error: Option<String>,
+}
+
+/// Which statements are wanted: those that fit all that is given.
+#[derive(Clone, Debug, Default)]
+pub struct StatementQuery {
+    /// Only those before this one.
+    pub before: Option<Uuid>,
+    pub limit: u32,
+    pub session: Option<SessionId>,
+    pub user: Option<String>,
+    /// Host labels of applications. `None`: whatever the application.
+    pub applications: Option<Vec<String>>,
+    pub database: Option<String>,
+    /// Only those that failed.
+    pub failed: bool,
+    /// Sent then or later, by their ids.
+    pub since: Option<SystemTime>,
+    /// Sent before.
+    pub until: Option<SystemTime>,
+}
+
+/// The statements found, the last one first, up to as many as are wanted.
+struct Page {
+    rows: Vec<StatementRow>,
+    limit: u32,
+}
+
+/// What a row of a scope says of where its statements are.
+#[derive(Clone, Copy)]
+struct Scope {
+    id: i64,
+    last_high: i64,
+}
+
+impl Store {
+    /// The statements that fit the query, the last one first.
+    pub async fn statements(&self, query: StatementQuery) -> Result<Vec<StatementRow>, StoreError> {
+        let limit = query.limit.min(MAX_ROWS);
+        let mut page = Page { rows: Vec::new(), limit };
+        if limit == 0 {
+            return Ok(page.rows);
+        }
+        // Of one moment: a scope that went on in between would be passed over.
+        let mut moment = self.reading().await?;
+        if query.is_of_any_scope() {
+            page.rows =
+                query.search(None, query.before).rows(ORDER, Some(limit), &mut *moment).await?;
+            return Ok(page.rows);
+        }
+        // One after the other, for an index gives the order of one application's only.
+        for application in query.each_application() {
+            query.add_of(application, &mut page, &mut moment).await?;
+        }
+        Ok(page.rows)
+    }
+}
+
+impl StatementQuery {
+    /// The applications to ask for, each by itself; `[None]`: whatever the application.
+    fn each_application(&self) -> Vec<Option<&str>> {
+        match &self.applications {
+            None => vec![None],
+            Some(labels) => labels.iter().map(|label| Some(label.as_str())).collect(),
+        }
+    }
+
+    fn is_of_any_scope(&self) -> bool {
+        let Self { session, user, applications, database, .. } = self;
+        session.is_none() && user.is_none() && applications.is_none() && database.is_none()
+    }
+
+    /// Adds what fits of an application: scope by scope, the one that ended last first, until no other
+    /// has a statement that is late enough.
+    async fn add_of(
+        &self,
+        application: Option<&str>,
+        page: &mut Page,
+        db: &mut Connection,
+    ) -> Result<(), StoreError> {
+        let mut after = None;
+        loop {
+            let search = self.scopes(application, after);
+            let scopes: Vec<Scope> = search.rows(LAST_FIRST, Some(SCOPES), &mut *db).await?;
+            for Scope { id, last_high } in &scopes {
+                let least = page.least();
+                if least
+                    .is_some_and(|least| Halves::from(least).high > last_high.saturating_add(AHEAD))
+                {
+                    return Ok(());
+                }
+                let mut search = self.search(Some(*id), self.before);
+                search.ids(">", least.map(Halves::from));
+                page.add(search.rows(ORDER, Some(page.limit), &mut *db).await?);
+            }
+            match scopes.last() {
+                Some(last) if scopes.len() == SCOPES as usize => after = Some(*last),
+                _ => return Ok(()),
+            }
+        }
+    }
+
+    /// The scopes that may have statements which fit; those behind one in the order of their ends.
+    fn scopes(&self, application: Option<&str>, after: Option<Scope>) -> Search {
+        let mut search = Search::new("SELECT id, last_high FROM statement_scopes WHERE 1 = 1");
+        search.text("session =", self.session.map(|id| id.to_string()));
+        search.text("user_name =", self.user.clone());
+        search.text("application =", application);
+        search.text("database_name =", self.database.clone());
+        let before = self.before.map(|id| Halves::from(id).high);
+        search.signed("first_high <=", before);
+        search.signed("first_high <", self.until.map(|at| Halves::first(at).high));
+        let since = self.since.map(|at| Halves::first(at).high.saturating_sub(AHEAD));
+        search.signed("last_high >=", since);
+        search.pair("(last_high, id) <", after.map(|scope| (scope.last_high, scope.id)));
+        search
+    }
+
+    /// The statements which fit, of one scope or of any.
+    fn search(&self, scope: Option<i64>, before: Option<Uuid>) -> Search {
+        let mut search = Search::new(STATEMENTS);
+        search.signed("statements.scope =", scope);
+        search.ids("<", before.map(Halves::from));
+        search.signed("id_high >=", self.since.map(|at| Halves::first(at).high));
+        search.signed("id_high <", self.until.map(|at| Halves::first(at).high));
+        if self.failed {
+            search.that("error IS NOT NULL");
+        }
+        search
+    }
+}
+
+impl Search {
+    /// Only statements whose ids are before or after one.
+    fn ids(&mut self, sign: &str, than: Option<Halves>) {
+        let halves = than.map(|Halves { high, low }| (high, low));
+        self.pair(&format!("(id_high, id_low) {sign}"), halves);
+    }
+}
+
+impl Page {
+    /// Takes these in, and leaves out what there is no room for.
+    fn add(&mut self, found: Vec<StatementRow>) {
+        self.rows.extend(found);
+        self.rows.sort_by_key(|row| Reverse(row.id));
+        self.rows.truncate(self.limit as usize);
+    }
+
+    /// The id of the earliest of a page that is full: no earlier one is wanted.
+    fn least(&self) -> Option<Uuid> {
+        let is_full = self.rows.len() == self.limit as usize;
+        self.rows.last().filter(|_| is_full).map(|row| row.id)
+    }
+}
+
+impl FromRow<'_, Row> for Scope {
+    fn from_row(row: &Row) -> Result<Self, sqlx::Error> {
+        Ok(Self { id: row.try_get("id")?, last_high: row.try_get("last_high")? })
+    }
+}
+
+impl FromRow<'_, Row> for StatementRow {
+    fn from_row(row: &Row) -> Result<Self, sqlx::Error> {
+        Ok(Self {
+            id: Halves::of(row)?.into(),
+            at_ms: row.number("at_ms")?,
+            session: row.parsed("session")?,
+            user: row.try_get("user_name")?,
+            application: row.try_get("application")?,
+            database: row.try_get("database_name")?,
+            role: row.try_get("role_name")?,
+            client: row.try_get("client")?,
+            text: row.try_get("statement")?,
+            cut: row.number("cut")?,
+            micros: row.perhaps_number("micros")?,
+            rows: row.perhaps_number("row_count")?,
+            error: row.try_get("error")?,
+        })
+    }
+}
+
+const STATEMENTS: &str = "SELECT id_high, id_low, at_ms, session, user_name, application,
+    database_name, role_name, client, statement, cut, micros, row_count, error
+    FROM statements CROSS JOIN statement_scopes WHERE statement_scopes.id = statements.scope";
+const ORDER: &str = "id_high DESC, id_low DESC";
+const LAST_FIRST: &str = "last_high DESC, id DESC";
+
+/// Scopes that are asked for at once.
+const SCOPES: u32 = 200;
+const MAX_ROWS: u32 = 1000;
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::MasterKey;
+    use crate::db::Engine;
+
+    #[tokio::test]
+    async fn statements_of_a_large_log_are_found_in_a_file_by_indexes_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let store =
+            Store::open(&folder.path().join("adit.db"), MasterKey::generate()).await.unwrap();
+        plans_are_good(&store).await;
+        store.close().await;
+    }
+
+    #[tokio::test]
+    async fn statements_of_a_large_log_are_found_at_a_server_by_indexes_alone() {
+        let database = testkit::Database::create().unwrap();
+        let at: crate::Location = database.url().parse().unwrap();
+        let store = Store::open(at, MasterKey::generate()).await.unwrap();
+        plans_are_good(&store).await;
+        store.close().await;
+    }
+
+    async fn plans_are_good(store: &Store) {
+        let engine = store.inner.engine;
+        fill(store).await;
+        let all = StatementQuery { limit: 20, ..StatementQuery::default() };
+        let at = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
+        let last = Some(Uuid::from_u128(10_000 << 64));
+        let later = StatementQuery {
+            since: Some(at),
+            until: Some(at + Duration::from_secs(9)),
+            ..all.clone()
+        };
+        let of_user = StatementQuery { user: Some("user-1".to_owned()), ..all.clone() };
+        let of_session =
+            StatementQuery { session: Some(access::SessionId(Uuid::nil())), ..all.clone() };
+        for query in [all.clone(), later, of_user.clone(), of_session] {
+            for before in [None, last] {
+                let of_scope = query.search(Some(7), before);
+                let plan = of_scope.plan(engine, (ORDER, 20), &store.inner.readers).await.unwrap();
+                assert!(is_good(engine, &plan), "{query:?}: {plan:#?}");
+            }
+        }
+        let plan = all.search(None, last).plan(engine, (ORDER, 20), &store.inner.readers).await;
+        let plan = plan.unwrap();
+        assert!(is_good(engine, &plan), "{plan:#?}");
+        let after = Some(Scope { id: 15_000, last_high: 15_000 });
+        for (query, application, after) in [
+            (&of_user, None, None),
+            (&of_user, None, after),
+            (&all, Some("app-1"), None),
+            (&all, Some("app-1"), after),
+        ] {
+            let search = query.scopes(application, after);
+            let plan =
+                search.plan(engine, (LAST_FIRST, SCOPES), &store.inner.readers).await.unwrap();
+            assert!(is_good(engine, &plan), "{query:?} {application:?}: {plan:#?}");
+        }
+    }
+
+    async fn fill(store: &Store) {
+        let numbers = match store.inner.engine {
+            Engine::Sqlite => {
+                "WITH RECURSIVE numbers (n) AS
+                    (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 20000)"
+            }
+            Engine::Postgres => "WITH numbers (n) AS (SELECT generate_series(1, 20000))",
+        };
+        for fill in [
+            format!(
+                "{numbers} INSERT INTO statement_scopes
+                SELECT n, 'session-' || n, 'user-' || (n % 5), 'app-' || (n % 4), 'db', 'ro', n, n
+                FROM numbers"
+            ),
+            format!(
+                "{numbers} INSERT INTO statements (id_high, id_low, scope, at_ms, statement, cut)
+                SELECT n - 9223372036854775807, 0, n % 20, n, 'select', 0 FROM numbers"
+            ),
+        ] {
+            sqlx::query(sqlx::AssertSqlSafe(fill)).execute(&store.inner.writer).await.unwrap();
+        }
+        if store.inner.engine == Engine::Postgres {
+            for table in ["ANALYZE statements", "ANALYZE statement_scopes"] {
+                sqlx::query(table).execute(&store.inner.writer).await.unwrap();
+            }
+        }
+    }
+
+    /// Nothing is gone through that is not wanted, and nothing sorted.
+    fn is_good(engine: Engine, plan: &[(i64, String)]) -> bool {
+        let bad = match engine {
+            Engine::Sqlite => ["SCAN", "TEMP B-TREE"],
+            Engine::Postgres => ["Seq Scan", "Sort"],
+        };
+        !plan.iter().any(|(_, step)| bad.iter().any(|bad| step.contains(bad)))
+    }
+}
