@@ -43,6 +43,17 @@ impl Plugin {
         }
     }
 
+    /// The scramble in what a server has sent of it: where it is text, a NUL stands behind; where it is not
+    /// (a nonce of MariaDB's `client_ed25519`), one may be its last byte.
+    pub(crate) fn scramble(self, sent: &[u8]) -> &[u8] {
+        match self {
+            Self::Ed25519 => sent,
+            Self::Native | Self::CachingSha2 | Self::Clear => {
+                sent.strip_suffix(b"\0").unwrap_or(sent)
+            }
+        }
+    }
+
     /// What is shown to a server that has sent this scramble.
     pub(crate) fn answer(self, password: &[u8], scramble: &[u8]) -> Zeroizing<Vec<u8>> {
         Zeroizing::new(match self {
@@ -137,6 +148,16 @@ mod tests {
     }
 
     // RFC 8032, 7.1, where the seed is the password.
+    #[test]
+    fn a_zero_ends_a_scramble_that_is_text_and_may_be_of_one_that_is_not() {
+        let sent = [SCRAMBLE, b"\0"].concat();
+        assert_eq!(Plugin::Native.scramble(&sent), SCRAMBLE);
+        assert_eq!(Plugin::CachingSha2.scramble(&sent), SCRAMBLE);
+        assert_eq!(Plugin::CachingSha2.scramble(SCRAMBLE), SCRAMBLE);
+        let nonce = [[7; 31].as_slice(), b"\0"].concat();
+        assert_eq!(Plugin::Ed25519.scramble(&nonce), nonce);
+    }
+
     #[test]
     fn a_password_of_32_bytes_signs_as_a_seed_of_ed25519_does() {
         let seed: [u8; 32] = std::array::from_fn(|n| u8::try_from(n).unwrap());

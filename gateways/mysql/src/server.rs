@@ -273,7 +273,7 @@ impl Login<'_> {
         let mut reader = Reader(rest);
         let name = String::from_utf8_lossy(reader.last_text()).into_owned();
         let plugin = Plugin::named(&name).ok_or(ServerError::Way(name))?;
-        let scramble = reader.0.strip_suffix(b"\0").unwrap_or(reader.0).to_vec();
+        let scramble = plugin.scramble(reader.0).to_vec();
         self.security = Security { plugin, scramble, ..self.security.clone() };
         let answer = self.security.answer(credential)?;
         self.answer(&answer).await
