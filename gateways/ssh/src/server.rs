@@ -220,7 +220,7 @@ impl Handler for DoorHandler {
         reply: ChannelOpenHandle,
         _: &mut Session,
     ) -> Result<(), russh::Error> {
-        self.refuse(reply, &Unopened::Type, "").await;
+        self.refuse(reply, &Unopened::of_type("x11"), "").await;
         Ok(())
     }
 
@@ -234,7 +234,17 @@ impl Handler for DoorHandler {
         reply: ChannelOpenHandle,
         _: &mut Session,
     ) -> Result<(), russh::Error> {
-        self.refuse(reply, &Unopened::Type, "").await;
+        self.refuse(reply, &Unopened::of_type("forwarded-tcpip"), "").await;
+        Ok(())
+    }
+
+    async fn channel_open_other(
+        &mut self,
+        of_type: &str,
+        reply: ChannelOpenHandle,
+        _: &mut Session,
+    ) -> Result<(), russh::Error> {
+        self.refuse(reply, &Unopened::of_type(of_type), "").await;
         Ok(())
     }
 

@@ -27,11 +27,16 @@ pub(crate) enum Unopened {
     /// The target listens there already, or on as much as one session may have.
     TooManyPorts,
     TooManyChannels,
-    /// Only servers open channels of this type.
-    Type,
+    /// The door opens no channels of this type.
+    Type(String),
 }
 
 impl Unopened {
+    /// As the client calls the type, as far as it is fit to be shown.
+    pub(crate) fn of_type(name: &str) -> Self {
+        Self::Type(name.chars().filter(char::is_ascii_graphic).take(MAX_TYPE).collect())
+    }
+
     /// Where the connection has an application, a forward that names no other is that one's.
     pub(crate) fn within(self, connection: &Connection) -> Self {
         match self {
@@ -62,6 +67,7 @@ impl Unopened {
     pub(crate) fn failure(&self) -> ChannelOpenFailure {
         let code = match self {
             Self::TooManyChannels | Self::TooManyPorts => RESOURCE_SHORTAGE,
+            Self::Type(_) => UNKNOWN_TYPE,
             _ => PROHIBITED,
         };
         ChannelOpenFailure::Other { code, reason: words::explain(self) }
@@ -78,7 +84,7 @@ impl Explain for Unopened {
             Self::Ambiguous(unfound) => unfound.code(),
             Self::TooManyPorts => Code("ssh.too_many_ports"),
             Self::TooManyChannels => Code("ssh.too_many_channels"),
-            Self::Type => Code("ssh.channel_type"),
+            Self::Type(_) => Code("ssh.channel_type"),
         }
     }
 
@@ -94,7 +100,9 @@ impl Explain for Unopened {
             Self::Ambiguous(unfound) => return unfound.public(),
             Self::TooManyPorts => "it is open already, or as much is as one session may have",
             Self::TooManyChannels => "this connection has as many channels as one may have",
-            Self::Type => "clients open no channels of this type",
+            Self::Type(name) => {
+                return Cow::Owned(format!("no channels of the type {name} are opened"));
+            }
         })
     }
 
@@ -112,7 +120,7 @@ impl Explain for Unopened {
             Self::Ambiguous(unfound) => return unfound.hint(),
             Self::TooManyPorts => "connect once more for more",
             Self::TooManyChannels => "close some, or connect once more",
-            Self::Type => return None,
+            Self::Type(_) => return None,
         }))
     }
 }
@@ -120,6 +128,10 @@ impl Explain for Unopened {
 /// Characters of a destination that are on record.
 const MAX_ASKED: usize = 300;
 
+/// Of a type's name.
+const MAX_TYPE: usize = 64;
+
 /// RFC 4254, section 5.1.
 const PROHIBITED: u32 = 1;
+const UNKNOWN_TYPE: u32 = 3;
 const RESOURCE_SHORTAGE: u32 = 4;

@@ -127,6 +127,36 @@ fn sockets_are_forwarded_both_ways_where_they_may() {
     }
 }
 
+/// `ssh -w` wants one of these, and a device at the client before it asks.
+#[test]
+fn a_channel_of_a_type_that_the_door_has_not_is_refused_by_name_and_on_record() {
+    let bench = Bench::start();
+    let mut python = Command::new("/usr/bin/python3");
+    python.args(["-c", OTHER_TYPES, &bench.port(), &bench.token]);
+    let said = testkit::run(&mut python, SOON).unwrap().ok().unwrap();
+    // "Unknown channel type" by RFC 4254, section 5.1, each time, and the connection goes on.
+    assert_eq!(said, "3\n3\n3\n3\n3\nstill here\n");
+    for name in ["tun@openssh.com", "auth-agent@openssh.com", "forwarded-tcpip", "x11", "a[2Jb"] {
+        bench.noted(&format!("ssh.channel_refused no channels of the type {name} are opened"));
+    }
+}
+
+const OTHER_TYPES: &str = r#"
+import paramiko, sys
+t = paramiko.Transport(("127.0.0.1", int(sys.argv[1])))
+t.connect(username="x+web1", password=sys.argv[2])
+here = ("127.0.0.1", 6000)
+for kind in "tun@openssh.com", "auth-agent@openssh.com", "forwarded-tcpip", "x11", "a\x1b[2J\nb":
+    try:
+        t.open_channel(kind, here, here)
+        print("opened")
+    except paramiko.ChannelException as e:
+        print(e.code)
+s = t.open_session()
+s.exec_command("echo still here")
+print(s.makefile().read().decode().strip())
+"#;
+
 #[test]
 fn windows_reach_the_users_display_where_they_may() {
     // The client looks at the cookie and passes on nothing; that it was asked is what counts.

@@ -488,6 +488,18 @@ pub trait Handler: Sized {
         async { Ok(()) }
     }
 
+    /// Adit: a channel of a type that only servers open, or that the library does not know, was
+    /// requested, and is rejected with what the handler says. Dropping the handle rejects it too.
+    #[allow(unused_variables)]
+    fn channel_open_other(
+        &mut self,
+        typ: &str,
+        reply: ChannelOpenHandle,
+        session: &mut Session,
+    ) -> impl Future<Output = Result<(), Self::Error>> + Send {
+        async { Ok(()) }
+    }
+
     /// Called when the client confirmed our request to open a
     /// channel. A channel can only be written to after receiving this
     /// message (this library panics otherwise).
