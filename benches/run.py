@@ -296,10 +296,14 @@ def postgres(deployment):
         subprocess.run(["psql", "-q", "-h", "127.0.0.1", "-p", str(port), "-U", "bench", "postgres", "-c",
                         "create unlogged table copied (line text)"], check=True)
         os.environ["PG_TOKEN"] = token
-    # Beside what others do in the same run: TLS alone, ssh -L, and rathole where there is one.
-    forward, forwarders = ssh_forward(port) if "pg" in opts.parts else (port, "")
-    peer = rathole(port) if "pg" in opts.parts else None
-    peers = ["--via", f"rathole over TLS=127.0.0.1:{peer[0]}@{peer[1]}"] if peer else []
+    # Beside what others do in the same run: TLS alone, ssh -L, and rathole where there is one; as they are, and
+    # with TLS between client and server through them, as the client of the door has it.
+    peers = ["--via", f"direct with TLS=127.0.0.1:{port}@", "--conn", "direct with TLS=sslmode=require"]
+    for name, tunnel in (("ssh -L", ssh_forward), ("rathole over TLS", rathole)) if "pg" in opts.parts else ():
+        if peer := tunnel(port):
+            for way in (name, f"TLS through {name}"):
+                peers += ["--via", f"{way}=127.0.0.1:{peer[0]}@{peer[1]}"]
+            peers += ["--conn", f"TLS through {name}=sslmode=require"]
     # Every statement is recorded, and the client's side is TLS. The server speaks TLS with the door too, unless
     # the application says otherwise; none of the tunnels has it do so.
     door = f"127.0.0.1:{deployment.https}@{deployment.pids()}"
@@ -307,8 +311,6 @@ def postgres(deployment):
         bench("pg.py", "--direct", f"127.0.0.1:{port}@{server.pid}", "--via",
               f"adit tunnel=127.0.0.1:{local}@{deployment.pids(agent)}",
               "--via", f"PostgreSQL door={door}", "--via", f"the same, server without TLS={door}",
-              "--via", f"direct with TLS=127.0.0.1:{port}@", "--via",
-              f"ssh -L=127.0.0.1:{forward}@{forwarders}", "--conn", "direct with TLS=sslmode=require",
               "--conn", "=user=bench,dbname=postgres", "--conn",
               f"PostgreSQL door=user=bench,dbname=postgres,sslmode=require,password={token}", "--conn",
               f"the same, server without TLS=user=bench,dbname=postgres,sslmode=require,password={plain}", *peers, *more)
