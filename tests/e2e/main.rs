@@ -11,6 +11,7 @@ mod connectors;
 mod databases;
 mod demo;
 mod desktop;
+mod drivers;
 mod hardening;
 mod host_keys;
 mod hostile;

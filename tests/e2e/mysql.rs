@@ -5,6 +5,7 @@ mod attacks;
 mod compression;
 mod drivers;
 mod logins;
+mod matrix;
 mod statements;
 
 use std::fs;

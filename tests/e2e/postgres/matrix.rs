@@ -1,93 +1,18 @@
-//! Each driver with each of what drivers do: sign in, prepare, fetch a row of 8 MiB, cancel, and
-//! refuse a relay that it does not know.
+//! The drivers of PostgreSQL with each of what drivers do.
 
 mod rust;
 
-use std::fs;
-use std::path::Path;
-use std::process::Command;
-use std::time::Duration;
-
 use anyhow::Result;
-use testkit::{node_with, python_with, run};
 
 use super::Stage;
+use crate::drivers::{Driver, Way, each_case};
 
 #[test]
 fn each_driver_does_each_case() -> Result<()> {
     let stage = Stage::start()?;
     let token = stage.token("alice")?;
-    let mut wrong = Vec::new();
-    for driver in DRIVERS {
-        let mut command = driver.command(stage.deployment.dir())?;
-        command.arg(stage.port().to_string()).arg(&token).arg(stage.deployment.ca_file());
-        command.arg(stage.postgres.certificate()).env("HOME", stage.deployment.dir());
-        if let Way::Node(package) = driver.way {
-            command.arg(node_with(package)?);
-        }
-        let said = run(&mut command, Duration::from_secs(120))?.both();
-        for case in CASES {
-            if !said.lines().any(|line| line.trim() == format!("{case} ok")) {
-                wrong.push(format!("{} × {case}: {said}", driver.name));
-            }
-        }
-    }
-    assert!(
-        wrong.is_empty(),
-        "{} of {}:\n{}",
-        wrong.len(),
-        DRIVERS.len() * CASES.len(),
-        wrong.join("\n")
-    );
-    Ok(())
+    each_case(&DRIVERS, &stage.deployment, stage.port(), &token, &stage.postgres.certificate())
 }
-
-/// A driver and a program that uses it for each case.
-struct Driver {
-    name: &'static str,
-    way: Way,
-    program: &'static str,
-}
-
-/// What runs a program.
-enum Way {
-    /// With this package of PyPI.
-    Python(&'static str),
-    /// With this package of npm, whose folder it is told.
-    Node(&'static str),
-    /// A program with these arguments and the file.
-    Runs(&'static str, &'static [&'static str], &'static str),
-}
-
-impl Driver {
-    fn command(&self, dir: &Path) -> Result<Command> {
-        Ok(match self.way {
-            Way::Python(package) => {
-                let mut python = Command::new(python_with(package)?.join("python"));
-                python.args(["-c", self.program]);
-                python
-            }
-            Way::Node(_) => {
-                let mut node = Command::new("node");
-                node.arg(file(dir, &format!("{}.mjs", self.name), self.program)?);
-                node
-            }
-            Way::Runs(by, args, name) => {
-                let mut command = Command::new(by);
-                command.args(args).arg(file(dir, name, self.program)?);
-                command
-            }
-        })
-    }
-}
-
-fn file(dir: &Path, name: &str, text: &str) -> Result<std::path::PathBuf> {
-    let file = dir.join(name);
-    fs::write(&file, text)?;
-    Ok(file)
-}
-
-const CASES: [&str; 5] = ["login", "prepared", "large", "cancel", "verify-full"];
 
 const DRIVERS: [Driver; 11] = [
     Driver {
