@@ -20,6 +20,8 @@ mod machines;
 mod notices;
 mod passkeys;
 mod passwords;
+#[cfg(test)]
+mod plans;
 mod provisioners;
 mod replies;
 mod requests;

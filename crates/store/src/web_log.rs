@@ -14,7 +14,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::batch::fill_up;
+use crate::batch::{fill_up, purge};
 use crate::columns::Columns;
 use crate::db::{Connection, Engine, Fence, Pool, Row};
 use crate::inserts::Inserts;
@@ -127,15 +127,7 @@ impl Store {
     ) -> Result<u64, StoreError> {
         let before = now.checked_sub(after).unwrap_or(SystemTime::UNIX_EPOCH);
         let before = first_id(clock::millis(before)).to_string();
-        let mut purged = 0;
-        loop {
-            // In parts: one that takes long would hold up those who open sessions.
-            let part = sqlx::query(PURGE).bind(&before).execute(&self.inner.writer).await?;
-            purged += part.rows_affected();
-            if part.rows_affected() < PART {
-                return Ok(purged);
-            }
-        }
+        purge(PURGE, before, &self.inner.writer).await
     }
 }
 
@@ -264,7 +256,6 @@ const COLUMNS: &str =
 
 const PURGE: &str = "DELETE FROM web_requests WHERE id IN
     (SELECT id FROM web_requests WHERE id < $1 LIMIT 1000)";
-const PART: u64 = 1000;
 
 /// Requests that wait at most; more are counted and left out.
 const WAITING: usize = 8192;

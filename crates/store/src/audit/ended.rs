@@ -274,35 +274,25 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::MasterKey;
+    use crate::plans;
 
     #[tokio::test]
     async fn ended_sessions_of_a_large_log_are_found_in_a_file_by_indexes_alone() {
-        let folder = tempfile::tempdir().unwrap();
-        let store =
-            Store::open(&folder.path().join("adit.db"), MasterKey::generate()).await.unwrap();
+        let (_folder, store) = plans::in_a_file().await;
         plans_are_good(&store).await;
         store.close().await;
     }
 
     #[tokio::test]
     async fn ended_sessions_of_a_large_log_are_found_at_a_server_by_indexes_alone() {
-        let database = testkit::Database::create().unwrap();
-        let at: crate::Location = database.url().parse().unwrap();
-        let store = Store::open(at, MasterKey::generate()).await.unwrap();
+        let (_database, store) = plans::at_a_server().await;
         plans_are_good(&store).await;
         store.close().await;
     }
 
     async fn plans_are_good(store: &Store) {
         let engine = store.inner.engine;
-        let numbers = match engine {
-            Engine::Sqlite => {
-                "WITH RECURSIVE numbers (n) AS
-                    (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 10000)"
-            }
-            Engine::Postgres => "WITH numbers (n) AS (SELECT generate_series(1, 10000))",
-        };
+        let numbers = plans::numbers(engine, 10_000);
         // Of each session four records; of each second one a recording.
         for (offset, action, every) in [
             (0, "session.opened", 1),

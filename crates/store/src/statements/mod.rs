@@ -21,7 +21,7 @@ use uuid::Uuid;
 
 use self::ids::Halves;
 use self::scopes::Scopes;
-use crate::batch::fill_up;
+use crate::batch::{fill_up, purge};
 use crate::db::{Connection, Engine, Fence, Pool};
 use crate::inserts::Inserts;
 use crate::{Store, StoreError, clock};
@@ -149,18 +149,6 @@ impl Store {
         let purged = purge(PURGE, before, &self.inner.writer).await?;
         purge(PURGE_SCOPES, before.saturating_sub(scopes::AHEAD), &self.inner.writer).await?;
         Ok(purged)
-    }
-}
-
-/// In parts: one that takes long would hold up those who open sessions.
-async fn purge(statement: &'static str, before: i64, writer: &Pool) -> Result<u64, StoreError> {
-    let mut purged = 0;
-    loop {
-        let part = sqlx::query(statement).bind(before).execute(writer).await?;
-        purged += part.rows_affected();
-        if part.rows_affected() < PART {
-            return Ok(purged);
-        }
     }
 }
 
@@ -294,7 +282,6 @@ const PURGE: &str = "DELETE FROM statements WHERE (id_high, id_low) IN
     (SELECT id_high, id_low FROM statements WHERE id_high < $1 LIMIT 1000)";
 const PURGE_SCOPES: &str = "DELETE FROM statement_scopes WHERE id IN
     (SELECT id FROM statement_scopes WHERE last_high < $1 LIMIT 1000)";
-const PART: u64 = 1000;
 
 /// Statements that wait at most.
 const WAITING: usize = 8192;

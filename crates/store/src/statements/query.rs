@@ -228,23 +228,19 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::MasterKey;
     use crate::db::Engine;
+    use crate::plans;
 
     #[tokio::test]
     async fn statements_of_a_large_log_are_found_in_a_file_by_indexes_alone() {
-        let folder = tempfile::tempdir().unwrap();
-        let store =
-            Store::open(&folder.path().join("adit.db"), MasterKey::generate()).await.unwrap();
+        let (_folder, store) = plans::in_a_file().await;
         plans_are_good(&store).await;
         store.close().await;
     }
 
     #[tokio::test]
     async fn statements_of_a_large_log_are_found_at_a_server_by_indexes_alone() {
-        let database = testkit::Database::create().unwrap();
-        let at: crate::Location = database.url().parse().unwrap();
-        let store = Store::open(at, MasterKey::generate()).await.unwrap();
+        let (_database, store) = plans::at_a_server().await;
         plans_are_good(&store).await;
         store.close().await;
     }
@@ -288,13 +284,7 @@ mod tests {
     }
 
     async fn fill(store: &Store) {
-        let numbers = match store.inner.engine {
-            Engine::Sqlite => {
-                "WITH RECURSIVE numbers (n) AS
-                    (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 20000)"
-            }
-            Engine::Postgres => "WITH numbers (n) AS (SELECT generate_series(1, 20000))",
-        };
+        let numbers = plans::numbers(store.inner.engine, 20_000);
         for fill in [
             format!(
                 "{numbers} INSERT INTO statement_scopes
