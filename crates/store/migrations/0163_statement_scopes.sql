@@ -8,7 +8,7 @@ DROP INDEX statements_user;
 DROP INDEX statements_application;
 
 -- `first_high` and `last_high` are first halves of ids: no statement of the scope has a lower one than
--- the one, or one that is more than an hour above the other.
+-- the one, or one that is more than a quarter of a minute above the other.
 CREATE TABLE statement_scopes (
     id BIGINT NOT NULL PRIMARY KEY,
     session TEXT NOT NULL,
@@ -38,3 +38,4 @@ CREATE TABLE statements (
     PRIMARY KEY (id_high, id_low)
 ) WITHOUT ROWID;
 CREATE INDEX statements_scope ON statements (scope, id_high, id_low);
+CREATE INDEX statements_failed ON statements (id_high, id_low) WHERE error IS NOT NULL;

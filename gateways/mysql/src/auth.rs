@@ -147,7 +147,6 @@ mod tests {
         assert_eq!(stored(b"secret"), "*14E65567ABDB5135D0CFD9A70B3032C179A49EE7");
     }
 
-    // RFC 8032, 7.1, where the seed is the password.
     #[test]
     fn a_zero_ends_a_scramble_that_is_text_and_may_be_of_one_that_is_not() {
         let sent = [SCRAMBLE, b"\0"].concat();
@@ -158,6 +157,7 @@ mod tests {
         assert_eq!(Plugin::Ed25519.scramble(&nonce), nonce);
     }
 
+    // RFC 8032, 7.1, where the seed is the password.
     #[test]
     fn a_password_of_32_bytes_signs_as_a_seed_of_ed25519_does() {
         let seed: [u8; 32] = std::array::from_fn(|n| u8::try_from(n).unwrap());

@@ -18,6 +18,18 @@ impl Engine {
         Ok(tx)
     }
 
+    /// As [`begin_change`](Self::begin_change), for what may take long, or have to wait for another relay
+    /// that does it.
+    pub(crate) async fn begin_upgrade(self, pool: &Pool) -> Result<Transaction, sqlx::Error> {
+        let mut tx = match self {
+            Self::Sqlite => return self.begin_change(pool).await,
+            Self::Postgres => pool.begin().await?,
+        };
+        sqlx::query("SET LOCAL statement_timeout = 0").execute(&mut *tx).await?;
+        sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(CHANGES).execute(&mut *tx).await?;
+        Ok(tx)
+    }
+
     /// Begins a transaction for audit events and, with `spends`, for uses of tokens. Those keep
     /// changes out, which may take the same tokens in another order.
     pub(crate) async fn begin_records(

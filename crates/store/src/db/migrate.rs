@@ -20,7 +20,7 @@ pub(super) async fn prepare(
     sealer: &Sealer,
     head_key: &HeadKey,
 ) -> Result<(), StoreError> {
-    let mut tx = engine.begin_change(writer).await?;
+    let mut tx = engine.begin_upgrade(writer).await?;
     let chained = has(&mut tx, CHAIN).await?;
     tables(&mut tx, engine).await?;
     if !chained {

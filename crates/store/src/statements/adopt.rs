@@ -19,14 +19,12 @@ use crate::inserts::Inserts;
 pub(crate) async fn adopt(db: &mut Connection, engine: Engine) -> Result<(), sqlx::Error> {
     let inserts = Inserts::new(engine, "statements", COLUMNS, AGAIN);
     let (mut scopes, mut last) = (Scopes::default(), String::new());
-    let statements: i64 =
-        sqlx::query_scalar("SELECT count(*) FROM statements_before").fetch_one(&mut *db).await?;
-    if statements > 0 {
-        tracing::info!(statements, "Carrying over the statement log of an earlier version");
-    }
     loop {
         let page: Vec<Before> = sqlx::query_as(PAGE).bind(&last).fetch_all(&mut *db).await?;
         let Some(end) = page.last() else { break };
+        if last.is_empty() {
+            tracing::info!("Carrying over the statement log of an earlier version");
+        }
         last.clone_from(&end.id);
         let mut same = HashMap::new();
         let statements = page.into_iter().map(|Before { mut statement, .. }| {

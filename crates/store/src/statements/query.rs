@@ -77,14 +77,14 @@ impl Store {
         }
         // Of one moment: a scope that went on in between would be passed over.
         let mut moment = self.reading().await?;
-        if query.is_of_any_scope() {
-            page.rows =
-                query.search(None, query.before).rows(ORDER, Some(limit), &mut *moment).await?;
-            return Ok(page.rows);
-        }
         // One after the other, for an index gives the order of one application's only.
         for application in query.each_application() {
-            query.add_of(application, &mut page, &mut moment).await?;
+            if query.is_of_few_or_any(application) {
+                let search = query.search(None, application);
+                page.add(search.rows(ORDER, Some(limit), &mut *moment).await?);
+            } else {
+                query.add_of(application, &mut page, &mut moment).await?;
+            }
         }
         Ok(page.rows)
     }
@@ -99,9 +99,12 @@ impl StatementQuery {
         }
     }
 
-    fn is_of_any_scope(&self) -> bool {
-        let Self { session, user, applications, database, .. } = self;
-        session.is_none() && user.is_none() && applications.is_none() && database.is_none()
+    /// Whether an index of all scopes' statements gives what fits: as few fail, or as all fit. A session's
+    /// own are fewer yet.
+    fn is_of_few_or_any(&self, application: Option<&str>) -> bool {
+        let Self { session, user, database, failed, .. } = self;
+        let any = user.is_none() && database.is_none() && application.is_none();
+        session.is_none() && (*failed || any)
     }
 
     /// Adds what fits of an application: scope by scope, the one that ended last first, until no other
@@ -123,7 +126,7 @@ impl StatementQuery {
                 {
                     return Ok(());
                 }
-                let mut search = self.search(Some(*id), self.before);
+                let mut search = self.search(Some(*id), application);
                 search.ids(">", least.map(Halves::from));
                 page.add(search.rows(ORDER, Some(page.limit), &mut *db).await?);
             }
@@ -137,10 +140,11 @@ impl StatementQuery {
     /// The scopes that may have statements which fit; those behind one in the order of their ends.
     fn scopes(&self, application: Option<&str>, after: Option<Scope>) -> Search {
         let mut search = Search::new("SELECT id, last_high FROM statement_scopes WHERE 1 = 1");
-        search.text("session =", self.session.map(|id| id.to_string()));
-        search.text("user_name =", self.user.clone());
-        search.text("application =", application);
-        search.text("database_name =", self.database.clone());
+        // A session has few, and SQLite would take the index of another condition.
+        match self.session {
+            Some(session) => search.text("session =", Some(session.to_string())),
+            None => self.narrow(&mut search, application),
+        }
         let before = self.before.map(|id| Halves::from(id).high);
         search.signed("first_high <=", before);
         search.signed("first_high <", self.until.map(|at| Halves::first(at).high));
@@ -151,16 +155,24 @@ impl StatementQuery {
     }
 
     /// The statements which fit, of one scope or of any.
-    fn search(&self, scope: Option<i64>, before: Option<Uuid>) -> Search {
+    fn search(&self, scope: Option<i64>, application: Option<&str>) -> Search {
         let mut search = Search::new(STATEMENTS);
         search.signed("statements.scope =", scope);
-        search.ids("<", before.map(Halves::from));
+        search.text("session =", self.session.map(|id| id.to_string()));
+        self.narrow(&mut search, application);
+        search.ids("<", self.before.map(Halves::from));
         search.signed("id_high >=", self.since.map(|at| Halves::first(at).high));
         search.signed("id_high <", self.until.map(|at| Halves::first(at).high));
         if self.failed {
             search.that("error IS NOT NULL");
         }
         search
+    }
+
+    fn narrow(&self, search: &mut Search, application: Option<&str>) {
+        search.text("user_name =", self.user.clone());
+        search.text("application =", application);
+        search.text("database_name =", self.database.clone());
     }
 }
 
@@ -248,38 +260,36 @@ mod tests {
     async fn plans_are_good(store: &Store) {
         let engine = store.inner.engine;
         fill(store).await;
-        let all = StatementQuery { limit: 20, ..StatementQuery::default() };
+        let any = StatementQuery { limit: 20, ..StatementQuery::default() };
         let at = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
-        let last = Some(Uuid::from_u128(10_000 << 64));
-        let later = StatementQuery {
+        let before = Some(Uuid::from_u128(10_000 << 64));
+        let span = StatementQuery {
             since: Some(at),
             until: Some(at + Duration::from_secs(9)),
-            ..all.clone()
+            ..any.clone()
         };
-        let of_user = StatementQuery { user: Some("user-1".to_owned()), ..all.clone() };
-        let of_session =
-            StatementQuery { session: Some(access::SessionId(Uuid::nil())), ..all.clone() };
-        for query in [all.clone(), later, of_user.clone(), of_session] {
-            for before in [None, last] {
-                let of_scope = query.search(Some(7), before);
-                let plan = of_scope.plan(engine, (ORDER, 20), &store.inner.readers).await.unwrap();
-                assert!(is_good(engine, &plan), "{query:?}: {plan:#?}");
+        let user = StatementQuery { user: Some("user-1".to_owned()), ..any.clone() };
+        let session = StatementQuery { session: Some(SessionId(Uuid::nil())), ..user.clone() };
+        let mut plans = Vec::new();
+        for query in [&any, &span, &user, &session] {
+            for before in [None, before] {
+                let query = StatementQuery { before, ..query.clone() };
+                plans.push((query.search(Some(7), None), ORDER));
             }
         }
-        let plan = all.search(None, last).plan(engine, (ORDER, 20), &store.inner.readers).await;
-        let plan = plan.unwrap();
-        assert!(is_good(engine, &plan), "{plan:#?}");
-        let after = Some(Scope { id: 15_000, last_high: 15_000 });
-        for (query, application, after) in [
-            (&of_user, None, None),
-            (&of_user, None, after),
-            (&all, Some("app-1"), None),
-            (&all, Some("app-1"), after),
-        ] {
-            let search = query.scopes(application, after);
-            let plan =
-                search.plan(engine, (LAST_FIRST, SCOPES), &store.inner.readers).await.unwrap();
-            assert!(is_good(engine, &plan), "{query:?} {application:?}: {plan:#?}");
+        let failed = StatementQuery { failed: true, ..user.clone() };
+        for query in [&any, &failed] {
+            let query = StatementQuery { before, ..query.clone() };
+            plans.push((query.search(None, None), ORDER));
+        }
+        for after in [None, Some(Scope { id: 15_000, last_high: 15_000 })] {
+            plans.push((user.scopes(None, after), LAST_FIRST));
+            plans.push((any.scopes(Some("app-1"), after), LAST_FIRST));
+            plans.push((session.scopes(Some("app-1"), after), LAST_FIRST));
+        }
+        for (search, order) in plans {
+            let plan = search.plan(engine, (order, 20), &store.inner.readers).await.unwrap();
+            assert!(is_good(engine, &plan), "{plan:#?}");
         }
     }
 
@@ -292,8 +302,11 @@ mod tests {
                 FROM numbers"
             ),
             format!(
-                "{numbers} INSERT INTO statements (id_high, id_low, scope, at_ms, statement, cut)
-                SELECT n - 9223372036854775807, 0, n % 20, n, 'select', 0 FROM numbers"
+                "{numbers} INSERT INTO statements
+                    (id_high, id_low, scope, at_ms, statement, cut, error)
+                SELECT n - 9223372036854775807, 0, n % 20, n, 'select', 0,
+                    CASE WHEN n % 7 = 0 THEN '42601' END
+                FROM numbers"
             ),
         ] {
             sqlx::query(sqlx::AssertSqlSafe(fill)).execute(&store.inner.writer).await.unwrap();

@@ -71,10 +71,17 @@ impl Scopes {
     /// Remembers what a batch has stored.
     pub(super) fn keep(&mut self, batch: Batch) {
         if self.known.len() >= MOST {
-            // Those that go on get another row each.
-            self.known.clear();
+            self.forget_half();
         }
         self.known.extend(batch.scopes);
+    }
+
+    /// Those that were quiet for longest; one that goes on gets another row.
+    fn forget_half(&mut self) {
+        let mut ends: Vec<_> = self.known.values().map(|stored| stored.span.last).collect();
+        let half = ends.len() / 2;
+        let (_, median, _) = ends.select_nth_unstable(half);
+        self.known.retain(|_, stored| stored.span.last > *median);
     }
 }
 
@@ -168,13 +175,49 @@ fn new_id(first: i64) -> i64 {
 const BELOW_MILLIS: u32 = 16;
 /// Bits of a scope's id that are by chance.
 const CHANCE: u32 = 21;
-/// How much later than its row says a scope may have statements: an hour. A row that were right at any
-/// moment would be written for each batch.
-pub(super) const AHEAD: i64 = (60 * 60 * 1000) << BELOW_MILLIS;
-/// Scopes that are remembered.
-const MOST: usize = 8192;
+/// How much later than its row says a scope may have statements: a quarter of a minute. A row that were
+/// right at any moment would be written for each batch; and each scope that ended within so much of a
+/// page's end is asked for what it has.
+pub(super) const AHEAD: i64 = (15 * 1000) << BELOW_MILLIS;
+/// Scopes that are remembered: as many as sessions there may be.
+const MOST: usize = 65_536;
 
 const INSERT: &str = "INSERT INTO statement_scopes
     (id, session, user_name, application, database_name, role_name, first_high, last_high)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (id) DO NOTHING";
-const WIDEN: &str = "UPDATE statement_scopes SET first_high = $1, last_high = $2 WHERE id = $3";
+// Never narrower: of a batch it may not be known that it was stored.
+const WIDEN: &str = "UPDATE statement_scopes SET
+    first_high = CASE WHEN first_high < $1 THEN first_high ELSE $1 END,
+    last_high = CASE WHEN last_high > $2 THEN last_high ELSE $2 END
+    WHERE id = $3";
+
+#[cfg(test)]
+mod tests {
+    use access::SessionId;
+
+    use super::*;
+
+    #[test]
+    fn the_half_that_was_quiet_for_longest_is_forgotten() {
+        let mut scopes = Scopes::default();
+        let scope = |n: i64| {
+            let stored = Stored { id: n, span: Span { first: 0, last: n } };
+            (Arc::new(scope(n)), stored)
+        };
+        scopes.known.extend((0..i64::try_from(MOST).unwrap()).map(scope));
+        let more = Batch { scopes: vec![scope(1 << 40)], places: HashMap::new() };
+        scopes.keep(more);
+        assert_eq!(scopes.known.len(), MOST / 2);
+        assert!(scopes.known.values().all(|stored| stored.span.last > 30_000));
+    }
+
+    fn scope(n: i64) -> StatementScope {
+        StatementScope {
+            session: SessionId(Uuid::from_u128(n.unsigned_abs().into())),
+            user: "alice".parse().unwrap(),
+            application: "orders-db-hq".to_owned(),
+            database: "orders".to_owned(),
+            role: "ro".to_owned(),
+        }
+    }
+}

@@ -138,6 +138,13 @@ async fn each_question_finds_what_fits_of_many_sessions_page_by_page() {
         StatementQuery { user: Some("bob".to_owned()), until: at(100), ..any() },
         StatementQuery { user: Some("bob".to_owned()), since: at(90), until: at(95), ..any() },
         StatementQuery { failed: true, since: at(590), ..any() },
+        StatementQuery { failed: true, applications: labels(&["b-hq", "d-hq"]), ..any() },
+        StatementQuery {
+            failed: true,
+            session: Some(SessionId(Uuid::from_u128(3))),
+            user: Some("alice".to_owned()),
+            ..any()
+        },
     ] {
         let expected: Vec<_> = all.iter().rev().filter(|one| fits(&query, one)).collect();
         let mut found: Vec<store::StatementRow> = Vec::new();
@@ -201,6 +208,32 @@ async fn a_session_that_slept_until_its_statements_had_gone_has_later_ones_on_re
     let session = Some(SessionId(Uuid::from_u128(1)));
     let found = listed(&store, StatementQuery { session, ..StatementQuery::default() }).await;
     assert_eq!(found.iter().map(|row| row.text.as_str()).collect::<Vec<_>>(), ["select 3"]);
+    store.close().await;
+}
+
+#[tokio::test]
+async fn a_session_that_goes_on_while_old_statements_are_removed_keeps_its_row() {
+    let home = Home::new();
+    let store = home.open().await;
+    store.close_abandoned(now()).await.unwrap();
+    const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+    let scope = (*statement(0, true).scope).clone();
+    store.keep(vec![of_moment(1, Duration::ZERO, scope)]).await.unwrap();
+    let behind = home.behind().await;
+    // As another relay does: ten days later, in a transaction that the removal comes upon.
+    let mut going_on = behind.begin().await.unwrap();
+    let later = "UPDATE statement_scopes SET last_high = last_high + 56623104000000";
+    sqlx::query(later).execute(&mut *going_on).await.unwrap();
+    let removal = store.purge_statements(now() + 3 * DAY, DAY);
+    let commit = async {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        going_on.commit().await.unwrap();
+    };
+    let (removed, ()) = tokio::join!(removal, commit);
+    assert_eq!(removed.unwrap(), 1);
+    let count = sqlx::query_scalar("SELECT count(*) FROM statement_scopes");
+    let left: i64 = count.fetch_one(&behind).await.unwrap();
+    assert_eq!(left, 1);
     store.close().await;
 }
 
