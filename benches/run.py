@@ -83,14 +83,16 @@ class Deployment:
     """A relay, one connector and the admin's agent, as their users would set them up."""
 
     def __init__(self):
-        self.https, self.quic, self.ssh, self.mysql = free_port(), free_port(), free_port(), free_port()
+        self.https, self.quic, self.ssh = free_port(), free_port(), free_port()
+        self.mysql, self.postgres = free_port(), free_port()
         data, self.home, self.site = root / "relay", root / "home", root / "connector"
         setup = self.run("adit-relay", "init", "--data", data, "--domain", "adit.localhost",
                          "--https", f"127.0.0.1:{self.https}", "--quic", f"127.0.0.1:{self.quic}",
                          "--ssh", f"127.0.0.1:{self.ssh}")
         config = data / "relay.toml"
         config.write_text(config.read_text().replace(
-            "[listen]", f'[listen]\nmysql = "127.0.0.1:{self.mysql}"', 1))
+            "[listen]", f'[listen]\nmysql = "127.0.0.1:{self.mysql}"\n'
+            f'postgres = "127.0.0.1:{self.postgres}"\npostgres_tls = "optional"', 1))
         self.relay = start("relay", self.bin("adit-relay"), "serve", "--config", data / "relay.toml")
         wait_for("the relay", answers(self.https))
         (root / "setup").write_text(setup)
@@ -304,16 +306,19 @@ def postgres(deployment):
             for way in (name, f"TLS through {name}"):
                 peers += ["--via", f"{way}=127.0.0.1:{peer[0]}@{peer[1]}"]
             peers += ["--conn", f"TLS through {name}=sslmode=require"]
-    # Every statement is recorded, and the client's side is TLS. The server speaks TLS with the door too, unless
-    # the application says otherwise; none of the tunnels has it do so.
+    # Every statement is recorded, and the client's side is TLS, but where a loopback door may be in the clear. The
+    # server speaks TLS with the door too, unless the application says otherwise.
     door = f"127.0.0.1:{deployment.https}@{deployment.pids()}"
+    clear = f"127.0.0.1:{deployment.postgres}@{deployment.pids()}"
     for more in ([], ["--reconnect", "--clients", "1"]) if "pg" in opts.parts else ():
         bench("pg.py", "--direct", f"127.0.0.1:{port}@{server.pid}", "--via",
               f"adit tunnel=127.0.0.1:{local}@{deployment.pids(agent)}",
               "--via", f"PostgreSQL door={door}", "--via", f"the same, server without TLS={door}",
+              "--via", f"the same, client without TLS too={clear}",
               "--conn", "=user=bench,dbname=postgres", "--conn",
               f"PostgreSQL door=user=bench,dbname=postgres,sslmode=require,password={token}", "--conn",
-              f"the same, server without TLS=user=bench,dbname=postgres,sslmode=require,password={plain}", *peers, *more)
+              f"the same, server without TLS=user=bench,dbname=postgres,sslmode=require,password={plain}", "--conn",
+              f"the same, client without TLS too=user=bench,dbname=postgres,password={plain}", *peers, *more)
 
 
 def mysql(deployment):
@@ -347,9 +352,10 @@ def mysql(deployment):
     os.environ["MYSQL_TOKEN"] = token
     if "mysql" not in opts.parts:
         return
-    # Every statement is recorded, and the client's side is TLS. The server speaks TLS with the door too, unless
-    # the application says otherwise; none of the tunnels has it do so.
+    # Every statement is recorded, and the client's side is TLS, but where a loopback door may be in the clear. The
+    # server speaks TLS with the door too, unless the application says otherwise.
     door = f"127.0.0.1:{deployment.https}@{deployment.pids()}"
+    clear = f"127.0.0.1:{deployment.postgres}@{deployment.pids()}"
     bench("mysql_door.py", "--direct", f"127.0.0.1:{port}@{server.pid}", "--via",
           f"adit tunnel=127.0.0.1:{local}@{deployment.pids(agent)}",
           "--via", f"MySQL door=127.0.0.1:{deployment.mysql}@{deployment.pids()}",
