@@ -74,8 +74,8 @@ impl Search {
         last: (String, u64, String),
     ) {
         let first = self.values.len() + 1;
-        let number_of = Bound::Number(clock::column(last.1));
-        self.values.extend([Bound::Text(last.0), number_of, Bound::Text(last.2)]);
+        let last = (last.0, Bound::Number(clock::column(last.1)), last.2);
+        self.values.extend([Bound::Text(last.0), last.1, Bound::Text(last.2)]);
         let (second, third) = (first + 1, first + 2);
         self.push(format_args!(" AND ({text}, {number}, {id}) > (${first}, ${second}, ${third})"));
     }

@@ -126,8 +126,7 @@ impl Store {
         after: Duration,
     ) -> Result<u64, StoreError> {
         let before = now.checked_sub(after).unwrap_or(SystemTime::UNIX_EPOCH);
-        let before = first_id(clock::millis(before)).to_string();
-        purge(PURGE, before, &self.inner.writer).await
+        purge(PURGE, clock::first_id(before), &self.inner.writer).await
     }
 }
 
@@ -221,11 +220,6 @@ async fn insert(
             .bind(request.client_id);
     }
     statement.execute(db).await.map(drop)
-}
-
-/// The least id of a request that came then, in Unix milliseconds.
-fn first_id(millis: u64) -> Uuid {
-    uuid::Builder::from_unix_timestamp_millis(millis, &[0; 10]).into_uuid()
 }
 
 impl FromRow<'_, Row> for WebRequestRow {

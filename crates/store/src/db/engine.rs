@@ -7,25 +7,24 @@ use super::{Connection, Engine, Pool, Transaction};
 impl Engine {
     /// Begins a transaction that no other change of the configuration runs beside.
     pub(crate) async fn begin_change(self, pool: &Pool) -> Result<Transaction, sqlx::Error> {
-        let mut tx = match self {
-            // Immediate: what reads before it writes must not lose its place in between.
-            Self::Sqlite => pool.begin_with("BEGIN IMMEDIATE").await?,
-            Self::Postgres => pool.begin().await?,
-        };
-        if self == Self::Postgres {
-            sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(CHANGES).execute(&mut *tx).await?;
-        }
-        Ok(tx)
+        self.begin_alone(pool, false).await
     }
 
     /// As [`begin_change`](Self::begin_change), for what may take long, or have to wait for another relay
     /// that does it.
     pub(crate) async fn begin_upgrade(self, pool: &Pool) -> Result<Transaction, sqlx::Error> {
+        self.begin_alone(pool, true).await
+    }
+
+    async fn begin_alone(self, pool: &Pool, has_time: bool) -> Result<Transaction, sqlx::Error> {
         let mut tx = match self {
-            Self::Sqlite => return self.begin_change(pool).await,
+            // Immediate: what reads before it writes must not lose its place in between.
+            Self::Sqlite => return pool.begin_with("BEGIN IMMEDIATE").await,
             Self::Postgres => pool.begin().await?,
         };
-        sqlx::query("SET LOCAL statement_timeout = 0").execute(&mut *tx).await?;
+        if has_time {
+            sqlx::query("SET LOCAL statement_timeout = 0").execute(&mut *tx).await?;
+        }
         sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(CHANGES).execute(&mut *tx).await?;
         Ok(tx)
     }

@@ -1,6 +1,5 @@
 //! Carrying over statements that were stored when each had all of its columns.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -26,13 +25,7 @@ pub(crate) async fn adopt(db: &mut Connection, engine: Engine) -> Result<(), sql
             tracing::info!("Carrying over the statement log of an earlier version");
         }
         last.clone_from(&end.id);
-        let mut same = HashMap::new();
-        let statements = page.into_iter().map(|Before { mut statement, .. }| {
-            let scope = same.entry(statement.scope.clone()).or_insert(statement.scope).clone();
-            statement.scope = scope;
-            statement
-        });
-        let statements: Vec<_> = statements.collect();
+        let statements: Vec<_> = page.into_iter().map(|before| before.statement).collect();
         let batch = scopes.store(&statements, db).await?;
         for (sql, statements) in inserts.parts(statements) {
             insert(db, sql, statements, &batch).await?;

@@ -55,12 +55,13 @@ impl Scopes {
         let spans = Spans::of(statements);
         let mut scopes = Vec::with_capacity(spans.scopes.len());
         for (scope, span) in spans.scopes {
-            let stored = match self.known.get(&scope) {
-                Some(known) if known.span.has(span) => *known,
-                Some(known) => match widen(*known, span, db).await? {
-                    Some(widened) => widened,
-                    None => insert(&scope, span, db).await?,
-                },
+            let there = match self.known.get(&scope) {
+                Some(known) if known.span.has(span) => Some(*known),
+                Some(known) => widen(*known, span, db).await?,
+                None => None,
+            };
+            let stored = match there {
+                Some(stored) => stored,
                 None => insert(&scope, span, db).await?,
             };
             scopes.push((scope, stored));
