@@ -265,6 +265,26 @@ def rathole(port):
     return local, ",".join(str(end.pid) for end in ends)
 
 
+def two_hops(port):
+    """Two nginx, one behind the other, that pass bytes to this port as they are, where its stream module is
+    installed (Debian's libnginx-mod-stream): what is left of direct where nothing is done but to pass on."""
+    module, home = Path("/usr/lib/nginx/modules/ngx_stream_module.so"), root / "two-hops"
+    if not module.exists():
+        return None
+    home.mkdir()
+    hops = []
+    for hop in "near", "far":
+        local = free_port()
+        (home / f"{hop}.conf").write_text(
+            f"load_module {module};\ndaemon off; master_process off; pid {home}/{hop}.pid;\n"
+            f"error_log {home}/{hop}.log;\nevents {{ worker_connections 4096; }}\n"
+            f"stream {{ server {{ listen 127.0.0.1:{local}; proxy_pass 127.0.0.1:{port}; }} }}\n")
+        hops.append(start(f"two-hops-{hop}", "nginx", "-c", home / f"{hop}.conf"))
+        wait_for("nginx", answers(local))
+        port = local
+    return port, ",".join(str(hop.pid) for hop in hops)
+
+
 def postgres(deployment):
     binaries = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
     if not binaries:
@@ -298,10 +318,11 @@ def postgres(deployment):
         subprocess.run(["psql", "-q", "-h", "127.0.0.1", "-p", str(port), "-U", "bench", "postgres", "-c",
                         "create unlogged table copied (line text)"], check=True)
         os.environ["PG_TOKEN"] = token
-    # Beside what others do in the same run: TLS alone, ssh -L, and rathole where there is one; as they are, and
-    # with TLS between client and server through them, as the client of the door has it.
+    # Beside what others do in the same run: TLS alone, ssh -L, and rathole and nginx where they are installed; as
+    # they are, and with TLS between client and server through them, as the client of the door has it.
     peers = ["--via", f"direct with TLS=127.0.0.1:{port}@", "--conn", "direct with TLS=sslmode=require"]
-    for name, tunnel in (("ssh -L", ssh_forward), ("rathole over TLS", rathole)) if "pg" in opts.parts else ():
+    for name, tunnel in (("ssh -L", ssh_forward), ("rathole over TLS", rathole),
+                         ("two hops of nginx", two_hops)) if "pg" in opts.parts else ():
         if peer := tunnel(port):
             for way in (name, f"TLS through {name}"):
                 peers += ["--via", f"{way}=127.0.0.1:{peer[0]}@{peer[1]}"]
