@@ -19,6 +19,7 @@ use super::caller::Caller;
 use super::error::ApiError;
 use super::extract::span;
 use super::page::Listing;
+use super::reference::reference;
 use crate::AppState;
 
 /// Which of them.
@@ -61,19 +62,6 @@ impl Wanted {
             ..EndedQuery::default()
         })
     }
-}
-
-/// `app` or `app.site`.
-pub(super) fn reference(text: &str) -> Result<(Name, Option<Name>), ApiError> {
-    let (name, site) = match text.split_once('.') {
-        Some((name, site)) => (name, Some(site)),
-        None => (text, None),
-    };
-    let read = |text: &str| {
-        let wrong = |error| ApiError::invalid(format!("application: {error}"));
-        text.parse::<Name>().map_err(wrong)
-    };
-    Ok((read(name)?, site.map(read).transpose()?))
 }
 
 /// Those of them of whose recordings there is a file.

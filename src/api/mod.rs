@@ -32,6 +32,7 @@ mod provisioning;
 mod rates;
 mod rdp_files;
 mod recordings;
+mod reference;
 mod requests;
 mod routes;
 mod rows;

@@ -9,9 +9,9 @@ use serde::Deserialize;
 use store::StatementQuery;
 use uuid::Uuid;
 
-use super::ended::reference;
 use super::error::ApiError;
 use super::extract::{Params, span};
+use super::reference::labels;
 use crate::AppState;
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -61,25 +61,6 @@ pub(super) async fn statements(
     let full = found.len() == limit as usize;
     let next = found.last().filter(|_| full).map(|row| row.id.to_string());
     Ok(Json(StatementPage { statements: found.into_iter().map(told).collect(), next }))
-}
-
-/// The host labels by which the log may know an application. It knows nothing else of it, so of one that
-/// is gone each site there is may have been its own.
-async fn labels(state: &AppState, application: &str) -> Result<Vec<String>, ApiError> {
-    let (name, site) = reference(application)?;
-    if let Some(site) = site {
-        return Ok(vec![format!("{name}-{site}")]);
-    }
-    let there = state.store.applications().await?;
-    let named: Vec<_> =
-        there.iter().filter(|row| row.name == name).map(|row| row.label.clone()).collect();
-    if !named.is_empty() {
-        return Ok(named);
-    }
-    let sites = state.store.sites().await?.into_iter();
-    let once = sites.map(|site| format!("{name}-{}", site.name));
-    let once = once.filter(|label| there.iter().all(|row| row.label != *label));
-    Ok([name.to_string()].into_iter().chain(once).collect())
 }
 
 fn told(row: store::StatementRow) -> StatementRow {

@@ -10,7 +10,8 @@ use store::WebQuery;
 use uuid::Uuid;
 
 use super::error::ApiError;
-use super::extract::Params;
+use super::extract::{Params, span};
+use super::reference::labels;
 use crate::AppState;
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -22,8 +23,14 @@ pub(super) struct Asked {
     limit: Option<u32>,
     session: Option<SessionId>,
     user: Option<String>,
-    /// A host label, `<app>-<site>`.
+    /// `app` or `app.site`; where there is no such application, also a host label, `<app>-<site>`.
     application: Option<String>,
+    /// Whether only those are wanted that were answered with a status of 400 or above, or not at all.
+    failed: Option<bool>,
+    /// RFC 3339: only requests that came then or later.
+    since: Option<String>,
+    /// RFC 3339: only requests that came before.
+    until: Option<String>,
 }
 
 pub(super) async fn requests(
@@ -31,8 +38,14 @@ pub(super) async fn requests(
     Params(asked): Params<Asked>,
 ) -> Result<Json<WebRequestPage>, ApiError> {
     let limit = asked.limit.unwrap_or(USUAL_PAGE).clamp(1, LONGEST_PAGE);
-    let Asked { before, session, user, application, .. } = asked;
-    let query = WebQuery { before, limit, session, user, application };
+    let (since, until) = span(asked.since.as_deref(), asked.until.as_deref())?;
+    let applications = match asked.application {
+        Some(application) => Some(labels(&state, &application).await?),
+        None => None,
+    };
+    let Asked { before, session, user, failed, .. } = asked;
+    let failed = failed.unwrap_or_default();
+    let query = WebQuery { before, limit, session, user, applications, failed, since, until };
     let found = state.store.web_requests(query).await?;
     let full = found.len() == limit as usize;
     let next = found.last().filter(|_| full).map(|row| row.id.to_string());

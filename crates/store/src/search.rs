@@ -49,6 +49,18 @@ impl Search {
         self.push(format_args!(" AND {condition} (${first}, ${second})"));
     }
 
+    /// A column that holds one of these texts. Of none there is no row.
+    pub(crate) fn one_of(&mut self, column: &str, texts: Vec<String>) {
+        if texts.is_empty() {
+            return self.that("1 = 0");
+        }
+        let first = self.values.len() + 1;
+        self.values.extend(texts.into_iter().map(Bound::Text));
+        let numbers: Vec<_> =
+            (first..=self.values.len()).map(|number| format!("${number}")).collect();
+        self.push(format_args!(" AND {column} IN ({})", numbers.join(", ")));
+    }
+
     /// A condition without a value.
     pub(crate) fn that(&mut self, condition: &str) {
         self.push(format_args!(" AND {condition}"));

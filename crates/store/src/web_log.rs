@@ -68,8 +68,14 @@ pub struct WebQuery {
     pub limit: u32,
     pub session: Option<SessionId>,
     pub user: Option<String>,
-    /// A host label.
-    pub application: Option<String>,
+    /// Host labels of applications. `None`: whatever the application, and those of none.
+    pub applications: Option<Vec<String>>,
+    /// Only those that were not answered with a status below 400.
+    pub failed: bool,
+    /// Came then or later, by their ids.
+    pub since: Option<SystemTime>,
+    /// Came before.
+    pub until: Option<SystemTime>,
 }
 
 impl Requests {
@@ -108,13 +114,20 @@ impl Store {
     pub async fn web_requests(&self, query: WebQuery) -> Result<Vec<WebRequestRow>, StoreError> {
         let conditions = [
             ("id <", query.before.map(|id| id.to_string())),
+            ("id >=", query.since.map(clock::first_id)),
+            ("id <", query.until.map(clock::first_id)),
             ("session =", query.session.map(|id| id.to_string())),
             ("user_name =", query.user),
-            ("application =", query.application),
         ];
         let mut search = Search::new(&format!("SELECT {COLUMNS} FROM web_requests WHERE 1 = 1"));
         for (condition, value) in conditions {
             search.text(condition, value);
+        }
+        if let Some(labels) = query.applications {
+            search.one_of("application", labels);
+        }
+        if query.failed {
+            search.that("(status IS NULL OR status >= 400)");
         }
         search.rows("id DESC", Some(query.limit.min(MAX_ROWS)), &self.inner.readers).await
     }

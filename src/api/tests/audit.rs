@@ -3,7 +3,7 @@ use std::time::{Duration, SystemTime};
 
 use access::SessionId;
 use serde_json::{Value, json};
-use session::{AuditEvent, AuditLog, Door, Statement, StatementScope};
+use session::{AuditEvent, AuditLog, Door, Statement, StatementScope, WebRequest};
 use uuid::Uuid;
 
 use super::{Relay, Who};
@@ -147,24 +147,101 @@ async fn statements_are_searched_by_application_as_it_is_named_elsewhere_and_by_
         assert_eq!(found(&format!("application={gone}")).await, ["till-branch"], "{gone}");
     }
     assert_eq!(found("application=till.hq").await, [""; 0]);
-    let hour = |hour: u64| 1_800_000_000 + hour * 3600;
-    let at = |hour_of: u64| {
-        let at = time::OffsetDateTime::from_unix_timestamp(hour(hour_of).cast_signed()).unwrap();
-        at.format(&time::format_description::well_known::Rfc3339).unwrap()
-    };
-    let span = format!("since={}&until={}", at(2), at(4));
+    let span = format!("since={}&until={}", written(2), written(4));
     assert_eq!(found(&span).await, ["orders-eu-hq", "orders-branch"]);
     assert_eq!(found(&format!("{span}&application=orders.branch")).await, ["orders-branch"]);
-    for bad in
-        ["since=2h", "application=a.b.c", "application=", &format!("since={0}&until={0}", at(1))]
-    {
+    for bad in [
+        "since=2h",
+        "application=a.b.c",
+        "application=",
+        &format!("since={0}&until={0}", written(1)),
+    ] {
         let answer = relay.get(&root, &format!("/api/v1/statements?{bad}")).await;
         assert_eq!(answer.problem(400), "request.invalid", "{bad}");
     }
 }
 
+#[tokio::test]
+async fn requests_are_searched_by_application_as_it_is_named_elsewhere_and_by_outcome_and_when() {
+    use session::RequestLog;
+
+    let relay = Relay::new().await;
+    let admin = relay.admin().await;
+    let root = Who::Bearer(&admin);
+    relay.post(&root, "/api/v1/sites", json!({ "name": "branch" })).await.good();
+    let outcomes = [
+        ("orders-hq", Some(200)),
+        ("orders-branch", Some(404)),
+        ("vault-hq", None),
+        ("orders-hq", Some(399)),
+    ];
+    for (hour, (label, status)) in (1..).zip(outcomes) {
+        RequestLog::note(&relay.state.store, request(hour, label, status));
+    }
+    let found = async |query: &str| -> Vec<u64> {
+        let page = relay.get(&root, &format!("/api/v1/web/requests?{query}")).await.good();
+        let rows = page["requests"].as_array().unwrap().iter();
+        rows.map(|row| (row["at_ms"].as_u64().unwrap() / 1000 - START) / 3600).collect()
+    };
+    let kept = async {
+        while found("").await.len() < 4 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), kept).await.unwrap();
+    assert_eq!(found("").await, [4, 3, 2, 1]);
+    assert_eq!(found("application=orders.hq").await, [4, 1]);
+    assert_eq!(found("application=orders-branch").await, [2], "a label");
+    assert_eq!(found("application=vault").await, [3]);
+    assert_eq!(found("application=nothing").await, [0; 0]);
+    assert_eq!(found("failed=true").await, [3, 2]);
+    assert_eq!(found(&format!("since={}", written(2))).await, [4, 3, 2]);
+    assert_eq!(found(&format!("until={}&failed=true", written(3))).await, [2]);
+    for bad in ["since=2h", "application=a.b.c", &format!("since={0}&until={0}", written(1))] {
+        let answer = relay.get(&root, &format!("/api/v1/web/requests?{bad}")).await;
+        assert_eq!(answer.problem(400), "request.invalid", "{bad}");
+    }
+}
+
+fn request(hour: u64, label: &str, status: Option<u16>) -> WebRequest {
+    WebRequest {
+        at: SystemTime::UNIX_EPOCH + since_epoch(hour),
+        id: id(hour),
+        client_id: None,
+        from: [192, 0, 2, 1].into(),
+        method: "GET".to_owned(),
+        host: format!("{label}.relay.test"),
+        path: "/".to_owned(),
+        session: None,
+        user: None,
+        application: Some(label.to_owned()),
+        status,
+        code: None,
+        up: 0,
+        down: 0,
+        millis: 1,
+    }
+}
+
+const START: u64 = 1_800_000_000;
+
+fn since_epoch(hour: u64) -> Duration {
+    Duration::from_secs(START + hour * 3600)
+}
+
+/// Of version 7, as the doors make them.
+fn id(hour: u64) -> Uuid {
+    Uuid::from_u128(since_epoch(hour).as_millis() << 80 | 7 << 76 | 2 << 62)
+}
+
+/// As a query says it.
+fn written(hour: u64) -> String {
+    let seconds = since_epoch(hour).as_secs().cast_signed();
+    let at = time::OffsetDateTime::from_unix_timestamp(seconds).unwrap();
+    at.format(&time::format_description::well_known::Rfc3339).unwrap()
+}
+
 fn statement(hour: u64, label: &str) -> Statement {
-    let since = Duration::from_secs(1_800_000_000 + hour * 3600);
     let scope = StatementScope {
         session: SessionId(Uuid::from_u128(1)),
         user: "alice".parse().unwrap(),
@@ -173,9 +250,8 @@ fn statement(hour: u64, label: &str) -> Statement {
         role: "ro".to_owned(),
     };
     Statement {
-        // Of version 7, as the doors make them.
-        id: Uuid::from_u128(since.as_millis() << 80 | 7 << 76 | 2 << 62),
-        at: SystemTime::UNIX_EPOCH + since,
+        id: id(hour),
+        at: SystemTime::UNIX_EPOCH + since_epoch(hour),
         scope: Arc::new(scope),
         client: None,
         text: "select 1".into(),

@@ -12,6 +12,7 @@ mod edit;
 mod export;
 mod grant;
 mod group;
+mod logs;
 mod provisioner;
 mod rdp_options;
 mod recording;

@@ -7,7 +7,8 @@ use access::text::visible_lines;
 use api::{StatementPage, StatementRow};
 use clap::{Args, Subcommand};
 
-use crate::context::{Context, PAGE, query};
+use super::logs;
+use crate::context::{Context, query};
 use crate::exit::Failure;
 use crate::times;
 
@@ -71,49 +72,25 @@ pub(super) async fn run(command: QueryCommand, context: &Context) -> Result<(), 
 }
 
 async fn list(args: &ListArgs, context: &Context) -> Result<(), Failure> {
-    let (mut rows, mut before) = (Vec::new(), None);
-    while (rows.len() as u64) < args.limit {
-        let left = args.limit - rows.len() as u64;
-        let page: StatementPage = context.get(&args.wanted.path(before, left)).await?;
-        rows.extend(page.statements);
-        before = page.next;
-        if before.is_none() {
-            break;
-        }
-    }
+    let path = |before, most| args.wanted.path(before, most);
+    let (rows, _) = logs::last::<StatementPage>(context, args.limit, path).await?;
     let heads = ["at", "user", "application", "database", "role", "ms", "rows", "error", "text"];
     context.ui.list(&rows, "No statement is recorded.", heads, columns)
 }
 
 async fn export(args: &ExportArgs, context: &Context) -> Result<(), Failure> {
-    let (mut left, mut before) = (args.limit.unwrap_or(u64::MAX), None);
-    while left > 0 {
-        let page: StatementPage = context.get(&args.wanted.path(before, left)).await?;
-        for row in &page.statements {
-            context.ui.json_line(row)?;
-        }
-        left = left.saturating_sub(page.statements.len() as u64);
-        before = page.next;
-        if before.is_none() {
-            break;
-        }
-    }
+    let path = |before, most| args.wanted.path(before, most);
+    let print = |rows: Vec<_>| rows.iter().try_for_each(|row| context.ui.json_line(row));
+    logs::read::<StatementPage>(context, args.limit.unwrap_or(u64::MAX), path, print).await?;
     Ok(())
 }
 
 /// Prints what a session asked and how it went, the first statement first. Whether there is any.
 pub(super) async fn transcript(session: SessionId, context: &Context) -> Result<bool, Failure> {
     let wanted = Wanted { session: Some(session), ..Wanted::default() };
-    let (mut rows, mut before) = (Vec::new(), None);
-    while rows.len() < LONGEST {
-        let page: StatementPage = context.get(&wanted.path(before, PAGE)).await?;
-        rows.extend(page.statements);
-        before = page.next;
-        if before.is_none() {
-            break;
-        }
-    }
-    if before.is_some() {
+    let path = |before, most| wanted.path(before, most);
+    let (rows, more) = logs::last::<StatementPage>(context, LONGEST, path).await?;
+    if more {
         let all = format!("adit admin query export --session {session}");
         context.ui.say(format_args!("The last {} statements; all of them: {all}", rows.len()));
     }
@@ -157,10 +134,10 @@ fn columns(row: &StatementRow) -> [String; 9] {
 }
 
 impl Wanted {
-    fn path(&self, before: Option<String>, left: u64) -> String {
+    fn path(&self, before: Option<String>, most: u64) -> String {
         let parameters = [
             ("before", before),
-            ("limit", Some(left.min(PAGE).to_string())),
+            ("limit", Some(most.to_string())),
             ("session", self.session.map(|id| id.to_string())),
             ("user", self.user.clone()),
             ("application", self.application.clone()),
@@ -176,7 +153,7 @@ impl Wanted {
 /// Characters of a text in a list.
 const SHOWN: usize = 80;
 /// Statements in a transcript, about.
-const LONGEST: usize = 10_000;
+const LONGEST: u64 = 10_000;
 
 #[cfg(test)]
 mod tests {

@@ -192,3 +192,30 @@ async fn statements_are_asked_for_by_time_and_application_and_no_more_than_are_w
     }
     assert!(parse("query ls --since yesterday").is_err());
 }
+
+#[tokio::test]
+async fn the_request_log_is_read_page_after_page_until_there_are_enough() {
+    let row = |n: u64| {
+        json!({ "id": n.to_string(), "at_ms": n, "from": "192.0.2.1", "method": "GET", "host": "h",
+            "path": format!("/{n}"), "status": 500, "up": 0, "down": 0, "millis": 1 })
+    };
+    let pages =
+        || [json!({ "requests": [row(9), row(8)], "next": "8" }), json!({ "requests": [row(4)] })];
+    let wanted = "--app wiki.hq --failed --since 2026-12-01 --until 2026-12-02";
+    let asked = |limit: u32| {
+        format!(
+            "/api/v1/web/requests?before=8&limit={limit}&application=wiki.hq&failed=true\
+             &since=2026-12-01T00%3A00%3A00Z&until=2026-12-02T00%3A00%3A00Z"
+        )
+    };
+    let table = run(&format!("web log --limit 3 {wanted}"), pages()).await;
+    table.asked(&Method::GET, &asked(1));
+    assert_eq!(table.out.lines().count(), 4, "{}", table.out);
+    let lines = run(&format!("web export {wanted}"), pages()).await;
+    lines.asked(&Method::GET, &asked(1000));
+    let printed = lines.out.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let paths: Vec<_> = printed.map(|row| row["path"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(paths, ["/9", "/8", "/4"]);
+    let few = run("web export --limit 2", [pages()[0].clone()]).await;
+    assert_eq!(few.out.lines().count(), 2, "no page that is not needed");
+}
