@@ -149,6 +149,36 @@ async fn a_target_that_resets_is_told_as_a_reset() {
 }
 
 #[tokio::test]
+async fn what_a_target_said_before_it_reset_arrives_and_then_the_reset() {
+    let target = listener().await;
+    let rig = Rig::start(&["127.0.0.1/32:*"], SystemResolver).await;
+    // As an origin does that refuses an upload: it answers, and closes with the rest of it unread. It is
+    // more than the ways hold.
+    let sent = vec![1; 32 << 20];
+    for _ in 0..8 {
+        let (stream, mut socket) = rig.session(&target).await;
+        let (mut answer, mut upload) = tokio::io::split(Io::new(stream));
+        let refuse = async {
+            socket.read_exact(&mut [0; 1000]).await.unwrap();
+            socket.write_all(&[2; 10_000]).await.unwrap();
+            drop(socket);
+        };
+        let mut got = Vec::new();
+        let read = async {
+            // A reader that has other things to do as well.
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            answer.read_to_end(&mut got).await
+        };
+        let both = async { tokio::join!(upload.write_all(&sent), refuse, read) };
+        let (written, (), end) = within(both).await;
+        assert!(written.is_err(), "nobody took it");
+        assert_eq!(end_reason(&end.unwrap_err()), Some(EndReason::Broken));
+        assert_eq!(got.len(), 10_000);
+    }
+    rig.settles().await;
+}
+
+#[tokio::test]
 async fn a_killed_session_resets_the_target() {
     let target = listener().await;
     let rig = Rig::start(&["127.0.0.1/32:*"], SystemResolver).await;

@@ -1,9 +1,12 @@
 use std::future::poll_fn;
 use std::io;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
 use crate::Stream;
 
@@ -63,9 +66,14 @@ pub enum Finish {
 
 /// Carries bytes between two streams until both sides have ended or one breaks.
 ///
-/// A side that ends in order closes only its direction. The number of bytes under way is bounded by
-/// one chunk in each direction: a reader that stops, stops its writer. Cancel-safe in that dropping
-/// the future leaves both streams usable, less a chunk that was received and not yet sent.
+/// A side that ends in order closes only its direction. Of a side that takes no more, what it had sent
+/// before is handed on first: a server says why it hangs up, and does not read on. And as whoever is told
+/// of the break may drop what they have not read (RFC 9000, section 3.2), what was handed on has a moment
+/// to be read before this completes.
+///
+/// The number of bytes under way is bounded by one chunk in each direction: a reader that stops, stops its
+/// writer. Cancel-safe in that dropping the future leaves both streams usable, less a chunk that was
+/// received and not yet sent.
 pub async fn join<A: Stream, B: Stream>(
     first: &mut A,
     second: &mut B,
@@ -74,19 +82,39 @@ pub async fn join<A: Stream, B: Stream>(
     let mut up = Flow::default();
     let mut down = Flow::default();
     let mut ended_first = None;
-    poll_fn(move |cx| {
+    let mut deaf: Option<Deaf> = None;
+    let finish = poll_fn(|cx| {
+        if let Some(Deaf { side, rest, .. }) = &mut deaf {
+            match side {
+                Joined::First => ready!(up.poll_rest(cx, first, second, &counters.up, rest)),
+                Joined::Second => ready!(down.poll_rest(cx, second, first, &counters.down, rest)),
+            }
+        }
+        if let Some(Deaf { side, error, .. }) = deaf.take() {
+            return Poll::Ready(Finish::Broken(side, error));
+        }
         let forward = up.poll(cx, first, second, &counters.up);
         if let Poll::Ready(Err((at, error))) = forward {
-            let side = if at == End::From { Joined::First } else { Joined::Second };
-            return Poll::Ready(Finish::Broken(side, error));
+            return match at {
+                End::From => Poll::Ready(Finish::Broken(Joined::First, error)),
+                End::To => {
+                    deaf = Some(Deaf::new(Joined::Second, error));
+                    again(cx)
+                }
+            };
         }
         if up.over() && ended_first.is_none() {
             ended_first = Some(Joined::First);
         }
         let backward = down.poll(cx, second, first, &counters.down);
         if let Poll::Ready(Err((at, error))) = backward {
-            let side = if at == End::From { Joined::Second } else { Joined::First };
-            return Poll::Ready(Finish::Broken(side, error));
+            return match at {
+                End::From => Poll::Ready(Finish::Broken(Joined::Second, error)),
+                End::To => {
+                    deaf = Some(Deaf::new(Joined::First, error));
+                    again(cx)
+                }
+            };
         }
         if down.over() && ended_first.is_none() {
             ended_first = Some(Joined::Second);
@@ -96,7 +124,36 @@ pub async fn join<A: Stream, B: Stream>(
             _ => gone(cx, (first, up.over()), (second, down.over())),
         }
     })
-    .await
+    .await;
+    let last = match &finish {
+        Finish::Closed(_) => None,
+        Finish::Broken(Joined::First, _) => up.last,
+        Finish::Broken(Joined::Second, _) => down.last,
+    };
+    if let Some(last) = last {
+        sleep_until(last + ARRIVAL).await;
+    }
+    finish
+}
+
+/// A side that takes no more, and may have said something before.
+struct Deaf {
+    side: Joined,
+    error: io::Error,
+    /// How long its last words are waited for, where its end does not come before.
+    rest: Pin<Box<Sleep>>,
+}
+
+impl Deaf {
+    fn new(side: Joined, error: io::Error) -> Self {
+        Self { side, error, rest: Box::pin(sleep(ARRIVAL)) }
+    }
+}
+
+/// Pending for this time, to be polled at once.
+fn again<T>(cx: &Context<'_>) -> Poll<T> {
+    cx.waker().wake_by_ref();
+    Poll::Pending
 }
 
 /// Whether a side that has ended its own direction, and so is no longer read, has broken since.
@@ -119,6 +176,8 @@ fn gone(
 struct Flow {
     chunk: Bytes,
     unflushed: bool,
+    /// When something was last handed on.
+    last: Option<Instant>,
     state: State,
 }
 
@@ -166,20 +225,56 @@ impl Flow {
                     }
                 }
                 State::Carrying => {
-                    let before = self.chunk.len();
-                    let sent =
-                        to.poll_send(cx, &mut self.chunk).map_err(|error| (End::To, error))?;
+                    let sent = self.poll_send(cx, to, count).map_err(|error| (End::To, error))?;
                     if sent.is_pending() {
                         return Poll::Pending;
                     }
-                    self.unflushed = true;
-                    count.fetch_add((before - self.chunk.len()) as u64, Relaxed);
                 }
             }
         }
         // A stream that always has more must not starve the other direction and other sessions.
-        cx.waker().wake_by_ref();
-        Poll::Pending
+        again(cx)
+    }
+
+    /// Hands on what `from` had sent, and completes at its end, or when it is not waited for any longer: a
+    /// reset may be known before what came ahead of it is.
+    fn poll_rest(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &mut impl Stream,
+        to: &mut impl Stream,
+        count: &AtomicU64,
+        wait: &mut Pin<Box<Sleep>>,
+    ) -> Poll<()> {
+        for _ in 0..TURN {
+            if self.chunk.is_empty() {
+                match from.poll_recv(cx) {
+                    Poll::Ready(Ok(Some(chunk))) => self.chunk = chunk,
+                    Poll::Ready(Ok(None) | Err(_)) => return to.poll_flush(cx).map(drop),
+                    Poll::Pending if to.poll_flush(cx).is_pending() => return Poll::Pending,
+                    Poll::Pending => return wait.as_mut().poll(cx),
+                }
+            }
+            if ready!(self.poll_send(cx, to, count)).is_err() {
+                return Poll::Ready(());
+            }
+        }
+        again(cx)
+    }
+
+    /// Hands on the front of what was received, or all of it.
+    fn poll_send(
+        &mut self,
+        cx: &mut Context<'_>,
+        to: &mut impl Stream,
+        count: &AtomicU64,
+    ) -> Poll<io::Result<()>> {
+        let before = self.chunk.len();
+        ready!(to.poll_send(cx, &mut self.chunk))?;
+        self.unflushed = true;
+        self.last = Some(Instant::now());
+        count.fetch_add((before - self.chunk.len()) as u64, Relaxed);
+        Poll::Ready(Ok(()))
     }
 
     fn flush(
@@ -195,6 +290,9 @@ impl Flow {
     }
 }
 
+/// For last words to come, and to be read before the reset that follows them: more than most round trips,
+/// and less than anybody waits for.
+const ARRIVAL: Duration = Duration::from_millis(250);
 /// Steps of one direction before the other one has its turn.
 const TURN: usize = 32;
 

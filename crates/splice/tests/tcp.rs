@@ -61,6 +61,36 @@ async fn a_target_that_resets_is_named_as_the_side_that_broke() {
     assert!(matches!(finish, Finish::Broken(Joined::Second, _)), "{finish:?}");
 }
 
+#[tokio::test]
+async fn what_a_target_said_before_it_reset_arrives_while_something_is_sent_to_it() {
+    let (mut client, mut near, mut far, mut target) = pair_of_pairs().await;
+    let counters = Counters::default();
+    let carry = async {
+        let finish = join(&mut near, &mut far, &counters).await;
+        drop(near);
+        finish
+    };
+    // More than the sockets hold, so that the one to the target is being written to when it breaks.
+    let upload = async {
+        client.write_all(&[1; 8 << 20]).await.unwrap_err();
+        let mut answer = Vec::new();
+        // The end of it is a reset too, as its own bytes went unread.
+        drop(client.read_to_end(&mut answer).await);
+        answer
+    };
+    let refuse = async {
+        target.read_exact(&mut [0; 1000]).await.unwrap();
+        target.write_all(&[2; 10_000]).await.unwrap();
+        // Closing with unread bytes makes the kernel answer with a reset.
+        drop(target);
+    };
+    let all = async { tokio::join!(carry, upload, refuse) };
+    let (finish, answer, ()) = timeout(LIMIT, all).await.unwrap();
+    assert!(matches!(finish, Finish::Broken(Joined::Second, _)), "{finish:?}");
+    assert_eq!(counters.down(), 10_000, "bytes taken from the target and handed on");
+    assert!(answer.len() <= 10_000 && answer.iter().all(|byte| *byte == 2));
+}
+
 const LIMIT: Duration = Duration::from_secs(20);
 
 async fn pair_of_pairs() -> (TcpStream, Tcp, Tcp, TcpStream) {

@@ -1,5 +1,6 @@
 //! What an admin sets for a web application, and what a request is called.
 
+use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
@@ -37,6 +38,39 @@ fn an_origin_has_the_time_that_is_set_and_no_more() -> Result<()> {
     }
     Ok(())
 }
+
+#[test]
+fn an_origin_that_refuses_an_upload_and_hangs_up_is_heard() -> Result<()> {
+    let stage = Stage::start()?;
+    let key = format!("X-Adit-Key: {}", stage.token()?);
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let document = application("app", "web", &listener.local_addr()?.to_string());
+    stage.deployment.apply(&(document + "allow_api = true\n"))?.ok()?;
+    let body = stage.deployment.dir().join("body");
+    std::fs::write(&body, vec![b'x'; 20_000_000])?;
+    let origin = std::thread::spawn(move || -> Result<()> {
+        for _ in 0..UPLOADS {
+            let (mut socket, _) = listener.accept()?;
+            // What is left unread makes the kernel end the connection by a reset.
+            let mut head = [0; 1000];
+            socket.read_exact(&mut head)?;
+            socket.write_all(
+                b"HTTP/1.1 413 Too Much\r\nContent-Length: 9\r\nConnection: close\r\n\r\ntoo much\n",
+            )?;
+        }
+        Ok(())
+    });
+    for _ in 0..UPLOADS {
+        let mut curl = stage.curl("/upload");
+        curl.args(["-H", &key, "-H", "Expect:", "-w", "%{http_code}", "-T"]).arg(&body);
+        assert_eq!(run(&mut curl, SOON)?.ok()?, "too much\n413");
+    }
+    let heard = origin.join();
+    assert!(matches!(heard, Ok(Ok(()))), "{heard:?}");
+    Ok(())
+}
+
+const UPLOADS: usize = 12;
 
 #[test]
 fn a_request_has_one_name_from_the_client_to_the_origins_log() -> Result<()> {
