@@ -256,6 +256,24 @@ fn a_door_of_its_own_may_be_open_in_the_clear_on_this_machine() -> Result<()> {
     Ok(())
 }
 
+/// It ends what it sends by an empty line before an `ECHO` of its own.
+#[test]
+fn redis_cli_loads_a_file_by_its_pipe_mode_and_all_of_it_is_there() -> Result<()> {
+    let stage = Stage::start()?;
+    let commands: String =
+        (0..3000).map(|n| format!("*3\r\n$3\r\nSET\r\n$8\r\npipe{n:04}\r\n$1\r\nv\r\n")).collect();
+    let file = stage.deployment.dir().join("commands");
+    fs::write(&file, commands)?;
+    let token = stage.token("alice")?;
+    let mut cli = stage.client("redis-cli", &token);
+    cli.arg("--pipe").stdin(fs::File::open(&file)?);
+    let piped = cli.output()?;
+    let said = String::from_utf8_lossy(&piped.stdout);
+    assert!(said.contains("errors: 0, replies: 3000"), "{said}");
+    assert_eq!(stage.cli(&token, &["DBSIZE"])?.ok()?.trim(), "3000");
+    Ok(())
+}
+
 #[test]
 fn redis_benchmark_is_as_without_us() -> Result<()> {
     let stage = Stage::start()?;

@@ -130,12 +130,15 @@ pub(crate) fn text(name: &Name, command: &Command<'_>, most: usize, values: bool
         out.word(name.as_str().as_bytes());
     }
     let second = command.arg(1).map(Name::of);
-    if let (true, Some(second)) = (has_subcommands(name.as_str()), &second) {
+    let mut said = 1;
+    let subcommand = second.as_ref().filter(|second| !second.as_str().is_empty());
+    if let (true, Some(second)) = (has_subcommands(name.as_str()), subcommand) {
         out.word(second.as_str().as_bytes());
+        said = 2;
     }
     let keys = keys(name.as_str(), second.as_ref().map_or("", Name::as_str));
     if values && keys != Keys::None && !has_secrets(name.as_str()) {
-        command.args().skip(1).for_each(|word| out.word(word));
+        command.args().skip(said).for_each(|word| out.word(word));
     } else {
         keys.each(command, |key| out.word(key));
     }

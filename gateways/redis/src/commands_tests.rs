@@ -8,13 +8,17 @@ fn kept(words: &str) -> String {
 }
 
 fn kept_of(args: &[&[u8]]) -> String {
+    shown_of(args, false)
+}
+
+fn shown_of(args: &[&[u8]], values: bool) -> String {
     let mut bytes = Vec::new();
     crate::proto::command(&mut bytes, args);
     let mut spans = Vec::new();
     let parsed = parse(&bytes, LIMITS, &mut spans).unwrap();
     assert!(matches!(parsed, Parsed::Whole { .. }));
     let command = Command::new(&bytes, &spans, args.len(), Part::Whole);
-    text(&Name::of(command.name()), &command, 1000, false).text.to_string()
+    text(&Name::of(command.name()), &command, 1000, values).text.to_string()
 }
 
 #[test]
@@ -55,6 +59,22 @@ fn names_and_keys_are_kept_and_values_are_not() {
     assert_eq!(many, "MIGRATE a b");
     let odd = kept_of(&[b"MGET", b"with space", b"quo\"te", b"\r\n\xff\x00", b""]);
     assert_eq!(odd, r#"MGET "with space" "quo\"te" "\r\n\xff\x00" """#);
+}
+
+#[test]
+fn with_values_a_command_is_kept_word_for_word_but_for_what_may_be_a_password() {
+    let cases = [
+        ("set a value EX 10", "SET a value EX 10"),
+        ("object encoding a", "OBJECT ENCODING a"),
+        ("MEMORY USAGE a SAMPLES 5", "MEMORY USAGE a SAMPLES 5"),
+        ("XGROUP CREATE st g 0 MKSTREAM", "XGROUP CREATE st g 0 MKSTREAM"),
+        ("CONFIG SET requirepass hunter2", "CONFIG SET requirepass"),
+    ];
+    for (command, expected) in cases {
+        let args: Vec<&[u8]> = command.split(' ').map(str::as_bytes).collect();
+        assert_eq!(shown_of(&args, true), expected);
+    }
+    assert_eq!(shown_of(&[b"OBJECT", b"\xff", b"a"], true), r#"OBJECT "\xff" a"#);
 }
 
 #[test]

@@ -183,7 +183,7 @@ pub enum Parsed {
         count: usize,
         length: usize,
     },
-    /// A command of no argument.
+    /// A command of no argument, or lines with nothing on them (`redis-cli --pipe` ends with one).
     Empty {
         length: usize,
     },
@@ -207,7 +207,13 @@ pub fn parse(bytes: &[u8], limits: Limits, spans: &mut Vec<Range<usize>>) -> Res
     match bytes.first() {
         None => return Ok(Parsed::Part { count: 0, length: 0 }),
         Some(b'*') => {}
-        Some(other) => return Err(Fault::Inline(*other)),
+        Some(other) => {
+            return match (blank_lines(bytes), bytes) {
+                (0, [b'\r']) => Ok(Parsed::Part { count: 0, length: 0 }),
+                (0, _) => Err(Fault::Inline(*other)),
+                (length, _) => Ok(Parsed::Empty { length }),
+            };
+        }
     }
     let Some((count, mut at)) = number(bytes, 1).map_err(|()| Fault::Count)? else {
         return Ok(Parsed::Part { count: 0, length: 0 });
@@ -239,6 +245,18 @@ pub fn parse(bytes: &[u8], limits: Limits, spans: &mut Vec<Range<usize>>) -> Res
         at = to + 2;
     }
     Ok(Parsed::Whole { count, length: at })
+}
+
+/// How many bytes at the beginning are lines with nothing on them.
+fn blank_lines(bytes: &[u8]) -> usize {
+    let mut at = 0;
+    loop {
+        match &bytes[at..] {
+            [b'\n', ..] => at += 1,
+            [b'\r', b'\n', ..] => at += 2,
+            _ => return at,
+        }
+    }
 }
 
 /// The number of a line that begins at `from`, and where the next one does; `None`: the line has not

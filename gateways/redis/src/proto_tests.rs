@@ -60,7 +60,7 @@ fn a_command_goes_on_whole_and_a_long_one_as_it_comes() {
 fn what_is_no_command_is_not_let_on() {
     let cases: [(&[u8], Fault); 18] = [
         (b"PING\r\n", Fault::Inline(b'P')),
-        (b"\r\n", Fault::Inline(b'\r')),
+        (b"\rPING\r\n", Fault::Inline(b'\r')),
         (b"\x16\x03\x01", Fault::Inline(0x16)),
         (b"GET / HTTP/1.1\r\n", Fault::Inline(b'G')),
         (b"*x\r\n", Fault::Count),
@@ -91,8 +91,11 @@ fn what_is_no_command_is_not_let_on() {
 
 #[test]
 fn a_command_of_nothing_is_skipped_as_a_server_skips_it() {
-    let bytes = [b"*0\r\n*-1\r\n".to_vec(), framed(&[b"PING"])].concat();
-    assert_eq!(read(&bytes, 3).unwrap().on, framed(&[b"PING"]));
+    let nothing = b"*0\r\n*-1\r\n\r\n\n\r\n".to_vec();
+    let bytes = [nothing.clone(), framed(&[b"PING"]), nothing, framed(&[b"PING"])].concat();
+    for step in [1, 2, 3, 1000] {
+        assert_eq!(read(&bytes, step).unwrap().on, framed(&[b"PING"]).repeat(2));
+    }
 }
 
 #[test]
