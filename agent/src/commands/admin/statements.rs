@@ -121,7 +121,7 @@ fn columns(row: &StatementRow) -> [String; 9] {
     let text: String = row.text.chars().take(SHOWN).collect();
     let more = if row.text.chars().nth(SHOWN).is_some() { "…" } else { "" };
     [
-        times::utc(row.at_ms / 1000),
+        times::to_the_second(row.at_ms / 1000),
         row.user.clone(),
         row.application.clone(),
         row.database.clone(),

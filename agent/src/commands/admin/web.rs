@@ -84,7 +84,7 @@ fn columns(row: &WebRequestRow) -> [String; 10] {
     let status = row.status.map(|status| status.to_string()).unwrap_or_default();
     let code = row.code.as_ref().map(|code| format!(" {code}")).unwrap_or_default();
     [
-        times::utc(row.at_ms / 1000),
+        times::to_the_second(row.at_ms / 1000),
         row.user.clone().unwrap_or_default(),
         row.from.clone(),
         row.method.clone(),

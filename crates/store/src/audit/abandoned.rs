@@ -11,6 +11,7 @@ use super::{append, free_deliveries, without_second_ends};
 use crate::acme::free_claims;
 use crate::cluster::forget_relays;
 use crate::db::Connection;
+use crate::statements::end_with;
 use crate::{Store, StoreError, clock};
 
 impl Store {
@@ -48,7 +49,8 @@ impl Store {
         Ok(closed)
     }
 
-    /// Writes the ends of sessions whose opening records these are, where they have none.
+    /// Writes the ends of sessions whose opening records these are, where they have none, and of their
+    /// statements.
     pub(crate) async fn close_opened(
         &self,
         db: &mut Connection,
@@ -60,7 +62,10 @@ impl Store {
         let rows = ends.iter().map(Row::of).collect::<Result<Vec<_>, _>>();
         let rows = rows.map_err(|error| corrupt(&error))?;
         let rows = without_second_ends(db, rows.iter().collect()).await?;
-        append((self.inner.engine, db), &self.inner.head_key, None, &rows).await?;
+        append((self.inner.engine, &mut *db), &self.inner.head_key, None, &rows).await?;
+        for session in rows.iter().filter_map(|row| row.ends()) {
+            end_with(session, EndReason::Abandoned, db).await?;
+        }
         Ok(u64::try_from(rows.len()).unwrap_or(u64::MAX))
     }
 }

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, SystemTime};
 
+use access::{EndReason, Explain as _, SessionId};
 use async_trait::async_trait;
 use session::{AuditError, Outcome, Statement, StatementLog};
 use sqlx::AssertSqlSafe;
@@ -152,6 +153,17 @@ impl Store {
     }
 }
 
+/// Says of a session's statements of whose ends nothing is known that they ended with it: those of the last
+/// ones, for no session has more under way.
+pub(crate) async fn end_with(
+    session: SessionId,
+    reason: EndReason,
+    db: &mut Connection,
+) -> Result<(), sqlx::Error> {
+    let ended = sqlx::query(END_WITH).bind(session.to_string()).bind(reason.code().to_string());
+    ended.execute(db).await.map(drop)
+}
+
 impl Keeper {
     pub(crate) async fn run(mut self) {
         let mut batch = Vec::with_capacity(BATCH);
@@ -277,6 +289,12 @@ const COLUMNS: &str =
     "id_high, id_low, scope, at_ms, client, statement, cut, micros, row_count, error";
 const AGAIN: &str = " ON CONFLICT (id_high, id_low) DO UPDATE SET micros = excluded.micros,
     row_count = excluded.row_count, error = excluded.error";
+
+const END_WITH: &str = "UPDATE statements SET error = $2
+    WHERE micros IS NULL AND error IS NULL AND (id_high, id_low) IN
+    (SELECT id_high, id_low FROM statements WHERE scope IN
+        (SELECT id FROM statement_scopes WHERE session = $1)
+    ORDER BY id_high DESC, id_low DESC LIMIT 20000)";
 
 const PURGE: &str = "DELETE FROM statements WHERE (id_high, id_low) IN
     (SELECT id_high, id_low FROM statements WHERE id_high < $1 LIMIT 1000)";

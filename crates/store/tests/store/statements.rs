@@ -8,6 +8,7 @@ use session::{Outcome, Statement, StatementLog as _, StatementScope};
 use store::{StatementQuery, Store};
 use uuid::Uuid;
 
+use crate::audit::opened;
 use crate::support::{Home, allow, now, refuse};
 
 #[tokio::test]
@@ -52,6 +53,35 @@ async fn a_statement_that_is_kept_is_stored_when_that_returns_and_has_its_outcom
     let rows = listed(&store, StatementQuery::default()).await;
     assert_eq!(rows.iter().map(|row| row.micros).collect::<Vec<_>>(), [None, None, Some(9)]);
     store.close().await;
+}
+
+#[tokio::test]
+async fn what_ran_when_a_relay_was_killed_ended_with_its_session() {
+    let home = Home::new();
+    let store = home.open().await;
+    store.close_abandoned(now()).await.unwrap();
+    let session = SessionId(Uuid::from_u128(1));
+    session::AuditLog::append(&store, opened(session)).await.unwrap();
+    let other = |n| {
+        let of_another = SessionId(Uuid::from_u128(2));
+        let scope = StatementScope { session: of_another, ..(*statement(n, false).scope).clone() };
+        Statement { scope: Arc::new(scope), ..statement(n, false) }
+    };
+    let kept = vec![statement(1, true), statement(2, false), other(4), statement(6, true)];
+    store.keep(kept).await.unwrap();
+    store.close().await;
+    let store = home.open().await;
+    assert_eq!(store.close_abandoned(now()).await.unwrap(), 1);
+    let rows = listed(&store, StatementQuery::default()).await;
+    let told: Vec<_> =
+        rows.iter().map(|row| (row.id.as_u128(), row.micros, row.error.as_deref())).collect();
+    let ended = Some("session.abandoned");
+    assert_eq!(
+        told,
+        [(6, Some(9), None), (4, None, None), (2, None, ended), (1, Some(9), Some("42601"))]
+    );
+    let failed = listed(&store, StatementQuery { failed: true, ..StatementQuery::default() }).await;
+    assert_eq!(failed.iter().map(|row| row.id.as_u128()).collect::<Vec<_>>(), [2, 1]);
 }
 
 #[tokio::test]
