@@ -140,25 +140,45 @@ pub(super) async fn commands(id: SessionId, context: &Context) -> Result<(), Fai
     })
 }
 
-/// Shows a terminal again; of a session at a database's door that has none, its statements.
+/// Shows a terminal again; of a session at a database's door its statements, whether it was recorded or
+/// not, and its recording where the log has them no more.
 pub(super) async fn play(args: PlayArgs, context: &Context) -> Result<(), Failure> {
     let id = args.id;
-    match draw(args, context).await {
+    match draw(&args, !args.live, context).await {
+        Ok(Drawn::Terminal) => Ok(()),
+        Ok(Drawn::Statements) if statements::transcript(id, context).await? => Ok(()),
+        Ok(Drawn::Statements) => draw(&args, false, context).await.map(drop),
         Err(absent) if absent.code() == Some("recording.not_found") => {
             if statements::transcript(id, context).await? { Ok(()) } else { Err(absent) }
         }
-        drawn => drawn,
+        Err(failed) => Err(failed),
     }
 }
 
+/// What a recording turned out to be of.
+enum Drawn {
+    Terminal,
+    /// Statements, which are told better by their log: nothing was drawn.
+    Statements,
+}
+
 /// What would do more to the viewer's terminal than draw is left out.
-async fn draw(args: PlayArgs, context: &Context) -> Result<(), Failure> {
+async fn draw(
+    args: &PlayArgs,
+    leaves_statements: bool,
+    context: &Context,
+) -> Result<Drawn, Failure> {
     let mut pages = Pages::of(args.id, args.live);
     let (mut channel, mut drawing, mut last) = (args.channel, Drawing::default(), None);
     let mut desktop = false;
     while let Some(page) = pages.next(context).await? {
         for event in &page.events {
-            desktop |= matches!(event, RecordingEvent::Session { kind: Kind::Rdp, .. });
+            if let RecordingEvent::Session { kind, .. } = event {
+                desktop |= *kind == Kind::Rdp;
+                if leaves_statements && kind.is_database() {
+                    return Ok(Drawn::Statements);
+                }
+            }
             let Some((at_ms, of)) = moment(event) else { continue };
             if *channel.get_or_insert(of) != of {
                 continue;
@@ -176,9 +196,11 @@ async fn draw(args: PlayArgs, context: &Context) -> Result<(), Failure> {
     if last.is_none() {
         return Err(if desktop { in_a_browser(args.id) } else { no_terminal(args.id) });
     }
-    context.ui.draw(RESTORE)?;
+    if context.ui.is_read_by_a_person() {
+        context.ui.draw(RESTORE)?;
+    }
     context.ui.say("");
-    Ok(())
+    Ok(Drawn::Terminal)
 }
 
 pub(super) async fn print(args: PrintArgs, context: &Context) -> Result<(), Failure> {

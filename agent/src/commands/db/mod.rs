@@ -93,6 +93,11 @@ fn target(
         Failure::usage(format!("{} is no database that is known", application.name))
             .hint("an admin tags it, as in database=mongodb; `adit tunnel` opens anything")
     })?;
+    if let (Product::Redis, Some(database)) = (product, &args.database)
+        && database.parse::<u32>().is_err()
+    {
+        return Err(Failure::usage(format!("--database {database}: Redis has them by number")));
+    }
     let name = format!("{}.{}", application.name, application.site);
     let (route, user) = if let Some(port) = door(application, context)? {
         let login = context.settings.signed_in()?;

@@ -219,3 +219,25 @@ async fn the_request_log_is_read_page_after_page_until_there_are_enough() {
     let few = run("web export --limit 2", [pages()[0].clone()]).await;
     assert_eq!(few.out.lines().count(), 2, "no page that is not needed");
 }
+
+#[tokio::test]
+async fn a_recorded_session_at_a_database_is_played_by_its_statements_as_one_that_is_not() {
+    let id = "2f1d9a64-7d5e-4a76-9d39-0b7c4c9c9a51";
+    let recording = || {
+        json!({ "events": [
+            { "what": "session", "session": id, "user": "bob", "application": "orders", "site": "hq",
+                "kind": "postgres", "opened_ms": 0 },
+            { "what": "output", "at_ms": 1, "channel": 0, "text": "orders=> select 1\r\n" } ],
+            "live": false })
+    };
+    let statement = json!({ "id": "id-1", "at_ms": 1_800_000_000_000_u64, "session": id, "user": "bob",
+        "application": "orders-hq", "database": "orders", "role": "ro", "text": "select 1",
+        "micros": 1500, "rows": 1 });
+    let kept = json!({ "statements": [statement] });
+    let told = run(&format!("session play {id}"), [recording(), kept]).await;
+    assert_eq!(told.out, "2027-01-15 08:00:00 UTC  orders=> select 1\n-- 1 rows, 1.500 ms\n");
+    // The log keeps them for less long than a recording may be kept.
+    let gone = json!({ "statements": [] });
+    let played = run(&format!("session play {id}"), [recording(), gone, recording()]).await;
+    assert_eq!(played.out, "orders=> select 1\r\n", "nothing but what was recorded, for a program");
+}
