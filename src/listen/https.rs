@@ -88,6 +88,27 @@ impl Tls {
     }
 }
 
+/// Tells a client that speaks HTTP in the clear that it needs TLS.
+async fn refuse_http(mut socket: TcpStream) {
+    let body = concat!(
+        r#"{"title":"Bad Request","status":400,"code":"tls.required","#,
+        r#""detail":"this port is open over TLS only","hint":"use https://"}"#,
+    );
+    let answer = format!(
+        "HTTP/1.1 400 Bad Request\r\nContent-Type: application/problem+json\r\nContent-Length: {}\r\n\
+         Connection: close\r\n\r\n{body}",
+        body.len()
+    );
+    let told = async {
+        socket.write_all(answer.as_bytes()).await?;
+        socket.shutdown().await
+    };
+    // Who does not read it is not waited for.
+    if let Ok(Ok(())) = timeout(HANDSHAKE, told).await {
+        linger(socket).await;
+    }
+}
+
 /// What the HTTPS port serves.
 pub(crate) struct Https {
     pub(crate) router: Router,
@@ -108,8 +129,8 @@ pub(crate) struct Https {
 }
 
 impl Https {
-    /// Serves one connection, told apart by its first byte: TLS begins with 0x16, SSH with a
-    /// letter, and PostgreSQL with the length of a short packet.
+    /// Serves one connection, told apart by its first byte: TLS begins with 0x16, SSH with an S, and
+    /// PostgreSQL with the length of a short packet. Redis and HTTP in the clear are told what to do.
     pub(crate) async fn serve(self: Arc<Self>, socket: TcpStream, addr: SocketAddr, guest: Guest) {
         let served = async {
             let mut first = [0];
@@ -118,6 +139,14 @@ impl Https {
                 Ok(Ok(1..)) if first == [TLS_HANDSHAKE] => self.tls(socket, addr).await,
                 Ok(Ok(1..)) if first == [0] => {
                     Protocol::Postgres(self.postgres.begin(socket, addr, false).await)
+                }
+                Ok(Ok(1..)) if first == [gateway_redis::FIRST] => {
+                    super::redis::refuse(socket).await;
+                    Protocol::Unknown
+                }
+                Ok(Ok(1..)) if first[0].is_ascii_uppercase() => {
+                    refuse_http(socket).await;
+                    Protocol::Unknown
                 }
                 Ok(Ok(_) | Err(_)) | Err(_) => Protocol::Unknown,
             }

@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::HANDSHAKE;
 use super::https::Tls;
+use super::linger::linger;
 use crate::lobby::Guest;
 
 /// What a Redis client is served with.
@@ -51,9 +52,7 @@ impl Redis {
                 Ok(Ok(1..)) if first == [TLS_HANDSHAKE] => self.encrypted(socket, peer).await,
                 Ok(Ok(1..)) if plain => Begun::Plain(socket),
                 Ok(Ok(1..)) => {
-                    let mut socket = socket;
-                    // Who does not read it is not waited for.
-                    drop(timeout(HANDSHAKE, refuse_plain(&mut socket)).await);
+                    refuse(socket).await;
                     Begun::Over
                 }
                 Ok(Ok(_) | Err(_)) | Err(_) => Begun::Over,
@@ -102,6 +101,14 @@ impl Redis {
         let proven = CancellationToken::new();
         let serving = self.gateway.serve(stream, arrival, proven.clone(), self.drain.clone());
         super::while_welcome(Box::pin(serving), proven, guest).await;
+    }
+}
+
+/// Tells a client in the clear that it needs TLS.
+pub(crate) async fn refuse(mut socket: TcpStream) {
+    // Who does not read it is not waited for.
+    if timeout(HANDSHAKE, refuse_plain(&mut socket)).await.is_ok() {
+        linger(socket).await;
     }
 }
 

@@ -275,6 +275,21 @@ fn redis_cli_loads_a_file_by_its_pipe_mode_and_all_of_it_is_there() -> Result<()
 }
 
 #[test]
+fn who_comes_to_the_https_port_in_the_clear_is_told_so() -> Result<()> {
+    let stage = Stage::start()?;
+    let mut cli = Command::new("redis-cli");
+    cli.args(["-p", &stage.port().to_string(), "PING"]);
+    assert_says(&run(&mut cli, SOON)?, "tls.required");
+    let url = stage.deployment.url().replace("https://", "http://");
+    let mut curl = Command::new("curl");
+    assert_says(&run(curl.args(["-s", "-i", &url]), SOON)?, "HTTP/1.1 400 Bad Request");
+    let mut post = Command::new("curl");
+    post.args(["-s", "-d", "x=1", &url]);
+    assert_says(&run(&mut post, SOON)?, r#""code":"tls.required""#);
+    Ok(())
+}
+
+#[test]
 fn redis_benchmark_is_as_without_us() -> Result<()> {
     let stage = Stage::start()?;
     let token = stage.token("alice")?;
