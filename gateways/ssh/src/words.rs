@@ -91,7 +91,10 @@ pub(crate) fn not_ssh(application: &Application) -> String {
         Kind::Rdp => format!("a browser or `adit rdp {name}`"),
         Kind::Ssh | Kind::Tcp => format!("`adit tunnel {name}`"),
     };
-    format!("adit: {name} is a {kind} application; reach it with {way}, or with ssh -W/-L")
+    format!(
+        "adit: {name} is a {kind} application; reach it with {way}, or with ssh -W/-L signed in to the \
+         relay and not to it"
+    )
 }
 
 /// The account at an application that was picked from the list, asked as login(1) asks for it.
