@@ -25,9 +25,8 @@ pub struct Text {
 
 impl Text {
     /// A text of which `there` is the beginning and that is `whole` bytes long: as much as takes no more
-    /// than `most` bytes. What is no UTF-8, as in another charset of the client's, stands as `\xe9`.
-    #[must_use]
-    pub fn of(there: &[u8], whole: usize, most: usize) -> Self {
+    /// than `most` bytes. What is no UTF-8 stands as `\xe9`.
+    pub(crate) fn of(there: &[u8], whole: usize, most: usize) -> Self {
         let (mut text, mut taken) = (String::new(), 0);
         for chunk in there.utf8_chunks() {
             let valid = chunk.valid();
@@ -47,17 +46,6 @@ impl Text {
             taken += chunk.invalid().len();
         }
         Self { text: text.into(), cut: whole.saturating_sub(taken) as u64 }
-    }
-
-    /// Where in a text a byte stands of what it was made of.
-    pub fn places(there: &[u8]) -> impl Fn(usize) -> usize {
-        let (mut invalid, mut at) = (Vec::new(), 0);
-        for chunk in there.utf8_chunks() {
-            at += chunk.valid().len();
-            invalid.extend(at..at + chunk.invalid().len());
-            at += chunk.invalid().len();
-        }
-        move |at| at + invalid.partition_point(|one| *one < at) * (ESCAPED - 1)
     }
 
     /// Its first `most` bytes, or a few less where a character would be split.
@@ -378,8 +366,8 @@ fn scope(session: &Session, database: &str) -> StatementScope {
     }
 }
 
-/// What a byte that is no UTF-8 takes in a text.
-const ESCAPED: usize = 4;
+/// What a byte that is no character takes in a text.
+pub(crate) const ESCAPED: usize = 4;
 /// Statements that are recorded at once, at most: a queue has room for them.
 const TOGETHER: usize = 64;
 /// How long a transcript is waited for when its session has ended.

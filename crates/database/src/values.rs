@@ -1,15 +1,22 @@
 //! The values that are bound to a statement's parameters, as they stand behind its text in the log.
 
-use crate::Text;
+use crate::{Charset, Text};
 
 /// A list of values, for people to read.
 #[derive(Debug, Default)]
 pub struct Values {
     out: String,
     is_cut: bool,
+    charset: Charset,
 }
 
 impl Values {
+    /// Those of a client of this charset.
+    #[must_use]
+    pub fn of(charset: Charset) -> Self {
+        Self { charset, ..Self::default() }
+    }
+
     /// Adds one that is shown so: a number, a date, NULL.
     pub fn plain(&mut self, shown: &str) {
         if self.out.len() + shown.len() > MOST {
@@ -32,17 +39,10 @@ impl Values {
     pub fn bytes(&mut self, value: &[u8]) {
         let kept = &value[..value.len().min(LONGEST)];
         let more = if kept.len() < value.len() { "…" } else { "" };
-        let shown = match str::from_utf8(kept) {
-            Ok(text) => Some(text),
-            // The cut may be in the middle of a character.
-            Err(error) if error.error_len().is_none() && !more.is_empty() => {
-                str::from_utf8(&kept[..error.valid_up_to()]).ok()
-            }
-            Err(_) => None,
-        };
+        let shown = self.charset.decode(kept, !more.is_empty());
         match shown.filter(|text| !text.contains('\0')) {
             Some(text) => {
-                let text = access::text::visible_lines(text).replace('\'', "''");
+                let text = access::text::visible_lines(&text).replace('\'', "''");
                 self.plain(&format!("'{text}{more}'"));
             }
             None => self.raw(value),

@@ -84,11 +84,12 @@ impl Changes<'_> {
 
     async fn begin_anew(&self, talk: &mut Talk, asked: &Change) -> Result<(), Finish> {
         let charset = asked.charset.and_then(|charset| u8::try_from(charset).ok());
+        let charset = charset.unwrap_or(self.hello.charset);
         let begin = Begin {
             capabilities: self.capabilities,
             extended: self.hello.extended,
             longest_packet: self.hello.longest_packet,
-            charset: charset.unwrap_or(self.hello.charset),
+            charset,
             user: &self.credential.account,
             answer: &[],
             database: asked.database.as_deref(),
@@ -101,7 +102,7 @@ impl Changes<'_> {
             tracing::debug!(%error, "A database did not let a connection begin anew");
             Finish::Broken(Side::Target)
         })?;
-        talk.tracker.changed();
+        talk.tracker.changed(charset);
         talk.recorder.opened(asked.database.as_deref().unwrap_or_default());
         let mut out = BytesMut::new();
         proto::packet(&mut out, &mut talk.number, |out| out.extend_from_slice(&agreed));

@@ -221,6 +221,7 @@ impl Gateway {
             client: End::new(io, Writer::Client),
             server: End::new(server.io, Writer::Server),
             tracker: Tracker::new(server.capabilities)
+                .with_collation(hello.charset)
                 .with_values(session.application().database.values),
             recorder,
             events: Events::new(),

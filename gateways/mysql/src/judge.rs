@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use database::{Credential, Mark, Text};
+use database::{Charset, Credential, Mark, Text};
 
 use crate::lex::{Lexer, Seen, killed, used};
 use crate::proto::{self, Change, Command, QUERY, Reader, Told};
@@ -105,25 +105,27 @@ impl Rules<'_> {
         let body = message.body.get(1..).unwrap_or_default();
         match command {
             Command::Quit => return Ok(Verdict::Quit),
-            Command::Replication => return Ok(refuse(message, words::no_replication())),
+            Command::Replication => {
+                return Ok(refuse(message, tracker.charset(), words::no_replication()));
+            }
             Command::ChangeUser => {
                 let change = proto::change(body, u32::MAX).map_err(|_| Fault::Body(0x11))?;
                 return Ok(Verdict::Change(Box::new(change)));
             }
-            Command::InitDb if !self.may_open(str::from_utf8(body).ok()) => {
-                return Ok(refuse(message, words::other_database()));
+            Command::InitDb if !self.may_open(tracker.charset().decode(body, false).as_deref()) => {
+                return Ok(refuse(message, tracker.charset(), words::other_database()));
             }
             Command::ProcessKill => return self.kill(message, seen, tracker),
             Command::Query | Command::Prepare => {
                 if seen.kill.is_some() {
                     return self.kill_by_text(message, seen, tracker);
                 }
-                if let Some(refused) = self.uses(message, seen)? {
+                if let Some(refused) = self.uses(message, seen, tracker.charset())? {
                     return Ok(refused);
                 }
                 // Of a long one the server has the beginning already, and refuses it.
                 if seen.loads_local && !self.files && !self.is_long {
-                    return Ok(refuse(message, words::no_files()));
+                    return Ok(refuse(message, tracker.charset(), words::no_files()));
                 }
             }
             Command::InitDb
@@ -148,7 +150,12 @@ impl Rules<'_> {
     }
 
     /// Whether databases are opened that the grant does not name. What is no name is none.
-    fn uses(&self, message: Message<'_>, seen: &Seen) -> Result<Option<Verdict>, Fault> {
+    fn uses(
+        &self,
+        message: Message<'_>,
+        seen: &Seen,
+        charset: Charset,
+    ) -> Result<Option<Verdict>, Fault> {
         if self.databases.is_none() || seen.uses.is_empty() {
             return Ok(None);
         }
@@ -156,10 +163,11 @@ impl Rules<'_> {
             return Err(Fault::Reach);
         }
         let body = message.body.get(1..).unwrap_or_default();
-        let text = str::from_utf8(body).map_err(|_| Fault::Reach)?;
-        let mut opened = seen.uses.iter().map(|at| used(text, *at));
+        let text = charset.decode(body, false).ok_or(Fault::Reach)?;
+        let mut places = charset.places(body);
+        let mut opened = seen.uses.iter().map(|at| used(&text, places(*at)));
         let all = opened.all(|name| name.is_some_and(|name| self.may_open(Some(&name))));
-        Ok((!all).then(|| refuse(message, words::other_database())))
+        Ok((!all).then(|| refuse(message, charset, words::other_database())))
     }
 
     fn may_open(&self, name: Option<&str>) -> bool {
@@ -176,7 +184,7 @@ impl Rules<'_> {
         let (byte, body) = message.body.split_first().ok_or(Fault::Empty)?;
         let number = Reader(body).u32().ok_or(Fault::Body(*byte))?;
         let Some(theirs) = self.known.sibling(number.into()) else {
-            return Ok(refuse(message, words::foreign_kill()));
+            return Ok(refuse(message, tracker.charset(), words::foreign_kill()));
         };
         let instead = [&[*byte][..], &theirs.server.to_le_bytes()].concat();
         self.killing(theirs, instead, true, seen, tracker)
@@ -189,7 +197,7 @@ impl Rules<'_> {
         seen: &Seen,
         tracker: &mut Tracker<Mark>,
     ) -> Result<Verdict, Fault> {
-        let refused = || Ok(refuse(message, words::foreign_kill()));
+        let refused = || Ok(refuse(message, tracker.charset(), words::foreign_kill()));
         let (byte, body) = message.body.split_first().ok_or(Fault::Empty)?;
         let (Ok(text), Some(kill)) = (str::from_utf8(body), seen.kill) else { return refused() };
         let Some(digits) = killed(text, kill) else { return refused() };
@@ -224,8 +232,8 @@ impl Rules<'_> {
     }
 }
 
-fn refuse(message: Message<'_>, told: Told) -> Verdict {
-    Verdict::Refuse(asked(message), told)
+fn refuse(message: Message<'_>, charset: Charset, told: Told) -> Verdict {
+    Verdict::Refuse(asked(message, charset), told)
 }
 
 fn of(body: &[u8]) -> Message<'_> {
@@ -267,5 +275,15 @@ mod tests {
         let load = "load data local infile 'a' into table t";
         assert_eq!(refused(format!("\x03{load}").as_bytes()), told(load, 1148));
         assert_eq!(refused(b"\x03use orders"), None);
+        // Other bytes in the client's charset are another name.
+        let databases = ["é".to_owned()];
+        let rules = Rules { databases: Some(&databases), ..rules };
+        for (name, passes) in [(&b"\xe9"[..], true), ("é".as_bytes(), false)] {
+            let mut tracker = Tracker::new(0).with_collation(8);
+            let body = [b"\x02", name].concat();
+            let judged =
+                rules.judge(Command::InitDb, of(&body), &Seen::default(), &mut tracker).unwrap();
+            assert_eq!(matches!(judged, Verdict::Last(_)), passes, "{name:?}");
+        }
     }
 }

@@ -26,6 +26,8 @@ pub struct Seen {
     pub calls: bool,
     /// Behind each `USE`.
     pub uses: Vec<usize>,
+    /// Behind the last `SET NAMES` or `SET CHARACTER SET`.
+    pub charset: Option<usize>,
     /// The first `KILL`.
     pub kill: Option<Kill>,
     /// `LOAD DATA LOCAL` or `LOAD XML LOCAL`.
@@ -82,6 +84,8 @@ enum Verb {
     Begin,
     Define,
     Load,
+    Set,
+    SetCharacter,
 }
 
 /// A word's beginning, in capitals.
@@ -229,12 +233,18 @@ impl Lexer {
             self.verb(word.as_bytes());
         }
         match (self.statement.verb, word.as_bytes()) {
-            (Verb::Load, b"LOCAL") => self.seen.loads_local = true,
-            (Verb::Define, b"BEGIN") | (Verb::Begin, b"NOT") => self.statement.whole = true,
             (_, b"KILL") => {
                 let kill = if first { Kill::Plain(self.at) } else { Kill::Within };
                 self.seen.kill.get_or_insert(kill);
             }
+            (Verb::Load, b"LOCAL") => self.seen.loads_local = true,
+            (Verb::Set, b"NAMES" | b"CHARSET") | (Verb::SetCharacter, b"SET") => {
+                self.statement.verb = Verb::Other;
+                self.seen.charset = Some(self.at);
+            }
+            (Verb::Set, b"CHARACTER") => self.statement.verb = Verb::SetCharacter,
+            (Verb::Set, word) if word != b"SET" => self.statement.verb = Verb::Other,
+            (Verb::Define, b"BEGIN") | (Verb::Begin, b"NOT") => self.statement.whole = true,
             _ => {}
         }
     }
@@ -244,6 +254,7 @@ impl Lexer {
             b"BEGIN" => Verb::Begin,
             b"CREATE" | b"ALTER" => Verb::Define,
             b"LOAD" => Verb::Load,
+            b"SET" => Verb::Set,
             _ => Verb::Other,
         };
         match word {
@@ -314,6 +325,13 @@ pub fn used(text: &str, behind_use: usize) -> Option<String> {
     let ends = |c: char| c.is_ascii() && !c.is_ascii_alphanumeric() && !matches!(c, '_' | '$');
     let end = rest.find(ends).unwrap_or(rest.len());
     (end > 0).then(|| rest[..end].to_owned())
+}
+
+/// The name of the character set that stands behind a `SET NAMES`.
+pub fn charset(text: &str, behind: usize) -> Option<&str> {
+    let rest = text.get(behind..)?.trim_start().trim_start_matches(['\'', '"', '`']);
+    let end = rest.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(rest.len());
+    (end > 0).then(|| &rest[..end])
 }
 
 const LONGEST_WORD: usize = 10;
@@ -417,6 +435,32 @@ mod tests {
         assert_eq!(opened("select 1; USE `a``b`;"), [Some("a`b".to_owned())]);
         assert_eq!(opened("use /* x */ y"), [None]);
         assert!(opened("select 1 from t use index (a)").is_empty());
+    }
+
+    #[test]
+    fn the_charset_that_is_set_is_seen() {
+        let set = |text: &str| {
+            let at = seen(text).charset?;
+            charset(text, at).map(str::to_owned)
+        };
+        for text in [
+            "set names latin1",
+            "SET /* x */ NAMES 'latin1' collate latin1_bin",
+            "select 1; set character set latin1",
+            "set names gbk; set charset \"latin1\"",
+        ] {
+            assert_eq!(set(text).as_deref(), Some("latin1"), "{text}");
+        }
+        for text in [
+            "select set, names",
+            "set @names = 1",
+            "set x = 1, names = 2",
+            "set 'names latin1'",
+            "set names",
+            "create table t (a text character set latin1)",
+        ] {
+            assert_eq!(set(text), None, "{text}");
+        }
     }
 
     proptest! {

@@ -6,6 +6,7 @@
 mod accounts;
 mod auth;
 mod change;
+mod charset;
 mod client;
 mod compress;
 mod connection;

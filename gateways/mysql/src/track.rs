@@ -4,9 +4,10 @@
 //! and several statements in one message are told apart by their results.
 
 pub use database::Event;
-use database::{Done, Text};
+use database::{Charset, Done, Text};
 
-use crate::lex::Seen;
+use crate::charset;
+use crate::lex::{self, Seen};
 use crate::proto::{self, Command, Reader, capability, status};
 use crate::scan::{Fault, Message};
 use crate::texts::Texts;
@@ -25,6 +26,9 @@ pub struct Tracker<M> {
     prepared: Texts,
     /// Whether values stand behind texts.
     values: bool,
+    /// The client's, and the one it came with.
+    charset: Charset,
+    first_charset: Charset,
     /// Rows that came in the result that is under way.
     rows: u64,
 }
@@ -94,6 +98,8 @@ struct Statements<M> {
     /// Its rows are to be fetched, if the server says so.
     cursor: bool,
     opens: Option<String>,
+    /// The charset of what the client says afterwards.
+    charset: Option<Charset>,
 }
 
 impl<M: Clone> Tracker<M> {
@@ -107,6 +113,8 @@ impl<M: Clone> Tracker<M> {
             asked: Asked::Nothing,
             prepared: Texts::default(),
             values: false,
+            charset: Charset::default(),
+            first_charset: Charset::default(),
             rows: 0,
         }
     }
@@ -115,6 +123,18 @@ impl<M: Clone> Tracker<M> {
     #[must_use]
     pub fn with_values(self, values: bool) -> Self {
         Self { values, ..self }
+    }
+
+    /// Of a client that came with the charset of this collation.
+    #[must_use]
+    pub fn with_collation(self, number: u8) -> Self {
+        let charset = charset::of_collation(number);
+        Self { charset, first_charset: charset, ..self }
+    }
+
+    /// In which the client's texts are.
+    pub fn charset(&self) -> Charset {
+        self.charset
     }
 
     /// Whether a backslash in a text is a character like others.
@@ -141,10 +161,12 @@ impl<M: Clone> Tracker<M> {
         asked.left(why)
     }
 
-    /// Forgets what belonged to the user before.
-    pub fn changed(&mut self) {
+    /// Forgets what belonged to the user before. The one there is now came with this collation.
+    pub fn changed(&mut self, collation: u8) {
         self.prepared = Texts::default();
         self.status = status::AUTOCOMMIT;
+        self.first_charset = charset::of_collation(collation);
+        self.charset = self.first_charset;
     }
 
     /// Takes a message of the client's that goes on. What it has the server carry out is returned,
@@ -161,7 +183,7 @@ impl<M: Clone> Tracker<M> {
         if !self.is_idle() {
             return Err(Fault::Turn);
         }
-        let length = message.length - 1;
+        let (charset, length) = (self.charset, message.length - 1);
         let told = |text: String, stage, mark: M| (Statements::one(text.into(), mark), stage);
         let (statements, stage) = match command {
             Command::Quit | Command::CloseStatement | Command::LongData => {
@@ -174,7 +196,7 @@ impl<M: Clone> Tracker<M> {
                 return Ok(Vec::new());
             }
             Command::Query => {
-                let text = text_of(body, length);
+                let text = text_of(charset, body, length);
                 (self.statements(text, body, seen, &mut mark), Stage::First)
             }
             Command::Execute => {
@@ -185,11 +207,11 @@ impl<M: Clone> Tracker<M> {
                 (statements, Stage::First)
             }
             Command::Prepare => {
-                let text = text_of(body, length);
+                let text = text_of(charset, body, length);
                 return self.plain(Asked::Prepare { text, mark: mark() }, Stage::First);
             }
             Command::InitDb => {
-                let name = String::from_utf8_lossy(body).into_owned();
+                let name = text_of(charset, body, length).text.to_string();
                 return self.plain(Asked::Plain(Then::Open(name)), Stage::First);
             }
             Command::SetOption => {
@@ -215,8 +237,10 @@ impl<M: Clone> Tracker<M> {
                 let id = Reader(body).u32().ok_or_else(cut_short)?;
                 told(format!("(kill {id})"), Stage::First, mark())
             }
-            Command::CreateDb => told(named("create database", body), Stage::First, mark()),
-            Command::DropDb => told(named("drop database", body), Stage::First, mark()),
+            Command::CreateDb => {
+                told(named("create database", charset, body), Stage::First, mark())
+            }
+            Command::DropDb => told(named("drop database", charset, body), Stage::First, mark()),
             Command::Refresh => told("(refresh)".into(), Stage::First, mark()),
             Command::Shutdown => told("(shutdown)".into(), Stage::First, mark()),
             Command::Debug => told("(debug)".into(), Stage::First, mark()),
@@ -236,7 +260,7 @@ impl<M: Clone> Tracker<M> {
             return text;
         }
         match self.prepared.parameters(id) {
-            Some(parameters) => parameters.read(body).behind(&text),
+            Some(parameters) => parameters.read(body, self.charset).behind(&text),
             None => text,
         }
     }
@@ -263,17 +287,20 @@ impl<M: Clone> Tracker<M> {
         seen: &Seen,
         mark: &mut impl FnMut() -> M,
     ) -> Statements<M> {
-        let places = Text::places(body);
-        let place = |at: &usize| places(*at);
-        let opens = seen.uses.last().map(place).and_then(|at| crate::lex::used(&text.text, at));
+        let mut places = self.charset.places(body);
+        let mut place = |at: &usize| places(*at);
+        let opens = seen.uses.last().map(&mut place).and_then(|at| lex::used(&text.text, at));
+        let sets = seen.charset.as_ref().map(&mut place);
+        let sets = sets.and_then(|at| lex::charset(&text.text, at)).map(charset::named);
         let mut statements = Statements::one(text, mark());
-        (statements.opens, statements.loads_local) = (opens, seen.loads_local);
+        (statements.opens, statements.charset) = (opens, sets);
+        statements.loads_local = seen.loads_local;
         // What is cut does not say where statements begin; nor does a call say how many results it has.
         if self.several && statements.text.cut == 0 && !seen.calls {
             let text = statements.text.text.clone();
             let begins =
                 |start: &usize| text.get(*start..).is_some_and(|rest| !rest.trim().is_empty());
-            let more = seen.starts.iter().skip(1).map(place).filter(begins);
+            let more = seen.starts.iter().skip(1).map(&mut place).filter(begins);
             statements.parts.extend(more.map(|start| (start, mark())));
         }
         statements
@@ -345,7 +372,9 @@ impl<M: Clone> Tracker<M> {
             }
             0xfb => {
                 let Asked::Statements(asked) = &self.asked else { return Err(wrong) };
-                if !asked.loads_local || !names(&asked.text.text, &message.body[1..]) {
+                let file = self.charset.decode(&message.body[1..], false);
+                let is_named = file.is_some_and(|file| names(&asked.text.text, &file));
+                if !asked.loads_local || !is_named {
                     return Err(Fault::File);
                 }
                 self.stage = Stage::File;
@@ -442,6 +471,7 @@ impl<M: Clone> Tracker<M> {
         self.asked = match asked {
             Asked::Statements(mut asked) => {
                 asked.result(rows, more, event);
+                self.charset = asked.charset.filter(|_| !more).unwrap_or(self.charset);
                 Asked::Statements(asked)
             }
             Asked::Plain(Then::Open(name)) => {
@@ -453,7 +483,7 @@ impl<M: Clone> Tracker<M> {
                 Asked::Nothing
             }
             Asked::Plain(Then::Reset) => {
-                self.prepared = Texts::default();
+                (self.prepared, self.charset) = (Texts::default(), self.first_charset);
                 Asked::Nothing
             }
             Asked::Plain(Then::Nothing) | Asked::Prepare { .. } | Asked::Nothing => Asked::Nothing,
@@ -485,8 +515,16 @@ impl<M: Clone> Tracker<M> {
 
 impl<M: Clone> Statements<M> {
     fn one(text: Text, mark: M) -> Self {
-        let parts = vec![(0, mark)];
-        Self { text, parts, at: 0, rows: None, loads_local: false, cursor: false, opens: None }
+        Self {
+            text,
+            parts: vec![(0, mark)],
+            at: 0,
+            rows: None,
+            loads_local: false,
+            cursor: false,
+            opens: None,
+            charset: None,
+        }
     }
 
     fn begun(&self) -> Vec<(Text, M)> {
@@ -547,11 +585,13 @@ impl<M: Clone> Statements<M> {
 }
 
 /// What a message asks, for who is told that it does not go on.
-pub(crate) fn asked(message: Message<'_>) -> Text {
+pub(crate) fn asked(message: Message<'_>, charset: Charset) -> Text {
     let (byte, body) = message.body.split_first().unwrap_or((&0, b""));
     match Command::of(*byte) {
-        Some(Command::Query | Command::Prepare) => text_of(body, message.length.saturating_sub(1)),
-        Some(Command::InitDb) => named("use", body).into(),
+        Some(Command::Query | Command::Prepare) => {
+            text_of(charset, body, message.length.saturating_sub(1))
+        }
+        Some(Command::InitDb) => named("use", charset, body).into(),
         Some(Command::ProcessKill) => {
             format!("(kill {})", Reader(body).u32().unwrap_or_default()).into()
         }
@@ -561,18 +601,17 @@ pub(crate) fn asked(message: Message<'_>) -> Text {
 }
 
 /// A text of which `there` is the beginning, of this length.
-fn text_of(there: &[u8], length: usize) -> Text {
-    Text::of(there, length, LONGEST_TEXT)
+fn text_of(charset: Charset, there: &[u8], length: usize) -> Text {
+    charset.text(there, length, LONGEST_TEXT)
 }
 
-fn named(what: &str, name: &[u8]) -> String {
+fn named(what: &str, charset: Charset, name: &[u8]) -> String {
     let name = &name[..name.len().min(LONGEST_NAME)];
-    format!("({what} {})", Text::of(name, name.len(), LONGEST_TEXT).text)
+    format!("({what} {})", charset.text(name, name.len(), LONGEST_TEXT).text)
 }
 
 /// Whether a statement names this file, as it is or with backslashes before some characters.
-fn names(statement: &str, file: &[u8]) -> bool {
-    let Ok(file) = str::from_utf8(file) else { return false };
+fn names(statement: &str, file: &str) -> bool {
     let mut escaped = false;
     let plain = statement.chars().filter(|c| {
         escaped = *c == '\\' && !escaped;

@@ -274,6 +274,34 @@ fn what_is_not_answered_to_its_end_is_told_by_the_end_of_the_session() {
 }
 
 #[test]
+fn texts_are_read_in_the_charset_that_the_client_came_with_or_has_set() {
+    let mut line = Line::new(ENDS);
+    line.tracker = Tracker::new(ENDS).with_collation(8).with_values(true);
+    let mut says = |body: &[u8], answer: &[&[u8]]| {
+        line.ask(body).unwrap();
+        line.hear(answer).unwrap();
+        line.told.last().map(|told| told.1.clone()).unwrap_or_default()
+    };
+    let failed: &[u8] = b"\xff\x28\x04#42000no";
+    assert_eq!(
+        says(b"\x03insert 'ca\xf1a'; insert '\xc3\xa9'", &[DONE_AND_MORE, DONE]),
+        "insert 'Ã©'"
+    );
+    says(b"\x03set names gbk", &[failed]);
+    assert_eq!(says(b"\x03insert '\xf1'", &[DONE]), "insert 'ñ'");
+    says(b"\x03set names gbk", &[DONE]);
+    assert_eq!(says(b"\x03insert '\xd6\xd0'", &[DONE]), "insert '中'");
+    // A login's holds again.
+    says(b"\x1f", &[DONE]);
+    assert_eq!(says(b"\x03insert '\xf1'", &[DONE]), "insert 'ñ'");
+    line.tracker.changed(45);
+    line.ask(b"\x03insert '\xc3\xa9 \xf1'").unwrap();
+    line.hear(&[DONE]).unwrap();
+    let texts: Vec<_> = line.told.iter().map(|told| told.1.as_str()).collect();
+    assert_eq!((texts[0], texts[texts.len() - 1]), ("insert 'caña'", r"insert 'é \xf1'"));
+}
+
+#[test]
 fn statements_in_another_charset_are_told_apart_and_kept_by_their_bytes() {
     let mut line = Line::new(ENDS);
     line.ask(b"\x03insert 'caf\xe9'; insert '\xfc'").unwrap();

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use database::Values;
+use database::{Charset, Values};
 
 use crate::proto::Reader;
 
@@ -35,8 +35,8 @@ impl Parameters {
     }
 
     /// The values in what follows an execution's command byte, as far as they are there.
-    pub(crate) fn read(&mut self, body: &[u8]) -> Values {
-        let mut values = Values::default();
+    pub(crate) fn read(&mut self, body: &[u8], charset: Charset) -> Values {
+        let mut values = Values::of(charset);
         if self.count > 0 && self.fill(body, &mut values).is_none() {
             values.rest_is_unknown();
         }
@@ -149,7 +149,7 @@ mod tests {
     use super::*;
 
     fn shown(parameters: &mut Parameters, body: &[u8]) -> String {
-        let values = parameters.read(body);
+        let values = parameters.read(body, Charset::Utf8);
         values.behind(&Text::from("?".to_owned())).text.to_string()
     }
 

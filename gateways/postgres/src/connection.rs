@@ -221,7 +221,7 @@ impl Gateway {
         server: Server,
         tls: Option<database::Tls>,
     ) {
-        let Server { io: server, key, greeting } = server;
+        let Server { io: server, key, charset, greeting } = server;
         let length = if startup.spoken() >= LONG_KEYS { LONG_KEY } else { SHORT_KEY };
         let process = key.as_ref().map_or(0, |key| key.process);
         let Some(cancellable) = self.keys.issue(process, length) else {
@@ -239,7 +239,7 @@ impl Gateway {
         };
         let recorder =
             Recorder::begin(self.log.clone(), &session, TRANSCRIPT, (database, name), mask).await;
-        let line = Line { session, client, server, recorder, cancellable, key, tls };
+        let line = Line { session, client, server, charset, recorder, cancellable, key, tls };
         Box::pin(line.carry()).await;
     }
 }

@@ -5,6 +5,7 @@
 
 mod accounts;
 mod cancel;
+mod charset;
 mod client;
 mod connection;
 mod desk;

@@ -381,6 +381,12 @@ pub fn split_text(body: &[u8]) -> Option<(&[u8], &[u8])> {
     Some((&body[..end], &body[end + 1..]))
 }
 
+/// The name and the value in a ParameterStatus.
+pub(crate) fn setting(body: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (name, rest) = split_text(body)?;
+    Some((name, split_text(rest)?.0))
+}
+
 /// A message's type and length.
 const HEAD: usize = 5;
 /// The newest version of protocol 3 that the door speaks.

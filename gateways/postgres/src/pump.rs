@@ -9,7 +9,7 @@ use std::time::Duration;
 use access::text::in_full;
 use access::{EndReason, Explain as _, Side};
 use bytes::{Buf as _, BytesMut};
-use database::{Events, Mark, Recorder, Tls, traffic};
+use database::{Charset, Events, Mark, Recorder, Tls, traffic};
 use session::{Session, WayBack};
 use splice::Counters;
 use tokio::io::{
@@ -30,6 +30,8 @@ pub(crate) struct Line {
     pub(crate) session: Session,
     pub(crate) client: Wire,
     pub(crate) server: Wire,
+    /// The client's, as the server has told it.
+    pub(crate) charset: Charset,
     pub(crate) recorder: Recorder,
     pub(crate) cancellable: Cancellable,
     /// The server's own key, where it gave one.
@@ -42,8 +44,8 @@ type Finish = database::Finish<Fault>;
 impl Line {
     /// Carries until either side or the lease ends, and tells the client why.
     pub(crate) async fn carry(self) {
-        let Self { session, client, server, recorder, mut cancellable, key, tls } = self;
-        let (mut lease, shared) = (session.lease(), Shared::new(&session, recorder));
+        let Self { session, client, server, charset, recorder, mut cancellable, key, tls } = self;
+        let (mut lease, shared) = (session.lease(), Shared::new(&session, charset, recorder));
         let mut events = Events::new();
         let (mut from_client, mut to_client) = split(client);
         let (mut from_server, mut to_server) = split(server);
@@ -114,10 +116,12 @@ impl Drop for Shared {
 }
 
 impl Shared {
-    fn new(session: &Session, recorder: Recorder) -> Self {
+    fn new(session: &Session, charset: Charset, recorder: Recorder) -> Self {
         Self {
             tracker: Mutex::new(
-                Tracker::default().with_values(session.application().database.values),
+                Tracker::default()
+                    .with_charset(charset)
+                    .with_values(session.application().database.values),
             ),
             recorder,
             counters: session.counters().clone(),

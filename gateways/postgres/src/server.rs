@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use access::{Code, Explain};
 use bytes::BytesMut;
-use database::{Credential, CredentialError, Tls, TlsOptionsError};
+use database::{Charset, Credential, CredentialError, Tls, TlsOptionsError};
 use secrecy::ExposeSecret as _;
 use session::DialError;
 use splice::{BoxStream, Io};
@@ -14,6 +14,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
+use crate::charset;
 use crate::proto::{self, Key, TLS_REQUEST, begin, field, message, text};
 use crate::scram::{self, Binding, PLAIN, PLUS, Scram, ScramError};
 
@@ -22,6 +23,8 @@ pub(crate) struct Server {
     pub(crate) io: Wire,
     /// Cancels what runs on it.
     pub(crate) key: Option<Key>,
+    /// In which its client's texts are.
+    pub(crate) charset: Charset,
     /// What it said of itself, as its client is to have it.
     pub(crate) greeting: BytesMut,
 }
@@ -236,7 +239,7 @@ impl Login<'_> {
 
     /// Reads what the server says of itself, to the first ReadyForQuery.
     async fn greeted(mut self) -> Result<Server, ServerError> {
-        let (mut key, mut greeting) = (None, BytesMut::new());
+        let (mut key, mut charset, mut greeting) = (None, Charset::default(), BytesMut::new());
         loop {
             let (kind, body) = self.read().await?;
             match kind {
@@ -246,6 +249,11 @@ impl Login<'_> {
                     key = Some(Key { process, secret: secret.to_vec() });
                 }
                 b'S' | b'N' if greeting.len() < MOST_GREETING => {
+                    if let Some((b"client_encoding", name)) =
+                        proto::setting(&body).filter(|_| kind == b'S')
+                    {
+                        charset = charset::named(name);
+                    }
                     message(&mut greeting, kind, |out| out.extend_from_slice(&body));
                 }
                 b'S' | b'N' => return Err(ServerError::Strange("a greeting without an end")),
@@ -254,7 +262,7 @@ impl Login<'_> {
                     message(&mut error, b'E', |out| out.extend_from_slice(&body));
                     return Err(ServerError::Closed { message: told(&body), error });
                 }
-                b'Z' => return Ok(Server { io: self.io, key, greeting }),
+                b'Z' => return Ok(Server { io: self.io, key, charset, greeting }),
                 _ => return Err(ServerError::Strange("a message that no greeting has")),
             }
         }

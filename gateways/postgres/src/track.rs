@@ -6,9 +6,10 @@
 use std::collections::VecDeque;
 
 pub use database::Event;
-use database::{Done, Text};
+use database::{Charset, Done, Text};
 
-use crate::proto::{field, split_text};
+use crate::charset;
+use crate::proto::{field, setting, split_text};
 use crate::scan::{Fault, Message};
 use crate::texts::{CROWDED, ROOM, Texts};
 use crate::values::{self, Types};
@@ -21,6 +22,8 @@ pub struct Tracker<M> {
     portals: Texts,
     /// Whether values stand behind texts.
     values: bool,
+    /// The client's, as the server told it last.
+    charset: Charset,
     /// An extended step failed: what is asked up to the next Sync is skipped.
     skipping: bool,
     copying: Copying,
@@ -87,6 +90,7 @@ impl<M> Default for Tracker<M> {
             prepared: Texts::default(),
             portals: Texts::default(),
             values: false,
+            charset: Charset::default(),
             skipping: false,
             copying: Copying::No,
             rows: 0,
@@ -101,6 +105,11 @@ impl<M: Clone> Tracker<M> {
     #[must_use]
     pub fn with_values(self, values: bool) -> Self {
         Self { values, ..self }
+    }
+
+    #[must_use]
+    pub fn with_charset(self, charset: Charset) -> Self {
+        Self { charset, ..self }
     }
 
     /// Whether so much waits for answers that no more should be asked.
@@ -160,7 +169,7 @@ impl<M: Clone> Tracker<M> {
             return self.client_copies(kind).map(|()| None);
         }
         let asked = match kind {
-            b'Q' => Asked::whole(self.kept(text_of(body, message.length)), mark()),
+            b'Q' => Asked::whole(self.kept(self.text_of(body, message.length)), mark()),
             b'F' => {
                 let oid = body.first_chunk().ok_or(Fault::Body('F'))?;
                 let text = format!("function call {}", u32::from_be_bytes(*oid));
@@ -169,7 +178,7 @@ impl<M: Clone> Tracker<M> {
             b'P' => {
                 let (name, rest) = named(body, 'P')?;
                 let behind = message.length - (body.len() - rest.len());
-                let text = self.kept(text_of(rest, behind));
+                let text = self.kept(self.text_of(rest, behind));
                 let types = match split_text(rest) {
                     Some((_, types)) if self.values => values::types(types),
                     Some(_) | None => Types::default(),
@@ -264,15 +273,23 @@ impl<M: Clone> Tracker<M> {
             b'E' => self.failed(body, &mut event),
             // Where both copy (replication), the client's side is as where it alone does.
             b'G' | b'W' => self.copies()?,
-            b'S' => {
-                if let Some(name) = application_name(body) {
-                    event(Event::Named(name));
-                }
-            }
+            b'S' => self.told(body, &mut event),
             b'Z' => self.ready(body.first() == Some(&b'I'), &mut event),
             _ => {}
         }
         Ok(())
+    }
+
+    /// A setting is so now.
+    fn told(&mut self, body: &[u8], event: &mut impl FnMut(Event<M>)) {
+        match setting(body) {
+            Some((b"application_name", name)) => {
+                let name = &name[..name.len().min(LONGEST_CLIENT)];
+                event(Event::Named(String::from_utf8_lossy(name).into_owned()));
+            }
+            Some((b"client_encoding", name)) => self.charset = charset::named(name),
+            Some(_) | None => {}
+        }
     }
 
     fn parsed(&mut self) {
@@ -454,7 +471,7 @@ impl<M: Clone> Tracker<M> {
     /// The text of a prepared statement, with the values that are bound to it now.
     fn executed(&self, prepared: &Text, types: &Types, bound: &[u8]) -> Text {
         match self.values && self.bytes < ROOM {
-            true => values::bound(bound, types).behind(prepared),
+            true => values::bound(bound, types, self.charset).behind(prepared),
             false => prepared.clone(),
         }
     }
@@ -475,6 +492,15 @@ impl<M: Clone> Tracker<M> {
             _ => None,
         });
         ahead.unwrap_or_else(|| self.portals.get(wanted, "portal").0)
+    }
+
+    /// A text of which `there` is the beginning, in a body of this length.
+    fn text_of(&self, there: &[u8], length: usize) -> Text {
+        let (shown, whole) = match split_text(there) {
+            Some((text, _)) => (text, text.len()),
+            None => (there, length.saturating_sub(1)),
+        };
+        self.charset.text(shown, whole, LONGEST_TEXT)
     }
 
     /// A text as long as there is room for it.
@@ -502,15 +528,6 @@ impl<M> Asked<M> {
     }
 }
 
-/// A text of which `there` is the beginning, in a body of this length.
-fn text_of(there: &[u8], length: usize) -> Text {
-    let (shown, whole) = match split_text(there) {
-        Some((text, _)) => (text, text.len()),
-        None => (there, length.saturating_sub(1)),
-    };
-    Text::of(shown, whole, LONGEST_TEXT)
-}
-
 fn named(body: &[u8], kind: char) -> Result<(&[u8], &[u8]), Fault> {
     let found = split_text(body).filter(|(name, _)| name.len() <= LONGEST_NAME);
     found.ok_or(Fault::Body(kind))
@@ -520,13 +537,6 @@ fn named(body: &[u8], kind: char) -> Result<(&[u8], &[u8]), Fault> {
 fn tag_rows(tag: &[u8]) -> Option<u64> {
     let (tag, _) = split_text(tag)?;
     str::from_utf8(tag).ok()?.rsplit_once(' ')?.1.parse().ok()
-}
-
-fn application_name(body: &[u8]) -> Option<String> {
-    let (name, rest) = split_text(body)?;
-    let (value, _) = split_text(rest)?;
-    let value = &value[..value.len().min(LONGEST_CLIENT)];
-    (name == b"application_name").then(|| String::from_utf8_lossy(value).into_owned())
 }
 
 /// The longest text that is kept, in bytes.

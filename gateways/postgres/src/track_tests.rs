@@ -250,6 +250,8 @@ fn a_function_call_and_an_error_of_nobody_are_told_apart() {
 #[test]
 fn a_long_text_is_cut_between_characters_and_says_by_how_much() {
     let long = "é".repeat(LONGEST_TEXT);
+    let tracker = Tracker::<u32>::default();
+    let text_of = |there: &[u8], length| tracker.text_of(there, length);
     let text = text_of(long.as_bytes(), long.len() + 1);
     assert_eq!((text.text.len(), text.cut), (LONGEST_TEXT, LONGEST_TEXT as u64));
     let odd = format!("x{long}");
@@ -257,6 +259,34 @@ fn a_long_text_is_cut_between_characters_and_says_by_how_much() {
     assert_eq!(text.text.len() as u64 + text.cut, odd.len() as u64);
     assert!(text.text.ends_with('é'));
     assert_eq!(text_of(b"a\xffb\0", 4).text.as_ref(), r"a\xffb");
+}
+
+#[test]
+fn texts_and_values_are_read_in_the_charset_that_the_server_told_last() {
+    let spanish = b"select '\xf1 \xc3\xa9'\0";
+    let talk: &[(char, u8, &[u8])] = &[
+        ('>', b'Q', spanish),
+        ('<', b'S', b"client_encoding\0UTF8\0"),
+        ('<', b'Z', b"I"),
+        ('>', b'Q', spanish),
+        ('<', b'Z', b"I"),
+        ('<', b'S', b"client_encoding\0EUC_JP\0"),
+        ('>', b'P', b"\0select '\xc6\xfc', $1\0\0\0"),
+        ('>', b'B', b"\0\0\0\0\0\x01\0\0\0\x02\xcb\xdc\0\0"),
+        ('>', b'E', b"\0\0\0\0\0"),
+        ('>', b'S', b""),
+        ('<', b'1', b""),
+        ('<', b'2', b""),
+        ('<', b'C', b"SELECT 1\0"),
+        ('<', b'Z', b"I"),
+    ];
+    let latin = Tracker::default().with_charset(Charset::Latin1).with_values(true);
+    let expected = [
+        ok(0, "select 'ñ Ã©'", None),
+        ok(1, r"select '\xf1 é'", None),
+        ok(4, "select '日', $1 -- '本'", Some(1)),
+    ];
+    assert_eq!(told_by(latin, talk), expected);
 }
 
 #[test]

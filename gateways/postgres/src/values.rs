@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use bytes::Buf;
-use database::Values;
+use database::{Charset, Values};
 use jiff::SignedDuration;
 use jiff::civil::{Date, DateTime, date};
 
@@ -20,8 +20,8 @@ pub(crate) fn types(mut body: &[u8]) -> Types {
 }
 
 /// The values in what follows the names in a Bind, as far as they are there.
-pub(crate) fn bound(body: &[u8], types: &[u32]) -> Values {
-    let mut values = Values::default();
+pub(crate) fn bound(body: &[u8], types: &[u32], charset: Charset) -> Values {
+    let mut values = Values::of(charset);
     if fill(body, types, &mut values).is_none() {
         values.rest_is_unknown();
     }
@@ -176,7 +176,10 @@ mod tests {
     use super::*;
 
     fn read(body: &[u8], types: &[u32]) -> String {
-        bound(body, types).behind(&database::Text::from("?".to_owned())).text.to_string()
+        bound(body, types, Charset::Utf8)
+            .behind(&database::Text::from("?".to_owned()))
+            .text
+            .to_string()
     }
 
     fn bind(formats: &[u16], values: &[Option<&[u8]>]) -> Vec<u8> {

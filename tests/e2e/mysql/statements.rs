@@ -87,7 +87,7 @@ fn what_must_be_recorded_is_on_the_disk_before_it_runs() -> Result<()> {
 #[test]
 fn a_mask_holds_in_the_log_and_in_recordings() -> Result<()> {
     let stage = Stage::start()?;
-    let mask = r#"mask = ["(?i)secret\\s*=\\s*'([^']*)'"]"#;
+    let mask = r#"mask = ["(?i)secret\\s*=\\s*'([^']*)'", "contraseña '([^']*)'"]"#;
     let document = stage.document(&format!("sni = \"localhost\"\n{mask}\n"), true)?;
     let recorded = grant("alice", "orders-db") + "recording = \"required\"\n";
     stage.deployment.apply(&(document + &recorded))?.ok()?;
@@ -101,7 +101,17 @@ fn a_mask_holds_in_the_log_and_in_recordings() -> Result<()> {
         shown.is_ok_and(|shown| {
             shown.both().contains("SECRET = '***'") && !shown.both().contains("hunter2")
         })
-    })
+    })?;
+    let mut latin = stage.mariadb(&token, &["--comments", "--default-character-set=latin1"]);
+    let spoken = b"select 2 /* contrase\xf1a 'geheim' \xc3\xa9 */;\nset names utf8mb4;\n\
+        select 3 /* contrase\xc3\xb1a 'geheim' */;\n";
+    run_with_input(&mut latin, spoken, SOON)?.ok()?;
+    let rows = kept(&stage, 5)?;
+    let texts: Vec<String> = rows.iter().map(text).collect::<Result<_>>()?;
+    for wanted in ["select 2 /* contraseña '***' Ã© */", "select 3 /* contraseña '***' */"] {
+        assert!(texts.iter().any(|text| text == wanted), "{texts:?}");
+    }
+    Ok(())
 }
 
 #[test]

@@ -46,7 +46,7 @@ fn who_demands_scram_gets_in_and_shows_the_token_to_nobody() -> Result<()> {
 fn what_patterns_find_is_in_no_log() -> Result<()> {
     let stage = Stage::start()?;
     let document = stage.document()?;
-    let mask = r#"mask = ['\b\d{16}\b', "(?i)password '([^']*)'"]"#;
+    let mask = r#"mask = ['\b\d{16}\b', "(?i)password '([^']*)'", "contraseña '([^']*)'"]"#;
     let options = format!("[application.database]\n{mask}\n");
     let masked = document.replacen("[application.database]\n", &options, 1);
     let recorded = crate::support::grant("alice", "orders-db") + "recording = \"required\"\n";
@@ -63,6 +63,20 @@ fn what_patterns_find_is_in_no_log() -> Result<()> {
     })?;
     let shown = stage.deployment.admin(&["session", "recording", &id])?.ok()?;
     assert!(!shown.contains("geheim") && !shown.contains("4111"), "{shown}");
+    let mut latin = stage.psql(&token, &[]);
+    latin.env("PGCLIENTENCODING", "LATIN1");
+    let spoken = b"select 2 /* contrase\xf1a 'geheim' \xc3\xa9 */;\nset client_encoding = utf8;\n\
+        select 3 /* contrase\xc3\xb1a 'geheim' */;\nset client_encoding = win1252;\n\
+        select 4 /* contrase\xf1a 'geheim' \x80 */;\n";
+    testkit::run_with_input(&mut latin, spoken, SOON)?.ok()?;
+    let rows = super::statements::kept(&stage, 6)?;
+    let texts: Vec<_> = rows.iter().skip(1).step_by(2).map(|row| row["text"].clone()).collect();
+    let wanted = [
+        "select 2 /* contraseña '***' Ã© */;",
+        "select 3 /* contraseña '***' */;",
+        "select 4 /* contraseña '***' € */;",
+    ];
+    assert_eq!(texts, wanted);
     let bad = stage.document()?.replacen(
         "[application.database]\n",
         "[application.database]\nmask = ['(']\n",
