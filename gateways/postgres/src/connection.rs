@@ -86,12 +86,14 @@ impl Gateway {
         let asked = Instant::now();
         let knock = self.knock(sni.as_deref(), &startup);
         match Box::pin(knock.open(&self.broker, &who, SystemTime::now())).await {
-            Ok(session) if replicates(&session, &startup) => Ok((session, startup)),
-            Ok(session) => {
-                session.note("database.replication", "the application does not allow it");
-                session.end(EndReason::Failed, Side::Relay);
-                Err(Some(words::no_replication()))
-            }
+            Ok(session) => match may_replicate(&session, startup.replication) {
+                Ok(()) => Ok((session, startup)),
+                Err((why, told)) => {
+                    session.note("database.replication", why);
+                    session.end(EndReason::Failed, Side::Relay);
+                    Err(Some(told))
+                }
+            },
             Err(error) => {
                 // How long it took to find out tells nothing of what is there.
                 pace::even(asked, pace::DENIED).await;
@@ -288,12 +290,15 @@ async fn fail(io: &mut Wire, session: Session, startup: &Startup, error: &Server
     tell(io, startup, error).await;
 }
 
-/// Whether the application lets pass what a client wants to replicate, if it does.
-fn replicates(session: &Session, startup: &Startup) -> bool {
-    match startup.replication {
-        Replication::No => true,
-        Replication::Logical => session.application().database.replication,
-        Replication::Physical => false,
+/// Whether what a client wants to replicate passes; why not, for the audit log and for it.
+fn may_replicate(session: &Session, wanted: Replication) -> Result<(), (&'static str, Told)> {
+    match wanted {
+        Replication::No => Ok(()),
+        Replication::Logical if session.application().database.replication => Ok(()),
+        Replication::Logical => Err(("the application does not allow it", words::no_replication())),
+        Replication::Physical => {
+            Err(("physical replication never passes", words::no_physical_replication()))
+        }
     }
 }
 

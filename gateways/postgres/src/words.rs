@@ -67,6 +67,21 @@ pub(crate) fn no_replication() -> Told {
     }
 }
 
+pub(crate) fn no_physical_replication() -> Told {
+    Told {
+        sqlstate: UNSUPPORTED,
+        message: format!(
+            "adit: physical replication never passes here ({})",
+            Code("database.replication")
+        ),
+        hint: Some(
+            "`adit tunnel APP` carries it where a grant allows raw bytes; of one database pg_dump \
+             makes a copy, or logical replication, where an admin allows it (`--replication yes`)"
+                .to_owned(),
+        ),
+    }
+}
+
 pub(crate) fn too_slow() -> Told {
     Told {
         sqlstate: AUTHORIZATION,

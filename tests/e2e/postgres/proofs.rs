@@ -114,7 +114,9 @@ fn logical_replication_passes_where_the_application_allows_it() -> Result<()> {
     let folder = stage.deployment.dir().join("wal");
     std::fs::create_dir(&folder)?;
     physical.args(["--no-loop", "-D"]).arg(&folder);
-    assert_says(&run(&mut physical, SOON)?, "database.replication");
+    let refused = run(&mut physical, SOON)?;
+    assert_says(&refused, "physical replication never passes here (database.replication)");
+    assert_says(&refused, "adit tunnel APP");
     let rows: Vec<Value> = super::statements::kept(&stage, 2)?;
     assert!(
         rows.iter().any(|row| row["text"].to_string().contains("START_REPLICATION")),
