@@ -18,6 +18,7 @@ mod record;
 pub mod scan;
 mod scram;
 mod server;
+mod sql;
 mod texts;
 #[doc(hidden)]
 pub mod track;

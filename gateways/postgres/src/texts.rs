@@ -4,6 +4,8 @@ use std::collections::HashMap;
 
 use database::Text;
 
+use crate::sql::is_word;
+use crate::track::LONGEST_TEXT;
 use crate::values::Types;
 
 /// Texts by name, some thousands at most.
@@ -22,6 +24,35 @@ impl Texts {
         let text = if self.bytes < ROOM { text } else { text.cut_at(CROWDED) };
         self.bytes += name.len() + text.text.len();
         self.by_name.insert(name, (text, types));
+    }
+
+    /// The text of the one that an `EXECUTE` names.
+    pub(crate) fn known(&self, name: &str) -> Option<&Text> {
+        self.by_name.get(name.as_bytes()).map(|(text, _)| text)
+    }
+
+    /// A message of several statements has given up or prepared some that it names, and which is not
+    /// known: both texts stand for each then.
+    pub(crate) fn doubt(&mut self, message: &Text) {
+        let folded = message.text.to_ascii_lowercase();
+        let words = folded.split(|c: char| c.is_ascii() && !is_word(c));
+        let mut named: Vec<_> = words.chain(message.text.split('"')).collect();
+        named.sort_unstable();
+        named.dedup();
+        for name in named.into_iter().filter(|name| !name.is_empty()) {
+            if let Some((text, types)) = self.by_name.get(name.as_bytes()).cloned() {
+                self.put(name.into(), behind(&text, "or by", message), types);
+            }
+        }
+    }
+
+    /// All that have a name are given up.
+    pub(crate) fn clear_named(&mut self) {
+        let unnamed = self.by_name.remove_entry(&b""[..]);
+        self.clear();
+        if let Some((name, (text, types))) = unnamed {
+            self.put(name, text, types);
+        }
     }
 
     pub(crate) fn get(&self, name: &[u8], what: &str) -> (Text, Types) {
@@ -46,6 +77,12 @@ impl Texts {
         self.by_name.clear();
         self.bytes = 0;
     }
+}
+
+/// A text with another one behind it, as a comment.
+pub(crate) fn behind(text: &Text, what: &str, other: &Text) -> Text {
+    let both = format!("{} -- {what}: {}", text.text, other.text);
+    Text { text: both.into(), cut: text.cut + other.cut }.cut_at(LONGEST_TEXT)
 }
 
 pub(crate) const NAMES: usize = 10_000;

@@ -11,7 +11,8 @@ use database::{Charset, Done, Text};
 use crate::charset;
 use crate::proto::{field, setting, split_text};
 use crate::scan::{Fault, Message};
-use crate::texts::{CROWDED, ROOM, Texts};
+use crate::sql::{self, Says};
+use crate::texts::{CROWDED, ROOM, Texts, behind};
 use crate::values::{self, Types};
 
 /// Follows one connection after its login. `M` is what its owner remembers of a statement.
@@ -71,6 +72,9 @@ enum Asked<M> {
         mark: M,
         rows: Option<u64>,
         error: Option<String>,
+        /// The results that came, and whether prepared statements came or went by one.
+        results: usize,
+        prepares: bool,
     },
 }
 
@@ -169,7 +173,10 @@ impl<M: Clone> Tracker<M> {
             return self.client_copies(kind).map(|()| None);
         }
         let asked = match kind {
-            b'Q' => Asked::whole(self.kept(self.text_of(body, message.length)), mark()),
+            b'Q' => {
+                let text = self.resolved(self.text_of(body, message.length));
+                Asked::whole(self.kept(text), mark())
+            }
             b'F' => {
                 let oid = body.first_chunk().ok_or(Fault::Body('F'))?;
                 let text = format!("function call {}", u32::from_be_bytes(*oid));
@@ -189,8 +196,8 @@ impl<M: Clone> Tracker<M> {
                 let (portal, rest) = named(body, 'B')?;
                 let (statement, rest) = named(rest, 'B')?;
                 let (prepared, types) = self.statement(statement);
-                let text = self.executed(&prepared, &types, rest);
-                let own = text.text.len() - prepared.text.len();
+                let text = self.resolved(self.executed(&prepared, &types, rest));
+                let own = text.text.len().saturating_sub(prepared.text.len());
                 Asked::Bind { portal: portal.to_vec(), text, own, mark: mark() }
             }
             b'E' => {
@@ -264,11 +271,11 @@ impl<M: Clone> Tracker<M> {
             b'3' => self.closed(),
             b't' => self.told_types(body),
             b'T' | b'n' => self.described(),
-            b'C' => self.complete(tag_rows(body), &mut event),
-            b'I' => self.complete(None, &mut event),
+            b'C' => self.complete(tag(body), tag_rows(body), &mut event),
+            b'I' => self.complete(b"", None, &mut event),
             b's' => {
                 let rows = Some(self.rows);
-                self.complete(rows, &mut event);
+                self.complete(b"", rows, &mut event);
             }
             b'E' => self.failed(body, &mut event),
             // Where both copy (replication), the client's side is as where it alone does.
@@ -329,11 +336,17 @@ impl<M: Clone> Tracker<M> {
         drop(self.take(|asked| matches!(asked, Asked::Describe { .. })));
     }
 
-    fn complete(&mut self, told: Option<u64>, event: &mut impl FnMut(Event<M>)) {
+    fn complete(&mut self, tag: &[u8], told: Option<u64>, event: &mut impl FnMut(Event<M>)) {
         self.copying = Copying::No;
         self.rows = 0;
         self.settle();
-        if let Some(Asked::Whole { rows, .. }) = self.waiting.front_mut() {
+        if matches!(tag, b"DEALLOCATE ALL" | b"DISCARD ALL") {
+            self.prepared.clear_named();
+        }
+        let of_prepared = matches!(tag, b"PREPARE" | b"DEALLOCATE");
+        if let Some(Asked::Whole { rows, results, prepares, .. }) = self.waiting.front_mut() {
+            *results += 1;
+            *prepares |= of_prepared;
             *rows = match (*rows, told) {
                 (Some(before), Some(told)) => Some(before.saturating_add(told)),
                 (before, told) => before.or(told),
@@ -341,7 +354,22 @@ impl<M: Clone> Tracker<M> {
         } else if let Some(Asked::Execute { text, mark }) =
             self.take(|asked| matches!(asked, Asked::Execute { .. }))
         {
+            if of_prepared {
+                self.says(&text);
+            }
             event(Event::Done(Done { mark, text, rows: told, error: None }));
+        }
+    }
+
+    /// A `PREPARE` or a `DEALLOCATE` has been carried out.
+    fn says(&mut self, done: &Text) {
+        match sql::says(&done.text) {
+            Some(Says::Prepare { name, text }) => {
+                let text = Text { text: text.into(), cut: done.cut };
+                self.prepared.put(name.into(), text, Types::default());
+            }
+            Some(Says::Deallocate { name }) => self.prepared.remove(name.as_bytes()),
+            Some(Says::Execute { .. }) | None => {}
         }
     }
 
@@ -418,10 +446,15 @@ impl<M: Clone> Tracker<M> {
         while let Some(asked) = self.pop() {
             match asked {
                 Asked::Sync => break,
-                Asked::Whole { text, mark, rows, error } => {
+                Asked::Whole { text, mark, rows, error, results, prepares } => {
                     // It takes the unnamed ones' place.
                     self.prepared.remove(b"");
                     self.portals.remove(b"");
+                    match prepares {
+                        true if results == 1 && error.is_none() => self.says(&text),
+                        true => self.prepared.doubt(&text),
+                        false => {}
+                    }
                     event(Event::Done(Done { mark, text, rows, error }));
                     break;
                 }
@@ -476,6 +509,15 @@ impl<M: Clone> Tracker<M> {
         }
     }
 
+    /// A text; an `EXECUTE` with what it carries out behind it.
+    fn resolved(&self, text: Text) -> Text {
+        let Some(Says::Execute { name }) = sql::says(&text.text) else { return text };
+        match self.prepared.known(&name) {
+            Some(prepared) if self.bytes < ROOM => behind(&text, "prepared", prepared),
+            Some(_) | None => text,
+        }
+    }
+
     /// The prepared statement that a Describe names, where its types are wanted.
     fn described_by(&self, body: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
         match body.split_first() {
@@ -511,7 +553,7 @@ impl<M: Clone> Tracker<M> {
 
 impl<M> Asked<M> {
     fn whole(text: Text, mark: M) -> Self {
-        Self::Whole { text, mark, rows: None, error: None }
+        Self::Whole { text, mark, rows: None, error: None, results: 0, prepares: false }
     }
 
     /// What it takes of the room for texts.
@@ -533,10 +575,14 @@ fn named(body: &[u8], kind: char) -> Result<(&[u8], &[u8]), Fault> {
     found.ok_or(Fault::Body(kind))
 }
 
+/// What a server calls a command that it has carried out.
+fn tag(body: &[u8]) -> &[u8] {
+    split_text(body).map_or(body, |(tag, _)| tag)
+}
+
 /// The rows of a command's tag: `SELECT 5`, `INSERT 0 5`.
-fn tag_rows(tag: &[u8]) -> Option<u64> {
-    let (tag, _) = split_text(tag)?;
-    str::from_utf8(tag).ok()?.rsplit_once(' ')?.1.parse().ok()
+fn tag_rows(body: &[u8]) -> Option<u64> {
+    str::from_utf8(tag(body)).ok()?.rsplit_once(' ')?.1.parse().ok()
 }
 
 /// The longest text that is kept, in bytes.

@@ -141,6 +141,67 @@ fn values_stand_behind_the_text_by_the_types_that_either_end_told() {
 }
 
 #[test]
+fn what_sql_prepares_is_told_by_its_text_by_either_protocol() {
+    let execute = |name: &'static [u8]| -> [(char, u8, &[u8]); 6] {
+        [
+            ('>', b'B', name),
+            ('>', b'E', b"\0\0\0\0\0"),
+            ('>', b'S', b""),
+            ('<', b'2', b""),
+            ('<', b'C', b"SELECT 1\0"),
+            ('<', b'Z', b"I"),
+        ]
+    };
+    let simple = |text: &'static [u8], tags: &[&'static [u8]]| {
+        let mut talk: Vec<(char, u8, &[u8])> = vec![('>', b'Q', text)];
+        talk.extend(tags.iter().map(|tag| ('<', b'C', *tag)));
+        talk.push(('<', b'Z', b"I"));
+        talk
+    };
+    let talk = [
+        simple(b"prepare Sp(int) as select $1;\0", &[b"PREPARE\0"]),
+        execute(b"\0sp\0\0\0").to_vec(),
+        simple(b"execute sp(7)\0", &[b"SELECT 1\0"]),
+        vec![
+            ('>', b'P', b"\0prepare two as select 2\0\0\0"),
+            ('>', b'B', b"\0\0\0\0"),
+            ('>', b'E', b"\0\0\0\0\0"),
+            ('>', b'S', b""),
+            ('<', b'1', b""),
+            ('<', b'2', b""),
+            ('<', b'C', b"PREPARE\0"),
+            ('<', b'Z', b"I"),
+            ('>', b'P', b"\0execute two\0\0\0"),
+            ('<', b'1', b""),
+        ],
+        execute(b"\0\0\0\0").to_vec(),
+        simple(b"deallocate two\0", &[b"DEALLOCATE\0"]),
+        simple(b"execute two\0", &[b"SELECT 1\0"]),
+        // Which statement of several prepared which is not known.
+        simple(b"deallocate sp; prepare sp as delete\0", &[b"DEALLOCATE\0", b"PREPARE\0"]),
+        execute(b"\0sp\0\0\0").to_vec(),
+        simple(b"discard all\0", &[b"DISCARD ALL\0"]),
+        execute(b"\0sp\0\0\0").to_vec(),
+    ]
+    .concat();
+    let texts: Vec<_> = told(&talk).into_iter().map(|(_, text, ..)| text).collect();
+    let expected = [
+        "prepare Sp(int) as select $1;",
+        "select $1",
+        "execute sp(7) -- prepared: select $1",
+        "prepare two as select 2",
+        "execute two -- prepared: select 2",
+        "deallocate two",
+        "execute two",
+        "deallocate sp; prepare sp as delete",
+        "select $1 -- or by: deallocate sp; prepare sp as delete",
+        "discard all",
+        "(prepared statement \"sp\")",
+    ];
+    assert_eq!(texts, expected);
+}
+
+#[test]
 fn values_of_a_pipeline_have_their_bounds() {
     let mut tracker = Tracker::default().with_values(true);
     let value = [b'x'; 1000];
