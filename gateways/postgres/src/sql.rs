@@ -1,4 +1,4 @@
-//! Finds in SQL what it says of prepared statements, which `PREPARE` makes and `EXECUTE` carries out as
+//! Finds in SQL what it says of prepared statements, which `PREPARE` and `DEALLOCATE` make and give up as
 //! messages of the protocol do, under the same names. Only how a text begins is read.
 
 /// What a text says of prepared statements.
@@ -8,9 +8,6 @@ pub(crate) enum Says<'a> {
         name: String,
         /// What is prepared.
         text: &'a str,
-    },
-    Execute {
-        name: String,
     },
     Deallocate {
         name: String,
@@ -27,7 +24,6 @@ pub(crate) fn says(text: &str) -> Option<Says<'_>> {
             let text = text.trim().trim_end_matches(';').trim_end();
             word.eq_ignore_ascii_case("as").then_some(Says::Prepare { name, text })
         }
-        b'e' if verb.eq_ignore_ascii_case("execute") => Some(Says::Execute { name: name(rest)?.0 }),
         b'd' if verb.eq_ignore_ascii_case("deallocate") => {
             let (first, behind) = name(rest)?;
             let second = name(behind).filter(|_| first == "prepare");
@@ -135,23 +131,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_prepared_and_carried_out_is_read() {
+    fn what_is_prepared_and_given_up_is_read() {
         let prepare = |name: &str, text| Some(Says::Prepare { name: name.to_owned(), text });
-        let execute = |name: &str| Some(Says::Execute { name: name.to_owned() });
         let gone = |name: &str| Some(Says::Deallocate { name: name.to_owned() });
         for (text, said) in [
             ("prepare sp as select $1", prepare("sp", "select $1")),
             ("PREPARE Sp(int, numeric(10, 2)) AS\n select $1; ", prepare("sp", "select $1")),
             ("/* a /* b */ */ prepare -- c\n \"S\"\"p\"as select 1", prepare("S\"p", "select 1")),
-            ("execute sp(1, 'x')", execute("sp")),
-            ("Execute \"Sp\";", execute("Sp")),
+            ("execute sp(1, 'x')", None),
             ("deallocate sp", gone("sp")),
             ("deallocate prepare sp", gone("sp")),
             ("prepare transaction 'x'", None),
             ("prepare sp", None),
             ("prepare sp (int as select 1", None),
-            ("execute", None),
-            ("executes sp", None),
+            ("deallocate", None),
+            ("deallocates sp", None),
             ("select 1", None),
             ("/* prepare sp as", None),
             ("", None),
@@ -159,12 +153,12 @@ mod tests {
             assert_eq!(says(text), said, "{text}");
         }
         let long = "é".repeat(40);
-        assert_eq!(says(&format!("execute {long}")), execute(&"é".repeat(31)));
+        assert_eq!(says(&format!("deallocate {long}")), gone(&"é".repeat(31)));
     }
 
     proptest! {
         #[test]
-        fn no_text_is_too_odd(text in "(prepare|execute|deallocate|/\\*|\\*/|--|\"|\\(|\\)|[aé \n;]){0,20}") {
+        fn no_text_is_too_odd(text in "(prepare|deallocate|/\\*|\\*/|--|\"|\\(|\\)|[aé \n;]){0,20}") {
             says(&text);
         }
     }

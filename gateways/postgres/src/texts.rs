@@ -26,11 +26,6 @@ impl Texts {
         self.by_name.insert(name, (text, types));
     }
 
-    /// The text of the one that an `EXECUTE` names.
-    pub(crate) fn known(&self, name: &str) -> Option<&Text> {
-        self.by_name.get(name.as_bytes()).map(|(text, _)| text)
-    }
-
     /// A message of several statements has given up or prepared some that it names, and which is not
     /// known: both texts stand for each then.
     pub(crate) fn doubt(&mut self, message: &Text) {
@@ -41,7 +36,7 @@ impl Texts {
         named.dedup();
         for name in named.into_iter().filter(|name| !name.is_empty()) {
             if let Some((text, types)) = self.by_name.get(name.as_bytes()).cloned() {
-                self.put(name.into(), behind(&text, "or by", message), types);
+                self.put(name.into(), or_by(&text, message), types);
             }
         }
     }
@@ -80,8 +75,8 @@ impl Texts {
 }
 
 /// A text with another one behind it, as a comment.
-pub(crate) fn behind(text: &Text, what: &str, other: &Text) -> Text {
-    let both = format!("{} -- {what}: {}", text.text, other.text);
+fn or_by(text: &Text, other: &Text) -> Text {
+    let both = format!("{} -- or by: {}", text.text, other.text);
     Text { text: both.into(), cut: text.cut + other.cut }.cut_at(LONGEST_TEXT)
 }
 

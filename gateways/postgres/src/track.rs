@@ -12,7 +12,7 @@ use crate::charset;
 use crate::proto::{field, setting, split_text};
 use crate::scan::{Fault, Message};
 use crate::sql::{self, Says};
-use crate::texts::{CROWDED, ROOM, Texts, behind};
+use crate::texts::{CROWDED, ROOM, Texts};
 use crate::values::{self, Types};
 
 /// Follows one connection after its login. `M` is what its owner remembers of a statement.
@@ -173,10 +173,7 @@ impl<M: Clone> Tracker<M> {
             return self.client_copies(kind).map(|()| None);
         }
         let asked = match kind {
-            b'Q' => {
-                let text = self.resolved(self.text_of(body, message.length));
-                Asked::whole(self.kept(text), mark())
-            }
+            b'Q' => Asked::whole(self.kept(self.text_of(body, message.length)), mark()),
             b'F' => {
                 let oid = body.first_chunk().ok_or(Fault::Body('F'))?;
                 let text = format!("function call {}", u32::from_be_bytes(*oid));
@@ -196,7 +193,7 @@ impl<M: Clone> Tracker<M> {
                 let (portal, rest) = named(body, 'B')?;
                 let (statement, rest) = named(rest, 'B')?;
                 let (prepared, types) = self.statement(statement);
-                let text = self.resolved(self.executed(&prepared, &types, rest));
+                let text = self.executed(&prepared, &types, rest);
                 let own = text.text.len().saturating_sub(prepared.text.len());
                 Asked::Bind { portal: portal.to_vec(), text, own, mark: mark() }
             }
@@ -369,7 +366,7 @@ impl<M: Clone> Tracker<M> {
                 self.prepared.put(name.into(), text, Types::default());
             }
             Some(Says::Deallocate { name }) => self.prepared.remove(name.as_bytes()),
-            Some(Says::Execute { .. }) | None => {}
+            None => {}
         }
     }
 
@@ -506,15 +503,6 @@ impl<M: Clone> Tracker<M> {
         match self.values && self.bytes < ROOM {
             true => values::bound(bound, types, self.charset).behind(prepared),
             false => prepared.clone(),
-        }
-    }
-
-    /// A text; an `EXECUTE` with what it carries out behind it.
-    fn resolved(&self, text: Text) -> Text {
-        let Some(Says::Execute { name }) = sql::says(&text.text) else { return text };
-        match self.prepared.known(&name) {
-            Some(prepared) if self.bytes < ROOM => behind(&text, "prepared", prepared),
-            Some(_) | None => text,
         }
     }
 

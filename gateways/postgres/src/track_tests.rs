@@ -141,7 +141,7 @@ fn values_stand_behind_the_text_by_the_types_that_either_end_told() {
 }
 
 #[test]
-fn what_sql_prepares_is_told_by_its_text_by_either_protocol() {
+fn what_sql_prepares_is_told_by_its_text_where_the_protocol_carries_it_out() {
     let execute = |name: &'static [u8]| -> [(char, u8, &[u8]); 6] {
         [
             ('>', b'B', name),
@@ -188,9 +188,9 @@ fn what_sql_prepares_is_told_by_its_text_by_either_protocol() {
     let expected = [
         "prepare Sp(int) as select $1;",
         "select $1",
-        "execute sp(7) -- prepared: select $1",
+        "execute sp(7)",
         "prepare two as select 2",
-        "execute two -- prepared: select 2",
+        "execute two",
         "deallocate two",
         "execute two",
         "deallocate sp; prepare sp as delete",
