@@ -12,7 +12,9 @@ use data_encoding::{BASE32HEX_NOPAD, BASE64URL_NOPAD};
 use database::{Credential, Maker, Swept, Tls, Way};
 use secrecy::{ExposeSecret as _, SecretString};
 use session::{Session, WayBack};
+use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep};
+use zeroize::Zeroizing;
 
 use crate::auth::stored;
 use crate::desk::{Desk, name, say};
@@ -24,21 +26,54 @@ pub(crate) struct OwnAccount {
     pub(crate) maker: Maker,
     pub(crate) tls: Option<Tls>,
     pub(crate) way: WayBack,
+    pub(crate) own: Arc<Own>,
+}
+
+/// An account of a session's own, as others know it.
+#[derive(Debug)]
+pub(crate) struct Own {
     pub(crate) credential: Arc<Credential>,
+    /// Held by who ends what it does: there is one second account of its name at a time.
+    beside: Mutex<()>,
+}
+
+/// An account that lets its session begin anew, for a password that was just made.
+pub(crate) struct Unlocked {
+    keeper: Desk,
+    pub(crate) credential: Credential,
 }
 
 impl OwnAccount {
     /// What a session's account is to be called, with a password that nobody is told.
-    pub(crate) fn credential(relay: &str, session: SessionId) -> Result<Credential, ServerError> {
-        Ok(Credential { account: account(relay, session), password: password()? })
+    pub(crate) fn own(relay: &str, session: SessionId) -> Result<Own, ServerError> {
+        let credential = Credential { account: account(relay, session), password: password()? };
+        Ok(Own { credential: credential.into(), beside: Mutex::new(()) })
     }
 
-    pub(crate) async fn make(&self, session: &Session) -> Result<(), ServerError> {
-        let role = &self.maker.role;
-        self.accounts().make(&self.credential, role).await?;
-        let detail = format!("{} in {role}", self.credential.account);
-        session.note("target.account", &detail);
+    /// Makes it. Whoever made it is there to lock it, once its session is in.
+    pub(crate) async fn make(&self, session: &Session) -> Result<Desk, ServerError> {
+        let (own, role) = (&self.own.credential, &self.maker.role);
+        let keeper = self.accounts().make(own, role).await?;
+        session.note("target.account", &format!("{} in {role}", own.account));
+        Ok(keeper)
+    }
+
+    /// Has the server let nobody in by it any more: its session may set its password.
+    pub(crate) async fn lock(&self, mut keeper: Desk) -> Result<(), ServerError> {
+        keeper.ask(&format!("alter user {} account lock", self.full())).await?;
+        keeper.leave().await;
         Ok(())
+    }
+
+    /// Lets its session begin anew, which is a login for the server.
+    pub(crate) async fn unlock(&self) -> Result<Unlocked, ServerError> {
+        let mut keeper = self.accounts().log_in(&self.maker.credential).await?;
+        let account = self.own.credential.account.clone();
+        let credential = Credential { account, password: password()? };
+        let identified = identified(&credential, keeper.is_mariadb);
+        let open = format!("alter user {} {identified} account unlock", self.full());
+        keeper.ask(&open).await?;
+        Ok(Unlocked { keeper, credential })
     }
 
     /// Puts the account's role on, for good, and opens the database that its client wants: before
@@ -48,7 +83,7 @@ impl OwnAccount {
         server: &mut Server,
         database: Option<&str>,
     ) -> Result<(), ServerError> {
-        let (role, own) = (name(&self.maker.role), full(&self.credential.account));
+        let (role, own) = (name(&self.maker.role), self.full());
         let own = if server.is_mariadb { String::new() } else { format!(" to {own}") };
         for sql in [format!("set default role {role}{own}"), format!("set role {role}")] {
             server.agreed = say(&mut server.io, &command(QUERY, &sql)).await?;
@@ -64,10 +99,15 @@ impl OwnAccount {
 
     /// What can not be taken away now, the next sweep does.
     pub(crate) async fn take_away(&self) {
-        if let Err(error) = self.accounts().take_away(&self.credential).await {
-            let (account, error) = (&self.credential.account, &error as &dyn std::error::Error);
+        let (account, _alone) = (&self.own.credential.account, self.own.beside.lock().await);
+        if let Err(error) = self.accounts().take_away(account).await {
+            let error = &error as &dyn std::error::Error;
             tracing::warn!(account, error, "Could not take away a database account");
         }
+    }
+
+    fn full(&self) -> String {
+        full(&self.own.credential.account)
     }
 
     fn accounts(&self) -> Accounts<'_> {
@@ -84,26 +124,21 @@ pub(crate) struct Accounts<'a> {
 }
 
 impl Accounts<'_> {
-    async fn make(&self, own: &Credential, role: &str) -> Result<(), ServerError> {
-        let mut desk = self.log_in(self.credential).await?;
+    async fn make(&self, own: &Credential, role: &str) -> Result<Desk, ServerError> {
+        let mut keeper = self.log_in(self.credential).await?;
         let of = full(&own.account);
-        let identified = identified(own, desk.is_mariadb);
-        // One for the session, one while it begins anew, and one that ends what it does.
-        let made = format!("create user {of} {identified} with max_user_connections 3");
-        desk.ask(&made).await?;
-        desk.ask(&format!("grant {} to {of}", name(role))).await?;
-        desk.leave().await;
-        Ok(())
+        let identified = identified(own, keeper.is_mariadb);
+        // One for the session, and one while it begins anew.
+        let made = format!("create user {of} {identified} with max_user_connections 2");
+        keeper.ask(&made).await?;
+        keeper.ask(&format!("grant {} to {of}", name(role))).await?;
+        Ok(keeper)
     }
 
-    async fn take_away(&self, own: &Credential) -> Result<(), ServerError> {
-        if let Err(error) = self.stop(own).await {
-            // There is none if it could not be made.
-            tracing::debug!(%error, "Could not end what a database account does");
-        }
-        let mut desk = self.log_in(self.credential).await?;
-        desk.ask(&format!("drop user if exists {}", full(&own.account))).await?;
-        desk.leave().await;
+    async fn take_away(&self, account: &str) -> Result<(), ServerError> {
+        let mut keeper = self.log_in(self.credential).await?;
+        self.remove(&mut keeper, account).await?;
+        keeper.leave().await;
         Ok(())
     }
 
@@ -113,62 +148,119 @@ impl Accounts<'_> {
         relay: &str,
         live: impl Future<Output = Option<HashSet<SessionId>>>,
     ) -> Result<Swept, ServerError> {
-        let mut desk = self.log_in(self.credential).await?;
+        let mut keeper = self.log_in(self.credential).await?;
         let prefix = prefix(relay);
         let ours = format!(
-            "select user from mysql.user where left(user, {}) = '{prefix}' and \
-             length(user) = {LONGEST_NAME} and host = '%'",
+            "select distinct user from mysql.user where left(user, {}) = '{prefix}' and \
+             length(user) = {LONGEST_NAME}",
             prefix.len()
         );
-        let found = desk.ask(&ours).await?;
+        let found = keeper.ask(&ours).await?;
         // Looked at after that: what began meanwhile is among them.
         let Some(live) = live.await else { return Ok(Swept::default()) };
         let live: HashSet<String> = live.into_iter().map(|id| account(relay, id)).collect();
         let mut swept = Swept::default();
         for account in found.into_iter().flatten().filter(|account| !live.contains(account)) {
-            swept.count(&account, self.remove(&mut desk, &account).await);
+            swept.count(&account, self.remove(&mut keeper, &account).await);
         }
-        desk.leave().await;
+        keeper.leave().await;
         Ok(swept)
     }
 
-    /// Takes away an account whose password is forgotten.
-    async fn remove(&self, desk: &mut Desk, account: &str) -> Result<(), ServerError> {
-        let own = Credential { account: account.to_owned(), password: password()? };
-        let (of, identified) = (full(account), identified(&own, desk.is_mariadb));
-        desk.ask(&format!("alter user {of} {identified}")).await?;
-        self.stop(&own).await?;
-        desk.ask(&format!("drop user if exists {of}")).await.map(drop)
+    /// Takes away an account, and before it what it still does: that would go on without it.
+    async fn remove(&self, keeper: &mut Desk, account: &str) -> Result<(), ServerError> {
+        keeper.ask(&format!("alter user if exists {} account lock", full(account))).await?;
+        let second = self.stand_beside(keeper, account).await?;
+        let ended = end_all(keeper, account).await;
+        self.step_back(keeper, &second).await?;
+        ended?;
+        let hosts = format!("select host from mysql.user where user = '{account}'");
+        for host in keeper.ask(&hosts).await?.into_iter().flatten() {
+            keeper.ask(&format!("drop user if exists {}", at(account, &host))).await?;
+        }
+        Ok(())
     }
 
-    /// Ends what an account still does. As itself: so the one that makes accounts need not be allowed
-    /// to end what others do.
-    async fn stop(&self, own: &Credential) -> Result<(), ServerError> {
-        let mut desk = self.log_in(own).await?;
-        let running = format!(
-            "select id from information_schema.processlist where user = '{}' and id <> connection_id()",
-            own.account
-        );
-        let began = Instant::now();
-        loop {
-            let threads = desk.ask(&running).await?;
-            if threads.is_empty() || began.elapsed() > PATIENCE {
-                break;
-            }
-            for thread in threads.into_iter().flatten().filter_map(|id| id.parse::<u64>().ok()) {
-                // It may have ended by itself.
-                drop(desk.ask(&format!("kill {thread}")).await);
-            }
-            sleep(MOMENT).await;
-        }
-        desk.leave().await;
-        Ok(())
+    /// Has the server carry out a client's `KILL` of what this account does.
+    pub(crate) async fn kill(
+        &self,
+        own: &Own,
+        body: &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>, ServerError> {
+        let (account, _alone) = (&own.credential.account, own.beside.lock().await);
+        let mut keeper = self.log_in(self.credential).await?;
+        let second = self.stand_beside(&mut keeper, account).await?;
+        let answer = keeper.put(body).await;
+        self.step_back(&mut keeper, &second).await?;
+        keeper.leave().await;
+        answer
+    }
+
+    /// Becomes another account of the same name, which may do nothing: a server lets nobody else end
+    /// what an account does, unless it may end everybody's. The account itself stays locked, and what
+    /// its session makes of its password changes nothing here.
+    async fn stand_beside(&self, keeper: &mut Desk, account: &str) -> Result<String, ServerError> {
+        let host = keeper.ask("select substring_index(user(), '@', -1)").await?;
+        let host = host.into_iter().flatten().next().ok_or(NO_HOST)?;
+        let second = at(account, &host);
+        let credential = Credential { account: account.to_owned(), password: password()? };
+        let identified = identified(&credential, keeper.is_mariadb);
+        keeper.ask(&format!("drop user if exists {second}")).await?;
+        keeper.ask(&format!("create user {second} {identified}")).await?;
+        keeper.become_user(&credential).await?;
+        Ok(second)
+    }
+
+    async fn step_back(&self, keeper: &mut Desk, second: &str) -> Result<(), ServerError> {
+        keeper.become_user(self.credential).await?;
+        keeper.ask(&format!("drop user if exists {second}")).await.map(drop)
     }
 
     pub(crate) async fn log_in(&self, credential: &Credential) -> Result<Desk, ServerError> {
         let (stream, hello) = (self.way.dial().await?, Desk::hello());
         let wanted = Wanted { credential, hello: &hello, files: false };
         Ok(Desk::new(log_in(stream, self.tls, &wanted).await?))
+    }
+}
+
+impl Unlocked {
+    pub(crate) async fn lock(mut self) -> Result<(), ServerError> {
+        let of = full(&self.credential.account);
+        self.keeper.ask(&format!("alter user {of} account lock")).await?;
+        self.keeper.leave().await;
+        Ok(())
+    }
+}
+
+/// Ends all other connections that an account has.
+async fn end_all(desk: &mut Desk, account: &str) -> Result<(), ServerError> {
+    let there = format!(
+        "select id, command from information_schema.processlist \
+         where user = '{account}' and id <> connection_id()"
+    );
+    let (began, mut ended) = (Instant::now(), HashSet::new());
+    loop {
+        let threads = desk.ask(&there).await?;
+        // One that is told to end does nothing any more, though it may take its time to undo.
+        let goes_on = |row: &Vec<String>| {
+            let [id, command] = row.as_slice() else { return false };
+            !(ended.contains(id) && command == "Killed")
+        };
+        let left: Vec<String> =
+            threads.into_iter().filter(goes_on).filter_map(|row| row.into_iter().next()).collect();
+        if left.is_empty() {
+            return Ok(());
+        }
+        if began.elapsed() > PATIENCE {
+            return Err(ServerError::GoesOn);
+        }
+        for id in left {
+            if let Ok(thread) = id.parse() {
+                desk.kill(thread).await?;
+            }
+            ended.insert(id);
+        }
+        sleep(MOMENT).await;
     }
 }
 
@@ -208,8 +300,14 @@ fn prefix(relay: &str) -> String {
 }
 
 fn full(account: &str) -> String {
-    format!("{}@`%`", name(account))
+    at(account, "%")
 }
+
+fn at(account: &str, host: &str) -> String {
+    format!("{}@{}", name(account), name(host))
+}
+
+const NO_HOST: ServerError = ServerError::Strange("a user without a host");
 
 const LONGEST_NAME: usize = 32;
 /// How long what an account still does may take to end.

@@ -9,13 +9,15 @@ use bytes::BytesMut;
 use database::{Credential, Knock};
 use session::{Door, Session};
 use tokio::time::timeout;
+use zeroize::Zeroizing;
 
 use crate::Gateway;
+use crate::accounts::OwnAccount;
 use crate::client::Shown;
 use crate::proto::{self, Begin, Change, Hello, Told};
 use crate::pump::{Finish, Talk};
 use crate::scan::Fault;
-use crate::server::{Security, change};
+use crate::server::{Security, ServerError, change};
 use crate::words;
 
 /// What it takes to begin anew.
@@ -23,6 +25,8 @@ pub(crate) struct Changes<'a> {
     pub(crate) gateway: &'a Gateway,
     pub(crate) from: IpAddr,
     pub(crate) credential: Arc<Credential>,
+    /// The account that the session has to itself, if it has.
+    pub(crate) account: Option<&'a OwnAccount>,
     pub(crate) hello: Hello,
     pub(crate) capabilities: u32,
     pub(crate) security: tokio::sync::Mutex<Security>,
@@ -96,8 +100,7 @@ impl Changes<'_> {
             plugin: "",
             attributes: &asked.attributes,
         };
-        let mut security = self.security.lock().await;
-        let changed = change(&mut talk.server.io, &mut security, &self.credential, begin).await;
+        let changed = self.change(talk, begin).await;
         let agreed = changed.map_err(|error| {
             tracing::debug!(%error, "A database did not let a connection begin anew");
             Finish::Broken(Side::Target)
@@ -107,6 +110,21 @@ impl Changes<'_> {
         let mut out = BytesMut::new();
         proto::packet(&mut out, &mut talk.number, |out| out.extend_from_slice(&agreed));
         talk.client.write(&out).await.map_err(|_| Finish::Broken(Side::Client))
+    }
+
+    async fn change(
+        &self,
+        talk: &mut Talk,
+        begin: Begin<'_>,
+    ) -> Result<Zeroizing<Vec<u8>>, ServerError> {
+        let (io, mut security) = (&mut talk.server.io, self.security.lock().await);
+        let Some(account) = self.account else {
+            return change(io, &mut security, &self.credential, begin).await;
+        };
+        let unlocked = account.unlock().await?;
+        let changed = change(io, &mut security, &unlocked.credential, begin).await;
+        unlocked.lock().await?;
+        changed
     }
 }
 

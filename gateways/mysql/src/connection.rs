@@ -143,8 +143,8 @@ impl Gateway {
         let Some(maker) = maker(&*self.secrets, session).await? else { return Ok(None) };
         let (tls, way) =
             (tls(session.application(), &self.trust, &*self.secrets).await?, session.way_back());
-        let credential = Arc::new(OwnAccount::credential(&self.domain, session.id())?);
-        Ok(Some(OwnAccount { maker, tls, way, credential }))
+        let own = Arc::new(OwnAccount::own(&self.domain, session.id())?);
+        Ok(Some(OwnAccount { maker, tls, way, own }))
     }
 
     /// Logs in at the server and carries.
@@ -162,7 +162,6 @@ impl Gateway {
         };
         match reached {
             Ok((server, credential)) => {
-                let own = own.map(|own| own.credential.clone());
                 self.connected(client, session, server, (credential, own)).await;
             }
             Err(error) => fail(&mut client, session, &error).await,
@@ -183,12 +182,14 @@ impl Gateway {
             let server = log_in(session.dial().await?, tls.as_ref(), &wanted).await?;
             return Ok((server, credential.into()));
         };
-        own.make(session).await?;
+        let keeper = own.make(session).await?;
+        let credential = own.own.credential.clone();
         let bare = Hello { database: None, ..hello.clone() };
-        let wanted = Wanted { credential: &own.credential, hello: &bare, files };
+        let wanted = Wanted { credential: &credential, hello: &bare, files };
         let mut server = log_in(session.dial().await?, tls.as_ref(), &wanted).await?;
         own.settle(&mut server, hello.database.as_deref()).await?;
-        Ok((server, own.credential.clone()))
+        own.lock(keeper).await?;
+        Ok((server, credential))
     }
 
     async fn connected(
@@ -196,7 +197,7 @@ impl Gateway {
         client: Client,
         session: Session,
         server: Server,
-        (credential, own): (Arc<Credential>, Option<Arc<Credential>>),
+        (credential, account): (Arc<Credential>, Option<&OwnAccount>),
     ) {
         let Client { mut io, hello, peer, thread, mut number } = client;
         let mut out = BytesMut::new();
@@ -205,6 +206,7 @@ impl Gateway {
             return session.end(EndReason::Broken, Side::Client);
         }
         let (user, application) = (session.user().clone(), session.application().id);
+        let own = account.map(|account| account.own.clone());
         let thread_of = Thread { user, application, server: server.thread, own };
         let known = self.threads.know(thread, thread_of);
         let (database, name) = (hello.database.as_deref().unwrap_or_default(), hello.client());
@@ -235,6 +237,7 @@ impl Gateway {
             gateway: self,
             from: peer.ip().to_canonical(),
             credential,
+            account,
             hello,
             capabilities: server.capabilities,
             security: server.security.into(),

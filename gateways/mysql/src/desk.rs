@@ -3,25 +3,29 @@
 use std::time::Duration;
 
 use bytes::{BufMut as _, BytesMut};
+use database::Credential;
 use tokio::io::AsyncWriteExt as _;
 use tokio::time::timeout;
 use zeroize::Zeroizing;
 
-use crate::proto::{self, Hello, QUERY, QUIT, Reader, UTF8MB4, capability, packet};
-use crate::server::{Server, ServerError, told};
+use crate::proto::{self, Begin, Hello, QUERY, QUIT, Reader, UTF8MB4, capability, packet};
+use crate::server::{Security, Server, ServerError, change, told};
 use crate::wire::{Wire, send};
 
 /// A login of the relay's own.
 pub(crate) struct Desk {
     io: Wire,
     pub(crate) is_mariadb: bool,
+    capabilities: u32,
+    security: Security,
 }
 
 type Rows = Vec<Vec<String>>;
 
 impl Desk {
     pub(crate) fn new(server: Server) -> Self {
-        Self { io: server.io, is_mariadb: server.is_mariadb }
+        let Server { io, is_mariadb, capabilities, security, .. } = server;
+        Self { io, is_mariadb, capabilities, security }
     }
 
     /// How it begins: able to do no more than it needs, so that answers have one layout.
@@ -47,6 +51,35 @@ impl Desk {
     /// Has the server carry out what a client asked, and gives its answer of one packet.
     pub(crate) async fn put(&mut self, body: &[u8]) -> Result<Zeroizing<Vec<u8>>, ServerError> {
         say(&mut self.io, body).await
+    }
+
+    /// Ends a connection with what it does. One that has ended by itself is no failure.
+    pub(crate) async fn kill(&mut self, thread: u32) -> Result<(), ServerError> {
+        let sql = format!("kill connection {thread}");
+        let answer = self.put(&[&[QUERY], sql.as_bytes()].concat()).await?;
+        match proto::failure(&answer) {
+            Some(failure) if failure.number != NO_SUCH_THREAD => {
+                Err(ServerError::Kill(told(&failure)))
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// Begins anew as another account.
+    pub(crate) async fn become_user(&mut self, credential: &Credential) -> Result<(), ServerError> {
+        let Hello { longest_packet, charset, attributes, .. } = Self::hello();
+        let begin = Begin {
+            capabilities: self.capabilities,
+            extended: 0,
+            longest_packet,
+            charset,
+            user: &credential.account,
+            answer: &[],
+            database: None,
+            plugin: "",
+            attributes: &attributes,
+        };
+        change(&mut self.io, &mut self.security, credential, begin).await.map(drop)
     }
 
     /// Says goodbye.
@@ -130,6 +163,8 @@ const DEADLINE: Duration = Duration::from_secs(15);
 const MOST_ROWS: usize = 10_000;
 const MOST_COLUMNS: u64 = 16;
 const NULL: u8 = 0xfb;
+/// `ER_NO_SUCH_THREAD`.
+pub(crate) const NO_SUCH_THREAD: u16 = 1094;
 
 #[cfg(test)]
 mod tests {

@@ -21,7 +21,7 @@ impl Explain for ServerError {
             | Self::Refused(_)
             | Self::Database { .. } => Code("target.login_refused"),
             Self::TimedOut { .. } => Code("target.timeout"),
-            Self::Account(_) => Code("target.account"),
+            Self::Account(_) | Self::Kill(_) | Self::GoesOn => Code("target.account"),
         }
     }
 
@@ -44,6 +44,7 @@ impl Explain for ServerError {
             | Self::Database { .. } => "the database refused the login".into(),
             Self::TimedOut { .. } => "the database does not answer".into(),
             Self::Account(_) => "no account could be made for you at the database".into(),
+            Self::Kill(_) | Self::GoesOn => "the database did not end a connection".into(),
         }
     }
 
@@ -64,7 +65,7 @@ impl Explain for ServerError {
                 "an admin checks the application's account; the audit log says what was wrong"
                     .into()
             }
-            Self::Account(_) => {
+            Self::Account(_) | Self::Kill(_) | Self::GoesOn => {
                 "an admin checks what the application's account may do; the audit log says what \
                  was wrong"
                     .into()

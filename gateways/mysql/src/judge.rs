@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use database::{Charset, Credential, Mark, Text};
+use database::{Charset, Mark, Text};
 
+use crate::accounts::Own;
 use crate::lex::{Lexer, Seen, killed, used};
 use crate::proto::{self, Change, Command, QUERY, Reader, Told};
 use crate::pump::Talk;
@@ -22,7 +23,7 @@ pub(crate) enum Verdict {
     /// A message of ours goes on instead.
     Instead(Vec<(Text, Mark)>, Vec<u8>),
     /// A message of ours is carried out as this account, elsewhere.
-    As(Vec<(Text, Mark)>, Vec<u8>, Arc<Credential>),
+    As(Vec<(Text, Mark)>, Vec<u8>, Arc<Own>),
     /// They do not go on; this is what was asked.
     Refuse(Text, Told),
     Change(Box<Change>),

@@ -1,14 +1,15 @@
-//! `KILL` of a connection whose account is its session's own: no other account may end what it does,
-//! so the door logs in as that one.
+//! `KILL` of a connection whose account is its session's own: no account of another name may end what
+//! it does, so the door does it by one of the same name.
 
-use database::{Credential, tls};
+use database::{keeper, tls};
 use session::Session;
 use zeroize::Zeroizing;
 
 use crate::Gateway;
-use crate::accounts::Accounts;
+use crate::accounts::{Accounts, Own};
+use crate::desk::NO_SUCH_THREAD;
 use crate::proto::{self, Told};
-use crate::server::ServerError;
+use crate::server::{ServerError, told};
 use crate::words;
 
 /// How a kill went.
@@ -19,31 +20,39 @@ pub(crate) enum Answer {
     Ours(Told),
 }
 
-/// Has the session's server carry out this message as that account.
+/// Has the session's server carry out this message under that account's name.
 pub(crate) async fn carry_out(
     gateway: &Gateway,
     session: &Session,
-    own: &Credential,
+    own: &Own,
     body: &[u8],
 ) -> Answer {
-    match Box::pin(put(gateway, session, own, body)).await {
-        Ok(answer) if proto::failure(&answer).is_some() => Answer::Theirs(answer),
-        Ok(_) => Answer::Done,
-        Err(error) => Answer::Ours(words::explain(&error)),
+    let answer = match Box::pin(put(gateway, session, own, body)).await {
+        Ok(answer) => answer,
+        Err(error) => {
+            failed(own, &access::text::in_full(&error));
+            return Answer::Ours(words::explain(&error));
+        }
+    };
+    let Some(failure) = proto::failure(&answer) else { return Answer::Done };
+    if failure.number != NO_SUCH_THREAD {
+        failed(own, &told(&failure));
     }
+    Answer::Theirs(answer)
+}
+
+fn failed(own: &Own, error: &str) {
+    tracing::warn!(account = own.credential.account, error, "Could not end what an account does");
 }
 
 async fn put(
     gateway: &Gateway,
     session: &Session,
-    own: &Credential,
+    own: &Own,
     body: &[u8],
 ) -> Result<Zeroizing<Vec<u8>>, ServerError> {
-    let (tls, way) =
-        (tls(session.application(), &gateway.trust, &*gateway.secrets).await?, session.way_back());
-    let accounts = Accounts { way: &way, tls: tls.as_ref(), credential: own };
-    let mut desk = accounts.log_in(own).await?;
-    let answer = desk.put(body).await;
-    desk.leave().await;
-    answer
+    let (application, way) = (session.application(), session.way_back());
+    let tls = tls(application, &gateway.trust, &*gateway.secrets).await?;
+    let credential = &keeper(&*gateway.secrets, application).await?;
+    Accounts { way: &way, tls: tls.as_ref(), credential }.kill(own, body).await
 }

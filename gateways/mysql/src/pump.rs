@@ -9,12 +9,13 @@ use std::time::Duration;
 
 use access::{EndReason, Explain as _, Side};
 use bytes::{Buf as _, BytesMut};
-use database::{Credential, Done, Event, Events, Mark, Recorder, note_fault};
+use database::{Done, Event, Events, Mark, Recorder, note_fault};
 use session::Session;
 use splice::Counters;
 use tokio::io::AsyncWriteExt as _;
 use tokio::time::timeout;
 
+use crate::accounts::Own;
 use crate::flow::End;
 use crate::judge::{Asking, Verdict};
 use crate::kill::{self, Answer};
@@ -68,7 +69,7 @@ enum Asked {
     /// The client wants to be somebody else, which is not the server's to say.
     Change(Box<Change>),
     /// Another connection is killed as its own account.
-    Kill(Vec<u8>, Arc<Credential>),
+    Kill(Vec<u8>, Arc<Own>),
 }
 
 impl Line<'_> {

@@ -74,6 +74,10 @@ pub(crate) enum ServerError {
     Database { message: String, error: Vec<u8> },
     #[error("no account was made for the session: {0}")]
     Account(String),
+    #[error("the server did not end a connection: {0}")]
+    Kill(String),
+    #[error("a connection that was to end goes on")]
+    GoesOn,
     #[error("no login within {after:?}")]
     TimedOut { after: Duration },
 }
@@ -351,6 +355,8 @@ impl ServerError {
             | Self::Key(_)
             | Self::Refused(_)
             | Self::Account(_)
+            | Self::Kill(_)
+            | Self::GoesOn
             | Self::TimedOut { .. } => None,
         }
     }

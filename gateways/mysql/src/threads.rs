@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use access::{ApplicationId, Name};
-use database::Credential;
+
+use crate::accounts::Own;
 
 /// The connections that are open.
 #[derive(Debug, Default)]
@@ -23,7 +24,7 @@ pub(crate) struct Thread {
     /// The server's number for it.
     pub(crate) server: u32,
     /// The account that this connection has to itself, if it has.
-    pub(crate) own: Option<Arc<Credential>>,
+    pub(crate) own: Option<Arc<Own>>,
 }
 
 /// A connection that is known to others, as long as this is held.

@@ -4,7 +4,7 @@ use std::fs;
 use std::process::Command;
 
 use anyhow::{Context, Result};
-use testkit::{eventually, python_with, run};
+use testkit::{Process, eventually, python_with, run};
 
 use super::{SOON, Stage};
 use crate::support::{application, assert_says, grant};
@@ -96,6 +96,47 @@ fn a_kill_reaches_a_session_that_has_another_account() -> Result<()> {
 }
 
 #[test]
+fn an_account_is_good_for_its_session_alone_whatever_its_user_makes_of_its_password() -> Result<()>
+{
+    let stage = with_roles()?;
+    let token = stage.token("alice")?;
+    let runs = |like: &str| stage.threads(like).is_ok_and(|threads| threads.len() == 1);
+    let take_over = |name: &str| -> Result<(Process, String)> {
+        let sql = format!("set password = password('mine'); select sleep(100) /* {name} */");
+        let client = stage.running(&token, &sql)?;
+        eventually(SOON, "it runs", || runs(&format!("%/* {name} */%")))?;
+        Ok((client, admin(&stage, &format!("select user {ACCOUNTS}"))?))
+    };
+    let port = stage.mariadb.port().to_string();
+    let direct = |account: &str, sql: &str| {
+        let mut client = Command::new("mariadb");
+        client.args(["--no-defaults", "--comments", "-h127.0.0.1", "-P", &port]);
+        client.args(["-u", account, "-e", sql]);
+        client.env("MYSQL_PWD", "mine");
+        client
+    };
+    let (mut killed, account) = take_over("killed")?;
+    assert_says(&run(&mut direct(&account, "select 1"), SOON)?, "account is locked");
+    // The relay needs no password of it to end what it does.
+    let own = stage.threads("%/* killed */%")?[0];
+    stage.sql(&token, &format!("kill query {own}"))?.ok()?;
+    eventually(SOON, "the statement has ended", || !killed.is_running())?;
+    none_left(&stage)?;
+    // What did get in would outlive the account.
+    let (mut client, account) = take_over("outlived")?;
+    admin(&stage, &format!("alter user {account} account unlock"))?;
+    let log = stage.deployment.dir().join("direct.log");
+    let sleeping = direct(&account, "select sleep(100) /* direct */");
+    let _direct = Process::start("mariadb", sleeping, &log)?;
+    eventually(SOON, "it is in", || runs("%/* direct */%"))?;
+    client.kill();
+    none_left(&stage)?;
+    eventually(SOON, "nothing of it is left", || {
+        stage.threads("%/* direct */%").is_ok_and(|threads| threads.is_empty())
+    })
+}
+
+#[test]
 fn what_a_killed_relay_left_behind_is_swept_and_nothing_else() -> Result<()> {
     let mut stage = with_roles()?;
     let token = stage.token("alice")?;
@@ -161,6 +202,7 @@ fn admin(stage: &Stage, sql: &str) -> Result<String> {
 
 const ACCOUNTS_LEFT: &str =
     "select count(*) from mysql.user where user regexp '^adit_[0-9a-v]{8}_[0-9a-f]{18}$'";
+const ACCOUNTS: &str = "from mysql.user where user regexp '^adit_[0-9a-v]{8}_[0-9a-f]{18}$'";
 
 const ROLES: &str = "
 create user adit_admin identified by 's3cret-of-the-maker';
