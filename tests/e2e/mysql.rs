@@ -307,6 +307,34 @@ fn a_session_that_ends_says_so_within_a_second() -> Result<()> {
 }
 
 #[test]
+fn no_statement_of_a_message_starts_when_its_session_is_over() -> Result<()> {
+    let stage = Stage::start()?;
+    let token = stage.token("alice")?;
+    for end in ["withdrawn", "gone"] {
+        let like = format!("select sleep(100) /* {end} */");
+        let sql = format!("{like}; insert into orders values (4711, 'late', 1)//");
+        let client = stage.mariadb(&token, &["--delimiter=//", "-e", &sql]);
+        let log = stage.deployment.dir().join(format!("{end}.log"));
+        let mut client = Process::start("mariadb", client, &log)?;
+        let running = || stage.threads(&format!("{like}%")).map(|threads| threads.len());
+        eventually(SOON, "it runs", || running().is_ok_and(|count| count == 1))?;
+        match end {
+            "gone" => client.kill(),
+            _ => {
+                let sessions = stage.deployment.sessions()?;
+                let id = sessions[0]["id"].as_str().context("a session")?.to_owned();
+                stage.deployment.admin(&["session", "kill", &id])?.ok()?;
+            }
+        }
+        eventually(SOON, "it has ended", || running().is_ok_and(|count| count == 0))?;
+        let late =
+            stage.mariadb.admin(MariaDb::DATABASE, "select * from orders where id = 4711")?;
+        assert_eq!(late, "", "{end}");
+    }
+    Ok(())
+}
+
+#[test]
 fn a_file_of_the_clients_is_loaded_where_the_grant_lets_files_through() -> Result<()> {
     let stage = Stage::start()?;
     let token = stage.token("alice")?;

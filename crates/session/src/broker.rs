@@ -537,6 +537,11 @@ impl Session {
 }
 
 impl WayBack {
+    /// The session that it is left of.
+    pub fn session(&self) -> SessionId {
+        self.request.session
+    }
+
     /// Opens a stream to the application's own address.
     pub async fn dial(&self) -> Result<BoxStream, DialError> {
         self.dialer.dial(self.request.clone()).await

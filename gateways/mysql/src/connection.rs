@@ -16,6 +16,7 @@ use crate::accounts::OwnAccount;
 use crate::change::Changes;
 use crate::client::{Shown, agreed, hello, refuse};
 use crate::flow::End;
+use crate::kill::Ending;
 use crate::proto::{First, Hello, Told, capability, packet, who};
 use crate::pump::{Line, Talk};
 use crate::record::TRANSCRIPT;
@@ -161,9 +162,7 @@ impl Gateway {
             reached = reaching => reached,
         };
         match reached {
-            Ok((server, credential)) => {
-                self.connected(client, session, server, (credential, own)).await;
-            }
+            Ok(reached) => self.connected(client, session, reached, own).await,
             Err(error) => fail(&mut client, session, &error).await,
         }
     }
@@ -173,14 +172,16 @@ impl Gateway {
         session: &Session,
         hello: &Hello,
         own: Option<&OwnAccount>,
-    ) -> Result<(Server, Arc<Credential>), ServerError> {
+    ) -> Result<Reached, ServerError> {
         let tls = tls(session.application(), &self.trust, &*self.secrets).await?;
         let files = session.terms().file_transfer;
         let Some(own) = own else {
-            let credential = credential(&*self.secrets, session).await?;
+            let credential = Arc::new(credential(&*self.secrets, session).await?);
             let wanted = Wanted { credential: &credential, hello, files };
             let server = log_in(session.dial().await?, tls.as_ref(), &wanted).await?;
-            return Ok((server, credential.into()));
+            let (way, thread) = (session.way_back(), server.thread);
+            let ending = Ending { tls, way, credential: credential.clone(), thread };
+            return Ok(Reached { server, credential, ending: Some(ending) });
         };
         let keeper = own.make(session).await?;
         let credential = own.own.credential.clone();
@@ -189,16 +190,17 @@ impl Gateway {
         let mut server = log_in(session.dial().await?, tls.as_ref(), &wanted).await?;
         own.settle(&mut server, hello.database.as_deref()).await?;
         own.lock(keeper).await?;
-        Ok((server, credential))
+        Ok(Reached { server, credential, ending: None })
     }
 
     async fn connected(
         &self,
         client: Client,
         session: Session,
-        server: Server,
-        (credential, account): (Arc<Credential>, Option<&OwnAccount>),
+        reached: Reached,
+        account: Option<&OwnAccount>,
     ) {
+        let Reached { server, credential, ending } = reached;
         let Client { mut io, hello, peer, thread, mut number } = client;
         let mut out = BytesMut::new();
         packet(&mut out, &mut number, |out| out.extend_from_slice(&server.agreed));
@@ -242,8 +244,15 @@ impl Gateway {
             capabilities: server.capabilities,
             security: server.security.into(),
         };
-        Box::pin(Line { session, talk, changes }.carry()).await;
+        Box::pin(Line { session, talk, changes, ending }.carry()).await;
     }
+}
+
+/// A server that is logged in to.
+struct Reached {
+    server: Server,
+    credential: Arc<Credential>,
+    ending: Option<Ending>,
 }
 
 /// A client whose session is open.

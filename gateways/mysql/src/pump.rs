@@ -18,7 +18,7 @@ use tokio::time::timeout;
 use crate::accounts::Own;
 use crate::flow::End;
 use crate::judge::{Asking, Verdict};
-use crate::kill::{self, Answer};
+use crate::kill::{self, Answer, Ending};
 use crate::proto::{Change, QUIT, Told, done_body, error, error_body, packet};
 use crate::scan::{Fault, Message};
 use crate::threads::Known;
@@ -30,6 +30,8 @@ pub(crate) struct Line<'a> {
     pub(crate) session: Session,
     pub(crate) talk: Talk,
     pub(crate) changes: change::Changes<'a>,
+    /// `None`: all that its account does is ended after it.
+    pub(crate) ending: Option<Ending>,
 }
 
 /// Both ends, and what is known of what they say.
@@ -75,7 +77,7 @@ enum Asked {
 impl Line<'_> {
     /// Carries until either side or the lease ends, and tells the client why.
     pub(crate) async fn carry(self) {
-        let Self { session, mut talk, changes } = self;
+        let Self { session, mut talk, changes, ending } = self;
         let mut lease = session.lease();
         let traffic = Box::pin(talk.carry(&session, &changes));
         let (reason, side, told) = tokio::select! {
@@ -91,19 +93,18 @@ impl Line<'_> {
                 finish.outcome()
             }
         };
-        talk.record_last(reason).await;
-        match told {
-            Some(told) => talk.tell(&told).await,
-            // In order, also for TLS: clients take a broken end for a failure.
-            None => drop(timeout(GOODBYE, talk.client.io.shutdown()).await),
-        }
-        match (reason, side) {
-            (EndReason::Closed, Side::Client | Side::Target) => {
-                drop(timeout(GOODBYE, talk.server.io.shutdown()).await);
+        // What the server was asked it would go on with, one statement of a message after the other.
+        let ending = ending.filter(|_| !talk.tracker.is_idle());
+        let closing = async {
+            talk.close(reason, side, told).await;
+            session.end(reason, side);
+        };
+        let stopping = async {
+            if let Some(ending) = ending {
+                ending.carry_out().await;
             }
-            _ => talk.leave().await,
-        }
-        session.end(reason, side);
+        };
+        tokio::join!(stopping, closing);
     }
 }
 
@@ -393,6 +394,22 @@ impl Talk {
                 self.counters.set_awaited(true);
                 return self.wait_for_server().await;
             }
+        }
+    }
+
+    /// Records what is left, and tells both ends that it is over.
+    async fn close(&mut self, reason: EndReason, side: Side, told: Option<Told>) {
+        self.record_last(reason).await;
+        match told {
+            Some(told) => self.tell(&told).await,
+            // In order, also for TLS: clients take a broken end for a failure.
+            None => drop(timeout(GOODBYE, self.client.io.shutdown()).await),
+        }
+        match (reason, side) {
+            (EndReason::Closed, Side::Client | Side::Target) => {
+                drop(timeout(GOODBYE, self.server.io.shutdown()).await);
+            }
+            _ => self.leave().await,
         }
     }
 
