@@ -8,7 +8,9 @@ mod logins;
 mod matrix;
 mod statements;
 
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt as _;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -271,6 +273,40 @@ fn a_kill_reaches_connections_of_the_same_user_only() -> Result<()> {
     run(Command::new("kill").args(["-INT", &interrupted.id().to_string()]), SOON)?.ok()?;
     eventually(SOON, "the client has ended", || !interrupted.is_running())?;
     assert!(theirs.is_running(), "{}", theirs.tail());
+    theirs.kill();
+    Ok(())
+}
+
+#[test]
+fn what_a_server_reads_otherwise_than_it_looks_is_refused_as_well() -> Result<()> {
+    let stage = Stage::start()?;
+    let limited = grant("alice", "orders-db") + "databases = [\"orders\"]\n";
+    stage.deployment.apply(&(limited + &grant("bob", "orders-db")))?.ok()?;
+    let (alice, bob) = (stage.token("alice")?, stage.token("bob")?);
+    let mut theirs = stage.running(&bob, "select sleep(100) /* theirs */")?;
+    let there = || stage.threads("%/* theirs */%").is_ok_and(|threads| threads.len() == 1);
+    eventually(SOON, "it runs", there)?;
+    let foreign = stage.threads("%/* theirs */%")?[0];
+    let (kill, open) = (format!("kill {foreign}"), "use information_schema".to_owned());
+    for (before, behind) in [
+        (&b"select 1 /*M!999999 ' */; "[..], &b"; -- '"[..]),
+        (b"select 1 /*!999999 ' */; ", b"; -- '"),
+        (b"set sql_mode = 'ansi_quotes'// select 1 as \"a\\\"; ", b"; -- \""),
+        (b"set sql_mode = 'no_backslash_escapes'; select 'a\\'; ", b"; -- '"),
+        (b"set names gbk// select '\xbf\\'; ", b"; -- '"),
+        (b"set statement max_statement_time = 9 for ", b""),
+        (b"begin not atomic select 1; end; ", b""),
+    ] {
+        for (what, code) in [(&kill, "database.kill"), (&open, "access.denied")] {
+            let sql = [before, what.as_bytes(), behind].concat();
+            let mut client = stage.mariadb(&alice, &["--delimiter=//", "-e"]);
+            assert_says(&run(client.arg(OsStr::from_bytes(&sql)), SOON)?, code);
+        }
+    }
+    assert!(theirs.is_running() && there(), "{}", theirs.tail());
+    // What has the same letters as a text only is let on.
+    let text = r#"select 'don\'t kill; use it', "{\"kill\": 1}" /*!50000 , 1 */"#;
+    assert_eq!(stage.sql(&alice, text)?.ok()?.trim(), "don't kill; use it\t{\"kill\": 1}\t1");
     theirs.kill();
     Ok(())
 }

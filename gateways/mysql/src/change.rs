@@ -105,7 +105,7 @@ impl Changes<'_> {
             tracing::debug!(%error, "A database did not let a connection begin anew");
             Finish::Broken(Side::Target)
         })?;
-        talk.tracker.changed(charset);
+        talk.tracker.changed(charset, &agreed);
         talk.recorder.opened(asked.database.as_deref().unwrap_or_default());
         let mut out = BytesMut::new();
         proto::packet(&mut out, &mut talk.number, |out| out.extend_from_slice(&agreed));

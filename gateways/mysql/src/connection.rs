@@ -226,6 +226,7 @@ impl Gateway {
             server: End::new(server.io, Writer::Server),
             tracker: Tracker::new(server.capabilities)
                 .with_collation(hello.charset)
+                .agreed(&server.agreed)
                 .with_values(session.application().database.values),
             recorder,
             events: Events::new(),

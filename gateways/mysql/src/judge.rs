@@ -39,8 +39,8 @@ pub(crate) struct Asking {
 }
 
 impl Asking {
-    pub(crate) fn new(plain_backslash: bool) -> Self {
-        Self { command: None, lexer: Lexer::new(plain_backslash), is_long: false }
+    pub(crate) fn new(lexer: Lexer) -> Self {
+        Self { command: None, lexer, is_long: false }
     }
 
     /// Looks at what has come; `None`: more is needed. So many bytes are judged.
@@ -79,7 +79,8 @@ impl Asking {
         }
         if matches!(command, Command::Query | Command::Prepare) {
             self.lexer.feed(text);
-            if self.is_long && self.lexer.seen().kill.is_some() {
+            let Seen { kill, hidden, .. } = self.lexer.seen();
+            if self.is_long && (kill.is_some() || hidden.kill) {
                 return Err(Fault::Reach);
             }
         }
@@ -118,6 +119,9 @@ impl Rules<'_> {
             }
             Command::ProcessKill => return self.kill(message, seen, tracker),
             Command::Query | Command::Prepare => {
+                if seen.hidden.kill {
+                    return Ok(refuse(message, tracker.charset(), words::foreign_kill()));
+                }
                 if seen.kill.is_some() {
                     return self.kill_by_text(message, seen, tracker);
                 }
@@ -150,23 +154,25 @@ impl Rules<'_> {
         Ok(Verdict::Last(tracker.client(message, seen, Mark::now)?))
     }
 
-    /// Whether databases are opened that the grant does not name. What is no name is none.
+    /// Whether databases are opened that the grant does not name, in any reading of the text. What is
+    /// no name is none.
     fn uses(
         &self,
         message: Message<'_>,
         seen: &Seen,
         charset: Charset,
     ) -> Result<Option<Verdict>, Fault> {
-        if self.databases.is_none() || seen.uses.is_empty() {
+        let uses = || seen.uses.iter().chain(&seen.hidden.uses);
+        if self.databases.is_none() || uses().next().is_none() {
             return Ok(None);
         }
         if self.is_long {
             return Err(Fault::Reach);
         }
         let body = message.body.get(1..).unwrap_or_default();
-        let text = charset.decode(body, false).ok_or(Fault::Reach)?;
+        let text = charset.decode(body, false);
         let mut places = charset.places(body);
-        let mut opened = seen.uses.iter().map(|at| used(&text, places(*at)));
+        let mut opened = uses().map(|at| used(text.as_deref()?, places(*at)));
         let all = opened.all(|name| name.is_some_and(|name| self.may_open(Some(&name))));
         Ok((!all).then(|| refuse(message, charset, words::other_database())))
     }
@@ -276,6 +282,17 @@ mod tests {
         let load = "load data local infile 'a' into table t";
         assert_eq!(refused(format!("\x03{load}").as_bytes()), told(load, 1148));
         assert_eq!(refused(b"\x03use orders"), None);
+        // However a server reads it.
+        let hidden = "select 1 /*M!999999 ' */; use other; -- '";
+        assert_eq!(refused(format!("\x03{hidden}").as_bytes()), told(hidden, 1044));
+        let hidden = "select 1 as \"a\\\"; kill 5; -- \"";
+        assert_eq!(refused(format!("\x16{hidden}").as_bytes()), told(hidden, 1095));
+        assert_eq!(
+            refused(b"\x03select '\xbf\\'; use other; -- '"),
+            told("select '\\xbf\\'; use other; -- '", 1044)
+        );
+        let both = "/*!50000 */ use orders; select \"a\\\" \\\"; use orders; -- \"";
+        assert_eq!(refused(format!("\x03{both}").as_bytes()), None);
         // Other bytes in the client's charset are another name.
         let databases = ["é".to_owned()];
         let rules = Rules { databases: Some(&databases), ..rules };

@@ -1,19 +1,25 @@
 //! Looks for a few words in SQL as it passes: where statements begin, and those that reach beyond
 //! their own connection or machine. No parser: what a statement may do is the database's to hold.
+//!
+//! A text is read as the server most likely does. Where it could be read otherwise, by a mode, version
+//! or charset that is not known here, those readings are followed beside, for what reaches beyond.
+
+use crate::reading::{Reading, Sight, Step, Turn};
 
 /// Follows the text of one message.
 #[derive(Debug)]
 pub struct Lexer {
     /// Whether a backslash is a character like others.
     plain_backslash: bool,
-    state: State,
+    /// Whether that may be otherwise by now.
+    is_unsure: bool,
+    /// The bytes before, in small letters.
+    before: u64,
     at: usize,
-    /// Within a comment that is carried out.
-    carried_out: bool,
-    word: Word,
-    /// The last character that was no part of a word, space or comment.
-    before: u8,
-    statement: Statement,
+    usual: Reading,
+    others: Vec<Reading>,
+    /// Room for the next ones.
+    spare: Vec<Reading>,
     seen: Seen,
 }
 
@@ -32,6 +38,16 @@ pub struct Seen {
     pub kill: Option<Kill>,
     /// `LOAD DATA LOCAL` or `LOAD XML LOCAL`.
     pub loads_local: bool,
+    /// What only another reading than the usual one finds.
+    pub hidden: Hidden,
+}
+
+/// What a server finds that reads a text otherwise.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Hidden {
+    pub kill: bool,
+    /// Behind each `USE`; beyond the text where there are too many of them, or too many readings.
+    pub uses: Vec<usize>,
 }
 
 /// Where a `KILL` stands.
@@ -43,77 +59,44 @@ pub enum Kill {
     Within,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    Space,
-    Word,
-    /// One `-`, or two of them: a comment, if a space follows.
-    Dash,
-    Dashes,
-    /// `/`, `/*` and `/*M`.
-    Slash,
-    Opened,
-    OpenedM,
-    /// The version behind `/*!`.
-    Version,
-    /// A comment, and what could be its end.
-    Comment,
-    CommentStar,
-    Line,
-    /// `*` in a comment that is carried out.
-    Star,
-    Quoted(u8),
-    Escaped(u8),
-    /// A quote that may be doubled, and then is none.
-    Closing(u8),
-}
-
-#[derive(Clone, Copy, Debug, Default)]
-struct Statement {
-    words: usize,
-    verb: Verb,
-    /// Its inner statements have ends of their own: what follows is not told apart any more.
-    whole: bool,
-}
-
-/// With what a statement begins, as far as it matters.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Verb {
-    #[default]
-    Other,
-    Begin,
-    Define,
-    Load,
-    Set,
-    SetCharacter,
-}
-
-/// A word's beginning, in capitals.
-#[derive(Clone, Copy, Debug, Default)]
-struct Word {
-    bytes: [u8; LONGEST_WORD],
-    length: usize,
-}
-
 impl Lexer {
     /// `plain_backslash`: as the server's status says (`NO_BACKSLASH_ESCAPES`).
     pub fn new(plain_backslash: bool) -> Self {
         Self {
             plain_backslash,
-            state: State::Space,
-            at: 0,
-            carried_out: false,
-            word: Word::default(),
+            is_unsure: false,
             before: 0,
-            statement: Statement::default(),
+            at: 0,
+            usual: Reading::default(),
+            others: Vec::new(),
+            spare: Vec::new(),
             seen: Seen { starts: vec![0], ..Seen::default() },
         }
+    }
+
+    /// Whether the server's status may be another one than it said last.
+    #[must_use]
+    pub fn unsure(self, is_unsure: bool) -> Self {
+        Self { is_unsure, ..self }
     }
 
     /// Reads on.
     pub fn feed(&mut self, text: &[u8]) {
         for byte in text {
-            self.byte(*byte);
+            if self.others.is_empty() && !Turn::may_come_at(*byte) {
+                let step = self.usual.step(*byte, self.plain_backslash);
+                if step.is_any() {
+                    self.seen.note(self.at, &step);
+                }
+            } else {
+                self.every_reading(*byte);
+            }
+            self.before = self.before << 8 | u64::from(byte.to_ascii_lowercase());
+            // A statement that changes how the next one is read, or has a text do it.
+            if byte.eq_ignore_ascii_case(&b'e') {
+                let changes = self.before == SQL_MODE || self.before & (u64::MAX >> 8) == EXECUTE;
+                self.is_unsure |= changes;
+            }
             self.at += 1;
         }
     }
@@ -125,164 +108,105 @@ impl Lexer {
 
     /// What was found in all of it.
     pub fn end(mut self) -> Seen {
-        if self.state == State::Word {
-            self.word_ends();
+        self.seen.note(self.at, &self.usual.end());
+        for mut other in self.others {
+            self.seen.note_hidden(self.at, &other.end());
         }
         self.seen
     }
 
-    fn byte(&mut self, byte: u8) {
-        self.state = match self.state {
-            State::Space => self.plain(byte),
-            State::Word if is_word(byte) => {
-                self.word.push(byte);
-                State::Word
-            }
-            State::Word => {
-                self.word_ends();
-                self.plain(byte)
-            }
-            State::Dash if byte == b'-' => State::Dashes,
-            State::Dashes if byte.is_ascii_whitespace() || byte.is_ascii_control() => State::Line,
-            State::Slash if byte == b'*' => State::Opened,
-            State::Star if byte == b'/' => {
-                self.carried_out = false;
-                State::Space
-            }
-            State::Dash | State::Dashes | State::Slash | State::Star => {
-                self.before = b'-';
-                self.plain(byte)
-            }
-            State::Opened if byte == b'M' => State::OpenedM,
-            State::Opened | State::OpenedM if byte == b'!' => {
-                self.carried_out = true;
-                State::Version
-            }
-            State::Version if byte.is_ascii_digit() => State::Version,
-            State::Version => self.plain(byte),
-            State::Opened | State::Comment | State::CommentStar | State::OpenedM => {
-                match (self.state, byte) {
-                    (State::CommentStar, b'/') => State::Space,
-                    (_, b'*') => State::CommentStar,
-                    _ => State::Comment,
+    fn every_reading(&mut self, byte: u8) {
+        let before = self.usual;
+        let step = self.usual.step(byte, self.plain_backslash);
+        self.seen.note(self.at, &step);
+        if !Turn::may_come_at(byte) {
+            let Self { others, seen, usual, at, plain_backslash, .. } = self;
+            others.retain_mut(|other| {
+                let step = other.step(byte, *plain_backslash);
+                if step.is_any() {
+                    seen.note_hidden(*at, &step);
                 }
-            }
-            State::Line if byte == b'\n' => State::Space,
-            State::Line => State::Line,
-            State::Quoted(quote) if byte == quote => State::Closing(quote),
-            State::Quoted(quote) if byte == b'\\' && quote != b'`' && !self.plain_backslash => {
-                State::Escaped(quote)
-            }
-            State::Quoted(quote) | State::Escaped(quote) => State::Quoted(quote),
-            State::Closing(quote) if byte == quote => State::Quoted(quote),
-            State::Closing(quote) => {
-                self.before = quote;
-                self.plain(byte)
-            }
-        };
-    }
-
-    /// A byte outside of all comments and quotes.
-    fn plain(&mut self, byte: u8) -> State {
-        match byte {
-            b'\'' | b'"' | b'`' => {
-                self.statement.words += 1;
-                State::Quoted(byte)
-            }
-            b'#' => State::Line,
-            b'-' => State::Dash,
-            b'/' => State::Slash,
-            b'*' if self.carried_out => State::Star,
-            b';' => {
-                self.ends();
-                State::Space
-            }
-            byte if is_word(byte) => {
-                self.word = Word::default();
-                self.word.push(byte);
-                State::Word
-            }
-            byte if byte.is_ascii_whitespace() => State::Space,
-            byte => {
-                self.before = byte;
-                State::Space
-            }
-        }
-    }
-
-    fn ends(&mut self) {
-        self.before = b';';
-        if self.statement.whole || self.seen.starts.len() >= MOST_STATEMENTS {
+                other != usual
+            });
             return;
         }
-        // What is begun and has ended at once is a transaction.
-        self.statement = Statement::default();
-        self.seen.starts.push(self.at + 1);
+        let others = std::mem::take(&mut self.others);
+        self.others_of(before, byte);
+        for other in &others {
+            let mut on = *other;
+            let step = on.step(byte, self.plain_backslash);
+            self.follow(on, &step);
+            self.others_of(*other, byte);
+        }
+        self.others = std::mem::replace(&mut self.spare, others);
+        self.spare.clear();
     }
 
-    fn word_ends(&mut self) {
-        let word = self.word;
-        let is_name = matches!(self.before, b'.' | b'@');
-        self.before = 0;
-        let first = self.statement.words == 0;
-        self.statement.words += 1;
-        if is_name {
+    /// How a reading could go on otherwise than is usual.
+    fn others_of(&mut self, reading: Reading, byte: u8) {
+        let (modes, is_half) = ((self.plain_backslash, self.is_unsure), self.before & 0xff > 0x80);
+        for turn in Turn::ALL {
+            if let Some(on) = reading.turned(byte, turn, modes, is_half) {
+                self.follow(on, &Step::default());
+            }
+        }
+    }
+
+    fn follow(&mut self, on: Reading, step: &Step) {
+        self.seen.note_hidden(self.at, step);
+        if on == self.usual || self.spare.contains(&on) {
             return;
         }
-        if first {
-            self.verb(word.as_bytes());
-        }
-        match (self.statement.verb, word.as_bytes()) {
-            (_, b"KILL") => {
-                let kill = if first { Kill::Plain(self.at) } else { Kill::Within };
-                self.seen.kill.get_or_insert(kill);
-            }
-            (Verb::Load, b"LOCAL") => self.seen.loads_local = true,
-            (Verb::Set, b"NAMES" | b"CHARSET") | (Verb::SetCharacter, b"SET") => {
-                self.statement.verb = Verb::Other;
-                self.seen.charset = Some(self.at);
-            }
-            (Verb::Set, b"CHARACTER") => self.statement.verb = Verb::SetCharacter,
-            (Verb::Set, word) if word != b"SET" => self.statement.verb = Verb::Other,
-            (Verb::Define, b"BEGIN") | (Verb::Begin, b"NOT") => self.statement.whole = true,
-            _ => {}
-        }
-    }
-
-    fn verb(&mut self, word: &[u8]) {
-        self.statement.verb = match word {
-            b"BEGIN" => Verb::Begin,
-            b"CREATE" | b"ALTER" => Verb::Define,
-            b"LOAD" => Verb::Load,
-            b"SET" => Verb::Set,
-            _ => Verb::Other,
-        };
-        match word {
-            b"CALL" | b"EXECUTE" => self.seen.calls = true,
-            b"USE" => self.seen.uses.push(self.at),
-            b"IF" | b"LOOP" | b"WHILE" | b"REPEAT" | b"FOR" | b"CASE" | b"DECLARE" => {
-                self.statement.whole = true;
-            }
-            _ => {}
+        if self.spare.len() < MOST_READINGS {
+            self.spare.push(on);
+        } else {
+            // A text that nobody writes: it holds whatever it could hold.
+            self.seen.hidden.kill = true;
+            self.seen.hidden.uses = vec![usize::MAX];
         }
     }
 }
 
-impl Word {
-    fn push(&mut self, byte: u8) {
-        if let Some(free) = self.bytes.get_mut(self.length) {
-            *free = byte.to_ascii_uppercase();
-            self.length += 1;
+impl Seen {
+    fn note(&mut self, at: usize, step: &Step) {
+        match step.sight {
+            Some(Sight::Kill { begins: true, .. }) => {
+                self.kill.get_or_insert(Kill::Plain(at));
+            }
+            Some(Sight::Kill { .. }) => {
+                self.kill.get_or_insert(Kill::Within);
+            }
+            Some(Sight::Use) => {
+                if self.uses.len() >= MOST_STATEMENTS {
+                    self.uses.pop();
+                    self.hidden.uses = vec![usize::MAX];
+                }
+                self.uses.push(at);
+            }
+            Some(Sight::Call) => self.calls = true,
+            Some(Sight::Local) => self.loads_local = true,
+            Some(Sight::Charset) => self.charset = Some(at),
+            None => {}
+        }
+        if step.ends && self.starts.len() < MOST_STATEMENTS {
+            self.starts.push(at + 1);
         }
     }
 
-    fn as_bytes(&self) -> &[u8] {
-        &self.bytes[..self.length]
+    /// The usual reading has noted what it found here.
+    fn note_hidden(&mut self, at: usize, step: &Step) {
+        let uses = &mut self.hidden.uses;
+        match step.sight {
+            Some(Sight::Kill { counts: true, .. }) => {
+                self.hidden.kill |= self.kill != Some(Kill::Plain(at));
+            }
+            Some(Sight::Use) if self.uses.last() != Some(&at) && !uses.contains(&at) => {
+                if uses.len() < MOST_HIDDEN { uses.push(at) } else { *uses = vec![usize::MAX] }
+            }
+            Some(Sight::Kill { .. } | Sight::Use | Sight::Call | Sight::Local | Sight::Charset)
+            | None => {}
+        }
     }
-}
-
-fn is_word(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'$' | 0x80..)
 }
 
 /// The connection that a text of one statement ends or interrupts: where its number stands. `None`:
@@ -334,9 +258,13 @@ pub fn charset(text: &str, behind: usize) -> Option<&str> {
     (end > 0).then(|| &rest[..end])
 }
 
-const LONGEST_WORD: usize = 10;
 /// In one message; the last one has the rest.
 const MOST_STATEMENTS: usize = 1000;
+/// That are followed beside the usual one: more than there are for any text that is meant.
+const MOST_READINGS: usize = 32;
+const MOST_HIDDEN: usize = 64;
+const SQL_MODE: u64 = u64::from_be_bytes(*b"sql_mode");
+const EXECUTE: u64 = u64::from_be_bytes(*b"\0execute");
 
 #[cfg(test)]
 mod tests {
@@ -435,6 +363,103 @@ mod tests {
         assert_eq!(opened("select 1; USE `a``b`;"), [Some("a`b".to_owned())]);
         assert_eq!(opened("use /* x */ y"), [None]);
         assert!(opened("select 1 from t use index (a)").is_empty());
+    }
+
+    #[test]
+    fn a_kill_or_a_database_is_seen_whichever_way_a_server_reads_the_text() {
+        for (before, behind) in [
+            ("select 1 /*M!999999 ' */; ", "; -- '"),
+            ("select 1 /*!999999 ' */; ", "; -- '"),
+            ("select 1 /*!99999999 /* */; ' */; ", "; -- '"),
+            ("/*!999999 @*/ ", ""),
+            ("select /*!50000 2 /* */ */* ' */ 1; ", "; -- '"),
+            ("select 1 as \"a\\\"; ", "; -- \""),
+            ("set sql_mode = 'no_backslash_escapes'; select 'a\\'; ", "; -- '"),
+            ("set `SQL_MODE` = ''; select \"a\\\"; ", "; -- \""),
+            ("execute immediate concat('set sql', x); select 'a\\'; ", "; -- '"),
+            ("select 1 --- '\n1; ", "; -- '"),
+            ("set statement max_statement_time = 9 for ", ""),
+            (&"do 1;".repeat(MOST_STATEMENTS), ""),
+            ("begin not atomic select 1; end; ", ""),
+        ] {
+            reaches(before.as_bytes(), behind.as_bytes());
+        }
+        for lead in [0x81, 0x95, 0xbf, 0xfe] {
+            reaches(&[b"select '", &[lead][..], b"\\'; "].concat(), b"; -- '");
+            reaches(&[b"select \"", &[lead][..], b"\\\"; "].concat(), b"; -- \"");
+            reaches(&[b"select 1 as ", &[lead][..], b"`; "].concat(), b"; -- `");
+        }
+        // After a failure the server's status is not what it said last.
+        let mut lexer = Lexer::new(true).unsure(true);
+        lexer.feed(b"select 'a\\'; kill 5; -- '; kill 6; -- ");
+        assert!(lexer.end().hidden.kill);
+    }
+
+    /// Whether a `KILL` and a `USE` between these are seen, as what they are or hidden.
+    fn reaches(before: &[u8], behind: &[u8]) {
+        let shown = String::from_utf8_lossy(before).into_owned();
+        let read = |what: &[u8]| {
+            let mut lexer = Lexer::new(false);
+            lexer.feed(&[before, what, behind].concat());
+            lexer.end()
+        };
+        let seen = read(b"kill 5");
+        assert!(seen.kill.is_some() || seen.hidden.kill, "{shown}");
+        let (seen, place) = (read(b"use shop"), before.len() + 3);
+        assert!(seen.uses.contains(&place) || seen.hidden.uses.contains(&place), "{shown}");
+    }
+
+    #[test]
+    fn what_people_write_is_hiding_nothing() {
+        for text in [
+            "insert into t values ('don\\'t kill; use it')",
+            "insert into t values ('{\\\"a\\\": \\\"x\\\"}')",
+            "insert into t values (\"{\\\"a\\\": 1}\", \"don\\\"t kill it\")",
+            "/*!40101 set @old_sql_mode = @@sql_mode, sql_mode = 'no_auto_value_on_zero' */",
+            "/*!50003 create trigger t before insert on a for each row set new.b = 'it\\'s' */",
+            "select 'Stra\u{df}e\\'n; x', `gr\u{fc}n` /* kill */ -- kill\n",
+            "/*!50000 select */ 1 /*+ hint */ / 2",
+        ] {
+            assert_eq!(seen(text).hidden, Hidden::default(), "{text}");
+        }
+        // A reading that sees what the usual one does hides nothing.
+        let killed = seen("/*!50000 */ kill 5");
+        assert_eq!((killed.kill, killed.hidden), (Some(Kill::Plain(16)), Hidden::default()));
+        let used = seen("/*!50000 */ use shop");
+        assert_eq!((used.uses, used.hidden), (vec![15], Hidden::default()));
+    }
+
+    #[test]
+    fn a_text_that_was_made_to_be_read_in_many_ways_has_few() {
+        let (mut lexer, mut state) = (Lexer::new(false).unsure(true), 1_u32);
+        let bytes = b"\\'\"`/*!M*;-#\n a.set\xbf5";
+        let hostile: Vec<u8> = (0..100_000)
+            .map(|_| {
+                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                bytes[(state >> 8) as usize % bytes.len()]
+            })
+            .collect();
+        for piece in hostile.chunks(100) {
+            lexer.feed(piece);
+            assert!(lexer.others.len() < MOST_READINGS, "{}", lexer.others.len());
+        }
+        assert_eq!(lexer.end().hidden, Hidden::default());
+    }
+
+    #[test]
+    fn what_can_be_read_in_too_many_ways_is_read_as_the_worst() {
+        let reading = |n: usize| {
+            let mut reading = Reading::default();
+            for byte in format!("x{n}").bytes() {
+                reading.step(byte, false);
+            }
+            reading
+        };
+        let mut lexer = Lexer::new(false);
+        lexer.others = (0..=MOST_READINGS).map(reading).collect();
+        lexer.feed(b"\xbf`");
+        assert_eq!(lexer.others.len(), MOST_READINGS);
+        assert_eq!(lexer.end().hidden, Hidden { kill: true, uses: vec![usize::MAX] });
     }
 
     #[test]

@@ -20,6 +20,7 @@ pub mod lex;
 #[doc(hidden)]
 pub mod proto;
 mod pump;
+mod reading;
 mod record;
 #[doc(hidden)]
 pub mod scan;

@@ -178,7 +178,7 @@ impl Talk {
         self.client.scanner.expect(0);
         self.server.io.asks();
         self.number = 1;
-        let mut asking = Asking::new(self.tracker.plain_backslash());
+        let mut asking = Asking::new(self.tracker.lexer());
         loop {
             let looked = asking.look(self).map_err(|fault| Finish::Fault(Side::Client, fault))?;
             let Some((count, verdict)) = looked else {

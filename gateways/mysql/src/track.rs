@@ -7,7 +7,7 @@ pub use database::Event;
 use database::{Charset, Done, Text};
 
 use crate::charset;
-use crate::lex::{self, Seen};
+use crate::lex::{self, Lexer, Seen};
 use crate::proto::{self, Command, Reader, capability, status};
 use crate::scan::{Fault, Message};
 use crate::texts::Texts;
@@ -21,6 +21,8 @@ pub struct Tracker<M> {
     several: bool,
     /// What the server said last of its own.
     status: u16,
+    /// Whether it has failed since: then it may be another one.
+    has_failed: bool,
     stage: Stage,
     asked: Asked<M>,
     prepared: Texts,
@@ -109,6 +111,7 @@ impl<M: Clone> Tracker<M> {
             deprecate_eof: capabilities & capability::DEPRECATE_EOF != 0,
             several: capabilities & capability::MULTI_STATEMENTS != 0,
             status: status::AUTOCOMMIT,
+            has_failed: false,
             stage: Stage::Idle,
             asked: Asked::Nothing,
             prepared: Texts::default(),
@@ -137,6 +140,18 @@ impl<M: Clone> Tracker<M> {
         self.charset
     }
 
+    /// What the server said when it let its client in.
+    #[must_use]
+    pub fn agreed(self, body: &[u8]) -> Self {
+        let status = proto::done(body).map_or(self.status, |done| done.status);
+        Self { status, ..self }
+    }
+
+    /// Reads what is asked next.
+    pub fn lexer(&self) -> Lexer {
+        Lexer::new(self.plain_backslash()).unsure(self.has_failed)
+    }
+
     /// Whether a backslash in a text is a character like others.
     pub fn plain_backslash(&self) -> bool {
         self.status & status::NO_BACKSLASH_ESCAPES != 0
@@ -161,10 +176,12 @@ impl<M: Clone> Tracker<M> {
         asked.left(why)
     }
 
-    /// Forgets what belonged to the user before. The one there is now came with this collation.
-    pub fn changed(&mut self, collation: u8) {
+    /// Forgets what belonged to the user before. The one there is now came with this collation, and was let
+    /// in with this.
+    pub fn changed(&mut self, collation: u8, agreed: &[u8]) {
         self.prepared = Texts::default();
-        self.status = status::AUTOCOMMIT;
+        self.status = proto::done(agreed).map_or(status::AUTOCOMMIT, |done| done.status);
+        self.has_failed = false;
         self.first_charset = charset::of_collation(collation);
         self.charset = self.first_charset;
     }
@@ -465,7 +482,7 @@ impl<M: Clone> Tracker<M> {
 
     /// A result has come to its end.
     fn result(&mut self, status: u16, rows: Option<u64>, event: &mut impl FnMut(Event<M>)) {
-        self.status = status;
+        (self.status, self.has_failed) = (status, false);
         let more = status & status::MORE_RESULTS != 0;
         let asked = std::mem::replace(&mut self.asked, Asked::Nothing);
         self.asked = match asked {
@@ -505,6 +522,7 @@ impl<M: Clone> Tracker<M> {
             }
             Asked::Plain(_) | Asked::Nothing => {}
         }
+        self.has_failed = true;
         self.over();
     }
 

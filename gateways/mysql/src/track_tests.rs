@@ -294,7 +294,7 @@ fn texts_are_read_in_the_charset_that_the_client_came_with_or_has_set() {
     // A login's holds again.
     says(b"\x1f", &[DONE]);
     assert_eq!(says(b"\x03insert '\xf1'", &[DONE]), "insert 'ñ'");
-    line.tracker.changed(45);
+    line.tracker.changed(45, DONE);
     line.ask(b"\x03insert '\xc3\xa9 \xf1'").unwrap();
     line.hear(&[DONE]).unwrap();
     let texts: Vec<_> = line.told.iter().map(|told| told.1.as_str()).collect();
