@@ -30,8 +30,8 @@ pub struct StatementRow {
     /// Rows given or changed, where it was of that kind.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rows: Option<u64>,
-    /// Why it failed: the database's SQLSTATE, or a Redis server's word; the door's, where that refused
-    /// it; the code of the session's end, where nobody has told how it went.
+    /// Why it failed: PostgreSQL's SQLSTATE, MySQL's number, or a Redis server's word; the door's, where
+    /// that refused it; the code of the session's end, where nobody has told how it went.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
 }

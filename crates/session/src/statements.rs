@@ -45,8 +45,8 @@ pub struct Outcome {
     pub micros: u64,
     /// Rows given or changed, where it was of that kind.
     pub rows: Option<u64>,
-    /// The database's own code of why it failed (its SQLSTATE), the door's where that refused it, or
-    /// that of the session's end where nobody has told how it went.
+    /// The database's own code of why it failed (PostgreSQL's SQLSTATE, MySQL's number), the door's
+    /// where that refused it, or that of the session's end where nobody has told how it went.
     pub error: Option<String>,
 }
 

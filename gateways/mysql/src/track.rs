@@ -82,7 +82,6 @@ enum Asked<M> {
 #[derive(Debug)]
 enum Then {
     Nothing,
-    Open(String),
     Several(bool),
     Reset,
 }
@@ -228,8 +227,9 @@ impl<M: Clone> Tracker<M> {
                 return self.plain(Asked::Prepare { text, mark: mark() }, Stage::First);
             }
             Command::InitDb => {
-                let name = text_of(charset, body, length).text.to_string();
-                return self.plain(Asked::Plain(Then::Open(name)), Stage::First);
+                let mut statements = Statements::one(named("use", charset, body).into(), mark());
+                statements.opens = Some(text_of(charset, body, length).text.to_string());
+                (statements, Stage::First)
             }
             Command::SetOption => {
                 let option = Reader(body).u16().ok_or_else(cut_short)?;
@@ -491,10 +491,6 @@ impl<M: Clone> Tracker<M> {
                 self.charset = asked.charset.filter(|_| !more).unwrap_or(self.charset);
                 Asked::Statements(asked)
             }
-            Asked::Plain(Then::Open(name)) => {
-                event(Event::Opened(name));
-                Asked::Nothing
-            }
             Asked::Plain(Then::Several(several)) => {
                 self.several = several;
                 Asked::Nothing
@@ -513,8 +509,8 @@ impl<M: Clone> Tracker<M> {
     }
 
     fn failed(&mut self, body: &[u8], event: &mut impl FnMut(Event<M>)) {
-        let state = proto::failure(body).and_then(|failure| failure.sqlstate);
-        let error = String::from_utf8_lossy(state.unwrap_or(b"HY000")).into_owned();
+        let number = proto::failure(body).map_or(UNKNOWN, |failure| failure.number);
+        let error = number.to_string();
         match std::mem::replace(&mut self.asked, Asked::Nothing) {
             Asked::Statements(asked) => asked.failed(error, event),
             Asked::Prepare { text, mark } => {
@@ -641,6 +637,8 @@ fn names(statement: &str, file: &str) -> bool {
 /// The longest text that is kept, in bytes.
 pub const LONGEST_TEXT: usize = 64 * 1024;
 const LONGEST_NAME: usize = 256;
+/// `ER_UNKNOWN_ERROR`, of an error that says no number.
+const UNKNOWN: u16 = 1105;
 /// More than a table can have.
 const MOST_COLUMNS: u64 = 0xffff;
 

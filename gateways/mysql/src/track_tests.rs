@@ -108,7 +108,7 @@ fn no_text_is_lost_where_results_are_fewer_or_more_than_statements() {
     let mut line = Line::new(ENDS);
     line.ask(b"\x03update a; bad; select 3").unwrap();
     line.hear(&[DONE_AND_MORE, ERROR]).unwrap();
-    let failed = (2, "bad; select 3".to_owned(), None, Some("42000".to_owned()));
+    let failed = (2, "bad; select 3".to_owned(), None, Some("1064".to_owned()));
     assert_eq!(line.told, [ok(1, "update a", Some(5)), failed]);
     // Inner statements that nobody told apart.
     let mut line = Line::new(ENDS);
@@ -162,7 +162,7 @@ fn a_statement_without_parameters_and_one_that_fails_are_prepared_too() {
     assert_eq!(line.hear(&[b"\0\x01\0\0\0\0\0\0\0\0\0\0"]), Ok(Turn::Client));
     line.ask(b"\x16sel").unwrap();
     assert_eq!(line.hear(&[ERROR]), Ok(Turn::Client));
-    assert_eq!(line.told, [(2, "sel".to_owned(), None, Some("42000".to_owned()))]);
+    assert_eq!(line.told, [(2, "sel".to_owned(), None, Some("1064".to_owned()))]);
 }
 
 #[test]
@@ -197,9 +197,23 @@ fn databases_and_backslashes_are_followed() {
     line.ask(b"\x02nothing").unwrap();
     line.hear(&[ERROR]).unwrap();
     assert_eq!(line.opened, ["orders", "other"]);
+    let refused = (3, "(use nothing)".to_owned(), None, Some("1064".to_owned()));
+    assert_eq!(line.told, [ok(1, "(use orders)", Some(3)), ok(2, "use other", Some(3)), refused]);
     line.ask(b"\x03set sql_mode").unwrap();
     line.hear(&[b"\0\0\0\x02\x02\0\0"]).unwrap();
     assert!(line.tracker.plain_backslash());
+    // A failure does not say how it left them.
+    let hides = |line: &Line| {
+        let mut lexer = line.tracker.lexer();
+        lexer.feed(b"select 'a\\'; kill 5; -- '");
+        lexer.end().hidden.kill
+    };
+    line.ask(b"\x03set sql_mode = '', nothing = 1").unwrap();
+    line.hear(&[b"\0\0\0\x02\0\0\0"]).unwrap();
+    assert!(!hides(&line));
+    line.ask(b"\x03bad").unwrap();
+    line.hear(&[ERROR]).unwrap();
+    assert!(hides(&line));
 }
 
 #[test]

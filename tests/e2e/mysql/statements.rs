@@ -53,9 +53,30 @@ fn a_thousand_statements_are_kept_as_the_server_logs_them() -> Result<()> {
     assert!(row["micros"].as_u64().is_some_and(|micros| micros > 0));
     assert_eq!(of("select 13 + 1 from orders")?["rows"], 100);
     let failed = of("select nothing_14")?;
-    assert_eq!((&failed["error"], &failed["rows"]), (&"42S22".into(), &Value::Null));
+    assert_eq!((&failed["error"], &failed["rows"]), (&"1054".into(), &Value::Null));
     let failed = stage.deployment.admin_json(&["query", "ls", "--failed", "--limit", "1000"])?;
     assert_eq!(failed.as_array().context("rows")?.len(), (count / 5).min(1000));
+    Ok(())
+}
+
+#[test]
+fn a_database_that_is_opened_by_a_command_is_kept_and_so_is_one_that_is_not() -> Result<()> {
+    let stage = Stage::start()?;
+    let token = stage.token("alice")?;
+    // The client opens them by no SQL.
+    let input = b"use information_schema\nuse nothing\nselect 1;\n";
+    run_with_input(&mut stage.mariadb(&token, &["--force"]), input, SOON)?;
+    eventually(SOON, "the last one is kept", || {
+        kept(&stage, 3).is_ok_and(|rows| rows.iter().any(|row| row["text"] == "select 1"))
+    })?;
+    let rows = kept(&stage, 3)?;
+    let row = |text: &str| {
+        let row = rows.iter().find(|row| row["text"] == text).context(text.to_owned());
+        row.map(|row| (row["error"].clone(), row["database"].clone()))
+    };
+    assert_eq!(row("(use information_schema)")?, (Value::Null, "orders".into()));
+    assert_eq!(row("(use nothing)")?, ("1044".into(), "information_schema".into()));
+    assert_eq!(row("select 1")?, (Value::Null, "information_schema".into()));
     Ok(())
 }
 
