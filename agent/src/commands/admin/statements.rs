@@ -7,7 +7,7 @@ use access::text::visible_lines;
 use api::{StatementPage, StatementRow};
 use clap::{Args, Subcommand};
 
-use super::logs;
+use super::logs::{self, ExportArgs, ListArgs};
 use crate::context::{Context, query};
 use crate::exit::Failure;
 use crate::times;
@@ -16,31 +16,13 @@ use crate::times;
 pub enum QueryCommand {
     /// List the last statements at the doors of databases, the latest first
     #[command(visible_alias = "list")]
-    Ls(ListArgs),
+    Ls(ListArgs<Wanted>),
     /// Print the statements as JSON lines, the latest first
-    Export(ExportArgs),
-}
-
-#[derive(Debug, Args)]
-pub struct ListArgs {
-    /// At most this many
-    #[arg(long, value_name = "N", default_value_t = 100)]
-    limit: u64,
-    #[command(flatten)]
-    wanted: Wanted,
-}
-
-#[derive(Debug, Args)]
-pub struct ExportArgs {
-    /// At most this many [default: all]
-    #[arg(long, value_name = "N")]
-    limit: Option<u64>,
-    #[command(flatten)]
-    wanted: Wanted,
+    Export(ExportArgs<Wanted>),
 }
 
 #[derive(Debug, Default, Args)]
-pub(super) struct Wanted {
+pub struct Wanted {
     /// Only statements of this session
     #[arg(long, value_name = "ID")]
     session: Option<SessionId>,
@@ -67,29 +49,20 @@ pub(super) struct Wanted {
 pub(super) async fn run(command: QueryCommand, context: &Context) -> Result<(), Failure> {
     match command {
         QueryCommand::Ls(args) => list(&args, context).await,
-        QueryCommand::Export(args) => export(&args, context).await,
+        QueryCommand::Export(args) => logs::export(&args, context).await,
     }
 }
 
-async fn list(args: &ListArgs, context: &Context) -> Result<(), Failure> {
-    let path = |before, most| args.wanted.path(before, most);
-    let (rows, _) = logs::last::<StatementPage>(context, args.limit, path).await?;
+async fn list(args: &ListArgs<Wanted>, context: &Context) -> Result<(), Failure> {
+    let (rows, _) = logs::last(&args.wanted, args.limit, context).await?;
     let heads = ["at", "user", "application", "database", "role", "ms", "rows", "error", "text"];
     context.ui.list(&rows, "No statement is recorded.", heads, columns)
-}
-
-async fn export(args: &ExportArgs, context: &Context) -> Result<(), Failure> {
-    let path = |before, most| args.wanted.path(before, most);
-    let print = |rows: Vec<_>| rows.iter().try_for_each(|row| context.ui.json_line(row));
-    logs::read::<StatementPage>(context, args.limit.unwrap_or(u64::MAX), path, print).await?;
-    Ok(())
 }
 
 /// Prints what a session asked and how it went, the first statement first. Whether there is any.
 pub(super) async fn transcript(session: SessionId, context: &Context) -> Result<bool, Failure> {
     let wanted = Wanted { session: Some(session), ..Wanted::default() };
-    let path = |before, most| wanted.path(before, most);
-    let (rows, more) = logs::last::<StatementPage>(context, LONGEST, path).await?;
+    let (rows, more) = logs::last(&wanted, LONGEST, context).await?;
     if more {
         let all = format!("adit admin query export --session {session}");
         context.ui.say(format_args!("The last {} statements; all of them: {all}", rows.len()));
@@ -133,7 +106,9 @@ fn columns(row: &StatementRow) -> [String; 9] {
     ]
 }
 
-impl Wanted {
+impl logs::Wanted for Wanted {
+    type Page = StatementPage;
+
     fn path(&self, before: Option<String>, most: u64) -> String {
         let parameters = [
             ("before", before),

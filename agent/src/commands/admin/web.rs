@@ -6,7 +6,7 @@ use access::SessionId;
 use api::{WebRequestPage, WebRequestRow};
 use clap::{Args, Subcommand};
 
-use super::logs;
+use super::logs::{self, ExportArgs, ListArgs};
 use crate::context::{Context, query};
 use crate::exit::Failure;
 use crate::times;
@@ -14,31 +14,13 @@ use crate::times;
 #[derive(Debug, Subcommand)]
 pub enum WebCommand {
     /// List the last requests at the web door, the latest first
-    Log(LogArgs),
+    Log(ListArgs<Wanted>),
     /// Print the requests as JSON lines, the latest first
-    Export(ExportArgs),
+    Export(ExportArgs<Wanted>),
 }
 
 #[derive(Debug, Args)]
-pub struct LogArgs {
-    /// At most this many
-    #[arg(long, value_name = "N", default_value_t = 100)]
-    limit: u64,
-    #[command(flatten)]
-    wanted: Wanted,
-}
-
-#[derive(Debug, Args)]
-pub struct ExportArgs {
-    /// At most this many [default: all]
-    #[arg(long, value_name = "N")]
-    limit: Option<u64>,
-    #[command(flatten)]
-    wanted: Wanted,
-}
-
-#[derive(Debug, Args)]
-struct Wanted {
+pub struct Wanted {
     /// Only requests of this session
     #[arg(long, value_name = "ID")]
     session: Option<SessionId>,
@@ -62,22 +44,14 @@ struct Wanted {
 pub(super) async fn run(command: WebCommand, context: &Context) -> Result<(), Failure> {
     match command {
         WebCommand::Log(args) => log(&args, context).await,
-        WebCommand::Export(args) => export(&args, context).await,
+        WebCommand::Export(args) => logs::export(&args, context).await,
     }
 }
 
-async fn log(args: &LogArgs, context: &Context) -> Result<(), Failure> {
-    let path = |before, most| args.wanted.path(before, most);
-    let (rows, _) = logs::last::<WebRequestPage>(context, args.limit, path).await?;
+async fn log(args: &ListArgs<Wanted>, context: &Context) -> Result<(), Failure> {
+    let (rows, _) = logs::last(&args.wanted, args.limit, context).await?;
     let heads = ["at", "user", "from", "method", "host", "path", "status", "up", "down", "ms"];
     context.ui.list(&rows, "No request is recorded.", heads, columns)
-}
-
-async fn export(args: &ExportArgs, context: &Context) -> Result<(), Failure> {
-    let path = |before, most| args.wanted.path(before, most);
-    let print = |rows: Vec<_>| rows.iter().try_for_each(|row| context.ui.json_line(row));
-    logs::read::<WebRequestPage>(context, args.limit.unwrap_or(u64::MAX), path, print).await?;
-    Ok(())
 }
 
 fn columns(row: &WebRequestRow) -> [String; 10] {
@@ -97,7 +71,9 @@ fn columns(row: &WebRequestRow) -> [String; 10] {
     ]
 }
 
-impl Wanted {
+impl logs::Wanted for Wanted {
+    type Page = WebRequestPage;
+
     fn path(&self, before: Option<String>, most: u64) -> String {
         let parameters = [
             ("before", before),
