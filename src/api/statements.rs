@@ -40,10 +40,7 @@ pub(super) async fn statements(
 ) -> Result<Json<StatementPage>, ApiError> {
     let limit = asked.limit.unwrap_or(USUAL_PAGE).clamp(1, LONGEST_PAGE);
     let (since, until) = span(asked.since.as_deref(), asked.until.as_deref())?;
-    let applications = match asked.application {
-        Some(application) => Some(labels(&state, &application).await?),
-        None => None,
-    };
+    let applications = labels(&state, asked.application.as_deref()).await?;
     let Asked { before, session, user, database, failed, .. } = asked;
     let failed = failed.unwrap_or_default();
     let query = StatementQuery {

@@ -39,10 +39,7 @@ pub(super) async fn requests(
 ) -> Result<Json<WebRequestPage>, ApiError> {
     let limit = asked.limit.unwrap_or(USUAL_PAGE).clamp(1, LONGEST_PAGE);
     let (since, until) = span(asked.since.as_deref(), asked.until.as_deref())?;
-    let applications = match asked.application {
-        Some(application) => Some(labels(&state, &application).await?),
-        None => None,
-    };
+    let applications = labels(&state, asked.application.as_deref()).await?;
     let Asked { before, session, user, failed, .. } = asked;
     let failed = failed.unwrap_or_default();
     let query = WebQuery { before, limit, session, user, applications, failed, since, until };

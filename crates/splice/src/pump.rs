@@ -94,27 +94,15 @@ pub async fn join<A: Stream, B: Stream>(
             return Poll::Ready(Finish::Broken(side, error));
         }
         let forward = up.poll(cx, first, second, &counters.up);
-        if let Poll::Ready(Err((at, error))) = forward {
-            return match at {
-                End::From => Poll::Ready(Finish::Broken(Joined::First, error)),
-                End::To => {
-                    deaf = Some(Deaf::new(Joined::Second, error));
-                    again(cx)
-                }
-            };
+        if let Poll::Ready(Err(failure)) = forward {
+            return failed(cx, failure, (Joined::First, Joined::Second), &mut deaf);
         }
         if up.over() && ended_first.is_none() {
             ended_first = Some(Joined::First);
         }
         let backward = down.poll(cx, second, first, &counters.down);
-        if let Poll::Ready(Err((at, error))) = backward {
-            return match at {
-                End::From => Poll::Ready(Finish::Broken(Joined::Second, error)),
-                End::To => {
-                    deaf = Some(Deaf::new(Joined::First, error));
-                    again(cx)
-                }
-            };
+        if let Poll::Ready(Err(failure)) = backward {
+            return failed(cx, failure, (Joined::Second, Joined::First), &mut deaf);
         }
         if down.over() && ended_first.is_none() {
             ended_first = Some(Joined::Second);
@@ -144,9 +132,19 @@ struct Deaf {
     rest: Pin<Box<Sleep>>,
 }
 
-impl Deaf {
-    fn new(side: Joined, error: io::Error) -> Self {
-        Self { side, error, rest: Box::pin(sleep(ARRIVAL)) }
+/// What comes of a failure of the direction between these sides.
+fn failed(
+    cx: &Context<'_>,
+    (at, error): (End, io::Error),
+    (from, to): (Joined, Joined),
+    deaf: &mut Option<Deaf>,
+) -> Poll<Finish> {
+    match at {
+        End::From => Poll::Ready(Finish::Broken(from, error)),
+        End::To => {
+            *deaf = Some(Deaf { side: to, error, rest: Box::pin(sleep(ARRIVAL)) });
+            again(cx)
+        }
     }
 }
 

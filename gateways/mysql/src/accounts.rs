@@ -37,12 +37,6 @@ pub(crate) struct Own {
     beside: Mutex<()>,
 }
 
-/// An account that lets its session begin anew, for a password that was just made.
-pub(crate) struct Unlocked {
-    keeper: Desk,
-    pub(crate) credential: Credential,
-}
-
 impl OwnAccount {
     /// What a session's account is to be called, with a password that nobody is told.
     pub(crate) fn own(relay: &str, session: SessionId) -> Result<Own, ServerError> {
@@ -65,15 +59,16 @@ impl OwnAccount {
         Ok(())
     }
 
-    /// Lets its session begin anew, which is a login for the server.
-    pub(crate) async fn unlock(&self) -> Result<Unlocked, ServerError> {
+    /// Lets its session begin anew, which is a login for the server, for a password that is just made.
+    /// Whoever did so is there to lock it.
+    pub(crate) async fn unlock(&self) -> Result<(Desk, Credential), ServerError> {
         let mut keeper = self.accounts().log_in(&self.maker.credential).await?;
         let account = self.own.credential.account.clone();
         let credential = Credential { account, password: password()? };
         let identified = identified(&credential, keeper.is_mariadb);
         let open = format!("alter user {} {identified} account unlock", self.full());
         keeper.ask(&open).await?;
-        Ok(Unlocked { keeper, credential })
+        Ok((keeper, credential))
     }
 
     /// Puts the account's role on, for good, and opens the database that its client wants: before
@@ -220,15 +215,6 @@ impl Accounts<'_> {
         let (stream, hello) = (self.way.dial().await?, Desk::hello());
         let wanted = Wanted { credential, hello: &hello, files: false };
         Ok(Desk::new(log_in(stream, self.tls, &wanted).await?))
-    }
-}
-
-impl Unlocked {
-    pub(crate) async fn lock(mut self) -> Result<(), ServerError> {
-        let of = full(&self.credential.account);
-        self.keeper.ask(&format!("alter user {of} account lock")).await?;
-        self.keeper.leave().await;
-        Ok(())
     }
 }
 

@@ -121,9 +121,9 @@ impl Changes<'_> {
         let Some(account) = self.account else {
             return change(io, &mut security, &self.credential, begin).await;
         };
-        let unlocked = account.unlock().await?;
-        let changed = change(io, &mut security, &unlocked.credential, begin).await;
-        unlocked.lock().await?;
+        let (keeper, credential) = account.unlock().await?;
+        let changed = change(io, &mut security, &credential, begin).await;
+        account.lock(keeper).await?;
         changed
     }
 }
